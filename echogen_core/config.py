@@ -1,0 +1,123 @@
+"""Sizes of the models. Architecture lives elsewhere; these are the numbers it is built from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True)
+class TransformerConfig:
+    """EchoGen transformer (an Infinity transformer when `subject` is false)."""
+
+    depth: int
+    width: int
+    heads: int
+    bits: int  # d: bits per token of the tokenizer
+    text_width: int  # channels of the text encoder
+    text_length: int  # longest prompt in tokens (rows of the learned null prompt)
+    semantic_width: int = 768
+    semantic_length: int = 1025  # class token + patches
+    content_width: int = 16
+    content_length: int = 4096
+    mlp_ratio: float = 4.0
+    levels: int = 15  # rows of the level embedding
+    pool_head_width: int = 128  # text channels per head of the attentive pool
+    subject: bool = True
+
+    def __post_init__(self) -> None:
+        if self.width % self.heads or (self.width // self.heads) % 4:
+            raise ValueError(
+                f"width must be heads times a multiple of 4, got width {self.width} and {self.heads} heads."
+            )
+        if self.text_width < self.pool_head_width or self.width % self.pool_heads:
+            raise ValueError(
+                f"text_width {self.text_width} must hold at least one pooling head of {self.pool_head_width} "
+                f"channels, and width {self.width} must divide into those heads."
+            )
+
+    @property
+    def head_width(self) -> int:
+        return self.width // self.heads
+
+    @property
+    def hidden(self) -> int:
+        """Width of the feed-forward layers."""
+        return round(self.width * self.mlp_ratio)
+
+    @property
+    def pool_heads(self) -> int:
+        """Heads of the attentive text pool; the official code ties them to the text width."""
+        return self.text_width // self.pool_head_width
+
+    def without_subject(self) -> TransformerConfig:
+        """The plain Infinity base of the same size."""
+        return replace(self, subject=False)
+
+
+@dataclass(frozen=True)
+class TokenizerConfig:
+    """BSQ tokenizer: convolutional encoder and decoder around a bit quantiser."""
+
+    bits: int
+    base_channels: int = 128
+    channel_multipliers: tuple[int, ...] = (1, 2, 4, 4, 4)
+    res_blocks: int = 2  # per level of the encoder; the decoder has one more
+
+    @property
+    def patch(self) -> int:
+        """Pixels per token side."""
+        return 2 ** (len(self.channel_multipliers) - 1)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A set of models that belong together, with the settings that suit them."""
+
+    name: str
+    transformer: TransformerConfig
+    tokenizer: TokenizerConfig
+    budget: str  # pixel budget of scales.find_schedule
+    reference_size: int  # side of the square reference picture in pixels
+    gamma_t: float = 2.5
+    gamma_i: float = 2.5
+    tau: float = 2.0
+    top_p: float = 0.97
+
+
+PRESETS: dict[str, Preset] = {
+    preset.name: preset
+    for preset in (
+        Preset(
+            "nano",
+            TransformerConfig(
+                depth=6, width=256, heads=4, bits=24, text_width=128, text_length=64,
+                semantic_width=192, semantic_length=65, content_length=64, levels=5,
+            ),
+            TokenizerConfig(bits=24, base_channels=32, channel_multipliers=(1, 2, 3, 4), res_blocks=1),
+            budget="nano",
+            reference_size=64,
+            gamma_t=2.0,
+            gamma_i=3.0,
+            tau=0.7,
+        ),
+        Preset(
+            "echogen-0.1b",
+            TransformerConfig(
+                depth=12, width=768, heads=8, bits=16, text_width=2048, text_length=512,
+                semantic_length=257, content_length=1024,
+            ),
+            TokenizerConfig(bits=16),
+            budget="0.06M",
+            reference_size=256,
+        ),
+        Preset(
+            "echogen-2b",
+            TransformerConfig(
+                depth=32, width=2048, heads=16, bits=32, text_width=2048, text_length=512
+            ),
+            TokenizerConfig(bits=32),
+            budget="1M",
+            reference_size=512,
+        ),
+    )
+}  # fmt: skip
