@@ -1,0 +1,22 @@
+"""Import paths of the test suite.
+
+The pack's root goes to the END of sys.path: its `nodes/` package would otherwise hide ComfyUI's own
+`nodes.py` in the processes that test against a real ComfyUI.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+TESTS = Path(__file__).resolve().parent
+ROOT = TESTS.parent
+
+
+def _last(paths: list[str], moved: list[Path]) -> list[str]:
+    """`paths` without `moved`, and `moved` behind them."""
+    kept = [entry for entry in paths if Path(entry or ".").resolve() not in moved]
+    return kept + [str(path) for path in moved]
+
+
+sys.path[:] = _last(sys.path, [ROOT, TESTS])
