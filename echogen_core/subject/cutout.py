@@ -1,0 +1,238 @@
+"""Cutting the subject out: on a plain ground, squared and centred, nothing of it lost.
+
+The reference that the encoders see. Official inference fills everything outside one detection box with white;
+here any mask will do, and without one the picture's own plain border is taken for the ground.
+Shape suffixes: B pictures, C channels, H height, W width, S side of the squared result. Values 0..1.
+"""
+
+from __future__ import annotations
+
+import logging
+from enum import Enum
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import ImageColor
+from torch import Tensor
+from torch.nn import functional as F
+
+from .pictures import LARGEST_WORKING_SIDE, check_picture, fit_within
+
+log = logging.getLogger(__name__)
+
+Colour = tuple[float, float, float]
+Mask = npt.NDArray[np.bool_]
+
+WHITE: Colour = (1.0, 1.0, 1.0)
+DEFAULT_MARGIN = 0.08
+"""Share of the squared picture left free on each side of the subject."""
+LARGEST_MARGIN = 0.45
+
+_PRESENT = 2 / 255  # mask value from which a pixel belongs to the subject: soft edges count, noise does not
+_GROUND_TOLERANCE = 0.06  # largest channel difference within a plain ground
+_GROUND_SHARE = 0.9  # share of the border that must be plain for it to be taken for the ground
+_PLACEHOLDER_HW = (64, 64)  # ComfyUI's LoadImage gives an empty 64 px mask for a picture without alpha
+
+
+class MaskMarks(str, Enum):
+    """What the white part of a mask stands for."""
+
+    AUTO = "auto"
+    SUBJECT = "subject"
+    BACKGROUND = "background"
+
+
+class Cutout(NamedTuple):
+    """images_B3SS: the subjects on the ground; masks_BSS: where they are; source: how they were found."""
+
+    images_B3SS: Tensor
+    masks_BSS: Tensor
+    source: str
+
+
+def parse_colour(text: str) -> Colour:
+    """'white', '#ffffff', 'rgb(255, 255, 255)' as red, green, blue in 0..1. Raises ValueError otherwise."""
+    try:
+        red, green, blue = ImageColor.getrgb(text.strip())[:3]
+    except ValueError:
+        raise ValueError(
+            f"Unknown colour {text!r}: expected a name such as white, or hexadecimal such as #ffffff."
+        ) from None
+    return red / 255, green / 255, blue / 255
+
+
+def cut_out(
+    images_BCHW: Tensor,
+    masks_BHW: Tensor | None = None,
+    margin: float = DEFAULT_MARGIN,
+    background: Colour = WHITE,
+    mask_marks: MaskMarks = MaskMarks.AUTO,
+) -> Cutout:
+    """Cut the subject out of each picture.
+
+    images_BCHW: [B, 3 or 4, H, W]; a fourth channel serves as mask when none is given.
+    masks_BHW: [B or 1, h, w]; of another size but the same proportions is resized. None: see `find_ground`.
+    margin: free share of the result on each side, 0 to 0.45; none where the subject is the whole picture.
+    Pictures of a batch share the largest side; pictures over 2048 px are reduced first.
+    Raises ValueError for an unusable picture, an empty mask, a mask of other proportions, or a margin out
+    of range.
+    """
+    if not 0 <= margin <= LARGEST_MARGIN:
+        raise ValueError(f"The margin must be 0 to {LARGEST_MARGIN} of the picture's side, got {margin}.")
+    pictures_BCHW = check_picture(images_BCHW, "picture to cut from")
+    if max(pictures_BCHW.shape[-2:]) > LARGEST_WORKING_SIDE:
+        height, width = pictures_BCHW.shape[-2:]
+        log.info("The %d×%d px picture is reduced to %d px first.", width, height, LARGEST_WORKING_SIDE)
+        pictures_BCHW = fit_within(pictures_BCHW)
+    alphas_BHW, source = _subject_masks(pictures_BCHW, masks_BHW, MaskMarks(mask_marks))
+    cuts = [
+        # A picture that is all subject needs no air around it, only what makes it square.
+        _square(image_CHW[:3], alpha_HW, 0.0 if bool((alpha_HW == 1).all()) else margin, background)
+        for image_CHW, alpha_HW in zip(pictures_BCHW, alphas_BHW, strict=True)
+    ]
+    side = max(cut.shape[-1] for cut in cuts)
+    cuts_B4SS = torch.stack([_resize_square(cut, side) for cut in cuts])
+    return Cutout(cuts_B4SS[:, :3], cuts_B4SS[:, 3], source)
+
+
+def _subject_masks(pictures_BCHW: Tensor, masks_BHW: Tensor | None, marks: MaskMarks) -> tuple[Tensor, str]:
+    """[B, H, W] with 1 on the subject, and a word on where it came from."""
+    count, channels, height, width = pictures_BCHW.shape
+    if masks_BHW is not None and _is_placeholder(masks_BHW, (height, width)):
+        log.info("The mask is the empty one that a picture without transparency comes with: not used.")
+        masks_BHW = None
+    if masks_BHW is None and channels == 4:
+        return _not_empty(pictures_BCHW[:, 3], "transparency of the picture"), "alpha"
+    if masks_BHW is None:
+        found = [find_ground(image_CHW) for image_CHW in pictures_BCHW]
+        whole = torch.ones(height, width)
+        alphas = [whole if ground is None else (~ground).float() for ground in found]
+        source = "whole picture" if all(ground is None for ground in found) else "plain ground"
+        return _not_empty(torch.stack(alphas), "picture: it is one plain colour, so its subject"), source
+    masks_BHW = _fit_mask(masks_BHW, (count, height, width))
+    masks_BHW = torch.stack([_facing_subject(mask_HW, marks) for mask_HW in masks_BHW])
+    return _not_empty(masks_BHW, "mask"), "mask"
+
+
+def _is_placeholder(masks_BHW: Tensor, picture_hw: tuple[int, int]) -> bool:
+    shape = tuple(masks_BHW.shape[-2:])
+    return shape == _PLACEHOLDER_HW and shape != picture_hw and not bool(masks_BHW.any())
+
+
+def _not_empty(alphas_BHW: Tensor, what: str) -> Tensor:
+    for index, alpha_HW in enumerate(alphas_BHW):
+        if not bool((alpha_HW > _PRESENT).any()):
+            which = f" (picture {index + 1} of {len(alphas_BHW)})" if len(alphas_BHW) > 1 else ""
+            raise ValueError(
+                f"Nothing to cut out: the {what} is empty{which}; expected at least one marked pixel. Paint "
+                "the subject in the mask editor, or disconnect the mask to use the picture's plain ground."
+            )
+    return alphas_BHW
+
+
+def _fit_mask(masks_BHW: Tensor, shape: tuple[int, int, int]) -> Tensor:
+    """[B, H, W] float mask in 0..1 for pictures of that shape."""
+    count, height, width = shape
+    masks_BHW = masks_BHW.float()
+    if masks_BHW.ndim == 4 and masks_BHW.shape[1] == 1:
+        masks_BHW = masks_BHW[:, 0]
+    if masks_BHW.ndim == 2:
+        masks_BHW = masks_BHW[None]
+    if masks_BHW.ndim != 3 or masks_BHW.shape[0] not in (1, count):
+        raise ValueError(
+            f"Expected one mask for all or one for each of the {count} pictures, "
+            f"got shape {list(masks_BHW.shape)}."
+        )
+    if not bool(torch.isfinite(masks_BHW).all()):
+        raise ValueError("The mask holds values that are not numbers (NaN or infinity): expected 0 to 1.")
+    mask_height, mask_width = masks_BHW.shape[-2:]
+    if abs(mask_height * width - mask_width * height) > max(height, width, mask_height, mask_width):
+        raise ValueError(
+            f"The mask is {mask_width}×{mask_height} px and does not fit the {width}×{height} px picture: "
+            "expected the same proportions. Use the mask that belongs to this picture."
+        )
+    if (mask_height, mask_width) != (height, width):
+        masks_BHW = F.interpolate(masks_BHW[:, None], (height, width), mode="bilinear", antialias=True)[:, 0]
+    return masks_BHW.clamp(0, 1).expand(count, height, width)
+
+
+def _facing_subject(mask_HW: Tensor, marks: MaskMarks) -> Tensor:
+    """The mask with 1 on the subject.
+
+    AUTO takes a mask that covers most of the picture's edge, but not all of the picture, for the
+    background's: LoadImage turns transparency into such a mask, while painted and segmented masks mark the
+    subject.
+    """
+    if marks is MaskMarks.AUTO:
+        edge = torch.cat([mask_HW[0], mask_HW[-1], mask_HW[:, 0], mask_HW[:, -1]])
+        inverted = bool(edge.mean() > 0.5) and bool((mask_HW < 1 - _PRESENT).any())
+        marks = MaskMarks.BACKGROUND if inverted else MaskMarks.SUBJECT
+    return 1 - mask_HW if marks is MaskMarks.BACKGROUND else mask_HW
+
+
+def find_ground(image_CHW: Tensor) -> Tensor | None:
+    """[H, W] bool: the plain ground that reaches in from the border, or None when the border is not plain.
+
+    Plain: nine tenths of the border lie within a small distance of the border's median colour. Only ground
+    that is connected to the border counts, so a white patch inside the subject stays.
+    """
+    colours_CHW = image_CHW[:3]
+    border_CN = torch.cat(
+        [colours_CHW[:, 0], colours_CHW[:, -1], colours_CHW[:, 1:-1, 0], colours_CHW[:, 1:-1, -1]], dim=1
+    )
+    ground_C11 = border_CN.median(dim=1).values[:, None, None]
+    distance_HW = (colours_CHW - ground_C11).abs().amax(dim=0)
+    # Averaged over 3×3 pixels, so that a speck of compression noise does not count as subject.
+    smooth_HW = F.avg_pool2d(distance_HW[None], 3, stride=1, padding=1, count_include_pad=False)[0]
+    alike_HW = smooth_HW < _GROUND_TOLERANCE
+    border_alike = (border_CN - ground_C11[..., 0]).abs().amax(dim=0) < _GROUND_TOLERANCE
+    if float(border_alike.float().mean()) < _GROUND_SHARE:
+        return None
+    return torch.from_numpy(_flood_from_border(alike_HW.numpy()))
+
+
+def _flood_from_border(open_HW: Mask) -> Mask:
+    """Open pixels that are 4-connected to the border through open pixels."""
+    reached_HW: Mask = open_HW.copy()
+    reached_HW[1:-1, 1:-1] = False
+    before = -1
+    while (size := int(reached_HW.sum())) != before:
+        before = size
+        reached_HW = _spread_along_rows(reached_HW, open_HW)
+        reached_HW = _spread_along_rows(reached_HW.T, open_HW.T).T
+    return reached_HW
+
+
+def _spread_along_rows(reached_HW: Mask, open_HW: Mask) -> Mask:
+    """Every unbroken run of open pixels in a row becomes reached when one of its pixels is."""
+    height, width = open_HW.shape
+    run_HW = np.cumsum(~open_HW, axis=1) + np.arange(height)[:, None] * (width + 1)
+    hit = np.zeros(height * (width + 1) + 1, dtype=np.bool_)
+    hit[run_HW[reached_HW]] = True
+    spread_HW: Mask = open_HW & hit[run_HW]
+    return spread_HW
+
+
+def _square(image_3HW: Tensor, alpha_HW: Tensor, margin: float, background: Colour) -> Tensor:
+    """[4, S, S]: the subject's box in the middle of a square of background colour, and its mask."""
+    rows = (alpha_HW > _PRESENT).any(dim=1).nonzero()[:, 0]
+    columns = (alpha_HW > _PRESENT).any(dim=0).nonzero()[:, 0]
+    top, bottom = int(rows[0]), int(rows[-1]) + 1
+    left, right = int(columns[0]), int(columns[-1]) + 1
+    height, width = bottom - top, right - left
+    side = max(round(max(height, width) / (1 - 2 * margin)), height, width)
+    ground_311 = image_3HW.new_tensor(background).view(3, 1, 1)
+    alpha_1hw = alpha_HW[None, top:bottom, left:right]
+    cut_3hw = image_3HW[:, top:bottom, left:right] * alpha_1hw + ground_311 * (1 - alpha_1hw)
+    canvas_4SS = torch.cat([ground_311.expand(3, side, side), image_3HW.new_zeros(1, side, side)])
+    y, x = (side - height) // 2, (side - width) // 2
+    canvas_4SS[:, y : y + height, x : x + width] = torch.cat([cut_3hw, alpha_1hw])
+    return canvas_4SS
+
+
+def _resize_square(cut_4SS: Tensor, side: int) -> Tensor:
+    if cut_4SS.shape[-1] == side:
+        return cut_4SS
+    return F.interpolate(cut_4SS[None], (side, side), mode="bilinear", antialias=True)[0].clamp(0, 1)
