@@ -1,0 +1,248 @@
+"""EchoGen transformer: Infinity with a dual-path subject injection (paper section 3; official quirks kept).
+
+Two phases. `prefill` turns conditions into a BranchCache: keys and values that no scale, guidance weight, tau
+or seed changes. `forward` runs one scale (or, in training, all of them under a mask) against such caches.
+Everything outside the blocks computes in float32; the blocks compute in `dtype`.
+Shape suffixes: B conditions, N rows, L tokens, P patches, S content tokens, T text width, C width, d bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..config import TransformerConfig
+from ..features import ContentFeatures, SemanticFeatures, TextFeatures
+from ..scales import ScaleSchedule
+from .functional import block_causal_mask, cast, sequence_rope
+from .kv_cache import MaskedMemory
+from .layers import Block, Factory, Head, LayerCondition, Rows, TextNorm, TextPool
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Inputs of one branch, batched: text [B, L, T] (mask_BL marks real tokens, None: all are), class token
+    [B, semantic_width], patches [B, P, semantic_width], content tokens [B, S, content_width].
+    """
+
+    text_BLT: Tensor
+    cls_BE: Tensor | None
+    patches_BPE: Tensor | None
+    content_BSF: Tensor | None
+    text_mask_BL: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class BranchCache:
+    """All that a branch needs at every scale.
+
+    prefix_BPC: start tokens (subject, prompt; the prompt alone without a subject path), signals_B6C: shared
+    AdaLN signals, pooled_BC: pooled prompt for the head, layers: keys and values per layer.
+    """
+
+    prefix_BPC: Tensor
+    signals_B6C: Tensor
+    pooled_BC: Tensor
+    layers: tuple[LayerCondition, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the keys and values."""
+        kvs = [kv for layer in self.layers for kv in layer if kv is not None]
+        return sum(t.numel() * t.element_size() for kv in kvs for t in kv[:2])
+
+
+class EchoGenTransformer(nn.Module):
+    """The model. Parameters start at zero: they are loaded, or drawn by `training.initialise`."""
+
+    def __init__(
+        self,
+        config: TransformerConfig,
+        operations: Any = nn,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.dtype = dtype or torch.float32
+        make = Factory(operations, torch.float32, device)
+        self.null_text = make.parameter(config.text_length, config.text_width)
+        self.start = make.parameter(config.width)
+        self.text_norm = TextNorm(config, make)
+        self.text_pool = TextPool(config, make)
+        self.text_mlp = make.mlp(config.text_width, config.width)
+        self.text_adaln = make.adaln(config.width, 6)
+        self.level_embed = make.embedding(config.levels, config.width)
+        self.bits_embed = make.linear(config.bits, config.width)
+        self.head = Head(config, make)
+        if config.subject:
+            self.null_semantic = make.parameter(config.semantic_length, config.semantic_width)
+            self.null_content = make.parameter(config.content_length, config.content_width)
+            self.semantic_start = make.parameter(config.width)
+            self.semantic_cls = make.linear(config.semantic_width, config.width)
+            self.semantic_mlp = make.mlp(config.semantic_width, config.width)
+            self.semantic_adaln = make.adaln(config.width, 6)
+            self.content_mlp = make.mlp(config.content_width, config.width)
+            self.content_text_adaln = make.adaln(config.width, 6)
+            self.content_semantic_adaln = make.adaln(config.width, 6)
+        block_make = make._replace(dtype=self.dtype)
+        self.blocks = nn.ModuleList(Block(config, block_make) for _ in range(config.depth))
+
+    @property
+    def prefix(self) -> int:
+        """Tokens before the first scale's own: one with a subject path, none without."""
+        return int(self.config.subject)
+
+    def null_text_features(self, length: int) -> Tensor:
+        """The learned null prompt of a length, [length, T]; the official model cuts it to the prompt's."""
+        return self.null_text[:length]
+
+    def conditions(
+        self,
+        text: TextFeatures | None,
+        semantic: SemanticFeatures | None,
+        content: ContentFeatures | None,
+        null_length: int,
+        device: torch.device | str | None = None,
+    ) -> Conditions:
+        """One branch's inputs on `device`; None stands for the learned null (of `null_length` tokens for text).
+
+        Several views: class tokens are averaged, patches and latents follow each other.
+        Raises ValueError when features do not fit this model.
+        """
+        config = self.config
+        text_LT = self.null_text_features(null_length) if text is None else text.tokens_LC
+        _check_width("text", text_LT.shape[-1], config.text_width)
+        if text_LT.shape[0] > config.text_length:
+            raise ValueError(
+                f"The prompt has {text_LT.shape[0]} tokens; this model takes at most {config.text_length}. Shorten it."
+            )
+        cls_E = patches_PE = content_SF = None
+        if config.subject:
+            cls_E, patches_PE = self._semantic_inputs(semantic)
+            content_SF = self._content_inputs(content)
+        elif semantic is not None or content is not None:
+            raise ValueError("This is a plain text-to-image model without a subject path: load an EchoGen model.")
+
+        def batch(x: Tensor | None) -> Tensor | None:
+            return None if x is None else x.to(device=device, dtype=torch.float32)[None]
+
+        text_BLT = batch(text_LT)
+        assert text_BLT is not None
+        return Conditions(text_BLT, batch(cls_E), batch(patches_PE), batch(content_SF))
+
+    def _semantic_inputs(self, semantic: SemanticFeatures | None) -> tuple[Tensor, Tensor]:
+        null_cls_E, null_patches_PE = self.null_semantic[0], self.null_semantic[1:]
+        if semantic is None:
+            return null_cls_E, null_patches_PE
+        config = self.config
+        _check_width("semantic", semantic.cls_VC.shape[-1], config.semantic_width)
+        views, patches, _ = semantic.patches_VPC.shape
+        if patches != config.semantic_length - 1:
+            raise ValueError(
+                f"The semantic features have {patches} patches a view; this model expects "
+                f"{config.semantic_length - 1}. Encode the picture with the encoder that belongs to this model."
+            )
+        cls_E = _strengthen(null_cls_E, semantic.cls_VC.mean(0), semantic.strength)
+        given = semantic.patches_VPC.flatten(0, 1)
+        return cls_E, _strengthen(null_patches_PE.repeat(views, 1), given, semantic.strength)
+
+    def _content_inputs(self, content: ContentFeatures | None) -> Tensor:
+        if content is None:
+            return self.null_content
+        config = self.config
+        views, channels, height, width = content.latents_VCHW.shape
+        _check_width("content", channels, config.content_width)
+        if height * width != config.content_length:
+            raise ValueError(
+                f"The content latent is {height}x{width} = {height * width} tokens; this model expects "
+                f"{config.content_length}. Encode the picture with the encoder that belongs to this model."
+            )
+        given = content.latents_VCHW.flatten(2).transpose(1, 2).flatten(0, 1)
+        return _strengthen(self.null_content.repeat(views, 1), given, content.strength)
+
+    def prefill(self, inputs: Conditions) -> BranchCache:
+        """Everything about a branch that does not depend on the picture so far."""
+        text_BLT = self.text_norm(inputs.text_BLT)
+        pooled_BC = self.text_pool(text_BLT, inputs.text_mask_BL)
+        prefix = [pooled_BC + cast(self.start, pooled_BC)]
+        signals = self.text_adaln(pooled_BC)
+        text_BLC = self.text_mlp(text_BLT).to(self.dtype)
+        patches_BPC = content_BSC = content_signals = None
+        if self.config.subject:
+            assert inputs.cls_BE is not None and inputs.content_BSF is not None
+            subject_BC = self.semantic_cls(inputs.cls_BE)
+            prefix.insert(0, subject_BC + cast(self.semantic_start, subject_BC))
+            signals = signals + self.semantic_adaln(subject_BC)
+            content_signals = self.content_text_adaln(pooled_BC) + self.content_semantic_adaln(subject_BC)
+            content_signals = content_signals.unflatten(-1, (6, -1))
+            patches_BPC = self.semantic_mlp(inputs.patches_BPE).to(self.dtype)
+            content_BSC = self.content_mlp(inputs.content_BSF).to(self.dtype)
+        layers = []
+        for index, block in enumerate(self.blocks):
+            layer, content_BSC = block.condition(
+                text_BLC,
+                patches_BPC,
+                content_BSC,
+                content_signals,
+                inputs.text_mask_BL,
+                last=index + 1 == len(self.blocks),
+            )
+            layers.append(layer)
+        return BranchCache(torch.stack(prefix, 1), signals.unflatten(-1, (6, -1)), pooled_BC, tuple(layers))
+
+    def forward(
+        self, x_NLC: Tensor, rope_2LP: Tensor, rows: Sequence[Rows], signals_N6C: Tensor, pooled_NC: Tensor
+    ) -> Tensor:
+        """Logits float32 [N, L, d, 2] (last axis: bit 0, bit 1) of embedded tokens [N, L, C].
+
+        With a subject path the first scale begins with the subject token, whose output carries no logits: the
+        caller drops row 0.
+        """
+        x_NLC = x_NLC.to(self.dtype)
+        for layer, block in enumerate(self.blocks):
+            x_NLC = block(x_NLC, signals_N6C, rope_2LP, rows, layer)
+        return self.head(x_NLC, pooled_NC)
+
+    def embed_scale(self, inputs_NLd: Tensor, scale: int) -> Tensor:
+        """Tokens of a later scale from its next-scale input codes: [N, L, d] to [N, L, C]."""
+        return self.bits_embed(inputs_NLd) + self.level(scale, inputs_NLd)
+
+    def level(self, scale: int, like: Tensor) -> Tensor:
+        """Level embedding of a scale, [C]."""
+        return self.level_embed(torch.tensor(scale, device=like.device)).to(like.dtype)
+
+    def teacher_forced(self, inputs: Conditions, next_inputs_BLd: Tensor, schedule: ScaleSchedule) -> Tensor:
+        """Training pass: logits [B, tokens, d, 2] of all scales at once.
+
+        next_inputs_BLd: next-scale inputs of scales 1.. (everything but the first scale), [B, tokens-1, d].
+        """
+        cache = self.prefill(inputs)
+        level_L = torch.repeat_interleave(
+            torch.arange(len(schedule.scales), device=next_inputs_BLd.device),
+            torch.tensor([h * w for h, w in schedule.scales], device=next_inputs_BLd.device),
+        )
+        embedded = self.bits_embed(next_inputs_BLd) + self.level_embed(level_L[1:])
+        x_BLC = torch.cat((cache.prefix_BPC + self.level(0, cache.prefix_BPC), embedded), dim=1)
+        rope = sequence_rope(schedule, self.config.head_width, self.prefix).to(x_BLC.device)
+        mask = block_causal_mask(schedule, self.prefix).to(x_BLC.device)
+        rows = [Rows(x_BLC.shape[0], cache.layers, MaskedMemory(mask))]
+        return self(x_BLC, rope, rows, cache.signals_B6C, cache.pooled_BC)[:, self.prefix :]
+
+
+def _check_width(kind: str, got: int, expected: int) -> None:
+    if got != expected:
+        raise ValueError(
+            f"The {kind} features have {got} channels; this model expects {expected}. "
+            f"Use the {kind} encoder that belongs to this model."
+        )
+
+
+def _strengthen(null: Tensor, given: Tensor, strength: float) -> Tensor:
+    """Between the learned null (0) and the features (1), linearly."""
+    given = given.to(null.device, null.dtype)
+    return given if strength == 1.0 else torch.lerp(null, given, strength)
