@@ -1,0 +1,71 @@
+#!/usr/bin/env python3
+"""EchoGen for ComfyUI, in one command. Standard library only; Python 3.10 or newer.
+
+python run.py                  set up everything, start ComfyUI with this pack, open the quickstart
+python run.py demo --out DIR   the same without a browser: make one picture and write it to DIR
+python run.py test             run every check
+
+What it makes lies in .venv and .comfy beside this file (--state DIR: elsewhere). Options for pip go through
+pip's own environment variables, such as PIP_INDEX_URL, PIP_EXTRA_INDEX_URL and PIP_PROXY.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+PACK = Path(__file__).absolute().parent  # not resolved: where the pack is linked to tells the ComfyUI
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The command line; exits with a message when an option does not go with the command."""
+    parser = argparse.ArgumentParser(
+        prog="run.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("command", nargs="?", choices=("start", "demo", "test"), default="start")
+    parser.add_argument(
+        "--comfyui", metavar="PATH", help="your ComfyUI (else COMFYUI_PATH, else one is brought)"
+    )
+    parser.add_argument("--state", metavar="DIR", help="where .venv and .comfy go (default: beside run.py)")
+    parser.add_argument("--port", type=int, help="the server's port (default: 8188, or a free one)")
+    parser.add_argument("--no-browser", action="store_true", help="start: do not open the quickstart")
+    parser.add_argument("--out", metavar="DIR", help="demo: where the pictures go (default: out)")
+    parser.add_argument("--only", metavar="NAMES", help="test: some checks, such as lint,types,unit")
+    options = parser.parse_args(arguments)
+    for option, command in (("out", "demo"), ("only", "test"), ("no_browser", "start")):
+        if getattr(options, option) and options.command != command:
+            parser.error(f"--{option.replace('_', '-')} goes with `run.py {command}`")
+    return options
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Carries out the command; the exit status."""
+    from runner import checks, comfyui, session
+    from runner.say import Problem, say
+
+    options = parse(arguments)
+    state = Path(options.state).expanduser().absolute() if options.state else PACK
+    setting = session.Setting(PACK, state)
+    try:
+        found = comfyui.find(options.comfyui, os.environ, PACK)
+        if options.command == "test":
+            return 0 if checks.run(setting, found, options.only) else 1
+        if options.command == "demo":
+            session.demo(setting, found, Path(options.out or "out").absolute(), options.port)
+        else:
+            session.start(setting, found, options.port, not options.no_browser)
+    except Problem as problem:
+        say(f"\n{problem}")
+        return 1
+    except KeyboardInterrupt:
+        say("\nStopped. Run the same command again: it goes on where it was.")
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(PACK.resolve()))
+    sys.exit(main(sys.argv[1:]))

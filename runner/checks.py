@@ -1,0 +1,210 @@
+"""`python run.py test`: every check from nothing, each in its own process, with a table at the end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import chromium, comfyui
+from .environment import Environment
+from .say import Problem, say
+from .session import Setting, own_setup
+
+NAMES = ("lint", "types", "imports", "js", "unit", "golden", "nodes", "e2e", "browser")
+STEP_SECONDS = 1500  # the whole must end in 25 minutes
+
+
+@dataclass
+class Outcome:
+    """One check: whether it passed, its seconds, a word on it, and the tests it counted."""
+
+    name: str
+    passed: bool
+    seconds: float
+    note: str = ""
+
+
+@dataclass
+class Counts:
+    """Tests of all pytest processes together."""
+
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+
+@dataclass
+class Checks:
+    """The checks of one run, bound to the environment and the ComfyUI they use."""
+
+    setting: Setting
+    venv: Environment
+    comfy: comfyui.ComfyUI
+    results: Path
+    counts: Counts = field(default_factory=Counts)
+    note: str = ""
+
+    def call(self, command: Sequence[str | Path], environ: dict[str, str] | None = None) -> int:
+        """Runs a command in the pack's folder, its output shown; the exit status."""
+        words = [str(word) for word in command]
+        # An installed pack's own settings must not leak in: PYTHONPATH is set by the checks that need it.
+        clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        try:
+            done = subprocess.run(
+                words,
+                cwd=self.setting.pack,
+                env={**clean, "PYTHONUTF8": "1", **(environ or {})},
+                stdin=subprocess.DEVNULL,
+                timeout=STEP_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            self.note = f"stopped after {STEP_SECONDS} s"
+            return 1
+        return done.returncode
+
+    def pytest(self, name: str, targets: Sequence[str], environ: dict[str, str] | None = None) -> bool:
+        """One pytest process. Its console script: `python -m` would put the root first on sys.path."""
+        report = self.results / f"{name}.xml"
+        report.unlink(missing_ok=True)
+        code = self.call([self.venv.script("pytest"), *targets, f"--junitxml={report}", "-q"], environ)
+        if report.exists():
+            self.note = add_counts(self.counts, report)
+        if code == 5:
+            self.note = "no test found"
+        return code == 0
+
+    def lint(self) -> bool:
+        return self.call([self.venv.script("ruff"), "check", "."]) == 0
+
+    def types(self) -> bool:
+        return self.call([self.venv.script("mypy")]) == 0
+
+    def imports(self) -> bool:
+        return (
+            self.call(
+                [self.venv.script("lint-imports"), "--no-cache"], {"PYTHONPATH": str(self.setting.pack)}
+            )
+            == 0
+        )
+
+    def js(self) -> bool:
+        node = shutil.which("node") or playwrights_node(self.venv)
+        tests = sorted((self.setting.pack / "tests" / "js").glob("*.test.*js"))
+        if not node or not tests:
+            self.note = "no test found" if node else "no node found"
+            return False
+        return self.call([node, "--test", *tests]) == 0
+
+    def unit(self) -> bool:
+        return self.pytest("unit", ["tests/core"])
+
+    def golden(self) -> bool:
+        return self.pytest("golden", ["tests/golden"])
+
+    def nodes(self) -> bool:
+        environ = {"PYTHONPATH": str(self.comfy.path), "ECHOGEN_COMFYUI": str(self.comfy.path)}
+        return self.pytest("nodes", ["tests/nodes"], environ)
+
+    def server_environ(self) -> dict[str, str]:
+        """What tests/e2e reads: where ComfyUI is, and where screenshots and logs go."""
+        return {"ECHOGEN_COMFYUI": str(self.comfy.path), "ECHOGEN_RESULTS": str(self.results)}
+
+    def e2e(self) -> bool:
+        targets = ["tests/e2e", "--ignore=tests/e2e/test_browser.py"]
+        return self.pytest("e2e", targets, self.server_environ())
+
+    def browser(self) -> bool:
+        program = chromium.bring(self.venv, self.results / "chromium.log")
+        if program is None:
+            say(f"{chromium.NONE_TO_BE_HAD}\nWhat was tried: {self.results / 'chromium.log'}")
+            self.note = "no Chromium to be had"
+            return False
+        environ = {**self.server_environ(), chromium.VARIABLE: str(program)}
+        return self.pytest("browser", ["tests/e2e/test_browser.py"], environ)
+
+
+def playwrights_node(venv: Environment) -> str | None:
+    """The node that playwright's package carries, for machines without one."""
+    programs = [*venv.home.glob("lib/python*/site-packages/playwright/driver/node")]
+    programs += venv.home.glob("Lib/site-packages/playwright/driver/node.exe")
+    return str(programs[0]) if programs else None
+
+
+def add_counts(counts: Counts, report: Path) -> str:
+    """Adds a pytest report's numbers to `counts`; returns them in words."""
+    passed = failed = skipped = 0
+    for suite in ElementTree.parse(report).getroot().iter("testsuite"):
+        total, bad, skips = (
+            int(suite.get("tests", 0)),
+            int(suite.get("failures", 0)) + int(suite.get("errors", 0)),
+            int(suite.get("skipped", 0)),
+        )
+        passed, failed, skipped = passed + total - bad - skips, failed + bad, skipped + skips
+    counts.passed += passed
+    counts.failed += failed
+    counts.skipped += skipped
+    return (
+        f"{passed} passed"
+        + (f", {failed} failed" if failed else "")
+        + (f", {skipped} skipped" if skipped else "")
+    )
+
+
+def chosen(only: str | None) -> list[str]:
+    """The checks that --only names, in their usual order; all of them without it."""
+    if not only:
+        return list(NAMES)
+    wanted = [name.strip() for name in only.split(",") if name.strip()]
+    unknown = [name for name in wanted if name not in NAMES]
+    if unknown or not wanted:
+        raise Problem(f"--only got {', '.join(unknown) or 'nothing'}; choose from {', '.join(NAMES)}.")
+    return [name for name in NAMES if name in wanted]
+
+
+def run(setting: Setting, found: comfyui.ComfyUI | None, only: str | None) -> bool:
+    """Runs the chosen checks; True when all of them passed."""
+    names = chosen(only)
+    begin = time.monotonic()
+    ready = own_setup(setting, found, extra_steps=True)
+    results = setting.comfy / "results"
+    results.mkdir(parents=True, exist_ok=True)
+    checks = Checks(setting, Environment(setting.venv), ready.comfy, results)
+    outcomes = [Outcome("set up", True, time.monotonic() - begin, ready.comfy.found_by)]
+    for name in names:
+        say(f"\n===== {name} =====")
+        outcomes.append(timed(checks, name))
+    show(outcomes, checks.counts, results)
+    return all(outcome.passed for outcome in outcomes)
+
+
+def timed(checks: Checks, name: str) -> Outcome:
+    """One check, measured."""
+    begin, checks.note = time.monotonic(), ""
+    check: Callable[[], bool] = getattr(checks, name)
+    passed = check()
+    return Outcome(name, passed, time.monotonic() - begin, checks.note)
+
+
+def show(outcomes: Sequence[Outcome], counts: Counts, results: Path) -> None:
+    """The table, and one line of numbers over all tests and checks."""
+    say(f"\n{'check':<10}{'result':<10}{'seconds':>9}  ")
+    for outcome in outcomes:
+        result = "passed" if outcome.passed else "FAILED"
+        say(f"{outcome.name:<10}{result:<10}{outcome.seconds:>9.1f}  {outcome.note}")
+    say(f"{'all':<20}{sum(outcome.seconds for outcome in outcomes):>9.1f}")
+    say(f"Reports and screenshots: {results}\n")
+    without_pytest = [
+        outcome for outcome in outcomes[1:] if outcome.name in ("lint", "types", "imports", "js")
+    ]
+    bad = counts.failed + sum(not outcome.passed for outcome in without_pytest)
+    # A pytest process that died before its report has no counts of its own.
+    bad += sum(not outcome.passed for outcome in outcomes[1:]) if not bad else 0
+    good = counts.passed + sum(outcome.passed for outcome in without_pytest)
+    say(f"{good} passed, {bad} failed, {counts.skipped} skipped")

