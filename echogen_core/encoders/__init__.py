@@ -1,0 +1,30 @@
+"""Encoders of the conditions: prompt (Flan-T5), subject meaning (DINOv2), subject detail (FLUX VAE)."""
+
+from .config import (
+    ENCODERS,
+    ContentEncoderConfig,
+    EncoderConfigs,
+    SemanticEncoderConfig,
+    TextEncoderConfig,
+)
+from .content import ContentEncoder
+from .pictures import check_pictures, reference_picture
+from .semantic import SemanticEncoder, resample_position_embedding
+from .text import TextEncoder, build_tokenizer, read_tokenizer, wrap_tokenizer
+
+__all__ = [
+    "ENCODERS",
+    "ContentEncoder",
+    "ContentEncoderConfig",
+    "EncoderConfigs",
+    "SemanticEncoder",
+    "SemanticEncoderConfig",
+    "TextEncoder",
+    "TextEncoderConfig",
+    "build_tokenizer",
+    "check_pictures",
+    "read_tokenizer",
+    "reference_picture",
+    "resample_position_embedding",
+    "wrap_tokenizer",
+]

@@ -1,0 +1,102 @@
+"""DINOv2 as EchoGen uses it: class and patch tokens of a square reference picture.
+
+Shape suffixes: B pictures (V as views of one subject), P patches, C channels, H and W pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import Dinov2Config, Dinov2Model
+
+from ..features import SemanticFeatures
+from .config import SemanticEncoderConfig
+from .pictures import reference_picture
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class SemanticTokens(NamedTuple):
+    """Tokens after the final norm: class [B, C] and patches [B, P, C], row-major."""
+
+    cls_BC: Tensor
+    patches_BPC: Tensor
+
+
+def resample_position_embedding(positions_1PC: Tensor, grid: int) -> Tensor:
+    """Position table [1, 1 + n*n, C] (class token first) for another grid: [1, 1 + grid*grid, C].
+
+    Bicubic with antialiasing in float32, the way timm's `resample_abs_pos_embed` does it, which is what
+    the official features were made with; transformers' own resampling has no antialiasing.
+    """
+    cls_11C, patches_1PC = positions_1PC[:, :1], positions_1PC[:, 1:]
+    side = math.isqrt(patches_1PC.shape[1])
+    if side * side != patches_1PC.shape[1]:
+        raise ValueError(
+            "Expected a square grid of positions after the class token, got "
+            f"{patches_1PC.shape[1]} positions. Is this a DINOv2 file?"
+        )
+    if side == grid:
+        return positions_1PC
+    width = positions_1PC.shape[2]
+    table_1CHW = patches_1PC.float().reshape(1, side, side, width).permute(0, 3, 1, 2)
+    table_1CHW = F.interpolate(table_1CHW, size=(grid, grid), mode="bicubic", antialias=True)
+    patches_1PC = table_1CHW.permute(0, 2, 3, 1).reshape(1, grid * grid, width).to(positions_1PC.dtype)
+    return torch.cat((cls_11C, patches_1PC), dim=1)
+
+
+class SemanticEncoder(nn.Module):
+    """transformers' Dinov2Model at one fixed picture size, so that its position table is never resampled."""
+
+    def __init__(
+        self,
+        config: SemanticEncoderConfig,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        dino_config = Dinov2Config(
+            image_size=config.image_size,
+            patch_size=config.patch,
+            hidden_size=config.width,
+            num_hidden_layers=config.depth,
+            num_attention_heads=config.heads,
+            mlp_ratio=config.mlp_ratio,
+        )
+        with torch.device(device or "cpu"):
+            dino: nn.Module = Dinov2Model(dino_config)
+        self.dino: Any = dino.eval()
+        if dtype is not None:
+            dino.to(dtype)
+
+    def preprocess(self, images_B3HW: Tensor) -> Tensor:
+        """ImageNet normalisation, then bicubic without antialiasing to the encoder's picture size.
+
+        The order is the official one; bicubic overshoot is therefore never clamped to 0..1.
+        """
+        mean = images_B3HW.new_tensor(IMAGENET_MEAN).view(1, 3, 1, 1)
+        std = images_B3HW.new_tensor(IMAGENET_STD).view(1, 3, 1, 1)
+        normal_B3HW = (images_B3HW - mean) / std
+        size = (self.config.image_size, self.config.image_size)
+        if normal_B3HW.shape[-2:] == size:
+            return normal_B3HW
+        return F.interpolate(normal_B3HW, size=size, mode="bicubic", align_corners=False)
+
+    def forward(self, images_B3HW: Tensor) -> SemanticTokens:
+        """Tokens of square pictures in 0..1, differentiable."""
+        pixels_B3HW = self.preprocess(images_B3HW).to(self.dino.embeddings.cls_token.dtype)
+        tokens_BLC = self.dino(pixel_values=pixels_B3HW).last_hidden_state
+        return SemanticTokens(tokens_BLC[:, 0], tokens_BLC[:, 1:])
+
+    @torch.no_grad()
+    def encode(self, images_B3HW: Tensor) -> SemanticFeatures:
+        """Float32 features of pictures of one subject, any size; ValueError as `check_pictures`."""
+        device = self.dino.embeddings.cls_token.device
+        tokens = self(reference_picture(images_B3HW, self.config.reference_size).to(device))
+        return SemanticFeatures(tokens.cls_BC.float(), tokens.patches_BPC.float())

@@ -1,0 +1,163 @@
+"""Flan-T5 as EchoGen uses it: prompt in, one feature row per real token out.
+
+Shape suffixes: B prompts, L tokens (closing token included), C channels.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from torch import Tensor, nn
+from transformers import AutoTokenizer, PreTrainedTokenizerFast, T5Config, T5EncoderModel
+
+from ..features import TextFeatures
+from .config import TextEncoderConfig
+
+logger = logging.getLogger(__name__)
+
+PAD, END = "<pad>", "</s>"
+
+
+class TokenBatch(NamedTuple):
+    """Tokenised prompts: ids [B, L] (0 where padded) and mask [B, L] (1 on real tokens)."""
+
+    ids_BL: Tensor
+    mask_BL: Tensor
+
+
+def build_tokenizer(prompts: Iterable[str], vocabulary: int = 1024) -> Tokenizer:
+    """A byte-level BPE tokenizer learnt from `prompts`, for a model trained from scratch.
+
+    Every Unicode text has tokens, because the alphabet is the 256 bytes; letter case is ignored. Small
+    prompt lists give fewer than `vocabulary` tokens: ask `get_vocab_size()`. Ids: 0 padding, 1 closing.
+    """
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=[PAD, END],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(prompts, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"$A {END}", special_tokens=[(END, tokenizer.token_to_id(END))]
+    )
+    return tokenizer
+
+
+def wrap_tokenizer(tokenizer: Tokenizer) -> Any:
+    """The tokenizer in the class that transformers' models expect (PreTrainedTokenizerFast)."""
+    make: Any = PreTrainedTokenizerFast
+    return make(tokenizer_object=tokenizer, pad_token=PAD, eos_token=END)
+
+
+def read_tokenizer(path: str | Path) -> Any:
+    """The tokenizer of a T5 folder (spiece.model or tokenizer.json), or of one tokenizer.json file.
+
+    FileNotFoundError when there is none, ValueError when it cannot be read.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"No tokenizer at {path}. Expected a T5 folder or a tokenizer.json file.")
+    try:
+        if path.is_dir():
+            return AutoTokenizer.from_pretrained(str(path), local_files_only=True)
+        return wrap_tokenizer(Tokenizer.from_file(str(path)))
+    # The tokenizers library raises bare Exception for a file it cannot read.
+    except Exception as error:
+        raise ValueError(
+            f"{path} holds no readable tokenizer ({error}). Expected a T5 folder with spiece.model or "
+            "tokenizer.json, or a tokenizer.json file: download it again."
+        ) from error
+
+
+class TextEncoder(nn.Module):
+    """transformers' T5EncoderModel with its tokenizer."""
+
+    def __init__(
+        self,
+        config: TextEncoderConfig,
+        tokenizer: Any,  # a transformers tokenizer
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+    ) -> None:
+        super().__init__()
+        if len(tokenizer) > config.vocabulary:
+            raise ValueError(
+                f"Expected a tokenizer of at most {config.vocabulary} tokens (the encoder's vocabulary), "
+                f"got one of {len(tokenizer)}. Use the tokenizer that belongs to these weights."
+            )
+        self.config = config
+        self.tokenizer = tokenizer
+        t5_config = T5Config(
+            vocab_size=config.vocabulary,
+            d_model=config.width,
+            d_kv=config.head_width,
+            d_ff=config.hidden,
+            num_layers=config.depth,
+            num_heads=config.heads,
+            feed_forward_proj="gated-gelu",
+            dropout_rate=0.0,
+            pad_token_id=0,
+            eos_token_id=1,
+        )
+        with torch.device(device or "cpu"):
+            t5: nn.Module = T5EncoderModel(t5_config)
+        self.t5: Any = t5.eval()
+        if dtype is not None:
+            t5.to(dtype)
+            if dtype == torch.float16:
+                # The feed-forward output of T5 overflows in half precision.
+                for name, module in t5.named_modules():
+                    if name.endswith(".wo"):
+                        module.float()
+
+    def forward(self, ids_BL: Tensor, mask_BL: Tensor) -> Tensor:
+        """Token features [B, L, C] in the encoder's dtype, differentiable; rows of padding mean nothing."""
+        features_BLC: Tensor = self.t5(input_ids=ids_BL, attention_mask=mask_BL).last_hidden_state
+        return features_BLC
+
+    def tokenize(self, prompts: Sequence[str]) -> TokenBatch:
+        """Ids and mask of the prompts, padded to the longest; too long ones are cut, with a warning."""
+        # A lone surrogate (half a character from a broken paste) has no bytes: it becomes "?".
+        texts = [prompt.encode("utf-8", "replace").decode("utf-8") for prompt in prompts]
+        limit = self.config.max_tokens
+        rows = self.tokenizer(texts, truncation=False, padding=False, verbose=False)["input_ids"]
+        for index, row in enumerate(rows):
+            if len(row) > limit:
+                logger.warning(
+                    "Prompt of %d tokens is longer than the %d that the model reads: its end is left out.",
+                    len(row),
+                    limit,
+                )
+                rows[index] = [*row[: limit - 1], row[-1]]
+        longest = max(len(row) for row in rows)
+        device = self.t5.shared.weight.device
+        ids_BL = torch.zeros(len(rows), longest, dtype=torch.long)
+        mask_BL = torch.zeros(len(rows), longest, dtype=torch.long)
+        for index, row in enumerate(rows):
+            ids_BL[index, : len(row)] = torch.tensor(row)
+            mask_BL[index, : len(row)] = 1
+        return TokenBatch(ids_BL.to(device), mask_BL.to(device))
+
+    @torch.no_grad()
+    def encode(self, prompt: str, allow_empty: bool = False) -> TextFeatures:
+        """Features of one prompt, one float32 row per token with the closing token, no padding.
+
+        ValueError for an empty prompt, unless `allow_empty` (then only the closing token goes on).
+        """
+        if not prompt.strip() and not allow_empty:
+            raise ValueError(
+                "Expected a prompt that says where the subject is, got an empty one. "
+                "Write a few words, or leave the text input open to generate without text."
+            )
+        batch = self.tokenize([prompt])
+        return TextFeatures(self(batch.ids_BL, batch.mask_BL)[0].float())
