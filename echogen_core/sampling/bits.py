@@ -1,0 +1,55 @@
+"""Bits of a batch of pictures, and how they are drawn from logits.
+
+Shape suffixes: B pictures, L tokens of one scale, d bits per token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..scales import ScaleSchedule
+
+
+@dataclass(frozen=True)
+class Bits:
+    """Bit labels, coarse to fine; fewer scales than the schedule has when a run was cut short.
+
+    scales: per scale uint8 [B, h, w, d]. seeds: one per picture (empty for encoded pictures).
+    settings: what made them, for the record.
+    """
+
+    schedule: ScaleSchedule
+    scales: tuple[Tensor, ...]
+    seeds: tuple[int, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        return len(self.scales) == len(self.schedule.scales)
+
+
+def picture_generators(seeds: Sequence[int]) -> list[torch.Generator]:
+    """One CPU generator per picture: the noise depends on the seed alone, not on batch or device."""
+    return [torch.Generator().manual_seed(seed) for seed in seeds]
+
+
+def draw_bits(logits_BLd2: Tensor, generators: Sequence[torch.Generator] | None, top_p: float) -> Tensor:
+    """Bits [B, L, d] uint8 from guided logits (already divided by tau).
+
+    generators: one per picture; None takes the likelier value (greedy). top_p: the less likely value is
+    dropped when its probability is at most 1 - top_p; 0 and 1 keep both. Each picture's exponential noise is
+    drawn for all of a scale's bits at once, as torch.multinomial does for one draw (official behaviour).
+    """
+    if generators is None:
+        return logits_BLd2.argmax(-1).to(torch.uint8)
+    p_BLd2 = logits_BLd2.softmax(-1)
+    if 0.0 < top_p < 1.0:
+        p_BLd2 = torch.where((p_BLd2 <= 1.0 - top_p) & (p_BLd2 < 0.5), 0.0, p_BLd2)
+    shape = p_BLd2.shape[1:]
+    noise = torch.stack([torch.empty(shape).exponential_(generator=g) for g in generators])
+    return (p_BLd2 / noise.to(p_BLd2.device)).argmax(-1).to(torch.uint8)

@@ -1,0 +1,228 @@
+"""The loop of next-scale prediction: one step per scale, coarse to fine.
+
+Shape suffixes: B pictures, N rows (branches x pictures), L tokens of one scale, C width, d bits per token.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby
+
+import torch
+from torch import Tensor
+
+from ..model import BranchCache, EchoGenTransformer
+from ..model.functional import sequence_rope
+from ..model.kv_cache import KeyValueArena
+from ..model.layers import Rows
+from ..scales import ScaleSchedule
+from ..tokenizer.bsq import add_scale, next_scale_input
+from .bits import Bits, draw_bits, picture_generators
+from .guidance import Guidance
+from .prefill import Branches
+
+
+@dataclass(frozen=True)
+class SamplingSettings:
+    """How bits are drawn.
+
+    tau: divides the logits before guidance; below 1 safer, above 1 livelier. top_p: see `draw_bits`.
+    top_k: 0 or at least 2 changes nothing (a bit has two values), 1 is greedy. greedy: likelier value always.
+    """
+
+    guidance: Guidance
+    tau: float = 1.0
+    top_p: float = 0.97
+    top_k: int = 0
+    greedy: bool = False
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.tau) and self.tau > 0):
+            raise ValueError(f"tau must be above 0, got {self.tau}. Use greedy sampling for the likeliest picture.")
+        if not 0 <= self.top_p <= 1:
+            raise ValueError(f"top_p must be between 0 and 1, got {self.top_p}.")
+        if self.top_k < 0:
+            raise ValueError(f"top_k must be 0 (off) or more, got {self.top_k}.")
+
+
+@dataclass(frozen=True)
+class ScaleStep:
+    """One finished scale.
+
+    index: from 0. bits: everything so far. codes_BdHW: summed codes at the last scale's size, ready to decode.
+    logits_BLd2: guided logits; branch_logits_NLd2: before tau and guidance, for the branches that were computed
+    (in the order full, text, null; pictures inside).
+    """
+
+    index: int
+    total: int
+    bits: Bits
+    codes_BdHW: Tensor
+    logits_BLd2: Tensor
+    branch_logits_NLd2: Tensor
+
+    @property
+    def last(self) -> bool:
+        return self.index + 1 == self.total
+
+
+@dataclass
+class _RowGroup:
+    """Pictures of one branch that share its conditions: what they attend to and how much they count."""
+
+    rows: Rows
+    cache: BranchCache
+    pictures: range
+    weights: tuple[float, ...]  # per scale
+
+    def needed_from(self, scale: int) -> bool:
+        return any(weight != 0 for weight in self.weights[scale:])
+
+
+def sample(
+    model: EchoGenTransformer,
+    branches: Branches | Sequence[Branches],
+    schedule: ScaleSchedule,
+    seeds: Sequence[int],
+    settings: SamplingSettings,
+    keep: Bits | None = None,
+    first_scale: int = 0,
+) -> Iterator[ScaleStep]:
+    """Draw pictures scale by scale; stop iterating to cancel.
+
+    branches: one for all pictures, or one per picture. seeds: one per picture; picture i equals a single run
+    with its seed. keep, first_scale: take the scales before `first_scale` from `keep`, draw the rest anew.
+    Raises ValueError when the arguments do not fit each other.
+    """
+    per_picture = [branches] * len(seeds) if isinstance(branches, Branches) else list(branches)
+    _check(model, per_picture, schedule, seeds, settings, keep, first_scale)
+    return _run(model, per_picture, schedule, tuple(seeds), settings, keep, first_scale)
+
+
+def _run(
+    model: EchoGenTransformer,
+    branches: list[Branches],
+    schedule: ScaleSchedule,
+    seeds: tuple[int, ...],
+    settings: SamplingSettings,
+    keep: Bits | None,
+    first_scale: int,
+) -> Iterator[ScaleStep]:
+    groups = _row_groups(model, branches, schedule, settings.guidance)
+    device = branches[0].full.pooled_BC.device
+    rope = sequence_rope(schedule, model.config.head_width, model.prefix).to(device)
+    greedy = settings.greedy or settings.top_k == 1
+    generators = None if greedy else picture_generators(seeds)
+    drawn: list[Tensor] = []
+    codes_BdHW: Tensor | None = None
+    for index, grid in enumerate(schedule.scales):
+        with torch.inference_mode():
+            groups = [group for group in groups if group.needed_from(index)]
+            logits_NLd2 = _scale_logits(model, groups, schedule, rope, index, codes_BdHW)
+            guided_BLd2 = _guide(logits_NLd2, groups, index, len(seeds)) / settings.tau
+            bits_BLd = draw_bits(guided_BLd2, generators, settings.top_p)
+            bits_BhwD = bits_BLd.unflatten(1, grid)
+            if keep is not None and index < first_scale:
+                bits_BhwD = keep.scales[index].to(device).expand_as(bits_BhwD)
+            drawn.append(bits_BhwD)
+            codes_BdHW = add_scale(codes_BdHW, bits_BhwD, schedule.scales[-1])
+        bits = Bits(schedule, tuple(drawn), seeds, asdict(settings))
+        yield ScaleStep(index, len(schedule.scales), bits, codes_BdHW, guided_BLd2, logits_NLd2)
+
+
+def _row_groups(
+    model: EchoGenTransformer, branches: list[Branches], schedule: ScaleSchedule, guidance: Guidance
+) -> list[_RowGroup]:
+    """Branch by branch, neighbouring pictures with the same conditions together."""
+    spans = schedule.spans
+    kept_tokens = model.prefix + spans[-1][0]
+    last_tokens = spans[-1][1] - spans[-1][0] + (model.prefix if len(spans) == 1 else 0)
+    weights = [guidance.weights(scale) for scale in range(len(schedule.scales))]
+    groups: list[tuple[int, _RowGroup]] = []
+    start = 0
+    for _, same in groupby(branches, key=id):
+        members = list(same)
+        pictures = range(start, start + len(members))
+        per_scale = [members[0].merged_weights(w) for w in weights]
+        for place, (cache, _) in enumerate(per_scale[0]):
+            arena = KeyValueArena(model.config.depth, kept_tokens, last_tokens)
+            rows = Rows(len(members), cache.layers, arena)
+            share = tuple(merged[place][1] for merged in per_scale)
+            groups.append((place, _RowGroup(rows, cache, pictures, share)))
+        start = pictures.stop
+    return [group for _, group in sorted(groups, key=lambda item: item[0])]
+
+
+def _scale_logits(
+    model: EchoGenTransformer,
+    groups: list[_RowGroup],
+    schedule: ScaleSchedule,
+    rope_2TP: Tensor,
+    index: int,
+    codes_BdHW: Tensor | None,
+) -> Tensor:
+    """Raw logits [N, L, d, 2] of one scale for the rows of all groups."""
+    start, end = schedule.spans[index]
+    if codes_BdHW is None:
+        prefix = torch.cat([g.cache.prefix_BPC.expand(g.rows.count, -1, -1) for g in groups])
+        x_NLC = prefix + model.level(0, prefix)
+        start -= model.prefix
+    else:
+        inputs_BLd = next_scale_input(codes_BdHW, schedule.scales[index])
+        embedded_BLC = model.embed_scale(inputs_BLd, index)
+        x_NLC = torch.cat([embedded_BLC[g.pictures.start : g.pictures.stop] for g in groups])
+    signals = torch.cat([g.cache.signals_B6C.expand(g.rows.count, -1, -1) for g in groups])
+    pooled = torch.cat([g.cache.pooled_BC.expand(g.rows.count, -1) for g in groups])
+    rope = rope_2TP[:, start + model.prefix : end + model.prefix]
+    logits = model(x_NLC, rope, [g.rows for g in groups], signals, pooled)
+    return logits[:, model.prefix :] if index == 0 else logits
+
+
+def _guide(logits_NLd2: Tensor, groups: list[_RowGroup], index: int, pictures: int) -> Tensor:
+    """Weighted sum of the branches, [B, L, d, 2]."""
+    guided = logits_NLd2.new_zeros(pictures, *logits_NLd2.shape[1:])
+    parts = logits_NLd2.split([group.rows.count for group in groups])
+    for group, part in zip(groups, parts, strict=True):
+        guided[group.pictures.start : group.pictures.stop].add_(part, alpha=group.weights[index])
+    return guided
+
+
+def _check(
+    model: EchoGenTransformer,
+    branches: list[Branches],
+    schedule: ScaleSchedule,
+    seeds: Sequence[int],
+    settings: SamplingSettings,
+    keep: Bits | None,
+    first_scale: int,
+) -> None:
+    scales = len(schedule.scales)
+    if not seeds or len(branches) != len(seeds):
+        raise ValueError(f"Expected one seed per picture, got {len(seeds)} seeds for {len(branches)} pictures.")
+    if scales > model.config.levels:
+        raise ValueError(
+            f"This model knows {model.config.levels} scales, the schedule has {scales}: choose a smaller size."
+        )
+    if len(settings.guidance.gamma_t) != scales:
+        raise ValueError(
+            f"The guidance has {len(settings.guidance.gamma_t)} scales, the picture {scales}: "
+            "make the guidance for this size and aspect ratio."
+        )
+    if not 0 <= first_scale <= scales:
+        raise ValueError(f"first_scale must be between 0 and {scales}, got {first_scale}.")
+    if first_scale and keep is None:
+        raise ValueError("first_scale needs the bits to keep: connect them, or set first_scale to 0.")
+    if keep is not None and first_scale:
+        if keep.schedule != schedule or len(keep.scales) < first_scale:
+            raise ValueError(
+                "The bits to keep are of another size or aspect ratio, or end too early: "
+                f"expected {schedule.aspect_ratio} at {schedule.budget} with at least {first_scale} scales, "
+                f"got {keep.schedule.aspect_ratio} at {keep.schedule.budget} with {len(keep.scales)}."
+            )
+        if keep.scales[0].shape[0] not in (1, len(seeds)):
+            raise ValueError(
+                f"The bits to keep hold {keep.scales[0].shape[0]} pictures, the run {len(seeds)}: "
+                "use one picture, or the same number."
+            )
