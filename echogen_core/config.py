@@ -62,6 +62,7 @@ class TokenizerConfig:
     base_channels: int = 128
     channel_multipliers: tuple[int, ...] = (1, 2, 4, 4, 4)
     res_blocks: int = 2  # per level of the encoder; the decoder has one more
+    norm_groups: int = 32  # few channels need fewer: one channel a group would erase a picture's colours
 
     @property
     def patch(self) -> int:
@@ -93,7 +94,9 @@ PRESETS: dict[str, Preset] = {
                 depth=6, width=256, heads=4, bits=24, text_width=128, text_length=64,
                 semantic_width=192, semantic_length=65, content_length=64, levels=5,
             ),
-            TokenizerConfig(bits=24, base_channels=32, channel_multipliers=(1, 2, 3, 4), res_blocks=1),
+            TokenizerConfig(
+                bits=24, base_channels=32, channel_multipliers=(1, 2, 3, 4), res_blocks=1, norm_groups=8
+            ),
             budget="nano",
             reference_size=64,
             gamma_t=2.0,

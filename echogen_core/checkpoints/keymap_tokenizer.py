@@ -38,7 +38,7 @@ MODULE_NAMES: tuple[tuple[str, str], ...] = (
 )
 
 QUANTIZER_MASKS = ("quantizer.lfq.mask", "quantize.lfq.mask")
-"""Stored constants (powers of two, one per bit; the second aliases the first): only their length, d, matters."""
+"""Stored constants (powers of two, one per bit; the second aliases the first): only their length matters."""
 
 NOT_STORED = ("quantizer.lfq.zero", "quantize.lfq.zero")
 """A constant that only some versions of the official code wrote."""

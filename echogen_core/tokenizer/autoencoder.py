@@ -15,14 +15,20 @@ from torch.nn import functional as F
 
 from ..config import TokenizerConfig
 
-NORM_GROUPS = 32
 NORM_EPS = 1e-6
 
 
 class _Factory:
     """Builds the layers of one model from the caller's layer classes, at one dtype and device."""
 
-    def __init__(self, operations: Any, dtype: torch.dtype | None, device: torch.device | str | None) -> None:
+    def __init__(
+        self,
+        config: TokenizerConfig,
+        operations: Any,
+        dtype: torch.dtype | None,
+        device: torch.device | str | None,
+    ) -> None:
+        self._norm_groups = config.norm_groups
         self._operations = operations
         self._where: dict[str, Any] = {"dtype": dtype, "device": device}
 
@@ -32,7 +38,7 @@ class _Factory:
         return layer
 
     def norm(self, channels: int) -> nn.Module:
-        layer: nn.Module = self._operations.GroupNorm(NORM_GROUPS, channels, eps=NORM_EPS, **self._where)
+        layer: nn.Module = self._operations.GroupNorm(self._norm_groups, channels, eps=NORM_EPS, **self._where)
         return layer
 
 
@@ -102,7 +108,7 @@ class Encoder(nn.Module):
         device: torch.device | str | None = None,
     ) -> None:
         super().__init__()
-        make = _Factory(operations, dtype, device)
+        make = _Factory(config, operations, dtype, device)
         widths = [config.base_channels * multiplier for multiplier in config.channel_multipliers]
         inputs = [config.base_channels, *widths[:-1]]
         self.conv_in = make.conv(3, config.base_channels)
@@ -134,7 +140,7 @@ class Decoder(nn.Module):
         device: torch.device | str | None = None,
     ) -> None:
         super().__init__()
-        make = _Factory(operations, dtype, device)
+        make = _Factory(config, operations, dtype, device)
         widths = [config.base_channels * multiplier for multiplier in config.channel_multipliers]
         inputs = [*widths[1:], widths[-1]]
         self.conv_in = make.conv(config.bits, widths[-1])
