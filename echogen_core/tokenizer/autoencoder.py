@@ -38,7 +38,8 @@ class _Factory:
         return layer
 
     def norm(self, channels: int) -> nn.Module:
-        layer: nn.Module = self._operations.GroupNorm(self._norm_groups, channels, eps=NORM_EPS, **self._where)
+        groups = self._norm_groups
+        layer: nn.Module = self._operations.GroupNorm(groups, channels, eps=NORM_EPS, **self._where)
         return layer
 
 
