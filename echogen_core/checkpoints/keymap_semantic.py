@@ -1,0 +1,92 @@
+"""Names of DINOv2's tensors in published files, and their translation to the installed transformers' names.
+
+Three forms are read: the hub's folder (`encoder.layer.0.attention.attention.query.weight`), the original
+.pth (`blocks.0.attn.qkv.weight`) and the names of transformers 5 (`encoder.layer.0.attention.q_proj.weight`).
+Files are written in the hub's form, so that they do not depend on the version that wrote them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor
+
+from ..encoders import SemanticEncoderConfig, resample_position_embedding
+
+POSITIONS = "embeddings.position_embeddings"
+
+RENAMED: tuple[tuple[str, str], ...] = (
+    # hub form -> transformers 5
+    (".attention.attention.query.", ".attention.q_proj."),
+    (".attention.attention.key.", ".attention.k_proj."),
+    (".attention.attention.value.", ".attention.v_proj."),
+    (".attention.output.dense.", ".attention.o_proj."),
+)
+
+ORIGINAL: tuple[tuple[str, str], ...] = (
+    # original .pth (pattern) -> hub form
+    (r"cls_token", "embeddings.cls_token"),
+    (r"mask_token", "embeddings.mask_token"),
+    (r"pos_embed", POSITIONS),
+    (r"patch_embed\.proj\.(.+)", r"embeddings.patch_embeddings.projection.\1"),
+    (r"blocks\.(\d+)\.(norm\d)\.(.+)", r"encoder.layer.\1.\2.\3"),
+    (r"blocks\.(\d+)\.attn\.proj\.(.+)", r"encoder.layer.\1.attention.output.dense.\2"),
+    (r"blocks\.(\d+)\.ls(\d)\.gamma", r"encoder.layer.\1.layer_scale\2.lambda1"),
+    (r"blocks\.(\d+)\.mlp\.(fc\d)\.(.+)", r"encoder.layer.\1.mlp.\2.\3"),
+    (r"norm\.(.+)", r"layernorm.\1"),
+)
+
+FUSED_QKV = re.compile(r"blocks\.(\d+)\.attn\.qkv\.(weight|bias)")
+
+MARKS = ("embeddings.patch_embeddings.projection.weight", "patch_embed.proj.weight")
+"""Either is in every DINOv2 file."""
+
+
+def to_hub_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Any accepted form in the hub's names; a fused qkv becomes three views of it."""
+    hub: dict[str, Tensor] = {}
+    for key, tensor in state.items():
+        key = key.removeprefix("dinov2.")
+        fused = FUSED_QKV.fullmatch(key)
+        if fused:
+            for name, part in zip(("query", "key", "value"), tensor.chunk(3), strict=True):
+                hub[f"encoder.layer.{fused[1]}.attention.attention.{name}.{fused[2]}"] = part
+            continue
+        hub[_hub_name(key)] = tensor
+    return hub
+
+
+def _hub_name(key: str) -> str:
+    for hub, installed in RENAMED:
+        if installed in key:
+            return key.replace(installed, hub)
+    for pattern, hub in ORIGINAL:
+        match = re.fullmatch(pattern, key)
+        if match:
+            return match.expand(hub)
+    return key
+
+
+def translate_semantic(
+    state: Mapping[str, Tensor], config: SemanticEncoderConfig, expected: Iterable[str]
+) -> dict[str, Tensor]:
+    """The tensors under the names in `expected` (the module's state dict), position table resampled once.
+
+    Keys that the table does not know stay as they are, for the strict load to complain about.
+    """
+    found = to_hub_names(state)
+    if POSITIONS in found:
+        found[POSITIONS] = resample_position_embedding(found[POSITIONS], config.grid)
+    if "embeddings.mask_token" not in found and "embeddings.cls_token" in found:
+        # Only masked pre-training reads it; some exports leave it out.
+        found["embeddings.mask_token"] = torch.zeros_like(found["embeddings.cls_token"][0])
+    names = set(expected)
+    translated: dict[str, Tensor] = {}
+    for key, tensor in found.items():
+        renamed = key
+        for hub, installed in RENAMED:
+            renamed = renamed.replace(hub, installed)
+        translated[key if key in names else renamed] = tensor
+    return translated

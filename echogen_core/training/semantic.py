@@ -1,0 +1,363 @@
+"""Trains the miniature's semantic encoder: views of one subject close, and patches that know their pixels.
+
+`python -m echogen_core.training.semantic --data DATA --out RUN --minutes 12`; run again, it goes on.
+
+Two objectives. InfoNCE on two views of the same subject, on the class token and on the mean patch, teaches
+identity. From every patch token, linear heads read back its own pixels, coverage, row and column: layout
+reaches the picture through the patch tokens alone, because content tokens carry no position.
+
+Shape suffixes: N subjects, V views, B pictures, P patches, C channels, H and W pixels.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import math
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..checkpoints.save import save_part
+from ..encoders import ENCODERS, SemanticEncoder
+
+logger = logging.getLogger(__name__)
+
+AZIMUTHS = 12  # of the prepared views, 30 degrees apart; views are numbered elevation by elevation
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of a run; the defaults trained the shipped weights."""
+
+    pairs: int = 64  # subjects a step, two pictures each
+    icon_share: float = 0.4  # of the pairs, where icons are there
+    near_share: float = 0.6  # of the furniture pairs: at most 30 degrees apart
+    learning_rate: float = 1.5e-3
+    weight_decay: float = 0.05
+    warmup: float = 0.04  # of the run
+    temperature: float = 0.1
+    embedding: int = 128
+    mean_weight: float = 0.5  # InfoNCE on the mean patch
+    pixel_weight: float = 4.0
+    place_weight: float = 0.1  # row and column of each patch
+    seed: int = 20
+
+
+class Pictures(NamedTuple):
+    """Subjects on white: images [B, 3, H, W] in 0..1 and their coverage [B, 1, H, W]."""
+
+    images_B3HW: Tensor
+    alpha_B1HW: Tensor
+
+
+class Losses(NamedTuple):
+    """Scalars of a step."""
+
+    cls: Tensor
+    mean: Tensor
+    pixels: Tensor
+    place: Tensor
+
+
+class Views:
+    """Prepared cut-outs, read from disk as they are needed."""
+
+    def __init__(self, data: Path) -> None:
+        self.subjects_NVHW4: NDArray[np.uint8] = np.load(data / "subjects/train_views.npy", mmap_mode="r")
+        icons = data / "icons/train_views.npy"
+        self.icons_NVHW4: NDArray[np.uint8] | None = np.load(icons, mmap_mode="r") if icons.exists() else None
+        held = data / "subjects/heldout_views.npy"
+        self.heldout_NVHW4: NDArray[np.uint8] | None = np.load(held, mmap_mode="r") if held.exists() else None
+
+    def draw(self, recipe: Recipe, rng: np.random.Generator) -> NDArray[np.uint8]:
+        """Two views of each of `pairs` subjects, uint8 [2, B, H, W, 4]."""
+        icons = self.icons_NVHW4
+        icon_count = 0 if icons is None else round(recipe.pairs * recipe.icon_share)
+        count = recipe.pairs - icon_count
+        subjects = self.subjects_NVHW4
+        rows = rng.choice(len(subjects), count, replace=count > len(subjects))
+        pairs = [[subjects[row, view] for view in _two_views(subjects.shape[1], recipe, rng)] for row in rows]
+        if icons is not None:
+            chosen = rng.choice(len(icons), icon_count, replace=icon_count > len(icons))
+            pairs += [[icons[row, 0]] * 2 for row in chosen]
+        return np.stack([np.stack(side) for side in zip(*pairs, strict=True)])
+
+
+def _two_views(views: int, recipe: Recipe, rng: np.random.Generator) -> tuple[int, int]:
+    """Indices of two views: mostly a small turn apart, else any two."""
+    first, elevations = int(rng.integers(views)), max(1, views // AZIMUTHS)
+    if views < AZIMUTHS or rng.random() >= recipe.near_share:
+        return first, int(rng.integers(views))
+    azimuth = (first % AZIMUTHS + int(rng.integers(-1, 2))) % AZIMUTHS
+    return first, int(rng.integers(elevations)) * AZIMUTHS + azimuth
+
+
+def on_white(rgba_BHW4: NDArray[np.uint8], size: int, transform_B23: Tensor | None = None) -> Pictures:
+    """Cut-outs with straight alpha, affinely moved if asked, on white at `size` pixels."""
+    rgba_B4HW = torch.from_numpy(np.ascontiguousarray(rgba_BHW4)).permute(0, 3, 1, 2).float() / 255
+    alpha_B1HW = rgba_B4HW[:, 3:]
+    layers_B4HW = torch.cat((rgba_B4HW[:, :3] * alpha_B1HW, alpha_B1HW), dim=1)
+    if transform_B23 is None:
+        layers_B4HW = F.interpolate(layers_B4HW, size=(size, size), mode="bilinear", antialias=True)
+    else:
+        grid = F.affine_grid(transform_B23, [len(layers_B4HW), 4, size, size], align_corners=False)
+        layers_B4HW = F.grid_sample(layers_B4HW, grid, align_corners=False)
+    alpha_B1HW = layers_B4HW[:, 3:].clamp(0, 1)
+    return Pictures((layers_B4HW[:, :3] + 1 - alpha_B1HW).clamp(0, 1), alpha_B1HW)
+
+
+def augment(pair_2BHW4: NDArray[np.uint8], size: int, rng: np.random.Generator) -> Pictures:
+    """Both views as pictures [2 B, ...]: hue, saturation and mirroring shared by a pair, the rest its own."""
+    count = pair_2BHW4.shape[1]
+    mirror = np.tile(rng.choice([-1.0, 1.0], count), 2)
+    transform_B23 = _affine(mirror, rng)
+    colours_B33 = torch.from_numpy(_hue_matrices(count, rng)).float().repeat(2, 1, 1)
+    pictures = on_white(pair_2BHW4.reshape(2 * count, *pair_2BHW4.shape[2:]), size, transform_B23)
+    images_B3HW, alpha_B1HW = pictures
+    light_B = torch.from_numpy(rng.uniform(0.92, 1.08, 2 * count)).float()
+    layer_B3HW = torch.einsum("bij,bjhw->bihw", colours_B33, images_B3HW - 1 + alpha_B1HW)
+    layer_B3HW = torch.minimum((layer_B3HW * light_B[:, None, None, None]).clamp_min(0), alpha_B1HW)
+    return Pictures(layer_B3HW + 1 - alpha_B1HW, alpha_B1HW)
+
+
+def _affine(mirror_B: NDArray[np.float64], rng: np.random.Generator) -> Tensor:
+    """Output-to-input maps [B, 2, 3]: a little turn, size and place, mirrored where -1."""
+    count = len(mirror_B)
+    angle, scale = rng.normal(0, 0.12, count), rng.uniform(0.9, 1.2, count)
+    stretch = rng.uniform(0.93, 1.07, count)
+    cos, sin = np.cos(angle) * scale, np.sin(angle) * scale
+    shift = rng.uniform(-0.1, 0.1, (2, count))
+    rows = [[cos * stretch * mirror_B, -sin, shift[0]], [sin * mirror_B, cos / stretch, shift[1]]]
+    return torch.from_numpy(np.array(rows)).permute(2, 0, 1).float()
+
+
+def _hue_matrices(count: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Colour matrices [B, 3, 3]: half of them turn the hue by any angle, all change saturation a little."""
+    to_yiq = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
+    angle = rng.uniform(-math.pi, math.pi, count) * (rng.random(count) < 0.5)
+    saturation = rng.uniform(0.8, 1.2, count)
+    turn = np.zeros((count, 3, 3))
+    turn[:, 0, 0] = 1
+    turn[:, 1, 1] = turn[:, 2, 2] = np.cos(angle) * saturation
+    turn[:, 1, 2], turn[:, 2, 1] = -np.sin(angle) * saturation, np.sin(angle) * saturation
+    matrices: NDArray[np.float64] = np.linalg.inv(to_yiq) @ turn @ to_yiq
+    return matrices
+
+
+class Trainee(nn.Module):
+    """The encoder with the heads that only training needs."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__()
+        config = ENCODERS["nano"].semantic
+        self.recipe, self.patch, self.grid = recipe, config.patch, config.grid
+        self.encoder = SemanticEncoder(config)
+        self.cls_head = nn.Linear(config.width, recipe.embedding)
+        self.mean_head = nn.Linear(config.width, recipe.embedding)
+        self.pixel_head = nn.Linear(config.width, 4 * config.patch**2)
+        self.place_head = nn.Linear(config.width, 2 * config.grid)
+
+    def forward(self, pictures: Pictures) -> Losses:
+        """Losses of a batch whose halves show the same subjects in the same order."""
+        tokens = self.encoder(pictures.images_B3HW)
+        cls_BC = self.cls_head(tokens.cls_BC)
+        mean_BC = self.mean_head(tokens.patches_BPC.mean(dim=1))
+        place_BPC = self.place_head(tokens.patches_BPC).float()
+        cells = torch.arange(self.grid, device=place_BPC.device)
+        rows_P, columns_P = cells.repeat_interleave(self.grid), cells.repeat(self.grid)
+        logits_BPG, others_BPG = place_BPC.chunk(2, dim=-1)
+        place = sum(
+            F.cross_entropy(logits.flatten(0, 1), target_P.repeat(len(logits)))
+            for logits, target_P in ((logits_BPG, rows_P), (others_BPG, columns_P))
+        )
+        return Losses(
+            info_nce(cls_BC.float(), self.recipe.temperature),
+            info_nce(mean_BC.float(), self.recipe.temperature),
+            self.pixel_loss(self.pixel_head(tokens.patches_BPC).float(), pictures),
+            torch.as_tensor(place),
+        )
+
+    def pixel_loss(self, read_BPC: Tensor, pictures: Pictures) -> Tensor:
+        """Squared error of colours (mostly on the subject) and coverage in -1..1."""
+        colours_BPC = F.unfold(pictures.images_B3HW * 2 - 1, self.patch, stride=self.patch).transpose(1, 2)
+        alpha_BPC = F.unfold(pictures.alpha_B1HW, self.patch, stride=self.patch).transpose(1, 2)
+        split = colours_BPC.shape[2]
+        error_BPC = (read_BPC[..., :split] - colours_BPC).square()
+        weight_BPC = (0.25 + 0.75 * alpha_BPC).repeat(1, 1, 3)
+        coverage_error = (read_BPC[..., split:] - (alpha_BPC * 2 - 1)).square().mean()
+        return (error_BPC * weight_BPC).mean() + 0.3 * coverage_error
+
+
+def info_nce(embedding_BC: Tensor, temperature: float) -> Tensor:
+    """Symmetric InfoNCE between the two halves of the batch; row i of one belongs to row i of the other."""
+    first_NC, second_NC = F.normalize(embedding_BC, dim=1).chunk(2)
+    logits_NN = first_NC @ second_NC.T / temperature
+    target_N = torch.arange(len(logits_NN), device=logits_NN.device)
+    return (F.cross_entropy(logits_NN, target_N) + F.cross_entropy(logits_NN.T, target_N)) / 2
+
+
+# Gallery: the front at the lower elevation. Queries: up to 30 degrees away, and 90 degrees away and higher.
+NEAR_QUERIES, FAR_QUERIES = (1, AZIMUTHS - 1, AZIMUTHS), (AZIMUTHS + 3, AZIMUTHS + 9)
+
+
+@torch.no_grad()
+def evaluate(trainee: Trainee, views_NVHW4: NDArray[np.uint8], device: torch.device) -> dict[str, float]:
+    """Retrieval@1 among unseen subjects after a small and a large turn, and how well pixels are read back."""
+    trainee.eval()
+    size = trainee.encoder.config.image_size
+
+    def features(view: int) -> tuple[dict[str, Tensor], Pictures, Tensor]:
+        pictures = Pictures(*(t.to(device) for t in on_white(views_NVHW4[:, view], size)))
+        tokens = trainee.encoder(pictures.images_B3HW)
+        weight = pictures.alpha_B1HW.sum((2, 3)).clamp_min(1e-3)
+        colour_B3 = (pictures.images_B3HW * pictures.alpha_B1HW).sum((2, 3)) / weight
+        named = {"cls": tokens.cls_BC, "mean": tokens.patches_BPC.mean(dim=1), "mean_colour": colour_B3}
+        return named, pictures, tokens.patches_BPC
+
+    gallery, pictures, patches_BPC = features(0)
+    figures: dict[str, float] = {}
+    for turn, queries in (("near", NEAR_QUERIES), ("far", FAR_QUERIES)):
+        for name in gallery:
+            hits = [_retrieval(features(view)[0][name], gallery[name]) for view in queries]
+            figures[f"{name}_{turn}"] = round(sum(hits) / len(hits), 4)
+    split = 3 * trainee.patch**2
+    read_BPC = trainee.pixel_head(patches_BPC)[..., :split].transpose(1, 2)
+    read_B3HW = (F.fold(read_BPC, (size, size), trainee.patch, stride=trainee.patch) + 1) / 2
+    figures["pixel_psnr"] = round(-10 * math.log10(float(F.mse_loss(read_B3HW, pictures.images_B3HW))), 2)
+    trainee.train()
+    return figures
+
+
+def _retrieval(query_NC: Tensor, gallery_NC: Tensor) -> float:
+    """Share of rows whose nearest gallery row (cosine, gallery mean removed) is their own."""
+    centre_C = gallery_NC.mean(dim=0)
+    likeness_NN = F.normalize(query_NC - centre_C, dim=1) @ F.normalize(gallery_NC - centre_C, dim=1).T
+    return float((likeness_NN.argmax(dim=1).cpu() == torch.arange(len(likeness_NN))).float().mean())
+
+
+class Run:
+    """A resumable run in a folder: checkpoint.pt, log.jsonl, semantic.safetensors, DONE."""
+
+    def __init__(self, out: Path, recipe: Recipe, minutes: float) -> None:
+        self.out, self.recipe, self.seconds = out, recipe, minutes * 60
+        out.mkdir(parents=True, exist_ok=True)
+        torch.manual_seed(recipe.seed)
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        # On a shared CPU, processor time is what was spent; a GPU is waited for.
+        self.clock: Callable[[], float] = time.monotonic if self.device.type == "cuda" else time.process_time
+        self.trainee = Trainee(recipe).to(self.device).train()
+        decayed = [p for p in self.trainee.parameters() if p.ndim > 1]
+        others = [p for p in self.trainee.parameters() if p.ndim <= 1]
+        groups = [
+            {"params": decayed, "weight_decay": recipe.weight_decay},
+            {"params": others, "weight_decay": 0.0},
+        ]
+        self.optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.98))
+        self.step, self.spent = 0, 0.0
+        if self.checkpoint.exists():
+            saved = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+            self.trainee.load_state_dict(saved["trainee"])
+            self.optimizer.load_state_dict(saved["optimizer"])
+            self.step, self.spent = saved["step"], saved["spent"]
+            logger.info("Going on at step %d, %.1f minutes spent.", self.step, self.spent / 60)
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.out / "checkpoint.pt"
+
+    def save(self) -> None:
+        partial = self.checkpoint.with_suffix(".partial")
+        torch.save(
+            {
+                "trainee": self.trainee.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "step": self.step,
+                "spent": self.spent,
+            },
+            partial,
+        )
+        os.replace(partial, self.checkpoint)
+
+    def log(self, record: dict[str, Any]) -> None:
+        line = {"step": self.step, "minutes": round(self.spent / 60, 2), **record}
+        with (self.out / "log.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        logger.info("%s", line)
+
+    def train(self, views: Views, log_every: int = 50, save_every: int = 100) -> dict[str, float]:
+        """Trains until the time is spent; returns the figures on unseen subjects."""
+        while self.spent < self.seconds:
+            start = self.clock()
+            losses = self.one_step(views)
+            self.step += 1
+            self.spent += self.clock() - start
+            if self.step % log_every == 0:
+                figures = {name: round(float(value), 4) for name, value in losses._asdict().items()}
+                self.log(figures | self.evaluate(views))
+            if self.step % save_every == 0:
+                self.save()
+        self.save()
+        figures = self.evaluate(views)
+        self.log(figures)
+        return figures
+
+    def one_step(self, views: Views) -> Losses:
+        recipe, progress = self.recipe, min(1.0, self.spent / max(self.seconds, 1e-9))
+        factor = min(1.0, progress / recipe.warmup + 0.02) * (0.51 + 0.49 * math.cos(math.pi * progress))
+        for group in self.optimizer.param_groups:
+            group["lr"] = recipe.learning_rate * factor
+        # Each step draws from its own generator, so that a resumed run continues the same sequence.
+        rng = np.random.default_rng((recipe.seed, self.step))
+        pictures = augment(views.draw(recipe, rng), self.trainee.encoder.config.image_size, rng)
+        pictures = Pictures(*(t.to(self.device) for t in pictures))
+        with torch.autocast(self.device.type, torch.bfloat16):
+            losses: Losses = self.trainee(pictures)
+        loss = losses.cls + recipe.mean_weight * losses.mean
+        loss = loss + recipe.pixel_weight * losses.pixels + recipe.place_weight * losses.place
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.trainee.parameters(), 1.0)
+        self.optimizer.step()
+        return losses
+
+    def evaluate(self, views: Views) -> dict[str, float]:
+        held = views.heldout_NVHW4
+        if held is None or held.shape[1] <= max(FAR_QUERIES):
+            return {}
+        return evaluate(self.trainee, held, self.device)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m echogen_core.training.semantic", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder of prepared data")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run; an earlier run goes on")
+    parser.add_argument("--minutes", type=float, default=12.0, help="processor minutes (on a GPU: minutes)")
+    parser.add_argument("--pairs", type=int, default=Recipe.pairs, help="subjects a step")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    arguments = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    torch.set_num_threads(arguments.threads)
+    recipe = Recipe(pairs=arguments.pairs)
+    run = Run(arguments.out, recipe, arguments.minutes)
+    figures = run.train(Views(arguments.data))
+    encoder = run.trainee.encoder
+    save_part(arguments.out / "semantic.safetensors", "semantic", encoder, encoder.config)
+    done = {"steps": run.step, "minutes": round(run.spent / 60, 2), "recipe": asdict(recipe), **figures}
+    (arguments.out / "DONE").write_text(json.dumps(done, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
