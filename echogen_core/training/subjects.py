@@ -1,0 +1,111 @@
+"""Views of the furniture models as arrays: rendered in parallel, one cached file each, then put together."""
+
+from __future__ import annotations
+
+import json
+import logging
+import multiprocessing
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from echogen_core.training import furniture, render
+from echogen_core.training.furniture import FurnitureModel
+from echogen_core.training.missing import MissingPackageError
+
+logger = logging.getLogger(__name__)
+
+SIZE = 96
+
+Array = NDArray[Any]
+
+
+def prepare_subjects(out: Path, folder: Path, workers: int) -> dict[str, int]:
+    """Writes subjects/{train,heldout}_views.npy and subjects.json; models drawn before are kept.
+
+    Returns the number of subjects per split.
+    """
+    target, parts = out / "subjects", out / "parts"
+    target.mkdir(parents=True, exist_ok=True)
+    parts.mkdir(parents=True, exist_ok=True)
+    split = furniture.split_models(furniture.read_catalog(folder), furniture.read_heldout_names())
+    jobs = [(model, folder, parts / f"{model.id}.npy") for model in (*split.heldout, *split.train)]
+    jobs = [job for job in jobs if not job[2].exists()]
+    if jobs:
+        _render_all(jobs, workers)
+    records: list[dict[str, Any]] = []
+    counts = {}
+    for name, models in (("train", split.train), ("heldout", split.heldout)):
+        views_NVHW4, entries = _assemble(models, parts, name)
+        _save(target / f"{name}_views.npy", views_NVHW4)
+        records += entries
+        counts[name] = len(entries)
+    (target / "subjects.json").write_text(json.dumps(records, indent=1, ensure_ascii=False), encoding="utf-8")
+    return counts
+
+
+def _render_all(jobs: list[tuple[FurnitureModel, Path, Path]], workers: int) -> None:
+    logger.info("Rendering %d models in %d processes.", len(jobs), workers)
+    # One process draws with one thread: several processes share the cores better than Mesa's own threads.
+    os.environ["LP_NUM_THREADS"] = "0"
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(workers, maxtasksperchild=100) as pool:
+        for done, message in enumerate(pool.imap_unordered(_render_job, jobs), 1):
+            if message:
+                logger.warning("%s", message)
+            if done % 50 == 0 or done == len(jobs):
+                logger.info("%d of %d models.", done, len(jobs))
+
+
+def _render_job(job: tuple[FurnitureModel, Path, Path]) -> str:
+    """Writes one model's views; an empty array marks a model of no use. Returns a warning or ''."""
+    model, folder, path = job
+    views_VHW4: Array = np.zeros((0, SIZE, SIZE, 4), np.uint8)
+    message = ""
+    try:
+        views_VHW4 = render.render_views(render.load_parts(model, folder), SIZE)
+    except MissingPackageError:
+        raise
+    except Exception as error:  # a damaged model must not end the run: it is named and left out
+        message = f"Left out {model.id} ({model.name}): {type(error).__name__}: {error}"
+    _save(path, views_VHW4)
+    return message
+
+
+def _save(path: Path, array: Array) -> None:
+    """Writes beside the target and renames: neither an interrupted run nor a reader sees half a file."""
+    temporary = path.with_suffix(".partial")
+    with temporary.open("wb") as stream:
+        np.save(stream, array)
+    temporary.replace(path)
+
+
+def _assemble(
+    models: Sequence[FurnitureModel], parts: Path, split: str
+) -> tuple[Array, list[dict[str, Any]]]:
+    views, entries = [], []
+    for model in models:
+        views_VHW4 = np.load(parts / f"{model.id}.npy")
+        filled = render.fill_empty_views(views_VHW4) if len(views_VHW4) else None
+        if filled is None:
+            logger.info("Left out %s (%s): most views are empty.", model.id, model.name)
+            continue
+        views.append(filled[0])
+        entries.append(
+            {
+                "id": model.id,
+                "name": model.name,
+                "source": f"sweethome3d-furniture/{model.archive}",
+                "creator": model.creator,
+                "category": model.category,
+                "licence": model.licence,
+                "split": split,
+                "row": len(views) - 1,
+                "replaced_views": filled[1],
+            }
+        )
+    return np.stack(views), entries
