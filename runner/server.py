@@ -85,12 +85,12 @@ class Client:
         raise PromptFailed(f"prompt {prompt_id} was not done after {timeout:.0f} s")
 
     def pictures(self, entry: dict[str, Any]) -> list[tuple[str, bytes]]:
-        """File name and bytes of every picture that a history entry lists, in node order."""
+        """Node id and file content of every picture that a history entry lists."""
         found = []
-        for output in entry["outputs"].values():
+        for node, output in entry["outputs"].items():
             for image in output.get("images", []):
                 query = {key: image[key] for key in ("filename", "subfolder", "type")}
-                found.append((image["filename"], self.get("/view?" + urllib.parse.urlencode(query))))
+                found.append((node, self.get("/view?" + urllib.parse.urlencode(query))))
         return found
 
 

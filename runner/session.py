@@ -15,6 +15,7 @@ from . import comfyui, environment, server
 from .say import Problem, say
 
 QUICKSTART = "quickstart"
+SAMPLE_NODE = "EchoGenSamplePicture"
 NEEDED_BY_THE_PACK = ("torch", "transformers", "safetensors", "einops", "PIL", "numpy")
 
 
@@ -98,7 +99,7 @@ def prepare_base(base: Path) -> None:
 
 def samples(pack: Path) -> list[Path]:
     """The packaged sample pictures."""
-    return sorted((pack / "echogen_core" / "assets" / "samples").glob("*.png"))
+    return sorted((pack / "echogen_core" / "assets" / "samples").glob("*.*"))
 
 
 def quickstart_graph(pack: Path) -> dict[str, Any]:
@@ -107,18 +108,12 @@ def quickstart_graph(pack: Path) -> dict[str, Any]:
     return dict(graph)
 
 
-def offer_samples(pack: Path, client: server.Client) -> list[str]:
-    """Puts the sample pictures into the server's input folder, where the quickstart looks for them."""
-    return [client.upload_image(picture) for picture in samples(pack)]
-
-
 def start(setting: Setting, found: comfyui.ComfyUI | None, port: int | None, browser: bool) -> None:
     """Sets up, starts the server, opens the quickstart, and stays until Ctrl+C."""
     ready = setup(setting, found)
     say(f"Starting ComfyUI from {ready.comfy.path} ({ready.comfy.found_by})")
     arguments = server.device_arguments(ready.python)
     with server.running(ready.python, ready.comfy.path, ready.base, port, arguments) as running:
-        offer_samples(setting.pack, running.client)
         page = f"{running.url}/?template={QUICKSTART}&source={comfyui.PACK_NAME}"
         say(f"\nComfyUI is at   {running.url}")
         say(f"Quickstart:     {page}")
@@ -137,19 +132,14 @@ def start(setting: Setting, found: comfyui.ComfyUI | None, port: int | None, bro
 def demo(setting: Setting, found: comfyui.ComfyUI | None, out: Path, port: int | None) -> list[Path]:
     """Runs the quickstart once through the API and writes its pictures to `out`."""
     begin = time.monotonic()
-    if not samples(setting.pack):
-        raise Problem(
-            "The pack's sample pictures are missing: echogen_core/assets/samples/*.png. Get it again."
-        )
+    graph = quickstart_graph(setting.pack)
+    reference = reference_of(graph, samples(setting.pack))
     out.mkdir(parents=True, exist_ok=True)
     ready = own_setup(setting, found)
     set_up = time.monotonic()
     say(f"Starting ComfyUI from {ready.comfy.path} ({ready.comfy.found_by})")
     arguments = server.device_arguments(ready.python)
     with server.running(ready.python, ready.comfy.path, ready.base, port, arguments) as running:
-        names = offer_samples(setting.pack, running.client)
-        graph = quickstart_graph(setting.pack)
-        reference = reference_of(graph, names)
         started = time.monotonic()
         try:
             entry = running.client.wait(running.client.queue(graph), timeout=900)
@@ -157,15 +147,13 @@ def demo(setting: Setting, found: comfyui.ComfyUI | None, out: Path, port: int |
             raise Problem(f"The quickstart failed: {failure}\nLog: {running.log}") from failure
         made = time.monotonic()
         pictures = running.client.pictures(entry)
-    written = [
-        write(out / f"{QUICKSTART}_{number:02d}.png", data) for number, (_, data) in enumerate(pictures, 1)
-    ]
-    if not written:
+    if not pictures:
         raise Problem(f"The quickstart ran but gave no picture. Log: {running.log}")
-    source = next(picture for picture in samples(setting.pack) if picture.name == reference)
-    copied = out / f"reference{source.suffix}"
-    shutil.copyfile(source, copied)
+    copied = out / f"reference{reference.suffix}"
+    shutil.copyfile(reference, copied)
     say(f"Reference:  {copied}")
+    names = [f"{QUICKSTART}_{node}_{number:02d}.png" for number, (node, _) in enumerate(pictures, 1)]
+    written = [write(out / name, data) for name, (_, data) in zip(names, pictures, strict=True)]
     for path in written:
         say(f"Picture:    {path}")
     say(
@@ -175,15 +163,16 @@ def demo(setting: Setting, found: comfyui.ComfyUI | None, out: Path, port: int |
     return written
 
 
-def reference_of(graph: dict[str, Any], names: list[str]) -> str:
-    """The sample picture that the graph's LoadImage names; set to the first sample when it names another."""
-    loaders = [node for node in graph.values() if node["class_type"] == "LoadImage"]
-    if not loaders:
-        raise Problem("workflows/quickstart.api.json has no LoadImage node. Get the pack again.")
-    inputs = loaders[0]["inputs"]
-    if inputs["image"] not in names:
-        inputs["image"] = names[0]
-    return str(inputs["image"])
+def reference_of(graph: dict[str, Any], pictures: list[Path]) -> Path:
+    """The packaged sample picture that the graph starts from. Raises Problem when it is not there."""
+    named = [node["inputs"]["picture"] for node in graph.values() if node["class_type"] == SAMPLE_NODE]
+    found = [picture for picture in pictures if picture.name in named]
+    if not found:
+        raise Problem(
+            f"The quickstart's sample picture ({', '.join(named) or 'none named'}) is missing from "
+            "echogen_core/assets/samples. The pack is incomplete: get it again."
+        )
+    return found[0]
 
 
 def write(path: Path, data: bytes) -> Path:

@@ -298,11 +298,12 @@ def test_the_failed_nodes_own_words_are_told() -> None:
     assert server.error_text(entry) == "EchoGenCutOutSubject: The mask is empty."
 
 
-def test_the_reference_is_a_packaged_sample() -> None:
-    graph = {"3": {"class_type": "LoadImage", "inputs": {"image": "mine.png"}}}
-    assert session.reference_of(graph, ["a.png", "b.png"]) == "a.png"
-    graph["3"]["inputs"]["image"] = "b.png"  # type: ignore[index]
-    assert session.reference_of(graph, ["a.png", "b.png"]) == "b.png"
+def test_the_reference_is_a_packaged_sample(tmp_path: Path) -> None:
+    graph = {"3": {"class_type": "EchoGenSamplePicture", "inputs": {"picture": "b.png"}}}
+    pictures = [tmp_path / "a.png", tmp_path / "b.png"]
+    assert session.reference_of(graph, pictures) == tmp_path / "b.png"
+    with pytest.raises(Problem, match=r"\(b\.png\) is missing"):
+        session.reference_of(graph, pictures[:1])
 
 
 def test_missing_modules_are_listed() -> None:

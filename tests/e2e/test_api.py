@@ -1,0 +1,164 @@
+"""The quickstart through a real server: pictures, seeds, what is run again, previews, cancelling."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import comfy_server
+from comfy_server import Graph, Recorder, Run, changed, node_of
+from runner.server import Server
+
+NANO_SIDE = 64
+NANO_SCALES = 5
+ENCODERS = ("EchoGenEncodeText", "EchoGenEncodeSemantic", "EchoGenEncodeContent")
+
+
+def final_pictures(graph: Graph, run: Run) -> list[np.ndarray]:
+    """Pixels of the pictures made from Decode Bits."""
+    decoder = node_of(graph, "EchoGenDecodeBits")
+    fed = {key for key, node in graph.items() if [decoder, 0] in node["inputs"].values()}
+    assert run.error is None, run.error
+    return [
+        np.asarray(picture.convert("RGB")) for key in sorted(fed) for picture in run.pictures.get(key, [])
+    ]
+
+
+def classes(graph: Graph, nodes: list[str]) -> set[str]:
+    """Classes of the nodes with these ids."""
+    return {graph[node]["class_type"] for node in nodes}
+
+
+def test_the_quickstart_makes_a_picture(recorder: Recorder, graph: Graph) -> None:
+    run = recorder.run(graph)
+    (picture,) = final_pictures(graph, run)
+    assert picture.shape == (NANO_SIDE, NANO_SIDE, 3)
+    assert picture.std() > 10, "the picture is nearly of one colour"
+
+
+def test_both_forms_of_the_quickstart_are_the_same_graph(graph: Graph) -> None:
+    opened = json.loads((comfy_server.ROOT / "workflows" / "quickstart.json").read_text(encoding="utf-8"))
+    drawn = sorted(node["type"] for node in opened["nodes"] if node["type"] not in ("Note", "MarkdownNote"))
+    assert drawn == sorted(node["class_type"] for node in graph.values())
+
+
+def test_same_seed_same_picture_and_another_seed_another(recorder: Recorder, graph: Graph) -> None:
+    def made(seed: int) -> np.ndarray:
+        seeded = changed(graph, "EchoGenSampler", seed=seed)
+        run = recorder.run(seeded)
+        assert node_of(graph, "EchoGenSampler") in run.executed, "taken from the cache: proves nothing"
+        (picture,) = final_pictures(seeded, run)
+        return picture
+
+    first, other, again = made(101), made(102), made(101)
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_a_batch_holds_the_single_runs(recorder: Recorder, graph: Graph) -> None:
+    def made(seed: int, batch: int) -> list[np.ndarray]:
+        seeded = changed(graph, "EchoGenSampler", seed=seed, batch=batch)
+        return final_pictures(seeded, recorder.run(seeded))
+
+    pair, (second,) = made(201, 2), made(202, 1)
+    assert len(pair) == 2
+    assert np.abs(pair[1].astype(int) - second.astype(int)).max() <= 1  # rounding to 8 bits
+
+
+def test_a_change_of_gamma_encodes_nothing_again(recorder: Recorder, graph: Graph) -> None:
+    before = final_pictures(graph, recorder.run(changed(graph, "EchoGenSampler", gamma_i=1.5)))
+    run = recorder.run(changed(graph, "EchoGenSampler", gamma_i=3.5))
+    ran = classes(graph, run.executed)
+    assert {"EchoGenSampler", "EchoGenDecodeBits"} <= ran
+    assert not ran & {*ENCODERS, "EchoGenLoadBundle", "EchoGenCutOutSubject"}
+    assert not np.array_equal(before[0], final_pictures(graph, run)[0])
+
+
+def test_one_preview_arrives_for_each_scale(recorder: Recorder, graph: Graph) -> None:
+    run = recorder.run(changed(graph, "EchoGenSampler", seed=301))
+    sampler = node_of(graph, "EchoGenSampler")
+    steps = [(value, total) for node, value, total in run.progress if node == sampler]
+    assert [step for step in steps if step[0]] == [(n, NANO_SCALES) for n in range(1, NANO_SCALES + 1)]
+    previews = [preview for preview in run.previews if preview.node == sampler]
+    assert len(previews) == NANO_SCALES
+    assert all(preview.picture.size == (NANO_SIDE, NANO_SIDE) for preview in previews)
+    last = np.asarray(previews[-1].picture.convert("RGB"), dtype=int)
+    (final,) = final_pictures(graph, run)
+    assert np.abs(last - final).mean() < 12, "the last preview is the finished picture, less JPEG's loss"
+
+
+def test_a_run_is_cancelled_within_a_scale(recorder: Recorder, graph: Graph) -> None:
+    sampler = node_of(graph, "EchoGenSampler")
+    many = changed(graph, "EchoGenSampler", batch=64, seed=401)
+    whole_begin = time.monotonic()
+    recorder.run(many)
+    whole = time.monotonic() - whole_begin
+    asked: list[float] = []
+
+    def cancel(run: Run) -> None:
+        if not asked and any(node == sampler for node, _, _ in run.progress):
+            recorder.client.post_json("/interrupt", {"prompt_id": run.prompt_id})
+            asked.append(time.monotonic())
+
+    run = recorder.run(changed(many, "EchoGenSampler", seed=402), cancel)
+    waited = time.monotonic() - asked[0]
+    assert run.interrupted, "the run went to its end"
+    assert sum(node == sampler and value > 0 for node, value, _ in run.progress) < NANO_SCALES
+    assert waited < max(1.0, whole), f"cancelling took {waited:.1f} s of a run of {whole:.1f} s"
+    (picture,) = final_pictures(graph, recorder.run(graph))
+    assert picture.std() > 10, "the next prompt runs"
+
+
+def test_an_artists_own_picture_with_transparency(recorder: Recorder, graph: Graph, comfy: Server) -> None:
+    sample = node_of(graph, "EchoGenSamplePicture")
+    folder = comfy_server.results_path()
+    subject = Image.new("RGBA", (90, 60), (0, 0, 0, 0))
+    subject.paste((200, 30, 30, 255), (20, 10, 60, 50))
+    subject.save(folder / "own.png")
+    graph[sample] = {
+        "class_type": "LoadImage",
+        "inputs": {"image": comfy.client.upload_image(folder / "own.png")},
+    }
+    (picture,) = final_pictures(graph, recorder.run(graph))
+    assert picture.shape == (NANO_SIDE, NANO_SIDE, 3)
+
+
+@pytest.mark.parametrize(
+    "left_open", [("semantic",), ("content",), ("text",), ("semantic", "content", "text")]
+)
+def test_an_open_input_switches_its_path_off(
+    left_open: tuple[str, ...], recorder: Recorder, graph: Graph
+) -> None:
+    sampler = node_of(graph, "EchoGenSampler")
+    whole = final_pictures(graph, recorder.run(changed(graph, "EchoGenSampler", seed=501)))
+    for name in left_open:
+        del graph[sampler]["inputs"][name]
+    (picture,) = final_pictures(graph, recorder.run(changed(graph, "EchoGenSampler", seed=501)))
+    assert not np.array_equal(picture, whole[0])
+
+
+def test_every_node_is_listed_and_every_input_explained(comfy: Server) -> None:
+    listed = {
+        name: node
+        for name, node in comfy.client.get_json("/object_info").items()
+        if name.startswith("EchoGen")
+    }
+    pages = {page.stem for page in (comfy_server.ROOT / "web" / "docs").glob("EchoGen*.md")}
+    assert {*listed} == pages, "one help page per node"
+    assert {"EchoGenSampler", "EchoGenLoadBundle", "EchoGenDecodeScales", *ENCODERS} <= {*listed}
+    for name, node in listed.items():
+        assert node["description"], name
+        for group in node["input"].values():
+            for entry, (_, options) in group.items():
+                assert options.get("tooltip"), f"{name}.{entry} has no tooltip"
+
+
+def test_the_quickstart_is_offered_among_the_templates(comfy: Server) -> None:
+    templates = comfy.client.get_json("/workflow_templates")
+    assert "quickstart" in templates["comfyui-echogen"]
+    thumbnail = comfy.client.get("/api/workflow_templates/comfyui-echogen/quickstart.jpg")
+    assert thumbnail[:2] == b"\xff\xd8", "expected a JPEG"
