@@ -1,0 +1,25 @@
+"""The ComfyUI nodes: thin schemas over `echogen_core`."""
+
+from __future__ import annotations
+
+from comfy_api.latest import ComfyExtension, io
+
+from . import conditioning, decoding, loaders, runtime, sampling, subject
+
+NODES: list[type[io.ComfyNode]] = [
+    *loaders.NODES,
+    *subject.NODES,
+    *conditioning.NODES,
+    *sampling.NODES,
+    *decoding.NODES,
+]
+
+
+class EchoGenExtension(ComfyExtension):
+    """What ComfyUI asks for the pack's nodes. Set-up happens here: `on_load` is unknown to ComfyUI 0.3.75."""
+
+    def __init__(self) -> None:
+        runtime.register_folders()
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        return NODES

@@ -1,0 +1,126 @@
+"""Nodes that turn prompt and reference picture into features."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io
+from torch import Tensor
+
+from . import adapters, runtime
+from .adapters import CATEGORY, pictures_from, schema
+
+_STRENGTH = dict(
+    default=1.0,
+    min=0.0,
+    max=2.0,
+    step=0.05,
+    display_mode=io.NumberDisplay.slider,
+)
+_VIEWS = (
+    "The subject on a plain ground, from Cut Out Subject. A batch counts as several views of one subject."
+)
+
+
+class EncodeText(io.ComfyNode):
+    """Prompt to text features."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="EchoGenEncodeText",
+            display_name="Encode Text (EchoGen)",
+            category=f"{CATEGORY}/conditioning",
+            description="Reads the prompt: what the subject is and where it should be.",
+            search_aliases=["prompt", "flan t5", "text conditioning"],
+            inputs=[
+                adapters.TextEncoder.Input("text_encoder", tooltip="From Load EchoGen."),
+                io.String.Input(
+                    "prompt",
+                    multiline=True,
+                    dynamic_prompts=True,
+                    default="a toy car on a beach",
+                    tooltip="Name the subject and the scene, in English. A long prompt is cut at the "
+                    "model's limit (64 tokens for nano, 512 for the large models). For no text at all "
+                    "leave the sampler's text input open.",
+                ),
+            ],
+            outputs=[
+                adapters.Text.Output("text", display_name="text", tooltip="For the sampler's text input.")
+            ],
+        )
+
+    @classmethod
+    def execute(cls, text_encoder: runtime.Managed, prompt: str) -> io.NodeOutput:
+        return io.NodeOutput(runtime.loaded(text_encoder).encode(prompt))
+
+
+class EncodeSemantic(io.ComfyNode):
+    """Reference picture to DINOv2 features."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="EchoGenEncodeSemantic",
+            display_name="Encode Semantic (DINOv2)",
+            category=f"{CATEGORY}/conditioning",
+            description="What the subject is and how its parts lie: the features that carry its identity.",
+            search_aliases=["dino", "subject features", "identity", "reference"],
+            inputs=[
+                adapters.SemanticEncoder.Input("semantic_encoder", tooltip="From Load EchoGen."),
+                io.Image.Input("image", tooltip=_VIEWS),
+                io.Float.Input(
+                    "strength",
+                    **_STRENGTH,
+                    tooltip="How much of these features reaches the model: 0 as if left open, 1 as trained, "
+                    "above 1 exaggerated. To steer the whole subject use γ_I on the sampler.",
+                ),
+            ],
+            outputs=[
+                adapters.Semantic.Output(
+                    "semantic", display_name="semantic", tooltip="For the sampler's semantic input."
+                )
+            ],
+        )
+
+    @classmethod
+    def execute(cls, semantic_encoder: runtime.Managed, image: Tensor, strength: float) -> io.NodeOutput:
+        images_B3HW = pictures_from(image, "reference picture")
+        return io.NodeOutput(runtime.loaded(semantic_encoder).encode(images_B3HW)._replace(strength=strength))
+
+
+class EncodeContent(io.ComfyNode):
+    """Reference picture to FLUX VAE latents."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="EchoGenEncodeContent",
+            display_name="Encode Content (FLUX VAE)",
+            category=f"{CATEGORY}/conditioning",
+            description="The subject's fine detail: texture, lettering, exact colours.",
+            search_aliases=["vae encode", "subject detail", "reference latent"],
+            inputs=[
+                adapters.ContentEncoder.Input("content_encoder", tooltip="From Load EchoGen."),
+                io.Image.Input("image", tooltip=_VIEWS),
+                io.Float.Input(
+                    "strength",
+                    **_STRENGTH,
+                    tooltip="How much of the detail reaches the model: 0 as if left open, 1 as trained, "
+                    "above 1 exaggerated.",
+                ),
+            ],
+            outputs=[
+                adapters.Content.Output(
+                    "content", display_name="content", tooltip="For the sampler's content input."
+                )
+            ],
+        )
+
+    @classmethod
+    def execute(cls, content_encoder: runtime.Managed, image: Tensor, strength: float) -> io.NodeOutput:
+        images_B3HW = pictures_from(image, "reference picture")
+        return io.NodeOutput(runtime.loaded(content_encoder).encode(images_B3HW)._replace(strength=strength))
+
+
+NODES: list[type[Any]] = [EncodeText, EncodeSemantic, EncodeContent]

@@ -1,0 +1,73 @@
+"""Nodes that turn bits into pictures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from comfy_api.latest import io
+
+from echogen_core.sampling import Bits
+from echogen_core.tokenizer import sum_codes
+
+from . import adapters, runtime
+from .adapters import CATEGORY, image_to, schema
+
+_BITS = "From EchoGen Sampler."
+_TOKENIZER = "From Load EchoGen, of the model that made the bits."
+
+
+class DecodeBits(io.ComfyNode):
+    """Bits to the finished picture."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="EchoGenDecodeBits",
+            display_name="Decode Bits",
+            category=f"{CATEGORY}/decoding",
+            description="The finished pictures, one for each in the batch.",
+            search_aliases=["vae decode", "tokenizer decode", "bits to image"],
+            inputs=[
+                adapters.Bits.Input("bits", tooltip=_BITS),
+                adapters.Tokenizer.Input("tokenizer", tooltip=_TOKENIZER),
+            ],
+            outputs=[io.Image.Output("image", display_name="image", tooltip="The pictures.")],
+        )
+
+    @classmethod
+    def execute(cls, bits: Bits, tokenizer: runtime.Managed) -> io.NodeOutput:
+        codes_BDHW = sum_codes(bits.scales, bits.schedule.scales)
+        return io.NodeOutput(image_to(runtime.decode(runtime.loaded(tokenizer), codes_BDHW)))
+
+
+class DecodeScales(io.ComfyNode):
+    """Bits to the picture after each scale."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="EchoGenDecodeScales",
+            display_name="Decode Scales",
+            category=f"{CATEGORY}/decoding",
+            description="The picture as it stood after each scale, coarse to fine: the last one is the "
+            "finished picture. With several pictures in the batch, all scales of the first come first.",
+            search_aliases=["progression", "steps", "intermediate images"],
+            inputs=[
+                adapters.Bits.Input("bits", tooltip=_BITS),
+                adapters.Tokenizer.Input("tokenizer", tooltip=_TOKENIZER),
+            ],
+            outputs=[
+                io.Image.Output("images", display_name="images", tooltip="Pictures × scales, as one batch.")
+            ],
+        )
+
+    @classmethod
+    def execute(cls, bits: Bits, tokenizer: runtime.Managed) -> io.NodeOutput:
+        scales = bits.schedule.scales
+        sums = [sum_codes(bits.scales[: end + 1], scales) for end in range(len(bits.scales))]
+        codes_BDHW = torch.stack(sums, dim=1).flatten(0, 1)
+        return io.NodeOutput(image_to(runtime.decode(runtime.loaded(tokenizer), codes_BDHW)))
+
+
+NODES: list[type[Any]] = [DecodeBits, DecodeScales]

@@ -1,0 +1,65 @@
+"""Loaders: files in, managed models out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io
+
+from . import adapters, catalogue, runtime
+from .adapters import CATEGORY, schema
+
+NANO = "nano (built in)"
+
+
+class LoadBundle(io.ComfyNode):
+    """Everything that belongs to one model."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="EchoGenLoadBundle",
+            display_name="Load EchoGen",
+            category=f"{CATEGORY}/loaders",
+            description="The transformer, its tokenizer and the three encoders. nano comes with the pack; "
+            "the large models name the files that they need.",
+            search_aliases=["echogen loader", "checkpoint", "nano", "load model"],
+            inputs=[
+                io.Combo.Input(
+                    "preset",
+                    options=[NANO, *catalogue.PUBLISHED],
+                    default=NANO,
+                    tooltip="nano (built in): a miniature, 64×64 px, works at once on a CPU. EchoGen-2B "
+                    "(about 1024×1024 px) and EchoGen-0.1B need files: running the node lists those that "
+                    "are missing.",
+                )
+            ],
+            outputs=[
+                adapters.Model.Output("model", display_name="model", tooltip="For EchoGen Sampler."),
+                adapters.Tokenizer.Output(
+                    "tokenizer",
+                    display_name="tokenizer",
+                    tooltip="For Decode Bits and the sampler's previews.",
+                ),
+                adapters.TextEncoder.Output(
+                    "text_encoder", display_name="text encoder", tooltip="For Encode Text."
+                ),
+                adapters.SemanticEncoder.Output(
+                    "semantic_encoder", display_name="semantic encoder", tooltip="For Encode Semantic."
+                ),
+                adapters.ContentEncoder.Output(
+                    "content_encoder", display_name="content encoder", tooltip="For Encode Content."
+                ),
+            ],
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, preset: str) -> Any:
+        return None
+
+    @classmethod
+    def execute(cls, preset: str) -> io.NodeOutput:
+        raise ValueError(preset)
+
+
+NODES: list[type[Any]] = [LoadBundle]

@@ -1,0 +1,167 @@
+"""What the nodes ask of ComfyUI: devices, folders, the memory manager, progress and interruption.
+
+With adapters.py the only place that imports `comfy` and `folder_paths`.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import comfy.model_management as mm
+import comfy.model_patcher
+import comfy.ops
+import comfy.utils
+import folder_paths
+import torch
+from comfy.patcher_extension import CallbacksMP
+from torch import Tensor, nn
+
+from echogen_core.config import Preset
+from echogen_core.sampling import PrefillCache, ScaleStep
+from echogen_core.scales import ScaleSchedule
+
+from .adapters import contact_sheet
+
+FOLDER = "echogen"
+"""Name of the pack's own folder under ComfyUI's models, and of its entry in folder_paths."""
+
+SMALL_CAPACITY, LARGE_CAPACITY = 8, 4
+"""Branches (conditions of one run: up to three) whose prefill is kept."""
+_LARGE_WIDTH = 1024  # transformer width from which one branch's prefill takes about a gigabyte
+_DECODED_AT_ONCE = 1 << 20  # pixels
+
+
+@dataclass(frozen=True, eq=False)
+class Managed:
+    """A core module under ComfyUI's memory manager: what travels on the model and encoder wires.
+
+    whole: its layers are plain torch.nn ones (transformers), which cannot be loaded in part.
+    preset: what belongs to it; defaults of the sampler come from here.
+    """
+
+    module: Any
+    patcher: Any
+    preset: Preset
+    whole: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class ManagedModel(Managed):
+    """The transformer, with what it has computed about subjects and prompts.
+
+    The cache lives and dies with the model; ComfyUI keeps the features of unchanged nodes, so their identity,
+    by which the cache knows them, is stable from run to run.
+    """
+
+    prefills: PrefillCache = field(kw_only=True)
+
+
+def operations() -> Any:
+    """Layer classes that follow the memory manager: weights move and change type at use."""
+    return comfy.ops.manual_cast
+
+
+def transformer_dtype(parameters: int) -> torch.dtype:
+    """Type of the blocks' weights on this machine; float32 on a CPU."""
+    dtype: torch.dtype = mm.unet_dtype(
+        device=mm.get_torch_device(),
+        model_params=parameters,
+        supported_dtypes=[torch.bfloat16, torch.float32],
+    )
+    return dtype
+
+
+def manage(module: nn.Module, preset: Preset, whole: bool = False) -> Managed:
+    """Hands a module, on the CPU, to the memory manager. Nothing is moved before it is used."""
+    return Managed(module, _patcher(module), preset, whole)
+
+
+def manage_model(transformer: nn.Module, preset: Preset) -> ManagedModel:
+    """The same for the transformer. Its prefills are dropped when ComfyUI unloads it."""
+    patcher = _patcher(transformer)
+    capacity = LARGE_CAPACITY if preset.transformer.width >= _LARGE_WIDTH else SMALL_CAPACITY
+    prefills = PrefillCache(transformer, capacity)
+    prefills.device = patcher.load_device
+
+    def on_detach(_: Any, unloaded: bool) -> None:
+        # ComfyUI detaches, without unloading, a model that it is about to use again.
+        if unloaded:
+            prefills.clear()
+
+    patcher.add_callback(CallbacksMP.ON_DETACH, on_detach)
+    return ManagedModel(transformer, patcher, preset, prefills=prefills)
+
+
+def _patcher(module: nn.Module) -> Any:
+    # Newer ComfyUI builds its dynamic loading on a class of its own.
+    patcher_class = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
+    module.eval().requires_grad_(False)
+    return patcher_class(module, load_device=mm.get_torch_device(), offload_device=mm.unet_offload_device())
+
+
+def loaded(*managed: Managed, working_bytes: int = 0) -> Any:
+    """Brings modules to the compute device together, with `working_bytes` to spare; returns the first module."""
+    whole = any(item.whole for item in managed)
+    mm.load_models_gpu(
+        [item.patcher for item in managed], memory_required=working_bytes, force_full_load=whole
+    )
+    return managed[0].module
+
+
+def sampling_bytes(model: Managed, schedule: ScaleSchedule, pictures: int) -> int:
+    """What sampling takes besides the weights: keys and values of three branches, and the widest layer."""
+    config = model.module.config
+    size = torch.finfo(model.module.dtype).bits // 8
+    rows = 3 * pictures
+    last = schedule.scales[-1][0] * schedule.scales[-1][1]
+    remembered = 2 * config.depth * (schedule.tokens - last) + 2 * last
+    conditions = 3 * 2 * config.depth * (config.content_length + config.semantic_length)
+    working = rows * last * (config.hidden + 6 * config.width)
+    return size * (config.width * (rows * remembered + conditions) + working)
+
+
+class ScaleProgress:
+    """One step of ComfyUI's progress bar per scale, with the picture so far when there is a tokenizer."""
+
+    def __init__(self, scales: int, tokenizer: Managed | None) -> None:
+        # Made inside `execute`: the bar takes hold of the running prompt here, and raises when interrupted.
+        self._bar = comfy.utils.ProgressBar(scales)
+        self._tokenizer = tokenizer
+
+    def report(self, step: ScaleStep) -> None:
+        """Call after each scale. The last picture shown is the finished one (a grid for a batch)."""
+        preview = None
+        if self._tokenizer is not None:
+            sheet = contact_sheet(decode(self._tokenizer.module, step.codes_BdHW))
+            preview = ("JPEG", sheet, None)  # without a size, or small pictures would be enlarged
+        self._bar.update_absolute(step.index + 1, step.total, preview)
+
+
+def decode(tokenizer: nn.Module, codes_BDHW: Tensor) -> Tensor:
+    """Pictures [B, 3, H, W] on the CPU, about a megapixel at a time; the tokenizer is loaded already."""
+    patch = tokenizer.config.patch  # type: ignore[union-attr]
+    pixels = codes_BDHW.shape[-2] * codes_BDHW.shape[-1] * patch**2
+    parts = codes_BDHW.to(mm.get_torch_device()).split(max(1, _DECODED_AT_ONCE // pixels))
+    return torch.cat([tokenizer.decode(part).cpu() for part in parts])  # type: ignore[operator]
+
+
+def register_folders() -> None:
+    """Tells ComfyUI about models/echogen."""
+    folder_paths.add_model_folder_path(FOLDER, os.path.join(folder_paths.models_dir, FOLDER))
+
+
+def find_file(folder: str, name: str) -> Path | None:
+    """A file or folder of that name in one of ComfyUI's model folders of that kind."""
+    for root in folder_paths.get_folder_paths(folder):
+        path = Path(root) / name
+        if path.exists():
+            return path
+    return None
+
+
+def first_folder(folder: str) -> Path:
+    """Where files of that kind should be put."""
+    return Path(folder_paths.get_folder_paths(folder)[0])

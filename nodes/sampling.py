@@ -1,0 +1,192 @@
+"""The sampler: features in, bits of every scale out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from comfy_api.latest import io
+
+from echogen_core.config import Preset
+from echogen_core.features import ContentFeatures, SemanticFeatures, TextFeatures
+from echogen_core.sampling import Guidance, SamplingSettings, ScaleStep, sample
+from echogen_core.scales import ASPECT_RATIOS, BUDGETS, ScaleSchedule, find_schedule
+
+from . import adapters, runtime
+from .adapters import CATEGORY, advanced, schema
+
+OWN_SIZE = "auto"
+SEEDS = 1 << 64
+_SIZES = [OWN_SIZE, *(budget for budget in BUDGETS if budget != "nano")]
+
+
+def schedule_for(preset: Preset, size: str, aspect_ratio: str) -> ScaleSchedule:
+    """The schedule that the widgets ask for; `auto` is the model's own size."""
+    return find_schedule(preset.budget if size == OWN_SIZE else size, aspect_ratio)
+
+
+def settings_for(
+    preset: Preset, guidance: Guidance, tau: float, top_p: float, top_k: int
+) -> SamplingSettings:
+    """Sampling settings; 0 stands for the model's own tau or top_p."""
+    return SamplingSettings(guidance, tau or preset.tau, top_p or preset.top_p, top_k)
+
+
+class Sampler(io.ComfyNode):
+    """Next-scale prediction with dual guidance."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="EchoGenSampler",
+            display_name="EchoGen Sampler",
+            category=f"{CATEGORY}/sampling",
+            description="Draws the picture's bits, scale by scale, coarse to fine. Leave an input open and "
+            "that path is off: no text, no semantic, no content. Changing γ, tau or the seed reuses what "
+            "was computed about the subject and the prompt.",
+            search_aliases=["echogen", "next scale prediction", "var", "infinity", "subject driven"],
+            inputs=[*_sockets(), *_widgets()],
+            outputs=[
+                adapters.Bits.Output(
+                    "bits",
+                    display_name="bits",
+                    tooltip="Bits of every scale, for Decode Bits and Decode Scales.",
+                )
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: runtime.ManagedModel,
+        gamma_t: float,
+        gamma_i: float,
+        seed: int,
+        batch: int,
+        aspect_ratio: str,
+        size: str,
+        tau: float,
+        top_p: float,
+        top_k: int,
+        text: TextFeatures | None = None,
+        semantic: SemanticFeatures | None = None,
+        content: ContentFeatures | None = None,
+        tokenizer: runtime.Managed | None = None,
+    ) -> io.NodeOutput:
+        schedule = schedule_for(model.preset, size, aspect_ratio)
+        guidance = Guidance.constant(gamma_t, gamma_i, len(schedule.scales))
+        settings = settings_for(model.preset, guidance, tau, top_p, top_k)
+        needed = [model] if tokenizer is None else [model, tokenizer]
+        runtime.loaded(*needed, working_bytes=runtime.sampling_bytes(model, schedule, batch))
+        progress = runtime.ScaleProgress(len(schedule.scales), tokenizer)
+        branches = model.prefills.branches(text, semantic, content)
+        seeds = [(seed + picture) % SEEDS for picture in range(batch)]
+        step: ScaleStep | None = None
+        for step in sample(model.module, branches, schedule, seeds, settings):
+            progress.report(step)
+        assert step is not None
+        return io.NodeOutput(replace(step.bits, scales=tuple(bits.cpu() for bits in step.bits.scales)))
+
+
+def _sockets() -> list[Any]:
+    return [
+        adapters.Model.Input("model", tooltip="From Load EchoGen."),
+        adapters.Text.Input(
+            "text",
+            optional=True,
+            tooltip="From Encode Text. Open: no prompt, the scene is the model's choice.",
+        ),
+        adapters.Semantic.Input(
+            "semantic", optional=True, tooltip="From Encode Semantic: the subject's identity. Open: off."
+        ),
+        adapters.Content.Input(
+            "content", optional=True, tooltip="From Encode Content: the subject's fine detail. Open: off."
+        ),
+        adapters.Tokenizer.Input(
+            "tokenizer", optional=True, tooltip="Shows the picture after every scale. Open: no preview."
+        ),
+    ]
+
+
+def _widgets() -> list[Any]:
+    slider = io.NumberDisplay.slider
+    return [
+        io.Float.Input(
+            "gamma_t",
+            display_name="γ_t (prompt)",
+            default=2.5,
+            min=0.0,
+            max=8.0,
+            step=0.05,
+            display_mode=slider,
+            tooltip="How strongly the prompt steers, 0 to 8. 1: no amplification. Higher: the scene of the "
+            "prompt comes out clearer, then harsher. EchoGen-2B: 2.5; nano: 2.",
+        ),
+        io.Float.Input(
+            "gamma_i",
+            display_name="γ_I (subject)",
+            default=2.5,
+            min=0.0,
+            max=8.0,
+            step=0.05,
+            display_mode=slider,
+            tooltip="How strongly the subject steers, 0 to 8. 0: the subject is ignored. Higher: more like "
+            "the reference, then stiff. EchoGen-2B: 2.5; nano: 3.",
+        ),
+        io.Int.Input(
+            "seed",
+            default=0,
+            min=0,
+            max=SEEDS - 1,
+            control_after_generate=True,
+            tooltip="Start of the random numbers. The same seed and settings give the same picture on any "
+            "device; picture i of a batch equals a single run with seed + i.",
+        ),
+        io.Int.Input(
+            "batch", default=1, min=1, max=64, tooltip="How many pictures, 1 to 64: seed, seed + 1, …"
+        ),
+        io.Combo.Input(
+            "aspect_ratio",
+            options=list(ASPECT_RATIOS),
+            default="1:1",
+            tooltip="Width to height. nano makes square pictures only.",
+        ),
+        io.Combo.Input(
+            "size",
+            options=_SIZES,
+            default=OWN_SIZE,
+            tooltip="Pixels of the picture. auto: the size that the model was trained for (nano 64×64, "
+            "EchoGen-0.1B about 256×256, EchoGen-2B about 1024×1024). A smaller size stops earlier.",
+        ),
+        io.Float.Input(
+            "tau",
+            default=0.0,
+            min=0.0,
+            max=10.0,
+            step=0.05,
+            tooltip="Temperature, 0 to 10. 0: the model's own (nano 0.7, EchoGen-2B 2.0). Lower is safer and "
+            "smoother, higher livelier, then noisy.",
+        ),
+        advanced(
+            io.Float.Input,
+            "top_p",
+            default=0.0,
+            min=0.0,
+            max=1.0,
+            step=0.01,
+            tooltip="Drops the less likely value of a bit when its probability is at most 1 − top_p. 0: "
+            "the model's own (0.97). 1: never.",
+        ),
+        advanced(
+            io.Int.Input,
+            "top_k",
+            default=0,
+            min=0,
+            max=2,
+            tooltip="1: always the likelier value, the same picture for every seed. 0 or 2: off (a bit has "
+            "only two values).",
+        ),
+    ]
+
+
+NODES: list[type[Any]] = [Sampler]

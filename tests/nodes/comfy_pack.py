@@ -1,0 +1,103 @@
+"""The pack inside a real ComfyUI's classes, without its server."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+PACK = "echogen_pack_under_test"
+
+
+def comfyui_folder() -> Path:
+    """The ComfyUI to test against: named by the environment, or the one that the pack is installed in."""
+    named = os.environ.get("ECHOGEN_COMFYUI") or os.environ.get("COMFYUI_PATH")
+    folder = Path(named) if named else ROOT.parents[1]
+    if not (folder / "comfy_api").is_dir():
+        raise RuntimeError(
+            f"{folder} is no ComfyUI: set COMFYUI_PATH to its folder, or use `python run.py test --only nodes`."
+        )
+    return folder
+
+
+def load_pack() -> ModuleType:
+    """The pack, imported as ComfyUI imports it, with ComfyUI's own modules on the CPU."""
+    if PACK in sys.modules:
+        return sys.modules[PACK]
+    folder = str(comfyui_folder())
+    sys.path[:] = [folder, *(path for path in sys.path if path != folder)]
+    import comfy.cli_args
+
+    comfy.cli_args.args.cpu = True
+    spec = importlib.util.spec_from_file_location(PACK, ROOT / "__init__.py")
+    assert spec is not None and spec.loader is not None
+    pack = importlib.util.module_from_spec(spec)
+    sys.modules[PACK] = pack
+    spec.loader.exec_module(pack)
+    return pack
+
+
+def node_classes() -> dict[str, Any]:
+    """The pack's nodes by id, as ComfyUI registers them."""
+    extension = asyncio.run(load_pack().comfy_entrypoint())
+    return {node.GET_SCHEMA().node_id: node for node in asyncio.run(extension.get_node_list())}
+
+
+def pack_module(name: str) -> ModuleType:
+    """A module of the pack, such as `nodes.runtime`."""
+    node_classes()
+    return sys.modules[f"{PACK}.{name}"]
+
+
+def object_info() -> dict[str, Any]:
+    """What /object_info says of the pack's nodes and of ComfyUI's own that the workflows use."""
+    ours = node_classes()
+    import nodes as comfy_nodes
+
+    info = {node_id: node.GET_NODE_INFO_V1() for node_id, node in ours.items()}
+    for name in ("ImageScaleBy", "SaveImage", "PreviewImage", "LoadImage"):
+        node = comfy_nodes.NODE_CLASS_MAPPINGS[name]
+        fields = node.INPUT_TYPES()
+        info[name] = {
+            "input": fields,
+            "input_order": {kind: list(names) for kind, names in fields.items()},
+            "output": list(node.RETURN_TYPES),
+            "output_name": list(getattr(node, "RETURN_NAMES", node.RETURN_TYPES)),
+            "display_name": comfy_nodes.NODE_DISPLAY_NAME_MAPPINGS.get(name, name),
+        }
+    return info
+
+
+def random_models(seed: int = 0) -> tuple[Any, ...]:
+    """The outputs of Load EchoGen at nano's sizes with random weights: model, tokenizer, three encoders."""
+    runtime = pack_module("nodes.runtime")
+    import torch
+    from echogen_core.config import PRESETS
+    from echogen_core.encoders import ENCODERS, ContentEncoder, SemanticEncoder, TextEncoder
+    from echogen_core.encoders import build_tokenizer, wrap_tokenizer
+    from echogen_core.model import EchoGenTransformer
+    from echogen_core.tokenizer import BitTokenizer
+
+    preset, encoders, layers = PRESETS["nano"], ENCODERS["nano"], runtime.operations()
+    words = wrap_tokenizer(build_tokenizer(["a toy car on a beach"], 300))
+    modules = (
+        EchoGenTransformer(preset.transformer, layers),
+        BitTokenizer(preset.tokenizer, layers),
+        TextEncoder(encoders.text, words),
+        SemanticEncoder(encoders.semantic),
+        ContentEncoder(encoders.content, layers),
+    )
+    generator = torch.Generator().manual_seed(seed)
+    for module in modules:
+        for name, parameter in module.named_parameters():
+            scale = 1.0 if name.endswith("norm.weight") else 0.08
+            parameter.data = scale * torch.randn(parameter.shape, generator=generator)
+    transformer, *others = modules
+    wholes = (False, True, True, True)
+    managed = [runtime.manage(part, preset, whole) for part, whole in zip(others, wholes, strict=True)]
+    return (runtime.manage_model(transformer, preset), *managed)

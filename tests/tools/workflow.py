@@ -1,0 +1,85 @@
+"""UI workflows (what the browser saves) and API graphs (what the server runs): making and converting them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+CONTROLS = ("fixed", "increment", "decrement", "randomize")
+_NOTES = ("Note", "MarkdownNote")
+_MUTED, _BYPASSED = 2, 4
+_SOCKET_ONLY = "forceInput"
+
+
+def widgets_of(info: dict[str, Any]) -> list[tuple[str, bool]]:
+    """Names of a node's widgets in order, from its /object_info entry; and whether a seed control follows."""
+    widgets = []
+    for kind in ("required", "optional"):
+        for name in info["input_order"].get(kind, []):
+            spec = info["input"][kind][name]
+            options = spec[1] if len(spec) > 1 else {}
+            is_widget = isinstance(spec[0], list) or spec[0] in ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
+            if is_widget and not options.get(_SOCKET_ONLY):
+                widgets.append((name, bool(options.get("control_after_generate"))))
+    return widgets
+
+
+def widget_values(node: dict[str, Any], info: dict[str, Any]) -> dict[str, Any]:
+    """A UI node's widget values by name. Raises ValueError when there are more or fewer than widgets."""
+    values = list(node.get("widgets_values") or [])
+    found: dict[str, Any] = {}
+    for name, has_control in widgets_of(info):
+        if not values:
+            raise ValueError(f"{node['type']}: no value for {name}")
+        found[name] = values.pop(0)
+        if has_control and values and values[0] in CONTROLS:
+            values.pop(0)
+    if values:
+        raise ValueError(f"{node['type']}: {len(values)} values too many: {values}")
+    return found
+
+
+def to_api(workflow: dict[str, Any], object_info: dict[str, Any]) -> dict[str, Any]:
+    """The API graph of a UI workflow without subgraphs or bypassed nodes; notes and muted nodes are left out."""
+    links = {link[0]: (str(link[1]), link[2]) for link in workflow["links"]}
+    graph: dict[str, Any] = {}
+    for node in sorted(workflow["nodes"], key=lambda node: int(node["id"])):
+        if node["type"] in _NOTES or node.get("mode") == _MUTED:
+            continue
+        if node.get("mode") == _BYPASSED:
+            raise ValueError(f"{node['type']} is bypassed: not supported here")
+        inputs = widget_values(node, object_info[node["type"]])
+        for socket in node.get("inputs", []):
+            if socket.get("link") is not None:
+                source, slot = links[socket["link"]]
+                inputs[socket["name"]] = [source, slot]
+        title = node.get("title") or object_info[node["type"]]["display_name"]
+        graph[str(node["id"])] = {"inputs": inputs, "class_type": node["type"], "_meta": {"title": title}}
+    return graph
+
+
+def overlaps(workflow: dict[str, Any], title_height: float = 30.0) -> list[tuple[int, int]]:
+    """Pairs of node ids whose boxes, title bars included, overlap."""
+    boxes = []
+    for node in workflow["nodes"]:
+        (x, y), (width, height) = node["pos"], node["size"]
+        boxes.append((node["id"], x, y - title_height, x + width, y + height))
+    return [
+        (a[0], b[0])
+        for index, a in enumerate(boxes)
+        for b in boxes[index + 1 :]
+        if a[1] < b[3] and b[1] < a[3] and a[2] < b[4] and b[2] < a[4]
+    ]
+
+
+def stray_nodes(workflow: dict[str, Any], title_height: float = 30.0) -> list[int]:
+    """Ids of nodes that do not lie wholly inside one group."""
+    strays = []
+    for node in workflow["nodes"]:
+        (x, y), (width, height) = node["pos"], node["size"]
+        inside = any(
+            gx <= x and gy <= y - title_height and x + width <= gx + gw and y + height <= gy + gh
+            for gx, gy, gw, gh in (group["bounding"] for group in workflow["groups"])
+        )
+        if not inside:
+            strays.append(node["id"])
+    return strays
