@@ -53,8 +53,9 @@ def _plain(name: str, color: str) -> Scene:
     return Scene(f"plain-{name}", color, phrases)
 
 
-# Named by looking at them: "sunset" shows a square in Venice, "venice" a seaside promenade. Left out:
-# esplanade (a mall) and workshop (a factory), too fine-grained for 64 px. Bridge and sunrise are never trained on.
+# Named by looking at them: "sunset" shows a square in Venice, "venice" a seaside promenade.
+# Left out: esplanade (a mall) and workshop (a factory), too fine-grained for 64 px.
+# Bridge and sunrise are never trained on.
 SCENES: tuple[Scene, ...] = (
     Scene(
         "room", "apartment", ("in an empty room", "in a bright apartment", "on the wooden floor of a room")
@@ -146,7 +147,7 @@ def crop_pixels(
 ) -> Array:
     """Panorama coordinates (row, column) [size,size,2] seen by each pixel of an upright perspective crop.
 
-    The crop's centre looks at column Q/2 for yaw 0, right of it for a positive yaw; a positive pitch looks up.
+    The crop's centre looks at column Q/2 for yaw 0, right of it for a positive yaw; pitch > 0 looks up.
     """
     height, width = panorama_hw
     half = np.tan(np.radians(fov_deg) / 2)
@@ -206,7 +207,7 @@ def panorama_crops(panorama_PQ3: Array, count: int, rng: np.random.Generator) ->
 
 
 def plain_crops(color: str, count: int, rng: np.random.Generator) -> Array:
-    """uint8 [K,64,64,3]: a coloured wall and ground, a soft horizon between, slightly changing light."""
+    """uint8 [K,64,64,3]: a coloured wall and ground, a soft horizon, slightly changing light."""
     base_3 = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)]) / 255
     axis = np.linspace(-1, 1, CROP_SIZE)
     x_HW, y_HW = np.meshgrid(axis, axis)

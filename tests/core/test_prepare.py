@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from echogen_core.training import furniture, icons, panoramas, prepare, render
+from echogen_core.training import furniture, icons, panoramas, prepare, render, subjects
 
 CATALOG = """
 name#1=Teddy bear
@@ -113,6 +113,16 @@ def test_an_empty_view_is_replaced_by_its_nearest_useful_neighbour() -> None:
     assert filled[0][3, 0, 0, 0] == 4
     views_VHW4[:13, ..., 3] = 0
     assert render.fill_empty_views(views_VHW4) is None
+
+
+def test_twins_are_left_out_and_so_is_what_looks_like_a_held_out_model() -> None:
+    views_NVHW4 = np.zeros((4, 24, 32, 32, 4), np.uint8)
+    for row, shade in enumerate((0, 1, 100, 200)):
+        views_NVHW4[row, :, 8:24, 8:24] = (shade, shade, shade, 255)
+    entries = [{"id": str(row), "row": row} for row in range(4)]
+    kept_NVHW4, kept = subjects.without_twins(views_NVHW4, entries, views_NVHW4[3:])
+    assert kept == [{"id": "0", "row": 0}, {"id": "2", "row": 1}]
+    np.testing.assert_array_equal(kept_NVHW4, views_NVHW4[[0, 2]])
 
 
 def test_a_crop_looks_where_yaw_and_pitch_say() -> None:
