@@ -89,12 +89,16 @@ class Checks:
     def imports(self) -> bool:
         return (
             self.call(
-                [self.venv.script("lint-imports"), "--no-cache"], {"PYTHONPATH": str(self.setting.pack)}
+                [self.venv.script("lint-imports"), "--no-cache", "--no-logo"],
+                {"PYTHONPATH": str(self.setting.pack)},
             )
             == 0
         )
 
     def js(self) -> bool:
+        if not any((self.setting.pack / "web").rglob("*.js")):
+            self.note = "the pack has no JavaScript"
+            return True
         node = shutil.which("node") or playwrights_node(self.venv)
         tests = sorted((self.setting.pack / "tests" / "js").glob("*.test.*js"))
         if not node or not tests:

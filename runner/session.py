@@ -108,13 +108,18 @@ def quickstart_graph(pack: Path) -> dict[str, Any]:
     return dict(graph)
 
 
+def quickstart_page(url: str) -> str:
+    """The address that opens the front end with our quickstart in it."""
+    return f"{url}/?template={QUICKSTART}&source={comfyui.PACK_NAME}"
+
+
 def start(setting: Setting, found: comfyui.ComfyUI | None, port: int | None, browser: bool) -> None:
     """Sets up, starts the server, opens the quickstart, and stays until Ctrl+C."""
     ready = setup(setting, found)
     say(f"Starting ComfyUI from {ready.comfy.path} ({ready.comfy.found_by})")
     arguments = server.device_arguments(ready.python)
     with server.running(ready.python, ready.comfy.path, ready.base, port, arguments) as running:
-        page = f"{running.url}/?template={QUICKSTART}&source={comfyui.PACK_NAME}"
+        page = quickstart_page(running.url)
         say(f"\nComfyUI is at   {running.url}")
         say(f"Quickstart:     {page}")
         say(f"Log:            {running.log}")

@@ -1,0 +1,219 @@
+"""A real Chromium opens the quickstart, moves γ_I, runs it and sees the new picture, in both renderers."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, ConsoleMessage, FloatRect, Page, Response, sync_playwright
+
+import comfy_server
+from runner import session
+from runner.server import Server
+
+PROGRAM = "PLAYWRIGHT_CHROMIUM"
+READY_MS = 90_000
+# ComfyUI's own noise: files that a fresh user folder lacks, a TypeError of frontend 1.32.9 itself, and the
+# outside world that --disable-api-nodes shuts out.
+NOISE = (
+    "Failed to load resource",
+    "reading 'id'",
+    "api.comfy.org",
+    "Error loading core workflow templates",
+    "Content Security Policy",
+)
+OURS = ("echogen", "EchoGen")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium: the one the variable names, or one on PATH."""
+    program = os.environ.get(PROGRAM) or shutil.which("chromium") or shutil.which("google-chrome")
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(
+            executable_path=program,
+            headless=True,
+            args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"],
+        )
+        yield launched
+        launched.close()
+
+
+class Trouble:
+    """What went wrong in the page, less the known noise; and every failed request for a file of ours."""
+
+    def __init__(self, page: Page) -> None:
+        self.found: list[str] = []
+        page.on("console", self._console)
+        page.on("pageerror", lambda error: self._note(f"uncaught: {error}"))
+        page.on("response", self._response)
+
+    def _note(self, text: str) -> None:
+        if not any(noise in text for noise in NOISE):
+            self.found.append(text)
+
+    def _console(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self._note(message.text)
+
+    def _response(self, response: Response) -> None:
+        if response.status >= 400 and any(word in response.url for word in OURS):
+            self.found.append(f"HTTP {response.status}: {response.url}")
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A new page without anything remembered."""
+    context = browser.new_context(viewport={"width": 1600, "height": 1000})
+    yield context.new_page()
+    context.close()
+
+
+def open_quickstart(page: Page, comfy: Server, vue: bool) -> None:
+    """Opens the address that `python run.py` opens, and fits the graph into view."""
+    settings = {"Comfy.TutorialCompleted": True, "Comfy.VueNodes.Enabled": vue}
+    comfy.client.post_json("/settings", settings)
+    page.goto(session.quickstart_page(comfy.url))
+    page.wait_for_function("!!(window.app?.graph && window.app.extensionManager)", timeout=READY_MS)
+    page.wait_for_function("app.graph._nodes.some(n => n.type === 'EchoGenSampler')", timeout=READY_MS)
+    page.get_by_role("button", name="Fit View").click()
+    page.wait_for_timeout(1500)  # the view glides there
+
+
+def gamma(page: Page) -> float:
+    """γ_I as the graph has it."""
+    return float(page.evaluate(f"{SAMPLER}.widgets.find(w => w.name === 'gamma_i').value"))
+
+
+SAMPLER = "app.graph._nodes.find(n => n.type === 'EchoGenSampler')"
+
+
+def drag_gamma_on_canvas(page: Page, share: float) -> None:
+    """Drags the slider of γ_I to `share` of its width, with the mouse, on the classic canvas."""
+    place = page.evaluate(
+        """share => {
+            const node = app.graph._nodes.find(n => n.type === 'EchoGenSampler');
+            const widget = node.widgets.find(w => w.name === 'gamma_i'), margin = 15;
+            const box = app.canvas.canvas.getBoundingClientRect();
+            const at = x => {
+                const [cx, cy] = app.canvas.ds.convertOffsetToCanvas([
+                    node.pos[0] + margin + x * (node.size[0] - 2 * margin),
+                    node.pos[1] + (widget.last_y ?? widget.y) + 12]);
+                return [box.left + cx, box.top + cy];
+            };
+            const {min, max} = widget.options;
+            return {from: at((widget.value - min) / (max - min)), to: at(share)};
+        }""",
+        share,
+    )
+    page.mouse.move(*place["from"])
+    page.mouse.down()
+    page.mouse.move(*place["to"], steps=6)
+    page.mouse.up()
+
+
+def drag_gamma_in_vue(page: Page, share: float) -> None:
+    """Drags the slider's thumb to `share` of its track in Nodes 2.0."""
+    node = page.evaluate(f"{SAMPLER}.id")
+    slider = page.locator(f'[data-node-id="{node}"] [data-slot="slider"]').nth(1)
+    track = slider.bounding_box()
+    thumb = slider.get_by_role("slider").bounding_box()
+    assert track and thumb
+    page.mouse.move(thumb["x"] + thumb["width"] / 2, thumb["y"] + thumb["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(track["x"] + share * track["width"], track["y"] + track["height"] / 2, steps=6)
+    page.mouse.up()
+
+
+def shown_pictures(page: Page, vue: bool) -> list[str]:
+    """Addresses of the finished pictures that the page shows, loaded and not broken."""
+    images = (
+        "[...document.querySelectorAll('[data-node-id] img')]"
+        if vue
+        else "app.graph._nodes.filter(n => n.type !== 'EchoGenSampler').flatMap(n => n.imgs ?? [])"
+    )
+    found: list[Any] = page.evaluate(f"{images}.map(i => [i.src, i.complete && i.naturalWidth])")
+    return [src for src, width in found if width and "filename=" in src]
+
+
+def run_and_wait(page: Page, vue: bool) -> list[str]:
+    """Presses Run and waits until the page shows other pictures than before."""
+    before = shown_pictures(page, vue)
+    page.get_by_role("button", name="Run", exact=True).click()
+    for _ in range(240):
+        page.wait_for_timeout(500)
+        now = shown_pictures(page, vue)
+        if now and now != before:
+            return now
+    raise AssertionError(f"no new picture; still {before}")
+
+
+def picture_area(page: Page, vue: bool) -> FloatRect:
+    """Where the page draws the node that shows the finished picture."""
+    node = page.evaluate(
+        "app.graph._nodes.find(n => ['SaveImage', 'PreviewImage'].includes(n.type) && "
+        "app.graph.getNodeById(app.graph.links[n.inputs[0].link].origin_id).type === 'EchoGenDecodeBits').id"
+    )
+    if vue:
+        area = page.locator(f'[data-node-id="{node}"]').bounding_box()
+        assert area
+        return area
+    x, y, width, height = page.evaluate(
+        """id => {
+            const node = app.graph.getNodeById(id), ds = app.canvas.ds;
+            const box = app.canvas.canvas.getBoundingClientRect();
+            const [x, y] = ds.convertOffsetToCanvas([node.pos[0], node.pos[1]]);
+            return [box.left + x, box.top + y, node.size[0] * ds.scale, node.size[1] * ds.scale];
+        }""",
+        node,
+    )
+    return {"x": x, "y": y, "width": width, "height": height}
+
+
+def seen(page: Page, vue: bool) -> np.ndarray:
+    """What a person sees there: pixels of a screenshot."""
+    page.mouse.move(5, 500)  # no hover effects
+    page.wait_for_timeout(2000)  # the software renderer draws about once a second
+    shot = page.screenshot(clip=picture_area(page, vue))
+    return np.asarray(Image.open(io.BytesIO(shot)).convert("RGB"), dtype=int)
+
+
+@pytest.mark.parametrize("vue", [False, True], ids=["canvas", "nodes2"])
+def test_move_gamma_run_and_see_the_new_picture(vue: bool, page: Page, comfy: Server) -> None:
+    name = "nodes2" if vue else "canvas"
+    trouble = Trouble(page)
+    open_quickstart(page, comfy, vue)
+    assert page.evaluate("app.graph._nodes.filter(n => n.has_errors || !n.constructor.nodeData).length") == 0
+    run_and_wait(page, vue)
+    first, start = seen(page, vue), gamma(page)
+    page.screenshot(path=comfy_server.results_path() / f"browser_{name}_before.png")
+
+    (drag_gamma_in_vue if vue else drag_gamma_on_canvas)(page, 0.1 if start > 4 else 0.9)
+    moved = gamma(page)
+    assert abs(moved - start) > 1, f"the slider did not move: γ_I was {start}, is {moved}"
+    run_and_wait(page, vue)
+    second = seen(page, vue)
+    page.screenshot(path=comfy_server.results_path() / f"browser_{name}_after.png")
+
+    assert first.shape == second.shape
+    assert (np.abs(first - second).max(-1) > 24).mean() > 0.01, "the page shows the same picture as before"
+    (sent,) = [
+        node["inputs"]["gamma_i"]
+        for node in latest_prompt(comfy).values()
+        if node["class_type"] == "EchoGenSampler"
+    ]
+    assert sent == pytest.approx(moved)
+    assert not trouble.found, trouble.found
+
+
+def latest_prompt(comfy: Server) -> dict[str, Any]:
+    """The graph that the server ran last."""
+    history = comfy.client.get_json("/history?max_items=1")
+    (entry,) = history.values()
+    return dict(entry["prompt"][2])
