@@ -104,7 +104,7 @@ def samples(pack: Path) -> list[Path]:
 
 def quickstart_graph(pack: Path) -> dict[str, Any]:
     """The API-format quickstart."""
-    graph = json.loads((pack / "workflows" / f"{QUICKSTART}.api.json").read_text(encoding="utf-8"))
+    graph = json.loads((pack / "workflows" / "api" / f"{QUICKSTART}.json").read_text(encoding="utf-8"))
     return dict(graph)
 
 

@@ -72,7 +72,17 @@ def serving(base: Path, pack: Path = ROOT, name: str = "e2e") -> Iterator[Server
 
 def quickstart() -> Graph:
     """The shipped API-format graph, new each time."""
-    return dict(json.loads((ROOT / "workflows" / "quickstart.api.json").read_text(encoding="utf-8")))
+    return dict(json.loads((ROOT / "workflows" / "api" / "quickstart.json").read_text(encoding="utf-8")))
+
+
+def single() -> Graph:
+    """The quickstart with a batch of one, and the unscaled picture shown by a node `picture`."""
+    graph = changed(quickstart(), "EchoGenSampler", batch=1)
+    graph["picture"] = {
+        "class_type": "PreviewImage",
+        "inputs": {"images": [node_of(graph, "EchoGenDecodeBits"), 0]},
+    }
+    return graph
 
 
 def node_of(graph: Graph, class_type: str) -> str:
@@ -196,4 +206,5 @@ __all__ = [
     "quickstart",
     "results_path",
     "serving",
+    "single",
 ]

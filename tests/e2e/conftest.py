@@ -28,5 +28,5 @@ def recorder(comfy: Server) -> Iterator[Recorder]:
 
 @pytest.fixture
 def graph() -> Graph:
-    """The shipped API-format quickstart, as it is."""
-    return comfy_server.quickstart()
+    """The shipped API-format quickstart, with one picture shown as it comes out of the decoder."""
+    return comfy_server.single()
