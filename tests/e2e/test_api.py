@@ -18,14 +18,10 @@ NANO_SCALES = 5
 ENCODERS = ("EchoGenEncodeText", "EchoGenEncodeSemantic", "EchoGenEncodeContent")
 
 
-def final_pictures(graph: Graph, run: Run) -> list[np.ndarray]:
-    """Pixels of the pictures made from Decode Bits."""
-    decoder = node_of(graph, "EchoGenDecodeBits")
-    fed = {key for key, node in graph.items() if [decoder, 0] in node["inputs"].values()}
+def final_pictures(run: Run) -> list[np.ndarray]:
+    """Pixels of the pictures as Decode Bits gave them."""
     assert run.error is None, run.error
-    return [
-        np.asarray(picture.convert("RGB")) for key in sorted(fed) for picture in run.pictures.get(key, [])
-    ]
+    return [np.asarray(picture.convert("RGB")) for picture in run.pictures["picture"]]
 
 
 def classes(graph: Graph, nodes: list[str]) -> set[str]:
@@ -33,17 +29,28 @@ def classes(graph: Graph, nodes: list[str]) -> set[str]:
     return {graph[node]["class_type"] for node in nodes}
 
 
-def test_the_quickstart_makes_a_picture(recorder: Recorder, graph: Graph) -> None:
+def test_the_quickstart_as_it_is_shipped(recorder: Recorder) -> None:
+    graph = comfy_server.quickstart()
     run = recorder.run(graph)
-    (picture,) = final_pictures(graph, run)
+    assert run.error is None, run.error
+    saved = [np.asarray(picture.convert("RGB")) for picture in run.pictures[node_of(graph, "SaveImage")]]
+    assert len(saved) == graph[node_of(graph, "EchoGenSampler")]["inputs"]["batch"]
+    for picture in saved:
+        assert picture.shape[0] == picture.shape[1] and picture.shape[0] % NANO_SIDE == 0
+        assert picture.std() > 10, "the picture is nearly of one colour"
+    scales = run.pictures[node_of(graph, "PreviewImage")]
+    assert len(scales) == NANO_SCALES * len(saved)
+
+
+def test_one_picture_has_the_models_size(recorder: Recorder, graph: Graph) -> None:
+    (picture,) = final_pictures(recorder.run(graph))
     assert picture.shape == (NANO_SIDE, NANO_SIDE, 3)
-    assert picture.std() > 10, "the picture is nearly of one colour"
 
 
-def test_both_forms_of_the_quickstart_are_the_same_graph(graph: Graph) -> None:
+def test_both_forms_of_the_quickstart_are_the_same_graph() -> None:
     opened = json.loads((comfy_server.ROOT / "workflows" / "quickstart.json").read_text(encoding="utf-8"))
     drawn = sorted(node["type"] for node in opened["nodes"] if node["type"] not in ("Note", "MarkdownNote"))
-    assert drawn == sorted(node["class_type"] for node in graph.values())
+    assert drawn == sorted(node["class_type"] for node in comfy_server.quickstart().values())
 
 
 def test_same_seed_same_picture_and_another_seed_another(recorder: Recorder, graph: Graph) -> None:
@@ -51,7 +58,7 @@ def test_same_seed_same_picture_and_another_seed_another(recorder: Recorder, gra
         seeded = changed(graph, "EchoGenSampler", seed=seed)
         run = recorder.run(seeded)
         assert node_of(graph, "EchoGenSampler") in run.executed, "taken from the cache: proves nothing"
-        (picture,) = final_pictures(seeded, run)
+        (picture,) = final_pictures(run)
         return picture
 
     first, other, again = made(101), made(102), made(101)
@@ -62,7 +69,7 @@ def test_same_seed_same_picture_and_another_seed_another(recorder: Recorder, gra
 def test_a_batch_holds_the_single_runs(recorder: Recorder, graph: Graph) -> None:
     def made(seed: int, batch: int) -> list[np.ndarray]:
         seeded = changed(graph, "EchoGenSampler", seed=seed, batch=batch)
-        return final_pictures(seeded, recorder.run(seeded))
+        return final_pictures(recorder.run(seeded))
 
     pair, (second,) = made(201, 2), made(202, 1)
     assert len(pair) == 2
@@ -70,12 +77,12 @@ def test_a_batch_holds_the_single_runs(recorder: Recorder, graph: Graph) -> None
 
 
 def test_a_change_of_gamma_encodes_nothing_again(recorder: Recorder, graph: Graph) -> None:
-    before = final_pictures(graph, recorder.run(changed(graph, "EchoGenSampler", gamma_i=1.5)))
+    before = final_pictures(recorder.run(changed(graph, "EchoGenSampler", gamma_i=1.5)))
     run = recorder.run(changed(graph, "EchoGenSampler", gamma_i=3.5))
     ran = classes(graph, run.executed)
     assert {"EchoGenSampler", "EchoGenDecodeBits"} <= ran
     assert not ran & {*ENCODERS, "EchoGenLoadBundle", "EchoGenCutOutSubject"}
-    assert not np.array_equal(before[0], final_pictures(graph, run)[0])
+    assert not np.array_equal(before[0], final_pictures(run)[0])
 
 
 def test_one_preview_arrives_for_each_scale(recorder: Recorder, graph: Graph) -> None:
@@ -87,7 +94,7 @@ def test_one_preview_arrives_for_each_scale(recorder: Recorder, graph: Graph) ->
     assert len(previews) == NANO_SCALES
     assert all(preview.picture.size == (NANO_SIDE, NANO_SIDE) for preview in previews)
     last = np.asarray(previews[-1].picture.convert("RGB"), dtype=int)
-    (final,) = final_pictures(graph, run)
+    (final,) = final_pictures(run)
     assert np.abs(last - final).mean() < 12, "the last preview is the finished picture, less JPEG's loss"
 
 
@@ -109,7 +116,7 @@ def test_a_run_is_cancelled_within_a_scale(recorder: Recorder, graph: Graph) -> 
     assert run.interrupted, "the run went to its end"
     assert sum(node == sampler and value > 0 for node, value, _ in run.progress) < NANO_SCALES
     assert waited < max(1.0, whole), f"cancelling took {waited:.1f} s of a run of {whole:.1f} s"
-    (picture,) = final_pictures(graph, recorder.run(graph))
+    (picture,) = final_pictures(recorder.run(graph))
     assert picture.std() > 10, "the next prompt runs"
 
 
@@ -123,7 +130,7 @@ def test_an_artists_own_picture_with_transparency(recorder: Recorder, graph: Gra
         "class_type": "LoadImage",
         "inputs": {"image": comfy.client.upload_image(folder / "own.png")},
     }
-    (picture,) = final_pictures(graph, recorder.run(graph))
+    (picture,) = final_pictures(recorder.run(graph))
     assert picture.shape == (NANO_SIDE, NANO_SIDE, 3)
 
 
@@ -134,10 +141,10 @@ def test_an_open_input_switches_its_path_off(
     left_open: tuple[str, ...], recorder: Recorder, graph: Graph
 ) -> None:
     sampler = node_of(graph, "EchoGenSampler")
-    whole = final_pictures(graph, recorder.run(changed(graph, "EchoGenSampler", seed=501)))
+    whole = final_pictures(recorder.run(changed(graph, "EchoGenSampler", seed=501)))
     for name in left_open:
         del graph[sampler]["inputs"][name]
-    (picture,) = final_pictures(graph, recorder.run(changed(graph, "EchoGenSampler", seed=501)))
+    (picture,) = final_pictures(recorder.run(changed(graph, "EchoGenSampler", seed=501)))
     assert not np.array_equal(picture, whole[0])
 
 

@@ -91,6 +91,7 @@ def gamma(page: Page) -> float:
     return float(page.evaluate(f"{SAMPLER}.widgets.find(w => w.name === 'gamma_i').value"))
 
 
+SAVER = "app.graph._nodes.find(n => n.type === 'SaveImage').id"
 SAMPLER = "app.graph._nodes.find(n => n.type === 'EchoGenSampler')"
 
 
@@ -133,10 +134,11 @@ def drag_gamma_in_vue(page: Page, share: float) -> None:
 
 def shown_pictures(page: Page, vue: bool) -> list[str]:
     """Addresses of the finished pictures that the page shows, loaded and not broken."""
+    saver = page.evaluate(SAVER)
     images = (
-        "[...document.querySelectorAll('[data-node-id] img')]"
+        f"[...document.querySelectorAll('[data-node-id=\"{saver}\"] img')]"
         if vue
-        else "app.graph._nodes.filter(n => n.type !== 'EchoGenSampler').flatMap(n => n.imgs ?? [])"
+        else f"(app.graph.getNodeById({saver}).imgs ?? [])"
     )
     found: list[Any] = page.evaluate(f"{images}.map(i => [i.src, i.complete && i.naturalWidth])")
     return [src for src, width in found if width and "filename=" in src]
@@ -156,10 +158,7 @@ def run_and_wait(page: Page, vue: bool) -> list[str]:
 
 def picture_area(page: Page, vue: bool) -> FloatRect:
     """Where the page draws the node that shows the finished picture."""
-    node = page.evaluate(
-        "app.graph._nodes.find(n => ['SaveImage', 'PreviewImage'].includes(n.type) && "
-        "app.graph.getNodeById(app.graph.links[n.inputs[0].link].origin_id).type === 'EchoGenDecodeBits').id"
-    )
+    node = page.evaluate(SAVER)
     if vue:
         area = page.locator(f'[data-node-id="{node}"]').bounding_box()
         assert area

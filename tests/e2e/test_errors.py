@@ -34,7 +34,7 @@ def fails_with(recorder: Recorder, bad: Graph, *words: str) -> str:
     missing = [word for word in words if word.lower() not in run.message.lower()]
     assert not missing, f"{missing} not in: {run.message}"
     assert len(run.message) > 40, "too short to help"
-    good = recorder.run(changed(comfy_server.quickstart(), "EchoGenSampler", seed=1))
+    good = recorder.run(changed(comfy_server.single(), "EchoGenSampler", seed=1))
     assert good.error is None and good.pictures, "the next prompt did not run"
     return run.message
 
