@@ -1,102 +1,61 @@
-"""The published models: which files they need, from where, how large, and into which of ComfyUI's folders."""
+"""Where each model's files are among ComfyUI's folders, and what to fetch when some are not there."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+
+from echogen_core.checkpoints.bundle import ASSETS, PUBLISHED, PublishedFile
+from echogen_core.checkpoints.format import KINDS
 
 from . import runtime
 
-HUB = "https://huggingface.co"
+NANO = "nano (built in)"
+PRESETS: dict[str, str] = {NANO: "nano", "EchoGen-2B": "echogen-2b", "EchoGen-0.1B": "echogen-0.1b"}
+"""What the loader offers -> name of the preset in the core."""
+
+FOLDERS: dict[str, str] = {
+    "transformer": "diffusion_models",
+    "tokenizer": "vae",
+    "text": "text_encoders",
+    "semantic": "clip_vision",
+    "content": "vae",
+}
+"""Part of a model -> ComfyUI's folder for it. models/echogen/<preset> may hold any of them as well."""
 
 
-@dataclass(frozen=True)
-class NeededFile:
-    """One file (or folder) of a published model.
-
-    kind: ComfyUI's model folder. size: of the download, in words. note: what else to know before fetching it.
-    """
-
-    name: str
-    kind: str
-    source: str
-    size: str
-    note: str = ""
-
-    def find(self) -> Path | None:
-        """Where it is, or None."""
-        return runtime.find_file(self.kind, self.name)
-
-    def request(self) -> str:
-        """One line that says how to get it."""
-        where = runtime.first_folder(self.kind) / self.name
-        note = f" ({self.note})" if self.note else ""
-        return f"- {self.name}: {self.size} from {self.source}{note}\n  into {where}"
+def places(preset: str) -> list[Path]:
+    """Folders to search for a preset's files, in order: its own, ComfyUI's, and what comes with the pack."""
+    own = [folder / preset for folder in runtime.folders(runtime.FOLDER)]
+    shared = [] if preset == "nano" else [f for kind in KINDS for f in runtime.folders(FOLDERS[kind])]
+    return list(dict.fromkeys([*own, *shared, ASSETS / preset]))
 
 
-_FLAN_T5 = NeededFile(
-    "flan-t5-xl",
-    "text_encoders",
-    f"{HUB}/google/flan-t5-xl",
-    "about 11.4 GB in fp32",
-    "the whole folder: config.json, spiece.model, tokenizer.json, model*.safetensors",
-)
-_DINOV2 = NeededFile(
-    "dinov2-base",
-    "clip_vision",
-    f"{HUB}/facebook/dinov2-base",
-    "about 0.35 GB",
-    "the folder: config.json, model.safetensors",
-)
-_FLUX_VAE = NeededFile(
-    "ae.safetensors",
-    "vae",
-    f"{HUB}/black-forest-labs/FLUX.1-dev",
-    "about 0.34 GB",
-    "gated: accept its licence there first",
-)
-
-PUBLISHED: dict[str, tuple[NeededFile, ...]] = {
-    "EchoGen-2B": (
-        NeededFile(
-            "echogen_2b.pth",
-            "diffusion_models",
-            f"{HUB}/UmiSonoda16/EchoGen",
-            "4.84 billion parameters, about 9.7 GB in bf16 and twice that in fp32",
-        ),
-        NeededFile(
-            "infinity_vae_d32reg.pth", "vae", f"{HUB}/FoundationVision/Infinity", "about 0.44 GB"
-        ),
-        _FLAN_T5,
-        _DINOV2,
-        _FLUX_VAE,
-    ),
-    "EchoGen-0.1B": (
-        NeededFile(
-            "echogen_0.1b.safetensors",
-            "diffusion_models",
-            "your own training",
-            "273 million parameters, about 0.55 GB in bf16",
-            "its authors have not published it",
-        ),
-        NeededFile("infinity_vae_d16.pth", "vae", f"{HUB}/FoundationVision/Infinity", "about 0.44 GB"),
-        _FLAN_T5,
-        _DINOV2,
-        _FLUX_VAE,
-    ),
-}  # fmt: skip
-
-
-def missing_files(model: str) -> list[NeededFile]:
-    """Those of a published model's files that are in none of ComfyUI's folders."""
-    return [file for file in PUBLISHED[model] if file.find() is None]
-
-
-def missing_message(model: str, missing: list[NeededFile]) -> str:
-    """What to fetch, in full."""
-    count = f"{len(missing)} of {len(PUBLISHED[model])} files"
-    lines = "\n".join(file.request() for file in missing)
+def missing_message(preset: str) -> str | None:
+    """What to fetch for a published model, how large, from where, into which folder; None: all is there."""
+    files = PUBLISHED.get(preset, ())
+    missing = [file for file in files if not _is_there(file, preset)]
+    if not missing:
+        return None
+    lines = "\n".join(_request(file) for file in missing)
     return (
-        f"{model} is not complete: {count} are missing. Fetch them, then run again:\n{lines}\n"
-        "Or choose 'nano (built in)', which needs nothing."
+        f"{preset} is not complete: {len(missing)} of its {len(files)} parts are missing. Download them, "
+        f"then run again; no restart is needed.\n{lines}\nOr choose '{NANO}', which needs nothing."
     )
+
+
+def identity(preset: str) -> list[tuple[str, int, int]]:
+    """Path, size and time of every file that a preset may be loaded from: changes when one of them does."""
+    names = {f"{kind}.safetensors" for kind in KINDS} | {file.name for file in PUBLISHED.get(preset, ())}
+    found = [path for place in places(preset) for name in sorted(names) if (path := place / name).exists()]
+    return [(str(path), (stat := path.stat()).st_size, stat.st_mtime_ns) for path in found]
+
+
+def _is_there(file: PublishedFile, preset: str) -> bool:
+    names = (f"{file.kind}.safetensors", file.name)
+    return any((place / name).exists() for place in places(preset) for name in names)
+
+
+def _request(file: PublishedFile) -> str:
+    folder = runtime.folders(FOLDERS[file.kind])[0]
+    source = f"https://huggingface.co/{file.hub}" if file.hub.count("/") == 1 else file.hub
+    return f"- {file.name} ({file.size})\n  from {source}\n  into {folder}"

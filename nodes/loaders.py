@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from comfy_api.latest import io
+
+from echogen_core.checkpoints import load_bundle
 
 from . import adapters, catalogue, runtime
 from .adapters import CATEGORY, schema
-
-NANO = "nano (built in)"
 
 
 class LoadBundle(io.ComfyNode):
@@ -27,11 +28,11 @@ class LoadBundle(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "preset",
-                    options=[NANO, *catalogue.PUBLISHED],
-                    default=NANO,
+                    options=list(catalogue.PRESETS),
+                    default=catalogue.NANO,
                     tooltip="nano (built in): a miniature, 64×64 px, works at once on a CPU. EchoGen-2B "
-                    "(about 1024×1024 px) and EchoGen-0.1B need files: running the node lists those that "
-                    "are missing.",
+                    "(about 1024×1024 px) and EchoGen-0.1B (about 256×256 px) need files: running the node "
+                    "lists those that are missing.",
                 )
             ],
             outputs=[
@@ -55,11 +56,24 @@ class LoadBundle(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, preset: str) -> Any:
-        return None
+        return catalogue.identity(catalogue.PRESETS[preset])
 
     @classmethod
     def execute(cls, preset: str) -> io.NodeOutput:
-        raise ValueError(preset)
+        name = catalogue.PRESETS[preset]
+        if message := catalogue.missing_message(name):
+            raise FileNotFoundError(message)
+        # nano is small enough for full precision anywhere, and then looks the same everywhere.
+        dtype = torch.float32 if name == "nano" else runtime.transformer_dtype()
+        bundle = load_bundle(name, catalogue.places(name), operations=runtime.operations(), dtype=dtype)
+        return io.NodeOutput(
+            runtime.manage_model(bundle.transformer, bundle.preset),
+            runtime.manage(bundle.tokenizer, bundle.preset),
+            # Whole: partly plain torch.nn (transformers), or asked for the device of one of their weights.
+            runtime.manage(bundle.text, bundle.preset, whole=True),
+            runtime.manage(bundle.semantic, bundle.preset, whole=True),
+            runtime.manage(bundle.content, bundle.preset, whole=True),
+        )
 
 
 NODES: list[type[Any]] = [LoadBundle]

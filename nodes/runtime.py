@@ -64,12 +64,10 @@ def operations() -> Any:
     return comfy.ops.manual_cast
 
 
-def transformer_dtype(parameters: int) -> torch.dtype:
-    """Type of the blocks' weights on this machine; float32 on a CPU."""
+def transformer_dtype() -> torch.dtype:
+    """Type of a large model's weights on this machine: bfloat16 where it can compute in it, else float32."""
     dtype: torch.dtype = mm.unet_dtype(
-        device=mm.get_torch_device(),
-        model_params=parameters,
-        supported_dtypes=[torch.bfloat16, torch.float32],
+        device=mm.get_torch_device(), supported_dtypes=[torch.bfloat16, torch.float32]
     )
     return dtype
 
@@ -103,7 +101,7 @@ def _patcher(module: nn.Module) -> Any:
 
 
 def loaded(*managed: Managed, working_bytes: int = 0) -> Any:
-    """Brings modules to the compute device together, with `working_bytes` to spare; returns the first module."""
+    """Brings modules to the compute device, with `working_bytes` to spare; returns the first."""
     whole = any(item.whole for item in managed)
     mm.load_models_gpu(
         [item.patcher for item in managed], memory_required=working_bytes, force_full_load=whole
@@ -153,15 +151,6 @@ def register_folders() -> None:
     folder_paths.add_model_folder_path(FOLDER, os.path.join(folder_paths.models_dir, FOLDER))
 
 
-def find_file(folder: str, name: str) -> Path | None:
-    """A file or folder of that name in one of ComfyUI's model folders of that kind."""
-    for root in folder_paths.get_folder_paths(folder):
-        path = Path(root) / name
-        if path.exists():
-            return path
-    return None
-
-
-def first_folder(folder: str) -> Path:
-    """Where files of that kind should be put."""
-    return Path(folder_paths.get_folder_paths(folder)[0])
+def folders(kind: str) -> list[Path]:
+    """ComfyUI's folders for files of a kind; the first is where new ones belong."""
+    return [Path(folder) for folder in folder_paths.get_folder_paths(kind)]

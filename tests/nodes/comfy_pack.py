@@ -20,7 +20,8 @@ def comfyui_folder() -> Path:
     folder = Path(named) if named else ROOT.parents[1]
     if not (folder / "comfy_api").is_dir():
         raise RuntimeError(
-            f"{folder} is no ComfyUI: set COMFYUI_PATH to its folder, or use `python run.py test --only nodes`."
+            f"{folder} is no ComfyUI: set COMFYUI_PATH to its folder, or use `python run.py test --only "
+            "nodes`."
         )
     return folder
 
@@ -73,31 +74,38 @@ def object_info() -> dict[str, Any]:
     return info
 
 
-def random_models(seed: int = 0) -> tuple[Any, ...]:
-    """The outputs of Load EchoGen at nano's sizes with random weights: model, tokenizer, three encoders."""
-    runtime = pack_module("nodes.runtime")
+def write_random_bundle(folder: Path, seed: int = 0) -> Path:
+    """A bundle of nano's sizes with random weights, as files, for tests of everything but the pictures."""
+    load_pack()
+    node_classes()
     import torch
+
+    from echogen_core.checkpoints import Bundle, save_bundle
     from echogen_core.config import PRESETS
-    from echogen_core.encoders import ENCODERS, ContentEncoder, SemanticEncoder, TextEncoder
-    from echogen_core.encoders import build_tokenizer, wrap_tokenizer
+    from echogen_core.encoders import (
+        ENCODERS,
+        ContentEncoder,
+        SemanticEncoder,
+        TextEncoder,
+        build_tokenizer,
+        wrap_tokenizer,
+    )
     from echogen_core.model import EchoGenTransformer
     from echogen_core.tokenizer import BitTokenizer
 
-    preset, encoders, layers = PRESETS["nano"], ENCODERS["nano"], runtime.operations()
+    preset, encoders = PRESETS["nano"], ENCODERS["nano"]
     words = wrap_tokenizer(build_tokenizer(["a toy car on a beach"], 300))
     modules = (
-        EchoGenTransformer(preset.transformer, layers),
-        BitTokenizer(preset.tokenizer, layers),
+        EchoGenTransformer(preset.transformer),
+        BitTokenizer(preset.tokenizer),
         TextEncoder(encoders.text, words),
         SemanticEncoder(encoders.semantic),
-        ContentEncoder(encoders.content, layers),
+        ContentEncoder(encoders.content),
     )
     generator = torch.Generator().manual_seed(seed)
     for module in modules:
         for name, parameter in module.named_parameters():
             scale = 1.0 if name.endswith("norm.weight") else 0.08
             parameter.data = scale * torch.randn(parameter.shape, generator=generator)
-    transformer, *others = modules
-    wholes = (False, True, True, True)
-    managed = [runtime.manage(part, preset, whole) for part, whole in zip(others, wholes, strict=True)]
-    return (runtime.manage_model(transformer, preset), *managed)
+    save_bundle(Bundle(preset, *modules), folder)
+    return folder

@@ -38,9 +38,22 @@ def pack() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def models(pack: dict[str, Any]) -> Models:
-    """nano's sizes, random weights."""
-    return Models(*comfy_pack.random_models())
+def models_folder(pack: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """An empty models/echogen of ComfyUI's."""
+    import folder_paths
+
+    folder = tmp_path_factory.mktemp("echogen")
+    before = folder_paths.folder_names_and_paths["echogen"]
+    folder_paths.folder_names_and_paths["echogen"] = ([str(folder)], set())
+    yield folder
+    folder_paths.folder_names_and_paths["echogen"] = before
+
+
+@pytest.fixture(scope="session")
+def models(pack: dict[str, Any], models_folder: Path) -> Models:
+    """What Load EchoGen makes of a bundle of nano's sizes with random weights."""
+    comfy_pack.write_random_bundle(models_folder / "nano")
+    return Models(*pack["EchoGenLoadBundle"].execute("nano (built in)").result)
 
 
 @pytest.fixture(autouse=True)
