@@ -17,18 +17,22 @@ ROOT = Path(__file__).resolve().parents[2]
 WORKFLOW = ROOT / "workflows" / "quickstart.json"
 API_TWIN = ROOT / "workflows" / "api" / "quickstart.json"
 
-PROMPT = "a photo of a toy car on a beach"
+SAMPLE = "teddy_bear.png"
+PROMPT = "a teddy bear on a meadow"
 NOTE = """## EchoGen: the same subject in a new scene
 
-1. Press **Run**. nano, the built-in miniature, makes four 64×64 px pictures in about a second.
-2. Drag **γ_I (subject)** and **γ_t (prompt)** on the sampler, run again: only the sampler works, subject and prompt are remembered.
-3. Change the **prompt**: subject, then place.
-4. Your own picture: put **Load Image** in the place of *EchoGen Sample Picture* and connect the same two wires. With a busy background paint the subject in the mask editor.
+1. Press **Run**. nano, the built-in miniature, makes a 64×64 px picture in about a second.
+2. Drag **γ_I (subject)** or **γ_t (prompt)** on the sampler and run again: subject and prompt are \
+remembered, only the sampler works.
+3. Change the **prompt**: first the subject, then the place.
+4. Your own picture: put **Load Image** in the place of *EchoGen Sample Picture*, with the same two wires. \
+Is its background busy? Paint the subject in the mask editor.
 5. Leave an input of the sampler open and that path is off: no text, no semantic, no content.
 
-nano is small: scenes come out well, subjects soft. For real pictures choose **EchoGen-2B** in *Load EchoGen*; running it lists the files to fetch.
+nano is small: scenes come out well, subjects soft. For real pictures choose **EchoGen-2B** in \
+*Load EchoGen*; running it lists the files to download.
 
-Help for each node: select it and press the **?** above it."""
+Help for a node: select it and press the **?** above it."""
 
 
 @dataclass
@@ -43,11 +47,12 @@ class Item:
     title: str = ""
 
 
-def items(sample: str) -> dict[str, Item]:
+def items() -> dict[str, Item]:
     """The nodes of the quickstart, in the order of their ids."""
+    bits = {"bits": ("sampler", 0), "tokenizer": ("load", 1)}
     return {
-        "note": Item("MarkdownNote", (20, 700), (600, 460), [NOTE], title="Start here"),
-        "sample": Item("EchoGenSamplePicture", (20, 70), (280, 330), [sample]),
+        "note": Item("MarkdownNote", (20, 660), (600, 480), [NOTE], title="Start here"),
+        "sample": Item("EchoGenSamplePicture", (20, 70), (280, 330), [SAMPLE]),
         "cut": Item(
             "EchoGenCutOutSubject",
             (330, 70),
@@ -75,7 +80,7 @@ def items(sample: str) -> dict[str, Item]:
             "EchoGenSampler",
             (1100, 70),
             (400, 780),
-            [2.0, 3.0, 7, "fixed", 4, "1:1", "auto", 0.0, 0.0, 0],
+            [2.0, 3.0, 7, "fixed", 1, "1:1", "auto", 0.0, 0.0, 0],
             {
                 "model": ("load", 0),
                 "text": ("text", 0),
@@ -84,51 +89,33 @@ def items(sample: str) -> dict[str, Item]:
                 "tokenizer": ("load", 1),
             },
         ),
-        "decode": Item(
-            "EchoGenDecodeBits", (1560, 70), (420, 60), [], {"bits": ("sampler", 0), "tokenizer": ("load", 1)}
-        ),
+        "decode": Item("EchoGenDecodeBits", (1560, 70), (200, 60), [], bits),
+        "save": Item("SaveImage", (1780, 70), (200, 270), ["EchoGen/quickstart"], {"images": ("decode", 0)}),
         "enlarge": Item(
-            "ImageScaleBy",
-            (1560, 180),
-            (420, 90),
-            ["bicubic", 6.0],
-            {"image": ("decode", 0)},
-            "Enlarge to see it",
+            "ImageScaleBy", (1560, 180), (200, 90), ["bicubic", 6.0], {"image": ("decode", 0)}, ENLARGE
         ),
-        "save": Item(
-            "SaveImage", (1560, 320), (420, 530), ["EchoGen/quickstart"], {"images": ("enlarge", 0)}
-        ),
-        "scales": Item(
-            "EchoGenDecodeScales",
-            (680, 960),
-            (360, 60),
-            [],
-            {"bits": ("sampler", 0), "tokenizer": ("load", 1)},
-        ),
+        "show": Item("PreviewImage", (1560, 390), (420, 460), [], {"images": ("enlarge", 0)}),
+        "scales": Item("EchoGenDecodeScales", (680, 950), (360, 60), [], bits),
         "enlarge_scales": Item(
-            "ImageScaleBy",
-            (680, 1070),
-            (360, 90),
-            ["bicubic", 3.0],
-            {"image": ("scales", 0)},
-            "Enlarge to see it",
+            "ImageScaleBy", (680, 1060), (360, 90), ["bicubic", 3.0], {"image": ("scales", 0)}, ENLARGE
         ),
-        "show_scales": Item("PreviewImage", (1100, 960), (880, 200), [], {"images": ("enlarge_scales", 0)}),
+        "show_scales": Item("PreviewImage", (1100, 950), (880, 200), [], {"images": ("enlarge_scales", 0)}),
     }
 
 
+ENLARGE = "Enlarge to see it"
 GROUPS: tuple[tuple[str, tuple[float, float, float, float], str], ...] = (
-    ("1 · Subject", (0, 0, 640, 560), "#3f789e"),
-    ("2 · Model", (660, 0, 400, 250), "#8A8"),
-    ("3 · Prompt and subject, as the model sees them", (660, 270, 400, 600), "#3f789e"),
+    ("1 · Subject", (0, 0, 640, 550), "#3f789e"),
+    ("2 · Model", (660, 0, 400, 240), "#88aa88"),
+    ("3 · Prompt and subject, read for the model", (660, 270, 400, 600), "#3f789e"),
     ("4 · Sampler", (1080, 0, 440, 870), "#b58b2a"),
-    ("5 · Pictures", (1540, 0, 460, 870), "#3f789e"),
-    ("Read me", (0, 630, 640, 550), "#888"),
-    ("How they came about: one picture per scale", (660, 890, 1340, 290), "#888"),
+    ("5 · Picture", (1540, 0, 460, 870), "#3f789e"),
+    ("Read me", (0, 590, 640, 570), "#888888"),
+    ("How it came about: the picture after each scale", (660, 890, 1340, 270), "#888888"),
 )
 
 
-def node_json(number: int, item: Item, info: dict[str, Any], ids: dict[str, int]) -> dict[str, Any]:
+def node_json(number: int, item: Item, info: dict[str, Any]) -> dict[str, Any]:
     """A UI node without its links."""
     inputs = []
     for kind in ("required", "optional"):
@@ -156,14 +143,13 @@ def node_json(number: int, item: Item, info: dict[str, Any], ids: dict[str, int]
     return {**node, **({"title": item.title} if item.title else {})}
 
 
-def workflow_json(sample: str, object_info: dict[str, Any]) -> dict[str, Any]:
+def workflow_json(object_info: dict[str, Any]) -> dict[str, Any]:
     """The whole UI workflow."""
-    table = items(sample)
+    table = items()
     ids = {key: number for number, key in enumerate(table, 1)}
-    note_info = {"input_order": {}, "input": {}, "output": [], "output_name": []}
+    nothing: dict[str, Any] = {"input_order": {}, "input": {}, "output": [], "output_name": []}
     nodes = {
-        key: node_json(ids[key], item, object_info.get(item.type, note_info), ids)
-        for key, item in table.items()
+        key: node_json(ids[key], item, object_info.get(item.type, nothing)) for key, item in table.items()
     }
     links: list[list[Any]] = []
     for key, item in table.items():
@@ -198,8 +184,7 @@ def main() -> None:
     import workflow
 
     object_info = comfy_pack.object_info()
-    sample = object_info["EchoGenSamplePicture"]["input"]["required"]["picture"][1]["default"]
-    ui = workflow_json(sample, object_info)
+    ui = workflow_json(object_info)
     for path, value in ((WORKFLOW, ui), (API_TWIN, workflow.to_api(ui, object_info))):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

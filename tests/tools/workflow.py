@@ -39,7 +39,10 @@ def widget_values(node: dict[str, Any], info: dict[str, Any]) -> dict[str, Any]:
 
 
 def to_api(workflow: dict[str, Any], object_info: dict[str, Any]) -> dict[str, Any]:
-    """The API graph of a UI workflow without subgraphs or bypassed nodes; notes and muted nodes are left out."""
+    """The API graph of a UI workflow; notes and muted nodes are left out.
+
+    Raises ValueError for what it cannot convert: bypassed nodes, and widget values that do not fit.
+    """
     links = {link[0]: (str(link[1]), link[2]) for link in workflow["links"]}
     graph: dict[str, Any] = {}
     for node in sorted(workflow["nodes"], key=lambda node: int(node["id"])):
