@@ -1,0 +1,21 @@
+"""Weight files into modules and back: published ones by key tables, our own by their metadata."""
+
+from .bundle import ASSETS, Bundle, load_bundle, save_bundle
+from .load import Loaded, LoadInfo, load, load_part, load_tokenizer, load_transformer
+from .read import read_weights
+from .save import save_part
+
+__all__ = [
+    "ASSETS",
+    "Bundle",
+    "LoadInfo",
+    "Loaded",
+    "load",
+    "load_bundle",
+    "load_part",
+    "load_tokenizer",
+    "load_transformer",
+    "read_weights",
+    "save_bundle",
+    "save_part",
+]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -90,3 +91,28 @@ def translate_semantic(
             renamed = renamed.replace(hub, installed)
         translated[key if key in names else renamed] = tensor
     return translated
+
+
+def infer_semantic(state: Mapping[str, Tensor]) -> SemanticEncoderConfig:
+    """The sizes of the encoder in `state` (any accepted form) at EchoGen-2B's picture size.
+
+    Heads are not visible in shapes: every published DINOv2 has 64 channels a head.
+    Raises:
+        ValueError: it is no DINOv2.
+    """
+    hub = to_hub_names(state)
+    absent = [key for key in (MARKS[0], "embeddings.cls_token", POSITIONS) if key not in hub]
+    if absent:
+        raise ValueError(
+            f"not a DINOv2 encoder: it lacks {', '.join(absent)}. Expected facebook/dinov2-base."
+        )
+    projection = hub[MARKS[0]]
+    width, patch = projection.shape[0], projection.shape[-1]
+    layers = {int(key.split(".")[2]) for key in hub if key.startswith("encoder.layer.")}
+    default = SemanticEncoderConfig()
+    if width % 64 or patch != default.patch or not layers:
+        raise ValueError(
+            f"a vision transformer of width {width} and patch {patch}; expected DINOv2 with patch "
+            f"{default.patch} (facebook/dinov2-base)."
+        )
+    return replace(default, width=width, depth=1 + max(layers), heads=width // 64)

@@ -116,3 +116,30 @@ def _complain(unknown: list[str], missing: list[str], wrong: list[str], config: 
             f"not a BSQ tokenizer with {config.bits} bits and {len(config.channel_multipliers)} levels of "
             f"{config.base_channels} channels; tensors {'; '.join(parts)}. Choose the preset's own file."
         )
+
+
+def infer_tokenizer(checkpoint: Mapping[str, Any]) -> TokenizerConfig:
+    """The configuration that a published checkpoint (either form, nested or not) was made with.
+
+    Raises:
+        ValueError: this is no BSQ tokenizer.
+    """
+    state = {key.replace(".conv.weight", ".weight"): tensor for key, tensor in _unnest(checkpoint).items()}
+    required = ("encoder.conv_in.weight", "encoder.conv_out.weight", "decoder.conv_out.weight")
+    absent = [key for key in required if key not in state]
+    if absent:
+        some = ", ".join(list(state)[:3]) or "no tensors at all"
+        raise ValueError(
+            f"not a BSQ tokenizer: it lacks {', '.join(absent)} and holds {some}. "
+            "Expected infinity_vae_d32reg.pth or infinity_vae_d16.pth."
+        )
+    base = state["encoder.conv_in.weight"].shape[0]
+    block = re.compile(r"encoder\.down\.0\.block\.\d+\.conv1\.weight")
+    first = re.compile(r"encoder\.down\.(\d+)\.block\.0\.conv1\.weight")
+    widths = {int(match[1]): state[key].shape[0] for key in state if (match := first.fullmatch(key))}
+    return TokenizerConfig(
+        bits=state["encoder.conv_out.weight"].shape[0],
+        base_channels=base,
+        channel_multipliers=tuple(widths[level] // base for level in sorted(widths)),
+        res_blocks=sum(bool(block.fullmatch(key)) for key in state),
+    )

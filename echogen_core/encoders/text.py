@@ -120,6 +120,10 @@ class TextEncoder(nn.Module):
                     if name.endswith(".wo"):
                         module.float()
 
+    def tie(self) -> None:
+        """Makes the two names of the token table one parameter again, after new weights were assigned."""
+        self.t5.set_input_embeddings(self.t5.shared)
+
     def forward(self, ids_BL: Tensor, mask_BL: Tensor) -> Tensor:
         """Token features [B, L, C] in the encoder's dtype, differentiable; rows of padding mean nothing."""
         features_BLC: Tensor = self.t5(input_ids=ids_BL, attention_mask=mask_BL).last_hidden_state

@@ -50,7 +50,7 @@ class Recipe:
     embedding: int = 128
     mean_weight: float = 0.5  # InfoNCE on the mean patch
     pixel_weight: float = 4.0
-    place_weight: float = 0.1  # row and column of each patch
+    place_weight: float = 0.5  # row and column of each patch
     seed: int = 20
 
 
@@ -163,6 +163,8 @@ class Trainee(nn.Module):
         config = ENCODERS["nano"].semantic
         self.recipe, self.patch, self.grid = recipe, config.patch, config.grid
         self.encoder = SemanticEncoder(config)
+        # Positions start as strong as the patches themselves; at the usual 0.02 they stay unread for long.
+        nn.init.normal_(self.encoder.dino.embeddings.position_embeddings, std=0.3)
         self.cls_head = nn.Linear(config.width, recipe.embedding)
         self.mean_head = nn.Linear(config.width, recipe.embedding)
         self.pixel_head = nn.Linear(config.width, 4 * config.patch**2)
@@ -326,7 +328,7 @@ class Run:
         loss = losses.cls + recipe.mean_weight * losses.mean
         loss = loss + recipe.pixel_weight * losses.pixels + recipe.place_weight * losses.place
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(self.trainee.parameters(), 1.0)
         self.optimizer.step()
         return losses

@@ -1,0 +1,60 @@
+"""Names of a T5 encoder's tensors in published files; ours are transformers' own, which are the same.
+
+Files hold the encoder alone or the whole T5; the token table goes by either of two names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from ..encoders import TextEncoderConfig
+
+NOT_NEEDED = ("decoder.", "lm_head.")
+"""The other half of a whole T5."""
+
+TOKEN_TABLES = ("shared.weight", "encoder.embed_tokens.weight")
+"""Both names of the one token table; the module knows both, a file may hold either or both."""
+
+MARKS = (
+    "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight",
+    "encoder.final_layer_norm.weight",
+)
+"""In every T5 encoder."""
+
+
+def translate_text(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors under the names of TextEncoder's state dict; unknown ones stay, for the strict load."""
+    kept = {key: tensor for key, tensor in state.items() if not key.startswith(NOT_NEEDED)}
+    table = next((kept[name] for name in TOKEN_TABLES if name in kept), None)
+    if table is not None:
+        kept |= dict.fromkeys(TOKEN_TABLES, table)
+    return {f"t5.{key}": tensor for key, tensor in kept.items()}
+
+
+def infer_text(state: Mapping[str, Tensor]) -> TextEncoderConfig:
+    """The sizes of the encoder in `state` (published names), read from its shapes.
+
+    Raises:
+        ValueError: it is no gated T5 encoder.
+    """
+    table = next((state[name] for name in TOKEN_TABLES if name in state), None)
+    absent = [key for key in MARKS if key not in state] + ([] if table is not None else [TOKEN_TABLES[0]])
+    if absent or table is None:
+        raise ValueError(f"not a T5 encoder: it lacks {', '.join(absent)}. Expected google/flan-t5-xl.")
+    gate = state.get("encoder.block.0.layer.1.DenseReluDense.wi_0.weight")
+    if gate is None:
+        raise ValueError(
+            "a T5 of the first version, without gated feed-forward layers. Expected google/flan-t5-xl."
+        )
+    heads = state[MARKS[0]].shape[1]
+    blocks = {int(key.split(".")[2]) for key in state if key.startswith("encoder.block.")}
+    return TextEncoderConfig(
+        vocabulary=table.shape[0],
+        width=table.shape[1],
+        depth=1 + max(blocks),
+        heads=heads,
+        head_width=state["encoder.block.0.layer.0.SelfAttention.q.weight"].shape[0] // heads,
+        hidden=gate.shape[0],
+    )

@@ -1,0 +1,160 @@
+"""Reads weight files without running their code: what is in them, or why they cannot be used.
+
+Formats are told by content, not by name: safetensors (memory-mapped), torch's zip (memory-mapped,
+`weights_only`) and torch's older stream. Every failure is a ValueError or FileNotFoundError.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+from torch import Tensor
+
+AGAIN = "Download it again."
+
+FOLDER_FILES = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+"""What holds the weights in a folder from the hub, in the order of preference."""
+
+
+@dataclass(frozen=True)
+class RawFile:
+    """What a weight file holds: nested mappings of tensors, and the metadata of a safetensors file."""
+
+    path: Path
+    tree: Mapping[str, Any]
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """The tensors of the outermost level."""
+        return {key: value for key, value in self.tree.items() if isinstance(value, Tensor)}
+
+
+def read_weights(path: str | Path) -> RawFile:
+    """A weight file, or a folder from the hub with its weight files put together.
+
+    Raises:
+        FileNotFoundError: there is nothing, or a folder without weights.
+        ValueError: it is empty, cut off, not a weight file, or would run code.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist. Check the name, or download the file there.")
+    if path.is_dir():
+        return _read_folder(path)
+    size = path.stat().st_size
+    if size == 0:
+        raise ValueError(f"{path} is empty (0 bytes); expected weights. {AGAIN}")
+    with path.open("rb") as file:
+        head = file.read(512)
+    if head[:2] == b"PK":
+        return RawFile(path, _only_tensors(_read_torch(path), path))
+    if head[8:9] == b"{":
+        return _read_safetensors(path)
+    if head[:1] == b"\x80":
+        return RawFile(path, _only_tensors(_read_torch(path), path))
+    raise ValueError(f"{path} is {_describe(head)}, not a safetensors or PyTorch weight file. {AGAIN}")
+
+
+def _describe(head: bytes) -> str:
+    """What a file that holds no weights seems to be."""
+    text = head.lstrip().lower()
+    if text.startswith(b"version https://git-lfs"):
+        return "a Git LFS pointer (the download left the large file itself out)"
+    if text.startswith((b"<!doctype", b"<html")):
+        return "a web page (the download was answered with one: a login may be needed)"
+    return "of an unknown format"
+
+
+def _read_safetensors(path: Path) -> RawFile:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = dict(file.metadata() or {})
+        return RawFile(path, load_file(path), metadata)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ValueError(f"{path} is a damaged or cut off safetensors file ({error}). {AGAIN}") from error
+
+
+def _read_torch(path: Path) -> Any:
+    """The object in a torch file, by the restricted unpickler that builds tensors and containers only."""
+    zipped = zipfile.is_zipfile(path)
+    with path.open("rb") as file:
+        starts_zipped = file.read(2) == b"PK"
+    if starts_zipped and not zipped:
+        raise ValueError(f"{path} is cut off: its table of contents is missing. {AGAIN}")
+    try:
+        # The older stream format has no place for tensors to be mapped from.
+        return torch.load(path, map_location="cpu", mmap=zipped, weights_only=True)
+    except MemoryError:
+        raise
+    except pickle.UnpicklingError as error:
+        if "nsupported" in str(error) or "global" in str(error).lower():
+            raise ValueError(
+                f"{path} wants to run code when it is opened, which is refused: {_first_line(error)} "
+                "Expected a file of tensors only: get the safetensors version, or convert it yourself."
+            ) from error
+        raise ValueError(f"{path} is no readable PyTorch file ({_first_line(error)}). {AGAIN}") from error
+    # A damaged stream makes the unpickler fail in many ways.
+    except Exception as error:
+        raise ValueError(
+            f"{path} is a damaged or cut off PyTorch file ({_first_line(error)}). {AGAIN}"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    """The telling line of torch's long messages."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    telling = [line for line in lines if "nsupported" in line or "GLOBAL" in line]
+    return (telling or lines or ["no reason given"])[0][:200]
+
+
+def _only_tensors(content: Any, path: Path) -> dict[str, Any]:
+    """Mappings and tensors of a checkpoint; optimizer settings, counters and the like are left out."""
+    if not isinstance(content, Mapping):
+        raise ValueError(
+            f"{path} holds a {type(content).__name__}, not named tensors. Expected a checkpoint (state dict)."
+        )
+    tree: dict[str, Any] = {}
+    for key, value in content.items():
+        if isinstance(value, Tensor):
+            tree[str(key)] = value
+        elif isinstance(value, Mapping):
+            tree[str(key)] = _only_tensors(value, path)
+    return tree
+
+
+def _read_folder(folder: Path) -> RawFile:
+    for name in FOLDER_FILES:
+        path = folder / name
+        if not path.is_file():
+            continue
+        if not name.endswith(".index.json"):
+            return RawFile(folder, read_weights(path).tree)
+        try:
+            shards = sorted(set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{path} is no readable list of weight files ({error}). {AGAIN}") from error
+        absent = [shard for shard in shards if not (folder / shard).is_file()]
+        if absent:
+            raise FileNotFoundError(f"{folder} lacks {', '.join(absent)}, which {name} lists. Download them.")
+        tree: dict[str, Any] = {}
+        for shard in shards:
+            tree |= read_weights(folder / shard).tree
+        return RawFile(folder, tree)
+    raise FileNotFoundError(
+        f"{folder} holds no weights; expected one of {', '.join(FOLDER_FILES)}. Download the whole folder."
+    )
