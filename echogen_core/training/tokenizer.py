@@ -13,9 +13,10 @@ import logging
 import math
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -30,6 +31,9 @@ from .norm import TrainingOperations
 
 logger = logging.getLogger(__name__)
 
+WEIGHTS = "tokenizer.safetensors"
+"""Name of the finished file in a run's folder."""
+
 
 @dataclass(frozen=True)
 class TokenizerRecipe:
@@ -37,8 +41,9 @@ class TokenizerRecipe:
 
     minutes: float = 25.0
     steps: int = 1_000_000
-    batch: int = 32
-    lr: float = 1.2e-3
+    batch: int = 16
+    workers: int = 2  # threads that share a batch: one meeting a step, where OpenMP has one a layer
+    lr: float = 1e-3
     decoder_lr: float = 6e-4
     warmup: float = 0.03  # part of the run
     decoder_phase: float = 0.25  # last part of the run, codes frozen
@@ -75,6 +80,13 @@ class CompositorPictures:
         return pictures_B3HW
 
 
+class _Part(NamedTuple):
+    """One worker's share of a step."""
+
+    gradients: tuple[Tensor, ...]
+    terms: dict[str, float]
+
+
 class Run:
     """One training run: model, optimiser, clock and log, all in the directory `out`."""
 
@@ -92,6 +104,7 @@ class Run:
         )
         self.step = 0
         self.elapsed = 0.0
+        self._workers = ThreadPoolExecutor(recipe.workers)
 
     @property
     def progress(self) -> float:
@@ -119,14 +132,23 @@ class Run:
         self.model.train()
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate()
-        loss, record = self._loss(pictures_B3HW)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
+        parts = list(self._workers.map(self._gradients, pictures_B3HW.chunk(self.recipe.workers)))
+        for parameter, *gradients in zip(self._trained(), *(part.gradients for part in parts), strict=True):
+            parameter.grad = sum(gradients[1:], gradients[0]) / len(gradients)
+        record = {name: sum(part.terms[name] for part in parts) / len(parts) for name in parts[0].terms}
+        nn.utils.clip_grad_norm_(self._trained(), self.recipe.clip)
         self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
         self.elapsed += time.monotonic() - started
         return record
+
+    def _trained(self) -> list[nn.Parameter]:
+        return list((self.model.decoder if self.frozen else self.model).parameters())
+
+    def _gradients(self, pictures_B3HW: Tensor) -> _Part:
+        loss, terms = self._loss(pictures_B3HW)
+        return _Part(torch.autograd.grad(loss, self._trained()), terms)
 
     def _loss(self, pictures_B3HW: Tensor) -> tuple[Tensor, dict[str, float]]:
         device = pictures_B3HW.device.type
@@ -195,8 +217,12 @@ class Run:
 
 
 def train(run: Run, source: PictureSource, heldout_B3HW: Tensor) -> dict[str, float]:
-    """Trains until the recipe's end; returns the last evaluation."""
+    """Trains until the recipe's end; returns the last evaluation.
+
+    The weights are written as soon as the codes are final, so that a transformer can begin to learn them.
+    """
     last_eval = last_save = run.elapsed
+    was_frozen = run.frozen
     recent: list[dict[str, float]] = []
     while run.progress < 1:
         recent.append(run.train_step(source.pictures(run.recipe.batch)))
@@ -204,6 +230,10 @@ def train(run: Run, source: PictureSource, heldout_B3HW: Tensor) -> dict[str, fl
             means = {name: round(sum(r[name] for r in recent) / len(recent), 5) for name in recent[0]}
             run.log({**means, **run.evaluate(heldout_B3HW), "lr": run.learning_rate()})
             last_eval, recent = run.elapsed, []
+        if run.frozen and not was_frozen:
+            was_frozen = True
+            run.log({"codes": "final", **run.evaluate(heldout_B3HW)})
+            export(run, run.out / WEIGHTS)
         if run.elapsed - last_save >= run.recipe.save_seconds:
             run.save()
             last_save = run.elapsed
@@ -246,16 +276,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--lr", type=float, default=defaults.lr)
     parser.add_argument("--batch", type=int, default=defaults.batch)
     parser.add_argument("--seed", type=int, default=defaults.seed)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=defaults.workers, help="threads that share a batch")
     options = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    torch.set_num_threads(options.threads)
+    torch.set_num_threads(1)  # the workers are the parallelism
     recipe = replace(
         defaults,
         minutes=options.minutes,
         decoder_phase=options.decoder_phase,
         lr=options.lr,
         batch=options.batch,
+        workers=options.workers,
         seed=options.seed,
     )
     run_recipe(recipe, options.data, options.out)
@@ -269,7 +300,7 @@ def run_recipe(recipe: TokenizerRecipe, data: Path, out: Path) -> None:
     run.log({"resumed": resumed, "recipe": asdict(recipe), "config": asdict(run.config)})
     heldout_B3HW = CompositorPictures(data, "heldout", seed=1).pictures(64)
     train(run, CompositorPictures(data, "train", seed=recipe.seed + run.step), heldout_B3HW)
-    stored = export(run, out / "tokenizer.safetensors")
+    stored = export(run, out / WEIGHTS)
     write_sheet(stored, run.scales, heldout_B3HW[:32], out / "sheet.png")
 
 
