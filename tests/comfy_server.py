@@ -76,13 +76,17 @@ def quickstart() -> Graph:
 
 
 def single() -> Graph:
-    """The quickstart with a batch of one, and the unscaled picture shown by a node `picture`."""
+    """The quickstart's way to one picture, unscaled, shown by a node `picture`; its other outputs left out."""
     graph = changed(quickstart(), "EchoGenSampler", batch=1)
-    graph["picture"] = {
-        "class_type": "PreviewImage",
-        "inputs": {"images": [node_of(graph, "EchoGenDecodeBits"), 0]},
-    }
-    return graph
+    decoder = node_of(graph, "EchoGenDecodeBits")
+    graph["picture"] = {"class_type": "PreviewImage", "inputs": {"images": [decoder, 0]}}
+    return {key: graph[key] for key in sorted(needed_by(graph, "picture"))}
+
+
+def needed_by(graph: Graph, node: str) -> set[str]:
+    """Ids of the nodes that `node` needs, itself included."""
+    sources = [value[0] for value in graph[node]["inputs"].values() if isinstance(value, list)]
+    return {node}.union(*(needed_by(graph, source) for source in sources))
 
 
 def node_of(graph: Graph, class_type: str) -> str:
