@@ -81,8 +81,7 @@ def manage_model(transformer: nn.Module, preset: Preset) -> ManagedModel:
     """The same for the transformer. Its prefills are dropped when ComfyUI unloads it."""
     patcher = _patcher(transformer)
     capacity = LARGE_CAPACITY if preset.transformer.width >= _LARGE_WIDTH else SMALL_CAPACITY
-    prefills = PrefillCache(transformer, capacity)
-    prefills.device = patcher.load_device
+    prefills = PrefillCache(transformer, capacity, patcher.load_device)
 
     def on_detach(_: Any, unloaded: bool) -> None:
         # ComfyUI detaches, without unloading, a model that it is about to use again.
@@ -152,5 +151,5 @@ def register_folders() -> None:
 
 
 def folders(kind: str) -> list[Path]:
-    """ComfyUI's folders for files of a kind; the first is where new ones belong."""
+    """ComfyUI's folders for files of a kind."""
     return [Path(folder) for folder in folder_paths.get_folder_paths(kind)]
