@@ -20,7 +20,7 @@ from typing import Any
 
 from .say import Problem
 
-READY_SECONDS = 180.0
+READY_SECONDS = 300.0  # a busy machine takes a minute
 
 
 class PromptFailed(Exception):

@@ -76,7 +76,7 @@ def quickstart() -> Graph:
 
 
 def single() -> Graph:
-    """The quickstart's way to one picture, unscaled, shown by a node `picture`; its other outputs left out."""
+    """The way to one picture, unscaled, shown by a node `picture`; without the other outputs."""
     graph = changed(quickstart(), "EchoGenSampler", batch=1)
     decoder = node_of(graph, "EchoGenDecodeBits")
     graph["picture"] = {"class_type": "PreviewImage", "inputs": {"images": [decoder, 0]}}
