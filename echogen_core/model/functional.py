@@ -18,7 +18,7 @@ NORM_EPS = 1e-6
 
 
 class KeyValue(NamedTuple):
-    """Keys and values to attend to, [B, H, S, D] each; B is 1 when all rows of a group share them.
+    """Keys and values to attend to, [B, H, S, D] each; B is 1 when all rows of a group share them (see `attend`).
 
     mask: None, or bool broadcastable to [B, H, L, S], true where attention is allowed (training only).
     """
@@ -29,14 +29,18 @@ class KeyValue(NamedTuple):
 
 
 def attend(q_BHLD: Tensor, kv: KeyValue, scale: float) -> Tensor:
-    """Softmax attention, [B, H, L, D]. Shared keys are used in place: the rows fold into the query axis."""
+    """Softmax attention, [B, H, L, D].
+
+    Where fewer rows of keys than of queries are given, each serves as many consecutive queries; it is used in
+    place, those queries fold into one row.
+    """
     b, h, l, d = q_BHLD.shape  # noqa: E741
-    if kv.k_BHSD.shape[0] == b:
+    shared = kv.k_BHSD.shape[0]
+    if shared == b:
         return F.scaled_dot_product_attention(q_BHLD, kv.k_BHSD, kv.v_BHSD, attn_mask=kv.mask, scale=scale)
-    assert kv.mask is None, "shared keys are never masked"
-    folded = q_BHLD.transpose(0, 1).reshape(1, h, b * l, d)
-    out = F.scaled_dot_product_attention(folded, kv.k_BHSD, kv.v_BHSD, scale=scale)
-    return out.reshape(h, b, l, d).transpose(0, 1)
+    folded = q_BHLD.unflatten(0, (shared, -1)).transpose(1, 2).reshape(shared, h, -1, d)
+    out = F.scaled_dot_product_attention(folded, kv.k_BHSD, kv.v_BHSD, attn_mask=kv.mask, scale=scale)
+    return out.unflatten(2, (-1, l)).transpose(1, 2).reshape(b, h, l, d)
 
 
 def split_heads(x_BLC: Tensor, heads: int) -> Tensor:

@@ -219,19 +219,24 @@ class EchoGenTransformer(nn.Module):
     def teacher_forced(self, inputs: Conditions, next_inputs_BLd: Tensor, schedule: ScaleSchedule) -> Tensor:
         """Training pass: logits [B, tokens, d, 2] of all scales at once.
 
-        next_inputs_BLd: next-scale inputs of scales 1.. (everything but the first scale), [B, tokens-1, d].
+        next_inputs_BLd: next-scale inputs of scales 1.. (everything but the first scale), [B, tokens-1, d]. B may
+        be a multiple of the number of conditions: each then serves as many consecutive pictures.
         """
         cache = self.prefill(inputs)
+        pictures = next_inputs_BLd.shape[0] // cache.pooled_BC.shape[0]
+        prefix, signals, pooled = (
+            x.repeat_interleave(pictures, 0) for x in (cache.prefix_BPC, cache.signals_B6C, cache.pooled_BC)
+        )
         level_L = torch.repeat_interleave(
             torch.arange(len(schedule.scales), device=next_inputs_BLd.device),
             torch.tensor([h * w for h, w in schedule.scales], device=next_inputs_BLd.device),
         )
         embedded = self.bits_embed(next_inputs_BLd) + self.level_embed(level_L[1:])
-        x_BLC = torch.cat((cache.prefix_BPC + self.level(0, cache.prefix_BPC), embedded), dim=1)
+        x_BLC = torch.cat((prefix + self.level(0, prefix), embedded), dim=1)
         rope = sequence_rope(schedule, self.config.head_width, self.prefix).to(x_BLC.device)
         mask = block_causal_mask(schedule, self.prefix).to(x_BLC.device)
         rows = [Rows(x_BLC.shape[0], cache.layers, MaskedMemory(mask))]
-        return self(x_BLC, rope, rows, cache.signals_B6C, cache.pooled_BC)[:, self.prefix :]
+        return self(x_BLC, rope, rows, signals, pooled)[:, self.prefix :]
 
 
 def _check_width(kind: str, got: int, expected: int) -> None:

@@ -47,8 +47,9 @@ class Mix:
 
 
 class PairBatch(NamedTuple):
-    """references and targets [B, 3, SIZE, SIZE] in 0..1; prompts; scene index (-1: plain white); subject index.
+    """references [B, 3, SIZE, SIZE] in 0..1, with prompts, scene index (-1: plain white) and subject index each.
 
+    targets [B * n, 3, SIZE, SIZE]: n consecutive pictures of each reference's subject in its prompt's scene.
     Icons are numbered after the furniture.
     """
 
@@ -57,6 +58,13 @@ class PairBatch(NamedTuple):
     prompts: list[str]
     scenes_B: Tensor
     subjects_B: Tensor
+
+
+class _Sprites(NamedTuple):
+    references_B4HW: Tensor
+    targets_T4HW: Tensor
+    subjects: list[int]
+    names: list[str]
 
 
 class Placement(NamedTuple):
@@ -91,59 +99,76 @@ class Compositor:
         self.scenes = load_scenes(data, "train")
         self.generator = torch.Generator().manual_seed(seed)
 
-    def batch(self, count: int, mix: Mix = Mix()) -> PairBatch:  # noqa: B008 (frozen)
-        """Draw `count` pairs."""
-        subjects_B, reference_B4HW, target_B4HW, names = self._draw_sprites(count, mix)
-        scenes_B, background_B3HW, phrases = self._draw_scenes(count, mix)
-        targets = compose(target_B4HW, background_B3HW, self._draw_placement(count, mix))
+    def batch(self, count: int, mix: Mix = Mix(), targets: int = 1) -> PairBatch:  # noqa: B008 (frozen)
+        """Draw `count` references with `targets` pictures each."""
+        sprites = self._draw_sprites(count, mix, targets)
+        scenes_B, background_T3HW, phrases = self._draw_scenes(count, mix, targets)
+        placement = self._draw_placement(count * targets, mix)
         middle = torch.full((count,), 0.5)
         jitter = 1 - 0.12 * self._uniform(count)
-        references = on_white(reference_B4HW, Placement(jitter, middle, middle + jitter / 2))
         prompts = [
-            self._prompt(name, phrase, mix.named) for name, phrase in zip(names, phrases, strict=True)
+            self._prompt(name, phrase, mix.named) for name, phrase in zip(sprites.names, phrases, strict=True)
         ]
-        return PairBatch(references, targets, prompts, scenes_B, subjects_B)
+        return PairBatch(
+            references_B3HW=on_white(sprites.references_B4HW, Placement(jitter, middle, middle + jitter / 2)),
+            targets_B3HW=compose(sprites.targets_T4HW, background_T3HW, placement),
+            prompts=prompts,
+            scenes_B=scenes_B,
+            subjects_B=torch.tensor(sprites.subjects),
+        )
 
-    def _draw_sprites(self, count: int, mix: Mix) -> tuple[Tensor, Tensor, Tensor, list[str]]:
-        total, views = self.views_NVHW4.shape[:2]
-        references, targets, subjects, names = [], [], [], []
+    def _draw_sprites(self, count: int, mix: Mix, targets: int) -> _Sprites:
+        total = len(self.views_NVHW4)
+        references, others, subjects, names = [], [], [], []
         icon_share = mix.icons if self.icons_NVHW4 is not None else 0.0
         for icon in (self._uniform(count) < icon_share).tolist():
             if icon and self.icons_NVHW4 is not None:
                 row = self._integer(len(self.icons_NVHW4))
-                pair = (self.icons_NVHW4[row, 0],) * 2
+                views = [self.icons_NVHW4[row, 0]] * (1 + targets)
                 subjects.append(total + row)
                 names.append("")
             else:
-                row, first = self._integer(total), self._integer(views)
-                turn = self._integer(2 * mix.max_turn + 1) - mix.max_turn
-                level = self._integer(views // AZIMUTHS) if mix.max_turn else first // AZIMUTHS
-                second = level * AZIMUTHS + (first + turn) % AZIMUTHS
-                pair = (self.views_NVHW4[row, first], self.views_NVHW4[row, second])
+                row = self._integer(total)
+                views = [self.views_NVHW4[row, view] for view in self._draw_views(mix, targets)]
                 subjects.append(row)
                 names.append(self.subjects[row]["name"])
-            references.append(pair[0])
-            targets.append(pair[1])
-        both = torch.from_numpy(np.stack(references + targets)).permute(0, 3, 1, 2).float() / 255
+            references.append(views[0])
+            others.extend(views[1:])
+        both = torch.from_numpy(np.stack(references + others)).permute(0, 3, 1, 2).float() / 255
+        # colour and mirror image belong to the subject: the same in its reference and all its targets
+        owner = torch.cat((torch.arange(count), torch.arange(count).repeat_interleave(targets)))
         hue_B = self._uniform(count) * 2 * math.pi * (self._uniform(count) < mix.recolour)
-        both = torch.cat((rotate_hue(both[:, :3], hue_B.repeat(2)), both[:, 3:]), dim=1)
-        flip_B = (self._uniform(count) < 0.5).repeat(2)[:, None, None, None]
+        both = torch.cat((rotate_hue(both[:, :3], hue_B[owner]), both[:, 3:]), dim=1)
+        flip_B = (self._uniform(count) < 0.5)[owner][:, None, None, None]
         both = torch.where(flip_B, both.flip(-1), both)
-        return torch.tensor(subjects), both[:count], both[count:], names
+        return _Sprites(both[:count], both[count:], subjects, names)
 
-    def _draw_scenes(self, count: int, mix: Mix) -> tuple[Tensor, Tensor, list[str]]:
+    def _draw_views(self, mix: Mix, targets: int) -> list[int]:
+        """Reference view, then target views within the largest turn."""
+        views = self.views_NVHW4.shape[1]
+        first = self._integer(views)
+        drawn = [first]
+        for _ in range(targets):
+            turn = self._integer(2 * mix.max_turn + 1) - mix.max_turn
+            level = self._integer(views // AZIMUTHS) if mix.max_turn else first // AZIMUTHS
+            drawn.append(level * AZIMUTHS + (first + turn) % AZIMUTHS)
+        return drawn
+
+    def _draw_scenes(self, count: int, mix: Mix, targets: int) -> tuple[Tensor, Tensor, list[str]]:
+        """Scene index and phrase of each reference, and a crop for each of its targets."""
         scenes, crops, phrases = [], [], []
         for plain in (self._uniform(count) < mix.plain).tolist():
             index = -1 if plain else self._integer(len(self.scenes))
             scenes.append(index)
             if plain:
-                crops.append(torch.ones(3, SIZE, SIZE))
+                crops += [torch.ones(3, SIZE, SIZE)] * targets
                 phrases.append("on a plain white background")
                 continue
             scene = self.scenes[index]
-            crop = torch.from_numpy(scene.crops_KHW3[self._integer(len(scene.crops_KHW3))].copy())
-            crop = crop.permute(2, 0, 1).float() / 255
-            crops.append(crop.flip(-1) if self._integer(2) else crop)
+            for _ in range(targets):
+                crop = torch.from_numpy(scene.crops_KHW3[self._integer(len(scene.crops_KHW3))].copy())
+                crop = crop.permute(2, 0, 1).float() / 255
+                crops.append(crop.flip(-1) if self._integer(2) else crop)
             phrases.append(scene.phrases[self._integer(len(scene.phrases))])
         return torch.tensor(scenes), torch.stack(crops), phrases
 

@@ -1,0 +1,138 @@
+"""The whole way in one object: reference picture and prompt in, pictures of the subject in the scene out.
+
+The nodes take the same steps one by one; this is for scripts, evaluation and the command line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .checkpoints import Bundle, load_bundle
+from .features import ContentFeatures, SemanticFeatures, TextFeatures
+from .sampling import Bits, Branches, Guidance, PrefillCache, SamplingSettings, ScaleStep, sample
+from .scales import find_schedule
+from .subject.cutout import cut_out
+
+
+class Subject(NamedTuple):
+    """A reference picture's features; None where a path is off."""
+
+    semantic: SemanticFeatures | None = None
+    content: ContentFeatures | None = None
+
+
+NO_SUBJECT = Subject()
+
+
+class Picture(NamedTuple):
+    """images_B3HW in 0..1, and the bits that they were decoded from."""
+
+    images_B3HW: Tensor
+    bits: Bits
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a user tunes; None stands for the preset's own value.
+
+    gamma_t, gamma_i: see sampling.guidance. tau, top_p, greedy: see sampling.SamplingSettings.
+    aspect_ratio: width:height. budget: pixel budget, one of scales.BUDGETS.
+    """
+
+    gamma_t: float | None = None
+    gamma_i: float | None = None
+    tau: float | None = None
+    top_p: float | None = None
+    greedy: bool = False
+    aspect_ratio: str = "1:1"
+    budget: str | None = None
+
+
+class EchoGenPipeline:
+    """A bundle of models with the conditions of recent runs kept, so that tuning costs only the sampling."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.bundle = bundle
+        self.preset = bundle.preset
+        self.prefill = PrefillCache(bundle.transformer, capacity=8)
+        self._texts: dict[str, TextFeatures] = {}
+
+    @classmethod
+    def from_bundle(cls, name: str = "nano", directory: Path | Sequence[Path] | None = None) -> EchoGenPipeline:
+        """Load a preset's bundle: the built-in weights, or those in `directory`.
+
+        Raises FileNotFoundError naming what is missing, ValueError for a file that is something else.
+        """
+        return cls(load_bundle(name, directory))
+
+    def subject(
+        self, images_B3HW: Tensor, *, mask_BHW: Tensor | None = None, semantic: bool = True, content: bool = True
+    ) -> Subject:
+        """Cut the subject out (all pictures show the same one) and encode it.
+
+        images_B3HW: 0..1, three channels or four with alpha. mask_BHW: 1 on the subject; without it alpha or a
+        plain border decides. Raises ValueError when there is nothing to cut out.
+        """
+        reference_B3SS = cut_out(images_B3HW, mask_BHW).images_B3SS
+        return self.encode_reference(reference_B3SS, semantic=semantic, content=content)
+
+    def encode_reference(
+        self, reference_B3SS: Tensor, *, semantic: bool = True, content: bool = True
+    ) -> Subject:
+        """Features of pictures that show the subject on white, squared, already."""
+        return Subject(
+            self.bundle.semantic.encode(reference_B3SS) if semantic else None,
+            self.bundle.content.encode(reference_B3SS) if content else None,
+        )
+
+    def text(self, prompt: str) -> TextFeatures:
+        """Features of a prompt; the same object again for a prompt seen before, so that prefills are found."""
+        if prompt not in self._texts:
+            if len(self._texts) >= 64:
+                self._texts.pop(next(iter(self._texts)))
+            self._texts[prompt] = self.bundle.text.encode(prompt)
+        return self._texts[prompt]
+
+    def branches(self, prompt: str | None, subject: Subject = NO_SUBJECT) -> Branches:
+        """Keys and values of a run's three branches, from the cache where possible."""
+        text = None if prompt is None else self.text(prompt)
+        return self.prefill.branches(text, subject.semantic, subject.content)
+
+    def generate(
+        self,
+        branches: Branches | Sequence[Branches],
+        seeds: Sequence[int],
+        settings: Settings | None = None,
+        on_scale: Callable[[ScaleStep], None] | None = None,
+    ) -> Picture:
+        """Sample and decode one picture per seed; picture i depends on seed i alone.
+
+        branches: one for all pictures or one per picture. on_scale: called after every scale.
+        """
+        chosen, preset = settings or Settings(), self.preset
+        schedule = find_schedule(chosen.budget or preset.budget, chosen.aspect_ratio)
+        guidance = Guidance.constant(
+            preset.gamma_t if chosen.gamma_t is None else chosen.gamma_t,
+            preset.gamma_i if chosen.gamma_i is None else chosen.gamma_i,
+            len(schedule.scales),
+        )
+        sampling = SamplingSettings(
+            guidance,
+            tau=preset.tau if chosen.tau is None else chosen.tau,
+            top_p=preset.top_p if chosen.top_p is None else chosen.top_p,
+            greedy=chosen.greedy,
+        )
+        step: ScaleStep | None = None
+        for step in sample(self.bundle.transformer, branches, schedule, seeds, sampling):
+            if on_scale is not None:
+                on_scale(step)
+        assert step is not None
+        with torch.inference_mode():
+            images = self.bundle.tokenizer.decode(step.codes_BdHW)
+        return Picture(images.clone(), step.bits)

@@ -1,0 +1,34 @@
+"""`python -m echogen_core.training STAGE`: prepare, tokenizer, semantic, transformer, in this order.
+
+Each stage says with --help what it takes; each can be stopped and run again.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+from collections.abc import Sequence
+
+STAGES = {
+    "prepare": "pictures from the packages of 3-D models, panoramas and icons",
+    "tokenizer": "nano's BSQ tokenizer",
+    "semantic": "nano's semantic encoder",
+    "transformer": "nano's transformer with text and content encoder, then its bundle",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Hands over to the stage's own command line; 2 when there is no such stage."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] not in STAGES:
+        lines = [f"  {name:12} {text}" for name, text in STAGES.items()]
+        sys.stderr.write("usage: python -m echogen_core.training STAGE ...\n" + "\n".join(lines) + "\n")
+        return 0 if arguments in (["-h"], ["--help"]) else 2
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    stage = importlib.import_module(f".{arguments[0]}", __package__)
+    return int(stage.main(arguments[1:]) or 0)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,35 @@
+"""Loss and accuracy of bit logits. Shape suffixes: B pictures, T tokens of all scales, d bits per token."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..scales import ScaleSchedule
+
+
+def scale_weights(schedule: ScaleSchedule) -> Tensor:
+    """Weight of every token, [T], summing to 1: inversely to the square root of its scale's area (official)."""
+    areas = torch.tensor([h * w for h, w in schedule.scales], dtype=torch.float32)
+    weights_T = torch.repeat_interleave(areas.rsqrt(), areas.long())
+    return weights_T / weights_T.sum()
+
+
+def token_losses(logits_BTd2: Tensor, labels_BTd: Tensor) -> Tensor:
+    """Cross-entropy of every token, averaged over its bits, [B, T] float32."""
+    losses = F.cross_entropy(logits_BTd2.float().flatten(0, 2), labels_BTd.long().flatten(), reduction="none")
+    return losses.view(labels_BTd.shape).mean(-1)
+
+
+def bit_loss(logits_BTd2: Tensor, labels_BTd: Tensor, schedule: ScaleSchedule) -> Tensor:
+    """The training loss: token losses weighed by scale, averaged over pictures."""
+    weights_T = scale_weights(schedule).to(logits_BTd2.device)
+    return (token_losses(logits_BTd2, labels_BTd) * weights_T).sum(-1).mean()
+
+
+@torch.no_grad()
+def scale_accuracy(logits_BTd2: Tensor, labels_BTd: Tensor, schedule: ScaleSchedule) -> list[float]:
+    """Share of bits that the likelier value gets right, per scale."""
+    right_BTd = logits_BTd2.argmax(-1) == labels_BTd
+    return [float(right_BTd[:, start:end].float().mean()) for start, end in schedule.spans]

@@ -1,0 +1,318 @@
+"""Trains nano's transformer from scratch, with its encoders, on the bits of a frozen tokenizer.
+
+The paper's recipe at a small size: bitwise self-correction, loss weighed by scale, text, semantic and content
+dropped independently. Time-boxed and resumable: progress is measured in minutes of training, so that a run
+gives its best at any budget.
+Shape suffixes: B pairs, L tokens, T tokens of all scales, d bits.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from ..encoders import ContentEncoder, SemanticEncoder, TextEncoder
+from ..model import EchoGenTransformer
+from ..model.transformer import Conditions
+from ..scales import ScaleSchedule
+from ..tokenizer import BitTokenizer
+from ..tokenizer.bsq import TeacherForcing, quantize_with_bit_flips
+from .dataset import Compositor, Mix, PairBatch
+from .initialise import initialise
+from .loss import bit_loss, scale_accuracy
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of a run.
+
+    minutes: of training in all, resumed runs included. warmup: steps. cooldown: last share of the minutes; linear.
+    batch: references a step, each with `targets` pictures, which share its conditions' keys and values.
+    drop: probability of dropping text, semantic and content, independently. flips: largest bit flip rate.
+    workers: threads that share a batch and meet once a step (PyTorch's own threads meet in every layer).
+    muon, adam: peak learning rates of block matrices and of everything else; semantic: of the semantic encoder,
+    which comes trained. ema: decay per step.
+    """
+
+    minutes: float = 90.0
+    batch: int = 20
+    targets: int = 3
+    warmup: int = 40
+    cooldown: float = 0.35
+    muon: float = 0.02
+    adam: float = 2e-3
+    semantic: float = 2e-4
+    ema: float = 0.995
+    drop: float = 0.1
+    flips: float = 0.3
+    workers: int = 2
+    clip: float = 1.0
+    seed: int = 0
+    checkpoint_minutes: float = 4.0
+    validate_every: int = 200
+
+
+class Noise(NamedTuple):
+    """Random sources of one worker: condition dropping and bit flips."""
+
+    generator: torch.Generator
+    numpy_rng: np.random.Generator
+
+
+class _Share(NamedTuple):
+    """One worker's part of a step."""
+
+    gradients: tuple[Tensor | None, ...]
+    loss: float
+    accuracy: list[float]
+
+
+@dataclass
+class Parts:
+    """The modules of a bundle; the tokenizer stays as it is."""
+
+    transformer: EchoGenTransformer
+    text: TextEncoder
+    content: ContentEncoder
+    semantic: SemanticEncoder
+    tokenizer: BitTokenizer
+    schedule: ScaleSchedule
+
+    def trained(self) -> nn.ModuleDict:
+        names = ("transformer", "text", "content", "semantic")
+        return nn.ModuleDict({name: getattr(self, name) for name in names})
+
+
+def curriculum(progress: float, last: Mix = Mix()) -> Mix:  # noqa: B008 (frozen)
+    """Copying first, turning later: from the same view, large, in the middle, to `last`."""
+    ease = min(1.0, progress / 0.5)
+    return replace(
+        last,
+        max_turn=0 if progress < 0.15 else last.max_turn,
+        spread=last.spread * ease,
+        scale=(last.scale[0] + (1 - ease) * 0.15, last.scale[1]),
+        plain=0.3 * (1 - ease) + last.plain,
+    )
+
+
+class Trainer:
+    """One process, one device; state lives in `out` and is picked up again."""
+
+    def __init__(self, parts: Parts, data: Path, out: Path, recipe: Recipe) -> None:
+        self.parts, self.recipe, self.out = parts, recipe, out
+        out.mkdir(parents=True, exist_ok=True)
+        self.trained = parts.trained()
+        initialise(parts.transformer, torch.Generator().manual_seed(recipe.seed))
+        self.average = {name: p.detach().clone() for name, p in self.trained.named_parameters()}
+        self.optimizers = _optimizers(self.trained, recipe)
+        self.step, self.seconds = 0, 0.0
+        self.data = Compositor(data, "train", seed=recipe.seed)
+        self.heldout = Compositor(data, "heldout", seed=recipe.seed)
+        self._resume()
+        # a resumed run draws new pictures instead of repeating the first ones
+        self.data.generator.manual_seed(recipe.seed * 1_000_003 + self.step)
+        self.noise = [_noise(recipe.seed, self.step, worker) for worker in range(recipe.workers)]
+        self.pool = ThreadPoolExecutor(recipe.workers)
+
+    def run(self) -> None:
+        """Train until the minutes are used up; checkpoints and a log of JSON lines go to `out`."""
+        self.trained.train()
+        saved = time.monotonic()
+        log_path = self.out / "log.jsonl"
+        # at these sizes plain matrix products beat the fused attention's backward pass on a CPU
+        with log_path.open("a", encoding="utf-8") as log, sdpa_kernel(SDPBackend.MATH):
+            while self.seconds < self.recipe.minutes * 60:
+                began = time.monotonic()
+                record = self._train_step()
+                self.seconds += time.monotonic() - began
+                if self.step % self.recipe.validate_every == 0:
+                    record |= self._validate()
+                if self.step % 20 == 0:
+                    record |= {"step": self.step, "minutes": round(self.seconds / 60, 2)}
+                    log.write(json.dumps(record) + "\n")
+                    log.flush()
+                if time.monotonic() - saved > self.recipe.checkpoint_minutes * 60:
+                    self.save()
+                    saved = time.monotonic()
+        self.save()
+
+    def progress(self) -> float:
+        return min(1.0, self.seconds / (self.recipe.minutes * 60))
+
+    def save(self) -> None:
+        """Write the state atomically."""
+        state = {
+            "trained": self.trained.state_dict(),
+            "average": self.average,
+            "optimizers": [o.state_dict() for o in self.optimizers],
+            "step": self.step,
+            "seconds": self.seconds,
+            "recipe": asdict(self.recipe),
+        }
+        path = self.out / "state.pt"
+        torch.save(state, path.with_suffix(".tmp"))
+        path.with_suffix(".tmp").replace(path)
+        logger.info("Saved step %d after %.1f minutes.", self.step, self.seconds / 60)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """The moving average in place of the trained weights, for looking and for shipping."""
+        named = dict(self.trained.named_parameters())
+        own = {name: p.detach().clone() for name, p in named.items()}
+        self._load_parameters(named, self.average)
+        self.trained.eval()
+        try:
+            yield
+        finally:
+            self._load_parameters(named, own)
+            self.trained.train()
+
+    def _resume(self) -> None:
+        path = self.out / "state.pt"
+        if not path.is_file():
+            return
+        state = torch.load(path, weights_only=True, map_location="cpu")
+        self.trained.load_state_dict(state["trained"])
+        self.average = state["average"]
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        self.step, self.seconds = state["step"], state["seconds"]
+        logger.info("Resumed at step %d, %.1f minutes.", self.step, self.seconds / 60)
+
+    def _train_step(self) -> dict[str, Any]:
+        progress = self.progress()
+        rate = min(1.0, (self.step + 1) / self.recipe.warmup) * min(1.0, (1 - progress) / self.recipe.cooldown)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak"] * rate
+        pairs = self.data.batch(self.recipe.batch, curriculum(progress), self.recipe.targets)
+        shares = list(self.pool.map(self._share, split_pairs(pairs, self.recipe.workers), self.noise))
+        for parameter, *gradients in zip(
+            self.trained.parameters(), *(share.gradients for share in shares), strict=True
+        ):
+            given = [gradient for gradient in gradients if gradient is not None]
+            parameter.grad = torch.stack(given).mean(0) if given else None
+        nn.utils.clip_grad_norm_(self.trained.parameters(), self.recipe.clip)
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        decay = min(self.recipe.ema, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            for name, parameter in self.trained.named_parameters():
+                self.average[name].lerp_(parameter, 1 - decay)
+        accuracy = np.mean([share.accuracy for share in shares], axis=0)
+        loss = float(np.mean([share.loss for share in shares]))
+        return {"loss": loss, "lr": rate, "bits": [round(float(a), 4) for a in accuracy]}
+
+    def _share(self, pairs: PairBatch, noise: Noise) -> _Share:
+        logits, forced = self._forward(pairs, noise, self.recipe.drop, self.recipe.flips)
+        loss = bit_loss(logits, forced.labels_BLD, self.parts.schedule)
+        # the last layer's content stream has dead weights, without a gradient
+        gradients = torch.autograd.grad(loss, list(self.trained.parameters()), allow_unused=True)
+        accuracy = scale_accuracy(logits.detach(), forced.labels_BLD, self.parts.schedule)
+        return _Share(gradients, float(loss.detach()), accuracy)
+
+    def _validate(self) -> dict[str, Any]:
+        """Loss and bit accuracy on held-out subjects, nothing dropped or flipped."""
+        self.heldout.generator.manual_seed(self.recipe.seed)
+        with torch.no_grad(), self.averaged():
+            logits, forced = self._forward(self.heldout.batch(96), self.noise[0], drop=0.0, flips=0.0)
+        accuracy = scale_accuracy(logits, forced.labels_BLD, self.parts.schedule)
+        loss = float(bit_loss(logits, forced.labels_BLD, self.parts.schedule))
+        return {"heldout_loss": loss, "heldout_bits": [round(a, 4) for a in accuracy]}
+
+    def _forward(
+        self, pairs: PairBatch, noise: Noise, drop: float, flips: float
+    ) -> tuple[Tensor, TeacherForcing]:
+        parts = self.parts
+        with torch.autocast("cpu", torch.bfloat16):
+            with torch.no_grad():
+                latent = parts.tokenizer.latent(pairs.targets_B3HW)
+            forced = quantize_with_bit_flips(
+                latent,
+                parts.schedule.scales,
+                strength=flips,
+                numpy_rng=noise.numpy_rng,
+                generator=noise.generator,
+            )
+            keep_3B = torch.rand(3, len(pairs.prompts), generator=noise.generator) >= drop
+            inputs = self._conditions(pairs, keep_3B)
+            logits = parts.transformer.teacher_forced(inputs, forced.inputs_BLD, parts.schedule)
+        return logits, forced
+
+    def _conditions(self, pairs: PairBatch, keep_3B: Tensor) -> Conditions:
+        """keep_3B: whether text, semantic and content stay, per reference."""
+        parts, model = self.parts, self.parts.transformer
+        tokens = parts.text.tokenize(pairs.prompts)
+        text_BLT = parts.text(tokens.ids_BL, tokens.mask_BL).float()
+        semantic = parts.semantic(pairs.references_B3HW)
+        content_BSF = parts.content(pairs.references_B3HW).float().flatten(2).transpose(1, 2)
+
+        def choose(kind: int, given: Tensor, null: Tensor) -> Tensor:
+            keep = keep_3B[kind].view(-1, *[1] * (given.ndim - 1))
+            return torch.where(keep, given, null)
+
+        return Conditions(
+            choose(0, text_BLT, model.null_text[: text_BLT.shape[1]]),
+            choose(1, semantic.cls_BC.float(), model.null_semantic[0]),
+            choose(1, semantic.patches_BPC.float(), model.null_semantic[1:]),
+            choose(2, content_BSF, model.null_content),
+            tokens.mask_BL.bool(),
+        )
+
+    @staticmethod
+    @torch.no_grad()
+    def _load_parameters(named: dict[str, nn.Parameter], values: dict[str, Tensor]) -> None:
+        for name, parameter in named.items():
+            parameter.copy_(values[name])
+
+
+def split_pairs(pairs: PairBatch, parts: int) -> list[PairBatch]:
+    """Equal shares of a batch, each reference with its own targets."""
+    prompts = [pairs.prompts[i::parts] for i in range(parts)]
+    targets = pairs.targets_B3HW.unflatten(0, (len(pairs.prompts), -1))
+    return [
+        PairBatch(
+            pairs.references_B3HW[i::parts],
+            targets[i::parts].flatten(0, 1),
+            prompts[i],
+            pairs.scenes_B[i::parts],
+            pairs.subjects_B[i::parts],
+        )
+        for i in range(parts)
+    ]
+
+
+def _noise(seed: int, step: int, worker: int) -> Noise:
+    mixed = (seed * 1_000_003 + step) * 101 + worker
+    return Noise(torch.Generator().manual_seed(mixed), np.random.default_rng(mixed))
+
+
+def _optimizers(trained: nn.ModuleDict, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices inside the transformer's blocks, AdamW for everything else."""
+    matrices, semantic, others = [], [], []
+    for name, parameter in trained.named_parameters():
+        inside = name.startswith("transformer.blocks.") and parameter.ndim == 2 and name.endswith("weight")
+        kind = semantic if name.startswith("semantic.") else others
+        (matrices if inside else kind).append(parameter)
+    muon = torch.optim.Muon(matrices, lr=recipe.muon, momentum=0.95, weight_decay=0.01)
+    groups = [{"params": others, "peak": recipe.adam}, {"params": semantic, "peak": recipe.semantic}]
+    adam = torch.optim.AdamW(groups, lr=recipe.adam, betas=(0.9, 0.97), weight_decay=0.01)
+    for group in muon.param_groups:
+        group["peak"] = recipe.muon
+    return [muon, adam]

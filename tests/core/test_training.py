@@ -1,0 +1,150 @@
+"""The transformer's trainer: its loss against the official one, its data, and a run at a tiny size."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from echogen_core.config import PRESETS, TokenizerConfig
+from echogen_core.encoders import (
+    ENCODERS,
+    ContentEncoder,
+    ContentEncoderConfig,
+    SemanticEncoder,
+    SemanticEncoderConfig,
+    TextEncoder,
+    build_tokenizer,
+    wrap_tokenizer,
+)
+from echogen_core.model import EchoGenTransformer
+from echogen_core.scales import find_schedule
+from echogen_core.tokenizer import BitTokenizer
+from echogen_core.training.dataset import SIZE, Compositor, Mix, rotate_hue
+from echogen_core.training.loss import bit_loss, scale_accuracy, scale_weights, token_losses
+from echogen_core.training.trainer import Parts, Recipe, Trainer, curriculum, split_pairs
+
+from . import golden
+
+
+@pytest.mark.parametrize("kind", ["clean", "noise"])
+def test_loss_equals_official(kind: str) -> None:
+    official = golden.tensors("echogen_tiny_train_forward")
+    schedule = golden.schedule("1.0")
+    logits = official[f"logits.{kind}"].unflatten(-1, (-1, 2))
+    labels = official[f"gt_bits.{kind}"]
+    expected = official[f"loss_reweighted.{kind}"]
+    assert torch.allclose(bit_loss(logits, labels, schedule), expected.mean(), rtol=1e-5)
+    assert torch.allclose(token_losses(logits, labels).mean(), official[f"loss_mean.{kind}"].mean(), rtol=1e-5)
+
+
+def test_weights_and_accuracy_of_scales() -> None:
+    schedule = find_schedule("nano")
+    weights = scale_weights(schedule)
+    assert weights.sum() == pytest.approx(1.0)
+    assert weights[0] / weights[-1] == pytest.approx(8.0)  # sides 1 and 8
+    labels = torch.zeros(1, schedule.tokens, 3, dtype=torch.uint8)
+    logits = torch.zeros(1, schedule.tokens, 3, 2)
+    logits[..., 0] = 1
+    start, end = schedule.spans[-1]
+    logits[:, start:end, 0, 1] = 2  # one of three bits wrong at the last scale
+    assert scale_accuracy(logits, labels, schedule) == pytest.approx([1, 1, 1, 1, 2 / 3])
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prepared folder of random coloured squares: two subjects a split, two scenes."""
+    folder = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    rows = []
+    for name in ("subjects", "icons", "scenes"):
+        (folder / name).mkdir()
+    for split in ("train", "heldout"):
+        views = np.zeros((2, 24, 96, 96, 4), dtype=np.uint8)
+        views[:, :, 20:80, 30:70, 3] = 255
+        views[..., :3] = rng.integers(0, 255, (2, 1, 1, 1, 3))
+        np.save(folder / "subjects" / f"{split}_views.npy", views)
+        rows += [{"name": f"{split} {i}", "split": split, "row": i} for i in range(2)]
+    (folder / "subjects" / "subjects.json").write_text(json.dumps(rows))
+    np.save(folder / "icons" / "train_views.npy", np.full((2, 1, 96, 96, 4), 255, dtype=np.uint8))
+    scenes = [{"name": n, "phrases": [f"in a {n}"], "split": "train"} for n in ("wood", "town")]
+    for scene in scenes:
+        crops = np.full((3, SIZE, SIZE, 3), rng.integers(0, 255), dtype=np.uint8)
+        np.save(folder / "scenes" / f"{scene['name']}.npy", crops)
+    (folder / "scenes" / "scenes.json").write_text(json.dumps(scenes))
+    return folder
+
+
+def test_pairs_are_reproducible_and_complete(data: Path) -> None:
+    first, second = (Compositor(data, "train", seed=3).batch(4, Mix(), targets=2) for _ in range(2))
+    assert first.references_B3HW.shape == (4, 3, SIZE, SIZE)
+    assert first.targets_B3HW.shape == (8, 3, SIZE, SIZE)
+    assert torch.equal(first.targets_B3HW, second.targets_B3HW) and first.prompts == second.prompts
+    assert all("wood" in prompt or "town" in prompt for prompt in first.prompts)
+    assert 0 <= float(first.targets_B3HW.min()) and float(first.targets_B3HW.max()) <= 1
+    assert float(first.references_B3HW[:, :, 0, 0].min()) == 1  # references stand on white
+
+
+def test_missing_data_name_the_command(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="training prepare"):
+        Compositor(tmp_path)
+
+
+def test_hue_rotation_keeps_grey_and_comes_back() -> None:
+    grey, colour = torch.full((1, 3, 2, 2), 0.5), torch.tensor([0.6, 0.4, 0.5]).view(1, 3, 1, 1)
+    assert torch.allclose(rotate_hue(grey, torch.tensor([1.0])), grey, atol=1e-3)
+    turned = rotate_hue(colour, torch.tensor([2.0]))
+    assert not torch.allclose(turned, colour, atol=0.02)
+    assert torch.allclose(rotate_hue(turned, torch.tensor([-2.0])), colour, atol=1e-3)
+
+
+def test_shares_keep_references_with_their_targets(data: Path) -> None:
+    pairs = Compositor(data, "train", seed=1).batch(4, Mix(), targets=3)
+    shares = split_pairs(pairs, 2)
+    assert [share.prompts for share in shares] == [pairs.prompts[::2], pairs.prompts[1::2]]
+    assert torch.equal(shares[1].targets_B3HW[3:6], pairs.targets_B3HW[9:12])
+
+
+def test_curriculum_ends_at_the_given_mix() -> None:
+    assert curriculum(0.0).max_turn == 0 and curriculum(0.0).spread == 0
+    assert curriculum(1.0) == Mix()
+
+
+def _parts() -> Parts:
+    torch.manual_seed(0)
+    config = replace(
+        PRESETS["nano"].transformer, depth=1, width=64, heads=2, bits=8, semantic_width=32, semantic_length=65
+    )
+    tokens = wrap_tokenizer(build_tokenizer(["the subject in a wood", "it in a town"], 300))
+    text = replace(ENCODERS["nano"].text, depth=1)
+    return Parts(
+        EchoGenTransformer(config),
+        TextEncoder(text, tokens),
+        ContentEncoder(ContentEncoderConfig(base_channels=8, res_blocks=1, norm_groups=8, reference_size=64)),
+        SemanticEncoder(
+            SemanticEncoderConfig(image_size=64, patch=8, width=32, depth=1, heads=2, reference_size=64)
+        ),
+        BitTokenizer(TokenizerConfig(8, 8, (1, 1, 1, 1), 1, norm_groups=8)).eval().requires_grad_(False),
+        find_schedule("nano"),
+    )
+
+
+def test_a_run_learns_stops_and_goes_on(data: Path, tmp_path: Path) -> None:
+    recipe = Recipe(minutes=60, batch=4, targets=2, workers=2, warmup=1, drop=0.2)
+    trainer = Trainer(_parts(), data, tmp_path, recipe)
+    losses = [trainer._train_step()["loss"] for _ in range(12)]
+    assert np.mean(losses[-3:]) < np.mean(losses[:3])
+    trainer.save()
+    record = trainer._validate()
+    assert set(record) == {"heldout_loss", "heldout_bits"}
+    again = Trainer(_parts(), data, tmp_path, recipe)
+    assert again.step == 12
+    for name, parameter in trainer.trained.named_parameters():
+        assert torch.equal(parameter, dict(again.trained.named_parameters())[name]), name
+    with again.averaged():
+        assert torch.equal(again.parts.transformer.start, again.average["transformer.start"])
+    assert torch.equal(again.parts.transformer.start, trainer.parts.transformer.start)
