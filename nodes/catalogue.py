@@ -37,8 +37,9 @@ def missing_message(preset: str) -> str | None:
     if not missing:
         return None
     lines = "\n".join(_request(file) for file in missing)
+    title = next(title for title, name in PRESETS.items() if name == preset)
     return (
-        f"{preset} is not complete: {len(missing)} of its {len(files)} parts are missing. Download them, "
+        f"{title} is not complete: {len(missing)} of its {len(files)} parts are missing. Download them, "
         f"then run again; no restart is needed.\n{lines}\nOr choose '{NANO}', which needs nothing."
     )
 
@@ -56,6 +57,9 @@ def _is_there(file: PublishedFile, preset: str) -> bool:
 
 
 def _request(file: PublishedFile) -> str:
-    folder = runtime.folders(FOLDERS[file.kind])[0]
+    kind = FOLDERS[file.kind]
+    folders = runtime.folders(kind)
+    # ComfyUI lists some kinds' former folder first (unet before diffusion_models).
+    folder = next((folder for folder in folders if folder.name == kind), folders[0])
     source = f"https://huggingface.co/{file.hub}" if file.hub.count("/") == 1 else file.hub
     return f"- {file.name} ({file.size})\n  from {source}\n  into {folder}"

@@ -51,35 +51,35 @@ def items() -> dict[str, Item]:
     """The nodes of the quickstart, in the order of their ids."""
     bits = {"bits": ("sampler", 0), "tokenizer": ("load", 1)}
     return {
-        "note": Item("MarkdownNote", (20, 660), (600, 480), [NOTE], title="Start here"),
-        "sample": Item("EchoGenSamplePicture", (20, 70), (280, 330), [SAMPLE]),
+        "note": Item("MarkdownNote", (20, 680), (600, 480), [NOTE], title="Start here"),
+        "sample": Item("EchoGenSamplePicture", (20, 80), (280, 330), [SAMPLE]),
         "cut": Item(
             "EchoGenCutOutSubject",
-            (330, 70),
-            (290, 460),
+            (330, 80),
+            (290, 440),
             [0.08, "white", "auto"],
             {"image": ("sample", 0), "mask": ("sample", 1)},
         ),
-        "load": Item("EchoGenLoadBundle", (680, 70), (360, 150), ["nano (built in)"]),
-        "text": Item("EchoGenEncodeText", (680, 340), (360, 190), [PROMPT], {"text_encoder": ("load", 2)}),
+        "load": Item("EchoGenLoadBundle", (680, 80), (360, 140), ["nano (built in)"]),
+        "text": Item("EchoGenEncodeText", (680, 350), (360, 160), [PROMPT], {"text_encoder": ("load", 2)}),
         "semantic": Item(
             "EchoGenEncodeSemantic",
-            (680, 580),
-            (360, 110),
+            (680, 570),
+            (360, 95),
             [1.0],
             {"semantic_encoder": ("load", 3), "image": ("cut", 0)},
         ),
         "content": Item(
             "EchoGenEncodeContent",
-            (680, 740),
-            (360, 110),
+            (680, 725),
+            (360, 95),
             [1.0],
             {"content_encoder": ("load", 4), "image": ("cut", 0)},
         ),
         "sampler": Item(
             "EchoGenSampler",
-            (1100, 70),
-            (400, 780),
+            (1100, 80),
+            (400, 760),
             [2.0, 3.0, 7, "fixed", 1, "1:1", "auto", 0.0, 0.0, 0],
             {
                 "model": ("load", 0),
@@ -89,29 +89,29 @@ def items() -> dict[str, Item]:
                 "tokenizer": ("load", 1),
             },
         ),
-        "decode": Item("EchoGenDecodeBits", (1560, 70), (200, 60), [], bits),
-        "save": Item("SaveImage", (1780, 70), (200, 270), ["EchoGen/quickstart"], {"images": ("decode", 0)}),
+        "decode": Item("EchoGenDecodeBits", (1560, 80), (200, 60), [], bits),
+        "save": Item("SaveImage", (1780, 80), (200, 260), ["EchoGen/quickstart"], {"images": ("decode", 0)}),
         "enlarge": Item(
-            "ImageScaleBy", (1560, 180), (200, 90), ["bicubic", 6.0], {"image": ("decode", 0)}, ENLARGE
+            "ImageScaleBy", (1560, 200), (200, 90), ["bicubic", 6.0], {"image": ("decode", 0)}, ENLARGE
         ),
-        "show": Item("PreviewImage", (1560, 390), (420, 460), [], {"images": ("enlarge", 0)}),
-        "scales": Item("EchoGenDecodeScales", (680, 950), (360, 60), [], bits),
+        "show": Item("PreviewImage", (1570, 380), (400, 450), [], {"images": ("enlarge", 0)}),
+        "scales": Item("EchoGenDecodeScales", (680, 960), (360, 60), [], bits),
         "enlarge_scales": Item(
-            "ImageScaleBy", (680, 1060), (360, 90), ["bicubic", 3.0], {"image": ("scales", 0)}, ENLARGE
+            "ImageScaleBy", (680, 1070), (360, 90), ["bicubic", 3.0], {"image": ("scales", 0)}, ENLARGE
         ),
-        "show_scales": Item("PreviewImage", (1100, 950), (880, 200), [], {"images": ("enlarge_scales", 0)}),
+        "show_scales": Item("PreviewImage", (1100, 960), (600, 200), [], {"images": ("enlarge_scales", 0)}),
     }
 
 
 ENLARGE = "Enlarge to see it"
 GROUPS: tuple[tuple[str, tuple[float, float, float, float], str], ...] = (
-    ("1 · Subject", (0, 0, 640, 550), "#3f789e"),
+    ("1 · Subject", (0, 0, 640, 540), "#3f789e"),
     ("2 · Model", (660, 0, 400, 240), "#88aa88"),
-    ("3 · Prompt and subject, read for the model", (660, 270, 400, 600), "#3f789e"),
-    ("4 · Sampler", (1080, 0, 440, 870), "#b58b2a"),
-    ("5 · Picture", (1540, 0, 460, 870), "#3f789e"),
-    ("Read me", (0, 590, 640, 570), "#888888"),
-    ("How it came about: the picture after each scale", (660, 890, 1340, 270), "#888888"),
+    ("3 · Conditions", (660, 260, 400, 600), "#3f789e"),
+    ("4 · Sampler", (1080, 0, 440, 860), "#b58b2a"),
+    ("5 · Picture", (1540, 0, 460, 860), "#3f789e"),
+    ("Read me", (0, 600, 640, 580), "#888888"),
+    ("After each scale", (660, 880, 1340, 300), "#888888"),
 )
 
 
@@ -173,7 +173,7 @@ def workflow_json(object_info: dict[str, Any]) -> dict[str, Any]:
         "links": links,
         "groups": groups,
         "config": {},
-        "extra": {"ds": {"scale": 0.8, "offset": [80, 90]}},
+        "extra": {"ds": {"scale": 0.76, "offset": [95, 180]}},
         "version": 0.4,
     }
 
