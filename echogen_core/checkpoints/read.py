@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -102,7 +103,7 @@ def _read_torch(path: Path) -> Any:
     except MemoryError:
         raise
     except pickle.UnpicklingError as error:
-        if "nsupported" in str(error) or "global" in str(error).lower():
+        if re.search(r"unsupported (global|class)|not an allowed global", str(error), re.IGNORECASE):
             raise ValueError(
                 f"{path} wants to run code when it is opened, which is refused: {_first_line(error)} "
                 "Expected a file of tensors only: get the safetensors version, or convert it yourself."
