@@ -91,11 +91,11 @@ PRESETS: dict[str, Preset] = {
         Preset(
             "nano",
             TransformerConfig(
-                depth=6, width=256, heads=4, bits=24, text_width=128, text_length=64,
+                depth=6, width=256, heads=4, bits=32, text_width=128, text_length=64,
                 semantic_width=192, semantic_length=65, content_length=64, mlp_ratio=2.0, levels=5,
             ),
             TokenizerConfig(
-                bits=24, base_channels=32, channel_multipliers=(1, 2, 3, 4), res_blocks=1, norm_groups=8
+                bits=32, base_channels=16, channel_multipliers=(1, 2, 4, 8), res_blocks=1, norm_groups=8
             ),
             budget="nano",
             reference_size=64,

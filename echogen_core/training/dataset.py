@@ -39,7 +39,7 @@ class Mix:
 
     icons: float = 0.3
     max_turn: int = 1
-    scale: tuple[float, float] = (0.55, 0.85)
+    scale: tuple[float, float] = (0.65, 0.95)
     spread: float = 1.0
     recolour: float = 0.5
     plain: float = 0.0

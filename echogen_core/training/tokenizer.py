@@ -41,12 +41,13 @@ class TokenizerRecipe:
 
     minutes: float = 25.0
     steps: int = 1_000_000
-    batch: int = 16
+    batch: int = 32
     workers: int = 2  # threads that share a batch: one meeting a step, where OpenMP has one a layer
-    lr: float = 1e-3
+    lr: float = 1.5e-3
     decoder_lr: float = 6e-4
     warmup: float = 0.03  # part of the run
     decoder_phase: float = 0.25  # last part of the run, codes frozen
+    easing: float = 0.1  # first part of the run, in which quantisation sets in: colours are learnt sooner
     weight_decay: float = 0.01
     clip: float = 1.0
     mse_weight: float = 2.0
@@ -158,7 +159,8 @@ class Run:
                 latent_BDHW = self.model.latent(pictures_B3HW)
             codes_BDHW = quantize_multiscale(latent_BDHW.detach(), self.scales).codes_BDHW
             # One straight-through step over all scales: less noise than the scales' own gradients added up.
-            straight_BDHW = latent_BDHW + (codes_BDHW - latent_BDHW).detach()
+            easing = min(1.0, self.progress / max(self.recipe.easing, 1e-9))
+            straight_BDHW = latent_BDHW + easing * (codes_BDHW - latent_BDHW).detach()
             output_B3HW = self.model.reconstruct(codes_BDHW if frozen else straight_BDHW)
         error_B3HW = (output_B3HW - pictures_B3HW) * 2
         l1, mse = error_B3HW.abs().mean(), error_B3HW.square().mean()

@@ -104,7 +104,7 @@ def curriculum(progress: float, last: Mix = Mix()) -> Mix:  # noqa: B008 (frozen
         last,
         max_turn=0 if progress < 0.15 else last.max_turn,
         spread=last.spread * ease,
-        scale=(last.scale[0] + (1 - ease) * 0.15, last.scale[1]),
+        scale=(last.scale[0] + (1 - ease) * 0.1, last.scale[1]),
         plain=0.3 * (1 - ease) + last.plain,
     )
 
