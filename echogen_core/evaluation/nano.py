@@ -1,0 +1,217 @@
+"""The miniature's examination: rows of one table, a sweep of γ_I, and the gates it must pass.
+
+Every row answers the same questions (protocol.Task) and is judged by the same features (judge.Judge).
+Shapes: N pictures, H and W pixels.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from torch import Tensor
+
+from . import metrics
+from .baselines import disc_of_mean_colour, reduce_to_cells
+from .generate import Ask, Miniature, through_tokenizer
+from .judge import Judge
+from .metrics import Measure
+from .protocol import FAR_VIEW, OTHER_VIEW, REFERENCE_VIEW, Task, scene_examples
+
+logger = logging.getLogger(__name__)
+
+CEILING = "real, next view (ceiling)"
+SAME_VIEW = "real, the reference's own view"
+FAR = "real, a quarter turn away"
+TOKENIZER = "real, next view, through the tokenizer"
+CELLS_8 = "subject reduced to 8x8 cells"
+CELLS_4 = "subject reduced to 4x4 cells"
+DISC = "disc of the subject's mean colour"
+TEXT_ONLY = "nano, text only (γ_I 0)"
+NANO = "nano, semantic + content (preset)"
+SEMANTIC = "nano, semantic only (preset)"
+CONTENT = "nano, content only (preset)"
+
+SWEEP = (0.0, 1.0, 2.0, 3.0, 4.0)
+EXAMPLES_PER_SCENE = 20
+SCENE_SEED_OFFSET = 500_000  # the classifier's pictures share no seed with the task
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table; the per-picture values [N] serve paired comparisons."""
+
+    name: str
+    retrieval: Measure
+    centred: Measure  # retrieval after the scene's mean feature is taken off
+    similarity: Measure
+    scenes: Measure
+    retrieved_N: Tensor
+    similarity_N: Tensor
+
+
+@dataclass(frozen=True)
+class SweepPoint:
+    """Retrieval and likeness at one γ_I for one choice of conditions ("both", "semantic", "content")."""
+
+    conditions: str
+    gamma_i: float
+    retrieval: Measure
+    similarity: Measure
+    similarity_N: Tensor
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A condition of acceptance with its numbers."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+class Examiner:
+    """Holds the judge, the gallery and the scene classifier of one task."""
+
+    def __init__(self, judge: Judge, task: Task, data: Path, seed: int) -> None:
+        self.judge, self.task = judge, task
+        self.gallery_SD = judge.features(task.references_S3HW)
+        examples_M3HW, labels_M = scene_examples(data, EXAMPLES_PER_SCENE, seed + SCENE_SEED_OFFSET)
+        self.means_CD = metrics.class_means(judge.features(examples_M3HW), labels_M, len(task.scene_names))
+
+    def row(self, name: str, images_N3HW: Tensor) -> Row:
+        """Judge one answer to the task."""
+        task = self.task
+        features_ND = self.judge.features(images_N3HW)
+        retrieved_N = metrics.retrieved(features_ND, self.gallery_SD, task.subjects_N)
+        similarity_N = metrics.similarity(features_ND, self.gallery_SD, task.subjects_N)
+        scenes_N = metrics.classified(features_ND, self.means_CD, task.scenes_N)
+        centred_ND = metrics.centred(features_ND, self.means_CD[task.scenes_N])
+        gallery_SD = metrics.centred(self.gallery_SD, self.gallery_SD.mean(0, keepdim=True))
+        centred_N = metrics.retrieved(centred_ND, gallery_SD, task.subjects_N)
+        row = Row(
+            name,
+            metrics.over_subjects(retrieved_N, task.subjects_N),
+            metrics.over_subjects(centred_N, task.subjects_N),
+            metrics.over_subjects(similarity_N, task.subjects_N),
+            metrics.over_subjects(scenes_N, task.subjects_N),
+            retrieved_N,
+            similarity_N,
+        )
+        logger.info(
+            "%s: retrieval %.3f ± %.3f, centred %.3f, similarity %.3f, scene %.3f",
+            name, *row.retrieval, row.centred.value, row.similarity.value, row.scenes.value,
+        )  # fmt: skip
+        return row
+
+
+def data_rows(examiner: Examiner) -> list[Row]:
+    """What needs no model: the ceiling, easier and harder real pictures, and the stand-ins."""
+    task = examiner.task
+    sprites_N4HW = task.sprites(OTHER_VIEW)
+    return [
+        examiner.row(SAME_VIEW, task.real(REFERENCE_VIEW)),
+        examiner.row(CEILING, task.real(OTHER_VIEW)),
+        examiner.row(FAR, task.real(FAR_VIEW)),
+        examiner.row(CELLS_8, task.placed(reduce_to_cells(sprites_N4HW, 8))),
+        examiner.row(CELLS_4, task.placed(reduce_to_cells(sprites_N4HW, 4))),
+        examiner.row(DISC, task.placed(disc_of_mean_colour(sprites_N4HW))),
+    ]
+
+
+def model_rows(examiner: Examiner, miniature: Miniature) -> list[Row]:
+    """The tokenizer's ceiling and the miniature at its preset, with each half of the reference left out."""
+    task, preset = examiner.task, miniature.preset
+    asks = {
+        TEXT_ONLY: replace(preset, gamma_i=0.0),
+        SEMANTIC: replace(preset, content=False),
+        CONTENT: replace(preset, semantic=False),
+        NANO: preset,
+    }
+    rows = [examiner.row(TOKENIZER, through_tokenizer(miniature.bundle.tokenizer, task.real(OTHER_VIEW)))]
+    return rows + [examiner.row(name, miniature.pictures(task, ask)) for name, ask in asks.items()]
+
+
+def sweep(examiner: Examiner, task: Task, miniature: Miniature) -> list[SweepPoint]:
+    """γ_I from 0 to 4 with both conditions and with each alone; `task` may be a shorter one."""
+    points: list[SweepPoint] = []
+    for conditions in ("both", "semantic", "content"):
+        for gamma_i in SWEEP:
+            if gamma_i == 0 and points:
+                first = points[0]  # without weight the reference cannot matter: the same pictures
+                points.append(replace(first, conditions=conditions))
+                continue
+            ask: Ask = replace(
+                miniature.preset,
+                gamma_i=gamma_i,
+                semantic=conditions != "content",
+                content=conditions != "semantic",
+            )
+            points.append(_sweep_point(examiner, task, conditions, gamma_i, miniature.pictures(task, ask)))
+    return points
+
+
+def _sweep_point(
+    examiner: Examiner, task: Task, conditions: str, gamma_i: float, images_N3HW: Tensor
+) -> SweepPoint:
+    features_ND = examiner.judge.features(images_N3HW)
+    retrieved_N = metrics.retrieved(features_ND, examiner.gallery_SD, task.subjects_N)
+    similarity_N = metrics.similarity(features_ND, examiner.gallery_SD, task.subjects_N)
+    point = SweepPoint(
+        conditions,
+        gamma_i,
+        metrics.over_subjects(retrieved_N, task.subjects_N),
+        metrics.over_subjects(similarity_N, task.subjects_N),
+        similarity_N,
+    )
+    logger.info("γ_I %g, %s: similarity %.3f", gamma_i, conditions, point.similarity.value)
+    return point
+
+
+def gates(rows: list[Row], points: list[SweepPoint], task: Task, sweep_task: Task) -> list[Gate]:
+    """The three conditions of acceptance; differences are paired over subjects."""
+    by_name = {row.name: row for row in rows}
+    nano, disc, text = by_name[NANO], by_name[DISC], by_name[TEXT_ONLY]
+    cells, ceiling = by_name[CELLS_4], by_name[CEILING]
+    lead, clear = metrics.clearly_above(nano.retrieved_N, disc.retrieved_N, task.subjects_N)
+    scene_share = nano.scenes.value / max(ceiling.scenes.value, 1e-9)
+    both = {point.gamma_i: point for point in points if point.conditions == "both"}
+    start, end = both[min(both)], both[max(both)]
+    rise, rises = metrics.clearly_above(end.similarity_N, start.similarity_N, sweep_task.subjects_N)
+    course = " ".join(f"{both[gamma].similarity.value:.3f}" for gamma in sorted(both))
+    gain, gains = metrics.clearly_above(by_name[SEMANTIC].similarity_N, text.similarity_N, task.subjects_N)
+    return [
+        Gate(
+            "retrieval above the mean-colour disc by two standard errors",
+            clear,
+            f"{nano.retrieval.value:.3f} - {disc.retrieval.value:.3f} = {lead.value:+.3f}, "
+            f"standard error of the difference {lead.error:.3f}",
+        ),
+        Gate(
+            "retrieval at or above the 4x4 cells",
+            nano.retrieval.value >= cells.retrieval.value,
+            f"{nano.retrieval.value:.3f} against {cells.retrieval.value:.3f}",
+        ),
+        Gate(
+            "retrieval at least five times text only",
+            nano.retrieval.value >= 5 * text.retrieval.value and nano.retrieval.value > 0,
+            f"{nano.retrieval.value:.3f} against 5 x {text.retrieval.value:.3f}",
+        ),
+        Gate(
+            "scene accuracy at least 80 % of the ceiling",
+            scene_share >= 0.8,
+            f"{nano.scenes.value:.3f} of {ceiling.scenes.value:.3f} = {scene_share:.0%}",
+        ),
+        Gate(
+            "similarity rises with γ_I from 0 to 4",
+            rises,
+            f"{course}; {rise.value:+.3f}, standard error {rise.error:.3f}",
+        ),
+        Gate(
+            "text only below semantic",
+            gains,
+            f"similarity {text.similarity.value:.3f} against {by_name[SEMANTIC].similarity.value:.3f}, "
+            f"{gain.value:+.3f}, standard error {gain.error:.3f}",
+        ),
+    ]

@@ -1,0 +1,218 @@
+"""The evaluation's measures and stand-ins on cases worked out by hand; the judge itself is not needed."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from echogen_core.evaluation import baselines, metrics, nano, protocol, report, sheet
+from echogen_core.evaluation.__main__ import parser
+from echogen_core.evaluation.metrics import Measure
+from echogen_core.training.dataset import Compositor
+
+
+def test_a_picture_is_retrieved_when_its_own_reference_is_the_most_alike() -> None:
+    gallery_GD = torch.eye(3)
+    features_ND = torch.tensor([[0.8, 0.6, 0.0], [0.8, 0.6, 0.0], [0.0, 0.6, 0.8], [0.6, 0.6, 0.5]])
+    labels_N = torch.tensor([0, 1, 2, 0])
+    # the last ties with subject 1: a miss
+    assert metrics.retrieved(features_ND, gallery_GD, labels_N).tolist() == [1, 0, 1, 0]
+    found = metrics.similarity(features_ND, gallery_GD, labels_N)
+    torch.testing.assert_close(found, torch.tensor([0.8, 0.6, 0.8, 0.6]))
+
+
+def test_the_standard_error_is_that_of_the_subjects_means() -> None:
+    values_N = torch.tensor([1.0, 1.0, 0.0, 1.0, 0.0, 0.0])
+    labels_N = torch.tensor([0, 0, 1, 1, 2, 2])
+    # means 1, 0.5, 0: mean 0.5, sample deviation 0.5, error 0.5 / sqrt(3)
+    found = metrics.over_subjects(values_N, labels_N)
+    assert found.value == pytest.approx(0.5)
+    assert found.error == pytest.approx(0.5 / math.sqrt(3))
+    assert metrics.over_subjects(values_N[:2], labels_N[:2]) == Measure(1.0, 0.0)
+
+
+def test_a_difference_is_clear_from_two_paired_standard_errors_on() -> None:
+    labels_N = torch.arange(4)
+    base_N = torch.tensor([0.1, 0.5, 0.2, 0.9])
+    difference, clear = metrics.clearly_above(base_N + 0.1, base_N, labels_N)
+    assert difference.value == pytest.approx(0.1)
+    assert difference.error == pytest.approx(0.0, abs=1e-7)
+    assert clear
+    # differences 1, 0, 0, 0: mean 0.25, error 0.25: one standard error only
+    difference, clear = metrics.clearly_above(base_N + torch.tensor([1.0, 0, 0, 0]), base_N, labels_N)
+    assert difference == Measure(pytest.approx(0.25), pytest.approx(0.25))
+    assert not clear
+    assert not metrics.clearly_above(base_N, base_N, labels_N)[1]
+
+
+def test_scenes_are_told_by_the_nearest_class_mean() -> None:
+    features_ND = torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 10.0], [0.0, 12.0]])
+    means_CD = metrics.class_means(features_ND, torch.tensor([0, 0, 1, 1]), 2)
+    assert means_CD.tolist() == [[1.0, 0.0], [0.0, 11.0]]
+    asked_ND = torch.tensor([[1.0, 5.0], [1.0, 7.0]])
+    assert metrics.classified(asked_ND, means_CD, torch.tensor([0, 0])).tolist() == [1, 0]
+    with pytest.raises(ValueError, match="each of 3 classes"):
+        metrics.class_means(features_ND, torch.tensor([0, 0, 1, 1]), 3)
+
+
+def test_centring_takes_the_surroundings_off() -> None:
+    found = metrics.centred(torch.tensor([[3.0, 5.0]]), torch.tensor([[0.0, 1.0]]))
+    torch.testing.assert_close(found, torch.tensor([[0.6, 0.8]]))
+
+
+def test_cells_keep_means_and_lose_form() -> None:
+    sprite_4HW = torch.zeros(4, 16, 16)
+    sprite_4HW[3, 4:12, 4:12] = 1
+    sprite_4HW[0, 4:12, 4:8] = 1  # left half red, right half blue
+    sprite_4HW[2, 4:12, 8:12] = 1
+    one = baselines.reduce_to_cells(sprite_4HW[None], 1)[0]
+    torch.testing.assert_close(one[:3, 8, 8], torch.tensor([0.5, 0.0, 0.5]))
+    torch.testing.assert_close(one[3], sprite_4HW[3])
+    two = baselines.reduce_to_cells(sprite_4HW[None], 2)[0]
+    torch.testing.assert_close(two[:3, 8, 4], torch.tensor([1.0, 0.0, 0.0]))
+    torch.testing.assert_close(two[:3, 8, 11], torch.tensor([0.0, 0.0, 1.0]))
+
+
+def test_cells_average_colour_by_opacity() -> None:
+    sprite_4HW = torch.zeros(4, 8, 8)
+    sprite_4HW[:, :, 0] = torch.tensor([1.0, 0.0, 0.0, 1.0])[:, None]
+    sprite_4HW[:, 0, :] = torch.tensor([1.0, 0.0, 0.0, 1.0])[:, None]
+    sprite_4HW[1, 4:, 4:] = 1  # green without opacity must not tint
+    found = baselines.reduce_to_cells(sprite_4HW[None], 1)[0]
+    torch.testing.assert_close(found[:3, 4, 4], torch.tensor([1.0, 0.0, 0.0]))
+    assert float(found[3, 4, 4]) == pytest.approx(15 / 64)
+
+
+def test_the_square_around_a_subject_may_leave_the_frame() -> None:
+    alpha_HW = torch.zeros(10, 10)
+    alpha_HW[0:10, 8:10] = 1
+    assert baselines.bounding_square(alpha_HW) == (0, 4, 10)
+    sprite_4HW = alpha_HW.expand(4, 10, 10)
+    assert baselines.reduce_to_cells(sprite_4HW[None], 4).shape == (1, 4, 10, 10)
+    with pytest.raises(ValueError, match="transparent"):
+        baselines.bounding_square(torch.zeros(4, 4))
+
+
+def test_the_disc_has_the_subjects_colour_area_and_middle() -> None:
+    sprite_4HW = torch.zeros(4, 64, 64)
+    sprite_4HW[3, 10:40, 20:50] = 1
+    sprite_4HW[0, 10:40, 20:35] = 1  # half red, half black
+    disc_4HW = baselines.disc_of_mean_colour(sprite_4HW[None])[0]
+    torch.testing.assert_close(disc_4HW[:3, 25, 35], torch.tensor([0.5, 0.0, 0.0]))
+    assert float(disc_4HW[3].sum()) == pytest.approx(900, rel=0.01)
+    rows, columns = torch.nonzero(disc_4HW[3] > 0.5, as_tuple=True)
+    assert float(rows.float().mean()) == pytest.approx(24.5, abs=0.1)
+    assert float(columns.float().mean()) == pytest.approx(34.5, abs=0.1)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Three subjects a split and four scenes, small and different from each other."""
+    rng = np.random.default_rng(0)
+    (tmp_path / "subjects").mkdir()
+    (tmp_path / "scenes").mkdir()
+    records = []
+    for split in ("train", "heldout"):
+        views_NVHW4 = np.zeros((3, 24, 96, 96, 4), np.uint8)
+        views_NVHW4[:, :, 20:80, 30:70, :3] = rng.integers(0, 255, (3, 1, 1, 1, 3))
+        views_NVHW4[:, :, 20:80, 30:70, 3] = 255
+        np.save(tmp_path / "subjects" / f"{split}_views.npy", views_NVHW4)
+        records += [{"name": f"{split} {row}", "split": split, "row": row} for row in range(3)]
+    (tmp_path / "subjects" / "subjects.json").write_text(json.dumps(records))
+    scenes = []
+    for number in range(4):
+        crops_KHW3 = np.full((5, 64, 64, 3), number * 60, np.uint8)
+        np.save(tmp_path / "scenes" / f"s{number}.npy", crops_KHW3)
+        phrases = [f"in scene {number} said {way}" for way in "abc"]
+        scenes.append({"name": f"s{number}", "phrases": phrases, "split": "train"})
+    (tmp_path / "scenes" / "scenes.json").write_text(json.dumps(scenes))
+    return tmp_path
+
+
+def test_the_task_is_fixed_and_goes_round_the_scenes(data: Path) -> None:
+    task, again = (protocol.build_task(data, 60, 2, seed=5) for _ in range(2))
+    assert task.names == ["heldout 0", "heldout 1", "heldout 2"]
+    assert task.subjects_N.tolist() == [0, 0, 1, 1, 2, 2]
+    assert task.scenes_N.tolist() == [0, 1, 2, 3, 0, 1]
+    assert task.prompts[0] == "the subject in scene 0 said a"
+    assert task.prompts[4] == "the subject in scene 0 said b"
+    assert task.seeds == [5, 6, 7, 8, 9, 10]
+    torch.testing.assert_close(task.real(2), again.real(2), rtol=0, atol=0)
+    assert task.references_S3HW.shape == (3, 3, 64, 64)
+    assert float(task.references_S3HW[:, :, 0, 0].min()) == 1.0
+    other = protocol.build_task(data, 60, 2, seed=6)
+    assert (task.placement.scale_B != other.placement.scale_B).any()
+
+
+def test_the_scene_classifier_sees_training_subjects_only(data: Path) -> None:
+    held = Compositor(data, "heldout", icons=False).views_NVHW4
+    trained = Compositor(data, "train", icons=False).views_NVHW4
+    images_M3HW, labels_M = protocol.scene_examples(data, 3, seed=1)
+    assert torch.bincount(labels_M).tolist() == [3, 3, 3, 3]
+    # against black the subject is the brightest; compositing dims it there, evenly
+    found_K3 = images_M3HW[labels_M == 0].amax((2, 3))
+    found_K3 = found_K3 / found_K3.norm(dim=1, keepdim=True)
+
+    def nearest(views_NVHW4: np.ndarray) -> torch.Tensor:
+        colours_N3 = torch.from_numpy(views_NVHW4[:, 0, 50, 50, :3].astype(np.float32))
+        return torch.cdist(found_K3, colours_N3 / colours_N3.norm(dim=1, keepdim=True)).amin(1)
+
+    assert float(nearest(trained).max()) < 0.02
+    assert float(nearest(held).min()) > 0.02
+
+
+def _row(name: str, retrieved: list[float], similarity: list[float], scenes: float) -> nano.Row:
+    labels_N = torch.arange(len(retrieved))
+    retrieved_N, similarity_N = torch.tensor(retrieved).float(), torch.tensor(similarity)
+    found = metrics.over_subjects(retrieved_N, labels_N)
+    likeness = metrics.over_subjects(similarity_N, labels_N)
+    return nano.Row(name, found, found, likeness, Measure(scenes, 0.0), retrieved_N, similarity_N)
+
+
+def test_gates_compare_what_they_say(data: Path) -> None:
+    task = protocol.build_task(data, 3, 1, seed=0)
+    rows = [
+        _row(nano.CEILING, [1, 1, 1], [0.9, 0.9, 0.9], 1.0),
+        _row(nano.CELLS_4, [0, 0, 1], [0.5, 0.5, 0.5], 1.0),
+        _row(nano.DISC, [0, 0, 0], [0.4, 0.4, 0.4], 1.0),
+        _row(nano.TEXT_ONLY, [0, 0, 0], [0.3, 0.3, 0.3], 1.0),
+        _row(nano.SEMANTIC, [1, 0, 0], [0.5, 0.6, 0.7], 0.8),
+        _row(nano.NANO, [1, 1, 1], [0.7, 0.7, 0.8], 0.79),
+    ]
+    points = [
+        nano.SweepPoint("both", gamma, Measure(0, 0), Measure(0.1 * gamma, 0), torch.full((3,), 0.1 * gamma))
+        for gamma in (0.0, 4.0)
+    ]
+    gates = nano.gates(rows, points, task, task)
+    assert [gate.passed for gate in gates] == [True, True, True, False, True, True]
+    about = report.describe(task, 1, 0, [])
+    text = report.markdown(rows, points, gates, about)
+    assert "| gate |" in text and "FAIL" in text and "0.790 of 1.000 = 79%" in text
+    saved = json.loads(json.dumps(report.as_json(rows, points, gates, about)))
+    assert saved["gates"][3] == {"name": gates[3].name, "passed": False, "detail": gates[3].detail}
+    assert saved["about"]["picture_seeds"] == [0, 2]
+
+
+def test_the_sheet_holds_a_labelled_tile_for_every_picture(data: Path) -> None:
+    held = Compositor(data, "heldout", icons=False)
+    assert sheet.rows_of(held, ["heldout 2", "heldout 0"]) == [2, 0]
+    with pytest.raises(ValueError, match="Not held out: cat"):
+        sheet.rows_of(held, ["cat"])
+    green_S3HW = torch.tensor([0.0, 1.0, 0.0])[None, :, None, None].expand(2, 3, 64, 64)
+    picture = sheet.draw(["a", "a longer name here"], [sheet.Column("one\ntwo", green_S3HW)] * 3)
+    side = 64 * sheet.ENLARGE + sheet.GAP
+    assert picture.size == (sheet.NAME_WIDTH + 3 * side, sheet.LABEL_HEIGHT + 2 * side)
+    corner = (sheet.NAME_WIDTH + 2 * side + 5, sheet.LABEL_HEIGHT + side + 5)
+    assert picture.getpixel(corner) == (0, 255, 0)
+
+
+def test_the_command_line_knows_one_model() -> None:
+    args = parser().parse_args(["nano", "--data", "d", "--out", "o", "--subjects", "5"])
+    assert (args.what, args.subjects, args.prompts) == ("nano", 5, 4)
+    with pytest.raises(SystemExit):
+        parser().parse_args(["echogen-2b", "--data", "d", "--out", "o"])
