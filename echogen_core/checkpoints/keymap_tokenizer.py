@@ -101,7 +101,7 @@ def _published_names(ours: Iterable[str]) -> dict[str, str]:
 def _unnest(checkpoint: Mapping[str, Any]) -> Mapping[str, Tensor]:
     for nest in NESTS:
         if isinstance(checkpoint.get(nest), Mapping):
-            return checkpoint[nest]  # type: ignore[no-any-return]
+            return checkpoint[nest]
     return checkpoint
 
 
