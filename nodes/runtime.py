@@ -20,8 +20,10 @@ from comfy.patcher_extension import CallbacksMP
 from torch import Tensor, nn
 
 from echogen_core.config import Preset
+from echogen_core.model import EchoGenTransformer
 from echogen_core.sampling import PrefillCache, ScaleStep
 from echogen_core.scales import ScaleSchedule
+from echogen_core.tokenizer import BitTokenizer
 
 from .adapters import contact_sheet
 
@@ -77,7 +79,7 @@ def manage(module: nn.Module, preset: Preset, whole: bool = False) -> Managed:
     return Managed(module, _patcher(module), preset, whole)
 
 
-def manage_model(transformer: nn.Module, preset: Preset) -> ManagedModel:
+def manage_model(transformer: EchoGenTransformer, preset: Preset) -> ManagedModel:
     """The same for the transformer. Its prefills are dropped when ComfyUI unloads it."""
     patcher = _patcher(transformer)
     capacity = LARGE_CAPACITY if preset.transformer.width >= _LARGE_WIDTH else SMALL_CAPACITY
@@ -137,12 +139,12 @@ class ScaleProgress:
         self._bar.update_absolute(step.index + 1, step.total, preview)
 
 
-def decode(tokenizer: nn.Module, codes_BDHW: Tensor) -> Tensor:
+def decode(tokenizer: BitTokenizer, codes_BDHW: Tensor) -> Tensor:
     """Pictures [B, 3, H, W] on the CPU, about a megapixel at a time; the tokenizer is loaded already."""
-    patch = tokenizer.config.patch  # type: ignore[union-attr]
+    patch = tokenizer.config.patch
     pixels = codes_BDHW.shape[-2] * codes_BDHW.shape[-1] * patch**2
     parts = codes_BDHW.to(mm.get_torch_device()).split(max(1, _DECODED_AT_ONCE // pixels))
-    return torch.cat([tokenizer.decode(part).cpu() for part in parts])  # type: ignore[operator]
+    return torch.cat([tokenizer.decode(part).cpu() for part in parts])
 
 
 def register_folders() -> None:

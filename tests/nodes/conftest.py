@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-sys.path.append(str(Path(__file__).resolve().parent))  # at the end: ComfyUI's own `nodes` must stay the first
-
-import comfy_pack
+HERE = Path(__file__).resolve().parent
+sys.path += [str(HERE), str(HERE.parent / "tools")]  # at the end: ComfyUI's own modules must stay the first
 
 
 @dataclass(frozen=True)
@@ -30,6 +29,8 @@ class Models:
 @pytest.fixture(scope="session")
 def pack() -> dict[str, Any]:
     """Node classes by id, registered with ComfyUI as well."""
+    import comfy_pack
+
     classes = comfy_pack.node_classes()
     import nodes as comfy_nodes
 
@@ -52,6 +53,8 @@ def models_folder(pack: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
 @pytest.fixture(scope="session")
 def models(pack: dict[str, Any], models_folder: Path) -> Models:
     """What Load EchoGen makes of a bundle of nano's sizes with random weights."""
+    import comfy_pack
+
     comfy_pack.write_random_bundle(models_folder / "nano")
     return Models(*pack["EchoGenLoadBundle"].execute("nano (built in)").result)
 
