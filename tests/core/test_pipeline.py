@@ -1,0 +1,105 @@
+"""The whole way on the built-in nano: pipeline and command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from echogen_core.__main__ import main
+from echogen_core.pipeline import EchoGenPipeline, Settings
+from echogen_core.sampling import ScaleStep
+from echogen_core.subject.samples import FOLDER as SAMPLES
+
+PROMPT = "a teddy bear in a forest"
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> EchoGenPipeline:
+    return EchoGenPipeline.from_bundle("nano")
+
+
+@pytest.fixture(scope="module")
+def reference() -> Path:
+    return SAMPLES / "teddy_bear.png"
+
+
+def _subject_picture() -> torch.Tensor:
+    picture = torch.ones(1, 3, 80, 80)
+    picture[:, 0, 20:60, 20:60] = 0.1
+    return picture
+
+
+def test_same_seed_same_picture_and_batch_equals_single(pipeline: EchoGenPipeline) -> None:
+    branches = pipeline.branches(PROMPT, pipeline.subject(_subject_picture()))
+    batch = pipeline.generate(branches, [5, 6])
+    again = pipeline.generate(branches, [5, 6])
+    alone = pipeline.generate(branches, [6])
+    assert torch.equal(batch.images_B3HW, again.images_B3HW)
+    for together, single in zip(batch.bits.scales, alone.bits.scales, strict=True):
+        assert torch.equal(together[1], single[0])
+    assert not torch.equal(batch.images_B3HW[0], batch.images_B3HW[1])
+    assert batch.images_B3HW.shape == (2, 3, 64, 64)
+    assert 0 <= float(batch.images_B3HW.min()) < float(batch.images_B3HW.max()) <= 1
+
+
+def test_tuning_gamma_costs_no_prefill(pipeline: EchoGenPipeline) -> None:
+    subject = pipeline.subject(_subject_picture())
+    pictures = []
+    pipeline.branches(PROMPT, subject)
+    before = pipeline.prefill.computed
+    for gamma_i in (0.0, 3.0):
+        settings = Settings(gamma_i=gamma_i)
+        pictures.append(pipeline.generate(pipeline.branches(PROMPT, subject), [1], settings).images_B3HW)
+    assert pipeline.prefill.computed == before
+    assert not torch.equal(*pictures)
+
+
+def test_every_scale_is_reported(pipeline: EchoGenPipeline) -> None:
+    steps: list[ScaleStep] = []
+    pipeline.generate(pipeline.branches(PROMPT), [0], on_scale=steps.append)
+    assert [step.index for step in steps] == list(range(5))
+    assert steps[-1].last and steps[-1].bits.complete and not steps[0].bits.complete
+
+
+def test_command_line_writes_the_picture(reference: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "out.png"
+    arguments = ["generate", "--reference", str(reference), "--prompt", PROMPT, "--out", str(out)]
+    assert main([*arguments, "--enlarge", "2"]) == 0
+    assert Image.open(out).size == (128, 128)
+    assert main([*arguments, "--batch", "2"]) == 0
+    assert {p.name for p in out.parent.iterdir()} == {"out.png", "out_00.png", "out_01.png"}
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (["--reference", "nowhere.png"], "no picture"),
+        (["--prompt", " "], "prompt"),
+        (["--tau", "0"], "tau"),
+        (["--batch", "0"], "--batch"),
+        (["--aspect-ratio", "2:3"], "square"),
+        (["--model", "echogen-2b"], "echogen_2b.pth"),
+    ],
+)
+def test_faulty_input_is_explained(
+    change: list[str], words: str, reference: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.png"
+    arguments = ["generate", "--reference", str(reference), "--prompt", PROMPT, "--out", str(out)]
+    assert main([*arguments, *change]) == 1
+    assert words in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_damaged_and_empty_pictures_are_explained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    damaged = tmp_path / "damaged.png"
+    damaged.write_bytes(b"\x89PNG nothing more")
+    clear = tmp_path / "clear.png"
+    Image.new("RGBA", (40, 40), (255, 0, 0, 0)).save(clear)
+    for path, words in ((damaged, "no picture that can be read"), (clear, "mask")):
+        arguments = ["generate", "--reference", str(path), "--prompt", PROMPT, "--out", str(tmp_path / "o.png")]
+        assert main(arguments) == 1
+        assert words in capsys.readouterr().err
