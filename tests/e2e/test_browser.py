@@ -69,8 +69,8 @@ class Trouble:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    """A new page without anything remembered."""
-    context = browser.new_context(viewport={"width": 1600, "height": 1000})
+    """A new page without anything remembered; large enough to fit the graph at a readable size."""
+    context = browser.new_context(viewport={"width": 2400, "height": 1500})
     yield context.new_page()
     context.close()
 
@@ -91,7 +91,14 @@ def gamma(page: Page) -> float:
     return float(page.evaluate(f"{SAMPLER}.widgets.find(w => w.name === 'gamma_i').value"))
 
 
-SAVER = "app.graph._nodes.find(n => n.type === 'SaveImage').id"
+# The node that shows the finished picture largest: fed, perhaps through others, by Decode Bits.
+SHOWING = """(() => {
+    const source = n => n.inputs[0] && app.graph.getNodeById(app.graph.links[n.inputs[0].link]?.origin_id);
+    const decoded = n => n && (n.type === 'EchoGenDecodeBits' || decoded(source(n)));
+    const area = n => n.size[0] * n.size[1];
+    return app.graph._nodes.filter(n => ['SaveImage', 'PreviewImage'].includes(n.type) && decoded(n))
+        .sort((a, b) => area(b) - area(a))[0].id;
+})()"""
 SAMPLER = "app.graph._nodes.find(n => n.type === 'EchoGenSampler')"
 
 
@@ -134,11 +141,11 @@ def drag_gamma_in_vue(page: Page, share: float) -> None:
 
 def shown_pictures(page: Page, vue: bool) -> list[str]:
     """Addresses of the finished pictures that the page shows, loaded and not broken."""
-    saver = page.evaluate(SAVER)
+    showing = page.evaluate(SHOWING)
     images = (
-        f"[...document.querySelectorAll('[data-node-id=\"{saver}\"] img')]"
+        f"[...document.querySelectorAll('[data-node-id=\"{showing}\"] img')]"
         if vue
-        else f"(app.graph.getNodeById({saver}).imgs ?? [])"
+        else f"(app.graph.getNodeById({showing}).imgs ?? [])"
     )
     found: list[Any] = page.evaluate(f"{images}.map(i => [i.src, i.complete && i.naturalWidth])")
     return [src for src, width in found if width and "filename=" in src]
@@ -158,7 +165,7 @@ def run_and_wait(page: Page, vue: bool) -> list[str]:
 
 def picture_area(page: Page, vue: bool) -> FloatRect:
     """Where the page draws the node that shows the finished picture."""
-    node = page.evaluate(SAVER)
+    node = page.evaluate(SHOWING)
     if vue:
         area = page.locator(f'[data-node-id="{node}"]').bounding_box()
         assert area
@@ -188,7 +195,8 @@ def test_move_gamma_run_and_see_the_new_picture(vue: bool, page: Page, comfy: Se
     name = "nodes2" if vue else "canvas"
     trouble = Trouble(page)
     open_quickstart(page, comfy, vue)
-    assert page.evaluate("app.graph._nodes.filter(n => n.has_errors || !n.constructor.nodeData).length") == 0
+    unknown = "n => n.has_errors || !LiteGraph.registered_node_types[n.type]"
+    assert page.evaluate(f"app.graph._nodes.filter({unknown}).map(n => n.type)") == []
     run_and_wait(page, vue)
     first, start = seen(page, vue), gamma(page)
     page.screenshot(path=comfy_server.results_path() / f"browser_{name}_before.png")
