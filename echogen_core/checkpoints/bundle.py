@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from ..config import PRESETS, Preset
-from ..encoders import ENCODERS, ContentEncoder, SemanticEncoder, TextEncoder
+from ..encoders import ENCODERS, TOKENIZER_FILE, ContentEncoder, SemanticEncoder, TextEncoder
 from ..model import EchoGenTransformer
 from ..tokenizer import BitTokenizer
 from .format import KINDS
@@ -20,8 +20,6 @@ from .save import save_part
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 """Weights that come with the pack, one folder a preset."""
-
-VOCABULARY = "tokenizer.json"
 
 
 @dataclass(frozen=True)
@@ -130,7 +128,7 @@ def save_bundle(
         save_part(directory / f"{kind}.safetensors", kind, module, module.config, dtype)
         for kind, module in bundle.parts().items()
     ]
-    vocabulary = directory / VOCABULARY
+    vocabulary = directory / TOKENIZER_FILE
     bundle.text.tokenizer.backend_tokenizer.save(str(vocabulary))
     return [*files, vocabulary]
 

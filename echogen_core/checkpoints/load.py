@@ -25,9 +25,6 @@ from .keymap_transformer import infer_config, translate_transformer
 from .kinds import recognise
 from .read import RawFile, read_weights
 
-TOKENIZER_FILES = ("tokenizer.json", "spiece.model")
-"""Either makes a folder one that a text encoder's tokenizer can be read from."""
-
 
 @dataclass(frozen=True)
 class LoadInfo:
@@ -126,22 +123,9 @@ class Builder:
             return ContentEncoder(config, self.operations, **place)
         if self.kind == "semantic":
             return SemanticEncoder(config, **place)
-        return TextEncoder(config, read_tokenizer(self.find_vocabulary()), **place)
-
-    def find_vocabulary(self) -> Path:
-        """The text encoder's tokenizer: the one that was named, else the one beside the weights."""
-        if self.vocabulary is not None:
-            return Path(self.vocabulary)
-        folder = self.path if self.path.is_dir() else self.path.parent
-        beside = [folder / name for name in TOKENIZER_FILES if (folder / name).is_file()]
-        if not beside:
-            raise FileNotFoundError(
-                f"{self.path} has no tokenizer beside it; expected {' or '.join(TOKENIZER_FILES)} in "
-                f"{folder}. Copy it there from the folder that the weights came from."
-            )
-        # A whole folder from the hub knows more about its tokenizer than the one file.
-        whole = (folder / "tokenizer_config.json").is_file() or beside[0].name != TOKENIZER_FILES[0]
-        return folder if whole else beside[0]
+        # A hub folder holds its tokenizer; a single file has it beside it.
+        beside = self.path if self.path.is_dir() else self.path.parent
+        return TextEncoder(config, read_tokenizer(self.vocabulary or beside), **place)
 
 
 def _from_ours(raw: RawFile, build: Builder) -> tuple[Any, dict[str, Tensor]]:

@@ -43,7 +43,11 @@ def write_safetensors(path: str | Path, tensors: Mapping[str, Tensor], metadata:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
+        # safetensors makes files for the owner alone; an ordinary new file shows what is usual here.
+        partial.touch()
+        mode = partial.stat().st_mode
         save_file({name: t.contiguous() for name, t in tensors.items()}, partial, metadata=dict(metadata))
+        partial.chmod(mode)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

@@ -10,10 +10,11 @@ from .config import (
 from .content import ContentEncoder
 from .pictures import check_pictures, reference_picture
 from .semantic import SemanticEncoder, resample_position_embedding
-from .text import TextEncoder, build_tokenizer, read_tokenizer, wrap_tokenizer
+from .text import TOKENIZER_FILE, TextEncoder, build_tokenizer, read_tokenizer, wrap_tokenizer
 
 __all__ = [
     "ENCODERS",
+    "TOKENIZER_FILE",
     "ContentEncoder",
     "ContentEncoderConfig",
     "EncoderConfigs",

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor, nn
-from transformers import AutoTokenizer, PreTrainedTokenizerFast, T5Config, T5EncoderModel
+from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
 
 from ..features import TextFeatures
 from .config import TextEncoderConfig
@@ -21,6 +21,9 @@ from .config import TextEncoderConfig
 logger = logging.getLogger(__name__)
 
 PAD, END = "<pad>", "</s>"
+
+TOKENIZER_FILE = "tokenizer.json"
+"""What a prompt tokenizer is kept in, ours and the hub's; every version of transformers reads it alike."""
 
 
 class TokenBatch(NamedTuple):
@@ -60,22 +63,23 @@ def wrap_tokenizer(tokenizer: Tokenizer) -> Any:
 
 
 def read_tokenizer(path: str | Path) -> Any:
-    """The tokenizer of a T5 folder (spiece.model or tokenizer.json), or of one tokenizer.json file.
+    """The tokenizer in a tokenizer.json file, or in a folder (of google/flan-t5-xl, say) that holds one.
 
     FileNotFoundError when there is none, ValueError when it cannot be read.
     """
     path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"No tokenizer at {path}. Expected a T5 folder or a tokenizer.json file.")
+    file = path / TOKENIZER_FILE if path.is_dir() else path
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"No tokenizer at {file}. Expected {TOKENIZER_FILE} of the model that the weights came from "
+            "(google/flan-t5-xl has one): download it there."
+        )
     try:
-        if path.is_dir():
-            return AutoTokenizer.from_pretrained(str(path), local_files_only=True)
-        return wrap_tokenizer(Tokenizer.from_file(str(path)))
+        return wrap_tokenizer(Tokenizer.from_file(str(file)))
     # The tokenizers library raises bare Exception for a file it cannot read.
     except Exception as error:
         raise ValueError(
-            f"{path} holds no readable tokenizer ({error}). Expected a T5 folder with spiece.model or "
-            "tokenizer.json, or a tokenizer.json file: download it again."
+            f"{file} is no readable tokenizer ({error}). Expected {TOKENIZER_FILE}: download it again."
         ) from error
 
 

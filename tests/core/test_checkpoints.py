@@ -26,7 +26,7 @@ from echogen_core.checkpoints import (
 )
 from echogen_core.checkpoints.format import KINDS, TITLES, write_metadata
 from echogen_core.checkpoints.keymap_semantic import to_hub_names
-from echogen_core.config import PRESETS, TokenizerConfig
+from echogen_core.config import PRESETS
 from echogen_core.encoders import (
     ENCODERS,
     ContentEncoder,
@@ -226,6 +226,7 @@ def test_bundle_comes_back_and_is_small(nano: Bundle, tmp_path: Path) -> None:
     )
     assert sum(path.stat().st_size for path in files) <= 40e6
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in files)
+    assert len({path.stat().st_mode for path in files}) == 1 or os.name == "nt"
     again = load_bundle("nano", tmp_path)
     for kind, module in nano.parts().items():
         assert_same(module, again.parts()[kind], torch.float16)
@@ -238,9 +239,10 @@ def test_bundle_comes_back_and_is_small(nano: Bundle, tmp_path: Path) -> None:
 
 def test_bundle_of_parts_that_do_not_fit(nano: Bundle, tmp_path: Path) -> None:
     save_bundle(nano, tmp_path)
-    other = BitTokenizer(TokenizerConfig(16, 32, (1, 2, 3, 4), 1))
+    wanted = nano.tokenizer.config
+    other = BitTokenizer(replace(wanted, bits=wanted.bits // 2))
     save_part(tmp_path / "tokenizer.safetensors", "tokenizer", other, other.config)
-    with pytest.raises(ValueError, match="tokenizer part has 16 bits per token, the transformer expects 24"):
+    with pytest.raises(ValueError, match=r"the tokenizer part has \d+ bits per token"):
         load_bundle("nano", tmp_path)
 
 
@@ -414,7 +416,7 @@ def test_unreadable_metadata(change: dict[str, str], message: str, tmp_path: Pat
 def test_text_weights_without_a_tokenizer(tmp_path: Path) -> None:
     module = tiny_module("text")
     path = save_part(tmp_path / "text.safetensors", "text", module, module.config)
-    with pytest.raises(FileNotFoundError, match=r"expected tokenizer\.json or spiece\.model"):
+    with pytest.raises(FileNotFoundError, match=r"tokenizer\.json"):
         load_part(path, "text")
     write_vocabulary(tmp_path)
     (tmp_path / "elsewhere").mkdir()

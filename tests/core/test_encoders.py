@@ -113,14 +113,13 @@ def test_tokenizer_file_round_trip(text_encoder: TextEncoder, tmp_path: Path) ->
 
 
 def test_unreadable_tokenizer_files(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="Expected a T5 folder"):
-        read_tokenizer(tmp_path / "nowhere")
+    for path in (tmp_path, tmp_path / "nowhere.json"):
+        with pytest.raises(FileNotFoundError, match="download it there"):
+            read_tokenizer(path)
     (tmp_path / "tokenizer.json").write_text("{}")
-    with pytest.raises(ValueError, match="no readable tokenizer"):
-        read_tokenizer(tmp_path / "tokenizer.json")
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="no readable tokenizer"):
-        read_tokenizer(tmp_path / "empty")
+    for path in (tmp_path, tmp_path / "tokenizer.json"):
+        with pytest.raises(ValueError, match="no readable tokenizer"):
+            read_tokenizer(path)
 
 
 def test_tokenizer_of_another_encoder_is_refused() -> None:
