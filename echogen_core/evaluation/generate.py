@@ -1,4 +1,4 @@
-"""Pictures of the miniature for a whole task, in batches, by the sampler that everything else uses.
+"""Pictures of the miniature for a whole task, in batches, by the pipeline that everything else uses.
 
 Shapes: N pictures, S subjects, H and W pixels.
 """
@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from ..checkpoints import Bundle
-from ..features import ContentFeatures, SemanticFeatures, TextFeatures
-from ..sampling import Guidance, PrefillCache, SamplingSettings, sample
+from ..pipeline import EchoGenPipeline, Settings
+from ..sampling import PrefillCache
 from ..scales import find_schedule
 from ..tokenizer import BitTokenizer
 from .protocol import Task
@@ -33,14 +33,13 @@ class Ask:
 
 
 class Miniature:
-    """A bundle with the features of what it was asked for before."""
+    """A bundle that answers tasks."""
 
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
-        self.schedule = find_schedule(bundle.preset.budget)
+        self._pipeline = EchoGenPipeline(bundle)
         # a batch needs a full and a text branch for each picture; null branches differ by prompt length only
-        self._prefill = PrefillCache(bundle.transformer, capacity=2 * BATCH + 16)
-        self._texts: dict[str, TextFeatures] = {}
+        self._pipeline.prefill = PrefillCache(bundle.transformer, capacity=2 * BATCH + 16)
 
     @property
     def preset(self) -> Ask:
@@ -48,35 +47,24 @@ class Miniature:
         preset = self.bundle.preset
         return Ask(preset.gamma_t, preset.gamma_i, preset.tau, preset.top_p)
 
-    @torch.inference_mode()
     def pictures(self, task: Task, ask: Ask) -> Tensor:
         """One picture for each of the task's prompts, [N, 3, H, W] in 0..1."""
-        subjects = task.subjects_N.tolist()
-        known = {row: self._subject(task.references_S3HW[row : row + 1], ask) for row in set(subjects)}
-        guidance = Guidance.constant(ask.gamma_t, ask.gamma_i, len(self.schedule.scales))
-        settings = SamplingSettings(guidance, ask.tau, ask.top_p)
+        pipeline, subjects = self._pipeline, task.subjects_N.tolist()
+        known = {
+            row: pipeline.encode_reference(
+                task.references_S3HW[row : row + 1], semantic=ask.semantic, content=ask.content
+            )
+            for row in sorted(set(subjects))
+        }
+        settings = Settings(ask.gamma_t, ask.gamma_i, ask.tau, ask.top_p)
         images = []
         for start in range(0, len(subjects), BATCH):
             rows = range(start, min(start + BATCH, len(subjects)))
-            branches = [
-                self._prefill.branches(self._text(task.prompts[row]), *known[subjects[row]]) for row in rows
-            ]
+            branches = [pipeline.branches(task.prompts[row], known[subjects[row]]) for row in rows]
             seeds = [task.seeds[row] for row in rows]
-            *_, last = sample(self.bundle.transformer, branches, self.schedule, seeds, settings)
-            images.append(self.bundle.tokenizer.decode(last.codes_BdHW))
-        self._prefill.clear()
+            images.append(pipeline.generate(branches, seeds, settings).images_B3HW)
+        pipeline.prefill.clear()
         return torch.cat(images)
-
-    def _text(self, prompt: str) -> TextFeatures:
-        if prompt not in self._texts:
-            self._texts[prompt] = self.bundle.text.encode(prompt)
-        return self._texts[prompt]
-
-    def _subject(
-        self, image_13HW: Tensor, ask: Ask
-    ) -> tuple[SemanticFeatures | None, ContentFeatures | None]:
-        semantic = self.bundle.semantic.encode(image_13HW) if ask.semantic else None
-        return semantic, self.bundle.content.encode(image_13HW) if ask.content else None
 
 
 @torch.inference_mode()
@@ -84,4 +72,4 @@ def through_tokenizer(tokenizer: BitTokenizer, images_N3HW: Tensor) -> Tensor:
     """Pictures to bits and back, [N, 3, H, W]: the best that any choice of bits by the model could do."""
     scales = find_schedule("nano").scales
     parts = [tokenizer.decode(tokenizer.encode(b, scales).quantized_BDHW) for b in images_N3HW.split(BATCH)]
-    return torch.cat(parts)
+    return torch.cat(parts).clone()

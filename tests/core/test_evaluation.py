@@ -4,15 +4,30 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from echogen_core.checkpoints import Bundle
+from echogen_core.config import PRESETS
+from echogen_core.encoders import (
+    ENCODERS,
+    ContentEncoder,
+    SemanticEncoder,
+    TextEncoder,
+    build_tokenizer,
+    wrap_tokenizer,
+)
 from echogen_core.evaluation import baselines, metrics, nano, protocol, report, sheet
 from echogen_core.evaluation.__main__ import parser
+from echogen_core.evaluation.generate import Miniature
+from echogen_core.evaluation.judge import Judge
 from echogen_core.evaluation.metrics import Measure
+from echogen_core.model import EchoGenTransformer
+from echogen_core.tokenizer import BitTokenizer
 from echogen_core.training.dataset import Compositor
 
 
@@ -164,6 +179,56 @@ def test_the_scene_classifier_sees_training_subjects_only(data: Path) -> None:
 
     assert float(nearest(trained).max()) < 0.02
     assert float(nearest(held).min()) > 0.02
+
+
+class PixelJudge(Judge):
+    """In the judge's place, whose weights are an optional package: coarse pixels as features."""
+
+    def __init__(self) -> None:
+        pass
+
+    def features(self, images_B3HW: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.normalize(images_B3HW.reshape(-1, 3, 8, 8, 8, 8).mean((3, 5)).flatten(1))
+
+
+def _random_bundle() -> Bundle:
+    torch.manual_seed(3)
+    preset, encoders = PRESETS["nano"], ENCODERS["nano"]
+    words = wrap_tokenizer(build_tokenizer(["the subject in scene 1 said a"], vocabulary=300))
+    transformer = EchoGenTransformer(preset.transformer)
+    for parameter in transformer.parameters():
+        torch.nn.init.normal_(parameter, std=0.05)
+    return Bundle(
+        preset,
+        transformer,
+        BitTokenizer(preset.tokenizer),
+        TextEncoder(replace(encoders.text, vocabulary=len(words)), words),
+        SemanticEncoder(encoders.semantic),
+        ContentEncoder(encoders.content),
+    )
+
+
+def test_every_row_and_the_sweep_come_out_of_one_run(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nano, "SWEEP", (0.0, 4.0))
+    task = protocol.build_task(data, 3, 2, seed=0)
+    miniature = Miniature(_random_bundle())
+    examiner = nano.Examiner(PixelJudge(), task, data, seed=0)
+    rows = nano.data_rows(examiner) + nano.model_rows(examiner, miniature)
+    assert len({row.name for row in rows}) == 11
+    assert all(len(row.retrieved_N) == 6 for row in rows)
+    points = nano.sweep(examiner, protocol.build_task(data, 3, 1, seed=0), miniature)
+    assert [(p.conditions, p.gamma_i) for p in points[1:4]] == [("both", 4), ("semantic", 0), ("semantic", 4)]
+    assert torch.equal(points[0].similarity_N, points[2].similarity_N)
+    assert len(nano.gates(rows, points, task, protocol.build_task(data, 3, 1, seed=0))) == 6
+
+
+def test_without_weight_the_reference_does_not_matter(data: Path) -> None:
+    task = protocol.build_task(data, 2, 1, seed=0)
+    miniature = Miniature(_random_bundle())
+    unseen = replace(task, references_S3HW=task.references_S3HW.flip(0))
+    silent, heard = replace(miniature.preset, gamma_i=0.0), miniature.preset
+    assert torch.equal(miniature.pictures(task, silent), miniature.pictures(unseen, silent))
+    assert not torch.equal(miniature.pictures(task, heard), miniature.pictures(unseen, heard))
 
 
 def _row(name: str, retrieved: list[float], similarity: list[float], scenes: float) -> nano.Row:
