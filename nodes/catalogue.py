@@ -9,10 +9,6 @@ from echogen_core.checkpoints.format import KINDS
 
 from . import runtime
 
-NANO = "nano (built in)"
-PRESETS: dict[str, str] = {NANO: "nano", "EchoGen-2B": "echogen-2b", "EchoGen-0.1B": "echogen-0.1b"}
-"""What the loader offers -> name of the preset in the core."""
-
 FOLDERS: dict[str, str] = {
     "transformer": "diffusion_models",
     "tokenizer": "vae",
@@ -30,17 +26,16 @@ def places(preset: str) -> list[Path]:
     return list(dict.fromkeys([*own, *shared, ASSETS / preset]))
 
 
-def missing_message(preset: str) -> str | None:
-    """What to fetch for a published model, how large, from where, into which folder; None: all is there."""
+def missing(preset: str) -> str | None:
+    """What to download for a published model, from where and into which folder; None: all is there."""
     files = PUBLISHED.get(preset, ())
-    missing = [file for file in files if not _is_there(file, preset)]
-    if not missing:
+    absent = [file for file in files if not _is_there(file, preset)]
+    if not absent:
         return None
-    lines = "\n".join(_request(file) for file in missing)
-    title = next(title for title, name in PRESETS.items() if name == preset)
+    lines = "\n".join(_request(file) for file in absent)
     return (
-        f"{title} is not complete: {len(missing)} of its {len(files)} parts are missing. Download them, "
-        f"then run again; no restart is needed.\n{lines}\nOr choose '{NANO}', which needs nothing."
+        f"is not complete: {len(absent)} of its {len(files)} parts are missing. Download them, then run "
+        f"again; no restart is needed.\n{lines}"
     )
 
 

@@ -7,10 +7,12 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
-from echogen_core.checkpoints import load_bundle
-
-from . import adapters, catalogue, runtime
+from . import adapters, runtime
 from .adapters import CATEGORY, schema
+
+NANO = "nano (built in)"
+PRESETS: dict[str, str] = {NANO: "nano", "EchoGen-2B": "echogen-2b", "EchoGen-0.1B": "echogen-0.1b"}
+"""What the loader offers -> name of the preset in the core."""
 
 
 class LoadBundle(io.ComfyNode):
@@ -28,8 +30,8 @@ class LoadBundle(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "preset",
-                    options=list(catalogue.PRESETS),
-                    default=catalogue.NANO,
+                    options=list(PRESETS),
+                    default=NANO,
                     tooltip="nano (built in): a miniature, 64×64 px, works at once on a CPU. EchoGen-2B "
                     "(about 1024×1024 px) and EchoGen-0.1B (about 256×256 px) need files: running the node "
                     "lists those that are missing.",
@@ -56,13 +58,20 @@ class LoadBundle(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, preset: str) -> Any:
-        return catalogue.identity(catalogue.PRESETS[preset])
+        from . import catalogue  # here, not above: see execute
+
+        return catalogue.identity(PRESETS[preset])
 
     @classmethod
     def execute(cls, preset: str) -> io.NodeOutput:
-        name = catalogue.PRESETS[preset]
-        if message := catalogue.missing_message(name):
-            raise FileNotFoundError(message)
+        # transformers takes seconds to import: at the first run, not at every start of ComfyUI.
+        from echogen_core.checkpoints import load_bundle
+
+        from . import catalogue
+
+        name = PRESETS[preset]
+        if missing := catalogue.missing(name):
+            raise FileNotFoundError(f"{preset} {missing}\nOr choose '{NANO}', which needs nothing.")
         # nano is small enough for full precision anywhere, and then looks the same everywhere.
         dtype = torch.float32 if name == "nano" else runtime.transformer_dtype()
         bundle = load_bundle(name, catalogue.places(name), operations=runtime.operations(), dtype=dtype)
