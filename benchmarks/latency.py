@@ -1,8 +1,8 @@
 """Seconds per picture, apart by stage: `python benchmarks/latency.py [--model nano] [--runs 15]`.
 
 Cold: everything computed. Warm: only γ changed, so subject and prompt come from the prefill cache. The ratios
-compare, in the same run, guidance that needs two branches with guidance that needs three, and a warm with a cold
-picture. Medians; the machine and the threads are printed because the seconds mean nothing without them.
+compare, in the same run, guidance that needs two branches with guidance that needs three, and a warm with a
+cold picture. Medians; the machine and the threads are printed because the seconds mean nothing without them.
 """
 
 from __future__ import annotations
@@ -53,7 +53,11 @@ def measure(pipeline: EchoGenPipeline, runs: int) -> dict[str, float]:
         guidance = Guidance.constant(gamma_t, gamma_i, len(schedule.scales))
         settings = SamplingSettings(guidance, preset.tau, preset.top_p)
         steps = sample(
-            pipeline.bundle.transformer, branches, schedule, list(range(index + 1, index + 1 + seeds)), settings
+            pipeline.bundle.transformer,
+            branches,
+            schedule,
+            list(range(index + 1, index + 1 + seeds)),
+            settings,
         )
         return list(steps)[-1].codes_BdHW
 
@@ -94,9 +98,8 @@ def main() -> None:
         print(f"{stage:36} {value * 1000:8.1f} ms")
     two, three = seconds["sampling, two branches (equal γ)"], seconds["sampling, three branches"]
     print(f"two branches / three branches        {two / three:8.2f}")
-    print(
-        f"only γ changed / cold                {seconds['whole picture, only γ changed'] / seconds['whole picture, cold']:8.2f}"
-    )
+    warm, cold = seconds["whole picture, only γ changed"], seconds["whole picture, cold"]
+    print(f"only γ changed / cold                {warm / cold:8.2f}")
 
 
 if __name__ == "__main__":

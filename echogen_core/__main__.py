@@ -41,13 +41,19 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument("--out", type=Path, required=True, help="picture to write; a batch is numbered")
     generate.add_argument("--model", default="nano", choices=list(PRESETS))
     generate.add_argument("--weights", type=Path, help="folder with the model's files (nano needs none)")
-    generate.add_argument("--gamma-t", type=float, help="strength of the prompt, 0 to 8 (default: the model's)")
-    generate.add_argument("--gamma-i", type=float, help="strength of the subject, 0 to 8 (default: the model's)")
+    generate.add_argument(
+        "--gamma-t", type=float, help="strength of the prompt, 0 to 8 (default: the model's)"
+    )
+    generate.add_argument(
+        "--gamma-i", type=float, help="strength of the subject, 0 to 8 (default: the model's)"
+    )
     generate.add_argument("--tau", type=float, help="temperature, above 0 (default: the model's)")
     generate.add_argument("--aspect-ratio", default="1:1", choices=ASPECT_RATIOS, metavar="W:H")
     generate.add_argument("--seed", type=int, default=0)
     generate.add_argument("--batch", type=int, default=1, help="pictures, seeds counted up")
-    generate.add_argument("--enlarge", type=int, default=1, help="enlarge the result this many times (bicubic)")
+    generate.add_argument(
+        "--enlarge", type=int, default=1, help="enlarge the result this many times (bicubic)"
+    )
     return parser
 
 
@@ -87,7 +93,8 @@ def read_mask(path: Path) -> Tensor:
 
 def write_picture(image_3HW: Tensor, path: Path, enlarge: int = 1) -> None:
     """Write a picture of 0..1; the file name's ending decides the format."""
-    array = (image_3HW.permute(1, 2, 0).cpu().numpy() * 255).astype(np.uint8)  # truncated, as the official code
+    # truncated, as the official code does
+    array = (image_3HW.permute(1, 2, 0).cpu().numpy() * 255).astype(np.uint8)
     image = Image.fromarray(array)
     if enlarge > 1:
         image = image.resize((image.width * enlarge, image.height * enlarge), Image.Resampling.BICUBIC)
@@ -102,11 +109,14 @@ def _open(path: Path) -> Image.Image:
         image = Image.open(path)
         if max(image.size) > LARGEST_SIDE:
             raise ValueError(
-                f"{path} is {image.width}x{image.height} px: expected at most {LARGEST_SIDE} px a side. Make it smaller."
+                f"{path} is {image.width}x{image.height} px: expected at most {LARGEST_SIDE} px a side. "
+                "Make it smaller."
             )
         return ImageOps.exif_transpose(image)
     except (UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path} is no picture that can be read ({error}): use PNG, JPEG or WebP.") from error
+        raise ValueError(
+            f"{path} is no picture that can be read ({error}): use PNG, JPEG or WebP."
+        ) from error
 
 
 def _output_paths(out: Path, count: int) -> list[Path]:

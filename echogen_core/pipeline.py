@@ -64,7 +64,9 @@ class EchoGenPipeline:
         self._texts: dict[str, TextFeatures] = {}
 
     @classmethod
-    def from_bundle(cls, name: str = "nano", directory: Path | Sequence[Path] | None = None) -> EchoGenPipeline:
+    def from_bundle(
+        cls, name: str = "nano", directory: Path | Sequence[Path] | None = None
+    ) -> EchoGenPipeline:
         """Load a preset's bundle: the built-in weights, or those in `directory`.
 
         Raises FileNotFoundError naming what is missing, ValueError for a file that is something else.
@@ -72,12 +74,17 @@ class EchoGenPipeline:
         return cls(load_bundle(name, directory))
 
     def subject(
-        self, images_B3HW: Tensor, *, mask_BHW: Tensor | None = None, semantic: bool = True, content: bool = True
+        self,
+        images_B3HW: Tensor,
+        *,
+        mask_BHW: Tensor | None = None,
+        semantic: bool = True,
+        content: bool = True,
     ) -> Subject:
         """Cut the subject out (all pictures show the same one) and encode it.
 
-        images_B3HW: 0..1, three channels or four with alpha. mask_BHW: 1 on the subject; without it alpha or a
-        plain border decides. Raises ValueError when there is nothing to cut out.
+        images_B3HW: 0..1, three channels or four with alpha. mask_BHW: 1 on the subject; without it alpha or
+        a plain border decides. Raises ValueError when there is nothing to cut out.
         """
         reference_B3SS = cut_out(images_B3HW, mask_BHW).images_B3SS
         return self.encode_reference(reference_B3SS, semantic=semantic, content=content)
@@ -92,7 +99,7 @@ class EchoGenPipeline:
         )
 
     def text(self, prompt: str) -> TextFeatures:
-        """Features of a prompt; the same object again for a prompt seen before, so that prefills are found."""
+        """Features of a prompt; a prompt seen before gives the same object, so that prefills are found."""
         if prompt not in self._texts:
             if len(self._texts) >= 64:
                 self._texts.pop(next(iter(self._texts)))

@@ -18,7 +18,7 @@ NORM_EPS = 1e-6
 
 
 class KeyValue(NamedTuple):
-    """Keys and values to attend to, [B, H, S, D] each; B is 1 when all rows of a group share them (see `attend`).
+    """Keys and values to attend to, [B, H, S, D] each; B is 1 when all rows of a group share them.
 
     mask: None, or bool broadcastable to [B, H, L, S], true where attention is allowed (training only).
     """

@@ -63,5 +63,3 @@ class KeyValueArena:
     def nbytes(self) -> int:
         """Bytes held."""
         return 0 if self._buffers is None else sum(t.numel() * t.element_size() for t in self._buffers)
-
-

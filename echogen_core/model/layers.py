@@ -1,8 +1,8 @@
 """Layers of the EchoGen transformer.
 
 Every layer class takes `operations` (torch.nn, or ComfyUI's comfy.ops so that its memory manager can stream
-the weights), dtype and device. Attributes that begin with `content_` or `semantic_` belong to the subject path
-and do not exist in a plain Infinity model.
+the weights), dtype and device. Attributes that begin with `content_` or `semantic_` belong to the subject
+path and do not exist in a plain Infinity model.
 Shape suffixes: B batch, N rows (branches x pictures), L tokens, S key tokens, C width, H heads, D head width.
 """
 
@@ -35,7 +35,7 @@ MAX_LOG_SCALE = math.log(100)
 
 
 class LayerCondition(NamedTuple):
-    """What one layer attends to besides the picture: prompt and patches in one softmax, content in its own."""
+    """What a layer attends to besides the picture: prompt and patches in one softmax, content in another."""
 
     cross: KeyValue
     content: KeyValue | None
@@ -43,7 +43,7 @@ class LayerCondition(NamedTuple):
 
 @dataclass(frozen=True)
 class Rows:
-    """Consecutive rows of the batch that share conditions: the pictures of one branch (or a training batch)."""
+    """Consecutive rows that share conditions: the pictures of one branch, or a whole training batch."""
 
     count: int
     layers: Sequence[LayerCondition]
@@ -193,7 +193,9 @@ class SelfAttention(nn.Module):
         return k, split_heads(v_BLC + cast(v_bias, v_BLC), self.heads)
 
     def content_key_value(self, content_BSC: Tensor) -> KeyValue:
-        return KeyValue(*self._key_value(*self.content_to_kv(content_BSC).chunk(2, dim=-1), self.content_v_bias))
+        return KeyValue(
+            *self._key_value(*self.content_to_kv(content_BSC).chunk(2, dim=-1), self.content_v_bias)
+        )
 
     def content_forward(self, content_BSC: Tensor, kv: KeyValue) -> Tensor:
         q = self._query(self.content_to_q(content_BSC), self.content_q_bias, self.content_log_scale)

@@ -109,7 +109,9 @@ class EchoGenTransformer(nn.Module):
         null_length: int,
         device: torch.device | str | None = None,
     ) -> Conditions:
-        """One branch's inputs on `device`; None stands for the learned null (of `null_length` tokens for text).
+        """One branch's inputs on `device`; None stands for the learned null.
+
+        null_length: tokens of the null prompt.
 
         Several views: class tokens are averaged, patches and latents follow each other.
         Raises ValueError when features do not fit this model.
@@ -119,14 +121,17 @@ class EchoGenTransformer(nn.Module):
         _check_width("text", text_LT.shape[-1], config.text_width)
         if text_LT.shape[0] > config.text_length:
             raise ValueError(
-                f"The prompt has {text_LT.shape[0]} tokens; this model takes at most {config.text_length}. Shorten it."
+                f"The prompt has {text_LT.shape[0]} tokens; this model takes at most {config.text_length}. "
+                "Shorten it."
             )
         cls_E = patches_PE = content_SF = None
         if config.subject:
             cls_E, patches_PE = self._semantic_inputs(semantic)
             content_SF = self._content_inputs(content)
         elif semantic is not None or content is not None:
-            raise ValueError("This is a plain text-to-image model without a subject path: load an EchoGen model.")
+            raise ValueError(
+                "This is a plain text-to-image model without a subject path: load an EchoGen model."
+            )
 
         def batch(x: Tensor | None) -> Tensor | None:
             return None if x is None else x.to(device=device, dtype=torch.float32)[None]
@@ -145,7 +150,7 @@ class EchoGenTransformer(nn.Module):
         if patches != config.semantic_length - 1:
             raise ValueError(
                 f"The semantic features have {patches} patches a view; this model expects "
-                f"{config.semantic_length - 1}. Encode the picture with the encoder that belongs to this model."
+                f"{config.semantic_length - 1}. Use the semantic encoder that belongs to this model."
             )
         cls_E = _strengthen(null_cls_E, semantic.cls_VC.mean(0), semantic.strength)
         given = semantic.patches_VPC.flatten(0, 1)
@@ -219,8 +224,8 @@ class EchoGenTransformer(nn.Module):
     def teacher_forced(self, inputs: Conditions, next_inputs_BLd: Tensor, schedule: ScaleSchedule) -> Tensor:
         """Training pass: logits [B, tokens, d, 2] of all scales at once.
 
-        next_inputs_BLd: next-scale inputs of scales 1.. (everything but the first scale), [B, tokens-1, d]. B may
-        be a multiple of the number of conditions: each then serves as many consecutive pictures.
+        next_inputs_BLd: next-scale inputs of scales 1.. (everything but the first scale), [B, tokens-1, d].
+        B may be a multiple of the number of conditions: each then serves as many consecutive pictures.
         """
         cache = self.prefill(inputs)
         pictures = next_inputs_BLd.shape[0] // cache.pooled_BC.shape[0]

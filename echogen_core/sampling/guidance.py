@@ -1,7 +1,7 @@
 """Dual guidance (paper equation 9): how the branches' logits are weighed, scale by scale.
 
-l̂ = l(Φ) + γ_t·(l(text) − l(Φ)) + γ_I·(l(text, subject) − l(text)), so the branches (text and subject, text only,
-neither) weigh γ_I, γ_t − γ_I and 1 − γ_t. A branch of weight zero need not be computed.
+l̂ = l(Φ) + γ_t·(l(text) − l(Φ)) + γ_I·(l(text, subject) − l(text)), so the branches (text and subject, text
+only, neither) weigh γ_I, γ_t − γ_I and 1 − γ_t. A branch of weight zero need not be computed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Guidance:
-    """γ_t (prompt) and γ_I (subject) of every scale, coarse to fine; any finite number, 0 to 8 in practice."""
+    """γ_t (prompt) and γ_I (subject) of every scale, coarse to fine; finite, 0 to 8 in practice."""
 
     gamma_t: tuple[float, ...]
     gamma_i: tuple[float, ...]
@@ -24,7 +24,9 @@ class Guidance:
                 f"got {len(self.gamma_t)} and {len(self.gamma_i)}."
             )
         if not all(map(math.isfinite, (*self.gamma_t, *self.gamma_i))):
-            raise ValueError("Guidance weights must be finite numbers; set gamma_t and gamma_I between 0 and 8.")
+            raise ValueError(
+                "Guidance weights must be finite numbers; set gamma_t and gamma_I between 0 and 8."
+            )
 
     @classmethod
     def constant(cls, gamma_t: float, gamma_i: float, scales: int) -> Guidance:

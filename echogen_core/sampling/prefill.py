@@ -1,8 +1,8 @@
 """Prefill: what the branches of a run share with other runs, computed once and kept while it is useful.
 
-The full branch depends on subject and prompt, the text-only branch on the prompt, and the unconditional branch
-only on the prompt's token count (the null prompt has the same length, official behaviour). None depends on
-guidance weights, tau or seed, so tuning those costs no prefill at all.
+The full branch depends on subject and prompt, the text-only branch on the prompt, and the unconditional
+branch only on the prompt's token count (the null prompt has the same length, official behaviour). None
+depends on guidance weights, tau or seed, so tuning those costs no prefill at all.
 """
 
 from __future__ import annotations
@@ -50,9 +50,11 @@ class PrefillCache:
     def __init__(
         self, model: EchoGenTransformer, capacity: int = 6, device: torch.device | str | None = None
     ) -> None:
-        """capacity: branches kept; a run uses at most three. device: where to compute (default: the model's)."""
+        """capacity: branches kept, a run uses up to three. device: where to compute (default: as the model)."""
         if capacity < 3:
-            raise ValueError(f"A run needs up to three branches: expected a capacity of at least 3, got {capacity}.")
+            raise ValueError(
+                f"A run needs up to three branches: expected a capacity of at least 3, got {capacity}."
+            )
         self._model = model
         self._capacity = capacity
         self._device = device

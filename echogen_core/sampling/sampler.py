@@ -40,7 +40,9 @@ class SamplingSettings:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.tau) and self.tau > 0):
-            raise ValueError(f"tau must be above 0, got {self.tau}. Use greedy sampling for the likeliest picture.")
+            raise ValueError(
+                f"tau must be above 0, got {self.tau}. Use greedy sampling for the likeliest picture."
+            )
         if not 0 <= self.top_p <= 1:
             raise ValueError(f"top_p must be between 0 and 1, got {self.top_p}.")
         if self.top_k < 0:
@@ -51,9 +53,9 @@ class SamplingSettings:
 class ScaleStep:
     """One finished scale.
 
-    index: from 0. bits: everything so far. codes_BdHW: summed codes at the last scale's size, ready to decode.
-    logits_BLd2: guided logits; branch_logits_NLd2: before tau and guidance, for the branches that were computed
-    (in the order full, text, null; pictures inside).
+    index: from 0. bits: everything so far. codes_BdHW: summed codes at the last scale's size, ready to
+    decode. logits_BLd2: guided logits; branch_logits_NLd2: before tau and guidance, for the branches that
+    were computed (in the order full, text, null; pictures inside).
     """
 
     index: int
@@ -200,10 +202,12 @@ def _check(
 ) -> None:
     scales = len(schedule.scales)
     if not seeds or len(branches) != len(seeds):
-        raise ValueError(f"Expected one seed per picture, got {len(seeds)} seeds for {len(branches)} pictures.")
+        raise ValueError(
+            f"Expected one seed per picture, got {len(seeds)} seeds for {len(branches)} pictures."
+        )
     if scales > model.config.levels:
         raise ValueError(
-            f"This model knows {model.config.levels} scales, the schedule has {scales}: choose a smaller size."
+            f"This model knows {model.config.levels} scales, the picture has {scales}: choose a smaller size."
         )
     if len(settings.guidance.gamma_t) != scales:
         raise ValueError(

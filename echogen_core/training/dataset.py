@@ -1,4 +1,4 @@
-"""Training pictures, composed on the fly: a reference on white and the same subject, seen anew, in a named scene.
+"""Training pictures, composed on the fly: a reference on white, and the subject seen anew in a named scene.
 
 Reads what `prepare` wrote. Everything is drawn from one torch.Generator, so a seed gives the same pictures.
 Shape suffixes: B pictures, H and W pixels; sprites are RGBA with straight alpha.
@@ -47,7 +47,7 @@ class Mix:
 
 
 class PairBatch(NamedTuple):
-    """references [B, 3, SIZE, SIZE] in 0..1, with prompts, scene index (-1: plain white) and subject index each.
+    """references [B, 3, SIZE, SIZE] in 0..1, each with its prompt, scene (-1: plain white) and subject index.
 
     targets [B * n, 3, SIZE, SIZE]: n consecutive pictures of each reference's subject in its prompt's scene.
     Icons are numbered after the furniture.
@@ -68,7 +68,7 @@ class _Sprites(NamedTuple):
 
 
 class Placement(NamedTuple):
-    """Where a sprite stands: size (share of the frame), middle x and bottom y (share of the frame), [B] each."""
+    """Where sprites stand, as shares of the frame: size, middle x and bottom y, [B] each."""
 
     scale_B: Tensor
     x_B: Tensor
@@ -92,14 +92,16 @@ class Compositor:
         """
         data = Path(data)
         self.views_NVHW4 = _load(data / "subjects" / f"{split}_views.npy")
-        rows = json.loads(_existing(data / "subjects.json", data / "subjects" / "subjects.json").read_text("utf-8"))
+        rows = json.loads(
+            _existing(data / "subjects.json", data / "subjects" / "subjects.json").read_text("utf-8")
+        )
         self.subjects = sorted((row for row in rows if row["split"] == split), key=lambda row: row["row"])
         has_icons = icons and split == "train"
         self.icons_NVHW4 = _load(data / "icons" / "train_views.npy") if has_icons else None
         self.scenes = load_scenes(data, "train")
         self.generator = torch.Generator().manual_seed(seed)
 
-    def batch(self, count: int, mix: Mix = Mix(), targets: int = 1) -> PairBatch:  # noqa: B008 (frozen)
+    def batch(self, count: int, mix: Mix = Mix(), targets: int = 1) -> PairBatch:
         """Draw `count` references with `targets` pictures each."""
         sprites = self._draw_sprites(count, mix, targets)
         scenes_B, background_T3HW, phrases = self._draw_scenes(count, mix, targets)
@@ -195,7 +197,7 @@ class Compositor:
 
 
 def compose(sprites_B4HW: Tensor, backgrounds_B3HW: Tensor, placement: Placement) -> Tensor:
-    """Sprites standing in scenes, with a soft contact shadow and a little of the scene's light, [B, 3, SIZE, SIZE].
+    """Sprites in scenes, with a contact shadow and a little of the scene's light, [B, 3, SIZE, SIZE].
 
     The sprite's frame is scaled to `placement.scale_B` of the picture and moved so that the lowest opaque
     row stands at `placement.bottom_B`.
@@ -280,5 +282,6 @@ def _existing(*candidates: Path) -> Path:
         if path.is_file():
             return path
     raise FileNotFoundError(
-        f"Training data are missing: {candidates[0]}. Make them with `python -m echogen_core.training prepare`."
+        f"Training data are missing: {candidates[0]}. "
+        "Make them with `python -m echogen_core.training prepare`."
     )

@@ -1,7 +1,7 @@
 """Parameters of a transformer that is trained from scratch.
 
-Training from a base checkpoint begins differently (control_attn at zero and so on); here the subject path starts
-open, because there is no picture model yet that it could disturb.
+Training from a base checkpoint begins differently (control_attn at zero and so on); here the subject path
+starts open, because there is no picture model yet that it could disturb.
 """
 
 from __future__ import annotations
@@ -15,7 +15,14 @@ from ..model import EchoGenTransformer
 
 LOG_SCALE = math.log(4.0)
 GAMMA = 0.5  # residual weight of attention and feed-forward at the start
-_RESIDUAL = (".attn.proj.", ".cross.proj.", ".ffn.down.", "content_proj.", "content_cross.proj.", "content_ffn.down.")
+_RESIDUAL = (
+    ".attn.proj.",
+    ".cross.proj.",
+    ".ffn.down.",
+    "content_proj.",
+    "content_cross.proj.",
+    "content_ffn.down.",
+)
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ from ..scales import ScaleSchedule
 
 
 def scale_weights(schedule: ScaleSchedule) -> Tensor:
-    """Weight of every token, [T], summing to 1: inversely to the square root of its scale's area (official)."""
+    """Weight of every token, [T], summing to 1: by the inverse root of its scale's area (official)."""
     areas = torch.tensor([h * w for h, w in schedule.scales], dtype=torch.float32)
     weights_T = torch.repeat_interleave(areas.rsqrt(), areas.long())
     return weights_T / weights_T.sum()

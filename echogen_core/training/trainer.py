@@ -40,12 +40,12 @@ logger = logging.getLogger(__name__)
 class Recipe:
     """Settings of a run.
 
-    minutes: of training in all, resumed runs included. warmup: steps. cooldown: last share of the minutes; linear.
+    minutes: of training in all, resumed runs included. warmup: steps. cooldown: last share of the minutes.
     batch: references a step, each with `targets` pictures, which share its conditions' keys and values.
     drop: probability of dropping text, semantic and content, independently. flips: largest bit flip rate.
     workers: threads that share a batch and meet once a step (PyTorch's own threads meet in every layer).
-    muon, adam: peak learning rates of block matrices and of everything else; semantic: of the semantic encoder,
-    which comes trained. ema: decay per step.
+    muon, adam: peak learning rates of block matrices and of everything else; semantic: of the semantic
+    encoder, which comes trained. ema: decay per step.
     """
 
     minutes: float = 90.0
@@ -126,7 +126,9 @@ class Trainer:
         # a resumed run draws new pictures instead of repeating the first ones
         self.data.generator.manual_seed(recipe.seed * 1_000_003 + self.step)
         self.noise = [_noise(recipe.seed, self.step, worker) for worker in range(recipe.workers)]
-        self.pool = ThreadPoolExecutor(recipe.workers)
+        # a CPU is many times slower on numbers too small for full precision: they count as zero
+        torch.set_flush_denormal(True)
+        self.pool = ThreadPoolExecutor(recipe.workers, initializer=torch.set_flush_denormal, initargs=(True,))
 
     def run(self) -> None:
         """Train until the minutes are used up; checkpoints and a log of JSON lines go to `out`."""
@@ -195,7 +197,9 @@ class Trainer:
 
     def _train_step(self) -> dict[str, Any]:
         progress = self.progress()
-        rate = min(1.0, (self.step + 1) / self.recipe.warmup) * min(1.0, (1 - progress) / self.recipe.cooldown)
+        rate = min(1.0, (self.step + 1) / self.recipe.warmup) * min(
+            1.0, (1 - progress) / self.recipe.cooldown
+        )
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * rate

@@ -1,7 +1,7 @@
 """Trains nano's transformer (with its encoders) and writes the bundle.
 
-`python -m echogen_core.training transformer --data DATA --tokenizer FILE --semantic FILE --out RUN`; run again,
-it goes on where it stopped. `--export` only writes the bundle from the newest checkpoint.
+`python -m echogen_core.training transformer --data DATA --tokenizer FILE --semantic FILE --out RUN`; run
+again, it goes on where it stopped. `--export` only writes the bundle from the newest checkpoint.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def prompt_corpus(data: Compositor) -> list[str]:
 
 
 def build_parts(preset: Preset, encoders: EncoderConfigs, args: argparse.Namespace) -> Parts:
-    """Fresh transformer, text and content encoder beside the trained tokenizer; the semantic encoder trains on."""
+    """Fresh transformer, text and content encoder, beside the trained tokenizer and semantic encoder."""
     torch.manual_seed(args.seed)
     vocabulary = args.out / "tokenizer.json"
     if not vocabulary.is_file():
@@ -57,7 +57,9 @@ def export(trainer: Trainer, args: argparse.Namespace) -> Path:
     folder: Path = args.out / "bundle"
     parts = trainer.parts
     with trainer.averaged():
-        save_part(folder / "transformer.safetensors", "transformer", parts.transformer, parts.transformer.config)
+        save_part(
+            folder / "transformer.safetensors", "transformer", parts.transformer, parts.transformer.config
+        )
         save_part(folder / "text.safetensors", "text", parts.text, parts.text.config)
         save_part(folder / "content.safetensors", "content", parts.content, parts.content.config)
         save_part(folder / "semantic.safetensors", "semantic", parts.semantic, parts.semantic.config)
@@ -71,8 +73,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     defaults = Recipe()
     parser = argparse.ArgumentParser(prog="python -m echogen_core.training transformer", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder made by the prepare stage")
-    parser.add_argument("--tokenizer", type=Path, required=True, help="tokenizer.safetensors of the tokenizer stage")
-    parser.add_argument("--semantic", type=Path, required=True, help="semantic.safetensors of the semantic stage")
+    parser.add_argument(
+        "--tokenizer", type=Path, required=True, help="tokenizer.safetensors of the tokenizer stage"
+    )
+    parser.add_argument(
+        "--semantic", type=Path, required=True, help="semantic.safetensors of the semantic stage"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints, log and bundle")
     parser.add_argument("--minutes", type=float, default=defaults.minutes, help="training time in all")
     parser.add_argument("--batch", type=int, default=defaults.batch, help="references a step")

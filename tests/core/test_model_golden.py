@@ -123,7 +123,9 @@ def test_training_gradients() -> None:
     schedule = golden.schedule("1.0")
     logits = model.teacher_forced(inputs, official["x_BLC_wo_prefix.noise"], schedule)
     labels = official["gt_bits.noise"].long()
-    loss_BL = F.cross_entropy(logits.flatten(0, 2), labels.flatten(), reduction="none").view(labels.shape).mean(-1)
+    loss_BL = (
+        F.cross_entropy(logits.flatten(0, 2), labels.flatten(), reduction="none").view(labels.shape).mean(-1)
+    )
     areas = torch.tensor([h * w for h, w in schedule.scales], dtype=torch.float32)
     weights = torch.repeat_interleave(areas.rsqrt(), areas.long())
     loss = (loss_BL * weights / weights.sum()).sum(-1).mean()

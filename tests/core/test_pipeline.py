@@ -100,6 +100,14 @@ def test_damaged_and_empty_pictures_are_explained(tmp_path: Path, capsys: pytest
     clear = tmp_path / "clear.png"
     Image.new("RGBA", (40, 40), (255, 0, 0, 0)).save(clear)
     for path, words in ((damaged, "no picture that can be read"), (clear, "mask")):
-        arguments = ["generate", "--reference", str(path), "--prompt", PROMPT, "--out", str(tmp_path / "o.png")]
+        arguments = [
+            "generate",
+            "--reference",
+            str(path),
+            "--prompt",
+            PROMPT,
+            "--out",
+            str(tmp_path / "o.png"),
+        ]
         assert main(arguments) == 1
         assert words in capsys.readouterr().err

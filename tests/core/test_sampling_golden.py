@@ -71,7 +71,9 @@ class Case:
             ours = step.logits_BLd2
             golden.assert_close(ours, self.expected["logits_cfg"][:, start:end])
             bits = step.bits.scales[-1].flatten(1, 2)
-            assert torch.equal(bits, self.expected["bits"][:, start:end]), f"bits differ at scale {step.index}"
+            assert torch.equal(bits, self.expected["bits"][:, start:end]), (
+                f"bits differ at scale {step.index}"
+            )
         golden.assert_close(steps[-1].codes_BdHW, self.expected["summed_codes"])
 
 

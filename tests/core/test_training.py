@@ -39,7 +39,9 @@ def test_loss_equals_official(kind: str) -> None:
     labels = official[f"gt_bits.{kind}"]
     expected = official[f"loss_reweighted.{kind}"]
     assert torch.allclose(bit_loss(logits, labels, schedule), expected.mean(), rtol=1e-5)
-    assert torch.allclose(token_losses(logits, labels).mean(), official[f"loss_mean.{kind}"].mean(), rtol=1e-5)
+    assert torch.allclose(
+        token_losses(logits, labels).mean(), official[f"loss_mean.{kind}"].mean(), rtol=1e-5
+    )
 
 
 def test_weights_and_accuracy_of_scales() -> None:
@@ -85,7 +87,7 @@ def test_pairs_are_reproducible_and_complete(data: Path) -> None:
     assert first.targets_B3HW.shape == (8, 3, SIZE, SIZE)
     assert torch.equal(first.targets_B3HW, second.targets_B3HW) and first.prompts == second.prompts
     assert all("wood" in prompt or "town" in prompt for prompt in first.prompts)
-    assert 0 <= float(first.targets_B3HW.min()) and float(first.targets_B3HW.max()) <= 1
+    assert float(first.targets_B3HW.min()) >= 0 and float(first.targets_B3HW.max()) <= 1
     assert float(first.references_B3HW[:, :, 0, 0].min()) == 1  # references stand on white
 
 
