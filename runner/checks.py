@@ -107,10 +107,13 @@ class Checks:
         return self.call([node, "--test", *tests]) == 0
 
     def unit(self) -> bool:
-        return self.pytest("unit", ["tests/core"])
+        return self.pytest("unit", ["tests/core", "--ignore-glob=*_golden.py"])
 
     def golden(self) -> bool:
-        return self.pytest("golden", ["tests/golden"])
+        return self.pytest("golden", [str(path) for path in sorted(self.core_tests().glob("*_golden.py"))])
+
+    def core_tests(self) -> Path:
+        return self.setting.pack / "tests" / "core"
 
     def nodes(self) -> bool:
         environ = {"PYTHONPATH": str(self.comfy.path), "ECHOGEN_COMFYUI": str(self.comfy.path)}
