@@ -19,6 +19,7 @@ from ..config import PRESETS, Preset
 from ..encoders import ENCODERS, ContentEncoder, EncoderConfigs, TextEncoder, build_tokenizer, wrap_tokenizer
 from ..model import EchoGenTransformer
 from ..scales import find_schedule
+from .attribution import attribution
 from .dataset import SUBJECT_WORDS, Compositor
 from .trainer import Parts, Recipe, Trainer
 
@@ -65,6 +66,7 @@ def export(trainer: Trainer, args: argparse.Namespace) -> Path:
         save_part(folder / "semantic.safetensors", "semantic", parts.semantic, parts.semantic.config)
     save_part(folder / "tokenizer.safetensors", "tokenizer", parts.tokenizer, parts.tokenizer.config)
     (folder / "tokenizer.json").write_bytes((args.out / "tokenizer.json").read_bytes())
+    (folder / "ATTRIBUTION.md").write_text(attribution(args.data), encoding="utf-8")
     return folder
 
 

@@ -24,6 +24,7 @@ from echogen_core.encoders import (
 from echogen_core.model import EchoGenTransformer
 from echogen_core.scales import find_schedule
 from echogen_core.tokenizer import BitTokenizer
+from echogen_core.training.attribution import attribution
 from echogen_core.training.dataset import SIZE, Compositor, Mix, rotate_hue
 from echogen_core.training.loss import bit_loss, scale_accuracy, scale_weights, token_losses
 from echogen_core.training.trainer import Parts, Recipe, Trainer, curriculum, split_pairs
@@ -150,3 +151,23 @@ def test_a_run_learns_stops_and_goes_on(data: Path, tmp_path: Path) -> None:
     with again.averaged():
         assert torch.equal(again.parts.transformer.start, again.average["transformer.start"])
     assert torch.equal(again.parts.transformer.start, trainer.parts.transformer.start)
+
+
+def test_attribution_names_trained_models_by_creator_and_licence(tmp_path: Path) -> None:
+    rows = [
+        {"name": "Lamp", "source": "x/BlendSwap", "creator": "Ann", "licence": "CC-BY-3.0", "split": "train"},
+        {
+            "name": "Bear",
+            "source": "x/BlendSwap",
+            "creator": "Bob",
+            "licence": "CC-BY-3.0",
+            "split": "heldout",
+        },
+    ]
+    scenes = [{"name": "wood", "split": "train", "source": "hdri/forest"}]
+    for name, content in (("subjects", rows), ("scenes", scenes)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"{name}.json").write_text(json.dumps(content))
+    text = attribution(tmp_path)
+    assert "- Ann: Lamp" in text and "licenses/by/3.0" in text and "forest" in text
+    assert "Bob" not in text
