@@ -50,7 +50,7 @@ class PrefillCache:
     def __init__(
         self, model: EchoGenTransformer, capacity: int = 6, device: torch.device | str | None = None
     ) -> None:
-        """capacity: branches kept, a run uses up to three. device: where to compute (default: as the model)."""
+        """capacity: branches kept, up to three a run. device: where to compute (default: as the model)."""
         if capacity < 3:
             raise ValueError(
                 f"A run needs up to three branches: expected a capacity of at least 3, got {capacity}."

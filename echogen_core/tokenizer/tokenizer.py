@@ -62,7 +62,7 @@ class BitTokenizer(nn.Module):
                 f"expected pictures [B, 3, H, W] with H and W multiples of {patch}, got {shape}; resize it."
             )
         x_B3HW = images_B3HW + images_B3HW - 1
-        return self.encoder(self._prepare(x_B3HW)).float()  # type: ignore[no-any-return]
+        return self.encoder(self._prepare(x_B3HW)).float()
 
     @torch.no_grad()
     def encode(self, images_B3HW: Tensor, scales: Sequence[Scale]) -> EncodedBits:
@@ -89,7 +89,7 @@ class BitTokenizer(nn.Module):
                 f"expected codes [B, {self.config.bits}, H, W], got {list(codes_BDHW.shape)}; "
                 "decode bits with the tokenizer that their model was trained on."
             )
-        return (self.decoder(self._prepare(codes_BDHW)).float() + 1) / 2  # type: ignore[no-any-return]
+        return (self.decoder(self._prepare(codes_BDHW)).float() + 1) / 2
 
     @torch.no_grad()
     def decode(self, codes_BDHW: Tensor) -> Tensor:

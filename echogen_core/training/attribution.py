@@ -22,8 +22,8 @@ def attribution(data: Path) -> str:
     lines = [
         "# Attribution",
         "",
-        "The weights were trained on pictures rendered by this project from the following works. The works are",
-        "not part of the pack.",
+        "The weights were trained on pictures rendered by this project from the following works, which are",
+        "not part of the pack themselves.",
         "",
     ]
     groups: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
