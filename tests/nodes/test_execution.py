@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+
+import comfy_pack
 
 SAMPLER = dict(
     gamma_t=2.0, gamma_i=3.0, seed=7, batch=1, aspect_ratio="1:1", size="auto", tau=0.0, top_p=0.0, top_k=0
@@ -76,6 +79,30 @@ def test_the_largest_seed_goes_round(pack: dict[str, Any], models: Any) -> None:
         pack, "EchoGenSampler", model=models.model, **{**SAMPLER, "seed": (1 << 64) - 1, "batch": 2}
     )
     assert bits.seeds == ((1 << 64) - 1, 0)
+
+
+def test_half_precision_weights_as_the_large_models_have_them(
+    pack: dict[str, Any], models: Any, models_folder: Path, features: dict[str, Any], picture: torch.Tensor
+) -> None:
+    from echogen_core.checkpoints import load_bundle
+
+    runtime = comfy_pack.pack_module("nodes.runtime")
+    half = load_bundle("nano", models_folder / "nano", operations=runtime.operations(), dtype=torch.bfloat16)
+    model, tokenizer = runtime.manage_model(half.transformer, half.preset), half.tokenizer
+    managed = runtime.manage(tokenizer, half.preset)
+    encoder = runtime.manage(half.semantic, half.preset, whole=True)
+    (semantic,) = run(pack, "EchoGenEncodeSemantic", semantic_encoder=encoder, image=picture, strength=1.0)
+    assert torch.allclose(semantic.patches_VPC, features["semantic"].patches_VPC, atol=0.2)
+    (bits,) = run(
+        pack,
+        "EchoGenSampler",
+        model=model,
+        tokenizer=managed,
+        **SAMPLER,
+        **{**features, "semantic": semantic},
+    )
+    (image,) = run(pack, "EchoGenDecodeBits", bits=bits, tokenizer=managed)
+    assert image.dtype == torch.float32 and bool(torch.isfinite(image).all())
 
 
 def test_open_inputs_switch_their_paths_off(
