@@ -227,6 +227,7 @@ def test_a_half_made_environment_is_made_anew(tmp_path: Path) -> None:
     [
         ("ERROR: Temporary failure in name resolution", "offline"),
         ("OSError: [Errno 28] No space left on device", "disk is full"),
+        ("ERROR: Could not find a version (from versions: none)", "either this machine is offline"),
         ("ERROR: No matching distribution found for torch==2.13.0", "no package for this Python"),
         ("something else", "pip failed"),
     ],
