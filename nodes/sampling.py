@@ -7,7 +7,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from echogen_core.config import Preset
+from echogen_core.config import PRESETS, Preset
 from echogen_core.features import ContentFeatures, SemanticFeatures, TextFeatures
 from echogen_core.sampling import Guidance, SamplingSettings, ScaleStep, sample
 from echogen_core.scales import ASPECT_RATIOS, BUDGETS, ScaleSchedule, find_schedule
@@ -45,7 +45,7 @@ class Sampler(io.ComfyNode):
             "that path is off: no text, no semantic, no content. Changing γ, tau or the seed reuses what "
             "was computed about the subject and the prompt.",
             search_aliases=["echogen", "next scale prediction", "var", "infinity", "subject driven"],
-            inputs=[*_sockets(), *_widgets()],
+            inputs=[*_sockets(), *_guidance_widgets(), *_picture_widgets(), *_drawing_widgets()],
             outputs=[
                 adapters.Bits.Output(
                     "bits",
@@ -108,39 +108,44 @@ def _sockets() -> list[Any]:
     ]
 
 
-def _widgets() -> list[Any]:
-    slider = io.NumberDisplay.slider
+def _guidance_widgets() -> list[Any]:
+    gammas = {
+        "gamma_t": (
+            "γ_t (prompt)",
+            "How strongly the prompt steers, 0 to 8. 1: no amplification. Higher: the scene of the prompt "
+            "comes out clearer, then harsher.",
+        ),
+        "gamma_i": (
+            "γ_I (subject)",
+            "How strongly the subject steers, 0 to 8. 0: the subject is ignored. Higher: more like the "
+            "reference, then stiff.",
+        ),
+    }
     return [
         io.Float.Input(
-            "gamma_t",
-            display_name="γ_t (prompt)",
+            name,
+            display_name=label,
             default=2.5,
             min=0.0,
             max=8.0,
             step=0.05,
-            display_mode=slider,
-            tooltip="How strongly the prompt steers, 0 to 8. 1: no amplification. Higher: the scene of the "
-            "prompt comes out clearer, then harsher. EchoGen-2B: 2.5; nano: 2.",
-        ),
-        io.Float.Input(
-            "gamma_i",
-            display_name="γ_I (subject)",
-            default=2.5,
-            min=0.0,
-            max=8.0,
-            step=0.05,
-            display_mode=slider,
-            tooltip="How strongly the subject steers, 0 to 8. 0: the subject is ignored. Higher: more like "
-            "the reference, then stiff. EchoGen-2B: 2.5; nano: 3.",
-        ),
+            display_mode=io.NumberDisplay.slider,
+            tooltip=f"{effect} {_own_values(name)}.",
+        )
+        for name, (label, effect) in gammas.items()
+    ]
+
+
+def _picture_widgets() -> list[Any]:
+    return [
         io.Int.Input(
             "seed",
             default=0,
             min=0,
             max=SEEDS - 1,
             control_after_generate=True,
-            tooltip="Start of the random numbers. The same seed and settings give the same picture on any "
-            "device; picture i of a batch equals a single run with seed + i.",
+            tooltip="Start of the random numbers: the same seed and settings give the same picture. "
+            "Picture i of a batch equals a single run with seed + i.",
         ),
         io.Int.Input(
             "batch", default=1, min=1, max=64, tooltip="How many pictures, 1 to 64: seed, seed + 1, …"
@@ -158,14 +163,19 @@ def _widgets() -> list[Any]:
             tooltip="Pixels of the picture. auto: the size that the model was trained for (nano 64×64, "
             "EchoGen-0.1B about 256×256, EchoGen-2B about 1024×1024). A smaller size stops earlier.",
         ),
+    ]
+
+
+def _drawing_widgets() -> list[Any]:
+    return [
         io.Float.Input(
             "tau",
             default=0.0,
             min=0.0,
             max=10.0,
             step=0.05,
-            tooltip="Temperature, 0 to 10. 0: the model's own (nano 0.7, EchoGen-2B 2.0). Lower is safer and "
-            "smoother, higher livelier, then noisy.",
+            tooltip="Temperature, 0 to 10. Lower is safer and smoother, higher livelier, then noisy. 0: the "
+            f"model's own. {_own_values('tau')}.",
         ),
         advanced(
             io.Float.Input,
@@ -174,8 +184,8 @@ def _widgets() -> list[Any]:
             min=0.0,
             max=1.0,
             step=0.01,
-            tooltip="Drops the less likely value of a bit when its probability is at most 1 − top_p. 0: "
-            "the model's own (0.97). 1: never.",
+            tooltip="Drops the less likely value of a bit when its probability is at most 1 − top_p. 1: "
+            f"never. 0: the model's own. {_own_values('top_p')}.",
         ),
         advanced(
             io.Int.Input,
@@ -187,6 +197,12 @@ def _widgets() -> list[Any]:
             "only two values).",
         ),
     ]
+
+
+def _own_values(setting: str) -> str:
+    """What the presets use: 'EchoGen-2B: 2.5; nano: 3'."""
+    names = {"EchoGen-2B": "echogen-2b", "nano": "nano"}
+    return "; ".join(f"{title}: {getattr(PRESETS[name], setting):g}" for title, name in names.items())
 
 
 NODES: list[type[Any]] = [Sampler]

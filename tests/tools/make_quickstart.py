@@ -49,6 +49,9 @@ class Item:
 
 def items() -> dict[str, Item]:
     """The nodes of the quickstart, in the order of their ids."""
+    from echogen_core.config import PRESETS
+
+    nano = PRESETS["nano"]
     bits = {"bits": ("sampler", 0), "tokenizer": ("load", 1)}
     return {
         "note": Item("MarkdownNote", (20, 680), (600, 480), [NOTE], title="Start here"),
@@ -80,7 +83,7 @@ def items() -> dict[str, Item]:
             "EchoGenSampler",
             (1100, 80),
             (400, 760),
-            [2.0, 3.0, 7, "fixed", 1, "1:1", "auto", 0.0, 0.0, 0],
+            [nano.gamma_t, nano.gamma_i, 7, "fixed", 1, "1:1", "auto", 0.0, 0.0, 0],
             {
                 "model": ("load", 0),
                 "text": ("text", 0),
