@@ -263,8 +263,8 @@ def explain_pip_failure(output: str, what: str, log: Path | None) -> str:
         )
     elif "(from versions: none)" in output:
         reason = (
-            "pip found no version of it at all: either this machine is offline or needs a proxy (PIP_PROXY) or "
-            "another index (PIP_INDEX_URL), or there is none for this Python and system."
+            "pip found no version of it at all: either this machine is offline, needs a proxy (PIP_PROXY) "
+            "or another index (PIP_INDEX_URL), or there is none for this Python and system."
         )
     elif "No matching distribution found" in output:
         reason = "pip's index has no package for this Python and system."
