@@ -12,8 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-SIDE = 260
-"""Pixels of the judge's input; smaller pictures are enlarged bicubically."""
+SIDE = 160
+"""Pixels of the judge's input; smaller pictures are enlarged bicubically.
+
+Not the network's own 260: a 64 px picture enlarged fourfold is all blur. At 160 px real ones are found
+as well (0.79 against 0.80), at a third of the work; at 128 px worse (0.73).
+"""
 
 WIDTH = 1280
 """Features of a picture."""

@@ -61,6 +61,23 @@ def classified(features_ND: Tensor, means_CD: Tensor, labels_N: Tensor) -> Tenso
     return (torch.cdist(features_ND, means_CD).argmin(1) == labels_N).float()
 
 
+class LinearProbe:
+    """Ridge regression from features to classes: heeds what tells scenes apart, not the subject."""
+
+    def __init__(self, features_ND: Tensor, labels_N: Tensor, classes: int, ridge: float = 1.0) -> None:
+        self._mean_D = features_ND.mean(0)
+        centred_ND = features_ND - self._mean_D
+        targets_NC = F.one_hot(labels_N, classes).float()
+        gram_NN = centred_ND @ centred_ND.T + ridge * torch.eye(len(centred_ND))
+        self._weights_DC = centred_ND.T @ torch.linalg.solve(gram_NN, targets_NC - targets_NC.mean(0))
+        self._bias_C = targets_NC.mean(0)
+
+    def classified(self, features_ND: Tensor, labels_N: Tensor) -> Tensor:
+        """1.0 where the highest score is that of the picture's own class, [N]."""
+        scores_NC = (features_ND - self._mean_D) @ self._weights_DC + self._bias_C
+        return (scores_NC.argmax(1) == labels_N).float()
+
+
 def clearly_above(first_N: Tensor, second_N: Tensor, labels_N: Tensor) -> tuple[Measure, bool]:
     """Mean difference of two rows, paired over subjects, and whether it is at least two standard errors."""
     difference = over_subjects(first_N - second_N, labels_N)

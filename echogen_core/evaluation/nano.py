@@ -10,6 +10,7 @@ import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from . import metrics
@@ -17,7 +18,7 @@ from .baselines import disc_of_mean_colour, reduce_to_cells
 from .generate import Ask, Miniature, through_tokenizer
 from .judge import Judge
 from .metrics import Measure
-from .protocol import FAR_VIEW, OTHER_VIEW, REFERENCE_VIEW, Task, scene_examples
+from .protocol import FAR_VIEW, OTHER_VIEW, REFERENCE_VIEW, Task, half_resolution, scene_examples
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ SEMANTIC = "nano, semantic only (preset)"
 CONTENT = "nano, content only (preset)"
 
 SWEEP = (0.0, 1.0, 2.0, 3.0, 4.0)
-EXAMPLES_PER_SCENE = 20
+EXAMPLES_PER_SCENE = 30
 SCENE_SEED_OFFSET = 500_000  # the classifier's pictures share no seed with the task
 
 
@@ -46,7 +47,8 @@ class Row:
     retrieval: Measure
     centred: Measure  # retrieval after the scene's mean feature is taken off
     similarity: Measure
-    scenes: Measure
+    scenes: Measure  # told by a linear probe
+    near_mean: Measure  # the same by the nearest class mean
     retrieved_N: Tensor
     similarity_N: Tensor
 
@@ -72,13 +74,20 @@ class Gate:
 
 
 class Examiner:
-    """Holds the judge, the gallery and the scene classifier of one task."""
+    """Holds the judge, the gallery and the scene classifier of one task.
+
+    The classifier learns from real pictures with other subjects, sharp and at half resolution, so that a soft
+    picture of a scene is still that scene.
+    """
 
     def __init__(self, judge: Judge, task: Task, data: Path, seed: int) -> None:
         self.judge, self.task = judge, task
         self.gallery_SD = judge.features(task.references_S3HW)
         examples_M3HW, labels_M = scene_examples(data, EXAMPLES_PER_SCENE, seed + SCENE_SEED_OFFSET)
-        self.means_CD = metrics.class_means(judge.features(examples_M3HW), labels_M, len(task.scene_names))
+        sharp_MD, blurred_MD = judge.features(examples_M3HW), judge.features(half_resolution(examples_M3HW))
+        both_MD, labels_M2 = torch.cat((sharp_MD, blurred_MD)), labels_M.repeat(2)
+        self.means_CD = metrics.class_means(both_MD, labels_M2, len(task.scene_names))
+        self.probe = metrics.LinearProbe(both_MD, labels_M2, len(task.scene_names))
 
     def row(self, name: str, images_N3HW: Tensor) -> Row:
         """Judge one answer to the task."""
@@ -86,7 +95,8 @@ class Examiner:
         features_ND = self.judge.features(images_N3HW)
         retrieved_N = metrics.retrieved(features_ND, self.gallery_SD, task.subjects_N)
         similarity_N = metrics.similarity(features_ND, self.gallery_SD, task.subjects_N)
-        scenes_N = metrics.classified(features_ND, self.means_CD, task.scenes_N)
+        scenes_N = self.probe.classified(features_ND, task.scenes_N)
+        near_mean_N = metrics.classified(features_ND, self.means_CD, task.scenes_N)
         centred_ND = metrics.centred(features_ND, self.means_CD[task.scenes_N])
         gallery_SD = metrics.centred(self.gallery_SD, self.gallery_SD.mean(0, keepdim=True))
         centred_N = metrics.retrieved(centred_ND, gallery_SD, task.subjects_N)
@@ -96,6 +106,7 @@ class Examiner:
             metrics.over_subjects(centred_N, task.subjects_N),
             metrics.over_subjects(similarity_N, task.subjects_N),
             metrics.over_subjects(scenes_N, task.subjects_N),
+            metrics.over_subjects(near_mean_N, task.subjects_N),
             retrieved_N,
             similarity_N,
         )

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -133,6 +134,12 @@ def scene_examples(data: Path, per_scene: int, seed: int) -> tuple[Tensor, Tenso
     crops_M3HW = draw_crops([compositor.scenes[label] for label in labels_M.tolist()], rng)
     placement = draw_placement(len(labels_M), Mix(), rng)
     return compose(as_tensor(sprites), crops_M3HW, placement), labels_M
+
+
+def half_resolution(images_N3HW: Tensor) -> Tensor:
+    """Pictures at half their resolution, enlarged again."""
+    small_N3HW = F.avg_pool2d(images_N3HW, 2)
+    return F.interpolate(small_N3HW, scale_factor=2, mode="bilinear", align_corners=False)
 
 
 def as_tensor(sprites_NHW4: Array) -> Tensor:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from .judge import SIDE
 from .metrics import Measure
 from .nano import EXAMPLES_PER_SCENE, SCENE_SEED_OFFSET, Gate, Row, SweepPoint
 from .protocol import FAR_VIEW, OTHER_VIEW, REFERENCE_SCALE, REFERENCE_VIEW, Task
@@ -30,11 +31,11 @@ def markdown(rows: list[Row], points: list[SweepPoint], gates: list[Gate], about
         f"{len(about['scenes'])} scenes, seed {about['seed']}; judge EfficientNet-Lite2. "
         "± is the standard error over subjects.",
         "",
-        "| row | subject retrieval@1 | the same, centred | similarity | scene accuracy |",
-        "|---|---|---|---|---|",
+        "| row | subject retrieval@1 | the same, centred | similarity | scene accuracy | by nearest mean |",
+        "|---|---|---|---|---|---|",
         *(
             f"| {row.name} | {_cell(row.retrieval)} | {_cell(row.centred)} "
-            f"| {_cell(row.similarity)} | {_cell(row.scenes)} |"
+            f"| {_cell(row.similarity)} | {_cell(row.scenes)} | {row.near_mean.value:.3f} |"
             for row in rows
         ),
     ]
@@ -70,6 +71,7 @@ def as_json(
                 "centred": row.centred._asdict(),
                 "similarity": row.similarity._asdict(),
                 "scenes": row.scenes._asdict(),
+                "scenes_near_mean": row.near_mean._asdict(),
                 "retrieved": row.retrieved_N.int().tolist(),
             }
             for row in rows
@@ -100,11 +102,12 @@ def describe(task: Task, sweep_prompts: int, seed: int, weights: Iterable[Path])
         "views": {"reference": REFERENCE_VIEW, "ceiling": OTHER_VIEW, "quarter_turn": FAR_VIEW},
         "reference_scale": REFERENCE_SCALE,
         "scene_classifier": {
-            "kind": "nearest class mean of the judge's features, Euclidean",
-            "pictures_per_scene": EXAMPLES_PER_SCENE,
+            "kind": "ridge regression on the judge's features; near_mean: nearest class mean, Euclidean",
+            "pictures_per_scene": f"{EXAMPLES_PER_SCENE}, each sharp and at half resolution",
             "subjects": "training split",
             "seed": seed + SCENE_SEED_OFFSET,
         },
+        "judge_input_pixels": SIDE,
         "retrieval": "the judge's cosine to the references of all subjects; pictures whole, nothing cut out",
         "centred": "retrieval after the asked scene's mean feature, and the gallery's, are taken off",
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},

@@ -75,6 +75,25 @@ def test_scenes_are_told_by_the_nearest_class_mean() -> None:
         metrics.class_means(features_ND, torch.tensor([0, 0, 1, 1]), 3)
 
 
+def test_the_probe_heeds_what_tells_classes_apart() -> None:
+    # the second number is large and means nothing; nearest means would follow it
+    features_ND = torch.tensor([[0.0, 9.0], [0.0, -9.0], [1.0, 9.0], [1.0, -5.0]])
+    labels_N = torch.tensor([0, 0, 1, 1])
+    probe = metrics.LinearProbe(features_ND, labels_N, 2, ridge=0.01)
+    asked_ND = torch.tensor([[0.1, 8.0], [0.9, -8.0]])
+    assert probe.classified(asked_ND, torch.tensor([0, 1])).tolist() == [1, 1]
+    means_CD = metrics.class_means(features_ND, labels_N, 2)
+    assert metrics.classified(asked_ND, means_CD, torch.tensor([0, 1])).tolist() == [0, 0]
+
+
+def test_half_resolution_keeps_means() -> None:
+    images_N3HW = torch.rand(2, 3, 8, 8)
+    soft_N3HW = protocol.half_resolution(images_N3HW)
+    assert soft_N3HW.shape == images_N3HW.shape
+    torch.testing.assert_close(soft_N3HW.mean(), images_N3HW.mean(), atol=0.02, rtol=0)
+    assert float(soft_N3HW.std()) < float(images_N3HW.std())
+
+
 def test_centring_takes_the_surroundings_off() -> None:
     found = metrics.centred(torch.tensor([[3.0, 5.0]]), torch.tensor([[0.0, 1.0]]))
     torch.testing.assert_close(found, torch.tensor([[0.6, 0.8]]))
@@ -236,7 +255,8 @@ def _row(name: str, retrieved: list[float], similarity: list[float], scenes: flo
     retrieved_N, similarity_N = torch.tensor(retrieved).float(), torch.tensor(similarity)
     found = metrics.over_subjects(retrieved_N, labels_N)
     likeness = metrics.over_subjects(similarity_N, labels_N)
-    return nano.Row(name, found, found, likeness, Measure(scenes, 0.0), retrieved_N, similarity_N)
+    told = Measure(scenes, 0.0)
+    return nano.Row(name, found, found, likeness, told, told, retrieved_N, similarity_N)
 
 
 def test_gates_compare_what_they_say(data: Path) -> None:
