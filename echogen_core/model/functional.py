@@ -64,7 +64,7 @@ def rms_norm(x: Tensor, weight_C: Tensor) -> Tensor:
     return F.rms_norm(x.float(), x.shape[-1:], weight_C.to(x.device, torch.float32), eps=NORM_EPS)
 
 
-def cast(parameter: Tensor, like: Tensor) -> Tensor:
+def match(parameter: Tensor, like: Tensor) -> Tensor:
     """A bare parameter on the device and in the dtype of `like`.
 
     ComfyUI's memory manager moves layers, not bare parameters, so these are cast where they are used.

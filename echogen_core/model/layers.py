@@ -23,7 +23,7 @@ from .functional import (
     KeyValue,
     apply_rope,
     attend,
-    cast,
+    match,
     merge_heads,
     modulate,
     rms_norm,
@@ -103,10 +103,10 @@ class TextPool(nn.Module):
         k, v = self.to_kv(text_BLT).chunk(2, dim=-1)
         kv = KeyValue(
             split_heads(k, self.heads),
-            split_heads(v + cast(self.v_bias, v), self.heads),
+            split_heads(v + match(self.v_bias, v), self.heads),
             None if mask_BL is None else mask_BL[:, None, None],
         )
-        query = cast(self.query, k)[None, :, None].expand(k.shape[0], -1, -1, -1)
+        query = match(self.query, k)[None, :, None].expand(k.shape[0], -1, -1, -1)
         return self.proj(merge_heads(attend(query, kv, query.shape[-1] ** -0.5))[:, 0])
 
 
@@ -140,11 +140,11 @@ class CrossAttention(nn.Module):
     ) -> KeyValue:
         """Keys and values of prompt tokens and (where given) projected patches; mask_BL marks real tokens."""
         k, v = self.to_kv(text_BLC).chunk(2, dim=-1)
-        v = v + cast(self.v_bias, v)
+        v = v + match(self.v_bias, v)
         if patches_BPC is not None:
             k_patch, v_patch = self.semantic_to_kv(patches_BPC).chunk(2, dim=-1)
             k = torch.cat((k, k_patch), dim=1)
-            v = torch.cat((v, v_patch + cast(self.semantic_v_bias, v)), dim=1)
+            v = torch.cat((v, v_patch + match(self.semantic_v_bias, v)), dim=1)
             if mask_BL is not None:
                 mask_BL = torch.cat((mask_BL, mask_BL.new_ones(patches_BPC.shape[:2])), dim=1)
         mask = None if mask_BL is None else mask_BL[:, None, None]
@@ -185,17 +185,16 @@ class SelfAttention(nn.Module):
             self.content_to_image = make.linear(c, c, bias=False)
 
     def _query(self, q_BLC: Tensor, bias: Tensor, log_scale: Tensor) -> Tensor:
-        q = F.normalize(split_heads(q_BLC + cast(bias, q_BLC), self.heads), dim=-1)
-        return q * cast(log_scale, q).clamp_max(MAX_LOG_SCALE).exp()
+        q = F.normalize(split_heads(q_BLC + match(bias, q_BLC), self.heads), dim=-1)
+        return q * match(log_scale, q).clamp_max(MAX_LOG_SCALE).exp()
 
     def _key_value(self, k_BLC: Tensor, v_BLC: Tensor, v_bias: Tensor) -> tuple[Tensor, Tensor]:
         k = F.normalize(split_heads(k_BLC, self.heads), dim=-1)
-        return k, split_heads(v_BLC + cast(v_bias, v_BLC), self.heads)
+        return k, split_heads(v_BLC + match(v_bias, v_BLC), self.heads)
 
     def content_key_value(self, content_BSC: Tensor) -> KeyValue:
-        return KeyValue(
-            *self._key_value(*self.content_to_kv(content_BSC).chunk(2, dim=-1), self.content_v_bias)
-        )
+        k, v = self.content_to_kv(content_BSC).chunk(2, dim=-1)
+        return KeyValue(*self._key_value(k, v, self.content_v_bias))
 
     def content_forward(self, content_BSC: Tensor, kv: KeyValue) -> Tensor:
         q = self._query(self.content_to_q(content_BSC), self.content_q_bias, self.content_log_scale)
@@ -279,7 +278,7 @@ class Block(nn.Module):
 
 def unpack_modulation(signals_N6C: Tensor, own_6C: Tensor, like: Tensor) -> Modulation:
     """The model's shared signals plus the block's own, as six tensors [N, 1, C] in the dtype of `like`."""
-    signals = (signals_N6C + cast(own_6C, signals_N6C)).to(like.dtype)
+    signals = (signals_N6C + match(own_6C, signals_N6C)).to(like.dtype)
     return Modulation(*signals[:, :, None].unbind(1))
 
 

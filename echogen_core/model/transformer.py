@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ..config import TransformerConfig
 from ..features import ContentFeatures, SemanticFeatures, TextFeatures
 from ..scales import ScaleSchedule
-from .functional import block_causal_mask, cast, sequence_rope
+from .functional import block_causal_mask, match, sequence_rope
 from .kv_cache import MaskedMemory
 from .layers import Block, Factory, Head, LayerCondition, Rows, TextNorm, TextPool
 
@@ -174,14 +174,14 @@ class EchoGenTransformer(nn.Module):
         """Everything about a branch that does not depend on the picture so far."""
         text_BLT = self.text_norm(inputs.text_BLT)
         pooled_BC = self.text_pool(text_BLT, inputs.text_mask_BL)
-        prefix = [pooled_BC + cast(self.start, pooled_BC)]
+        prefix = [pooled_BC + match(self.start, pooled_BC)]
         signals = self.text_adaln(pooled_BC)
         text_BLC = self.text_mlp(text_BLT).to(self.dtype)
         patches_BPC = content_BSC = content_signals = None
         if self.config.subject:
             assert inputs.cls_BE is not None and inputs.content_BSF is not None
             subject_BC = self.semantic_cls(inputs.cls_BE)
-            prefix.insert(0, subject_BC + cast(self.semantic_start, subject_BC))
+            prefix.insert(0, subject_BC + match(self.semantic_start, subject_BC))
             signals = signals + self.semantic_adaln(subject_BC)
             content_signals = self.content_text_adaln(pooled_BC) + self.content_semantic_adaln(subject_BC)
             content_signals = content_signals.unflatten(-1, (6, -1))
@@ -189,7 +189,7 @@ class EchoGenTransformer(nn.Module):
             content_BSC = self.content_mlp(inputs.content_BSF).to(self.dtype)
         layers = []
         for index, block in enumerate(self.blocks):
-            layer, content_BSC = block.condition(
+            layer, content_BSC = cast(Block, block).condition(
                 text_BLC,
                 patches_BPC,
                 content_BSC,

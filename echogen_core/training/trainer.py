@@ -12,7 +12,7 @@ import json
 import logging
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -129,6 +129,8 @@ class Trainer:
         # a CPU is many times slower on numbers too small for full precision: they count as zero
         torch.set_flush_denormal(True)
         self.pool = ThreadPoolExecutor(recipe.workers, initializer=torch.set_flush_denormal, initargs=(True,))
+        self.loader = ThreadPoolExecutor(1)
+        self.upcoming: Future[PairBatch] | None = None
 
     def run(self) -> None:
         """Train until the minutes are used up; checkpoints and a log of JSON lines go to `out`."""
@@ -190,8 +192,11 @@ class Trainer:
         state = torch.load(path, weights_only=True, map_location="cpu")
         self.trained.load_state_dict(state["trained"])
         self.average = state["average"]
-        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
+        if len(state["optimizers"]) == len(self.optimizers):
+            for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+                optimizer.load_state_dict(saved)
+        else:
+            logger.warning("Another number of workers: the optimisers start afresh from the saved weights.")
         self.step, self.seconds = state["step"], state["seconds"]
         logger.info("Resumed at step %d, %.1f minutes.", self.step, self.seconds / 60)
 
@@ -203,7 +208,7 @@ class Trainer:
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * rate
-        pairs = self.data.batch(self.recipe.batch, curriculum(progress), self.recipe.targets)
+        pairs = self._next_pairs(progress)
         shares = list(self.pool.map(self._share, split_pairs(pairs, self.recipe.workers), self.noise))
         for parameter, *gradients in zip(
             self.trained.parameters(), *(share.gradients for share in shares), strict=True
@@ -211,9 +216,7 @@ class Trainer:
             given = [gradient for gradient in gradients if gradient is not None]
             parameter.grad = torch.stack(given).mean(0) if given else None
         nn.utils.clip_grad_norm_(self.trained.parameters(), self.recipe.clip)
-        for optimizer in self.optimizers:
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+        list(self.pool.map(_apply, self.optimizers))
         self.step += 1
         decay = min(self.recipe.ema, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
@@ -222,6 +225,17 @@ class Trainer:
         accuracy = np.mean([share.accuracy for share in shares], axis=0)
         loss = float(np.mean([share.loss for share in shares]))
         return {"loss": loss, "lr": rate, "bits": [round(float(a), 4) for a in accuracy]}
+
+    def _next_pairs(self, progress: float) -> PairBatch:
+        """The batch that was drawn beside the last step; the one after it is begun."""
+
+        def begin() -> Future[PairBatch]:
+            recipe = self.recipe
+            return self.loader.submit(self.data.batch, recipe.batch, curriculum(progress), recipe.targets)
+
+        pairs = (self.upcoming or begin()).result()
+        self.upcoming = begin()
+        return pairs
 
     def _share(self, pairs: PairBatch, noise: Noise) -> _Share:
         logits, forced = self._forward(pairs, noise, self.recipe.drop, self.recipe.flips)
@@ -307,16 +321,26 @@ def _noise(seed: int, step: int, worker: int) -> Noise:
     return Noise(torch.Generator().manual_seed(mixed), np.random.default_rng(mixed))
 
 
+def _apply(optimizer: torch.optim.Optimizer) -> None:
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+
+
 def _optimizers(trained: nn.ModuleDict, recipe: Recipe) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices inside the transformer's blocks, AdamW for everything else."""
-    matrices, semantic, others = [], [], []
+    """Muon for the matrices inside the transformer's blocks, a share for each worker; AdamW for the rest."""
+    matrices: list[nn.Parameter] = []
+    semantic: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
     for name, parameter in trained.named_parameters():
         inside = name.startswith("transformer.blocks.") and parameter.ndim == 2 and name.endswith("weight")
         kind = semantic if name.startswith("semantic.") else others
         (matrices if inside else kind).append(parameter)
-    muon = torch.optim.Muon(matrices, lr=recipe.muon, momentum=0.95, weight_decay=0.01)
-    groups = [{"params": others, "peak": recipe.adam}, {"params": semantic, "peak": recipe.semantic}]
-    adam = torch.optim.AdamW(groups, lr=recipe.adam, betas=(0.9, 0.97), weight_decay=0.01)
-    for group in muon.param_groups:
+    optimizers: list[torch.optim.Optimizer] = []
+    for worker in range(recipe.workers):
+        share = matrices[worker :: recipe.workers]
+        if share:
+            optimizers.append(torch.optim.Muon(share, lr=recipe.muon, momentum=0.95, weight_decay=0.01))
+    for group in (group for muon in optimizers for group in muon.param_groups):
         group["peak"] = recipe.muon
-    return [muon, adam]
+    groups = [{"params": others, "peak": recipe.adam}, {"params": semantic, "peak": recipe.semantic}]
+    return [*optimizers, torch.optim.AdamW(groups, lr=recipe.adam, betas=(0.9, 0.97), weight_decay=0.01)]
