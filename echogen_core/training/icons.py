@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from echogen_core.training.files import save_array
 from echogen_core.training.furniture import read_heldout_names
 
 logger = logging.getLogger(__name__)
@@ -94,7 +95,7 @@ def prepare_icons(out: Path, npm: Path) -> int:
         with Image.open(found[0]) as image:
             views.append(fit_to_frame(image.convert("RGBA")))
         records.append({"id": f"icon-{hexcode}", "name": label, "licence": "MIT", "row": len(records)})
-    np.save(target / "train_views.npy", np.stack(views)[:, None])
+    save_array(target / "train_views.npy", np.stack(views)[:, None])
     (target / "icons.json").write_text(json.dumps(records, indent=1, ensure_ascii=False), encoding="utf-8")
     logger.info("%d icons.", len(records))
     return len(records)

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from echogen_core.training.files import save_array
 from echogen_core.training.missing import MissingPackageError
 
 logger = logging.getLogger(__name__)
@@ -239,7 +240,7 @@ def prepare_scenes(out: Path, npm: Path, seed: int, count: int = CROPS_PER_SCENE
     for scene in SCENES:
         path = target / f"{scene.name}.npy"
         if not path.exists():
-            np.save(path, scene_crops(scene, npm, count, seed))
+            save_array(path, scene_crops(scene, npm, count, seed))
             logger.info("Scene %s: %d crops.", scene.name, count)
         records.append(
             {

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echogen_core.training import furniture, render
+from echogen_core.training.files import save_array
 from echogen_core.training.furniture import FurnitureModel
 from echogen_core.training.missing import MissingPackageError
 
@@ -45,7 +46,7 @@ def prepare_subjects(out: Path, folder: Path, workers: int) -> dict[str, int]:
     records: list[dict[str, Any]] = []
     counts = {}
     for name, (views_NVHW4, entries) in (("train", train), ("heldout", heldout)):
-        _save(target / f"{name}_views.npy", views_NVHW4)
+        save_array(target / f"{name}_views.npy", views_NVHW4)
         records += entries
         counts[name] = len(entries)
     (target / "subjects.json").write_text(json.dumps(records, indent=1, ensure_ascii=False), encoding="utf-8")
@@ -111,16 +112,8 @@ def _render_job(job: tuple[FurnitureModel, Path, Path]) -> str:
         raise
     except Exception as error:  # a damaged model must not end the run: it is named and left out
         message = f"Left out {model.id} ({model.name}): {type(error).__name__}: {error}"
-    _save(path, views_VHW4)
+    save_array(path, views_VHW4)
     return message
-
-
-def _save(path: Path, array: Array) -> None:
-    """Writes beside the target and renames: neither an interrupted run nor a reader sees half a file."""
-    temporary = path.with_suffix(".partial")
-    with temporary.open("wb") as stream:
-        np.save(stream, array)
-    temporary.replace(path)
 
 
 def _assemble(

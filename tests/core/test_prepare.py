@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from echogen_core.training import furniture, icons, panoramas, prepare, render, subjects
+from echogen_core.training import files, furniture, icons, panoramas, prepare, render, subjects
 
 CATALOG = """
 name#1=Teddy bear
@@ -172,6 +172,13 @@ def test_crops_depend_on_the_seed_alone(tmp_path: Path) -> None:
     assert first.shape == (3, 64, 64, 3)
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
+
+
+def test_an_array_appears_whole(tmp_path: Path) -> None:
+    files.save_array(tmp_path / "a.npy", np.arange(3))
+    files.save_array(tmp_path / "a.npy", np.arange(4))
+    assert np.load(tmp_path / "a.npy").tolist() == [0, 1, 2, 3]
+    assert [path.name for path in tmp_path.iterdir()] == ["a.npy"]
 
 
 def test_icons_leave_out_skin_tones_symbols_twins_and_held_out_subjects() -> None:
