@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -47,6 +48,8 @@ def main(arguments: Sequence[str]) -> int:
     from runner.say import Problem, say
 
     options = parse(arguments)
+    # Ended from outside as by Ctrl+C: the server and pip that were started must end as well.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     state = Path(options.state).expanduser().absolute() if options.state else PACK
     setting = session.Setting(PACK, state)
     try:
