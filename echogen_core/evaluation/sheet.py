@@ -49,7 +49,8 @@ def contact_sheet(data: Path, miniature: Miniature, names: list[str], seed: int)
     if SWEEP_SCENE in tasks:
         task = tasks[SWEEP_SCENE]
         for gamma_i in GAMMAS:
-            heading = f"γ_I {gamma_i:g}" + ("\ntext only" if gamma_i == 0 else f"\n{SWEEP_SCENE}")
+            # Pillow's own font has no Greek
+            heading = f"gamma_I {gamma_i:g}\n" + (SWEEP_SCENE if gamma_i else "text only")
             columns.append(_generated(heading, task, miniature, replace(preset, gamma_i=gamma_i)))
         columns += stand_ins(task, miniature)
     return draw([held.subjects[row]["name"] for row in rows.tolist()], columns)
