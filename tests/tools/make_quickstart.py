@@ -54,7 +54,7 @@ def items() -> dict[str, Item]:
     nano = PRESETS["nano"]
     bits = {"bits": ("sampler", 0), "tokenizer": ("load", 1)}
     return {
-        "note": Item("MarkdownNote", (20, 680), (600, 480), [NOTE], title="Start here"),
+        "note": Item("MarkdownNote", (20, 640), (600, 200), [NOTE], title="Start here"),
         "sample": Item("EchoGenSamplePicture", (20, 80), (280, 330), [SAMPLE]),
         "cut": Item(
             "EchoGenCutOutSubject",
@@ -93,16 +93,16 @@ def items() -> dict[str, Item]:
             },
         ),
         "decode": Item("EchoGenDecodeBits", (1560, 80), (200, 60), [], bits),
-        "save": Item("SaveImage", (1780, 80), (200, 260), ["EchoGen/quickstart"], {"images": ("decode", 0)}),
+        "save": Item("SaveImage", (1780, 80), (200, 240), ["EchoGen/quickstart"], {"images": ("decode", 0)}),
         "enlarge": Item(
             "ImageScaleBy", (1560, 200), (200, 90), ["bicubic", 6.0], {"image": ("decode", 0)}, ENLARGE
         ),
         "show": Item("PreviewImage", (1570, 380), (400, 450), [], {"images": ("enlarge", 0)}),
-        "scales": Item("EchoGenDecodeScales", (680, 960), (360, 60), [], bits),
+        "scales": Item("EchoGenDecodeScales", (2040, 80), (300, 60), [], bits),
         "enlarge_scales": Item(
-            "ImageScaleBy", (680, 1070), (360, 90), ["bicubic", 3.0], {"image": ("scales", 0)}, ENLARGE
+            "ImageScaleBy", (2040, 200), (300, 90), ["bicubic", 3.0], {"image": ("scales", 0)}, ENLARGE
         ),
-        "show_scales": Item("PreviewImage", (1100, 960), (600, 200), [], {"images": ("enlarge_scales", 0)}),
+        "show_scales": Item("PreviewImage", (2040, 380), (300, 450), [], {"images": ("enlarge_scales", 0)}),
     }
 
 
@@ -113,8 +113,8 @@ GROUPS: tuple[tuple[str, tuple[float, float, float, float], str], ...] = (
     ("3 · Conditions", (660, 260, 400, 600), "#3f789e"),
     ("4 · Sampler", (1080, 0, 440, 860), "#b58b2a"),
     ("5 · Picture", (1540, 0, 460, 860), "#3f789e"),
-    ("Read me", (0, 600, 640, 580), "#888888"),
-    ("After each scale", (660, 880, 1340, 300), "#888888"),
+    ("Read me", (0, 560, 640, 300), "#888888"),
+    ("6 · After each scale", (2020, 0, 340, 860), "#888888"),
 )
 
 
@@ -176,7 +176,7 @@ def workflow_json(object_info: dict[str, Any]) -> dict[str, Any]:
         "links": links,
         "groups": groups,
         "config": {},
-        "extra": {"ds": {"scale": 0.76, "offset": [95, 180]}},
+        "extra": {"ds": {"scale": 0.76, "offset": [95, 190]}},
         "version": 0.4,
     }
 
