@@ -29,8 +29,8 @@ remembered, only the sampler works.
 Is its background busy? Paint the subject in the mask editor.
 5. Leave an input of the sampler open and that path is off: no text, no semantic, no content.
 
-nano is small: scenes come out well, subjects soft. For real pictures choose **EchoGen-2B** in \
-*Load EchoGen*; running it lists the files to download.
+nano is tiny: scenes come out, subjects are soft shapes of the right colours. For real pictures choose \
+**EchoGen-2B** in *Load EchoGen*; running it lists the files to download.
 
 Help for a node: select it and press the **?** above it."""
 
