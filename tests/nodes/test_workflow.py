@@ -57,14 +57,6 @@ def test_it_opens_within_a_1920_by_1080_window(quickstart: dict[str, Any]) -> No
         assert left + width * view["scale"] <= 1920 and top + height * view["scale"] <= 1080
 
 
-def test_the_whole_of_it_shows_when_the_browser_fits_its_width(quickstart: dict[str, Any]) -> None:
-    """The frontend opens templates with their full width at 95 % of the window."""
-    boxes = [group["bounding"] for group in quickstart["groups"]]
-    width = max(x + w for x, _, w, _ in boxes) - min(x for x, _, _, _ in boxes)
-    height = max(y + h for _, y, _, h in boxes) - min(y for _, y, _, _ in boxes)
-    assert height * 0.95 * 1920 / width + 130 <= 1080
-
-
 def test_links_go_both_ways(quickstart: dict[str, Any]) -> None:
     nodes = {node["id"]: node for node in quickstart["nodes"]}
     for number, source, slot, target, target_slot, kind in quickstart["links"]:

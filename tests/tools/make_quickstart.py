@@ -54,7 +54,7 @@ def items() -> dict[str, Item]:
     nano = PRESETS["nano"]
     bits = {"bits": ("sampler", 0), "tokenizer": ("load", 1)}
     return {
-        "note": Item("MarkdownNote", (20, 640), (600, 200), [NOTE], title="Start here"),
+        "note": Item("MarkdownNote", (20, 640), (600, 350), [NOTE], title="Start here"),
         "sample": Item("EchoGenSamplePicture", (20, 80), (280, 330), [SAMPLE]),
         "cut": Item(
             "EchoGenCutOutSubject",
@@ -113,7 +113,7 @@ GROUPS: tuple[tuple[str, tuple[float, float, float, float], str], ...] = (
     ("3 · Conditions", (660, 260, 400, 600), "#3f789e"),
     ("4 · Sampler", (1080, 0, 440, 860), "#b58b2a"),
     ("5 · Picture", (1540, 0, 460, 860), "#3f789e"),
-    ("Read me", (0, 560, 640, 300), "#888888"),
+    ("Read me", (0, 560, 640, 450), "#888888"),
     ("6 · After each scale", (2020, 0, 340, 860), "#888888"),
 )
 
