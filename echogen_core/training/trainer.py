@@ -30,7 +30,6 @@ from ..scales import ScaleSchedule
 from ..tokenizer import BitTokenizer
 from ..tokenizer.bsq import TeacherForcing, quantize_with_bit_flips
 from .dataset import Compositor, Mix, PairBatch
-from .initialise import initialise
 from .loss import bit_loss, scale_accuracy
 
 logger = logging.getLogger(__name__)
@@ -116,7 +115,6 @@ class Trainer:
         self.parts, self.recipe, self.out = parts, recipe, out
         out.mkdir(parents=True, exist_ok=True)
         self.trained = parts.trained()
-        initialise(parts.transformer, torch.Generator().manual_seed(recipe.seed))
         self.average = {name: p.detach().clone() for name, p in self.trained.named_parameters()}
         self.optimizers = _optimizers(self.trained, recipe)
         self.step, self.seconds = 0, 0.0

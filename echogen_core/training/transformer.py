@@ -1,7 +1,8 @@
 """Trains nano's transformer (with its encoders) and writes the bundle.
 
 `python -m echogen_core.training transformer --data DATA --tokenizer FILE --semantic FILE --out RUN`; run
-again, it goes on where it stopped. `--export` only writes the bundle from the newest checkpoint.
+again, it goes on where it stopped. `--start BUNDLE` trains shipped weights on instead. `--export` only writes
+the bundle from the newest checkpoint.
 """
 
 from __future__ import annotations
@@ -14,13 +15,22 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer
 
-from ..checkpoints import load_part, save_part
+from ..checkpoints import Bundle, load_bundle, load_part, save_bundle
 from ..config import PRESETS, Preset
-from ..encoders import ENCODERS, ContentEncoder, EncoderConfigs, TextEncoder, build_tokenizer, wrap_tokenizer
+from ..encoders import (
+    ENCODERS,
+    TOKENIZER_FILE,
+    ContentEncoder,
+    EncoderConfigs,
+    TextEncoder,
+    build_tokenizer,
+    wrap_tokenizer,
+)
 from ..model import EchoGenTransformer
 from ..scales import find_schedule
 from .attribution import attribution
 from .dataset import SUBJECT_WORDS, Compositor
+from .initialise import initialise
 from .trainer import Parts, Recipe, Trainer
 
 logger = logging.getLogger(__name__)
@@ -35,37 +45,40 @@ def prompt_corpus(data: Compositor) -> list[str]:
     return [f"{word} {phrases[i % len(phrases)]}" for i, word in enumerate(words)] + phrases * 4
 
 
-def build_parts(preset: Preset, encoders: EncoderConfigs, args: argparse.Namespace) -> Parts:
-    """Fresh transformer, text and content encoder, beside the trained tokenizer and semantic encoder."""
+def fresh_parts(preset: Preset, encoders: EncoderConfigs, args: argparse.Namespace) -> Parts:
+    """New transformer, text and content encoder, beside the trained tokenizer and semantic encoder."""
     torch.manual_seed(args.seed)
-    vocabulary = args.out / "tokenizer.json"
+    vocabulary = args.out / TOKENIZER_FILE
     if not vocabulary.is_file():
         corpus = prompt_corpus(Compositor(args.data, "train"))
         build_tokenizer(corpus, encoders.text.vocabulary).save(str(vocabulary))
-    words = Tokenizer.from_file(str(vocabulary))
+    transformer = EchoGenTransformer(preset.transformer)
+    initialise(transformer, torch.Generator().manual_seed(args.seed))
     return Parts(
-        transformer=EchoGenTransformer(preset.transformer),
-        text=TextEncoder(encoders.text, wrap_tokenizer(words)),
+        transformer=transformer,
+        text=TextEncoder(encoders.text, wrap_tokenizer(Tokenizer.from_file(str(vocabulary)))),
         content=ContentEncoder(encoders.content),
         semantic=load_part(args.semantic, "semantic").requires_grad_(True),
-        tokenizer=load_part(args.tokenizer, "tokenizer").eval().requires_grad_(False),
+        tokenizer=load_part(args.tokenizer, "tokenizer"),
         schedule=find_schedule(preset.budget),
     )
 
 
-def export(trainer: Trainer, args: argparse.Namespace) -> Path:
-    """The averaged weights as a bundle folder."""
+def parts_of(bundle: Bundle) -> Parts:
+    """A bundle's modules, to be trained on; its tokenizer stays as it is."""
+    modules = {name: getattr(bundle, name) for name in ("transformer", "text", "content", "semantic")}
+    for module in modules.values():
+        module.requires_grad_(True)
+    return Parts(**modules, tokenizer=bundle.tokenizer, schedule=find_schedule(bundle.preset.budget))
+
+
+def export(trainer: Trainer, preset: Preset, args: argparse.Namespace) -> Path:
+    """The averaged weights as a bundle folder, with the works they were trained on."""
     folder: Path = args.out / "bundle"
     parts = trainer.parts
+    bundle = Bundle(preset, parts.transformer, parts.tokenizer, parts.text, parts.semantic, parts.content)
     with trainer.averaged():
-        save_part(
-            folder / "transformer.safetensors", "transformer", parts.transformer, parts.transformer.config
-        )
-        save_part(folder / "text.safetensors", "text", parts.text, parts.text.config)
-        save_part(folder / "content.safetensors", "content", parts.content, parts.content.config)
-        save_part(folder / "semantic.safetensors", "semantic", parts.semantic, parts.semantic.config)
-    save_part(folder / "tokenizer.safetensors", "tokenizer", parts.tokenizer, parts.tokenizer.config)
-    (folder / "tokenizer.json").write_bytes((args.out / "tokenizer.json").read_bytes())
+        save_bundle(bundle, folder)
     (folder / "ATTRIBUTION.md").write_text(attribution(args.data), encoding="utf-8")
     return folder
 
@@ -75,12 +88,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     defaults = Recipe()
     parser = argparse.ArgumentParser(prog="python -m echogen_core.training transformer", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder made by the prepare stage")
-    parser.add_argument(
-        "--tokenizer", type=Path, required=True, help="tokenizer.safetensors of the tokenizer stage"
-    )
-    parser.add_argument(
-        "--semantic", type=Path, required=True, help="semantic.safetensors of the semantic stage"
-    )
+    parser.add_argument("--tokenizer", type=Path, help="tokenizer.safetensors of the tokenizer stage")
+    parser.add_argument("--semantic", type=Path, help="semantic.safetensors of the semantic stage")
+    parser.add_argument("--start", type=Path, help="instead of these two: train a bundle folder on")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints, log and bundle")
     parser.add_argument("--minutes", type=float, default=defaults.minutes, help="training time in all")
     parser.add_argument("--batch", type=int, default=defaults.batch, help="references a step")
@@ -88,14 +98,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=defaults.workers, help="threads that share a batch")
     parser.add_argument("--export", action="store_true", help="write the bundle and stop")
     args = parser.parse_args(argv)
+    if not args.start and not (args.tokenizer and args.semantic):
+        parser.error("give --tokenizer and --semantic, or --start with a bundle folder")
     torch.set_num_threads(1)  # the workers are the parallelism
     args.out.mkdir(parents=True, exist_ok=True)
-    parts = build_parts(PRESETS["nano"], ENCODERS["nano"], args)
+    preset = PRESETS["nano"]
+    if args.start:
+        parts = parts_of(load_bundle(preset.name, args.start))
+    else:
+        parts = fresh_parts(preset, ENCODERS[preset.name], args)
     recipe = Recipe(minutes=args.minutes, batch=args.batch, workers=args.workers, seed=args.seed)
     trainer = Trainer(parts, args.data, args.out, recipe)
     if not args.export:
         trainer.run()
-    logger.info("Bundle written to %s.", export(trainer, args))
+    logger.info("Bundle written to %s.", export(trainer, preset, args))
     return 0
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from echogen_core.checkpoints import ASSETS, load_bundle
 from echogen_core.config import PRESETS, TokenizerConfig
 from echogen_core.encoders import (
     ENCODERS,
@@ -26,8 +27,10 @@ from echogen_core.scales import find_schedule
 from echogen_core.tokenizer import BitTokenizer
 from echogen_core.training.attribution import attribution
 from echogen_core.training.dataset import SIZE, Compositor, Mix, rotate_hue
+from echogen_core.training.initialise import initialise
 from echogen_core.training.loss import bit_loss, scale_accuracy, scale_weights, token_losses
 from echogen_core.training.trainer import Parts, Recipe, Trainer, curriculum, split_pairs
+from echogen_core.training.transformer import main
 
 from . import golden
 
@@ -71,7 +74,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         views[:, :, 20:80, 30:70, 3] = 255
         views[..., :3] = rng.integers(0, 255, (2, 1, 1, 1, 3))
         np.save(folder / "subjects" / f"{split}_views.npy", views)
-        rows += [{"name": f"{split} {i}", "split": split, "row": i} for i in range(2)]
+        rows += [
+            {"name": f"{split} {i}", "split": split, "row": i, "source": "s", "creator": "c", "licence": "l"}
+            for i in range(2)
+        ]
     (folder / "subjects" / "subjects.json").write_text(json.dumps(rows))
     np.save(folder / "icons" / "train_views.npy", np.full((2, 1, 96, 96, 4), 255, dtype=np.uint8))
     scenes = [{"name": n, "phrases": [f"in a {n}"], "split": "train"} for n in ("wood", "town")]
@@ -122,10 +128,12 @@ def _parts() -> Parts:
     config = replace(
         PRESETS["nano"].transformer, depth=1, width=64, heads=2, bits=8, semantic_width=32, semantic_length=65
     )
+    transformer = EchoGenTransformer(config)
+    initialise(transformer, torch.Generator().manual_seed(0))
     tokens = wrap_tokenizer(build_tokenizer(["the subject in a wood", "it in a town"], 300))
     text = replace(ENCODERS["nano"].text, depth=1)
     return Parts(
-        EchoGenTransformer(config),
+        transformer,
         TextEncoder(text, tokens),
         ContentEncoder(ContentEncoderConfig(base_channels=8, res_blocks=1, norm_groups=8, reference_size=64)),
         SemanticEncoder(
@@ -171,3 +179,12 @@ def test_attribution_names_trained_models_by_creator_and_licence(tmp_path: Path)
     text = attribution(tmp_path)
     assert "- Ann: Lamp" in text and "licenses/by/3.0" in text and "forest" in text
     assert "Bob" not in text
+
+
+def test_the_command_trains_the_shipped_bundle_on(data: Path, tmp_path: Path) -> None:
+    arguments = ["--data", str(data), "--out", str(tmp_path), "--start", str(ASSETS / "nano")]
+    assert main([*arguments, "--minutes", "0.001", "--batch", "2"]) == 0
+    shipped, trained = (load_bundle("nano", folder) for folder in (ASSETS / "nano", tmp_path / "bundle"))
+    assert not torch.equal(shipped.transformer.start, trained.transformer.start)
+    before, after = (bundle.tokenizer.state_dict() for bundle in (shipped, trained))
+    assert all(torch.equal(before[name], after[name]) for name in before)
