@@ -97,7 +97,7 @@ def items() -> dict[str, Item]:
         "enlarge": Item(
             "ImageScaleBy", (1560, 200), (200, 90), ["bicubic", 6.0], {"image": ("decode", 0)}, ENLARGE
         ),
-        "show": Item("PreviewImage", (1570, 380), (400, 450), [], {"images": ("enlarge", 0)}),
+        "show": Item("PreviewImage", (1570, 410), (400, 435), [], {"images": ("enlarge", 0)}),
         "scales": Item("EchoGenDecodeScales", (2040, 80), (300, 60), [], bits),
         "enlarge_scales": Item(
             "ImageScaleBy", (2040, 200), (300, 90), ["bicubic", 3.0], {"image": ("scales", 0)}, ENLARGE
