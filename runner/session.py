@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import time
@@ -15,6 +16,7 @@ from . import comfyui, environment, server
 from .say import Problem, say
 
 QUICKSTART = "quickstart"
+PICTURE_NODES = ("SaveImage", "PreviewImage")  # not the pictures that other nodes show of their inputs
 SAMPLE_NODE = "EchoGenSamplePicture"
 NEEDED_BY_THE_PACK = ("torch", "transformers", "safetensors", "einops", "PIL", "numpy")
 
@@ -151,13 +153,17 @@ def demo(setting: Setting, found: comfyui.ComfyUI | None, out: Path, port: int |
         except server.PromptFailed as failure:
             raise Problem(f"The quickstart failed: {failure}\nLog: {running.log}") from failure
         made = time.monotonic()
-        pictures = running.client.pictures(entry)
+        pictures = [
+            (node, data)
+            for node, data in running.client.pictures(entry)
+            if graph[node]["class_type"] in PICTURE_NODES
+        ]
     if not pictures:
         raise Problem(f"The quickstart ran but gave no picture. Log: {running.log}")
     copied = out / f"reference{reference.suffix}"
     shutil.copyfile(reference, copied)
     say(f"Reference:  {copied}")
-    names = [f"{QUICKSTART}_{node}_{number:02d}.png" for number, (node, _) in enumerate(pictures, 1)]
+    names = file_names(graph, [node for node, _ in pictures])
     written = [write(out / name, data) for name, (_, data) in zip(names, pictures, strict=True)]
     for path in written:
         say(f"Picture:    {path}")
@@ -178,6 +184,13 @@ def reference_of(graph: dict[str, Any], pictures: list[Path]) -> Path:
             "echogen_core/assets/samples. The pack is incomplete: get it again."
         )
     return found[0]
+
+
+def file_names(graph: dict[str, Any], nodes: list[str]) -> list[str]:
+    """A file name for each picture: the title of the node that shows it, and a number of its own."""
+    titles = [graph[node].get("_meta", {}).get("title", graph[node]["class_type"]) for node in nodes]
+    slugs = [re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_") for title in titles]
+    return [f"{number:02d}_{slug}.png" for number, slug in enumerate(slugs, 1)]
 
 
 def write(path: Path, data: bytes) -> Path:

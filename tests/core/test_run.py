@@ -307,6 +307,14 @@ def test_the_reference_is_a_packaged_sample(tmp_path: Path) -> None:
         session.reference_of(graph, pictures[:1])
 
 
+def test_pictures_are_named_after_the_nodes_that_show_them() -> None:
+    graph = {
+        "1": {"class_type": "SaveImage", "_meta": {"title": "Save: the picture"}},
+        "2": {"class_type": "A"},
+    }
+    assert session.file_names(graph, ["1", "2", "2"]) == ["01_save_the_picture.png", "02_a.png", "03_a.png"]
+
+
 def test_missing_modules_are_listed() -> None:
     assert session.missing_modules(Path(sys.executable)) == []
 
