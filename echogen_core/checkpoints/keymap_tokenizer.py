@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..config import TokenizerConfig
 from ..tokenizer import BitTokenizer
+from .faults import describe_faults
 
 NESTS = ("vae", "ema")
 """Keys under which a checkpoint may hold the tokenizer's state dict, in the order they are looked for."""
@@ -106,15 +107,10 @@ def _unnest(checkpoint: Mapping[str, Any]) -> Mapping[str, Tensor]:
 
 
 def _complain(unknown: list[str], missing: list[str], wrong: list[str], config: TokenizerConfig) -> None:
-    parts = [
-        f"{label}: {', '.join(keys[:8])}{f' and {len(keys) - 8} more' if len(keys) > 8 else ''}"
-        for label, keys in (("unknown", unknown), ("missing", missing), ("of another shape", wrong))
-        if keys
-    ]
-    if parts:
+    if faults := describe_faults(missing, unknown, wrong):
         raise ValueError(
             f"not a BSQ tokenizer with {config.bits} bits and {len(config.channel_multipliers)} levels of "
-            f"{config.base_channels} channels; tensors {'; '.join(parts)}. Choose the preset's own file."
+            f"{config.base_channels} channels; tensors {faults}. Choose the preset's own file."
         )
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..config import TransformerConfig
 from ..model import EchoGenTransformer
+from .faults import describe_faults
 
 NESTS = (("trainer", "gpt_fsdp"), ("gpt_fsdp",), ("module",))
 """Paths under which training checkpoints hold the model's state dict, in the order they are looked for."""
@@ -208,14 +209,9 @@ def _without_leading_ones(tensor: Tensor) -> tuple[int, ...]:
 
 
 def _complain(unknown: list[str], missing: list[str], wrong: list[str], config: TransformerConfig) -> None:
-    parts = [
-        f"{label}: {', '.join(keys[:8])}{f' and {len(keys) - 8} more' if len(keys) > 8 else ''}"
-        for label, keys in (("unknown", unknown), ("missing", missing), ("of another shape", wrong))
-        if keys
-    ]
-    if parts:
+    if faults := describe_faults(missing, unknown, wrong):
         kind = "EchoGen" if config.subject else "Infinity"
         raise ValueError(
-            f"not an {kind} transformer of depth {config.depth} and width {config.width}; "
-            f"tensors {'; '.join(parts)}. Choose the model file that belongs to this slot."
+            f"not an {kind} transformer of depth {config.depth} and width {config.width}; tensors {faults}. "
+            "Choose the model file that belongs to this slot."
         )

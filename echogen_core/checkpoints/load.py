@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ..encoders import ContentEncoder, SemanticEncoder, TextEncoder, read_tokenizer
 from ..model import EchoGenTransformer
 from ..tokenizer import BitTokenizer
+from .faults import describe_faults
 from .format import KINDS, TITLES, is_ours, read_config
 from .keymap_content import infer_content, translate_content
 from .keymap_semantic import infer_semantic, translate_semantic
@@ -192,11 +193,9 @@ def fill(module: nn.Module, state: Mapping[str, Tensor], title: str) -> None:
         for name, tensor in wanted.items()
         if name in state and state[name].shape != tensor.shape
     ]
-    groups = (("missing", missing), ("unknown", unknown), ("of another shape", wrong))
-    faults = [f"{label}: {_some(names)}" for label, names in groups if names]
-    if faults:
+    if faults := describe_faults(missing, unknown, wrong):
         raise ValueError(
-            f"not a complete {title}; tensors {'; '.join(faults)}. Download it again, or choose the "
+            f"not a complete {title}; tensors {faults}. Download it again, or choose the "
             "file that belongs to this slot."
         )
     cast = {name: tensor.to(wanted[name].dtype) for name, tensor in state.items()}
@@ -206,10 +205,6 @@ def fill(module: nn.Module, state: Mapping[str, Tensor], title: str) -> None:
         tie()
     tensors = (*module.named_parameters(), *module.named_buffers())
     assert not [name for name, tensor in tensors if tensor.is_meta and name not in state]
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
 
 
 def stored_dtype(tree: Mapping[str, Any]) -> torch.dtype:
