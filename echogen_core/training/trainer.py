@@ -124,8 +124,7 @@ class Trainer:
         # a resumed run draws new pictures instead of repeating the first ones
         self.data.generator.manual_seed(recipe.seed * 1_000_003 + self.step)
         self.noise = [_noise(recipe.seed, self.step, worker) for worker in range(recipe.workers)]
-        # a CPU is many times slower on numbers too small for full precision: they count as zero
-        torch.set_flush_denormal(True)
+        # a CPU is many times slower on numbers too small for full precision: workers count them as zero
         self.pool = ThreadPoolExecutor(recipe.workers, initializer=torch.set_flush_denormal, initargs=(True,))
         self.loader = ThreadPoolExecutor(1)
         self.upcoming: Future[PairBatch] | None = None
