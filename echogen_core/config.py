@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,6 @@ class TransformerConfig:
     def pool_heads(self) -> int:
         """Heads of the attentive text pool; the official code ties them to the text width."""
         return self.text_width // self.pool_head_width
-
-    def without_subject(self) -> TransformerConfig:
-        """The plain Infinity base of the same size."""
-        return replace(self, subject=False)
 
 
 @dataclass(frozen=True)

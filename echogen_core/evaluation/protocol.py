@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..training.dataset import AZIMUTHS, Compositor, Mix, Placement, Scene, compose, on_white
+from ..training.dataset import AZIMUTHS, Compositor, Mix, Placement, Scene, compose, draw_placement, on_white
 
 REFERENCE_VIEW = 1  # 30 degrees from the front, seen from a little above
 OTHER_VIEW = 2  # the real pictures show the next view, a small turn as in training
@@ -90,17 +90,6 @@ def make_task(held: Compositor, subjects_N: Tensor, scenes_N: Tensor, seed: int)
         placement=draw_placement(len(asked), Mix(), rng),
         crops_N3HW=draw_crops(asked, rng),
     )
-
-
-def draw_placement(count: int, mix: Mix, rng: torch.Generator) -> Placement:
-    """Sizes and places in training's ranges, [count] each."""
-    low, high = mix.scale
-    uniform_3N = torch.rand(3, count, generator=rng)
-    scale_N = low + (high - low) * uniform_3N[0]
-    room_N = (1 - scale_N) / 2
-    x_N = 0.5 + room_N * mix.spread * (2 * uniform_3N[1] - 1)
-    bottom_N = 0.5 + scale_N / 2 + room_N * (0.5 + mix.spread * (uniform_3N[2] - 0.5) * 0.8)
-    return Placement(scale_N, x_N, bottom_N.clamp(max=0.98))
 
 
 def draw_crops(scenes: list[Scene], rng: torch.Generator) -> Tensor:

@@ -58,8 +58,3 @@ class KeyValueArena:
             views.append(buffer_SBHD[start:end].permute(1, 2, 0, 3))
         self._filled[layer] = end - start
         return KeyValue(views[0], views[1])
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes held."""
-        return 0 if self._buffers is None else sum(t.numel() * t.element_size() for t in self._buffers)

@@ -71,8 +71,10 @@ class PrefillCache:
 
         Raises ValueError when features do not fit the model.
         """
-        length = NO_PROMPT_TOKENS if text is None else text.tokens_LC.shape[0]
-        length = min(length, self._model.config.text_length) if text is None else length
+        if text is None:
+            length = min(NO_PROMPT_TOKENS, self._model.config.text_length)
+        else:
+            length = text.tokens_LC.shape[0]
         full = self._branch(text, semantic, content, length)
         return Branches(full, self._branch(text, None, None, length), self._branch(None, None, None, length))
 
@@ -92,7 +94,7 @@ class PrefillCache:
         content: ContentFeatures | None,
         length: int,
     ) -> BranchCache:
-        key = (id(text) if text is not None else length, _identity(semantic), _identity(content))
+        key = (("null", length) if text is None else id(text), _identity(semantic), _identity(content))
         if key not in self._kept:
             while len(self._kept) >= self._capacity:
                 self._kept.popitem(last=False)

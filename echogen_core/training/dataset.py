@@ -105,7 +105,7 @@ class Compositor:
         """Draw `count` references with `targets` pictures each."""
         sprites = self._draw_sprites(count, mix, targets)
         scenes_B, background_T3HW, phrases = self._draw_scenes(count, mix, targets)
-        placement = self._draw_placement(count * targets, mix)
+        placement = draw_placement(count * targets, mix, self.generator)
         middle = torch.full((count,), 0.5)
         jitter = 1 - 0.12 * self._uniform(count)
         prompts = [
@@ -174,15 +174,6 @@ class Compositor:
             phrases.append(scene.phrases[self._integer(len(scene.phrases))])
         return torch.tensor(scenes), torch.stack(crops), phrases
 
-    def _draw_placement(self, count: int, mix: Mix) -> Placement:
-        low, high = mix.scale
-        scale_B = low + (high - low) * self._uniform(count)
-        room_B = (1 - scale_B) / 2
-        x_B = 0.5 + room_B * mix.spread * (2 * self._uniform(count) - 1)
-        # subjects stand: their feet lie in the lower part of the frame
-        bottom_B = 0.5 + scale_B / 2 + room_B * (0.5 + mix.spread * (self._uniform(count) - 0.5) * 0.8)
-        return Placement(scale_B, x_B, bottom_B.clamp(max=0.98))
-
     def _prompt(self, name: str, phrase: str, named: float) -> str:
         word = SUBJECT_WORDS[self._integer(len(SUBJECT_WORDS))]
         if name and float(self._uniform(1)) < named:
@@ -194,6 +185,17 @@ class Compositor:
 
     def _integer(self, below: int) -> int:
         return int(torch.randint(below, (1,), generator=self.generator))
+
+
+def draw_placement(count: int, mix: Mix, generator: torch.Generator) -> Placement:
+    """Sizes and places in the mix's ranges, [count] each; subjects stand in the lower part of the frame."""
+    low, high = mix.scale
+    uniform_3B = torch.rand(3, count, generator=generator)
+    scale_B = low + (high - low) * uniform_3B[0]
+    room_B = (1 - scale_B) / 2
+    x_B = 0.5 + room_B * mix.spread * (2 * uniform_3B[1] - 1)
+    bottom_B = 0.5 + scale_B / 2 + room_B * (0.5 + mix.spread * (uniform_3B[2] - 0.5) * 0.8)
+    return Placement(scale_B, x_B, bottom_B.clamp(max=0.98))
 
 
 def compose(sprites_B4HW: Tensor, backgrounds_B3HW: Tensor, placement: Placement) -> Tensor:
