@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from echogen_core.checkpoints.bundle import ASSETS, PUBLISHED, PublishedFile
@@ -39,11 +40,15 @@ def missing(preset: str) -> str | None:
     )
 
 
-def identity(preset: str) -> list[tuple[str, int, int]]:
-    """Path, size and time of every file that a preset may be loaded from: changes when one of them does."""
+def identity(preset: str) -> str:
+    """A digest over path, size and time of every file of a preset: changes when one of them does.
+
+    A digest, because ComfyUI writes it into the pictures that people share, and their paths are their own.
+    """
     names = {f"{kind}.safetensors" for kind in KINDS} | {file.name for file in PUBLISHED.get(preset, ())}
     found = [path for place in places(preset) for name in sorted(names) if (path := place / name).exists()]
-    return [(str(path), (stat := path.stat()).st_size, stat.st_mtime_ns) for path in found]
+    stamps = [(str(path), (stat := path.stat()).st_size, stat.st_mtime_ns) for path in found]
+    return hashlib.sha256(repr(stamps).encode()).hexdigest()
 
 
 def _is_there(file: PublishedFile, preset: str) -> bool:

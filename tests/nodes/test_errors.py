@@ -127,6 +127,7 @@ def test_a_damaged_weight_file(pack: dict[str, Any], models: Any, models_folder:
     try:
         file.write_bytes(broken)
         assert loader.fingerprint_inputs(NANO) != before, "a changed file is loaded again"
+        assert str(file.parent) not in str(before), "no path of the user's goes into saved pictures"
         with pytest.raises(ValueError, match=r"tokenizer\.safetensors"):
             loader.execute(NANO)
     finally:
