@@ -1,0 +1,62 @@
+"""Where a subject is: boxes, what a detector says of them, and which one is meant.
+
+Boxes are (left, top, right, bottom) in pixels of the picture, right and bottom excluded.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Detection:
+    """One hit: its box in pixels, the detector's confidence (0..1), and the words it answers to."""
+
+    box_xyxy: Box
+    score: float
+    phrase: str
+
+    @property
+    def area(self) -> float:
+        """Square pixels."""
+        left, top, right, bottom = self.box_xyxy
+        return (right - left) * (bottom - top)
+
+
+class Pick(str, Enum):
+    """Which of several subjects is meant."""
+
+    BEST = "best score"
+    LARGEST = "largest"
+
+
+def choose(detections: Sequence[Detection], pick: Pick = Pick.BEST) -> Detection | None:
+    """The detection that is meant, the first of equals; None where there is none."""
+    if not detections:
+        return None
+    return max(detections, key=lambda hit: hit.score if Pick(pick) is Pick.BEST else hit.area)
+
+
+def check_box(box_xyxy: Sequence[float], height: int, width: int) -> Box:
+    """The box within a picture of that size: what hangs over the picture's edge is cut off.
+
+    Raises ValueError (expected, got, what to do) for other than four finite numbers, and for a box of no
+    area or beside the picture.
+    """
+    if len(box_xyxy) != 4 or not all(math.isfinite(value) for value in box_xyxy):
+        raise ValueError(
+            f"A box must be four finite numbers (left, top, right, bottom in pixels), got {list(box_xyxy)}."
+        )
+    left, top, right, bottom = (float(value) for value in box_xyxy)
+    inside = (max(left, 0.0), max(top, 0.0), min(right, float(width)), min(bottom, float(height)))
+    if inside[2] - inside[0] <= 0 or inside[3] - inside[1] <= 0:
+        raise ValueError(
+            f"The box {[left, top, right, bottom]} marks nothing in the {width}×{height} px picture: expected "
+            "left < right and top < bottom within it. Use the box that belongs to this picture."
+        )
+    return inside
