@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import Dinov2Config, Dinov2Model
 
 from ..features import SemanticFeatures
 from .config import SemanticEncoderConfig
@@ -59,6 +58,9 @@ class SemanticEncoder(nn.Module):
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
     ) -> None:
+        # Takes seconds: with the first encoder, not with every start of ComfyUI.
+        from transformers import Dinov2Config, Dinov2Model
+
         super().__init__()
         self.config = config
         dino_config = Dinov2Config(

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
 
 from ..features import TextFeatures
 from .config import TextEncoderConfig
@@ -58,6 +57,8 @@ def build_tokenizer(prompts: Iterable[str], vocabulary: int = 1024) -> Tokenizer
 
 def wrap_tokenizer(tokenizer: Tokenizer) -> Any:
     """The tokenizer in the class that transformers' models expect (PreTrainedTokenizerFast)."""
+    from transformers import PreTrainedTokenizerFast
+
     make: Any = PreTrainedTokenizerFast
     return make(tokenizer_object=tokenizer, pad_token=PAD, eos_token=END)
 
@@ -93,6 +94,9 @@ class TextEncoder(nn.Module):
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
     ) -> None:
+        # Takes seconds: with the first encoder, not with every start of ComfyUI.
+        from transformers import T5Config, T5EncoderModel
+
         super().__init__()
         if len(tokenizer) > config.vocabulary:
             raise ValueError(

@@ -46,7 +46,7 @@ def test_starting_comfyui_does_not_import_transformers_models() -> None:
         f"import sys; sys.path.insert(0, {str(comfy_pack.ROOT / 'tests' / 'nodes')!r})\n"
         "import comfy_pack\n"
         "comfy_pack.node_classes()\n"
-        "late = [name for name in sys.modules if name.startswith('echogen_core.encoders')]\n"
+        "late = [name for name in sys.modules if name.startswith('transformers.models.dinov2')]\n"
         "assert not late, late"
     )
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
