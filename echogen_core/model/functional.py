@@ -17,15 +17,32 @@ from ..scales import Grid, ScaleSchedule
 NORM_EPS = 1e-6
 
 
+FP8 = torch.float8_e4m3fn
+FP8_MAX = 448.0
+"""Largest number of FP8; torch turns what is above into NaN."""
+
+
 class KeyValue(NamedTuple):
     """Keys and values to attend to, [B, H, S, D] each; B is 1 when all rows of a group share them.
 
+    They may be kept in another type than the queries': attention casts them back.
     mask: None, or bool broadcastable to [B, H, L, S], true where attention is allowed (training only).
     """
 
     k_BHSD: Tensor
     v_BHSD: Tensor
     mask: Tensor | None = None
+
+    def kept_as(self, dtype: torch.dtype | None) -> KeyValue:
+        """The same in the type that it is remembered in; None leaves it."""
+        if dtype is None:
+            return self
+        return self._replace(k_BHSD=narrow(self.k_BHSD, dtype), v_BHSD=narrow(self.v_BHSD, dtype))
+
+
+def narrow(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """Cast to `dtype`; for FP8 limited to its range. No scale: normed keys and values fill that range."""
+    return (x.clamp(-FP8_MAX, FP8_MAX) if dtype == FP8 else x).to(dtype)
 
 
 def attend(q_BHLD: Tensor, kv: KeyValue, scale: float) -> Tensor:
@@ -35,11 +52,12 @@ def attend(q_BHLD: Tensor, kv: KeyValue, scale: float) -> Tensor:
     place, those queries fold into one row.
     """
     b, h, l, d = q_BHLD.shape  # noqa: E741
-    shared = kv.k_BHSD.shape[0]
+    k_BHSD, v_BHSD = kv.k_BHSD.to(q_BHLD.dtype), kv.v_BHSD.to(q_BHLD.dtype)
+    shared = k_BHSD.shape[0]
     if shared == b:
-        return F.scaled_dot_product_attention(q_BHLD, kv.k_BHSD, kv.v_BHSD, attn_mask=kv.mask, scale=scale)
+        return F.scaled_dot_product_attention(q_BHLD, k_BHSD, v_BHSD, attn_mask=kv.mask, scale=scale)
     folded = q_BHLD.unflatten(0, (shared, -1)).transpose(1, 2).reshape(shared, h, -1, d)
-    out = F.scaled_dot_product_attention(folded, kv.k_BHSD, kv.v_BHSD, attn_mask=kv.mask, scale=scale)
+    out = F.scaled_dot_product_attention(folded, k_BHSD, v_BHSD, attn_mask=kv.mask, scale=scale)
     return out.unflatten(2, (-1, l)).transpose(1, 2).reshape(b, h, l, d)
 
 
@@ -53,10 +71,10 @@ def merge_heads(x_BHLD: Tensor) -> Tensor:
     return x_BHLD.transpose(1, 2).flatten(2)
 
 
-def modulate(x_BLC: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    """AdaLN: layer norm without affine, then scale and shift (the norm is float32 whatever x is)."""
+def modulate(x_BLC: Tensor, scale: Tensor, shift: Tensor, dtype: torch.dtype) -> Tensor:
+    """AdaLN in float32: layer norm without affine, then scale and shift; the result is in `dtype`."""
     normed = F.layer_norm(x_BLC.float(), x_BLC.shape[-1:], eps=NORM_EPS)
-    return (normed * (1 + scale.float()) + shift.float()).to(x_BLC.dtype)
+    return normed.mul_(1 + scale).add_(shift).to(dtype)
 
 
 def rms_norm(x: Tensor, weight_C: Tensor) -> Tensor:
@@ -73,8 +91,8 @@ def match(parameter: Tensor, like: Tensor) -> Tensor:
 
 
 def apply_rope(x_BHLD: Tensor, rope_2LP: Tensor) -> Tensor:
-    """Rotate the interleaved pairs (2i, 2i+1) of the last axis; rope holds cosines and sines."""
-    cos_LP, sin_LP = rope_2LP.to(x_BHLD.dtype)
+    """Rotate the interleaved pairs (2i, 2i+1) of the last axis; rope holds cosines and sines, float32."""
+    cos_LP, sin_LP = rope_2LP
     even, odd = x_BHLD.unflatten(-1, (-1, 2)).unbind(-1)
     return torch.stack((even * cos_LP - odd * sin_LP, even * sin_LP + odd * cos_LP), dim=-1).flatten(-2)
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
-from .functional import KeyValue
+from .functional import KeyValue, narrow
 
 
 class Memory(Protocol):
@@ -37,11 +38,17 @@ class KeyValueArena:
     (39 % of all tokens at 1024 px).
     """
 
-    def __init__(self, depth: int, kept_tokens: int, last_tokens: int) -> None:
-        """kept_tokens: of all scales but the last, prefix included; last_tokens: of the last scale."""
+    def __init__(
+        self, depth: int, kept_tokens: int, last_tokens: int, dtype: torch.dtype | None = None
+    ) -> None:
+        """kept_tokens: of all scales but the last, prefix included; last_tokens: of the last scale.
+
+        dtype: type to remember them in; None: as they come.
+        """
         self._depth = depth
         self._kept = kept_tokens
         self._total = depth * kept_tokens + last_tokens
+        self._dtype = dtype
         self._buffers: tuple[Tensor, Tensor] | None = None
         self._filled = [0] * depth
 
@@ -49,12 +56,15 @@ class KeyValueArena:
         if self._buffers is None:
             b, h, _, d = k_BHLD.shape
             # allocated on first use, when dtype and device of the activations are known
-            self._buffers = (k_BHLD.new_empty(self._total, b, h, d), v_BHLD.new_empty(self._total, b, h, d))
+            size = (self._total, b, h, d)
+            dtype = self._dtype or k_BHLD.dtype
+            self._buffers = (k_BHLD.new_empty(size, dtype=dtype), k_BHLD.new_empty(size, dtype=dtype))
         start = (self._depth - 1 - layer) * self._kept
         end = start + self._filled[layer] + k_BHLD.shape[2]
         views = []
         for buffer_SBHD, new_BHLD in zip(self._buffers, (k_BHLD, v_BHLD), strict=True):
-            buffer_SBHD[start + self._filled[layer] : end] = new_BHLD.permute(2, 0, 1, 3)
+            new_LBHD = narrow(new_BHLD, buffer_SBHD.dtype).permute(2, 0, 1, 3)
+            buffer_SBHD[start + self._filled[layer] : end] = new_LBHD
             views.append(buffer_SBHD[start:end].permute(1, 2, 0, 3))
         self._filled[layer] = end - start
         return KeyValue(views[0], views[1])

@@ -3,6 +3,8 @@
 Every layer class takes `operations` (torch.nn, or ComfyUI's comfy.ops so that its memory manager can stream
 the weights), dtype and device. Attributes that begin with `content_` or `semantic_` belong to the subject
 path and do not exist in a plain Infinity model.
+Precision as in the official bfloat16 runs: matrices, attention and what is between them in the compute type;
+the residual stream, norms, AdaLN, query and key normalisation and rotation in float32.
 Shape suffixes: B batch, N rows (branches x pictures), L tokens, S key tokens, C width, H heads, D head width.
 """
 
@@ -11,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -19,6 +22,7 @@ from torch import Tensor, nn
 
 from ..config import TransformerConfig
 from .functional import (
+    FP8,
     NORM_EPS,
     KeyValue,
     apply_rope,
@@ -39,6 +43,10 @@ class LayerCondition(NamedTuple):
 
     cross: KeyValue
     content: KeyValue | None
+
+    def kept_as(self, dtype: torch.dtype | None) -> LayerCondition:
+        """The same in the type that it is remembered in; None leaves it."""
+        return LayerCondition(self.cross.kept_as(dtype), self.content and self.content.kept_as(dtype))
 
 
 @dataclass(frozen=True)
@@ -62,29 +70,62 @@ class Modulation(NamedTuple):
 
 
 class Factory(NamedTuple):
-    """How to make parameters: layer classes, dtype and device."""
+    """How to make parameters: layer classes, the type of matrices, device. All else is float32."""
 
     operations: Any = nn
-    dtype: torch.dtype | None = None
+    dtype: torch.dtype = torch.float32
     device: torch.device | str | None = None
 
     def linear(self, inputs: int, outputs: int, bias: bool = True) -> nn.Linear:
-        return self.operations.Linear(inputs, outputs, bias=bias, dtype=self.dtype, device=self.device)
+        kind = scaled_linear(self.operations) if self.dtype == FP8 else self.operations.Linear
+        return kind(inputs, outputs, bias=bias, dtype=self.dtype, device=self.device)
 
     def layer_norm(self, width: int) -> nn.LayerNorm:
-        return self.operations.LayerNorm(width, eps=NORM_EPS, dtype=self.dtype, device=self.device)
+        return self.operations.LayerNorm(width, eps=NORM_EPS, dtype=torch.float32, device=self.device)
 
     def embedding(self, rows: int, width: int) -> nn.Embedding:
-        return self.operations.Embedding(rows, width, dtype=self.dtype, device=self.device)
+        return self.operations.Embedding(rows, width, dtype=torch.float32, device=self.device)
 
     def parameter(self, *shape: int) -> nn.Parameter:
-        return nn.Parameter(torch.zeros(shape, dtype=self.dtype, device=self.device))
+        return nn.Parameter(torch.zeros(shape, dtype=torch.float32, device=self.device))
 
     def adaln(self, width: int, signals: int) -> nn.Sequential:
         return nn.Sequential(nn.SiLU(), self.linear(width, signals * width))
 
     def mlp(self, inputs: int, width: int) -> nn.Sequential:
         return nn.Sequential(self.linear(inputs, width), nn.GELU("tanh"), self.linear(width, width))
+
+
+class CastLinear(nn.Linear):
+    """What ComfyUI's layers do, for use without them: the weights take the input's type and device."""
+
+    def reset_parameters(self) -> None:
+        """Nothing is drawn: the weights are loaded."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, match(self.weight, x), None if self.bias is None else match(self.bias, x))
+
+
+@cache
+def scaled_linear(operations: Any) -> Any:
+    """A Linear class for FP8 weights with one scale a matrix: weight * weight_scale is the real matrix.
+
+    The weights are cast at use by the caller's Linear. The scale goes to the input, which is the smaller one.
+    """
+    base: Any = CastLinear if operations is nn else operations.Linear
+
+    class ScaledLinear(base):  # type: ignore[misc]
+        def __init__(self, inputs: int, outputs: int, bias: bool, **place: Any) -> None:
+            super().__init__(inputs, outputs, bias=bias, **place)
+            if bias:
+                self.bias = nn.Parameter(torch.zeros(outputs, device=place["device"]))
+            self.weight_scale = nn.Parameter(torch.ones((), device=place["device"]))
+
+        def forward(self, x: Tensor) -> Tensor:
+            scaled: Tensor = super().forward(x * match(self.weight_scale, x))
+            return scaled
+
+    return ScaledLinear
 
 
 class TextPool(nn.Module):
@@ -185,26 +226,28 @@ class SelfAttention(nn.Module):
             self.content_to_image = make.linear(c, c, bias=False)
 
     def _query(self, q_BLC: Tensor, bias: Tensor, log_scale: Tensor) -> Tensor:
+        """Normed and scaled queries, float32."""
+        q_BLC = q_BLC.float()
         q = F.normalize(split_heads(q_BLC + match(bias, q_BLC), self.heads), dim=-1)
         return q * match(log_scale, q).clamp_max(MAX_LOG_SCALE).exp()
 
-    def _key_value(self, k_BLC: Tensor, v_BLC: Tensor, v_bias: Tensor) -> tuple[Tensor, Tensor]:
-        k = F.normalize(split_heads(k_BLC, self.heads), dim=-1)
-        return k, split_heads(v_BLC + match(v_bias, v_BLC), self.heads)
+    def _key(self, k_BLC: Tensor) -> Tensor:
+        """Normed keys, float32."""
+        return F.normalize(split_heads(k_BLC.float(), self.heads), dim=-1)
+
+    def _value(self, v_BLC: Tensor, bias: Tensor) -> Tensor:
+        return split_heads(v_BLC + match(bias, v_BLC), self.heads)
 
     def content_key_value(self, content_BSC: Tensor) -> KeyValue:
         k, v = self.content_to_kv(content_BSC).chunk(2, dim=-1)
-        return KeyValue(*self._key_value(k, v, self.content_v_bias))
+        return KeyValue(self._key(k).to(v.dtype), self._value(v, self.content_v_bias))
 
     def content_forward(self, content_BSC: Tensor, kv: KeyValue) -> Tensor:
         q = self._query(self.content_to_q(content_BSC), self.content_q_bias, self.content_log_scale)
-        return self.content_proj(merge_heads(attend(q, kv, 1.0)))
+        return self.content_proj(merge_heads(attend(q.to(content_BSC.dtype), kv, 1.0)))
 
     def forward(self, x_NLC: Tensor, rope_2LP: Tensor, rows: Sequence[Rows], layer: int) -> Tensor:
-        q, k, v = self.to_qkv(x_NLC).chunk(3, dim=-1)
-        q = apply_rope(self._query(q, self.q_bias, self.log_scale), rope_2LP)
-        k, v = self._key_value(k, v, self.v_bias)
-        k = apply_rope(k, rope_2LP)
+        q, k, v = self._heads(x_NLC, rope_2LP)
         image, content = [], []
         counts = [group.count for group in rows]
         for group, q_g, k_g, v_g in zip(rows, q.split(counts), k.split(counts), v.split(counts), strict=True):
@@ -216,6 +259,13 @@ class SelfAttention(nn.Module):
         if content:
             out = out + self.content_to_image(merge_heads(torch.cat(content)))
         return self.proj(out)
+
+    def _heads(self, x_NLC: Tensor, rope_2LP: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Rotated queries and keys, and values, [N, H, L, D] in the type of x."""
+        q, k, v = self.to_qkv(x_NLC).chunk(3, dim=-1)
+        q = apply_rope(self._query(q, self.q_bias, self.log_scale), rope_2LP).to(v.dtype)
+        k = apply_rope(self._key(k), rope_2LP).to(v.dtype)
+        return q, k, self._value(v, self.v_bias)
 
 
 class Block(nn.Module):
@@ -244,41 +294,48 @@ class Block(nn.Module):
         text_mask_BL: Tensor | None,
         last: bool,
     ) -> tuple[LayerCondition, Tensor | None]:
-        """This layer's keys and values, and the content stream after it (None after the last layer).
+        """This layer's keys and values, and the content stream (float32) after it (None after the last layer).
 
         In the last layer the content stream ends with its keys and values; what the checkpoint stores beyond
         them has no effect (official behaviour).
         """
+        dtype = text_BLC.dtype
         cross = self.cross.key_value(text_BLC, patches_BPC, text_mask_BL)
         if content_BSC is None or content_signals_B6C is None:
             return LayerCondition(cross, None), None
-        mod = unpack_modulation(content_signals_B6C, self.content_adaln, content_BSC)
-        normed = modulate(content_BSC, mod.scale1, mod.shift1)
+        mod = unpack_modulation(content_signals_B6C, self.content_adaln)
+        normed = modulate(content_BSC, mod.scale1, mod.shift1, dtype)
         kv = self.attn.content_key_value(normed)
         if last:
             return LayerCondition(cross, kv), None
         content = content_BSC + mod.gamma1 * self.attn.content_forward(normed, kv)
         text_kv = self.content_cross.key_value(text_BLC, None, text_mask_BL)
-        content = content + self.content_cross(
-            self.content_cross_norm(content), [(content.shape[0], text_kv)]
-        )
-        ffn = self.content_ffn(modulate(content, mod.scale2, mod.shift2))
+        normed = self.content_cross_norm(content).to(dtype)
+        content = content + self.content_cross(normed, [(content.shape[0], text_kv)])
+        ffn = self.content_ffn(modulate(content, mod.scale2, mod.shift2, dtype))
         return LayerCondition(cross, kv), content + mod.gamma2 * ffn
 
     def forward(
-        self, x_NLC: Tensor, signals_N6C: Tensor, rope_2LP: Tensor, rows: Sequence[Rows], layer: int
+        self,
+        x_NLC: Tensor,
+        signals_N6C: Tensor,
+        rope_2LP: Tensor,
+        rows: Sequence[Rows],
+        layer: int,
+        dtype: torch.dtype,
     ) -> Tensor:
-        mod = unpack_modulation(signals_N6C, self.adaln, x_NLC)
-        attended = self.attn(modulate(x_NLC, mod.scale1, mod.shift1), rope_2LP, rows, layer)
+        """x_NLC: the residual stream, float32. dtype: to compute in."""
+        mod = unpack_modulation(signals_N6C, self.adaln)
+        attended = self.attn(modulate(x_NLC, mod.scale1, mod.shift1, dtype), rope_2LP, rows, layer)
         x_NLC = x_NLC + mod.gamma1 * attended
         groups = [(group.count, group.layers[layer].cross) for group in rows]
-        x_NLC = x_NLC + self.cross(self.cross_norm(x_NLC), groups)
-        return x_NLC + mod.gamma2 * self.ffn(modulate(x_NLC, mod.scale2, mod.shift2))
+        x_NLC = x_NLC + self.cross(self.cross_norm(x_NLC).to(dtype), groups)
+        return x_NLC + mod.gamma2 * self.ffn(modulate(x_NLC, mod.scale2, mod.shift2, dtype))
 
 
-def unpack_modulation(signals_N6C: Tensor, own_6C: Tensor, like: Tensor) -> Modulation:
-    """The model's shared signals plus the block's own, as six tensors [N, 1, C] in the dtype of `like`."""
-    signals = (signals_N6C + match(own_6C, signals_N6C)).to(like.dtype)
+def unpack_modulation(signals_N6C: Tensor, own_6C: Tensor) -> Modulation:
+    """The model's shared signals plus the block's own, as six float32 tensors [N, 1, C]."""
+    signals = signals_N6C + match(own_6C, signals_N6C)
     return Modulation(*signals[:, :, None].unbind(1))
 
 
@@ -304,4 +361,4 @@ class Head(nn.Module):
     def forward(self, x_NLC: Tensor, pooled_NC: Tensor) -> Tensor:
         """[N, L, C] to float32 [N, L, bits, 2]."""
         scale, shift = self.adaln(pooled_NC).unflatten(-1, (2, 1, -1)).unbind(1)
-        return self.linear(modulate(x_NLC.float(), scale, shift)).unflatten(-1, (-1, 2))
+        return self.linear(modulate(x_NLC, scale, shift, torch.float32)).unflatten(-1, (-1, 2))

@@ -2,7 +2,7 @@
 
 Two phases. `prefill` turns conditions into a BranchCache: keys and values that no scale, guidance weight, tau
 or seed changes. `forward` runs one scale (or, in training, all of them under a mask) against such caches.
-Everything outside the blocks computes in float32; the blocks compute in `dtype`.
+Everything outside the blocks computes in float32; the blocks compute in `dtype` (see layers.py).
 Shape suffixes: B conditions, N rows, L tokens, P patches, S content tokens, T text width, C width, d bits.
 """
 
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ..config import TransformerConfig
 from ..features import ContentFeatures, SemanticFeatures, TextFeatures
 from ..scales import ScaleSchedule
-from .functional import block_causal_mask, match, sequence_rope
+from .functional import FP8, block_causal_mask, match, sequence_rope
 from .kv_cache import MaskedMemory
 from .layers import Block, Factory, Head, LayerCondition, Rows, TextNorm, TextPool
 
@@ -50,6 +50,11 @@ class BranchCache:
     layers: tuple[LayerCondition, ...]
 
     @property
+    def kept(self) -> torch.dtype:
+        """Type that keys and values are remembered in."""
+        return self.layers[0].cross.k_BHSD.dtype
+
+    @property
     def nbytes(self) -> int:
         """Bytes of the keys and values."""
         kvs = [kv for layer in self.layers for kv in layer if kv is not None]
@@ -57,7 +62,17 @@ class BranchCache:
 
 
 class EchoGenTransformer(nn.Module):
-    """The model. Parameters start at zero: they are loaded, or drawn by `training.initialise`."""
+    """The model. Parameters start at zero: they are loaded, or drawn by `training.initialise`.
+
+    Args:
+        operations: namespace with Linear, LayerNorm and Embedding; `torch.nn`, or a casting variant of them.
+        dtype: of the blocks' matrices, float8_e4m3fn (with a scale each) included; all else is float32.
+        compute_dtype: of the blocks' activations; None: as the matrices, bfloat16 for float8. Another type
+            than theirs needs operations that cast.
+
+    Attributes:
+        dtype: the compute type.
+    """
 
     def __init__(
         self,
@@ -65,10 +80,12 @@ class EchoGenTransformer(nn.Module):
         operations: Any = nn,
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
+        compute_dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         self.config = config
-        self.dtype = dtype or torch.float32
+        stored = dtype or torch.float32
+        self.dtype = compute_dtype or (torch.bfloat16 if stored == FP8 else stored)
         make = Factory(operations, torch.float32, device)
         self.null_text = make.parameter(config.text_length, config.text_width)
         self.start = make.parameter(config.width)
@@ -89,7 +106,7 @@ class EchoGenTransformer(nn.Module):
             self.content_mlp = make.mlp(config.content_width, config.width)
             self.content_text_adaln = make.adaln(config.width, 6)
             self.content_semantic_adaln = make.adaln(config.width, 6)
-        block_make = make._replace(dtype=self.dtype)
+        block_make = make._replace(dtype=stored)
         self.blocks = nn.ModuleList(Block(config, block_make) for _ in range(config.depth))
 
     @property
@@ -170,8 +187,11 @@ class EchoGenTransformer(nn.Module):
         given = content.latents_VCHW.flatten(2).transpose(1, 2).flatten(0, 1)
         return _strengthen(self.null_content.repeat(views, 1), given, content.strength)
 
-    def prefill(self, inputs: Conditions) -> BranchCache:
-        """Everything about a branch that does not depend on the picture so far."""
+    def prefill(self, inputs: Conditions, kept: torch.dtype | None = None) -> BranchCache:
+        """Everything about a branch that does not depend on the picture so far.
+
+        kept: type that keys and values are remembered in (None: as computed; float8_e4m3fn halves them).
+        """
         text_BLT = self.text_norm(inputs.text_BLT)
         pooled_BC = self.text_pool(text_BLT, inputs.text_mask_BL)
         prefix = [pooled_BC + match(self.start, pooled_BC)]
@@ -186,7 +206,7 @@ class EchoGenTransformer(nn.Module):
             content_signals = self.content_text_adaln(pooled_BC) + self.content_semantic_adaln(subject_BC)
             content_signals = content_signals.unflatten(-1, (6, -1))
             patches_BPC = self.semantic_mlp(inputs.patches_BPE).to(self.dtype)
-            content_BSC = self.content_mlp(inputs.content_BSF).to(self.dtype)
+            content_BSC = self.content_mlp(inputs.content_BSF)
         layers = []
         for index, block in enumerate(self.blocks):
             layer, content_BSC = cast(Block, block).condition(
@@ -197,7 +217,7 @@ class EchoGenTransformer(nn.Module):
                 inputs.text_mask_BL,
                 last=index + 1 == len(self.blocks),
             )
-            layers.append(layer)
+            layers.append(layer.kept_as(kept))
         return BranchCache(torch.stack(prefix, 1), signals.unflatten(-1, (6, -1)), pooled_BC, tuple(layers))
 
     def forward(
@@ -208,9 +228,8 @@ class EchoGenTransformer(nn.Module):
         With a subject path the first scale begins with the subject token, whose output carries no logits: the
         caller drops row 0.
         """
-        x_NLC = x_NLC.to(self.dtype)
         for layer, block in enumerate(self.blocks):
-            x_NLC = block(x_NLC, signals_N6C, rope_2LP, rows, layer)
+            x_NLC = block(x_NLC, signals_N6C, rope_2LP, rows, layer, self.dtype)
         return self.head(x_NLC, pooled_NC)
 
     def embed_scale(self, inputs_NLd: Tensor, scale: int) -> Tensor:
