@@ -58,12 +58,13 @@ class TokenizerConfig:
     base_channels: int = 128
     channel_multipliers: tuple[int, ...] = (1, 2, 4, 4, 4)
     res_blocks: int = 2  # per level of the encoder; the decoder has one more
+    fold: int = 1  # pixels a side that become channels before the first convolution (published files: none)
     norm_groups: int = 32  # few channels need fewer: one channel a group would erase a picture's colours
 
     @property
     def patch(self) -> int:
         """Pixels per token side."""
-        return 2 ** (len(self.channel_multipliers) - 1)
+        return int(self.fold * 2 ** (len(self.channel_multipliers) - 1))
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Convolutional encoder and decoder of the BSQ tokenizer.
 
-Level 0 is full resolution; each further level halves it. Level i has base_channels * channel_multipliers[i]
-channels.
+Level 0 is full resolution, or that of squares of fold x fold pixels taken together as channels; each further
+level halves it. Level i has base_channels * channel_multipliers[i] channels.
 Shapes: B batch, C channels, H W size at the level at hand, D bits per token (latent channels).
 """
 
@@ -112,7 +112,8 @@ class Encoder(nn.Module):
         make = _Factory(config, operations, dtype, device)
         widths = [config.base_channels * multiplier for multiplier in config.channel_multipliers]
         inputs = [config.base_channels, *widths[:-1]]
-        self.conv_in = make.conv(3, config.base_channels)
+        self.fold = config.fold
+        self.conv_in = make.conv(3 * config.fold**2, config.base_channels)
         self.levels = nn.ModuleList(
             DownLevel(make, before, width, config.res_blocks, last=index == len(widths) - 1)
             for index, (before, width) in enumerate(zip(inputs, widths, strict=True))
@@ -122,7 +123,7 @@ class Encoder(nn.Module):
         self.conv_out = make.conv(widths[-1], config.bits)
 
     def forward(self, images_B3HW: Tensor) -> Tensor:
-        x_BCHW: Tensor = self.conv_in(images_B3HW)
+        x_BCHW: Tensor = self.conv_in(F.pixel_unshuffle(images_B3HW, self.fold))
         for level in self.levels:
             x_BCHW = level(x_BCHW)
         x_BCHW = self.norm_out(self.middle(x_BCHW))
@@ -144,6 +145,7 @@ class Decoder(nn.Module):
         make = _Factory(config, operations, dtype, device)
         widths = [config.base_channels * multiplier for multiplier in config.channel_multipliers]
         inputs = [*widths[1:], widths[-1]]
+        self.fold = config.fold
         self.conv_in = make.conv(config.bits, widths[-1])
         self.middle = nn.Sequential(*(ResidualBlock(make, widths[-1], widths[-1]) for _ in range(2)))
         # Index = level, as in the encoder; run from the coarsest (last) to full resolution (0).
@@ -152,11 +154,10 @@ class Decoder(nn.Module):
             for index, (before, width) in enumerate(zip(inputs, widths, strict=True))
         )
         self.norm_out = make.norm(widths[0])
-        self.conv_out = make.conv(widths[0], 3)
+        self.conv_out = make.conv(widths[0], 3 * config.fold**2)
 
     def forward(self, codes_BDHW: Tensor) -> Tensor:
         x_BCHW: Tensor = self.middle(self.conv_in(codes_BDHW))
         for level in reversed(self.levels):
             x_BCHW = level(x_BCHW)
-        images_B3HW: Tensor = self.conv_out(F.silu(self.norm_out(x_BCHW)))
-        return images_B3HW
+        return F.pixel_shuffle(self.conv_out(F.silu(self.norm_out(x_BCHW))), self.fold)

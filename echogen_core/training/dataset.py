@@ -49,12 +49,14 @@ class Mix:
 class PairBatch(NamedTuple):
     """references [B, 3, SIZE, SIZE] in 0..1, each with its prompt, scene (-1: plain white) and subject index.
 
-    targets [B * n, 3, SIZE, SIZE]: n consecutive pictures of each reference's subject in its prompt's scene.
+    targets [B * n, 3, SIZE, SIZE]: n consecutive pictures of each reference's subject in its prompt's scene;
+    subject_masks [B * n, 1, SIZE, SIZE]: the subject's share of each of their pixels, 0..1.
     Icons are numbered after the furniture.
     """
 
     references_B3HW: Tensor
     targets_B3HW: Tensor
+    subject_masks_B1HW: Tensor
     prompts: list[str]
     scenes_B: Tensor
     subjects_B: Tensor
@@ -111,9 +113,11 @@ class Compositor:
         prompts = [
             self._prompt(name, phrase, mix.named) for name, phrase in zip(sprites.names, phrases, strict=True)
         ]
+        seen = compose_masked(sprites.targets_T4HW, background_T3HW, placement)
         return PairBatch(
             references_B3HW=on_white(sprites.references_B4HW, Placement(jitter, middle, middle + jitter / 2)),
-            targets_B3HW=compose(sprites.targets_T4HW, background_T3HW, placement),
+            targets_B3HW=seen.images_B3HW,
+            subject_masks_B1HW=seen.subject_B1HW,
             prompts=prompts,
             scenes_B=scenes_B,
             subjects_B=torch.tensor(sprites.subjects),
@@ -198,8 +202,20 @@ def draw_placement(count: int, mix: Mix, generator: torch.Generator) -> Placemen
     return Placement(scale_B, x_B, bottom_B.clamp(max=0.98))
 
 
+class Masked(NamedTuple):
+    """Pictures [B, 3, SIZE, SIZE] and the subject's share of each pixel, 0..1."""
+
+    images_B3HW: Tensor
+    subject_B1HW: Tensor
+
+
 def compose(sprites_B4HW: Tensor, backgrounds_B3HW: Tensor, placement: Placement) -> Tensor:
-    """Sprites in scenes, with a contact shadow and a little of the scene's light, [B, 3, SIZE, SIZE].
+    """Sprites in scenes, [B, 3, SIZE, SIZE]; see `compose_masked`."""
+    return compose_masked(sprites_B4HW, backgrounds_B3HW, placement).images_B3HW
+
+
+def compose_masked(sprites_B4HW: Tensor, backgrounds_B3HW: Tensor, placement: Placement) -> Masked:
+    """Sprites in scenes, with a contact shadow and a little of the scene's light.
 
     The sprite's frame is scaled to `placement.scale_B` of the picture and moved so that the lowest opaque
     row stands at `placement.bottom_B`.
@@ -210,7 +226,7 @@ def compose(sprites_B4HW: Tensor, backgrounds_B3HW: Tensor, placement: Placement
     tint_B311 = tint_B311 / tint_B311.mean(1, keepdim=True).clamp_min(0.05)
     lit = rgb_B3HW * torch.lerp(torch.ones_like(tint_B311), tint_B311, 0.25)
     ground = backgrounds_B3HW * (1 - 0.45 * shadow_B1HW)
-    return (lit + ground * (1 - alpha_B1HW)).clamp(0, 1)
+    return Masked((lit + ground * (1 - alpha_B1HW)).clamp(0, 1), alpha_B1HW)
 
 
 def on_white(sprites_B4HW: Tensor, placement: Placement) -> Tensor:

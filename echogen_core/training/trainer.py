@@ -300,11 +300,14 @@ class Trainer:
 def split_pairs(pairs: PairBatch, parts: int) -> list[PairBatch]:
     """Equal shares of a batch, each reference with its own targets."""
     prompts = [pairs.prompts[i::parts] for i in range(parts)]
-    targets = pairs.targets_B3HW.unflatten(0, (len(pairs.prompts), -1))
+    owned = (len(pairs.prompts), -1)
+    targets = pairs.targets_B3HW.unflatten(0, owned)
+    masks = pairs.subject_masks_B1HW.unflatten(0, owned)
     return [
         PairBatch(
             pairs.references_B3HW[i::parts],
             targets[i::parts].flatten(0, 1),
+            masks[i::parts].flatten(0, 1),
             prompts[i],
             pairs.scenes_B[i::parts],
             pairs.subjects_B[i::parts],

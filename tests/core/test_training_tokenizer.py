@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors import safe_open
-from torch import Tensor, nn
+from torch import nn
 
 from echogen_core.checkpoints.keymap_tokenizer import translate_tokenizer
 from echogen_core.config import TokenizerConfig
+from echogen_core.training.dataset import Masked
 from echogen_core.training.norm import FastGroupNorm
-from echogen_core.training.tokenizer import Run, TokenizerRecipe, export, train, write_sheet
+from echogen_core.training.perceptual import Perceptual
+from echogen_core.training.tokenizer import Kernel, Run, TokenizerRecipe, export, train, write_sheet
 
-CONFIG = TokenizerConfig(bits=8, base_channels=8, channel_multipliers=(1, 2), res_blocks=1, norm_groups=4)
-SCALES = ((1, 1), (2, 2), (4, 4))
-RECIPE = TokenizerRecipe(minutes=60, steps=30, batch=8, lr=5e-3, warmup=0.1, decoder_phase=0.3)
+CONFIG = TokenizerConfig(
+    bits=8, base_channels=8, channel_multipliers=(1, 2), res_blocks=1, fold=2, norm_groups=4
+)
+SCALES = ((1, 1), (2, 2))
+RECIPE = TokenizerRecipe(
+    minutes=60, steps=30, batch=8, lr=5e-3, warmup=0.1, decoder_phase=0.3, perceptual_weight=0
+)
 
 
 class Blobs:
@@ -26,9 +33,12 @@ class Blobs:
     def __init__(self, seed: int) -> None:
         self.generator = torch.Generator().manual_seed(seed)
 
-    def pictures(self, count: int) -> Tensor:
+    def pictures(self, count: int) -> Masked:
         colours = torch.rand(count, 3, 2, 1, generator=self.generator)
-        return colours.repeat_interleave(4, 2).expand(-1, -1, -1, 8).contiguous()
+        images_B3HW = colours.repeat_interleave(4, 2).expand(-1, -1, -1, 8).contiguous()
+        subject_B1HW = torch.zeros(count, 1, 8, 8)
+        subject_B1HW[..., :4, :] = 1
+        return Masked(images_B3HW, subject_B1HW)
 
 
 def test_loss_falls_and_the_run_is_written(tmp_path: Path) -> None:
@@ -37,6 +47,7 @@ def test_loss_falls_and_the_run_is_written(tmp_path: Path) -> None:
     before = run.evaluate(heldout)["psnr"]
     after = train(run, Blobs(0), heldout)
     assert after["psnr"] > before + 1
+    assert after["subject_psnr"] > before
     assert 0 <= after["bit_entropy"] <= 1
     assert run.step == 30 and run.frozen
     last = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])
@@ -48,7 +59,7 @@ def test_loss_falls_and_the_run_is_written(tmp_path: Path) -> None:
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
     state = translate_tokenizer(tensors, CONFIG)
     assert all(torch.equal(state[name].float(), tensor) for name, tensor in stored.state_dict().items())
-    write_sheet(stored, SCALES, heldout, tmp_path / "sheet.png")
+    write_sheet(stored, SCALES, heldout.images_B3HW, tmp_path / "sheet.png")
     assert (tmp_path / "sheet.png").stat().st_size > 100
 
 
@@ -76,6 +87,46 @@ def test_the_last_phase_leaves_the_codes_alone(tmp_path: Path) -> None:
     run.train_step(Blobs(0).pictures(8))
     assert all(torch.equal(a, b) for a, b in zip(encoder, run.model.encoder.parameters(), strict=True))
     assert not all(torch.equal(a, b) for a, b in zip(decoder, run.model.decoder.parameters(), strict=True))
+
+
+def test_a_kernel_and_its_matrix_are_one_memory() -> None:
+    kernel = nn.Parameter(torch.randn(4, 3, 3, 3).to(memory_format=torch.channels_last))
+    pair = Kernel.of(kernel)
+    with torch.no_grad():
+        pair.matrix[1, 5] = 7.0
+    assert (kernel[1] == 7.0).sum() == 1
+    kernel.grad = torch.arange(108.0).view(4, 3, 3, 3)
+    pair.take_gradient()
+    assert kernel.grad is None
+    assert pair.matrix.grad is not None
+    assert torch.equal(pair.matrix.grad[:, 0], torch.arange(4) * 27.0)
+    assert torch.equal(pair.matrix.grad[0, :3], torch.tensor([0.0, 9.0, 18.0]))
+
+
+def test_the_subjects_pixels_count_more(tmp_path: Path) -> None:
+    pictures = Blobs(0).pictures(8)
+    losses = []
+    for weight in (0.0, 8.0):
+        run = Run(CONFIG, SCALES, replace(RECIPE, subject_weight=weight), tmp_path / str(weight))
+        losses.append(run.train_step(pictures)["mse"])
+    assert losses[0] != losses[1]
+    whole = Masked(pictures.images_B3HW, torch.ones_like(pictures.subject_B1HW))
+    run = Run(CONFIG, SCALES, replace(RECIPE, subject_weight=8.0), tmp_path / "whole")
+    assert run.train_step(whole)["mse"] == pytest.approx(losses[0], rel=1e-4)
+
+
+def test_the_perceptual_distance_is_zero_for_the_same_and_has_a_gradient() -> None:
+    torch.manual_seed(0)
+    layers = nn.ModuleList((nn.Conv2d(3, 8, 3, 2, 1), nn.Conv2d(8, 8, 3, 2, 1), nn.Conv2d(8, 8, 1)))
+    stem, *blocks = layers.requires_grad_(False)
+    looks = Perceptual(stem, blocks, (0,))
+    pictures = Blobs(0).pictures(4).images_B3HW
+    assert float(looks.distance(pictures, pictures)) == 0
+    leaf = pictures.clone().requires_grad_()
+    distance = looks.distance(leaf, pictures.flip(2))
+    assert 0 < float(distance.detach()) < 4
+    (gradient,) = torch.autograd.grad(distance, [leaf])
+    assert gradient.abs().sum() > 0
 
 
 @pytest.mark.parametrize("groups", [1, 4, 8])

