@@ -2,7 +2,16 @@
 
 from .bits import Bits
 from .guidance import Guidance
-from .prefill import Branches, PrefillCache
+from .prefill import Branches, PrefillCache, RunConditions
 from .sampler import SamplingSettings, ScaleStep, sample
 
-__all__ = ["Bits", "Branches", "Guidance", "PrefillCache", "SamplingSettings", "ScaleStep", "sample"]
+__all__ = [
+    "Bits",
+    "Branches",
+    "Guidance",
+    "PrefillCache",
+    "RunConditions",
+    "SamplingSettings",
+    "ScaleStep",
+    "sample",
+]

@@ -21,7 +21,7 @@ from ..scales import ScaleSchedule
 from ..tokenizer.bsq import add_scale, next_scale_input
 from .bits import Bits, draw_bits, picture_generators
 from .guidance import Guidance
-from .prefill import Branches
+from .prefill import Branches, Unneeded
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def sample(
 ) -> Iterator[ScaleStep]:
     """Draw pictures scale by scale; stop iterating to cancel.
 
-    branches: one for all pictures, or one per picture. seeds: one per picture; picture i equals a single run
+    branches: one for all pictures, or one per picture; keys and values are remembered in their type. seeds: one per picture; picture i equals a single run
     with its seed. keep, first_scale: take the scales before `first_scale` from `keep`, draw the rest anew.
     Raises ValueError when the arguments do not fit each other.
     """
@@ -113,7 +113,7 @@ def _run(
     first_scale: int,
 ) -> Iterator[ScaleStep]:
     groups = _row_groups(model, branches, schedule, settings.guidance)
-    device = branches[0].full.pooled_BC.device
+    device = groups[0].cache.pooled_BC.device
     rope = sequence_rope(schedule, model.config.head_width, model.prefix).to(device)
     greedy = settings.greedy or settings.top_k == 1
     generators = None if greedy else picture_generators(seeds)
@@ -123,6 +123,7 @@ def _run(
         with torch.inference_mode():
             groups = [group for group in groups if group.needed_from(index)]
             logits_NLd2 = _scale_logits(model, groups, schedule, rope, index, codes_BdHW)
+            _check_finite(logits_NLd2, model, index)
             guided_BLd2 = _guide(logits_NLd2, groups, index, len(seeds)) / settings.tau
             bits_BLd = draw_bits(guided_BLd2, generators, settings.top_p)
             bits_BhwD = bits_BLd.unflatten(1, grid)
@@ -130,6 +131,8 @@ def _run(
                 bits_BhwD = keep.scales[index].to(device).expand_as(bits_BhwD)
             drawn.append(bits_BhwD)
             codes_BdHW = add_scale(codes_BdHW, bits_BhwD, schedule.scales[-1])
+        if index + 1 == len(schedule.scales):
+            groups = []  # their keys and values go before the caller decodes the picture
         bits = Bits(schedule, tuple(drawn), seeds, asdict(settings))
         yield ScaleStep(index, len(schedule.scales), bits, codes_BdHW, guided_BLd2, logits_NLd2)
 
@@ -149,9 +152,15 @@ def _row_groups(
         pictures = range(start, start + len(members))
         per_scale = [members[0].merged_weights(w) for w in weights]
         for place, (cache, _) in enumerate(per_scale[0]):
-            arena = KeyValueArena(model.config.depth, kept_tokens, last_tokens)
-            rows = Rows(len(members), cache.layers, arena)
             share = tuple(merged[place][1] for merged in per_scale)
+            if isinstance(cache, Unneeded):
+                if any(share):
+                    raise ValueError(
+                        "A branch that this guidance needs was not computed: make the branches with it."
+                    )
+                continue
+            arena = KeyValueArena(model.config.depth, kept_tokens, last_tokens, cache.kept)
+            rows = Rows(len(members), cache.layers, arena)
             groups.append((place, _RowGroup(rows, cache, pictures, share)))
         start = pictures.stop
     return [group for _, group in sorted(groups, key=lambda item: item[0])]
@@ -180,6 +189,15 @@ def _scale_logits(
     rope = rope_2TP[:, start + model.prefix : end + model.prefix]
     logits = model(x_NLC, rope, [g.rows for g in groups], signals, pooled)
     return logits[:, model.prefix :] if index == 0 else logits
+
+
+def _check_finite(logits_NLd2: Tensor, model: EchoGenTransformer, index: int) -> None:
+    if not bool(torch.isfinite(logits_NLd2).all()):
+        raise ValueError(
+            f"The model computed NaN or infinity at scale {index + 1}, in {model.dtype}. Expected finite "
+            "numbers: load it in bfloat16 or float32; if that does not help, its file or the features are "
+            "damaged: download it again, and encode the picture and the prompt again."
+        )
 
 
 def _guide(logits_NLd2: Tensor, groups: list[_RowGroup], index: int, pictures: int) -> Tensor:
