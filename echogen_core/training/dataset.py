@@ -31,7 +31,9 @@ _SUPERSAMPLE = 2
 class Mix:
     """What a batch is made of; a curriculum changes it as training goes on.
 
-    icons: share of flat icons. max_turn: largest turn between reference and target, in steps of 30 degrees.
+    icons: share of flat icons. max_turn: largest turn between reference and target, in steps of 30 degrees;
+    turned: share of pairs that turn at all (the side that will be asked for cannot be known, so a small model
+    answers turns with a blur of all sides).
     scale: range of the subject's size in the frame. spread: how far from the middle, 0 to 1 of what fits.
     recolour: share of pairs whose hue is rotated (the same in both), which makes new subjects from old ones.
     plain: share of targets on white. named: share of prompts that name the subject.
@@ -39,6 +41,7 @@ class Mix:
 
     icons: float = 0.3
     max_turn: int = 1
+    turned: float = 0.25
     scale: tuple[float, float] = (0.65, 0.95)
     spread: float = 1.0
     recolour: float = 0.5
@@ -153,10 +156,12 @@ class Compositor:
         """Reference view, then target views within the largest turn."""
         views = self.views_NVHW4.shape[1]
         first = self._integer(views)
+        if not mix.max_turn or float(self._uniform(1)) >= mix.turned:
+            return [first] * (1 + targets)
         drawn = [first]
         for _ in range(targets):
             turn = self._integer(2 * mix.max_turn + 1) - mix.max_turn
-            level = self._integer(views // AZIMUTHS) if mix.max_turn else first // AZIMUTHS
+            level = self._integer(views // AZIMUTHS)
             drawn.append(level * AZIMUTHS + (first + turn) % AZIMUTHS)
         return drawn
 

@@ -1,8 +1,8 @@
 """Trains nano's transformer (with its encoders) and writes the bundle.
 
 `python -m echogen_core.training transformer --data DATA --tokenizer FILE --semantic FILE --out RUN`; run
-again, it goes on where it stopped. `--start BUNDLE` trains shipped weights on instead. `--export` only writes
-the bundle from the newest checkpoint.
+again, it goes on where it stopped. `--start BUNDLE` trains shipped weights on instead, with `--tokenizer` on
+the bits of another tokenizer. `--export` only writes the bundle from the newest checkpoint.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from ..encoders import (
 )
 from ..model import EchoGenTransformer
 from ..scales import find_schedule
+from ..tokenizer import BitTokenizer
 from .attribution import attribution
 from .dataset import SUBJECT_WORDS, Compositor
 from .initialise import initialise
@@ -64,12 +65,22 @@ def fresh_parts(preset: Preset, encoders: EncoderConfigs, args: argparse.Namespa
     )
 
 
-def parts_of(bundle: Bundle) -> Parts:
-    """A bundle's modules, to be trained on; its tokenizer stays as it is."""
+def parts_of(bundle: Bundle, tokenizer: BitTokenizer | None = None) -> Parts:
+    """A bundle's modules, to be trained on, beside its own tokenizer or another with as many bits.
+
+    Raises:
+        ValueError: the other tokenizer has more or fewer bits.
+    """
+    tokenizer = tokenizer or bundle.tokenizer
+    if tokenizer.config.bits != bundle.preset.transformer.bits:
+        raise ValueError(
+            f"expected a tokenizer of {bundle.preset.transformer.bits} bits, as the bundle's transformer, "
+            f"got one of {tokenizer.config.bits}; train a new transformer on it (without --start)."
+        )
     modules = {name: getattr(bundle, name) for name in ("transformer", "text", "content", "semantic")}
     for module in modules.values():
         module.requires_grad_(True)
-    return Parts(**modules, tokenizer=bundle.tokenizer, schedule=find_schedule(bundle.preset.budget))
+    return Parts(**modules, tokenizer=tokenizer, schedule=find_schedule(bundle.preset.budget))
 
 
 def export(trainer: Trainer, preset: Preset, args: argparse.Namespace) -> Path:
@@ -90,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True, help="folder made by the prepare stage")
     parser.add_argument("--tokenizer", type=Path, help="tokenizer.safetensors of the tokenizer stage")
     parser.add_argument("--semantic", type=Path, help="semantic.safetensors of the semantic stage")
-    parser.add_argument("--start", type=Path, help="instead of these two: train a bundle folder on")
+    parser.add_argument("--start", type=Path, help="train a bundle folder on")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints, log and bundle")
     parser.add_argument("--minutes", type=float, default=defaults.minutes, help="training time in all")
     parser.add_argument("--batch", type=int, default=defaults.batch, help="references a step")
@@ -104,7 +115,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args.out.mkdir(parents=True, exist_ok=True)
     preset = PRESETS["nano"]
     if args.start:
-        parts = parts_of(load_bundle(preset.name, args.start))
+        swapped = load_part(args.tokenizer, "tokenizer") if args.tokenizer else None
+        parts = parts_of(load_bundle(preset.name, args.start), swapped)
     else:
         parts = fresh_parts(preset, ENCODERS[preset.name], args)
     recipe = Recipe(minutes=args.minutes, batch=args.batch, workers=args.workers, seed=args.seed)

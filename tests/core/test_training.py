@@ -30,7 +30,7 @@ from echogen_core.training.dataset import SIZE, Compositor, Mix, rotate_hue
 from echogen_core.training.initialise import initialise
 from echogen_core.training.loss import bit_loss, scale_accuracy, scale_weights, token_losses
 from echogen_core.training.trainer import Parts, Recipe, Trainer, curriculum, split_pairs
-from echogen_core.training.transformer import main
+from echogen_core.training.transformer import main, parts_of
 
 from . import golden
 
@@ -96,6 +96,20 @@ def test_pairs_are_reproducible_and_complete(data: Path) -> None:
     assert all("wood" in prompt or "town" in prompt for prompt in first.prompts)
     assert float(first.targets_B3HW.min()) >= 0 and float(first.targets_B3HW.max()) <= 1
     assert float(first.references_B3HW[:, :, 0, 0].min()) == 1  # references stand on white
+
+
+def test_only_the_given_share_of_pairs_turns(data: Path) -> None:
+    compositor = Compositor(data, "train", seed=0, icons=False)
+    views = np.zeros((2, 24, 96, 96, 4), dtype=np.uint8)
+    views[..., 3] = 255
+    views[..., :3] = 10 * np.arange(24)[:, None, None, None]  # the grey of a picture tells its view
+    compositor.views_NVHW4 = views
+    still = Mix(turned=0.0, recolour=0.0, plain=1.0)
+    for mix, same in ((still, True), (replace(still, turned=1.0), False)):
+        pairs = compositor.batch(8, mix, targets=2)
+        reference = (pairs.references_B3HW[:, 0, 32, 32] * 25.5).round()
+        target = (pairs.targets_B3HW[:, 0, 40, 32] * 25.5).round().view(8, 2)
+        assert torch.equal(target, reference[:, None].expand(8, 2)) == same
 
 
 def test_missing_data_name_the_command(tmp_path: Path) -> None:
@@ -179,6 +193,13 @@ def test_attribution_names_trained_models_by_creator_and_licence(tmp_path: Path)
     text = attribution(tmp_path)
     assert "- Ann: Lamp" in text and "licenses/by/3.0" in text and "forest" in text
     assert "Bob" not in text
+
+
+def test_another_tokenizer_must_have_as_many_bits() -> None:
+    bundle = load_bundle("nano", ASSETS / "nano")
+    config = replace(bundle.tokenizer.config, bits=8, base_channels=8)
+    with pytest.raises(ValueError, match=r"32 bits.*got one of 8"):
+        parts_of(bundle, BitTokenizer(config))
 
 
 def test_the_command_trains_the_shipped_bundle_on(data: Path, tmp_path: Path) -> None:
