@@ -7,15 +7,20 @@ from collections.abc import Sequence
 NAMED = 8
 
 
+class WrongModel(ValueError):
+    """What a file is, in words ("a DINOv2 with registers"), when it is not what its names made it seem."""
+
+
 def describe_faults(missing: Sequence[str], unknown: Sequence[str], wrong: Sequence[str]) -> str:
     """'missing: a, b; unknown: c', at most eight names each; '' when nothing is wrong.
 
-    wrong: names of tensors of another shape, with the shapes.
+    wrong: names of tensors of another shape or type, with both.
     """
-    groups = (("missing", missing), ("unknown", unknown), ("of another shape", wrong))
-    return "; ".join(f"{label}: {_some(names)}" for label, names in groups if names)
+    groups = (("missing", missing), ("unknown", unknown), ("of another shape or type", wrong))
+    return "; ".join(f"{label}: {some(names)}" for label, names in groups if names)
 
 
-def _some(names: Sequence[str]) -> str:
+def some(names: Sequence[str]) -> str:
+    """The first eight names, and how many more there are."""
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return ", ".join(names[:NAMED]) + more

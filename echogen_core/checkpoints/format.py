@@ -1,6 +1,9 @@
 """Our own file format: one safetensors file a part, its configuration as JSON in the metadata.
 
-Metadata keys: format ("echogen"), version ("1"), kind (a key of KINDS), config (JSON of the dataclass).
+Metadata keys: format ("echogen"), version ("1"), kind (a key of KINDS), config (JSON of the dataclass); and,
+in files that `convert` made, source_sha256 (JSON, file name -> sha256 of what it was made from), tokenizer
+(text encoders: the content of tokenizer.json), base_sha256 and base_name (subject parameters alone: what they
+belong to, see adapter.py) and weights ("fp8": see quantised.py).
 """
 
 from __future__ import annotations
@@ -15,6 +18,9 @@ from ..encoders import ContentEncoderConfig, SemanticEncoderConfig, TextEncoderC
 
 FORMAT = "echogen"
 VERSION = "1"
+
+SOURCE_SHA256, TOKENIZER, WEIGHTS = "source_sha256", "tokenizer", "weights"
+BASE_SHA256, BASE_NAME = "base_sha256", "base_name"
 
 KINDS: dict[str, type[Any]] = {
     "transformer": TransformerConfig,
@@ -34,6 +40,15 @@ TITLES: dict[str, str] = {
 }
 """What the parts are called in messages."""
 
+EXAMPLES: dict[str, str] = {
+    "transformer": "echogen_2b.pth, or infinity_2b_reg.pth for text to image",
+    "tokenizer": "infinity_vae_d32reg.pth; infinity_vae_d16.pth for the 0.1B model",
+    "text": "google/flan-t5-xl",
+    "semantic": "facebook/dinov2-base or dinov2_vitb14_pretrain.pth",
+    "content": "FLUX.1's ae.safetensors: 16 channels, factor 8",
+}
+"""The published files of the parts."""
+
 
 def write_metadata(kind: str, config: Any) -> dict[str, str]:
     """Metadata of a file of this kind."""
@@ -50,23 +65,17 @@ def is_ours(metadata: Mapping[str, str]) -> bool:
     return metadata.get("format") == FORMAT
 
 
-def read_config(metadata: Mapping[str, str], kind: str) -> Any:
-    """The configuration in the metadata.
+def read_config(metadata: Mapping[str, str]) -> Any:
+    """The configuration in the metadata of a file whose kind is one of KINDS.
 
     Raises:
-        ValueError: the file is of another kind, of a later version, or its configuration cannot be read.
+        ValueError: the file is of a later version, or its configuration cannot be read.
     """
-    found = metadata.get("kind", "")
-    if found != kind:
-        raise ValueError(
-            f"expected {_article(TITLES[kind])}, got {_article(TITLES.get(found, 'file of unknown kind'))}. "
-            "Choose the file that belongs to this slot."
-        )
     if metadata.get("version") != VERSION:
         raise ValueError(
             f"expected file version {VERSION}, got {metadata.get('version')}. Update this pack to read it."
         )
-    config_class = KINDS[kind]
+    config_class = KINDS[metadata["kind"]]
     known = {field.name for field in fields(config_class)}
     try:
         values = json.loads(metadata["config"])
@@ -78,7 +87,3 @@ def read_config(metadata: Mapping[str, str], kind: str) -> Any:
         raise ValueError(
             f"its configuration cannot be read ({error}). Update this pack, or write the file again."
         ) from error
-
-
-def _article(title: str) -> str:
-    return f"{'an' if title[0] in 'AEIO' else 'a'} {title}"

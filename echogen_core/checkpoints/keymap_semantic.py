@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..encoders import SemanticEncoderConfig, resample_position_embedding
+from .faults import WrongModel
 
 POSITIONS = "embeddings.position_embeddings"
 
@@ -29,7 +30,7 @@ RENAMED: tuple[tuple[str, str], ...] = (
 ORIGINAL: tuple[tuple[str, str], ...] = (
     # original .pth (pattern) -> hub form
     (r"cls_token", "embeddings.cls_token"),
-    (r"mask_token", "embeddings.mask_token"),
+    (r"(mask_token|register_tokens)", r"embeddings.\1"),
     (r"pos_embed", POSITIONS),
     (r"patch_embed\.proj\.(.+)", r"embeddings.patch_embeddings.projection.\1"),
     (r"blocks\.(\d+)\.(norm\d)\.(.+)", r"encoder.layer.\1.\2.\3"),
@@ -83,13 +84,12 @@ def translate_semantic(
     if "embeddings.mask_token" not in found and "embeddings.cls_token" in found:
         # Only masked pre-training reads it; some exports leave it out.
         found["embeddings.mask_token"] = torch.zeros_like(found["embeddings.cls_token"][0])
-    names = set(expected)
+    renames = RENAMED if any(RENAMED[0][1] in name for name in expected) else ()
     translated: dict[str, Tensor] = {}
     for key, tensor in found.items():
-        renamed = key
-        for hub, installed in RENAMED:
-            renamed = renamed.replace(hub, installed)
-        translated[key if key in names else renamed] = tensor
+        for hub, installed in renames:
+            key = key.replace(hub, installed)
+        translated[key] = tensor
     return translated
 
 
@@ -98,21 +98,17 @@ def infer_semantic(state: Mapping[str, Tensor]) -> SemanticEncoderConfig:
 
     Heads are not visible in shapes: every published DINOv2 has 64 channels a head.
     Raises:
-        ValueError: it is no DINOv2.
+        WrongModel: says what it is instead, when EchoGen has no use for it.
     """
     hub = to_hub_names(state)
-    absent = [key for key in (MARKS[0], "embeddings.cls_token", POSITIONS) if key not in hub]
-    if absent:
-        raise ValueError(
-            f"not a DINOv2 encoder: it lacks {', '.join(absent)}. Expected facebook/dinov2-base."
-        )
     projection = hub[MARKS[0]]
     width, patch = projection.shape[0], projection.shape[-1]
     layers = {int(key.split(".")[2]) for key in hub if key.startswith("encoder.layer.")}
     default = SemanticEncoderConfig()
-    if width % 64 or patch != default.patch or not layers:
-        raise ValueError(
-            f"a vision transformer of width {width} and patch {patch}; expected DINOv2 with patch "
-            f"{default.patch} (facebook/dinov2-base)."
-        )
+    if "embeddings.register_tokens" in hub:
+        raise WrongModel("a DINOv2 with registers")
+    if POSITIONS not in hub or not layers:
+        raise WrongModel("a part of a DINOv2")
+    if width % 64 or patch != default.patch:
+        raise WrongModel(f"a vision transformer of width {width} and patch {patch}")
     return replace(default, width=width, depth=1 + max(layers), heads=width // 64)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from ..encoders import TextEncoderConfig
+from .faults import WrongModel
 
 NOT_NEEDED = ("decoder.", "lm_head.")
 """The other half of a whole T5."""
@@ -24,30 +25,31 @@ MARKS = (
 """In every T5 encoder."""
 
 
-def translate_text(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors under the names of TextEncoder's state dict; unknown ones stay, for the strict load."""
+def stored_text(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The encoder's tensors under the names of our files: the token table once, under its first name."""
     kept = {key: tensor for key, tensor in state.items() if not key.startswith(NOT_NEEDED)}
-    table = next((kept[name] for name in TOKEN_TABLES if name in kept), None)
-    if table is not None:
-        kept |= dict.fromkeys(TOKEN_TABLES, table)
-    return {f"t5.{key}": tensor for key, tensor in kept.items()}
+    tables = [kept.pop(name) for name in TOKEN_TABLES if name in kept]
+    return dict.fromkeys(TOKEN_TABLES[:1], tables[0]) | kept if tables else kept
+
+
+def translate_text(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """`stored_text` under the names of TextEncoder's state dict; unknown ones stay, for the strict load."""
+    tables = {name: stored[TOKEN_TABLES[0]] for name in TOKEN_TABLES if TOKEN_TABLES[0] in stored}
+    return {f"t5.{key}": tensor for key, tensor in {**stored, **tables}.items()}
 
 
 def infer_text(state: Mapping[str, Tensor]) -> TextEncoderConfig:
     """The sizes of the encoder in `state` (published names), read from its shapes.
 
     Raises:
-        ValueError: it is no gated T5 encoder.
+        WrongModel: says what it is instead, when it is no gated T5 encoder.
     """
     table = next((state[name] for name in TOKEN_TABLES if name in state), None)
-    absent = [key for key in MARKS if key not in state] + ([] if table is not None else [TOKEN_TABLES[0]])
-    if absent or table is None:
-        raise ValueError(f"not a T5 encoder: it lacks {', '.join(absent)}. Expected google/flan-t5-xl.")
+    if table is None:
+        raise WrongModel(f"a T5 encoder without its token table ({TOKEN_TABLES[0]})")
     gate = state.get("encoder.block.0.layer.1.DenseReluDense.wi_0.weight")
     if gate is None:
-        raise ValueError(
-            "a T5 of the first version, without gated feed-forward layers. Expected google/flan-t5-xl."
-        )
+        raise WrongModel("a T5 of the first version, without gated feed-forward layers")
     heads = state[MARKS[0]].shape[1]
     blocks = {int(key.split(".")[2]) for key in state if key.startswith("encoder.block.")}
     return TextEncoderConfig(

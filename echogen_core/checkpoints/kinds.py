@@ -1,13 +1,18 @@
-"""Tells published weight files apart by the names of their tensors."""
+"""Tells weight files apart by the names and shapes of their tensors, and says in words what they are."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from torch import Tensor
+
 from . import keymap_content, keymap_semantic, keymap_text
+from .faults import WrongModel
+from .format import TITLES
 from .keymap_tokenizer import NESTS as TOKENIZER_NESTS
-from .keymap_transformer import unnest
+from .keymap_tokenizer import infer_tokenizer
+from .keymap_transformer import infer_config, unnest
 
 TRANSFORMER_MARKS = ("cfg_uncond", "word_embed.weight")
 TOKENIZER_MARKS = (
@@ -15,15 +20,36 @@ TOKENIZER_MARKS = (
     ("encoder.conv_in.weight", "decoder.conv_out.weight"),
 )
 
+INFER: dict[str, Callable[[Mapping[str, Any]], Any]] = {
+    "transformer": infer_config,
+    "tokenizer": infer_tokenizer,
+    "text": keymap_text.infer_text,
+    "semantic": keymap_semantic.infer_semantic,
+    "content": keymap_content.infer_content,
+}
+"""Kind -> what reads a published file's configuration from its shapes."""
+
 OTHERS: tuple[tuple[str, str], ...] = (
-    # prefix of a name -> what such a file is
-    ("model.diffusion_model.", "Stable Diffusion checkpoint"),
-    ("double_blocks.", "FLUX diffusion model"),
-    ("text_model.", "CLIP"),
-    ("vision_model.", "CLIP vision"),
-    ("lora_", "LoRA"),
-    ("diffusion_model.", "diffusion model"),
+    # in a tensor's name -> what such a file is; the first that fits
+    ("lora_", "a LoRA"),
+    ("control_model.", "a ControlNet"),
+    ("controlnet_", "a ControlNet"),
+    ("model.diffusion_model.", "a Stable Diffusion checkpoint"),
+    ("double_blocks.", "a FLUX diffusion model"),
+    ("joint_blocks.", "a Stable Diffusion 3 diffusion model"),
+    ("diffusion_model.", "a diffusion model"),
+    ("input_blocks.", "a Stable Diffusion diffusion model"),
+    ("vision_model.", "a CLIP vision encoder"),
+    ("text_model.", "a CLIP text encoder"),
+    ("transformer.resblocks.", "a CLIP encoder"),
+    ("mask_decoder.", "a SAM segmentation model"),
+    ("transformer.decoder.layers.", "a detection model"),
+    ("model.layers.", "a language model"),
+    ("decoder.block.", "the decoder of a T5"),
 )
+
+T5_SIZES = {512: "small", 768: "base", 1024: "large", 2048: "XL", 4096: "XXL"}
+DINO_SIZES = {384: "S", 768: "B", 1024: "L", 1536: "g"}
 
 
 def recognise(tree: Mapping[str, Any]) -> str | None:
@@ -35,7 +61,7 @@ def recognise(tree: Mapping[str, Any]) -> str | None:
         if isinstance(state.get(nest), Mapping):
             state = state[nest]
             break
-    if all(mark in state for mark in keymap_content.MARKS):
+    if any(mark in state for mark in keymap_content.MARKS):
         return "content"
     if any(all(mark in state for mark in marks) for marks in TOKENIZER_MARKS):
         return "tokenizer"
@@ -43,4 +69,38 @@ def recognise(tree: Mapping[str, Any]) -> str | None:
         return "text"
     if any(mark in state or f"dinov2.{mark}" in state for mark in keymap_semantic.MARKS):
         return "semantic"
-    return next((title for prefix, title in OTHERS if any(key.startswith(prefix) for key in state)), None)
+    return next((title for part, title in OTHERS if any(part in key for key in state)), None)
+
+
+def infer(kind: str, tree: Mapping[str, Any]) -> Any:
+    """The configuration of a published file of a kind; WrongModel says what it is instead."""
+    try:
+        return INFER[kind](tree)
+    except WrongModel:
+        raise
+    except (KeyError, IndexError, TypeError, ValueError, ZeroDivisionError) as error:
+        title = TITLES[kind]
+        raise WrongModel(f"a damaged or partial {title} ({error} is missing or strange)") from error
+
+
+def describe(kind: str, config: Any) -> str:
+    """What a part is, with its sizes: 'an Infinity base transformer (depth 32, width 2048, 32 bits)'."""
+    if kind == "transformer":
+        family = "an EchoGen" if config.subject else "an Infinity base"
+        return f"{family} transformer (depth {config.depth}, width {config.width}, {config.bits} bits)"
+    if kind == "tokenizer":
+        return f"a BSQ tokenizer of {config.bits} bits (d{config.bits})"
+    if kind == "text":
+        size = T5_SIZES.get(config.width)
+        return f"a T5{f' {size}' if size else ''} text encoder ({config.width} channels)"
+    if kind == "semantic":
+        size = DINO_SIZES.get(config.width)
+        name = f" ViT-{size}/{config.patch}" if size else ""
+        return f"a DINOv2{name} semantic encoder ({config.width} channels, patch {config.patch})"
+    return f"a VAE content encoder ({config.latent_channels} channels, factor {config.factor})"
+
+
+def describe_unknown(tree: Mapping[str, Any]) -> str:
+    """What a file of none of the known kinds holds, by its first names."""
+    names = [key for key, value in unnest(tree).items() if isinstance(value, Tensor)]
+    return f"a file of an unknown kind (its first tensors: {', '.join(names[:3]) or 'none at all'})"

@@ -5,26 +5,27 @@ Our own files say what they are in their metadata; published ones are told by th
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from ..encoders import ContentEncoder, SemanticEncoder, TextEncoder, read_tokenizer
+from ..encoders import ContentEncoder, SemanticEncoder, TextEncoder, parse_tokenizer, read_tokenizer
 from ..model import EchoGenTransformer
+from ..model.functional import FP8
 from ..tokenizer import BitTokenizer
-from .faults import describe_faults
-from .format import KINDS, TITLES, is_ours, read_config
-from .keymap_content import infer_content, translate_content
-from .keymap_semantic import infer_semantic, translate_semantic
-from .keymap_text import infer_text, translate_text
-from .keymap_tokenizer import infer_tokenizer, translate_tokenizer
-from .keymap_transformer import infer_config, translate_transformer
-from .kinds import recognise
-from .read import RawFile, read_weights
+from .faults import describe_faults, some
+from .format import KINDS, TITLES, TOKENIZER
+from .keymap_semantic import translate_semantic
+from .keymap_text import translate_text
+from .quantised import match_scales
+from .source import Source, read_source
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -54,37 +55,41 @@ def load(
     dtype: torch.dtype | None = torch.float32,
     device: torch.device | str = "cpu",
     vocabulary: str | Path | None = None,
+    base: str | Path | None = None,
 ) -> Loaded:
-    """One part of a bundle from our file, a published one, or (text, semantic) a folder from the hub.
+    """One part of a bundle from our file, a published one, or a folder from the hub.
 
     Args:
         kind: "transformer", "tokenizer", "text", "semantic" or "content".
-        config: sizes of a published file, where they are not to be read from its shapes (the picture size of
-            an encoder never shows in them). Our own files carry theirs.
+        config: sizes that a published file must have, and the settings that no file holds (the picture size
+            of an encoder). None: as the file says, at EchoGen-2B's picture size.
         operations: namespace of the layers (not for text and semantic, which are transformers' classes).
-        dtype: of the weights in memory; None keeps the stored type.
-        vocabulary: text only: the tokenizer's file or folder, where it does not lie beside the weights.
+        dtype: of the weights in memory; None keeps the stored type. float8_e4m3fn: the transformer's matrices
+            with their scales; the other parts do not compute in it and become bfloat16.
+        vocabulary: text only: the tokenizer's file or folder, where it is neither in the file nor beside it.
+        base: transformer only: the base of a file of subject parameters, where it is not in the same folder.
 
-    The module is in evaluation mode with frozen parameters.
+    The module is in evaluation mode with frozen parameters. A base Infinity model is loaded with a warning.
     Raises:
         FileNotFoundError: a file is missing. ValueError: it is damaged, or of another kind. Both say which
             file, what was expected and what to do.
     """
     if kind not in KINDS:
         raise ValueError(f"Expected a kind out of {', '.join(KINDS)}, got {kind!r}.")
-    raw = read_weights(path)
-    stored = stored_dtype(raw.tree)
-    builder = Builder(kind, operations, dtype or stored, raw.path, vocabulary)
+    source = read_source(path, kind, config=config, base=base)
+    stored = source.identity.dtype
+    dtype = dtype or stored
+    if dtype == FP8 and kind != "transformer":
+        dtype = torch.bfloat16
+    module = build(source, operations, dtype, vocabulary)
     try:
-        if is_ours(raw.metadata):
-            module, translated = _from_ours(raw, builder)
-        else:
-            module, translated = _from_published(raw, builder, config)
-        state = {name: tensor.to(device) for name, tensor in translated.items()}
-        fill(module, state, TITLES[kind])
+        state = match_scales(module_names(kind, source.state, module), module.state_dict())
+        fill(module, {name: tensor.to(device) for name, tensor in state.items()}, TITLES[kind])
     except ValueError as error:
-        raise ValueError(f"{raw.path}: {error}") from error
-    info = LoadInfo(raw.path, kind, module.config, is_ours(raw.metadata), stored)
+        raise ValueError(f"{source.raw.path}: {error}") from error
+    if kind == "transformer" and not module.config.subject:
+        logger.warning("%s is a base Infinity model: it makes pictures of a text and knows no subject.", path)
+    info = LoadInfo(source.raw.path, kind, module.config, source.identity.ours, stored)
     return Loaded(module.eval().requires_grad_(False), info)
 
 
@@ -104,79 +109,36 @@ def load_tokenizer(path: str | Path, **options: Any) -> BitTokenizer:
     return module
 
 
-@dataclass(frozen=True)
-class Builder:
-    """Makes the empty module of a kind on the meta device."""
-
-    kind: str
-    operations: Any
-    dtype: torch.dtype
-    path: Path
-    vocabulary: str | Path | None
-
-    def __call__(self, config: Any) -> Any:
-        place: dict[str, Any] = {"dtype": self.dtype, "device": "meta"}
-        if self.kind == "transformer":
-            return EchoGenTransformer(config, self.operations, **place)
-        if self.kind == "tokenizer":
-            return BitTokenizer(config, self.operations, **place)
-        if self.kind == "content":
-            return ContentEncoder(config, self.operations, **place)
-        if self.kind == "semantic":
-            return SemanticEncoder(config, **place)
-        # A hub folder holds its tokenizer; a single file has it beside it.
-        beside = self.path if self.path.is_dir() else self.path.parent
-        return TextEncoder(config, read_tokenizer(self.vocabulary or beside), **place)
+def build(source: Source, operations: Any, dtype: torch.dtype, vocabulary: str | Path | None) -> Any:
+    """The empty module of a part on the meta device."""
+    config, place = source.config, {"dtype": dtype, "device": "meta"}
+    if source.kind == "transformer":
+        return EchoGenTransformer(config, operations, **place)
+    if source.kind == "tokenizer":
+        return BitTokenizer(config, operations, **place)
+    if source.kind == "content":
+        return ContentEncoder(config, operations, **place)
+    if source.kind == "semantic":
+        return SemanticEncoder(config, **place)
+    return TextEncoder(config, _tokenizer(source, vocabulary), **place)
 
 
-def _from_ours(raw: RawFile, build: Builder) -> tuple[Any, dict[str, Tensor]]:
-    module = build(read_config(raw.metadata, build.kind))
-    state = raw.tensors
-    if build.kind == "text":
-        return module, translate_text(state)
-    if build.kind == "semantic":
-        return module, _prefixed(translate_semantic(state, module.config, module.dino.state_dict()), "dino.")
-    return module, state
+def _tokenizer(source: Source, vocabulary: str | Path | None) -> Any:
+    """The prompt tokenizer: the one asked for, the one in the file, or the one beside it."""
+    path, packaged = source.raw.path, source.raw.metadata.get(TOKENIZER)
+    if vocabulary is None and packaged is not None:
+        return parse_tokenizer(packaged, path)
+    return read_tokenizer(vocabulary or (path if path.is_dir() else path.parent))
 
 
-def _from_published(raw: RawFile, build: Builder, config: Any) -> tuple[Any, dict[str, Tensor]]:
-    found = recognise(raw.tree)
-    if found is not None and found != build.kind:
-        raise ValueError(
-            f"expected {TITLES[build.kind]} weights, got {TITLES.get(found, found)} weights. "
-            "Choose the file that belongs to this slot."
-        )
-    if build.kind == "transformer":
-        config = config or infer_config(raw.tree)
-        return build(config), translate_transformer(raw.tree, config)
-    if build.kind == "tokenizer":
-        config = config or infer_tokenizer(raw.tree)
-        return build(config), translate_tokenizer(raw.tree, config)
-    state = raw.tensors
-    if build.kind == "content":
-        return build(_sized(infer_content(state), config)), translate_content(state)
-    if build.kind == "text":
-        return build(_sized(infer_text(state), config)), translate_text(state)
-    module = build(_sized(infer_semantic(state), config))
-    return module, _prefixed(translate_semantic(state, module.config, module.dino.state_dict()), "dino.")
-
-
-INVISIBLE = ("reference_size", "image_size", "max_tokens")
-"""Settings of encoders that no shape shows."""
-
-
-def _sized(inferred: Any, wanted: Any) -> Any:
-    """The sizes in the file with the settings that it does not show; a mismatch of the others is an error."""
-    if wanted is None:
-        return inferred
-    merged = replace(inferred, **{name: getattr(wanted, name) for name in INVISIBLE if hasattr(wanted, name)})
-    if merged != wanted:
-        raise ValueError(f"expected an encoder of {wanted}, got one of {merged}. Use the preset's own file.")
-    return merged
-
-
-def _prefixed(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {prefix + name: tensor for name, tensor in state.items()}
+def module_names(kind: str, state: Mapping[str, Tensor], module: Any) -> dict[str, Tensor]:
+    """Tensors by the names of our files under those of the module's state dict."""
+    if kind == "text":
+        return translate_text(state)
+    if kind == "semantic":
+        translated = translate_semantic(state, module.config, module.dino.state_dict())
+        return {f"dino.{name}": tensor for name, tensor in translated.items()}
+    return dict(state)
 
 
 def fill(module: nn.Module, state: Mapping[str, Tensor], title: str) -> None:
@@ -189,14 +151,19 @@ def fill(module: nn.Module, state: Mapping[str, Tensor], title: str) -> None:
     missing = [name for name in wanted if name not in state]
     unknown = [name for name in state if name not in wanted]
     wrong = [
-        f"{name} {list(state[name].shape)} instead of {list(tensor.shape)}"
+        f"{name} {_form(state[name])} instead of {_form(tensor)}"
         for name, tensor in wanted.items()
-        if name in state and state[name].shape != tensor.shape
+        if name in state and (state[name].shape != tensor.shape or not state[name].is_floating_point())
     ]
     if faults := describe_faults(missing, unknown, wrong):
         raise ValueError(
             f"not a complete {title}; tensors {faults}. Download it again, or choose the "
             "file that belongs to this slot."
+        )
+    if damaged := [name for name, tensor in state.items() if not is_finite(tensor)]:
+        raise ValueError(
+            f"{len(damaged)} tensors hold NaN or infinity ({some(damaged)}): expected finite weights. "
+            "Download it again, or go back to an earlier checkpoint."
         )
     cast = {name: tensor.to(wanted[name].dtype) for name, tensor in state.items()}
     module.load_state_dict(cast, strict=True, assign=True)
@@ -207,16 +174,14 @@ def fill(module: nn.Module, state: Mapping[str, Tensor], title: str) -> None:
     assert not [name for name, tensor in tensors if tensor.is_meta and name not in state]
 
 
-def stored_dtype(tree: Mapping[str, Any]) -> torch.dtype:
-    """The floating type that most weights are stored in; float32 where there are none."""
-    counts: dict[torch.dtype, int] = {}
+def _form(tensor: Tensor) -> str:
+    return f"{list(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
 
-    def count(branch: Mapping[str, Any]) -> None:
-        for value in branch.values():
-            if isinstance(value, Mapping):
-                count(value)
-            elif value.is_floating_point():
-                counts[value.dtype] = counts.get(value.dtype, 0) + value.numel()
 
-    count(tree)
-    return max(counts, key=lambda dtype: counts[dtype], default=torch.float32)
+def is_finite(tensor: Tensor) -> bool:
+    """Whether no number is NaN or infinite; true on the meta device, where there are none."""
+    if tensor.is_meta:
+        return True
+    # A sum takes one pass and no memory. One that overflows would be of numbers that no model has.
+    total = tensor.float().sum() if tensor.dtype == FP8 else tensor.sum(dtype=torch.float32)
+    return bool(torch.isfinite(total))

@@ -11,7 +11,7 @@ import pickle
 import re
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,27 +22,55 @@ from torch import Tensor
 
 AGAIN = "Download it again."
 
+ELSEWHERE = (
+    "where you trust it, on a machine that may run it, keep its tensors alone: "
+    "python -c \"import torch; c = torch.load('IN', weights_only=False); "
+    "torch.save(c.get('state_dict', c), 'OUT.pth')\""
+)
+"""How to make a file that wants code into one of tensors."""
+
 FOLDER_FILES = (
     "model.safetensors",
     "model.safetensors.index.json",
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
+    "diffusion_pytorch_model.safetensors",
+    "diffusion_pytorch_model.bin",
 )
-"""What holds the weights in a folder from the hub, in the order of preference."""
+"""What holds the weights in a folder from the hub (transformers' or diffusers'), the preferred first."""
 
 
 @dataclass(frozen=True)
 class RawFile:
-    """What a weight file holds: nested mappings of tensors, and the metadata of a safetensors file."""
+    """What a weight file holds: nested mappings of tensors, and the metadata of a safetensors file.
+
+    files: where the tensors lie. mapped: they are read from there at use, not before; false for torch's older
+    stream, which has no place to map from.
+    """
 
     path: Path
     tree: Mapping[str, Any]
     metadata: Mapping[str, str] = field(default_factory=dict)
+    files: tuple[Path, ...] = ()
+    mapped: bool = True
 
     @property
     def tensors(self) -> dict[str, Tensor]:
         """The tensors of the outermost level."""
         return {key: value for key, value in self.tree.items() if isinstance(value, Tensor)}
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The floating type that most weights are stored in; float32 where there are none."""
+        counts: dict[torch.dtype, int] = {}
+        branches: list[Mapping[str, Any]] = [self.tree]
+        while branches:
+            for value in branches.pop().values():
+                if isinstance(value, Mapping):
+                    branches.append(value)
+                elif value.is_floating_point():
+                    counts[value.dtype] = counts.get(value.dtype, 0) + value.numel()
+        return max(counts, key=lambda dtype: counts[dtype], default=torch.float32)
 
 
 def read_weights(path: str | Path) -> RawFile:
@@ -62,12 +90,11 @@ def read_weights(path: str | Path) -> RawFile:
         raise ValueError(f"{path} is empty (0 bytes); expected weights. {AGAIN}")
     with path.open("rb") as file:
         head = file.read(512)
-    if head[:2] == b"PK":
-        return RawFile(path, _only_tensors(_read_torch(path), path))
     if head[8:9] == b"{":
         return _read_safetensors(path)
-    if head[:1] == b"\x80":
-        return RawFile(path, _only_tensors(_read_torch(path), path))
+    if head[:2] == b"PK" or head[:1] == b"\x80":
+        tree = _only_tensors(_read_torch(path), path)
+        return RawFile(path, tree, files=(path,), mapped=head[:2] == b"PK")
     raise ValueError(f"{path} is {_describe(head)}, not a safetensors or PyTorch weight file. {AGAIN}")
 
 
@@ -78,6 +105,8 @@ def _describe(head: bytes) -> str:
         return "a Git LFS pointer (the download left the large file itself out)"
     if text.startswith((b"<!doctype", b"<html")):
         return "a web page (the download was answered with one: a login may be needed)"
+    if head.startswith(b"GGUF"):
+        return "a GGUF file"
     return "of an unknown format"
 
 
@@ -85,7 +114,9 @@ def _read_safetensors(path: Path) -> RawFile:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = dict(file.metadata() or {})
-        return RawFile(path, load_file(path), metadata)
+        return RawFile(path, load_file(path), metadata, (path,))
+    except RuntimeError as error:
+        raise _unmapped(path, error) from error
     except (SafetensorError, OSError, ValueError) as error:
         raise ValueError(f"{path} is a damaged or cut off safetensors file ({error}). {AGAIN}") from error
 
@@ -106,14 +137,24 @@ def _read_torch(path: Path) -> Any:
         if re.search(r"unsupported (global|class)|not an allowed global", str(error), re.IGNORECASE):
             raise ValueError(
                 f"{path} wants to run code when it is opened, which is refused: {_first_line(error)} "
-                "Expected a file of tensors only: get the safetensors version, or convert it yourself."
+                f"Expected a file of tensors only: get the safetensors version, or {ELSEWHERE}"
             ) from error
         raise ValueError(f"{path} is no readable PyTorch file ({_first_line(error)}). {AGAIN}") from error
     # A damaged stream makes the unpickler fail in many ways.
     except Exception as error:
+        if "mmap" in str(error):
+            raise _unmapped(path, error) from error
         raise ValueError(
             f"{path} is a damaged or cut off PyTorch file ({_first_line(error)}). {AGAIN}"
         ) from error
+
+
+def _unmapped(path: Path, error: Exception) -> OSError:
+    gigabytes = path.stat().st_size / 1e9
+    return OSError(
+        f"{path} ({gigabytes:.1f} GB) cannot be mapped into memory ({_first_line(error)}). Close other "
+        "programs or add swap space (a larger page file), so that memory and swap together exceed the file."
+    )
 
 
 def _first_line(error: Exception) -> str:
@@ -144,7 +185,7 @@ def _read_folder(folder: Path) -> RawFile:
         if not path.is_file():
             continue
         if not name.endswith(".index.json"):
-            return RawFile(folder, read_weights(path).tree)
+            return replace(read_weights(path), path=folder)
         try:
             shards = sorted(set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -152,10 +193,10 @@ def _read_folder(folder: Path) -> RawFile:
         absent = [shard for shard in shards if not (folder / shard).is_file()]
         if absent:
             raise FileNotFoundError(f"{folder} lacks {', '.join(absent)}, which {name} lists. Download them.")
-        tree: dict[str, Any] = {}
-        for shard in shards:
-            tree |= read_weights(folder / shard).tree
-        return RawFile(folder, tree)
+        raws = [read_weights(folder / shard) for shard in shards]
+        tree = {key: value for raw in raws for key, value in raw.tree.items()}
+        files = tuple(raw.path for raw in raws)
+        return RawFile(folder, tree, files=files, mapped=all(raw.mapped for raw in raws))
     raise FileNotFoundError(
         f"{folder} holds no weights; expected one of {', '.join(FOLDER_FILES)}. Download the whole folder."
     )

@@ -13,9 +13,7 @@ from torch import Tensor, nn
 
 from .format import KINDS, write_metadata
 from .keymap_semantic import to_hub_names
-
-TIED = "t5.encoder.embed_tokens.weight"
-"""T5's second name for its token table; stored once, under `t5.shared.weight`."""
+from .keymap_text import stored_text
 
 
 def save_part(
@@ -57,7 +55,7 @@ def write_safetensors(path: str | Path, tensors: Mapping[str, Tensor], metadata:
 def _stored_form(kind: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The names under which this kind is stored: independent of the installed transformers."""
     if kind == "text":
-        return {name.removeprefix("t5."): t for name, t in state.items() if name != TIED}
+        return stored_text({name.removeprefix("t5."): tensor for name, tensor in state.items()})
     if kind == "semantic":
         return to_hub_names({name.removeprefix("dino."): t for name, t in state.items()})
     return dict(state)

@@ -10,7 +10,14 @@ from .config import (
 from .content import ContentEncoder
 from .pictures import check_pictures, reference_picture
 from .semantic import SemanticEncoder, resample_position_embedding
-from .text import TOKENIZER_FILE, TextEncoder, build_tokenizer, read_tokenizer, wrap_tokenizer
+from .text import (
+    TOKENIZER_FILE,
+    TextEncoder,
+    build_tokenizer,
+    parse_tokenizer,
+    read_tokenizer,
+    wrap_tokenizer,
+)
 
 __all__ = [
     "ENCODERS",
@@ -24,6 +31,7 @@ __all__ = [
     "TextEncoderConfig",
     "build_tokenizer",
     "check_pictures",
+    "parse_tokenizer",
     "read_tokenizer",
     "reference_picture",
     "resample_position_embedding",

@@ -75,12 +75,17 @@ def read_tokenizer(path: str | Path) -> Any:
             f"No tokenizer at {file}. Expected {TOKENIZER_FILE} of the model that the weights came from "
             "(google/flan-t5-xl has one): download it there."
         )
+    return parse_tokenizer(file.read_text(encoding="utf-8"), file)
+
+
+def parse_tokenizer(content: str, path: Path) -> Any:
+    """The tokenizer in the text of a tokenizer.json; ValueError, naming `path`, when it cannot be read."""
     try:
-        return wrap_tokenizer(Tokenizer.from_file(str(file)))
-    # The tokenizers library raises bare Exception for a file it cannot read.
+        return wrap_tokenizer(Tokenizer.from_str(content))
+    # The tokenizers library raises bare Exception for a text it cannot read.
     except Exception as error:
         raise ValueError(
-            f"{file} is no readable tokenizer ({error}). Expected {TOKENIZER_FILE}: download it again."
+            f"{path} is no readable tokenizer ({error}). Expected {TOKENIZER_FILE}: download it again."
         ) from error
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from echogen_core.checkpoints.keymap_content import infer_content, translate_content
 from echogen_core.checkpoints.keymap_semantic import infer_semantic, translate_semantic
-from echogen_core.checkpoints.keymap_text import infer_text, translate_text
+from echogen_core.checkpoints.keymap_text import infer_text, stored_text, translate_text
 from echogen_core.checkpoints.keymap_tokenizer import infer_tokenizer, translate_tokenizer
 from echogen_core.checkpoints.keymap_transformer import infer_config, translate_transformer
 from echogen_core.checkpoints.kinds import recognise
@@ -191,7 +191,7 @@ def test_flan_t5_xl_loads_strictly() -> None:
     config = infer_text(state)
     assert config == ENCODERS["echogen-2b"].text
     tokenizer = wrap_tokenizer(build_tokenizer(PROMPTS, vocabulary=300))
-    fill(TextEncoder(config, tokenizer, device="meta"), translate_text(state), "T5")
+    fill(TextEncoder(config, tokenizer, device="meta"), translate_text(stored_text(state)), "T5")
     ungated = {key: t for key, t in state.items() if "wi_0" not in key}
     with pytest.raises(ValueError, match="without gated"):
         infer_text(ungated)

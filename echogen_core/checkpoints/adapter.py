@@ -1,0 +1,141 @@
+"""Subject parameters alone, beside the frozen base that they were trained on.
+
+Every tensor of EchoGen that a plain Infinity model has as well is Infinity's own, unchanged. A file without
+them names its base by a digest over the base's numbers in bfloat16, which is the same for every form of one
+model (published or converted, float32 or bfloat16).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..config import TransformerConfig
+from ..model import EchoGenTransformer
+from .faults import some
+from .format import BASE_NAME, BASE_SHA256, is_ours
+from .identify import Identity, identify
+from .keymap_transformer import translate_transformer
+from .read import RawFile, read_weights
+
+AT_ONCE = 1 << 29  # bytes read between two openings of a file
+ENDINGS = (".pth", ".pt", ".safetensors", ".bin", ".ckpt")
+
+Opener = Callable[[], Mapping[str, Tensor]]
+"""Opens a file anew and names its tensors."""
+
+
+def base_names(config: TransformerConfig) -> list[str]:
+    """Our names of the tensors that a plain Infinity model of these sizes has."""
+    return list(EchoGenTransformer(replace(config, subject=False), device="meta").state_dict())
+
+
+def in_turn(opener: Opener, names: Sequence[str], mapped: bool = True) -> Iterator[tuple[str, Tensor]]:
+    """The tensors one after the other, each good until the next is asked for.
+
+    What has been read of a mapped file counts as this process's memory for as long as the mapping lasts:
+    it is opened anew after every half gigabyte.
+    """
+    state, read = opener(), 0
+    for name in names:
+        if mapped and read >= AT_ONCE:
+            state, read = opener(), 0
+        read += state[name].nbytes
+        yield name, state[name]
+
+
+def tensor_digests(opener: Opener, names: Sequence[str], mapped: bool = True) -> dict[str, str]:
+    """Name -> sha256 over the shape and the numbers in bfloat16."""
+    digests = {}
+    for name, tensor in in_turn(opener, names, mapped):
+        numbers = tensor.to(torch.bfloat16).contiguous().reshape(-1).view(torch.uint8).numpy()
+        digest = hashlib.sha256(f"{list(tensor.shape)}".encode())
+        digest.update(numbers)
+        digests[name] = digest.hexdigest()
+    return digests
+
+
+def total_digest(digests: Mapping[str, str]) -> str:
+    """One digest for a model."""
+    return hashlib.sha256(
+        "".join(f"{name} {digests[name]}\n" for name in sorted(digests)).encode()
+    ).hexdigest()
+
+
+def base_state(path: Path, config: TransformerConfig) -> Mapping[str, Tensor]:
+    """A base file's tensors under our names; ValueError when they are not those of a base of these sizes."""
+    raw = read_weights(path)
+    if is_ours(raw.metadata):
+        return raw.tensors
+    return translate_transformer(raw.tree, replace(config, subject=False))
+
+
+@lru_cache(maxsize=8)
+def _digests_of_file(path: Path, config: TransformerConfig, size: int, changed: int) -> dict[str, str]:
+    mapped = read_weights(path).mapped
+    return tensor_digests(lambda: base_state(path, config), base_names(config), mapped)
+
+
+def base_digests(path: Path, config: TransformerConfig) -> dict[str, str]:
+    """`tensor_digests` of a base file; remembered until it changes."""
+    stat = path.stat()
+    return _digests_of_file(path, config, stat.st_size, stat.st_mtime_ns)
+
+
+def check_frozen(own: Mapping[str, str], base: Mapping[str, str], path: Path) -> None:
+    """ValueError unless a whole model's base tensors are those of the base file (digests of both)."""
+    if other := [name for name in own if own[name] != base[name]]:
+        raise ValueError(
+            f"{path.name} is not the base that this model was trained on: {len(other)} of {len(own)} tensors "
+            f"have other numbers ({some(other)}). Give the base of this very model (infinity_2b_reg.pth for "
+            "echogen_2b.pth), or convert the model whole."
+        )
+
+
+def add_base(raw: RawFile, config: TransformerConfig, base: str | Path | None) -> dict[str, Tensor]:
+    """The subject parameters of `raw` with the tensors of their base.
+
+    base: the base file; None: the one in the same folder, found by its content.
+    Raises:
+        FileNotFoundError: there is none. ValueError: it is another model.
+    """
+    path = Path(base) if base is not None else _find_base(raw, config)
+    title = fault(identify(path), config)
+    if title is None and total_digest(base_digests(path, config)) != raw.metadata[BASE_SHA256]:
+        title = "one with other numbers (only its float32 and bfloat16 forms have the right ones)"
+    if title is not None:
+        raise ValueError(
+            f"these subject parameters belong to the base model {raw.metadata.get(BASE_NAME)}; {path} is "
+            f"{title}. Put the right base beside them, or choose it."
+        )
+    return {**base_state(path, config), **raw.tensors}
+
+
+def fault(identity: Identity, config: TransformerConfig) -> str | None:
+    """What is at the place of a base that is none for a model of these sizes; None: it may be one."""
+    if identity.kind != "transformer" or identity.adapter or identity.config.subject:
+        return identity.title
+    sizes = ("depth", "width", "heads", "bits", "text_width", "text_length", "mlp_ratio", "levels")
+    fits = all(getattr(identity.config, name) == getattr(config, name) for name in sizes)
+    return None if fits else identity.title
+
+
+def _find_base(raw: RawFile, config: TransformerConfig) -> Path:
+    folder, name = raw.path.parent, raw.metadata.get(BASE_NAME, "")
+    others = sorted(p for p in folder.iterdir() if p.suffix in ENDINGS and p.is_file() and p != raw.path)
+    for path in sorted(others, key=lambda p: p.name != name):
+        try:
+            if fault(identify(path), config) is None:
+                return path
+        except (ValueError, OSError):
+            continue  # an unusable neighbour is not asked for
+    raise FileNotFoundError(
+        f"{raw.path} holds subject parameters alone and needs its base model: put {name} "
+        f"(from the hub FoundationVision/Infinity) into {folder}."
+    )
