@@ -7,9 +7,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from .commands import generate
+from .commands import generate, models
 
-COMMANDS: tuple[Any, ...] = (generate,)
+COMMANDS: tuple[Any, ...] = (generate, models)
 """Modules of the sub-commands, in the order in which --help lists them."""
 
 

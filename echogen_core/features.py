@@ -36,3 +36,10 @@ class ContentFeatures(NamedTuple):
 
     latents_VCHW: Tensor
     strength: float = 1.0
+
+
+class Subject(NamedTuple):
+    """A reference picture's features; None where a path is off."""
+
+    semantic: SemanticFeatures | None = None
+    content: ContentFeatures | None = None

@@ -14,17 +14,10 @@ import torch
 from torch import Tensor
 
 from .checkpoints import Bundle, load_bundle
-from .features import ContentFeatures, SemanticFeatures, TextFeatures
+from .features import Subject, TextFeatures
 from .sampling import Bits, Branches, Guidance, PrefillCache, SamplingSettings, ScaleStep, sample
 from .scales import find_schedule
 from .subject.cutout import cut_out
-
-
-class Subject(NamedTuple):
-    """A reference picture's features; None where a path is off."""
-
-    semantic: SemanticFeatures | None = None
-    content: ContentFeatures | None = None
 
 
 NO_SUBJECT = Subject()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import conditioning, decoding, loaders, runtime, sampling, subject
+from . import conditioning, decoding, loaders, runtime, sampling, subject, subject_files
 
 NODES: list[type[io.ComfyNode]] = [
     *loaders.NODES,
     *subject.NODES,
+    *subject_files.NODES,
     *conditioning.NODES,
     *sampling.NODES,
     *decoding.NODES,

@@ -1,4 +1,4 @@
-"""Between ComfyUI and the core: wire types, schemas that fit the installed version, picture layouts.
+"""Between ComfyUI and the core: wire types, schemas that fit the installed version, pictures, its VAE, files.
 
 ComfyUI pictures are [B, H, W, C] (IMAGE) and masks [B, H, W] (MASK), float 0..1; the core takes [B, C, H, W].
 """
@@ -6,14 +6,20 @@ ComfyUI pictures are [B, H, W, C] (IMAGE) and masks [B, H, W] (MASK), float 0..1
 from __future__ import annotations
 
 import inspect
+import os
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import folder_paths
 import numpy as np
 import torch
 from comfy_api.latest import io
 from PIL import Image
 from torch import Tensor
 
+from echogen_core.encoders import reference_picture
+from echogen_core.features import ContentFeatures
 from echogen_core.subject.pictures import check_picture, fit_within, flatten_alpha
 
 CATEGORY = "EchoGen"
@@ -94,3 +100,79 @@ def image_from_pil(picture: Image.Image) -> tuple[Tensor, Tensor]:
 
 def _tensor(picture: Image.Image) -> Tensor:
     return torch.from_numpy(np.asarray(picture, dtype=np.float32) / 255)
+
+
+class VaeContentEncoder:
+    """ComfyUI's FLUX VAE in the place of a content encoder.
+
+    Its `encode` gives what the model was trained with, up to sampling: the posterior's mode, unscaled and
+    unshifted. It looks after its own memory.
+    """
+
+    def __init__(self, vae: Any, reference_size: int) -> None:
+        """reference_size: side of the square picture that is encoded. ValueError: another VAE than FLUX's."""
+        _check_flux(vae)
+        self._vae = vae
+        self._reference_size = reference_size
+
+    def encode(self, images_B3HW: Tensor) -> ContentFeatures:
+        """Float32 latents of pictures of one subject, any size; ValueError as `check_pictures`."""
+        pictures_B3HW = reference_picture(images_B3HW, self._reference_size)
+        return ContentFeatures(self._vae.encode(pictures_B3HW.movedim(1, -1)).float())
+
+
+def _check_flux(vae: Any) -> None:
+    channels, factor = vae.latent_channels, vae.spacial_compression_encode()
+    name = type(vae.first_stage_model).__name__
+    if (channels, factor, vae.latent_dim) == (16, 8, 2) and name != "TAESD":
+        return
+    kinds = {(4, 8, 2): "Stable Diffusion's or SDXL's", (16, 8, 2): "a fast approximation (TAESD)"}
+    kind = (
+        "a video VAE"
+        if vae.latent_dim == 3
+        else kinds.get((channels, factor, vae.latent_dim), "an unknown one")
+    )
+    raise ValueError(
+        f"Expected FLUX.1's VAE (ae.safetensors: 16 channels, factor 8), got {kind} ({name}, {channels} channels, "
+        f"factor {factor}). Choose ae.safetensors in Load VAE."
+    )
+
+
+def new_output(prefix: str, ending: str) -> Path:
+    """A file that is not there yet, in ComfyUI's output folder; numbered like its pictures.
+
+    ValueError when the prefix leads out of that folder.
+    """
+    root = folder_paths.get_output_directory()
+    target = os.path.abspath(os.path.join(root, os.path.dirname(os.path.normpath(prefix))))
+    if not Path(target).is_relative_to(os.path.abspath(root)):
+        raise ValueError(
+            f"Expected a name inside ComfyUI's output folder, got {prefix!r}. Leave out '..' and drives."
+        )
+    folder, name, counter, _, _ = folder_paths.get_save_image_path(prefix, root)
+    return Path(folder) / f"{name}_{counter:05}_{ending}"
+
+
+def kept_files(subfolder: str, ending: str) -> Iterator[tuple[str, Path]]:
+    """(name as ComfyUI writes it, file) of what lies in the input folder and below output/`subfolder`."""
+    for path in sorted(Path(folder_paths.get_input_directory()).glob(f"*{ending}")):
+        yield path.name, path
+    output = Path(folder_paths.get_output_directory())
+    for path in sorted((output / subfolder).rglob(f"*{ending}")):
+        yield f"{path.relative_to(output).as_posix()} [output]", path
+
+
+def kept_file(name: str) -> Path:
+    """The file that such a name stands for.
+
+    Raises ValueError when it lies outside ComfyUI's input and output folders, FileNotFoundError when absent.
+    """
+    path = Path(os.path.abspath(folder_paths.get_annotated_filepath(name)))
+    roots = (folder_paths.get_input_directory(), folder_paths.get_output_directory())
+    if not any(path.is_relative_to(os.path.abspath(root)) for root in roots):
+        raise ValueError(f"Expected a file in ComfyUI's input or output folder, got {name!r}.")
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{name} is not there. Save a subject first, or put a shared one into {roots[0]}."
+        )
+    return path

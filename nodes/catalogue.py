@@ -3,63 +3,120 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
-from echogen_core.checkpoints.bundle import ASSETS, PUBLISHED, PublishedFile
-from echogen_core.checkpoints.format import KINDS
+from echogen_core.checkpoints.bundle import ASSETS
+from echogen_core.checkpoints.format import KINDS, TITLES
+from echogen_core.checkpoints.identify import identify
+from echogen_core.checkpoints.installed import (
+    candidates,
+    find_parts,
+    look,
+    preset_for,
+    request,
+    requests,
+    weight_files,
+)
+from echogen_core.checkpoints.published import FOLDERS, PUBLISHED
+from echogen_core.config import Preset
 
 from . import runtime
 
-FOLDERS: dict[str, str] = {
-    "transformer": "diffusion_models",
-    "tokenizer": "vae",
-    "text": "text_encoders",
-    "semantic": "clip_vision",
-    "content": "vae",
-}
-"""Part of a model -> ComfyUI's folder for it. models/echogen/<preset> may hold any of them as well."""
+
+def places(model: str) -> dict[str, list[Path]]:
+    """Part -> folders to search: the model's own below models/echogen, ComfyUI's, what comes with the pack."""
+    own = [folder / model for folder in runtime.folders(runtime.FOLDER)]
+    if model not in PUBLISHED:
+        return dict.fromkeys(KINDS, [*own, ASSETS / model])
+    return {kind: list(dict.fromkeys([*own, *_folders(kind)])) for kind in KINDS}
 
 
-def places(preset: str) -> list[Path]:
-    """Folders to search for a preset's files, in order: its own, ComfyUI's, and what comes with the pack."""
-    own = [folder / preset for folder in runtime.folders(runtime.FOLDER)]
-    shared = [] if preset == "nano" else [f for kind in KINDS for f in runtime.folders(FOLDERS[kind])]
-    return list(dict.fromkeys([*own, *shared, ASSETS / preset]))
+def parts(model: str) -> dict[str, Path]:
+    """Part -> its file or folder, for every part. FileNotFoundError says what to fetch."""
+    found = find_parts(model, places(model))
+    if model in PUBLISHED and (text := requests(model, found, {kind: _home(kind) for kind in KINDS})):
+        raise FileNotFoundError(text)
+    return dict(found.paths)
 
 
-def missing(preset: str) -> str | None:
-    """What to download for a published model, from where and into which folder; None: all is there."""
-    files = PUBLISHED.get(preset, ())
-    absent = [file for file in files if not _is_there(file, preset)]
-    if not absent:
-        return None
-    lines = "\n".join(_request(file) for file in absent)
-    return (
-        f"is not complete: {len(absent)} of its {len(files)} parts are missing. Download them, then run "
-        f"again; no restart is needed.\n{lines}"
-    )
+def choices(kind: str) -> list[str]:
+    """What a loader's drop-down lists: the files (and the hub's folders) that hold such a part.
+
+    With none there, the published names, so that a run can say where to get them.
+    """
+    return sorted(_known(kind)) or _published_names(kind)
 
 
-def identity(preset: str) -> str:
-    """A digest over path, size and time of every file of a preset: changes when one of them does.
+def chosen(kind: str, name: str) -> Path:
+    """The file of a drop-down's entry.
+
+    Raises FileNotFoundError: what there is instead, or from where to fetch it.
+    """
+    known = _known(kind)
+    if name in known:
+        return known[name]
+    where = ", ".join(str(folder) for folder in _folders(kind))
+    wanted = [part for published in PUBLISHED.values() for part in published if part.name == name]
+    if wanted:
+        raise FileNotFoundError(
+            f"{name} is missing. Fetch it (or let `python -m echogen_core models download` do it), then run "
+            f"again; no restart is needed.\n{request(wanted[0], _home(kind))}"
+        )
+    there = f"There are: {', '.join(sorted(known))}." if known else "There is none."
+    raise FileNotFoundError(f"No {TITLES[kind]} is called {name} in {where}. {there}")
+
+
+def preset_of(kind: str, path: Path) -> Preset:
+    """The preset that a part belongs to, by the sizes in its file. ValueError: it is no such part."""
+    found = identify(path)
+    if found.kind != kind:
+        raise ValueError(f"{path} is {found.title}; expected {TITLES[kind]}.")
+    return preset_for(kind, found.config)
+
+
+def bundle_identity(model: str) -> str:
+    """`identity` of all parts that are there."""
+    return identity(find_parts(model, places(model)).paths.values())
+
+
+def identity(paths: Iterable[Path]) -> str:
+    """A digest over path, size and time of files and folders: changes when one of them does.
 
     A digest, because ComfyUI writes it into the pictures that people share, and their paths are their own.
     """
-    names = {f"{kind}.safetensors" for kind in KINDS} | {file.name for file in PUBLISHED.get(preset, ())}
-    found = [path for place in places(preset) for name in sorted(names) if (path := place / name).exists()]
-    stamps = [(str(path), (stat := path.stat()).st_size, stat.st_mtime_ns) for path in found]
+    files = [file for path in paths for file in weight_files(path)]
+    stamps = [(str(file), (stat := file.stat()).st_size, stat.st_mtime_ns) for file in files]
     return hashlib.sha256(repr(stamps).encode()).hexdigest()
 
 
-def _is_there(file: PublishedFile, preset: str) -> bool:
-    names = (f"{file.kind}.safetensors", file.name)
-    return any((place / name).exists() for place in places(preset) for name in names)
+def _known(kind: str) -> dict[str, Path]:
+    """Entry of the drop-down -> file or folder; the name is the path below its folder, as ComfyUI has it."""
+    known: dict[str, Path] = {}
+    for folder in _folders(kind):
+        for path in candidates([folder]):
+            found = look(path)
+            if not isinstance(found, str) and found.kind == kind:
+                known.setdefault(path.relative_to(folder).as_posix(), path)
+    return known
 
 
-def _request(file: PublishedFile) -> str:
-    kind = FOLDERS[file.kind]
-    folders = runtime.folders(kind)
-    # ComfyUI lists some kinds' former folder first (unet before diffusion_models).
-    folder = next((folder for folder in folders if folder.name == kind), folders[0])
-    source = f"https://huggingface.co/{file.hub}" if file.hub.count("/") == 1 else file.hub
-    return f"- {file.name} ({file.size})\n  from {source}\n  into {folder}"
+def _folders(kind: str) -> list[Path]:
+    return [*runtime.folders(FOLDERS[kind]), *runtime.folders(runtime.FOLDER)]
+
+
+def _home(kind: str) -> Path:
+    """Where a new file of this kind belongs."""
+    folders = runtime.folders(FOLDERS[kind])
+    # ComfyUI lists the former folder of diffusion models (unet) before the present one.
+    present = [
+        folder for folder in folders if folder.name == FOLDERS[kind] and folder.parent == folders[0].parent
+    ]
+    return (present or folders)[0]
+
+
+def _published_names(kind: str) -> list[str]:
+    names = [
+        part.name for published in PUBLISHED.values() for part in published if part.kind == kind and part.hub
+    ]
+    return list(dict.fromkeys(names))

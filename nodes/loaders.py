@@ -7,12 +7,35 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
-from . import adapters, runtime
+from echogen_core.config import PRESETS, Preset
+from echogen_core.encoders import ENCODERS
+
+from . import adapters, catalogue, runtime
 from .adapters import CATEGORY, schema
 
 NANO = "nano (built in)"
-PRESETS: dict[str, str] = {NANO: "nano", "EchoGen-2B": "echogen-2b", "EchoGen-0.1B": "echogen-0.1b"}
+BUNDLES: dict[str, str] = {NANO: "nano", "EchoGen-2B": "echogen-2b", "EchoGen-0.1B": "echogen-0.1b"}
 """What the loader offers -> name of the preset in the core."""
+
+DTYPES: dict[str, torch.dtype | None] = {
+    "auto": None,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+    "fp8": torch.float8_e4m3fn,
+    "fp32": torch.float32,
+}
+"""What the loaders offer for the type of the weights in memory."""
+
+_DTYPE_TIP = (
+    "Type of the weights in memory. auto: bf16 where this machine computes in it, else fp32 (nano: fp32). fp8: "
+    "the transformer in half of bf16's memory, a little less exact. fp16: for cards without bf16. fp32: exact, "
+    "twice bf16's memory."
+)
+LARGE_MODELS: dict[str, str] = {name: preset for name, preset in BUNDLES.items() if preset != "nano"}
+_PICTURE_TIP = (
+    "For which model: EchoGen-2B sees the reference at 512×512 px, EchoGen-0.1B at 256×256. The weights are the "
+    "same."
+)
 
 
 class LoadBundle(io.ComfyNode):
@@ -30,51 +53,48 @@ class LoadBundle(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "preset",
-                    options=list(PRESETS),
+                    options=list(BUNDLES),
                     default=NANO,
                     tooltip="nano (built in): a miniature, 64×64 px, works at once on a CPU. EchoGen-2B "
                     "(about 1024×1024 px) and EchoGen-0.1B (about 256×256 px) need files: running the node "
                     "lists those that are missing.",
-                )
+                ),
+                io.Combo.Input(
+                    "dtype",
+                    options=list(DTYPES),
+                    default="auto",
+                    optional=True,
+                    tooltip=_DTYPE_TIP,
+                ),
             ],
             outputs=[
                 adapters.Model.Output("model", display_name="model", tooltip="For EchoGen Sampler."),
-                adapters.Tokenizer.Output(
-                    "tokenizer",
-                    display_name="tokenizer",
-                    tooltip="For Decode Bits and the sampler's previews.",
-                ),
-                adapters.TextEncoder.Output(
-                    "text_encoder", display_name="text encoder", tooltip="For Encode Text."
-                ),
-                adapters.SemanticEncoder.Output(
-                    "semantic_encoder", display_name="semantic encoder", tooltip="For Encode Semantic."
-                ),
-                adapters.ContentEncoder.Output(
-                    "content_encoder", display_name="content encoder", tooltip="For Encode Content."
-                ),
+                _tokenizer_output(),
+                _text_output(),
+                _semantic_output(),
+                _content_output(),
             ],
         )
 
     @classmethod
-    def fingerprint_inputs(cls, preset: str) -> Any:
-        from . import catalogue  # here, not above: see execute
-
-        return catalogue.identity(PRESETS[preset])
+    def fingerprint_inputs(cls, preset: str, dtype: str = "auto") -> Any:
+        return catalogue.bundle_identity(BUNDLES[preset])
 
     @classmethod
-    def execute(cls, preset: str) -> io.NodeOutput:
-        # transformers takes seconds to import: at the first run, not at every start of ComfyUI.
+    def execute(cls, preset: str, dtype: str = "auto") -> io.NodeOutput:
         from echogen_core.checkpoints import load_bundle
 
-        from . import catalogue
-
-        name = PRESETS[preset]
-        if missing := catalogue.missing(name):
-            raise FileNotFoundError(f"{preset} {missing}\nOr choose '{NANO}', which needs nothing.")
-        # nano is small enough for full precision anywhere, and then looks the same everywhere.
-        dtype = torch.float32 if name == "nano" else runtime.transformer_dtype()
-        bundle = load_bundle(name, catalogue.places(name), operations=runtime.operations(), dtype=dtype)
+        name = BUNDLES[preset]
+        try:
+            catalogue.parts(name)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"{error}\nOr choose '{NANO}', which needs nothing.") from error
+        bundle = load_bundle(
+            name,
+            catalogue.places(name),
+            operations=runtime.operations(),
+            dtype=DTYPES[dtype] or _usual_dtype(name),
+        )
         return io.NodeOutput(
             runtime.manage_model(bundle.transformer, bundle.preset),
             runtime.manage(bundle.tokenizer, bundle.preset),
@@ -85,4 +105,233 @@ class LoadBundle(io.ComfyNode):
         )
 
 
-NODES: list[type[Any]] = [LoadBundle]
+class FileLoader(io.ComfyNode):
+    """What the loaders of one file have in common; `KIND` is the part they load."""
+
+    KIND = ""
+
+    @classmethod
+    def validate_inputs(cls, file: str) -> bool | str:
+        # In place of ComfyUI's own check, which would only list what is there.
+        try:
+            catalogue.chosen(cls.KIND, file)
+        except FileNotFoundError as error:
+            return str(error)
+        return True
+
+    @classmethod
+    def fingerprint_inputs(cls, file: str, **_: Any) -> Any:
+        return catalogue.identity([catalogue.chosen(cls.KIND, file)])
+
+    @classmethod
+    def file_input(cls, tooltip: str) -> Any:
+        """The drop-down."""
+        return io.Combo.Input("file", options=catalogue.choices(cls.KIND), tooltip=tooltip)
+
+    @classmethod
+    def load(cls, file: str, dtype: str = "auto", config: Any = None) -> tuple[Any, Preset]:
+        """The module, and the preset that it belongs to. config: as the core's `load`."""
+        from echogen_core.checkpoints import load_part
+
+        path = catalogue.chosen(cls.KIND, file)
+        preset = catalogue.preset_of(cls.KIND, path)
+        module = load_part(
+            path,
+            cls.KIND,
+            config=config,
+            operations=runtime.operations(),
+            dtype=DTYPES[dtype] or _usual_dtype(preset.name),
+        )
+        return module, preset
+
+
+class LoadModel(FileLoader):
+    """The transformer from its file."""
+
+    KIND = "transformer"
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="EchoGenLoadModel",
+            display_name="Load EchoGen Model",
+            category=f"{CATEGORY}/loaders",
+            description="The transformer alone. An Infinity base model works as well: text to image, without "
+            "a subject.",
+            search_aliases=["echogen checkpoint", "infinity", "transformer", "diffusion model"],
+            inputs=[
+                cls.file_input(
+                    "EchoGen or Infinity weights, .pth or .safetensors, in models/diffusion_models or "
+                    "models/echogen. Only files that hold such a model are listed, whatever they are called."
+                ),
+                io.Combo.Input("dtype", options=list(DTYPES), default="auto", tooltip=_DTYPE_TIP),
+            ],
+            outputs=[adapters.Model.Output("model", display_name="model", tooltip="For EchoGen Sampler.")],
+        )
+
+    @classmethod
+    def execute(cls, file: str, dtype: str) -> io.NodeOutput:
+        return io.NodeOutput(runtime.manage_model(*cls.load(file, dtype)))
+
+
+class LoadTokenizer(FileLoader):
+    """The BSQ tokenizer from its file."""
+
+    KIND = "tokenizer"
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="EchoGenLoadTokenizer",
+            display_name="Load EchoGen Tokenizer",
+            category=f"{CATEGORY}/loaders",
+            description="Turns bits into pictures. It must be the one that the model was trained on: d32 for "
+            "EchoGen-2B and Infinity-2B, d16 for EchoGen-0.1B and Infinity-125M.",
+            search_aliases=["bsq", "infinity vae", "bitwise tokenizer"],
+            inputs=[
+                cls.file_input(
+                    "infinity_vae_d32reg.pth, infinity_vae_d16.pth or our .safetensors, in models/vae or "
+                    "models/echogen."
+                )
+            ],
+            outputs=[_tokenizer_output()],
+        )
+
+    @classmethod
+    def execute(cls, file: str) -> io.NodeOutput:
+        return io.NodeOutput(runtime.manage(*cls.load(file)))
+
+
+class LoadTextEncoder(FileLoader):
+    """Flan-T5 from its file or folder."""
+
+    KIND = "text"
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="EchoGenLoadTextEncoder",
+            display_name="Load EchoGen Text Encoder",
+            category=f"{CATEGORY}/loaders",
+            description="Reads prompts: Flan-T5 XL. ComfyUI's own T5 loaders take it for another T5, with "
+            "another vocabulary.",
+            search_aliases=["flan t5 xl", "t5 encoder", "clip loader"],
+            inputs=[
+                cls.file_input(
+                    "The folder flan-t5-xl from the hub (with its tokenizer.json), or one .safetensors file "
+                    "with it, in models/text_encoders or models/echogen."
+                ),
+                io.Combo.Input(
+                    "dtype",
+                    options=[name for name in DTYPES if name != "fp8"],
+                    default="auto",
+                    tooltip="Type of the weights in memory. auto: bf16 where this machine computes in it, else "
+                    "fp32. The encoder is done before sampling begins and gives its memory back when needed.",
+                ),
+            ],
+            outputs=[_text_output()],
+        )
+
+    @classmethod
+    def execute(cls, file: str, dtype: str) -> io.NodeOutput:
+        return io.NodeOutput(runtime.manage(*cls.load(file, dtype), whole=True))
+
+
+class LoadSemanticEncoder(FileLoader):
+    """DINOv2 from its file or folder."""
+
+    KIND = "semantic"
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="EchoGenLoadSemanticEncoder",
+            display_name="Load EchoGen Semantic Encoder",
+            category=f"{CATEGORY}/loaders",
+            description="Sees what the subject is: DINOv2 ViT-B/14.",
+            search_aliases=["dinov2", "dino", "clip vision"],
+            inputs=[
+                cls.file_input(
+                    "The folder dinov2-base from the hub, or dinov2_vitb14_pretrain.pth, in "
+                    "models/clip_vision or models/echogen."
+                ),
+                io.Combo.Input(
+                    "model",
+                    options=["auto", *LARGE_MODELS],
+                    default="auto",
+                    tooltip=f"{_PICTURE_TIP} auto: as the file says, and EchoGen-2B where it does not.",
+                ),
+            ],
+            outputs=[_semantic_output()],
+        )
+
+    @classmethod
+    def execute(cls, file: str, model: str) -> io.NodeOutput:
+        config = None if model == "auto" else ENCODERS[LARGE_MODELS[model]].semantic
+        return io.NodeOutput(runtime.manage(*cls.load(file, config=config), whole=True))
+
+
+class ContentEncoderFromVAE(io.ComfyNode):
+    """ComfyUI's own FLUX VAE as content encoder."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="EchoGenContentEncoderFromVAE",
+            display_name="Content Encoder from VAE",
+            category=f"{CATEGORY}/loaders",
+            description="Sees the subject's fine detail with FLUX.1's VAE, from ComfyUI's own Load VAE.",
+            search_aliases=["flux vae", "ae.safetensors", "content encoder"],
+            inputs=[
+                io.Vae.Input(
+                    "vae", tooltip="FLUX.1's ae.safetensors from Load VAE. Other VAEs are refused by name."
+                ),
+                io.Combo.Input("model", options=list(LARGE_MODELS), tooltip=_PICTURE_TIP),
+            ],
+            outputs=[_content_output()],
+        )
+
+    @classmethod
+    def execute(cls, vae: Any, model: str) -> io.NodeOutput:
+        preset = PRESETS[LARGE_MODELS[model]]
+        encoder = adapters.VaeContentEncoder(vae, preset.reference_size)
+        return io.NodeOutput(runtime.Managed(encoder, vae.patcher, preset))
+
+
+def _usual_dtype(preset: str) -> torch.dtype:
+    """nano is small enough for full precision anywhere, and then looks the same everywhere."""
+    return torch.float32 if preset == "nano" else runtime.transformer_dtype()
+
+
+def _tokenizer_output() -> Any:
+    return adapters.Tokenizer.Output(
+        "tokenizer", display_name="tokenizer", tooltip="For Decode Bits and the sampler's previews."
+    )
+
+
+def _text_output() -> Any:
+    return adapters.TextEncoder.Output(
+        "text_encoder", display_name="text encoder", tooltip="For Encode Text."
+    )
+
+
+def _semantic_output() -> Any:
+    return adapters.SemanticEncoder.Output(
+        "semantic_encoder", display_name="semantic encoder", tooltip="For Encode Semantic."
+    )
+
+
+def _content_output() -> Any:
+    return adapters.ContentEncoder.Output(
+        "content_encoder", display_name="content encoder", tooltip="For Encode Content."
+    )
+
+
+NODES: list[type[Any]] = [
+    LoadBundle,
+    LoadModel,
+    LoadTokenizer,
+    LoadTextEncoder,
+    LoadSemanticEncoder,
+    ContentEncoderFromVAE,
+]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -15,55 +15,17 @@ from ..encoders import ENCODERS, TOKENIZER_FILE, ContentEncoder, SemanticEncoder
 from ..model import EchoGenTransformer
 from ..tokenizer import BitTokenizer
 from .format import KINDS
+from .installed import find_parts, own_name, requests
 from .load import load_part
+from .published import PUBLISHED
 from .save import save_part
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 """Weights that come with the pack, one folder a preset."""
 
 
-@dataclass(frozen=True)
-class PublishedFile:
-    """A part of a published model: its file (or folder), where it comes from and how large it is."""
-
-    kind: str
-    name: str
-    hub: str
-    size: str
-
-
-_FLAN_T5 = PublishedFile("text", "flan-t5-xl", "google/flan-t5-xl", "a folder, about 11.4 GB")
-_DINOV2 = PublishedFile("semantic", "dinov2-base", "facebook/dinov2-base", "a folder, about 0.35 GB")
-_FLUX_VAE = PublishedFile(
-    "content",
-    "ae.safetensors",
-    "black-forest-labs/FLUX.1-dev",
-    "about 0.34 GB; accept its licence first",
-)
-
-PUBLISHED: dict[str, tuple[PublishedFile, ...]] = {
-    "echogen-2b": (
-        PublishedFile(
-            "transformer", "echogen_2b.pth", "UmiSonoda16/EchoGen", "about 9.7 GB in bf16, 19.4 GB in fp32"
-        ),
-        PublishedFile("tokenizer", "infinity_vae_d32reg.pth", "FoundationVision/Infinity", "about 0.44 GB"),
-        _FLAN_T5,
-        _DINOV2,
-        _FLUX_VAE,
-    ),
-    "echogen-0.1b": (
-        PublishedFile(
-            "transformer",
-            "echogen_0.1b.safetensors",
-            "nowhere yet: its authors have not published it",
-            "about 0.55 GB in bf16",
-        ),
-        PublishedFile("tokenizer", "infinity_vae_d16.pth", "FoundationVision/Infinity", "about 0.44 GB"),
-        _FLAN_T5,
-        _DINOV2,
-        _FLUX_VAE,
-    ),
-}
+Places = Sequence[str | Path] | Mapping[str, Sequence[Path]]
+"""Folders to search, for all kinds or kind -> folders."""
 
 
 @dataclass(frozen=True)
@@ -84,18 +46,20 @@ class Bundle:
 
 def load_bundle(
     name: str,
-    directory: str | Path | Sequence[str | Path] | None = None,
+    directory: str | Path | Places | None = None,
     *,
     operations: Any = nn,
     dtype: torch.dtype | None = torch.float32,
+    transformer_dtype: torch.dtype | None = None,
     device: torch.device | str = "cpu",
 ) -> Bundle:
     """All parts of a preset.
 
     Args:
         name: a key of config.PRESETS.
-        directory: where the files are; several are searched in order. None: the weights in the pack.
-        operations, dtype, device: as `load`.
+        directory: where the files are; several (for each kind, if need be) are searched in order. None: the
+            weights in the pack.
+        operations, dtype, device: as `load`. transformer_dtype: where the transformer's is another.
     Raises:
         FileNotFoundError: names every missing file, its size, where it comes from and where it belongs.
         ValueError: no such preset, a damaged file, or parts that do not fit each other.
@@ -109,7 +73,7 @@ def load_bundle(
             kind,
             config=getattr(ENCODERS[name], kind, None),
             operations=operations,
-            dtype=dtype,
+            dtype=(transformer_dtype or dtype) if kind == "transformer" else dtype,
             device=device,
         )
         for kind, path in paths.items()
@@ -139,43 +103,30 @@ def _preset(name: str) -> Preset:
     return PRESETS[name]
 
 
-def _places(name: str, directory: str | Path | Sequence[str | Path] | None) -> list[Path]:
+def _places(name: str, directory: str | Path | Places | None) -> Mapping[str, Sequence[Path]]:
+    """Kind -> folders."""
+    if isinstance(directory, Mapping):
+        return directory
     if directory is None:
-        return [ASSETS / name]
-    if isinstance(directory, str | Path):
-        return [Path(directory)]
-    return [Path(place) for place in directory]
+        directory = [ASSETS / name]
+    elif isinstance(directory, str | Path):
+        directory = [Path(directory)]
+    return dict.fromkeys(KINDS, [Path(place) for place in directory])
 
 
-def _find(name: str, places: Sequence[Path]) -> dict[str, Path]:
-    """Kind -> file or folder. Our own names (<kind>.safetensors) are looked for first, then the published."""
-    published = {file.kind: file for file in PUBLISHED.get(name, ())}
-    found: dict[str, Path] = {}
-    missing: list[str] = []
-    for kind in KINDS:
-        names = [f"{kind}.safetensors", *([published[kind].name] if kind in published else [])]
-        candidates = (place / file for place in places for file in names)
-        path = next((path for path in candidates if path.exists()), None)
-        if path is not None:
-            found[kind] = path
-        elif kind in published:
-            file = published[kind]
-            missing.append(f"- {file.name} ({file.size}) from {file.hub}")
-        else:
-            missing.append(f"- {names[0]}")
+def _find(name: str, places: Mapping[str, Sequence[Path]]) -> Mapping[str, Path]:
+    """Kind -> file or folder; FileNotFoundError says what is missing."""
+    found = find_parts(name, places)
+    missing = [own_name(kind) for kind in KINDS if kind not in found.paths]
+    if missing and name in PUBLISHED:
+        raise FileNotFoundError(requests(name, found, {kind: places[kind][0] for kind in KINDS}))
     if missing:
-        where = " or ".join(str(place) for place in places)
-        lines = "\n".join(missing)
-        remedy = (
-            "Fetch them from the model hub into that folder."
-            if name in PUBLISHED
-            else "They come with the pack: install it again, or train them (python -m echogen_core.training)."
-        )
+        where = " or ".join(str(place) for place in places[missing[0].partition(".")[0]])
         raise FileNotFoundError(
-            f"{name} is not complete: {len(missing)} of {len(KINDS)} parts are missing in {where}.\n"
-            f"{lines}\n{remedy}"
+            f"{name} is not complete: {', '.join(missing)} missing in {where}. They come with the pack: install "
+            "it again, or train them (python -m echogen_core.training)."
         )
-    return found
+    return found.paths
 
 
 def _check_fit(bundle: Bundle) -> None:

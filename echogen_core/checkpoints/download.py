@@ -1,0 +1,207 @@
+"""Fetches published files through huggingface_hub: resumed where it broke off, checked before it counts.
+
+A file grows under a name of its own beside its place (`.<name>.<hash>.partial`) and moves there when its hash
+is the hub's. huggingface_hub's own `hf_hub_download` throws away what a broken run has fetched (2.x), which
+nobody wants of ten gigabytes: the transfer is its, the file is ours. HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE
+and the proxies' variables do what they do everywhere.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import logging
+import os
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .published import PublishedFile, PublishedPart, in_words
+
+logger = logging.getLogger(__name__)
+
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A file as the hub has it. etag: sha256 of a large file, git's blob hash of a small one."""
+
+    url: str
+    etag: str
+    size: int
+
+
+def download_part(
+    part: PublishedPart,
+    folder: Path,
+    endpoint: str | None = None,
+    report: Callable[[str], None] = logger.info,
+) -> Path:
+    """All files of a part, into ComfyUI's `folder`; returns what stands there. Whole files are not fetched again.
+
+    Args:
+        endpoint: another hub than HF_ENDPOINT's.
+        report: told what is being done, a line each.
+    Raises:
+        ValueError: the part is not published, or what came is not what the hub announced.
+        ModuleNotFoundError: huggingface_hub is not installed.
+        OSError: no access, no connection, no space, or another file is in the way. The message says what to
+            do; what has been fetched is kept for the next run.
+    """
+    if part.hub is None:
+        raise ValueError(f"{part.name} cannot be downloaded: it comes from {part.source}.")
+    place = folder / part.subfolder
+    for file in part.files:
+        target = place / file.name
+        remote = _ask(part, file, endpoint)
+        if target.exists():
+            _check_present(target, remote)
+            report(f"{target} is there and whole")
+            continue
+        report(f"{part.hub}: {file.name}, {in_words(remote.size)}, into {place}")
+        place.mkdir(parents=True, exist_ok=True)
+        _fetch(part, remote, target, report)
+    return folder / part.name
+
+
+def _hub() -> Any:
+    try:
+        import huggingface_hub
+    except ImportError as error:
+        raise ModuleNotFoundError(
+            "Downloading needs huggingface_hub, which comes with ComfyUI (through transformers). Run this "
+            "with ComfyUI's own Python, or: pip install huggingface_hub"
+        ) from error
+    return huggingface_hub
+
+
+def _ask(part: PublishedPart, file: PublishedFile, endpoint: str | None) -> Remote:
+    """Where a file is, how large, and its hash. Raises OSError as `download_part`."""
+    hub = _hub()
+    url = hub.hf_hub_url(part.hub, file.name, endpoint=endpoint)
+    try:
+        found = hub.get_hf_file_metadata(url)
+    except Exception as error:  # which classes there are depends on huggingface_hub's HTTP library
+        raise _explained(error, part, file.name) from error
+    if found.etag is None or found.size is None:
+        raise ConnectionError(
+            f"{url} is answered without a hash or a size: no hub is speaking. Check HF_ENDPOINT and proxies."
+        )
+    if file.sha256 not in (None, found.etag):
+        logger.warning("%s: the hub has another version of %s than this pack knows.", part.hub, file.name)
+    return Remote(url, found.etag, found.size)
+
+
+def _fetch(part: PublishedPart, remote: Remote, target: Path, report: Callable[[str], None]) -> None:
+    from huggingface_hub.file_download import http_get
+    from huggingface_hub.utils import build_hf_headers
+
+    partial = target.with_name(f".{target.name}.{remote.etag[:16]}.partial")
+    have = partial.stat().st_size if partial.exists() else 0
+    if have > remote.size:
+        partial.unlink()
+        have = 0
+    if have:
+        report(f"going on at {in_words(have)}")
+    _check_space(target.parent, remote.size - have, have)
+    # Plain bytes: a compressed answer could not be resumed.
+    headers = build_hf_headers() | {"Accept-Encoding": "identity"}
+    try:
+        with partial.open("ab") as out:
+            http_get(
+                remote.url,
+                out,
+                resume_size=have,
+                headers=headers,
+                expected_size=remote.size,
+                displayed_filename=target.name,
+            )
+    except Exception as error:  # as above
+        kept = partial.stat().st_size
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise _no_space(target.parent, remote.size - kept, kept) from error
+        raise _explained(error, part, target.name, kept) from error
+    if not _is_whole(partial, remote):
+        partial.unlink()
+        raise ValueError(
+            f"What came as {target.name} is not the file that the hub announced (its hash is not "
+            f"{remote.etag}), so it was thrown away. Run this again; when it happens again, a proxy or mirror "
+            "(HF_ENDPOINT) alters files."
+        )
+    os.replace(partial, target)
+
+
+def _check_present(target: Path, remote: Remote) -> None:
+    """FileExistsError when another file than the hub's stands in the place."""
+    if not _is_whole(target, remote):
+        raise FileExistsError(
+            f"{target} is in the way: it is not the hub's file (cut off, or of another kind). Move it away or "
+            "delete it, then run this again."
+        )
+
+
+def _is_whole(path: Path, remote: Remote) -> bool:
+    """Whether size and hash are the hub's. A hash of an unknown kind leaves the size to decide."""
+    if path.stat().st_size != remote.size:
+        return False
+    if re.fullmatch("[0-9a-f]{64}", remote.etag):
+        digest = hashlib.sha256()
+    elif re.fullmatch("[0-9a-f]{40}", remote.etag):
+        digest = hashlib.sha1(b"blob %d\0" % remote.size)  # as git names its objects
+    else:
+        return True
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest() == remote.etag
+
+
+def _check_space(folder: Path, needed: int, kept: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise _no_space(folder, needed, kept)
+
+
+def _no_space(folder: Path, needed: int, kept: int) -> OSError:
+    free = in_words(shutil.disk_usage(folder).free)
+    held = f" What has come ({in_words(kept)}) is kept." if kept else ""
+    return OSError(
+        f"The disk of {folder} is too full: {in_words(needed)} more are needed, {free} are free. "
+        f"Make room, or move the folder to a larger disk (extra_model_paths.yaml); then run this "
+        f"again.{held}"
+    )
+
+
+def _explained(error: Exception, part: PublishedPart, name: str, kept: int = 0) -> OSError:
+    """What went wrong between the hub and us, and what to do."""
+    from huggingface_hub import errors
+
+    where = f"{part.source} ({name})"
+    by_hand = f"or fetch it in a browser from {part.source}"
+    response = getattr(error, "response", None)
+    status = getattr(response, "status_code", None)
+    if isinstance(error, errors.OfflineModeIsEnabled):
+        return ConnectionError(
+            f"{where} was not fetched: HF_HUB_OFFLINE is set. Take it away, {by_hand}, elsewhere if need be."
+        )
+    if isinstance(error, errors.GatedRepoError):
+        step = part.licence or f"sign in at {part.source}, accept the terms, and set HF_TOKEN"
+        return PermissionError(f"{where} is handed out only after its licence is accepted: {step}.")
+    if isinstance(error, errors.EntryNotFoundError):
+        return FileNotFoundError(
+            f"{where}: the repository has no such file any more. Update this pack, {by_hand}."
+        )
+    if status in (401, 403, 404) or isinstance(error, errors.RepositoryNotFoundError):
+        return PermissionError(
+            f"{where}: the hub refuses ({status}). A token that is out of date is refused like this: renew it "
+            f"(`hf auth login`, or HF_TOKEN), {by_hand}."
+        )
+    held = f" What has come ({in_words(kept)}) is kept." if kept else ""
+    return ConnectionError(
+        f"{where} could not be fetched ({type(error).__name__}: {error}). Check the connection and run this "
+        f"again, {by_hand}.{held}"
+    )

@@ -1,0 +1,161 @@
+"""Which of a model's parts are there, told by what is in the files, not by their names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ..config import PRESETS, Preset
+from .format import KINDS, TITLES
+from .identify import Identity, identify
+from .kinds import describe
+from .published import PUBLISHED, PublishedPart, expected_config
+from .read import FOLDER_FILES
+
+STREAM_LIMIT = 1 << 30
+ENDINGS = (".safetensors", ".sft", ".pth", ".pt", ".bin", ".ckpt")
+
+DECISIVE: dict[str, tuple[str, ...]] = {
+    "transformer": ("depth", "width", "bits", "subject"),
+    "tokenizer": ("bits", "patch"),
+    "text": ("depth", "width"),
+    "semantic": ("depth", "width", "patch"),
+    "content": ("latent_channels", "factor"),
+}
+"""Kind -> what tells the sizes of one model from another's."""
+
+
+INFINITY_SETTINGS: dict[str, Any] = {"gamma_t": 4.0, "gamma_i": 4.0, "tau": 0.5}
+"""Infinity's own defaults (its cfg is γ_t), in place of EchoGen's."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """paths: kind -> file or folder. unfit: files that have a part's name, and why they are not it."""
+
+    paths: Mapping[str, Path]
+    unfit: Mapping[Path, str] = field(default_factory=dict)
+
+
+def find_parts(model: str, places: Mapping[str, Sequence[Path]]) -> Found:
+    """The parts of a model in `places`, in their order; a file by its proper name goes before others.
+
+    Args:
+        model: a preset, or a key of PUBLISHED.
+        places: kind -> folders, which are searched with all below them.
+    A model that is not published is found by the names of its files (<kind>.safetensors) alone.
+    """
+    parts = {part.kind: part for part in PUBLISHED.get(model, ())}
+    paths: dict[str, Path] = {}
+    unfit: dict[Path, str] = {}
+    for kind in parts or KINDS:
+        if kind not in parts:
+            named = (folder / own_name(kind) for folder in places[kind])
+            path = next((path for path in named if path.exists()), None)
+        else:
+            path = _fitting(model, parts[kind], places[kind], unfit)
+        if path is not None:
+            paths[kind] = path
+    return Found(paths, unfit)
+
+
+def request(part: PublishedPart, folder: Path) -> str:
+    """What to fetch, how large it is, from where and into which folder."""
+    licence = f"\n  first {part.licence}" if part.licence else ""
+    return f"- {part.name} ({part.about})\n  from {part.source}\n  into {folder}{licence}"
+
+
+def requests(model: str, found: Found, folders: Mapping[str, Path]) -> str | None:
+    """What a published model still lacks, with `folders` (kind -> where it belongs); None: nothing."""
+    parts = PUBLISHED[model]
+    absent = [part for part in parts if part.kind not in found.paths]
+    if not absent:
+        return None
+    lines = [request(part, folders[part.kind]) for part in absent]
+    lines += [f"Of a proper name, but unfit: {fault}" for fault in found.unfit.values()]
+    return (
+        f"{model} is not complete: {len(absent)} of its {len(parts)} parts are missing. Fetch them (or let "
+        f"`python -m echogen_core models download {model}` do it), then run again; no restart is needed.\n"
+        + "\n".join(lines)
+    )
+
+
+def own_name(kind: str) -> str:
+    """What our own bundles call the file of a kind."""
+    return f"{kind}.safetensors"
+
+
+def fits(model: str, kind: str, config: Any) -> bool:
+    """Whether a part of these sizes belongs to a model."""
+    expected = expected_config(model, kind)
+    return all(getattr(config, name) == getattr(expected, name) for name in DECISIVE[kind])
+
+
+def preset_for(kind: str, config: Any) -> Preset:
+    """The preset that a part of these sizes belongs to; one of a plain Infinity transformer for its like.
+
+    Raises ValueError when there is none.
+    """
+    base = kind == "transformer" and not config.subject
+    sized = replace(config, subject=True) if base else config
+    found = next((preset for name, preset in PRESETS.items() if fits(name, kind, sized)), None)
+    if found is None:
+        raise ValueError(
+            f"{describe(kind, config)} belongs to none of the models that are known here: {', '.join(PRESETS)}."
+        )
+    if kind != "transformer":
+        return found
+    settings = INFINITY_SETTINGS if base else {}
+    return replace(found, transformer=config, **settings)
+
+
+def candidates(folders: Iterable[Path]) -> Iterator[Path]:
+    """Weight files, and folders as the hub has them, below `folders`; sorted within each."""
+    for top in folders:
+        found: list[Path] = []
+        for place, below, names in os.walk(top, followlinks=True):
+            folder = Path(place)
+            below[:] = sorted(name for name in below if not name.startswith("."))
+            if folder != top and any(name in names for name in FOLDER_FILES):
+                found.append(folder)
+                below.clear()
+                continue
+            found += [folder / n for n in names if n.endswith(ENDINGS) and not n.startswith(".")]
+        yield from sorted(found)
+
+
+def look(path: Path) -> Identity | str:
+    """What a file or folder is, or why that cannot be told."""
+    try:
+        if _is_large_stream(path):
+            return f"{path} is of PyTorch's format before 1.6, too large to look into. Save it again."
+        return identify(path)
+    except (ValueError, OSError) as error:
+        return str(error)
+
+
+def _is_large_stream(path: Path) -> bool:
+    """Whether telling what a file is would mean to read gigabytes."""
+    if path.is_dir() or path.stat().st_size < STREAM_LIMIT:
+        return False
+    with path.open("rb") as file:
+        return file.read(1) == b"\x80"
+
+
+def _fitting(model: str, part: PublishedPart, folders: Sequence[Path], unfit: dict[Path, str]) -> Path | None:
+    """The first candidate that is the part; those that only have its name go to `unfit`."""
+    proper = (own_name(part.kind), part.name)
+    for path in sorted(candidates(folders), key=lambda path: path.name not in proper):
+        identity = look(path)
+        if isinstance(identity, str):
+            fault = identity
+        elif identity.kind == part.kind and fits(model, part.kind, identity.config):
+            return path
+        else:
+            fault = f"{path} is {identity.title}, not the {TITLES[part.kind]} of {model}."
+        if path.name in proper:
+            unfit[path] = fault
+    return None

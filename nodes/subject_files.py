@@ -1,0 +1,125 @@
+"""Nodes that keep a subject's features as a file and bring them back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io, ui
+
+from echogen_core.features import ContentFeatures, SemanticFeatures, Subject
+
+from . import adapters, catalogue
+from .adapters import CATEGORY, schema
+
+FOLDER = "EchoGen"
+"""Below ComfyUI's output folder: where Load Subject looks."""
+ENDING = ".safetensors"
+NONE_THERE = "(save a subject first)"
+
+
+class SaveSubject(io.ComfyNode):
+    """Features to a file."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="EchoGenSaveSubject",
+            display_name="Save Subject",
+            category=f"{CATEGORY}/subject",
+            description="Keeps a subject's features as one small file, for other workflows or to share without "
+            "the picture file.",
+            search_aliases=["store subject", "share subject", "character file"],
+            is_output_node=True,
+            inputs=[
+                adapters.Semantic.Input(
+                    "semantic", optional=True, tooltip="From Encode Semantic. Open: the file has none."
+                ),
+                adapters.Content.Input(
+                    "content",
+                    optional=True,
+                    tooltip="From Encode Content. Open: the file has none. These features hold the picture "
+                    "itself in small: who has the FLUX VAE can decode them.",
+                ),
+                io.String.Input(
+                    "filename_prefix",
+                    default=f"{FOLDER}/subjects/subject",
+                    tooltip="Name in ComfyUI's output folder; a number is added. Load Subject lists what lies "
+                    f"below {FOLDER}/.",
+                ),
+            ],
+            outputs=[],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        filename_prefix: str,
+        semantic: SemanticFeatures | None = None,
+        content: ContentFeatures | None = None,
+    ) -> io.NodeOutput:
+        from echogen_core.checkpoints.subject_file import save_subject
+
+        path = save_subject(adapters.new_output(filename_prefix, ENDING), Subject(semantic, content))
+        return io.NodeOutput(ui=ui.PreviewText(f"Saved {path.name}"))
+
+
+class LoadSubject(io.ComfyNode):
+    """Features from a file."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="EchoGenLoadSubject",
+            display_name="Load Subject",
+            category=f"{CATEGORY}/subject",
+            description="A subject that Save Subject has kept: the same features, so the same pictures, without "
+            "the encoders.",
+            search_aliases=["restore subject", "shared subject", "character file"],
+            inputs=[
+                io.Combo.Input(
+                    "file",
+                    options=_files(),
+                    tooltip="A file of Save Subject: in ComfyUI's input folder (put shared ones there) or below "
+                    f"{FOLDER}/ in its output folder.",
+                )
+            ],
+            outputs=[
+                adapters.Semantic.Output(
+                    "semantic",
+                    display_name="semantic",
+                    tooltip="For the sampler; nothing where the file has none.",
+                ),
+                adapters.Content.Output(
+                    "content",
+                    display_name="content",
+                    tooltip="For the sampler; nothing where the file has none.",
+                ),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, file: str) -> bool | str:
+        try:
+            adapters.kept_file(file)
+        except (ValueError, FileNotFoundError) as error:
+            return str(error)
+        return True
+
+    @classmethod
+    def fingerprint_inputs(cls, file: str) -> Any:
+        return catalogue.identity([adapters.kept_file(file)])
+
+    @classmethod
+    def execute(cls, file: str) -> io.NodeOutput:
+        from echogen_core.checkpoints.subject_file import load_subject
+
+        return io.NodeOutput(*load_subject(adapters.kept_file(file)))
+
+
+def _files() -> list[str]:
+    from echogen_core.checkpoints.subject_file import is_subject
+
+    return [name for name, path in adapters.kept_files(FOLDER, ENDING) if is_subject(path)] or [NONE_THERE]
+
+
+NODES: list[type[Any]] = [SaveSubject, LoadSubject]
