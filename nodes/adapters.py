@@ -33,6 +33,7 @@ Text = io.Custom("ECHOGEN_TEXT")
 Semantic = io.Custom("ECHOGEN_SEMANTIC")
 Content = io.Custom("ECHOGEN_CONTENT")
 Bits = io.Custom("ECHOGEN_BITS")
+Guidance = io.Custom("ECHOGEN_GUIDANCE")
 
 _LATER_SCHEMA_FIELDS = ("search_aliases",)
 

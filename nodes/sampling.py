@@ -9,7 +9,7 @@ from comfy_api.latest import io
 
 from echogen_core.config import PRESETS, Preset
 from echogen_core.features import ContentFeatures, SemanticFeatures, TextFeatures
-from echogen_core.sampling import Guidance, SamplingSettings, ScaleStep, sample
+from echogen_core.sampling import Guidance, GuidanceSchedule, SamplingSettings, ScaleStep, sample
 from echogen_core.scales import ASPECT_RATIOS, BUDGETS, ScaleSchedule, find_schedule
 
 from . import adapters, runtime
@@ -72,10 +72,12 @@ class Sampler(io.ComfyNode):
         semantic: SemanticFeatures | None = None,
         content: ContentFeatures | None = None,
         tokenizer: runtime.Managed | None = None,
+        guidance: GuidanceSchedule | None = None,
     ) -> io.NodeOutput:
         schedule = schedule_for(model.preset, size, aspect_ratio)
-        guidance = Guidance.constant(gamma_t, gamma_i, len(schedule.scales))
-        settings = settings_for(model.preset, guidance, tau, top_p, top_k)
+        scales = len(schedule.scales)
+        per_scale = guidance.over(scales) if guidance else Guidance.constant(gamma_t, gamma_i, scales)
+        settings = settings_for(model.preset, per_scale, tau, top_p, top_k)
         needed = [model] if tokenizer is None else [model, tokenizer]
         runtime.loaded(*needed, working_bytes=runtime.sampling_bytes(model, schedule, batch))
         progress = runtime.ScaleProgress(len(schedule.scales), tokenizer)
@@ -104,6 +106,12 @@ def _sockets() -> list[Any]:
         ),
         adapters.Tokenizer.Input(
             "tokenizer", optional=True, tooltip="Shows the picture after every scale. Open: no preview."
+        ),
+        adapters.Guidance.Input(
+            "guidance",
+            optional=True,
+            tooltip="From Guidance Schedule: γ_t and γ_I scale by scale, in place of the two sliders. Open: the "
+            "sliders, at every scale.",
         ),
     ]
 

@@ -1,7 +1,7 @@
 """Next-scale prediction: prefill, dual guidance, and the loop over scales."""
 
 from .bits import Bits
-from .guidance import Guidance
+from .guidance import Guidance, GuidanceSchedule
 from .prefill import Branches, PrefillCache, RunConditions
 from .sampler import SamplingSettings, ScaleStep, sample
 
@@ -9,6 +9,7 @@ __all__ = [
     "Bits",
     "Branches",
     "Guidance",
+    "GuidanceSchedule",
     "PrefillCache",
     "RunConditions",
     "SamplingSettings",

@@ -9,6 +9,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+SHAPES = ("constant", "early", "late off", "linear", "cosine", "drawn")
+"""How γ may go over the scales: all along; the first third only; off in the last third; falling evenly; falling
+along half a cosine; through points of one's own."""
+
 
 @dataclass(frozen=True)
 class Guidance:
@@ -37,3 +41,61 @@ class Guidance:
         """Weights of the branches (text and subject, text only, neither) at a scale; they sum to 1."""
         gamma_t, gamma_i = self.gamma_t[scale], self.gamma_i[scale]
         return gamma_i, gamma_t - gamma_i, 1.0 - gamma_t
+
+
+@dataclass(frozen=True)
+class GuidanceSchedule:
+    """γ over the course of a picture, for any number of scales.
+
+    shape: one of SHAPES. gamma_t, gamma_i: where the curves begin, 0 to 8. end: what both go to where guidance
+    is off or has fallen; at 1 only the branch with text and subject is left. points_t, points_i: values of the
+    shape "drawn", evenly spaced from the first scale to the last, straight lines between them.
+    Raises ValueError for an unknown shape, or one drawn without points.
+    """
+
+    shape: str
+    gamma_t: float
+    gamma_i: float
+    end: float = 1.0
+    points_t: tuple[float, ...] = ()
+    points_i: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.shape not in SHAPES:
+            raise ValueError(f"Unknown guidance shape {self.shape!r}: choose one of {', '.join(SHAPES)}.")
+        if self.shape == "drawn" and not (self.points_t and self.points_i):
+            raise ValueError(
+                "The guidance shape 'drawn' needs at least one point for γ_t and one for γ_I: "
+                "write numbers separated by commas, or choose another shape."
+            )
+
+    def over(self, scales: int) -> Guidance:
+        """γ of each of a picture's scales."""
+        places = [scale / max(1, scales - 1) for scale in range(scales)]
+        if self.shape == "drawn":
+            curves = [tuple(_along(points, at) for at in places) for points in (self.points_t, self.points_i)]
+        else:
+            levels = [_level(self.shape, at) for at in places]
+            # exact at both ends, so that a branch of weight zero is known as such
+            curves = [tuple(lv * g + (1 - lv) * self.end for lv in levels) for g in (self.gamma_t, self.gamma_i)]
+        return Guidance(*curves)
+
+
+def _level(shape: str, place: float) -> float:
+    """How much of γ a shape leaves at a place from 0 (first scale) to 1 (last)."""
+    levels = {
+        "constant": 1.0,
+        "early": float(place <= 1 / 3),
+        "late off": float(place <= 2 / 3),
+        "linear": 1.0 - place,
+        "cosine": 0.5 * (1.0 + math.cos(math.pi * place)),
+    }
+    return levels[shape]
+
+
+def _along(points: tuple[float, ...], place: float) -> float:
+    position = place * (len(points) - 1)
+    before = min(int(position), len(points) - 1)
+    after = min(before + 1, len(points) - 1)
+    share = position - before
+    return points[before] if share == 0 else (1 - share) * points[before] + share * points[after]
