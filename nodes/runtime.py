@@ -6,6 +6,7 @@ With adapters.py the only place that imports `comfy` and `folder_paths`.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,15 @@ class ManagedModel(Managed):
     prefills: PrefillCache = field(kw_only=True)
 
 
+@dataclass(frozen=True, eq=False)
+class ManagedTool:
+    """A model of the subject path under the memory manager; its layers are plain torch.nn ones."""
+
+    module: Any
+    patcher: Any
+    whole: bool = True
+
+
 def operations() -> Any:
     """Layer classes that follow the memory manager: weights move and change type at use."""
     return comfy.ops.manual_cast
@@ -94,6 +104,18 @@ def manage_model(transformer: EchoGenTransformer, preset: Preset) -> ManagedMode
     return ManagedModel(transformer, patcher, preset, prefills=prefills)
 
 
+def manage_tool(module: nn.Module, on_unload: Callable[[], None]) -> ManagedTool:
+    """Hands a model of the subject path to the memory manager; `on_unload` is called when it is unloaded."""
+    patcher = _patcher(module)
+
+    def on_detach(_: Any, unloaded: bool) -> None:
+        if unloaded:
+            on_unload()
+
+    patcher.add_callback(CallbacksMP.ON_DETACH, on_detach)
+    return ManagedTool(module, patcher)
+
+
 def _patcher(module: nn.Module) -> Any:
     # Newer ComfyUI builds its dynamic loading on a class of its own.
     patcher_class = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
@@ -101,7 +123,7 @@ def _patcher(module: nn.Module) -> Any:
     return patcher_class(module, load_device=mm.get_torch_device(), offload_device=mm.unet_offload_device())
 
 
-def loaded(*managed: Managed, working_bytes: int = 0) -> Any:
+def loaded(*managed: Managed | ManagedTool, working_bytes: int = 0) -> Any:
     """Brings modules to the compute device, with `working_bytes` to spare; returns the first."""
     whole = any(item.whole for item in managed)
     mm.load_models_gpu(
@@ -147,6 +169,11 @@ def decode(tokenizer: BitTokenizer, codes_BDHW: Tensor) -> Tensor:
     return torch.cat([tokenizer.decode(part).cpu() for part in parts])
 
 
+def progress_bar(steps: int) -> Any:
+    """ComfyUI's progress bar: `update(1)` after each step, which raises when the run is interrupted."""
+    return comfy.utils.ProgressBar(steps)
+
+
 def register_folders() -> None:
     """Tells ComfyUI about models/echogen."""
     folder_paths.add_model_folder_path(FOLDER, os.path.join(folder_paths.models_dir, FOLDER))
@@ -155,3 +182,14 @@ def register_folders() -> None:
 def folders(kind: str) -> list[Path]:
     """ComfyUI's folders for files of a kind."""
     return [Path(folder) for folder in folder_paths.get_folder_paths(kind)]
+
+
+def any_folders(kinds: Iterable[str]) -> list[Path]:
+    """Folders for files of kinds that ComfyUI itself may not know: those set up, then models/<kind>."""
+    known = folder_paths.folder_names_and_paths
+    found = [
+        Path(folder)
+        for kind in kinds
+        for folder in (*(known[kind][0] if kind in known else ()), os.path.join(folder_paths.models_dir, kind))
+    ]
+    return list(dict.fromkeys(found))
