@@ -1,4 +1,7 @@
-"""Loss and accuracy of bit logits. Shape suffixes: B pictures, T tokens of all scales, d bits per token."""
+"""Loss and accuracy of bit logits.
+
+Shape suffixes: B pictures, H W pixels, T tokens of all scales, d bits per token.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +25,29 @@ def token_losses(logits_BTd2: Tensor, labels_BTd: Tensor) -> Tensor:
     return losses.view(labels_BTd.shape).mean(-1)
 
 
-def bit_loss(logits_BTd2: Tensor, labels_BTd: Tensor, schedule: ScaleSchedule) -> Tensor:
-    """The training loss: token losses weighed by scale, averaged over pictures."""
+def subject_emphasis(masks_B1HW: Tensor, schedule: ScaleSchedule, weight: float) -> Tensor:
+    """How much more the tokens that show the subject count, [B, T]: mean 1 in every scale.
+
+    Proportional to 1 + weight * covered share. Not in the paper: a small model otherwise learns for long what
+    cannot be known, the texture of a scene.
+    """
+    parts = []
+    for height, width in schedule.scales:
+        covered_Bt = F.interpolate(masks_B1HW, (height, width), mode="area").flatten(1)
+        emphasis_Bt = 1 + weight * covered_Bt
+        parts.append(emphasis_Bt / emphasis_Bt.mean())
+    return torch.cat(parts, 1)
+
+
+def bit_loss(
+    logits_BTd2: Tensor, labels_BTd: Tensor, schedule: ScaleSchedule, emphasis_BT: Tensor | None = None
+) -> Tensor:
+    """The training loss: token losses weighed by scale (and `emphasis_BT`), averaged over pictures."""
     weights_T = scale_weights(schedule).to(logits_BTd2.device)
-    return (token_losses(logits_BTd2, labels_BTd) * weights_T).sum(-1).mean()
+    losses_BT = token_losses(logits_BTd2, labels_BTd) * weights_T
+    if emphasis_BT is not None:
+        losses_BT = losses_BT * emphasis_BT
+    return losses_BT.sum(-1).mean()
 
 
 @torch.no_grad()

@@ -30,7 +30,7 @@ from ..scales import ScaleSchedule
 from ..tokenizer import BitTokenizer
 from ..tokenizer.bsq import TeacherForcing, quantize_with_bit_flips
 from .dataset import Compositor, Mix, PairBatch
-from .loss import bit_loss, scale_accuracy
+from .loss import bit_loss, scale_accuracy, subject_emphasis
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,8 @@ class Recipe:
 
     minutes: of training in all, resumed runs included. warmup: steps. cooldown: last share of the minutes.
     batch: references a step, each with `targets` pictures, which share its conditions' keys and values.
-    drop: probability of dropping text, semantic and content, independently. flips: largest bit flip rate.
+    subject: how much more the subject's tokens count. drop: probability of dropping text, semantic and
+    content, independently. flips: largest bit flip rate.
     workers: threads that share a batch and meet once a step (PyTorch's own threads meet in every layer).
     muon, adam: peak learning rates of block matrices and of everything else; semantic: of the semantic
     encoder, which comes trained. ema: decay per step.
@@ -56,6 +57,7 @@ class Recipe:
     adam: float = 2e-3
     semantic: float = 2e-4
     ema: float = 0.995
+    subject: float = 2.0
     drop: float = 0.1
     flips: float = 0.3
     workers: int = 2
@@ -236,10 +238,12 @@ class Trainer:
 
     def _share(self, pairs: PairBatch, noise: Noise) -> _Share:
         logits, forced = self._forward(pairs, noise, self.recipe.drop, self.recipe.flips)
-        loss = bit_loss(logits, forced.labels_BLD, self.parts.schedule)
+        schedule = self.parts.schedule
+        emphasis_BT = subject_emphasis(pairs.subject_masks_B1HW, schedule, self.recipe.subject)
+        loss = bit_loss(logits, forced.labels_BLD, schedule, emphasis_BT)
         # the last layer's content stream has dead weights, without a gradient
         gradients = torch.autograd.grad(loss, list(self.trained.parameters()), allow_unused=True)
-        accuracy = scale_accuracy(logits.detach(), forced.labels_BLD, self.parts.schedule)
+        accuracy = scale_accuracy(logits.detach(), forced.labels_BLD, schedule)
         return _Share(gradients, float(loss.detach()), accuracy)
 
     def _validate(self) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from echogen_core.tokenizer import BitTokenizer
 from echogen_core.training.attribution import attribution
 from echogen_core.training.dataset import SIZE, Compositor, Mix, rotate_hue
 from echogen_core.training.initialise import initialise
-from echogen_core.training.loss import bit_loss, scale_accuracy, scale_weights, token_losses
+from echogen_core.training.loss import bit_loss, scale_accuracy, scale_weights, subject_emphasis, token_losses
 from echogen_core.training.trainer import Parts, Recipe, Trainer, curriculum, split_pairs
 from echogen_core.training.transformer import main, parts_of
 
@@ -59,6 +59,21 @@ def test_weights_and_accuracy_of_scales() -> None:
     start, end = schedule.spans[-1]
     logits[:, start:end, 0, 1] = 2  # one of three bits wrong at the last scale
     assert scale_accuracy(logits, labels, schedule) == pytest.approx([1, 1, 1, 1, 2 / 3])
+
+
+def test_tokens_of_the_subject_count_more() -> None:
+    schedule = find_schedule("nano")
+    masks = torch.zeros(2, 1, SIZE, SIZE)
+    masks[0, :, :, : SIZE // 2] = 1
+    emphasis = subject_emphasis(masks, schedule, 2.0)
+    start, end = schedule.spans[-1]
+    assert [emphasis[:, a:b].mean().item() for a, b in schedule.spans] == pytest.approx([1] * 5)
+    left, right = emphasis[0, start:end].view(8, 8)[0, [0, 7]]
+    assert left == pytest.approx(3 * right) and emphasis[1, start] == right
+    logits, labels = torch.randn(2, schedule.tokens, 3, 2), torch.zeros(2, schedule.tokens, 3)
+    plain = bit_loss(logits, labels, schedule)
+    assert torch.equal(plain, bit_loss(logits, labels, schedule, torch.ones_like(emphasis)))
+    assert bit_loss(logits, labels, schedule, emphasis) != plain
 
 
 @pytest.fixture(scope="module")
