@@ -100,9 +100,8 @@ def cut_out(
 def _subject_masks(pictures_BCHW: Tensor, masks_BHW: Tensor | None, marks: MaskMarks) -> tuple[Tensor, str]:
     """[B, H, W] with 1 on the subject, and a word on where it came from."""
     count, channels, height, width = pictures_BCHW.shape
-    if masks_BHW is not None and _is_placeholder(masks_BHW, (height, width)):
-        log.info("The mask is the empty one that a picture without transparency comes with: not used.")
-        masks_BHW = None
+    if masks_BHW is not None:
+        masks_BHW = facing_masks(masks_BHW, (count, height, width), marks)
     if masks_BHW is None and channels == 4:
         return _not_empty(pictures_BCHW[:, 3], "transparency of the picture"), "alpha"
     if masks_BHW is None:
@@ -111,9 +110,24 @@ def _subject_masks(pictures_BCHW: Tensor, masks_BHW: Tensor | None, marks: MaskM
         alphas = [whole if ground is None else (~ground).float() for ground in found]
         source = "whole picture" if all(ground is None for ground in found) else "plain ground"
         return _not_empty(torch.stack(alphas), "picture: it is one plain colour, so its subject"), source
-    masks_BHW = _fit_mask(masks_BHW, (count, height, width))
-    masks_BHW = torch.stack([_facing_subject(mask_HW, marks) for mask_HW in masks_BHW])
     return _not_empty(masks_BHW, "mask"), "mask"
+
+
+def facing_masks(masks_BHW: Tensor, shape: tuple[int, int, int], marks: MaskMarks) -> Tensor | None:
+    """[B, H, W] with 1 on the subject, from masks as `cut_out` takes them, for pictures of that shape.
+
+    None for the empty mask that ComfyUI's LoadImage gives a picture without transparency.
+    Raises ValueError for values that are not finite and for a mask of other proportions.
+    """
+    if _is_placeholder(masks_BHW, shape[1:]):
+        log.info("The mask is the empty one that a picture without transparency comes with: not used.")
+        return None
+    return torch.stack([_facing_subject(mask_HW, marks) for mask_HW in _fit_mask(masks_BHW, shape)])
+
+
+def is_empty(mask_HW: Tensor) -> bool:
+    """Whether a mask marks no pixel."""
+    return not bool((mask_HW > _PRESENT).any())
 
 
 def _is_placeholder(masks_BHW: Tensor, picture_hw: tuple[int, int]) -> bool:
@@ -123,7 +137,7 @@ def _is_placeholder(masks_BHW: Tensor, picture_hw: tuple[int, int]) -> bool:
 
 def _not_empty(alphas_BHW: Tensor, what: str) -> Tensor:
     for index, alpha_HW in enumerate(alphas_BHW):
-        if not bool((alpha_HW > _PRESENT).any()):
+        if is_empty(alpha_HW):
             which = f" (picture {index + 1} of {len(alphas_BHW)})" if len(alphas_BHW) > 1 else ""
             raise ValueError(
                 f"Nothing to cut out: the {what} is empty{which}; expected at least one marked pixel. Paint "
