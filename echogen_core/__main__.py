@@ -7,9 +7,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from .commands import generate, models
+from .commands import convert, generate, models
 
-COMMANDS: tuple[Any, ...] = (generate, models)
+COMMANDS: tuple[Any, ...] = (generate, models, convert)
 """Modules of the sub-commands, in the order in which --help lists them."""
 
 

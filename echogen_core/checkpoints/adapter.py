@@ -28,7 +28,7 @@ AT_ONCE = 1 << 29  # bytes read between two openings of a file
 ENDINGS = (".pth", ".pt", ".safetensors", ".bin", ".ckpt")
 
 Opener = Callable[[], Mapping[str, Tensor]]
-"""Opens a file anew and names its tensors."""
+"""Opens a mapped file anew and names its tensors."""
 
 
 def base_names(config: TransformerConfig) -> list[str]:
@@ -36,24 +36,24 @@ def base_names(config: TransformerConfig) -> list[str]:
     return list(EchoGenTransformer(replace(config, subject=False), device="meta").state_dict())
 
 
-def in_turn(opener: Opener, names: Sequence[str], mapped: bool = True) -> Iterator[tuple[str, Tensor]]:
-    """The tensors one after the other, each good until the next is asked for.
+def in_turn(opener: Opener, names: Sequence[str]) -> Iterator[tuple[str, Tensor]]:
+    """The tensors one after the other.
 
     What has been read of a mapped file counts as this process's memory for as long as the mapping lasts:
     it is opened anew after every half gigabyte.
     """
     state, read = opener(), 0
     for name in names:
-        if mapped and read >= AT_ONCE:
+        if read >= AT_ONCE:
             state, read = opener(), 0
         read += state[name].nbytes
         yield name, state[name]
 
 
-def tensor_digests(opener: Opener, names: Sequence[str], mapped: bool = True) -> dict[str, str]:
+def tensor_digests(opener: Opener, names: Sequence[str]) -> dict[str, str]:
     """Name -> sha256 over the shape and the numbers in bfloat16."""
     digests = {}
-    for name, tensor in in_turn(opener, names, mapped):
+    for name, tensor in in_turn(opener, names):
         numbers = tensor.to(torch.bfloat16).contiguous().reshape(-1).view(torch.uint8).numpy()
         digest = hashlib.sha256(f"{list(tensor.shape)}".encode())
         digest.update(numbers)
@@ -68,9 +68,8 @@ def total_digest(digests: Mapping[str, str]) -> str:
     ).hexdigest()
 
 
-def base_state(path: Path, config: TransformerConfig) -> Mapping[str, Tensor]:
+def base_state(raw: RawFile, config: TransformerConfig) -> Mapping[str, Tensor]:
     """A base file's tensors under our names; ValueError when they are not those of a base of these sizes."""
-    raw = read_weights(path)
     if is_ours(raw.metadata):
         return raw.tensors
     return translate_transformer(raw.tree, replace(config, subject=False))
@@ -78,8 +77,11 @@ def base_state(path: Path, config: TransformerConfig) -> Mapping[str, Tensor]:
 
 @lru_cache(maxsize=8)
 def _digests_of_file(path: Path, config: TransformerConfig, size: int, changed: int) -> dict[str, str]:
-    mapped = read_weights(path).mapped
-    return tensor_digests(lambda: base_state(path, config), base_names(config), mapped)
+    raw = read_weights(path)
+    state = base_state(raw, config)
+    return tensor_digests(
+        lambda: base_state(read_weights(path), config) if raw.mapped else state, base_names(config)
+    )
 
 
 def base_digests(path: Path, config: TransformerConfig) -> dict[str, str]:
@@ -114,7 +116,7 @@ def add_base(raw: RawFile, config: TransformerConfig, base: str | Path | None) -
             f"these subject parameters belong to the base model {raw.metadata.get(BASE_NAME)}; {path} is "
             f"{title}. Put the right base beside them, or choose it."
         )
-    return {**base_state(path, config), **raw.tensors}
+    return {**base_state(read_weights(path), config), **raw.tensors}
 
 
 def fault(identity: Identity, config: TransformerConfig) -> str | None:

@@ -63,7 +63,8 @@ def classify(raw: RawFile) -> Identity:
     if is_ours(raw.metadata):
         kind = raw.metadata.get("kind", "")
         if kind not in KINDS:
-            return Identity(None, "a file of unknown kind, written by a later version", None, raw.dtype, True)
+            title = f"this pack's file of a {kind or 'thing without a name'}"
+            return Identity(None, title, None, raw.dtype, ours=True)
         config = read_config(raw.metadata)
         adapter = BASE_SHA256 in raw.metadata
         title = describe(kind, config) + (", its subject parameters alone" if adapter else "")

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from .format import KINDS, write_metadata
 from .keymap_semantic import to_hub_names
 from .keymap_text import stored_text
+from .write import write_safetensors
 
 
 def save_part(
@@ -33,23 +32,6 @@ def save_part(
     state = _stored_form(kind, module.state_dict())
     tensors = {name: _cast(name, tensor, dtype) for name, tensor in state.items()}
     return write_safetensors(path, tensors, write_metadata(kind, config))
-
-
-def write_safetensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Path:
-    """A safetensors file, written beside its place and moved there when complete."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        # safetensors makes files for the owner alone; an ordinary new file shows what is usual here.
-        partial.touch()
-        mode = partial.stat().st_mode
-        save_file({name: t.contiguous() for name, t in tensors.items()}, partial, metadata=dict(metadata))
-        partial.chmod(mode)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return path
 
 
 def _stored_form(kind: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -35,6 +35,11 @@ class Source:
     identity: Identity
     config: Any
     state: Mapping[str, Tensor]
+    base: str | Path | None = None
+
+    def reopened(self) -> Mapping[str, Tensor]:
+        """`state` from a new mapping of the file, where it is mapped."""
+        return read_source(self.raw.path, base=self.base).state if self.raw.mapped else self.state
 
     @property
     def kind(self) -> str:
@@ -58,7 +63,7 @@ def read_source(
         identity = classify(raw)
         _check_kind(identity, kind)
         config = _configure(identity, config)
-        return Source(raw, identity, config, _state(raw, identity, config, base))
+        return Source(raw, identity, config, _state(raw, identity, config, base), base)
     except ValueError as error:
         raise ValueError(f"{raw.path}: {error}") from error
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..features import ContentFeatures, SemanticFeatures, Subject
 from .format import FORMAT, VERSION, is_ours
 from .read import read_weights
-from .save import write_safetensors
+from .write import write_safetensors
 
 KIND = "subject"
 _AXES = {"semantic.cls": 2, "semantic.patches": 3, "content.latents": 4}
@@ -77,7 +77,7 @@ def is_subject(path: str | Path) -> bool:
 
 
 def _check(tensors: dict[str, Tensor]) -> None:
-    """ValueError for a tensor that belongs to no subject, of other axes, or with values that are no numbers."""
+    """ValueError for a tensor that belongs to no subject, has other axes, or values that are no numbers."""
     for name, tensor in tensors.items():
         if tensor.ndim != _AXES.get(name) or not tensor.is_floating_point():
             raise ValueError(

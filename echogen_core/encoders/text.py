@@ -75,7 +75,7 @@ def read_tokenizer(path: str | Path) -> Any:
             f"No tokenizer at {file}. Expected {TOKENIZER_FILE} of the model that the weights came from "
             "(google/flan-t5-xl has one): download it there."
         )
-    return parse_tokenizer(file.read_text(encoding="utf-8"), file)
+    return parse_tokenizer(file.read_text(encoding="utf-8", errors="replace"), file)
 
 
 def parse_tokenizer(content: str, path: Path) -> Any:

@@ -400,7 +400,7 @@ def test_incomplete_published_files(kind: str, fault: str, tmp_path: Path) -> No
     ("change", "message"),
     [
         ({"version": "2"}, "expected file version 1, got 2"),
-        ({"kind": "poem"}, "got a file of unknown kind, written by a later version"),
+        ({"kind": "poem"}, "got this pack's file of a poem"),
         ({"config": "{"}, "configuration cannot be read"),
         ({"config": '{"bits": 16, "colour": 3}'}, "unknown settings colour"),
         ({"config": "[]"}, "configuration cannot be read"),
