@@ -33,6 +33,7 @@ Text = io.Custom("ECHOGEN_TEXT")
 Semantic = io.Custom("ECHOGEN_SEMANTIC")
 Content = io.Custom("ECHOGEN_CONTENT")
 Bits = io.Custom("ECHOGEN_BITS")
+BoundingBox = io.Custom("BOUNDING_BOX")  # by its name: ComfyUI 0.3.75 has no class for it yet
 Guidance = io.Custom("ECHOGEN_GUIDANCE")
 
 _LATER_SCHEMA_FIELDS = ("search_aliases",)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from comfy_api.latest import io, ui
 from torch import Tensor
 
 from echogen_core.subject import cutout, samples
 
-from .adapters import CATEGORY, advanced, channels_first, image_from_pil, image_to, schema
+from . import subject_inputs as inputs
+from . import subject_preview
+from . import subject_steps as steps
+from .adapters import CATEGORY, image_from_pil, image_to, schema
 
 
 class SamplePicture(io.ComfyNode):
@@ -67,29 +71,12 @@ class CutOutSubject(io.ComfyNode):
                     "segmentation node. Left open, the picture's own transparency or its plain border "
                     "decides; with a busy border the whole picture is taken.",
                 ),
-                io.Float.Input(
-                    "margin",
-                    default=cutout.DEFAULT_MARGIN,
-                    min=0.0,
-                    max=cutout.LARGEST_MARGIN,
-                    step=0.01,
-                    display_mode=io.NumberDisplay.slider,
-                    tooltip="Free space on each side, as a share of the square's side (0 to 0.45). 0.08 "
-                    "suits the models; more makes the subject smaller in the reference.",
-                ),
-                io.String.Input(
-                    "background",
-                    default="white",
-                    tooltip="Colour of the ground: a name (white, grey) or hexadecimal (#ffffff). The "
-                    "models were trained on white.",
-                ),
-                advanced(
-                    io.Combo.Input,
-                    "mask_marks",
-                    options=[marks.value for marks in cutout.MaskMarks],
-                    default=cutout.MaskMarks.AUTO.value,
-                    tooltip="What the white part of the mask stands for. 'auto' takes a mask that covers the "
-                    "picture's edge for the background, as Load Image makes it from transparency.",
+                inputs.margin_input(),
+                inputs.background_input(),
+                inputs.marks_input(),
+                inputs.box_input(
+                    "Where the subject is, from Detect Subject, SAM3 or any detection node. With a mask: what "
+                    "of the mask counts. Without: all that is in the box."
                 ),
             ],
             outputs=[
@@ -100,17 +87,28 @@ class CutOutSubject(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, image: Tensor, margin: float, background: str, mask_marks: str, mask: Tensor | None = None
+        cls,
+        image: Tensor,
+        margin: float,
+        background: str,
+        mask_marks: str,
+        mask: Tensor | None = None,
+        bounding_box: Any = None,
     ) -> io.NodeOutput:
-        cut = cutout.cut_out(
-            channels_first(image),
-            mask,
-            margin,
-            cutout.parse_colour(background),
-            cutout.MaskMarks(mask_marks),
-        )
-        image = image_to(cut.images_B3SS)
-        return io.NodeOutput(image, cut.masks_BSS, ui=ui.PreviewImage(image, cls=cls))
+        images_BCHW, marks = steps.pictures(image), cutout.MaskMarks(mask_marks)
+        size, gifts = images_BCHW.shape[-2:], []
+        if mask is not None or bounding_box is not None:
+            gifts = steps.given(images_BCHW, image.shape[1:3], "", mask, marks, bounding_box)
+        # With nothing given, or nothing in it, the core says what is wrong or finds a plain ground.
+        if any(gift.mask_HW is not None or gift.boxes for gift in gifts):
+            mask = torch.stack([steps.marked(gift, gift.boxes, *size) for gift in gifts])
+            marks = cutout.MaskMarks.SUBJECT
+        cut = cutout.cut_out(images_BCHW, mask, margin, cutout.parse_colour(background), marks)
+        cut_out = image_to(cut.images_B3SS)
+        shown, warnings = cut_out, [gift.warning for gift in gifts]
+        if any(warnings):
+            shown = subject_preview.captioned(cut.images_B3SS, [("", text) for text in warnings])
+        return io.NodeOutput(cut_out, cut.masks_BSS, ui=subject_preview.show(cls, [shown], warnings))
 
 
 NODES: list[type[Any]] = [SamplePicture, CutOutSubject]

@@ -1,0 +1,88 @@
+"""ComfyUI's BOUNDING_BOX, in the forms that its own nodes give, and the core's detections.
+
+A box is {"x", "y", "width", "height"} in pixels, from detectors with "score" (0..1) and "label" as well. On the
+wire: one box, a list of boxes (for every picture), or a list with a list of boxes for each picture.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from echogen_core.subject.regions import Box, Detection, check_box
+
+_SIDES = ("x", "y", "width", "height")
+
+
+def boxes_from(value: Any, count: int, height: int, width: int) -> list[list[Detection]]:
+    """The boxes of each of `count` pictures of that size, cut to the picture; an empty list: none there.
+
+    Raises ValueError for other forms, for numbers that are no box in the picture, and for lists of lists
+    that are neither one for all pictures nor one for each.
+    """
+    if isinstance(value, Mapping):
+        value = [value]
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        raise _unlike(value)
+    if not value or isinstance(value[0], Mapping):
+        value = [value]
+    if len(value) not in (1, count):
+        raise ValueError(
+            f"Expected boxes for all or for each of the {count} pictures, got {len(value)} lists of boxes. "
+            "Connect the boxes that were found in these pictures."
+        )
+    found = [[_detection(box, height, width) for box in boxes] for boxes in value]
+    return found * count if len(found) == 1 else found
+
+
+def boxes_to(hits: Sequence[Sequence[Detection]]) -> list[list[dict[str, Any]]]:
+    """A list of boxes for each picture, in whole pixels that hold all of the detection."""
+    return [[_dictionary(hit) for hit in picture] for picture in hits]
+
+
+def rectangles(hits: Sequence[Detection], height: int, width: int) -> Tensor:
+    """[height, width] with 1 inside the boxes."""
+    mask_HW = torch.zeros(height, width)
+    for hit in hits:
+        left, top, right, bottom = _whole(hit.box_xyxy)
+        mask_HW[top:bottom, left:right] = 1
+    return mask_HW
+
+
+def resize_hit(hit: Detection, across: float, down: float) -> Detection:
+    """The same detection in a picture that is so much wider and higher."""
+    left, top, right, bottom = hit.box_xyxy
+    return replace(hit, box_xyxy=(left * across, top * down, right * across, bottom * down))
+
+
+def _detection(box: Any, height: int, width: int) -> Detection:
+    try:
+        x, y, across, down = (float(box[side]) for side in _SIDES)
+        score = float(box.get("score", 1.0))
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+        raise _unlike(box) from None
+    inside = check_box((x, y, x + across, y + down), height, width)
+    return Detection(inside, score, str(box.get("label", "")))
+
+
+def _dictionary(hit: Detection) -> dict[str, Any]:
+    left, top, right, bottom = _whole(hit.box_xyxy)
+    sides = dict(zip(_SIDES, (left, top, right - left, bottom - top), strict=True))
+    return {**sides, "score": hit.score, "label": hit.phrase}
+
+
+def _whole(box_xyxy: Box) -> tuple[int, int, int, int]:
+    left, top, right, bottom = box_xyxy
+    return math.floor(left), math.floor(top), math.ceil(right), math.ceil(bottom)
+
+
+def _unlike(value: Any) -> ValueError:
+    return ValueError(
+        f"Expected bounding boxes with x, y, width and height in pixels, got {str(value)[:80]!r}. Connect the "
+        "boxes of a detection node."
+    )

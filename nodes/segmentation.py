@@ -1,0 +1,287 @@
+"""Nodes that find the subject: what it is, where it is, which pixels are its own; and all of it in one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from comfy_api.latest import io
+from torch import Tensor
+
+from echogen_core.subject import cutout
+from echogen_core.subject.find import Found
+from echogen_core.subject.regions import Pick
+
+from . import subject_inputs as inputs
+from . import subject_models, subject_preview
+from . import subject_steps as steps
+from .adapters import CATEGORY, image_to, schema
+from .boxes import boxes_to
+from .subject_models import AUTO, DESCRIBER
+
+_SOURCES = (
+    "Any will do: the mask editor or the transparency of Load Image, another pack, ComfyUI's own SAM3 or "
+    "background removal."
+)
+
+
+class SubjectNode(io.ComfyNode):
+    """What nodes with drop-downs of models have in common; `inputs.MODELS` has the names of these."""
+
+    @classmethod
+    def fingerprint_inputs(cls, **values: Any) -> Any:
+        named = [(kind, values[name]) for name, kind in inputs.MODELS.items() if name in values]
+        return [subject_models.identity(kind, name or AUTO) for kind, name in named]
+
+
+def _valid(**names: str) -> bool | str:
+    """True, or what to fetch for the first model that is not there."""
+    try:
+        for name, value in names.items():
+            subject_models.chosen(inputs.MODELS[name], value or AUTO)
+    except FileNotFoundError as error:
+        return str(error)
+    return True
+
+
+class DescribeSubject(SubjectNode):
+    """Picture to phrase."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="EchoGenDescribeSubject",
+            display_name="Describe Subject",
+            category=f"{CATEGORY}/subject",
+            description="Names the subject in one to three words, for Detect Subject. Your own phrase goes "
+            "before the model's.",
+            search_aliases=["caption", "qwen", "vlm", "describe image"],
+            inputs=[
+                io.Image.Input("image", tooltip="One or several pictures; each is described by itself."),
+                inputs.phrase_input("With a phrase the model is not asked."),
+                inputs.model_input("describer"),
+            ],
+            outputs=[
+                io.String.Output(
+                    "described", display_name="phrase", tooltip="What the subject is; one line for each picture."
+                )
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, describer: str) -> bool | str:
+        return _valid(describer=describer)
+
+    @classmethod
+    def execute(cls, image: Tensor, phrase: str, describer: str) -> io.NodeOutput:
+        images_BCHW = steps.pictures(image)
+        phrases = steps.phrases_for(phrase, len(image))
+        if not any(phrases):
+            phrases = steps.described(images_BCHW, describer)
+        warning = "No phrase: type one, or leave it to the built-in cut."
+        if not any(phrases) and subject_models.chosen(DESCRIBER, describer) is None:
+            warning = f"{warning} For a phrase by itself: {subject_models.wanted(DESCRIBER)}"
+        texts = [(each, "" if each else warning) for each in phrases]
+        shown = subject_preview.captioned(images_BCHW, texts)
+        return io.NodeOutput("\n".join(phrases), ui=subject_preview.show(cls, [shown], _joined(texts)))
+
+
+class DetectSubject(SubjectNode):
+    """Phrase to box."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="EchoGenDetectSubject",
+            display_name="Detect Subject",
+            category=f"{CATEGORY}/subject",
+            description="Finds what a phrase names, with GroundingDINO. Every hit is drawn with its score; "
+            "the chosen one is passed on.",
+            search_aliases=["grounding dino", "bounding box", "detect object", "find by text"],
+            inputs=[
+                io.Image.Input("image", tooltip="One or several pictures; a miss in one never stops the rest."),
+                inputs.phrase_input("English is understood best. Full stops part several subjects: cat. dog."),
+                inputs.threshold_input(),
+                inputs.pick_input(),
+                inputs.otherwise_input(),
+                inputs.model_input("detector"),
+                inputs.backend_input("groundingdino-py"),
+            ],
+            outputs=[
+                inputs.box_output("bounding_box", "The chosen box of each picture, with its score and label."),
+                inputs.box_output("all_boxes", "Every hit of each picture; none where nothing was found.", "all_boxes"),
+                io.Float.Output(
+                    "score",
+                    display_name="score",
+                    tooltip="Confidence of the chosen box, 0 to 1; the least of several pictures. 0: nothing "
+                    "was found.",
+                ),
+                io.Image.Output("preview", display_name="preview", tooltip="What the node shows."),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, detector: str) -> bool | str:
+        return _valid(detector=detector)
+
+    @classmethod
+    def execute(
+        cls, image: Tensor, phrase: str, threshold: float, pick: str, when_not_found: str, detector: str, backend: str
+    ) -> io.NodeOutput:
+        images_BCHW = steps.pictures(image)
+        wanted = steps.Wanted(
+            detector=detector,
+            threshold=threshold,
+            pick=Pick(pick),
+            otherwise=steps.Otherwise(when_not_found),
+            backend=backend,
+        )
+        found = steps.detected(images_BCHW, steps.phrases_for(phrase, len(image)), wanted)
+        shown = subject_preview.previews(images_BCHW, found)
+        full = _full_size(found, image)
+        return io.NodeOutput(
+            boxes_to(steps.boxes_of(full)),
+            boxes_to([one.hits for one in full]),
+            min(one.chosen.score for one in found if one.chosen),
+            shown,
+            ui=subject_preview.show(cls, [shown], [subject_preview.words(one) for one in found]),
+        )
+
+
+class SegmentSubject(SubjectNode):
+    """Box to mask."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="EchoGenSegmentSubject",
+            display_name="Segment Subject",
+            category=f"{CATEGORY}/subject",
+            description="The exact outline of what is in a box, with SAM; without a SAM file, or without a "
+            "box, the built-in cut does it.",
+            search_aliases=["sam", "segment anything", "mask from box"],
+            inputs=[
+                io.Image.Input("image", tooltip="One or several pictures."),
+                inputs.box_input("Where the subject is, from Detect Subject, SAM3 or any detection node. Several "
+                             "boxes in a picture are cut together. Left open: the built-in cut."),
+                inputs.soften_input(),
+                inputs.model_input("segmenter"),
+                inputs.backend_input("segment-anything"),
+            ],
+            outputs=[
+                io.Mask.Output("mask", display_name="mask", tooltip="White on the subject, at the picture's size."),
+                io.Image.Output("preview", display_name="preview", tooltip="What the node shows."),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, segmenter: str) -> bool | str:
+        return _valid(segmenter=segmenter)
+
+    @classmethod
+    def execute(
+        cls, image: Tensor, soften: float, segmenter: str, backend: str, bounding_box: Any = None
+    ) -> io.NodeOutput:
+        images_BCHW = steps.pictures(image)
+        gifts = steps.given(images_BCHW[:, :3], image.shape[1:3], bounding_box=bounding_box)
+        wanted = steps.Wanted(segmenter=segmenter, soften=soften, backend=backend)
+        found = steps.segmented(images_BCHW, gifts, wanted)
+        shown = subject_preview.previews(images_BCHW, found)
+        mask = torch.stack([one.mask_HW for one in _full_size(found, image)])
+        words = [subject_preview.words(one) for one in found]
+        return io.NodeOutput(mask, shown, ui=subject_preview.show(cls, [shown], words))
+
+
+class SubjectSegmentation(SubjectNode):
+    """Picture to cut-out, by whatever is at hand."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="EchoGenSubjectSegmentation",
+            display_name="Subject Segmentation",
+            category=f"{CATEGORY}/subject",
+            description="Finds the subject and cuts it out: your mask, else your box, else your phrase, else "
+            "what a model calls it. Without model files a built-in cut does it, and the node says so.",
+            search_aliases=["remove background", "rembg", "cut out", "segment", "u2net", "grounded sam"],
+            inputs=[
+                io.Image.Input("image", tooltip="One or several pictures; a miss in one never stops the rest."),
+                io.Mask.Input(
+                    "mask",
+                    optional=True,
+                    tooltip=f"Where the subject is; no model is asked then. {_SOURCES} An empty one is not used.",
+                ),
+                inputs.box_input("Where the subject is, roughly. With a mask: what of the mask counts."),
+                inputs.phrase_input("Left empty a model is asked, where there is one."),
+                inputs.margin_input(),
+                inputs.background_input(),
+                inputs.threshold_input(),
+                inputs.pick_input(),
+                inputs.otherwise_input(),
+                inputs.soften_input(),
+                inputs.model_input("describer"),
+                inputs.model_input("detector"),
+                inputs.model_input("segmenter"),
+                inputs.marks_input(),
+            ],
+            outputs=[
+                io.Image.Output("cut_out", display_name="image", tooltip="The subject, squared and centred."),
+                io.Mask.Output(
+                    "subject_mask", display_name="mask", tooltip="White on the subject, at the size of your picture."
+                ),
+                io.String.Output("subject_phrase", display_name="phrase", tooltip="What was looked for, a line each."),
+                inputs.box_output("subject_box", "Where the subject is in your picture."),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, describer: str, detector: str, segmenter: str) -> bool | str:
+        return _valid(describer=describer, detector=detector, segmenter=segmenter)
+
+    @classmethod
+    def execute(
+        cls,
+        image: Tensor,
+        phrase: str,
+        margin: float,
+        background: str,
+        mask_marks: str,
+        mask: Tensor | None = None,
+        bounding_box: Any = None,
+        **widgets: Any,
+    ) -> io.NodeOutput:
+        images_BCHW = steps.pictures(image)
+        ground, marks = cutout.parse_colour(background), cutout.MaskMarks(mask_marks)
+        gifts = steps.given(images_BCHW, image.shape[1:3], phrase, mask, marks, bounding_box)
+        found = steps.subjects(images_BCHW, gifts, _wanted(**widgets))
+        masks_BHW = torch.stack([one.mask_HW for one in found])
+        cut = cutout.cut_out(images_BCHW[:, :3], masks_BHW, margin, ground, cutout.MaskMarks.SUBJECT)
+        cut_out, full = image_to(cut.images_B3SS), _full_size(found, image)
+        shown = [subject_preview.previews(images_BCHW, found), cut_out]
+        return io.NodeOutput(
+            cut_out,
+            torch.stack([one.mask_HW for one in full]),
+            "\n".join(one.phrase for one in found),
+            boxes_to(steps.boxes_of(full)),
+            ui=subject_preview.show(cls, shown, [subject_preview.words(one) for one in found]),
+        )
+
+
+def _wanted(
+    threshold: float, pick: str, when_not_found: str, soften: float, describer: str, detector: str, segmenter: str
+) -> steps.Wanted:
+    return steps.Wanted(
+        describer, detector, segmenter, threshold, Pick(pick), soften, steps.Otherwise(when_not_found)
+    )
+
+
+def _full_size(found: list[Found], image: Tensor) -> list[Found]:
+    """What was found, for the pictures as they came in."""
+    return [subject_preview.resize_found(one, int(image.shape[1]), int(image.shape[2])) for one in found]
+
+
+def _joined(texts: list[tuple[str, str]]) -> list[str]:
+    return ["\n".join(part for part in text if part) for text in texts]
+
+
+NODES: list[type[Any]] = [DescribeSubject, DetectSubject, SegmentSubject, SubjectSegmentation]

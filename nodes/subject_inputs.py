@@ -1,0 +1,153 @@
+"""Sockets and widgets that several subject nodes have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io
+
+from echogen_core.subject import cutout
+from echogen_core.subject.detect import DEFAULT_THRESHOLD
+from echogen_core.subject.regions import Pick
+
+from . import subject_models
+from .adapters import BoundingBox, advanced
+from .subject_models import AUTO, DESCRIBER, DETECTOR, SEGMENTER, Backend, Kind
+from .subject_steps import Otherwise
+
+MAX_SOFTEN = 32.0
+"""Pixels."""
+
+MODELS: dict[str, Kind] = {"describer": DESCRIBER, "detector": DETECTOR, "segmenter": SEGMENTER}
+"""Name of a drop-down of models -> what it lists."""
+
+_MODEL_TIPS = {
+    "describer": "What names the subject: Qwen2.5-VL, a folder in models/LLM or models/text_encoders.",
+    "detector": "What finds it: GroundingDINO, a folder or .pth in models/grounding-dino.",
+    "segmenter": "What outlines it: SAM, a .pth or folder in models/sams. None: the built-in cut, in the box.",
+}
+
+
+def box_input(tooltip: str) -> Any:
+    """BOUNDING_BOX as a socket."""
+    # Later versions of ComfyUI show four numbers for this type where they are not told otherwise.
+    return BoundingBox.Input("bounding_box", optional=True, tooltip=tooltip, extra_dict={"forceInput": True})
+
+
+def box_output(name: str, tooltip: str, display_name: str = "bounding_box") -> Any:
+    """BOUNDING_BOX out: a list of boxes for each picture."""
+    return BoundingBox.Output(name, display_name=display_name, tooltip=tooltip)
+
+
+def phrase_input(more: str) -> Any:
+    """What the subject is."""
+    return io.String.Input(
+        "phrase",
+        default="",
+        tooltip="What the subject is, in one to three words: toy car. As many lines as pictures: one each. "
+        + more,
+    )
+
+
+def model_input(name: str) -> Any:
+    """A drop-down of models."""
+    return io.Combo.Input(
+        name,
+        options=subject_models.choices(MODELS[name]),
+        default=AUTO,
+        tooltip=f"{_MODEL_TIPS[name]} auto takes the first that is found; none does without.",
+    )
+
+
+def backend_input(package: str) -> Any:
+    """Whose code runs the weights."""
+    return advanced(
+        io.Combo.Input,
+        "backend",
+        options=[backend.value for backend in Backend],
+        default=Backend.TRANSFORMERS.value,
+        tooltip=f"Whose code runs the model: transformers, or the authors' package {package} where it is "
+        "installed. The results are the same.",
+    )
+
+
+def threshold_input() -> Any:
+    """Least confidence of a box."""
+    return io.Float.Input(
+        "threshold",
+        default=DEFAULT_THRESHOLD,
+        min=0.0,
+        max=1.0,
+        step=0.01,
+        display_mode=io.NumberDisplay.slider,
+        tooltip="Least confidence of a detected box, 0 to 1. Lower finds more, and more that is wrong.",
+    )
+
+
+def pick_input() -> Any:
+    """Which of several hits."""
+    return io.Combo.Input(
+        "pick",
+        options=[pick.value for pick in Pick],
+        default=Pick.BEST.value,
+        tooltip="Which of several boxes is taken: the one of best score, or the largest.",
+    )
+
+
+def otherwise_input() -> Any:
+    """What becomes of a miss."""
+    return io.Combo.Input(
+        "when_not_found",
+        options=[each.value for each in Otherwise],
+        default=Otherwise.BUILT_IN.value,
+        tooltip="When nothing is detected: what the built-in cut sees, or the whole picture, each with a "
+        "warning in the node; or an error that stops the run.",
+    )
+
+
+def soften_input() -> Any:
+    """Softness of the mask's edge."""
+    return io.Float.Input(
+        "soften",
+        default=0.0,
+        min=0.0,
+        max=MAX_SOFTEN,
+        step=0.5,
+        tooltip="Width of the mask's soft edge, 0 to 32 pixels. 0: as the model gives it.",
+    )
+
+
+def margin_input() -> Any:
+    """Free space around the subject."""
+    return io.Float.Input(
+        "margin",
+        default=cutout.DEFAULT_MARGIN,
+        min=0.0,
+        max=cutout.LARGEST_MARGIN,
+        step=0.01,
+        display_mode=io.NumberDisplay.slider,
+        tooltip="Free space on each side, as a share of the square's side (0 to 0.45). 0.08 "
+        "suits the models; more makes the subject smaller in the reference.",
+    )
+
+
+def background_input() -> Any:
+    """Colour of the ground."""
+    return io.String.Input(
+        "background",
+        default="white",
+        tooltip="Colour of the ground: a name (white, grey) or hexadecimal (#ffffff). The "
+        "models were trained on white.",
+    )
+
+
+def marks_input() -> Any:
+    """What the white part of a mask stands for."""
+    return advanced(
+        io.Combo.Input,
+        "mask_marks",
+        options=[marks.value for marks in cutout.MaskMarks],
+        default=cutout.MaskMarks.AUTO.value,
+        tooltip="What the white part of the mask stands for. 'auto' takes a mask that covers the "
+        "picture's edge for the background, as Load Image makes it from transparency.",
+    )

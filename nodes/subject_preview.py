@@ -1,0 +1,117 @@
+"""What the subject nodes show: the picture with what was found drawn on it, and below it what there is to say.
+
+The words are part of the picture, because every renderer shows pictures and few show a node's texts; both stay
+when a workflow is run again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from textwrap import wrap
+from typing import Any
+
+import torch
+from comfy_api.latest import io, ui
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+from torch.nn import functional as F
+
+from echogen_core.subject.find import Found
+from echogen_core.subject.overlay import draw_overlay
+
+from .adapters import image_from_pil, to_pil
+from .boxes import resize_hit
+
+SIDE = 768
+"""Pixels of a preview's longer side: enough to read boxes and words."""
+_TEXT_SIZE = 22
+_PAD = 8
+_LINES = 4  # so that a long phrase does not push the picture out of the node
+_PAPER, _INK, _WARNING = "#202020", "#e8e8e8", "#ffb347"
+
+
+def resize_found(found: Found, height: int, width: int) -> Found:
+    """The same finding for the picture at another size."""
+    before_height, before_width = found.mask_HW.shape
+    if (before_height, before_width) == (height, width):
+        return found
+    mask_HW = F.interpolate(
+        found.mask_HW[None, None], (height, width), mode="bilinear", antialias=True
+    ).clamp(0, 1)[0, 0]
+    across, down = width / before_width, height / before_height
+    hits = tuple(resize_hit(hit, across, down) for hit in found.hits)
+    chosen = None if found.chosen is None else resize_hit(found.chosen, across, down)
+    return replace(found, mask_HW=mask_HW, hits=hits, chosen=chosen)
+
+
+def previews(images_BCHW: Tensor, found: Sequence[Found]) -> Tensor:
+    """[B, h, w, 3]: each picture with its boxes, scores and phrases, its mask, and a caption."""
+    shown_BCHW = _at_preview_size(images_BCHW)
+    size = (int(shown_BCHW.shape[-2]), int(shown_BCHW.shape[-1]))
+    drawn = [
+        _draw(image_CHW, resize_found(one, *size)) for image_CHW, one in zip(shown_BCHW, found, strict=True)
+    ]
+    return _with_texts(drawn, [(_summary(one), one.warning) for one in found])
+
+
+def captioned(images_BCHW: Tensor, texts: Sequence[tuple[str, str]]) -> Tensor:
+    """[B, h, w, 3]: each picture with its text and warning below it."""
+    shown = [to_pil(image_3HW) for image_3HW in _at_preview_size(images_BCHW)]
+    return _with_texts(shown, texts)
+
+
+def _at_preview_size(images_BCHW: Tensor) -> Tensor:
+    height, width = images_BCHW.shape[-2:]
+    scale = SIDE / max(height, width)
+    size = (max(1, round(height * scale)), max(1, round(width * scale)))
+    return F.interpolate(images_BCHW[:, :3], size, mode="bilinear", antialias=True).clamp(0, 1)
+
+
+def _with_texts(pictures: Sequence[Image.Image], texts: Sequence[tuple[str, str]]) -> Tensor:
+    lines = [_lines(picture.width, *text) for picture, text in zip(pictures, texts, strict=True)]
+    rows = max(len(each) for each in lines)
+    sheets = [_caption(picture, each, rows) for picture, each in zip(pictures, lines, strict=True)]
+    return torch.cat([image_from_pil(sheet)[0] for sheet in sheets])
+
+
+def show(cls: type[io.ComfyNode], pictures: Sequence[Tensor], texts: Sequence[str]) -> dict[str, Any]:
+    """What a node hands to the front end: batches of pictures, and its words for those who read the history."""
+    shown = [ui.PreviewImage(image_BHWC, cls=cls).as_dict() for image_BHWC in pictures]
+    return {
+        "images": [image for each in shown for image in each["images"]],
+        "animated": (False,),
+        "text": tuple(texts),
+    }
+
+
+def words(found: Found) -> str:
+    """One line on what was found, and the warning."""
+    return "\n".join(line for line in (_summary(found), found.warning) if line)
+
+
+def _draw(image_CHW: Tensor, found: Found) -> Image.Image:
+    return draw_overlay(image_CHW, found.mask_HW, found.hits, found.chosen, longest=SIDE)
+
+
+def _summary(found: Found) -> str:
+    score = f"{found.chosen.score:.2f}" if found.chosen is not None else ""
+    return " · ".join(part for part in (found.phrase, score, found.source) if part)
+
+
+def _lines(width: int, text: str, warning: str) -> list[tuple[str, str]]:
+    """(line, colour), broken to the picture's width."""
+    columns = max(12, int((width - 2 * _PAD) / (0.52 * _TEXT_SIZE)))
+    broken = [(line, _INK) for line in wrap(text, columns, max_lines=_LINES, placeholder=" …")]
+    return broken + [(line, _WARNING) for line in wrap(warning, columns, max_lines=_LINES, placeholder=" …")]
+
+
+def _caption(picture: Image.Image, lines: Sequence[tuple[str, str]], rows: int) -> Image.Image:
+    step = round(1.3 * _TEXT_SIZE)
+    sheet = Image.new("RGB", (picture.width, picture.height + rows * step + (2 * _PAD if rows else 0)), _PAPER)
+    sheet.paste(picture, (0, 0))
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(_TEXT_SIZE)
+    for row, (line, colour) in enumerate(lines):
+        draw.text((_PAD, picture.height + _PAD + row * step), line, fill=colour, font=font)
+    return sheet
