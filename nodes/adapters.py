@@ -18,6 +18,7 @@ from comfy_api.latest import io
 from PIL import Image
 from torch import Tensor
 
+from echogen_core.config import TokenizerConfig
 from echogen_core.encoders import reference_picture
 from echogen_core.features import ContentFeatures
 from echogen_core.subject.pictures import check_picture, fit_within, flatten_alpha
@@ -135,9 +136,18 @@ def _check_flux(vae: Any) -> None:
         else kinds.get((channels, factor, vae.latent_dim), "an unknown one")
     )
     raise ValueError(
-        f"Expected FLUX.1's VAE (ae.safetensors: 16 channels, factor 8), got {kind} ({name}, {channels} channels, "
-        f"factor {factor}). Choose ae.safetensors in Load VAE."
+        f"Expected FLUX.1's VAE (ae.safetensors: 16 channels, factor 8), got {kind} ({name}, {channels} "
+        f"channels, factor {factor}). Choose ae.safetensors in Load VAE."
     )
+
+
+def check_tokenizer(tokenizer: TokenizerConfig, bits: int, patch: int, owner: str) -> None:
+    """ValueError when a tokenizer of other sizes than `owner`'s is connected."""
+    if (tokenizer.bits, tokenizer.patch) != (bits, patch):
+        raise ValueError(
+            f"The tokenizer is of {tokenizer.bits} bits and {tokenizer.patch} px a token, {owner} of {bits} bits "
+            f"and {patch} px. Connect the tokenizer that their model was trained on: d{bits} for this one."
+        )
 
 
 def new_output(prefix: str, ending: str) -> Path:

@@ -16,7 +16,6 @@ from echogen_core.checkpoints.installed import (
     preset_for,
     request,
     requests,
-    weight_files,
 )
 from echogen_core.checkpoints.published import FOLDERS, PUBLISHED
 from echogen_core.config import Preset
@@ -25,10 +24,10 @@ from . import runtime
 
 
 def places(model: str) -> dict[str, list[Path]]:
-    """Part -> folders to search: the model's own below models/echogen, ComfyUI's, what comes with the pack."""
+    """Part -> folders to search: the model's own in models/echogen, then ComfyUI's, or the pack's."""
     own = [folder / model for folder in runtime.folders(runtime.FOLDER)]
     if model not in PUBLISHED:
-        return dict.fromkeys(KINDS, [*own, ASSETS / model])
+        return {kind: [*own, ASSETS / model] for kind in KINDS}
     return {kind: list(dict.fromkeys([*own, *_folders(kind)])) for kind in KINDS}
 
 
@@ -85,7 +84,7 @@ def identity(paths: Iterable[Path]) -> str:
 
     A digest, because ComfyUI writes it into the pictures that people share, and their paths are their own.
     """
-    files = [file for path in paths for file in weight_files(path)]
+    files = [file for path in paths for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
     stamps = [(str(file), (stat := file.stat()).st_size, stat.st_mtime_ns) for file in files]
     return hashlib.sha256(repr(stamps).encode()).hexdigest()
 

@@ -11,7 +11,7 @@ from echogen_core.sampling import Bits
 from echogen_core.tokenizer import sum_codes
 
 from . import adapters, runtime
-from .adapters import CATEGORY, image_to, schema
+from .adapters import CATEGORY, check_tokenizer, image_to, schema
 
 _BITS = "From EchoGen Sampler."
 _TOKENIZER = "From Load EchoGen, of the model that made the bits."
@@ -37,6 +37,7 @@ class DecodeBits(io.ComfyNode):
 
     @classmethod
     def execute(cls, bits: Bits, tokenizer: runtime.Managed) -> io.NodeOutput:
+        _check(bits, tokenizer)
         codes_BDHW = sum_codes(bits.scales, bits.schedule.scales)
         return io.NodeOutput(image_to(runtime.decode(runtime.loaded(tokenizer), codes_BDHW)))
 
@@ -64,10 +65,17 @@ class DecodeScales(io.ComfyNode):
 
     @classmethod
     def execute(cls, bits: Bits, tokenizer: runtime.Managed) -> io.NodeOutput:
+        _check(bits, tokenizer)
         scales = bits.schedule.scales
         sums = [sum_codes(bits.scales[: end + 1], scales) for end in range(len(bits.scales))]
         codes_BDHW = torch.stack(sums, dim=1).flatten(0, 1)
         return io.NodeOutput(image_to(runtime.decode(runtime.loaded(tokenizer), codes_BDHW)))
+
+
+def _check(bits: Bits, tokenizer: runtime.Managed) -> None:
+    """ValueError when the bits were made for another tokenizer."""
+    patch = bits.schedule.pixels_hw[0] // bits.schedule.scales[-1][0]
+    check_tokenizer(tokenizer.module.config, bits.scales[0].shape[-1], patch, "the picture's bits")
 
 
 NODES: list[type[Any]] = [DecodeBits, DecodeScales]

@@ -27,14 +27,14 @@ DTYPES: dict[str, torch.dtype | None] = {
 """What the loaders offer for the type of the weights in memory."""
 
 _DTYPE_TIP = (
-    "Type of the weights in memory. auto: bf16 where this machine computes in it, else fp32 (nano: fp32). fp8: "
-    "the transformer in half of bf16's memory, a little less exact. fp16: for cards without bf16. fp32: exact, "
-    "twice bf16's memory."
+    "Type of the weights in memory. auto: bf16 where this machine computes in it, else fp32 (nano: fp32). "
+    "fp8: the transformer in half of bf16's memory, a little less exact. fp16: for cards without bf16. fp32: "
+    "exact, twice bf16's memory."
 )
 LARGE_MODELS: dict[str, str] = {name: preset for name, preset in BUNDLES.items() if preset != "nano"}
 _PICTURE_TIP = (
-    "For which model: EchoGen-2B sees the reference at 512×512 px, EchoGen-0.1B at 256×256. The weights are the "
-    "same."
+    "For which model: EchoGen-2B sees the reference at 512×512 px, EchoGen-0.1B at 256×256. The weights are "
+    "the same."
 )
 
 
@@ -225,8 +225,8 @@ class LoadTextEncoder(FileLoader):
                     "dtype",
                     options=[name for name in DTYPES if name != "fp8"],
                     default="auto",
-                    tooltip="Type of the weights in memory. auto: bf16 where this machine computes in it, else "
-                    "fp32. The encoder is done before sampling begins and gives its memory back when needed.",
+                    tooltip="Type of the weights in memory. auto: bf16 where this machine computes in it, "
+                    "else fp32. The encoder is done before sampling begins; its memory is free then.",
                 ),
             ],
             outputs=[_text_output()],

@@ -26,8 +26,8 @@ class SaveSubject(io.ComfyNode):
             node_id="EchoGenSaveSubject",
             display_name="Save Subject",
             category=f"{CATEGORY}/subject",
-            description="Keeps a subject's features as one small file, for other workflows or to share without "
-            "the picture file.",
+            description="Keeps a subject's features as one small file, for other workflows or to share "
+            "without the picture file.",
             search_aliases=["store subject", "share subject", "character file"],
             is_output_node=True,
             inputs=[
@@ -43,8 +43,8 @@ class SaveSubject(io.ComfyNode):
                 io.String.Input(
                     "filename_prefix",
                     default=f"{FOLDER}/subjects/subject",
-                    tooltip="Name in ComfyUI's output folder; a number is added. Load Subject lists what lies "
-                    f"below {FOLDER}/.",
+                    tooltip="Name in ComfyUI's output folder; a number is added. Load Subject lists what "
+                    f"lies below {FOLDER}/.",
                 ),
             ],
             outputs=[],
@@ -72,15 +72,15 @@ class LoadSubject(io.ComfyNode):
             node_id="EchoGenLoadSubject",
             display_name="Load Subject",
             category=f"{CATEGORY}/subject",
-            description="A subject that Save Subject has kept: the same features, so the same pictures, without "
-            "the encoders.",
+            description="A subject that Save Subject has kept: the same features, so the same pictures, "
+            "without the encoders.",
             search_aliases=["restore subject", "shared subject", "character file"],
             inputs=[
                 io.Combo.Input(
                     "file",
                     options=_files(),
-                    tooltip="A file of Save Subject: in ComfyUI's input folder (put shared ones there) or below "
-                    f"{FOLDER}/ in its output folder.",
+                    tooltip="A file of Save Subject: in ComfyUI's input folder (put shared ones there) or "
+                    f"below {FOLDER}/ in its output folder.",
                 )
             ],
             outputs=[

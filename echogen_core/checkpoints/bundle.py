@@ -111,7 +111,7 @@ def _places(name: str, directory: str | Path | Places | None) -> Mapping[str, Se
         directory = [ASSETS / name]
     elif isinstance(directory, str | Path):
         directory = [Path(directory)]
-    return dict.fromkeys(KINDS, [Path(place) for place in directory])
+    return {kind: [Path(place) for place in directory] for kind in KINDS}
 
 
 def _find(name: str, places: Mapping[str, Sequence[Path]]) -> Mapping[str, Path]:
@@ -123,8 +123,8 @@ def _find(name: str, places: Mapping[str, Sequence[Path]]) -> Mapping[str, Path]
     if missing:
         where = " or ".join(str(place) for place in places[missing[0].partition(".")[0]])
         raise FileNotFoundError(
-            f"{name} is not complete: {', '.join(missing)} missing in {where}. They come with the pack: install "
-            "it again, or train them (python -m echogen_core.training)."
+            f"{name} is not complete: {', '.join(missing)} missing in {where}. They come with the pack: "
+            "install it again, or train them (python -m echogen_core.training)."
         )
     return found.paths
 

@@ -41,7 +41,7 @@ def download_part(
     endpoint: str | None = None,
     report: Callable[[str], None] = logger.info,
 ) -> Path:
-    """All files of a part, into ComfyUI's `folder`; returns what stands there. Whole files are not fetched again.
+    """All files of a part, into ComfyUI's `folder`, less those that are there; returns what is there then.
 
     Args:
         endpoint: another hub than HF_ENDPOINT's.
@@ -129,8 +129,8 @@ def _fetch(part: PublishedPart, remote: Remote, target: Path, report: Callable[[
         partial.unlink()
         raise ValueError(
             f"What came as {target.name} is not the file that the hub announced (its hash is not "
-            f"{remote.etag}), so it was thrown away. Run this again; when it happens again, a proxy or mirror "
-            "(HF_ENDPOINT) alters files."
+            f"{remote.etag}), so it was thrown away. Run this again; when it happens again, a proxy or "
+            "mirror (HF_ENDPOINT) alters files."
         )
     os.replace(partial, target)
 
@@ -139,8 +139,8 @@ def _check_present(target: Path, remote: Remote) -> None:
     """FileExistsError when another file than the hub's stands in the place."""
     if not _is_whole(target, remote):
         raise FileExistsError(
-            f"{target} is in the way: it is not the hub's file (cut off, or of another kind). Move it away or "
-            "delete it, then run this again."
+            f"{target} is in the way: it is not the hub's file (cut off, or of another kind). Move it away "
+            "or delete it, then run this again."
         )
 
 
@@ -197,8 +197,8 @@ def _explained(error: Exception, part: PublishedPart, name: str, kept: int = 0) 
         )
     if status in (401, 403, 404) or isinstance(error, errors.RepositoryNotFoundError):
         return PermissionError(
-            f"{where}: the hub refuses ({status}). A token that is out of date is refused like this: renew it "
-            f"(`hf auth login`, or HF_TOKEN), {by_hand}."
+            f"{where}: the hub refuses ({status}). A token that is out of date is refused like this: renew "
+            f"it (`hf auth login`, or HF_TOKEN), {by_hand}."
         )
     held = f" What has come ({in_words(kept)}) is kept." if kept else ""
     return ConnectionError(

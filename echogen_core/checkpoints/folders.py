@@ -47,8 +47,8 @@ def find_comfyui(option: str | None, environ: Mapping[str, str], pack: Path) -> 
     if ours.is_dir():  # what `python run.py` started
         return ours
     raise ValueError(
-        "There is no ComfyUI around this pack. Say where yours is: --comfyui PATH (the folder with 'models'), "
-        "or set COMFYUI_PATH."
+        "There is no ComfyUI around this pack. Say where yours is: --comfyui PATH (the folder with "
+        "'models'), or set COMFYUI_PATH."
     )
 
 

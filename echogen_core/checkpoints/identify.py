@@ -51,7 +51,7 @@ def identify(path: str | Path) -> Identity:
 
 @lru_cache(maxsize=1024)
 def _identify(path: Path, stamps: tuple[tuple[str, int, int], ...]) -> Identity:
-    raw = read_weights(path)
+    raw = read_weights(path, shapes_only=True)
     try:
         return classify(raw)
     except ValueError as error:

@@ -104,7 +104,7 @@ def preset_for(kind: str, config: Any) -> Preset:
     found = next((preset for name, preset in PRESETS.items() if fits(name, kind, sized)), None)
     if found is None:
         raise ValueError(
-            f"{describe(kind, config)} belongs to none of the models that are known here: {', '.join(PRESETS)}."
+            f"{describe(kind, config)} belongs to none of the known models: {', '.join(PRESETS)}."
         )
     if kind != "transformer":
         return found

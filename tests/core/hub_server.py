@@ -17,9 +17,10 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 class Hub:
     """What the hub holds, how it misbehaves, and what it was asked.
 
-    files: "owner/name/file" -> content; large: those that lie on another host, as LFS files do. gated: repositories
-    that want a token. cut_after: bytes of a body after which the connection ends, once; afterwards large
-    files answer 503 until `recovered`. altered: what is sent in place of a file.
+    files: "owner/name/file" -> content; large: those that lie on another host, as LFS files do. gated:
+    repositories that want a token. cut_after: bytes of a body after which the connection ends, once; from
+    then on bodies are refused with 503 while `broken` stands. altered: what is sent in place of a file.
+    asked: (method, path, range) of every request. tokens: what came along to the other host.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)

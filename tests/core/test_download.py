@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from .hub_server import Hub, serving
 
 from echogen_core.checkpoints.download import download_part
 from echogen_core.checkpoints.published import PublishedFile, PublishedPart
+
+from .hub_server import Hub, serving
 
 BIG = random.Random(0).randbytes(3_000_000)
 SMALL = b'{"model_type": "t5"}\n'
@@ -121,7 +122,7 @@ def test_a_disk_that_fills_up_keeps_what_has_come(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(file_download, "http_get", filling)
-    with pytest.raises(OSError, match="too full.*is kept"):
+    with pytest.raises(OSError, match=r"too full.*is kept"):
         fetch(hub, tmp_path)
     monkeypatch.undo()
     fetch(hub, tmp_path)
@@ -166,5 +167,5 @@ def test_offline_mode_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_missing_library_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(ModuleNotFoundError, match="comes with ComfyUI.*pip install huggingface_hub"):
+    with pytest.raises(ModuleNotFoundError, match=r"comes with ComfyUI.*pip install huggingface_hub"):
         download_part(PART, tmp_path)
