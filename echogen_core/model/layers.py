@@ -294,7 +294,7 @@ class Block(nn.Module):
         text_mask_BL: Tensor | None,
         last: bool,
     ) -> tuple[LayerCondition, Tensor | None]:
-        """This layer's keys and values, and the content stream (float32) after it (None after the last layer).
+        """This layer's keys and values, and the content stream (float32) after it (None after the last).
 
         In the last layer the content stream ends with its keys and values; what the checkpoint stores beyond
         them has no effect (official behaviour).
@@ -326,8 +326,9 @@ class Block(nn.Module):
     ) -> Tensor:
         """x_NLC: the residual stream, float32. dtype: to compute in."""
         mod = unpack_modulation(signals_N6C, self.adaln)
-        attended = self.attn(modulate(x_NLC, mod.scale1, mod.shift1, dtype), rope_2LP, rows, layer)
-        x_NLC = x_NLC + mod.gamma1 * attended
+        normed = modulate(x_NLC, mod.scale1, mod.shift1, dtype)
+        x_NLC = x_NLC + mod.gamma1 * self.attn(normed, rope_2LP, rows, layer)
+        del normed  # its room is wanted below
         groups = [(group.count, group.layers[layer].cross) for group in rows]
         x_NLC = x_NLC + self.cross(self.cross_norm(x_NLC).to(dtype), groups)
         return x_NLC + mod.gamma2 * self.ffn(modulate(x_NLC, mod.scale2, mod.shift2, dtype))

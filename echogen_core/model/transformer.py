@@ -71,7 +71,7 @@ class EchoGenTransformer(nn.Module):
             than theirs needs operations that cast.
 
     Attributes:
-        dtype: the compute type.
+        dtype, stored_dtype: the blocks' compute type, and that of their matrices.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class EchoGenTransformer(nn.Module):
     ) -> None:
         super().__init__()
         self.config = config
-        stored = dtype or torch.float32
+        self.stored_dtype = stored = dtype or torch.float32
         self.dtype = compute_dtype or (torch.bfloat16 if stored == FP8 else stored)
         make = Factory(operations, torch.float32, device)
         self.null_text = make.parameter(config.text_length, config.text_width)

@@ -124,6 +124,10 @@ class PrefillCache:
                 slots[inputs.key] = self._branch(inputs) if inputs.key in needed else Unneeded()
         return Branches(*(slots[inputs.key] for inputs in self._inputs(run)))
 
+    def needed(self, run: RunConditions) -> int:
+        """How many branches a run computes with, 1 to 3."""
+        return len(self._needed(run))
+
     def missing(self, run: RunConditions) -> int:
         """How many branches of a run are still to be computed."""
         return sum(key not in self._kept for key in self._needed(run))

@@ -94,8 +94,9 @@ def sample(
 ) -> Iterator[ScaleStep]:
     """Draw pictures scale by scale; stop iterating to cancel.
 
-    branches: one for all pictures, or one per picture; keys and values are remembered in their type. seeds: one per picture; picture i equals a single run
-    with its seed. keep, first_scale: take the scales before `first_scale` from `keep`, draw the rest anew.
+    branches: one for all pictures, or one per picture; the picture's keys and values are remembered in the
+    type of theirs. seeds: one per picture; picture i equals a single run with its seed. keep, first_scale:
+    take the scales before `first_scale` from `keep`, draw the rest anew.
     Raises ValueError when the arguments do not fit each other.
     """
     per_picture = [branches] * len(seeds) if isinstance(branches, Branches) else list(branches)

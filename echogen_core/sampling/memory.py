@@ -1,0 +1,172 @@
+"""What a run takes in bytes: weights by phase, keys and values, and the widest moment of the layers.
+
+Held against measured peaks in the tests; kernels' own workspace (tens of megabytes on a GPU) is not in it.
+Letters: N rows (branches x pictures), L tokens of a scale, C width, H hidden, S content tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from ..config import TokenizerConfig, TransformerConfig
+from ..model import EchoGenTransformer, split_phases
+from ..model.functional import FP8
+from ..scales import BUDGETS, ScaleSchedule, find_schedule
+
+GIGABYTE = 10**9
+_FLOAT = 4  # bytes of float32, which the residual stream and all norms are in
+
+
+class Weights(NamedTuple):
+    """Bytes: of everything, of the two phases, and of the largest layer."""
+
+    all: int
+    prefill: int
+    sampling: int
+    largest: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the memory of a run depends on.
+
+    branches: computed ones, 1 to 3 (equal γ_t and γ_I need two). dtype: of the matrices. kept: of the
+    remembered keys and values (None: as computed). prompt_tokens: of the prompt. views: reference pictures.
+    """
+
+    schedule: ScaleSchedule
+    pictures: int = 1
+    branches: int = 2
+    dtype: torch.dtype = torch.bfloat16
+    kept: torch.dtype | None = None
+    prompt_tokens: int = 64
+    views: int = 1
+
+
+@dataclass(frozen=True)
+class MemoryEstimate:
+    """Bytes of a run.
+
+    conditions: keys and values of prompt and subject, of all branches. arena: those of the picture.
+    prefill_work, sampling_work: the most that the layers of a phase hold at once besides.
+    """
+
+    weights: Weights
+    conditions: int
+    arena: int
+    prefill_work: int
+    sampling_work: int
+
+    @property
+    def prefill(self) -> int:
+        """Needed besides the weights while subject and prompt are computed."""
+        return self.conditions + self.prefill_work
+
+    @property
+    def sampling(self) -> int:
+        """Needed besides the weights while the picture is drawn."""
+        return self.conditions + self.arena + self.sampling_work
+
+    @property
+    def resident(self) -> int:
+        """Peak with all weights on the device."""
+        return self.weights.all + max(self.prefill, self.sampling)
+
+    @property
+    def two_phase(self) -> int:
+        """Peak with the weights of one phase at a time on the device."""
+        return max(self.weights.prefill + self.prefill, self.weights.sampling + self.sampling)
+
+    @property
+    def streamed(self) -> int:
+        """Peak with every layer brought to the device for its use: the least that a run can do with."""
+        return 2 * self.weights.largest + max(self.prefill, self.sampling)
+
+
+def estimate_memory(config: TransformerConfig, run: Run) -> MemoryEstimate:
+    """Bytes that a run of a transformer takes, to about a tenth."""
+    size = _compute_size(run.dtype)
+    kept = size if run.kept is None else run.kept.itemsize
+    c, depth, prefix = config.width, config.depth, int(config.subject)
+    content = config.content_length * prefix
+    patches = (config.semantic_length - 1) * prefix
+    # the subject's own views are in the full branch; the others have the learned nulls
+    condition_tokens = run.branches * (run.prompt_tokens + content + patches)
+    condition_tokens += (run.views - 1) * (content + patches)
+    grids = [h * w for h, w in run.schedule.scales]
+    arena_tokens = depth * (sum(grids[:-1]) + prefix) + grids[-1]
+    cast = size * c * config.hidden if run.dtype.itemsize != size else 0
+    return MemoryEstimate(
+        weights=transformer_weights(config, run.dtype),
+        conditions=2 * kept * c * depth * condition_tokens,
+        arena=2 * kept * c * run.branches * run.pictures * arena_tokens,
+        prefill_work=cast + _prefill_work(config, size, content * run.views),
+        sampling_work=cast + _sampling_work(config, run, size, grids[-1], sum(grids) + prefix),
+    )
+
+
+def _compute_size(dtype: torch.dtype) -> int:
+    """Bytes of an activation; float8 matrices compute in bfloat16."""
+    return max(dtype.itemsize, torch.bfloat16.itemsize)
+
+
+def _prefill_work(config: TransformerConfig, size: int, content: int) -> int:
+    """One branch: the content stream before and after, normed twice, and the feed-forward layer."""
+    return content * (config.width * (2 * _FLOAT + 2 * size) + 2 * size * config.hidden)
+
+
+def _sampling_work(config: TransformerConfig, run: Run, size: int, last: int, tokens: int) -> int:
+    """The last scale: its input twice and the residual stream; then the wider one of two moments."""
+    c, rows = config.width, run.branches * run.pictures
+    stream = _FLOAT * c * last * (2 * rows + run.pictures)
+    feed_forward = rows * last * (c * (_FLOAT + size) + 2 * size * config.hidden)
+    # normed input, queries, keys and values thrice; a key in float32 while it is rotated
+    rotation = rows * last * c * (5 * size + 3 * _FLOAT)
+    recast = 0 if run.kept is None else 2 * size * c * run.pictures * max(tokens, config.content_length)
+    return stream + max(feed_forward, rotation, rows * last * c * 5 * size + recast)
+
+
+@lru_cache(maxsize=32)
+def transformer_weights(config: TransformerConfig, dtype: torch.dtype) -> Weights:
+    """Bytes of a transformer's weights with its matrices in `dtype`."""
+    model = EchoGenTransformer(config, dtype=dtype, device="meta")
+    phases = split_phases(model)
+    leaves = (module for module in model.modules() if not list(module.children()))
+    return Weights(*map(module_bytes, (model, *phases)), max(map(module_bytes, leaves)))
+
+
+def module_bytes(module: nn.Module) -> int:
+    """Bytes of a module's parameters."""
+    return sum(p.numel() * p.element_size() for p in module.parameters())
+
+
+def decoding_bytes(config: TokenizerConfig, pixels: int, dtype: torch.dtype) -> int:
+    """Needed besides the weights to decode pictures of so many pixels together.
+
+    The first block at full resolution: its input, two normed copies and its output at the finer width.
+    """
+    fine, coarse = (config.base_channels * m for m in config.channel_multipliers[:2])
+    return pixels * dtype.itemsize * (2 * fine + 2 * coarse)
+
+
+def smallest_change(config: TransformerConfig, run: Run, available: int) -> str:
+    """What to change so that a run fits into `available` bytes, the least first; in the sampler's words."""
+    packed = replace(run, kept=FP8)
+    single = replace(packed, pictures=1)
+    options = [("set cache to fp8", packed)] if run.kept is None else []
+    options += [(f"set batch to {n}", replace(run, pictures=n)) for n in range(run.pictures - 1, 0, -1)]
+    options.append(("set batch to 1 and cache to fp8", single))
+    for budget in reversed([budget for budget in BUDGETS if budget != "nano"]):
+        schedule = find_schedule(budget, run.schedule.aspect_ratio)
+        if schedule.tokens < run.schedule.tokens:
+            smaller = replace(single, schedule=schedule)
+            options.append((f"set size to {budget}, batch to 1 and cache to fp8", smaller))
+    for words, changed in options:
+        if estimate_memory(config, changed).streamed <= available:
+            return words
+    return "close other programs that use this memory, or load a smaller model"
