@@ -4,14 +4,28 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import conditioning, decoding, loaders, runtime, sampling, subject, subject_files
+from . import (
+    conditioning,
+    decoding,
+    guidance,
+    loaders,
+    runtime,
+    sampling,
+    segmentation,
+    subject,
+    subject_files,
+    sweep,
+)
 
 NODES: list[type[io.ComfyNode]] = [
     *loaders.NODES,
     *subject.NODES,
+    *segmentation.NODES,
     *subject_files.NODES,
     *conditioning.NODES,
+    *guidance.NODES,
     *sampling.NODES,
+    *sweep.NODES,
     *decoding.NODES,
 ]
 

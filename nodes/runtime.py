@@ -6,6 +6,8 @@ With adapters.py the only place that imports `comfy` and `folder_paths`.
 from __future__ import annotations
 
 import os
+import sys
+import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +20,7 @@ import comfy.utils
 import folder_paths
 import torch
 from comfy.patcher_extension import CallbacksMP
+from PIL import Image
 from torch import Tensor, nn
 
 from echogen_core.config import Preset
@@ -159,6 +162,27 @@ class ScaleProgress:
             sheet = contact_sheet(decode(self._tokenizer.module, step.codes_BdHW))
             preview = ("JPEG", sheet, None)  # without a size, or small pictures would be enlarged
         self._bar.update_absolute(step.index + 1, step.total, preview)
+
+
+Interrupted = mm.InterruptProcessingException
+"""Raised by the model, and by progress, when the artist cancels."""
+
+
+def tell_front_end(event: str, data: dict[str, Any]) -> None:
+    """Sends an event to the browser that asked for the running prompt; nothing without a server."""
+    # Looked up rather than imported: ComfyUI's server brings its whole front end management along.
+    running = getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None)
+    if running is not None:
+        running.send_sync(event, data, running.client_id)
+
+
+def keep_for_session(picture: Image.Image, prefix: str) -> dict[str, str]:
+    """Writes a picture into ComfyUI's temporary folder; its name as the front end asks for it."""
+    folder = Path(folder_paths.get_temp_directory())
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"{prefix}_{uuid.uuid4().hex[:12]}.jpg"
+    picture.save(folder / name, quality=92)
+    return {"filename": name, "subfolder": "", "type": "temp"}
 
 
 def decode(tokenizer: BitTokenizer, codes_BDHW: Tensor) -> Tensor:

@@ -10,8 +10,8 @@ import math
 from dataclasses import dataclass
 
 SHAPES = ("constant", "early", "late off", "linear", "cosine", "drawn")
-"""How γ may go over the scales: all along; the first third only; off in the last third; falling evenly; falling
-along half a cosine; through points of one's own."""
+"""How γ may go over the scales: all along; the first third only; off in the last third; falling evenly;
+falling along half a cosine; through points of one's own."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ class Guidance:
 class GuidanceSchedule:
     """γ over the course of a picture, for any number of scales.
 
-    shape: one of SHAPES. gamma_t, gamma_i: where the curves begin, 0 to 8. end: what both go to where guidance
-    is off or has fallen; at 1 only the branch with text and subject is left. points_t, points_i: values of the
-    shape "drawn", evenly spaced from the first scale to the last, straight lines between them.
+    shape: one of SHAPES. gamma_t, gamma_i: where the curves begin, 0 to 8. end: what both go to where
+    guidance is off or has fallen; at 1 only the branch with text and subject is left. points_t, points_i:
+    values of the shape "drawn", evenly from the first scale to the last, straight lines between them.
     Raises ValueError for an unknown shape, or one drawn without points.
     """
 
@@ -77,7 +77,9 @@ class GuidanceSchedule:
         else:
             levels = [_level(self.shape, at) for at in places]
             # exact at both ends, so that a branch of weight zero is known as such
-            curves = [tuple(lv * g + (1 - lv) * self.end for lv in levels) for g in (self.gamma_t, self.gamma_i)]
+            curves = [
+                tuple(lv * g + (1 - lv) * self.end for lv in levels) for g in (self.gamma_t, self.gamma_i)
+            ]
         return Guidance(*curves)
 
 

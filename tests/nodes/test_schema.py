@@ -19,8 +19,8 @@ def described(node: Any) -> dict[str, Any]:
     """What saved workflows depend on: names, types and order of sockets and widgets, defaults and ranges."""
     info = node.GET_NODE_INFO_V1()
     inputs = {}
-    for kind, names in info["input_order"].items():
-        for name in names:
+    for kind in ("required", "optional"):
+        for name in info["input_order"].get(kind, []):
             kind_of, options = info["input"][kind][name]
             kept = {k: options[k] for k in ("default", "min", "max", "step", "options") if k in options}
             inputs[name] = {"kind": kind, "type": kind_of, **kept}

@@ -1,0 +1,52 @@
+"""Numbers as artists write them in a text field: lists, and ranges as grid scripts have long had them."""
+
+from __future__ import annotations
+
+import re
+
+SYNTAX = "Write numbers separated by commas, or ranges: 1-4 (steps of 1), 0-3 (+0.5), 0-8 [5] (5 values)."
+
+_NUMBER = r"\d*\.?\d+"
+_RANGE = re.compile(rf"({_NUMBER})\s*-\s*({_NUMBER})\s*(?:\(\+\s*({_NUMBER})\s*\)|\[\s*(\d+)\s*\])?")
+
+
+def parse_numbers(
+    text: str, what: str, low: float, high: float, most: int, repeats: bool = False
+) -> list[float]:
+    """The numbers of `text`, in its order; each once, unless `repeats`.
+
+    low, high: what they must lie between; most: how many there may be. Raises ValueError, naming `what`.
+    """
+    numbers: list[float] = []
+    for part in filter(None, (part.strip() for part in text.replace("\n", ",").split(","))):
+        numbers += _part(part, what, most)
+    if not repeats:
+        numbers = list(dict.fromkeys(numbers))
+    if not numbers:
+        raise ValueError(f"{what}: expected at least one number, got none. {SYNTAX}")
+    if len(numbers) > most:
+        raise ValueError(f"{what}: expected at most {most} values, got {len(numbers)}. Leave some out.")
+    for number in numbers:
+        if not low <= number <= high:
+            raise ValueError(f"{what}: expected numbers from {low:g} to {high:g}, got {number:g}.")
+    return numbers
+
+
+def _part(part: str, what: str, most: int) -> list[float]:
+    if re.fullmatch(_NUMBER, part):
+        return [float(part)]
+    match = _RANGE.fullmatch(part)
+    if match is None:
+        raise ValueError(f"{what}: expected a number or a range, got {part!r}. {SYNTAX}")
+    start, end = float(match[1]), float(match[2])
+    if match[4]:
+        gaps = max(1, int(match[4]) - 1)
+        count, step = min(int(match[4]), most + 1), (end - start) / gaps
+    else:
+        size = float(match[3] or 1)
+        if size == 0:
+            raise ValueError(f"{what}: expected a step above 0, got {part!r}. {SYNTAX}")
+        step = size if end >= start else -size
+        # one more than allowed is enough to be refused: a typo must not fill the memory
+        count = min(int(abs(end - start) / size + 1e-9), most) + 1
+    return [float(f"{start + index * step:.10g}") for index in range(count)]  # 0.3, not 0.30000000000000004

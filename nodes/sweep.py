@@ -1,0 +1,254 @@
+"""γ Sweep: one picture for every pair of γ_t and γ_I, in a grid."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any, NamedTuple
+
+import torch
+from comfy_api.latest import io
+
+from echogen_core.features import ContentFeatures, SemanticFeatures, Subject, TextFeatures
+from echogen_core.sampling import Bits, Guidance, ScaleStep, sample
+from echogen_core.scales import ScaleSchedule
+
+from . import adapters, runtime
+from .adapters import CATEGORY, schema
+from .grid import LabelledGrid
+from .guidance import GAMMA_MAX
+from .number_list import SYNTAX, parse_numbers
+from .sampling import Sampler, schedule_for, settings_for
+
+MOST = 12
+"""Values along each of the three lists."""
+_EXACT = 1 << 53  # whole numbers up to here survive a float
+VARIED = ("nothing", "tau", "seed", "prompt")
+
+_cut_short = 0  # cancelled sweeps so far: ComfyUI must not take their partial grids for finished ones
+
+
+class Page(NamedTuple):
+    """What all cells of one grid share."""
+
+    title: str
+    text: TextFeatures | None
+    seed: int
+    tau: float
+    top_p: float
+    top_k: int
+
+
+class Cell(NamedTuple):
+    """One picture of a sweep; row 0 is the highest γ_I, as on the sampler's pad."""
+
+    page: int
+    row: int
+    column: int
+    gamma_t: float
+    gamma_i: float
+
+
+@dataclass
+class Sheet:
+    """One page's grid as it fills."""
+
+    page: Page
+    grid: LabelledGrid
+    cells: list[dict[str, Any]]
+
+
+class Sweep(io.ComfyNode):
+    """A grid over γ_t and γ_I."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="EchoGenGammaSweep",
+            display_name="γ Sweep (EchoGen)",
+            category=f"{CATEGORY}/sampling",
+            description="Draws the same picture for every pair of γ_t and γ_I, in a labelled grid. Subject "
+            "and prompt are computed once. Click a cell to take its γ over into the sampler. Cancel keeps "
+            "the cells that are done.",
+            search_aliases=["xy plot", "grid search", "gamma sweep", "parameter sweep", "cfg grid"],
+            inputs=[
+                *_sockets(),
+                *_lists(),
+                *_samplers("seed", "aspect_ratio", "size", "tau", "top_p", "top_k"),
+            ],
+            outputs=[
+                io.Image.Output(
+                    "grid",
+                    display_name="grid",
+                    tooltip="The labelled grid; one for each value of the third list.",
+                ),
+                adapters.Bits.Output(
+                    "bits",
+                    display_name="bits",
+                    is_output_list=True,
+                    tooltip="The cells' bits as a list: left to right, top to bottom, grid by grid.",
+                ),
+            ],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, **_: Any) -> int:
+        return _cut_short
+
+    @classmethod
+    def execute(
+        cls,
+        model: runtime.ManagedModel,
+        tokenizer: runtime.Managed,
+        gamma_t: str,
+        gamma_i: str,
+        vary: str,
+        values: str,
+        seed: int,
+        aspect_ratio: str,
+        size: str,
+        tau: float,
+        top_p: float,
+        top_k: int,
+        text: TextFeatures | None = None,
+        semantic: SemanticFeatures | None = None,
+        content: ContentFeatures | None = None,
+        text_encoder: runtime.Managed | None = None,
+    ) -> io.NodeOutput:
+        columns = parse_numbers(gamma_t, "γ_t", 0.0, GAMMA_MAX, MOST)
+        rows = sorted(parse_numbers(gamma_i, "γ_I", 0.0, GAMMA_MAX, MOST), reverse=True)
+        pages = pages_of(vary, values, Page("", text, seed, tau, top_p, top_k), text_encoder)
+        schedule = schedule_for(model.preset, size, aspect_ratio)
+        runtime.loaded(model, tokenizer, working_bytes=runtime.sampling_bytes(model, schedule, 1))
+        sheets = [_sheet(page, columns, rows, schedule) for page in pages]
+        progress = runtime.progress_bar(len(pages) * len(rows) * len(columns))
+        drawn: list[Bits] = []
+        try:
+            for cell, step in _draw(model, sheets, columns, rows, Subject(semantic, content), schedule):
+                drawn.append(replace(step.bits, scales=tuple(bits.cpu() for bits in step.bits.scales)))
+                told = _put(sheets[cell.page], cell, step, tokenizer)
+                runtime.tell_front_end("echogen.cell", {"node": cls.hidden.unique_id, **told})
+                progress.update(1)
+        except runtime.Interrupted:
+            _remember_cut(drawn)
+        done = [sheet for sheet in sheets if sheet.cells]
+        grids = torch.cat([adapters.image_from_pil(sheet.grid.image)[0] for sheet in done])
+        table = {"columns": columns, "rows": rows, "pages": [[s.page.title, s.cells] for s in done]}
+        return io.NodeOutput(grids, drawn, ui={"echogen_sweep": [table]})
+
+
+def pages_of(vary: str, values: str, own: Page, text_encoder: runtime.Managed | None) -> list[Page]:
+    """The grids to draw: `own` when nothing is varied. Raises ValueError for values that do not fit."""
+    if vary == "prompt":
+        prompts = list(dict.fromkeys(filter(None, (line.strip() for line in values.splitlines()))))
+        if not 1 <= len(prompts) <= MOST:
+            raise ValueError(f"prompt: expected 1 to {MOST} prompts, one a line, got {len(prompts)}.")
+        if text_encoder is None:
+            raise ValueError("To vary the prompt connect text_encoder, from Load EchoGen.")
+        encoder = runtime.loaded(text_encoder)
+        return [own._replace(title=prompt, text=encoder.encode(prompt)) for prompt in prompts]
+    if vary == "seed":
+        numbers = parse_numbers(values, "seed", 0, _EXACT, MOST)
+        return [own._replace(title=f"seed {n:.0f}", seed=int(n)) for n in numbers]
+    if vary == "tau":
+        return [own._replace(title=f"tau {n:g}", tau=n) for n in parse_numbers(values, "tau", 0.01, 10, MOST)]
+    return [own]
+
+
+def _sheet(page: Page, columns: list[float], rows: list[float], schedule: ScaleSchedule) -> Sheet:
+    labels = [[f"{value:g}" for value in values] for values in (columns, rows)]
+    grid = LabelledGrid(schedule.pixels_hw, *labels, page.title or f"seed {page.seed}", ("prompt", "subject"))
+    return Sheet(page, grid, [])
+
+
+def _draw(
+    model: runtime.ManagedModel,
+    sheets: list[Sheet],
+    columns: list[float],
+    rows: list[float],
+    subject: Subject,
+    schedule: ScaleSchedule,
+) -> Iterator[tuple[Cell, ScaleStep]]:
+    """The finished last scale of every cell; the branches are computed once for all cells of a page."""
+    for number, sheet in enumerate(sheets):
+        page = sheet.page
+        branches = model.prefills.branches(page.text, subject.semantic, subject.content)
+        for (row, gamma_i), (column, gamma_t) in product(enumerate(rows), enumerate(columns)):
+            guidance = Guidance.constant(gamma_t, gamma_i, len(schedule.scales))
+            settings = settings_for(model.preset, guidance, page.tau, page.top_p, page.top_k)
+            *_, last = sample(model.module, branches, schedule, [page.seed], settings)
+            yield Cell(number, row, column, gamma_t, gamma_i), last
+
+
+def _put(sheet: Sheet, cell: Cell, step: ScaleStep, tokenizer: runtime.Managed) -> dict[str, Any]:
+    """Decodes a cell's picture into the grid; what the front end is told of it."""
+    picture = adapters.to_pil(runtime.decode(tokenizer.module, step.codes_BdHW)[0])
+    sheet.grid.put(cell.row, cell.column, picture)
+    told = {
+        **cell._asdict(),
+        "title": sheet.page.title,
+        "picture": runtime.keep_for_session(picture, "sweep"),
+    }
+    sheet.cells.append(told)
+    return told
+
+
+def _remember_cut(drawn: list[Bits]) -> None:
+    """A sweep was cancelled: what is done goes on; without any cell the whole run ends, as usual."""
+    global _cut_short
+    _cut_short += 1
+    if not drawn:
+        raise runtime.Interrupted
+
+
+def _sockets() -> list[Any]:
+    return [
+        *_samplers("model"),
+        adapters.Tokenizer.Input("tokenizer", tooltip="From Load EchoGen: makes the pictures of the cells."),
+        *_samplers("text", "semantic", "content"),
+        adapters.TextEncoder.Input(
+            "text_encoder", optional=True, tooltip="From Load EchoGen. Only to vary the prompt."
+        ),
+    ]
+
+
+def _samplers(*names: str) -> list[Any]:
+    """Inputs that are the sampler's own."""
+    own = {field.id: field for field in Sampler.define_schema().inputs}
+    return [own[name] for name in names]
+
+
+def _lists() -> list[Any]:
+    gammas = {
+        "gamma_t": ("γ_t (prompt)", "columns"),
+        "gamma_i": ("γ_I (subject)", "rows, the highest on top"),
+    }
+    return [
+        *(
+            io.String.Input(
+                name,
+                display_name=label,
+                default="1-4",
+                tooltip=f"The {place}: up to {MOST} values from 0 to 8. {SYNTAX}",
+            )
+            for name, (label, place) in gammas.items()
+        ),
+        io.Combo.Input(
+            "vary",
+            options=list(VARIED),
+            default="nothing",
+            tooltip="A third list: one grid for each of its values.",
+        ),
+        io.String.Input(
+            "values",
+            multiline=True,
+            default="",
+            tooltip=f"The third list, up to {MOST} values: numbers for tau and seed, written as above; "
+            "prompts one a line. Without effect when nothing is varied.",
+        ),
+    ]
+
+
+NODES: list[type[Any]] = [Sweep]
