@@ -108,8 +108,8 @@ def chosen(kind: Kind, name: str) -> Path | None:
 
 
 def wanted(kind: Kind) -> str:
-    """What to fetch and where to put it."""
-    return f"Put {kind.fetch}, into {runtime.any_folders(kind.folders)[0]}; no restart is needed."
+    """What to fetch and where to put it. Without the user's own paths: it is written into pictures."""
+    return f"Put {kind.fetch}, into models/{kind.folders[0]}; no restart is needed."
 
 
 def identity(kind: Kind, name: str) -> str:

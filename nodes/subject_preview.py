@@ -28,6 +28,8 @@ SIDE = 768
 _TEXT_SIZE = 22
 _PAD = 8
 _LINES = 4  # so that a long phrase does not push the picture out of the node
+_CJK_FONTS = ("msyh.ttc", "PingFang.ttc", "Hiragino Sans GB.ttc", "NotoSansCJK-Regular.ttc", "wqy-microhei.ttc")
+"""Fonts of Windows, macOS and Linux with the letters that Pillow's own lacks."""
 _PAPER, _INK, _WARNING = "#202020", "#e8e8e8", "#ffb347"
 
 
@@ -95,7 +97,7 @@ def _draw(image_CHW: Tensor, found: Found) -> Image.Image:
 
 
 def _summary(found: Found) -> str:
-    score = f"{found.chosen.score:.2f}" if found.chosen is not None else ""
+    score = f"{found.chosen.score:.2f}" if found.chosen is not None and found.chosen.score else ""
     return " · ".join(part for part in (found.phrase, score, found.source) if part)
 
 
@@ -111,7 +113,16 @@ def _caption(picture: Image.Image, lines: Sequence[tuple[str, str]], rows: int) 
     sheet = Image.new("RGB", (picture.width, picture.height + rows * step + (2 * _PAD if rows else 0)), _PAPER)
     sheet.paste(picture, (0, 0))
     draw = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(_TEXT_SIZE)
     for row, (line, colour) in enumerate(lines):
-        draw.text((_PAD, picture.height + _PAD + row * step), line, fill=colour, font=font)
+        draw.text((_PAD, picture.height + _PAD + row * step), line, fill=colour, font=_font(line))
     return sheet
+
+
+def _font(line: str) -> Any:
+    """A font with the line's letters, where this machine has one."""
+    for name in _CJK_FONTS if any(letter > "\u2e7f" for letter in line) else ():
+        try:
+            return ImageFont.truetype(name, _TEXT_SIZE)
+        except OSError:
+            continue
+    return ImageFont.load_default(_TEXT_SIZE)

@@ -268,7 +268,8 @@ def _otherwise(found: Found, number: int, tools: Tools, wanted: Wanted) -> Found
         )
     if wanted.otherwise is Otherwise.WHOLE:
         found = replace(found, mask_HW=torch.ones_like(found.mask_HW), source=Otherwise.WHOLE.value)
-    return replace(found, warning=f"{reason} Instead: {found.source}.")
+    instead = Otherwise.WHOLE if found.source == Otherwise.WHOLE.value else Otherwise.BUILT_IN
+    return replace(found, warning=f"{reason} Instead: the {instead.value}.")
 
 
 def _boxes(
