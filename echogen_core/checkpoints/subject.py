@@ -1,16 +1,36 @@
-"""The subject path's models from their files: packaged U²-Netp, GroundingDINO, SAM and Qwen2.5-VL."""
+"""The subject path's models from their files: packaged U²-Netp, GroundingDINO, SAM and Qwen2.5-VL.
+
+Original checkpoints are told by content and read without running code; their sizes come from their shapes.
+Folders of the hub are read by transformers, offline: nothing is downloaded.
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Mapping
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
 import torch
+import transformers  # a class is imported when it is first asked for: the big models' code is slow to start
+from torch import Tensor
 
+from ..subject import detect_original, segment_original
 from ..subject.describe import Describer
-from ..subject.detect import Detector
+from ..subject.detect import GroundingDino
 from ..subject.salient import SalientSubject
-from ..subject.segment import Segmenter
+from ..subject.segment import Sam
+from . import keymap_detector, keymap_segmenter
+from .bundle import ASSETS
+from .faults import describe_faults
+from .load import fill
+from .read import read_weights
+
+U2NETP = ASSETS / "u2netp" / "u2netp.safetensors"
+
+_COMPUTED = ("relative_position_index", "position_ids", "swin.layernorm.")
+"""Parts of names that some versions of transformers compute, or that no result depends on."""
 
 
 class Backend(str, Enum):
@@ -22,7 +42,10 @@ class Backend(str, Enum):
 
 def load_salient() -> SalientSubject:
     """The packaged U²-Netp, in float32 on the CPU."""
-    raise NotImplementedError
+    with torch.device("meta"):
+        module = SalientSubject()
+    fill(module, read_weights(U2NETP).tensors, "U²-Netp")
+    return _frozen(module)
 
 
 def load_detector(
@@ -30,28 +53,182 @@ def load_detector(
     backend: Backend = Backend.TRANSFORMERS,
     vocabulary: str | Path | None = None,
     dtype: torch.dtype = torch.float32,
-) -> Detector:
+) -> GroundingDino:
     """GroundingDINO from a folder of the hub (grounding-dino-tiny, -base) or groundingdino_*.pth.
 
-    Either form serves either backend. backend ORIGINAL needs the package groundingdino-py.
-    vocabulary: folder or file of bert-base-uncased's tokenizer for a .pth; by default beside the file.
+    backend: ORIGINAL needs the package groundingdino-py and a .pth.
+    vocabulary: folder of bert-base-uncased's tokenizer for a .pth; by default the file's own folder.
     Raises FileNotFoundError or ValueError (which file, expected, got, what to do), and ImportError (how to
     install it without disturbing the rest) when the package is asked for and absent.
     """
-    raise NotImplementedError
+    path, backend = Path(path), Backend(backend)
+    if path.is_dir():
+        _only_transformers(path, backend, "groundingdino_swint_ogc.pth")
+        model, processor = _from_folder(
+            path, transformers.GroundingDinoForObjectDetection, "grounding-dino", dtype
+        )
+        return _frozen(GroundingDino(model, processor))
+    state = keymap_detector.original_state(read_weights(path).tree)
+    if state is None:
+        raise ValueError(
+            f"{path} is no GroundingDINO checkpoint: expected groundingdino_swint_ogc.pth, "
+            "groundingdino_swinb_cogcoor.pth, or a folder of the hub such as grounding-dino-tiny."
+        )
+    config = _sizes(path, keymap_detector.infer_detector, state)
+    tokenizer = _read_words(Path(vocabulary) if vocabulary else path.parent)
+    processor = transformers.GroundingDinoProcessor(transformers.GroundingDinoImageProcessor(), tokenizer)
+    if backend is Backend.ORIGINAL:
+        network = detect_original.build_original(config, tokenizer)
+        _fill_original(network, state, path)
+        return _frozen(detect_original.OriginalGroundingDino(network.to(dtype), processor))
+    hub = keymap_detector.to_hub_names(state)
+    return _frozen(
+        GroundingDino(
+            _from_state(transformers.GroundingDinoForObjectDetection, config, hub, path, dtype), processor
+        )
+    )
 
 
 def load_segmenter(
     path: str | Path, backend: Backend = Backend.TRANSFORMERS, dtype: torch.dtype = torch.float32
-) -> Segmenter:
+) -> Sam:
     """SAM from a folder of the hub (sam-vit-base, -large, -huge) or sam_vit_{b,l,h}_*.pth, told by content.
 
-    Either form serves either backend. backend ORIGINAL needs the package segment-anything. Errors as
-    `load_detector`.
+    backend: ORIGINAL needs the package segment-anything and a .pth. Errors as `load_detector`.
     """
-    raise NotImplementedError
+    path, backend = Path(path), Backend(backend)
+    if path.is_dir():
+        _only_transformers(path, backend, "sam_vit_b_01ec64.pth")
+        return _frozen(Sam(*_from_folder(path, transformers.SamModel, "sam", dtype)))
+    state = keymap_segmenter.original_state(read_weights(path).tree)
+    if state is None:
+        raise ValueError(
+            f"{path} is no SAM checkpoint: expected sam_vit_b_01ec64.pth, sam_vit_l_0b3195.pth or "
+            "sam_vit_h_4b8939.pth (not SAM 2 or HQ-SAM), or a folder of the hub such as sam-vit-base."
+        )
+    config = _sizes(path, keymap_segmenter.infer_segmenter, state)
+    side = config.vision_config.image_size
+    processor = transformers.SamProcessor(
+        transformers.SamImageProcessor(
+            size={"longest_edge": side},
+            pad_size={"height": side, "width": side},
+            mask_size={"longest_edge": side // 4},
+            mask_pad_size={"height": side // 4, "width": side // 4},
+        )
+    )
+    if backend is Backend.ORIGINAL:
+        network = segment_original.build_original(config)
+        _fill_original(network, state, path)
+        return _frozen(segment_original.OriginalSam(network.to(dtype), processor))
+    hub = keymap_segmenter.to_hub_names(state)
+    return _frozen(Sam(_from_state(transformers.SamModel, config, hub, path, dtype), processor))
 
 
 def load_describer(path: str | Path, dtype: torch.dtype = torch.bfloat16) -> Describer:
     """Qwen2.5-VL from a folder of the hub (3B or 7B Instruct). Errors as `load_detector`."""
-    raise NotImplementedError
+    path = Path(path)
+    if not path.is_dir():
+        raise FileNotFoundError(
+            f"{path} is no folder. Expected the folder of Qwen2.5-VL-3B-Instruct or -7B-Instruct, with its "
+            "weights, tokenizer and preprocessor_config.json: download the whole of it."
+        )
+    return _frozen(
+        Describer(*_from_folder(path, transformers.Qwen2_5_VLForConditionalGeneration, "qwen2_5_vl", dtype))
+    )
+
+
+def _frozen(module: Any) -> Any:
+    return module.eval().requires_grad_(False)
+
+
+def _only_transformers(path: Path, backend: Backend, example: str) -> None:
+    if backend is Backend.ORIGINAL:
+        raise ValueError(
+            f"{path} is a folder of the hub, which only the transformers backend reads. Choose that, or an "
+            f"original checkpoint such as {example}."
+        )
+
+
+def _from_folder(path: Path, model_class: Any, model_type: str, dtype: torch.dtype) -> tuple[Any, Any]:
+    """Model and processor of a folder of the hub."""
+    found = _model_type(path)
+    if found != model_type:
+        raise ValueError(
+            f"{path} holds a model of type {found!r}, expected {model_type!r}. Choose its folder."
+        )
+    try:
+        processor = transformers.AutoProcessor.from_pretrained(path, local_files_only=True)
+        model, info = model_class.from_pretrained(
+            path, dtype=dtype, local_files_only=True, output_loading_info=True
+        )
+    except MemoryError:
+        raise
+    # A damaged or incomplete folder makes transformers fail in many ways.
+    except Exception as error:
+        raise ValueError(
+            f"{path} cannot be loaded ({error}). Download the whole folder again, tokenizer and "
+            "preprocessor_config.json included."
+        ) from error
+    _check_loaded(info, path)
+    return model, processor
+
+
+def _from_state(
+    model_class: Any, config: Any, state: Mapping[str, Tensor], path: Path, dtype: torch.dtype
+) -> Any:
+    """A model with tensors in the hub's names, which transformers translates to its own."""
+    model, info = model_class.from_pretrained(
+        None, config=config, state_dict=dict(state), dtype=dtype, output_loading_info=True
+    )
+    _check_loaded(info, path)
+    return model
+
+
+def _check_loaded(info: Mapping[str, Any], path: Path) -> None:
+    """Raises ValueError when tensors were left out: they would be noise."""
+    missing, unknown = (
+        [str(name) for name in info[kind] if not any(part in str(name) for part in _COMPUTED)]
+        for kind in ("missing_keys", "unexpected_keys")
+    )
+    _complain(missing, unknown, [str(name) for name in info["mismatched_keys"]], path)
+
+
+def _fill_original(network: torch.nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
+    wanted = network.state_dict()
+    missing = [n for n in wanted if n not in state and not any(part in n for part in _COMPUTED)]
+    wrong = [n for n in state if n in wanted and state[n].shape != wanted[n].shape]
+    _complain(missing, [n for n in state if n not in wanted], wrong, path)
+    network.load_state_dict(dict(state), strict=False)
+
+
+def _complain(missing: list[str], unknown: list[str], wrong: list[str], path: Path) -> None:
+    if faults := describe_faults(missing, unknown, wrong):
+        raise ValueError(f"{path} is incomplete or of another model; tensors {faults}. Download it again.")
+
+
+def _sizes(path: Path, infer: Callable[[Mapping[str, Tensor]], Any], state: Mapping[str, Tensor]) -> Any:
+    try:
+        return infer(state)
+    except (KeyError, ValueError, ZeroDivisionError) as error:
+        raise ValueError(f"{path} is incomplete: {error} is missing or odd. Download it again.") from error
+
+
+def _read_words(folder: Path) -> Any:
+    """BERT's tokenizer."""
+    if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt")):
+        raise FileNotFoundError(
+            f"{folder} holds no tokenizer. A GroundingDINO .pth needs that of bert-base-uncased "
+            "(tokenizer.json or vocab.txt): put it beside the .pth, or use the hub's folder "
+            "grounding-dino-tiny, which has everything."
+        )
+    return transformers.BertTokenizerFast.from_pretrained(folder, local_files_only=True)
+
+
+def _model_type(path: Path) -> str:
+    config = path / "config.json"
+    if not config.is_file():
+        raise FileNotFoundError(f"{path} has no config.json. Download the whole folder from the hub.")
+    try:
+        return str(json.loads(config.read_text(encoding="utf-8")).get("model_type"))
+    except (ValueError, AttributeError) as error:
+        raise ValueError(f"{config} is no readable configuration ({error}). Download it again.") from error

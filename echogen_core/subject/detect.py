@@ -1,16 +1,25 @@
 """Finding what a phrase names: one interface, two GroundingDINO backends.
 
-Shape suffixes: B pictures, C channels, H height, W width. Values 0..1; boxes in pixels.
+Shape suffixes: B pictures, C channels, H height, W width, Q queries, T text positions. Values 0..1; boxes in
+pixels.
 """
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Sequence
-from typing import Protocol
+from types import SimpleNamespace
+from typing import Any, Protocol
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
-from .regions import Detection
+from .phrases import clean_phrase
+from .pictures import check_picture, fit_within, flatten_alpha, to_pil
+from .regions import Detection, check_box
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_THRESHOLD = 0.35
 """Least confidence of a box, the value of GroundingDINO's own demonstrations."""
@@ -23,6 +32,50 @@ class Detector(Protocol):
 
     def find(self, image_3HW: Tensor, phrase: str, threshold: float) -> list[Detection]:
         """Hits in one checked picture, best first; the phrase is cleaned and not empty."""
+
+
+class GroundingDino(nn.Module):
+    """transformers' GroundingDinoForObjectDetection with its processor."""
+
+    def __init__(self, model: Any, processor: Any) -> None:
+        super().__init__()
+        self.model = model
+        self.processor = processor
+
+    @torch.no_grad()
+    def find(self, image_3HW: Tensor, phrase: str, threshold: float) -> list[Detection]:
+        """As `Detector.find`; pictures over 2048 px are reduced first, boxes are the given picture's."""
+        height, width = image_3HW.shape[-2:]
+        picture = to_pil(fit_within(image_3HW[None])[0])
+        # The model was trained on lower case, every phrase closed by a full stop.
+        caption = phrase.lower() + "."
+        inputs = self.processor(images=picture, text=caption, return_tensors="pt")
+        weight = next(self.model.parameters())
+        inputs = inputs.to(weight.device)
+        inputs["pixel_values"] = inputs["pixel_values"].to(weight.dtype)
+        outputs = self.run(inputs, caption)
+        found = self.processor.post_process_grounded_object_detection(
+            outputs,
+            input_ids=inputs["input_ids"],
+            threshold=threshold,
+            text_threshold=TEXT_THRESHOLD,
+            target_sizes=[(height, width)],
+        )[0]
+        rows = zip(found["boxes"].tolist(), found["scores"].tolist(), found["text_labels"], strict=True)
+        hits = [
+            Detection(check_box(box, height, width), score, label or phrase)
+            for box, score, label in rows
+            if _has_area(box, height, width)
+        ]
+        return sorted(hits, key=lambda hit: -hit.score)
+
+    def run(self, inputs: Any, caption: str) -> Any:
+        """An object with logits [1, Q, T] and pred_boxes [1, Q, 4] (middle and size, shares of the picture).
+
+        inputs: the processor's, of the caption and one picture.
+        """
+        outputs = self.model(**inputs)
+        return SimpleNamespace(logits=outputs.logits.float(), pred_boxes=outputs.pred_boxes.float())
 
 
 def detect(
@@ -38,4 +91,25 @@ def detect(
     threshold: 0 to 1.
     Raises ValueError for an unusable picture, a threshold out of range, or a wrong number of phrases.
     """
-    raise NotImplementedError
+    images_B3HW = flatten_alpha(check_picture(images_BCHW))
+    if not (math.isfinite(threshold) and 0 <= threshold <= 1):
+        raise ValueError(f"The threshold must be 0 to 1, got {threshold}. 0.35 suits most pictures.")
+    wanted = [phrases] * len(images_B3HW) if isinstance(phrases, str) else list(phrases)
+    if len(wanted) != len(images_B3HW):
+        raise ValueError(
+            f"Expected one phrase for all or one for each of the {len(images_B3HW)} pictures, "
+            f"got {len(wanted)}."
+        )
+    cleaned = [clean_phrase(phrase) for phrase in wanted]
+    if any(ord(letter) > 0x24F and letter.isalpha() for phrase in cleaned for letter in phrase):
+        logger.warning("GroundingDINO was trained on English: a phrase in another script rarely finds much.")
+    return [
+        detector.find(image_3HW, phrase, threshold) if phrase else []
+        for image_3HW, phrase in zip(images_B3HW, cleaned, strict=True)
+    ]
+
+
+def _has_area(box: Sequence[float], height: int, width: int) -> bool:
+    """Whether anything of the box lies in the picture; also sorts out boxes that are not numbers."""
+    left, top, right, bottom = box
+    return min(right, width) > max(left, 0) and min(bottom, height) > max(top, 0)

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from .describe import Describer
-from .detect import DEFAULT_THRESHOLD, Detector
-from .regions import Detection, Pick
+from .describe import Describer, describe
+from .detect import DEFAULT_THRESHOLD, Detector, detect
+from .regions import Detection, Pick, choose
 from .salient import SalientSubject
-from .segment import Segmenter
+from .segment import Segmenter, segment
 
 
 @dataclass(frozen=True)
@@ -55,4 +55,42 @@ def find_subjects(
 
     Raises ValueError for unusable pictures or settings only.
     """
-    raise NotImplementedError
+    phrases = describe(images_BCHW, tools.describer, phrase)
+    if tools.detector is None:
+        hits: list[list[Detection]] = [[] for _ in phrases]
+    else:
+        hits = detect(images_BCHW, phrases, tools.detector, threshold)
+    return [
+        _find(image_CHW, tools, words, tuple(found), pick, soften)
+        for image_CHW, words, found in zip(images_BCHW, phrases, hits, strict=True)
+    ]
+
+
+def _find(
+    image_CHW: Tensor, tools: Tools, phrase: str, hits: tuple[Detection, ...], pick: Pick, soften: float
+) -> Found:
+    chosen = choose(hits, pick)
+    warning = "" if chosen is not None else _why_no_box(tools, phrase)
+    if chosen is not None and tools.segmenter is not None:
+        mask_HW = segment(image_CHW, chosen.box_xyxy, tools.segmenter, soften)
+        if bool(mask_HW.any()):
+            return Found(mask_HW, phrase, hits, chosen, "box and SAM")
+        warning = f"SAM found nothing in the box of {chosen.phrase!r}: the built-in cut took its place."
+    boxes = None if chosen is None else [chosen.box_xyxy]
+    mask_HW = tools.salient.mask(image_CHW[None], boxes, soften)[0]
+    source = "built-in" if chosen is None else "box and built-in"
+    if not bool(mask_HW.any()):
+        warning = f"{warning} No subject stands out: paint a mask, or give a phrase or a box.".strip()
+    return Found(mask_HW, phrase, hits, chosen, source, warning)
+
+
+def _why_no_box(tools: Tools, phrase: str) -> str:
+    """'' where a box was never asked for."""
+    if tools.detector is None:
+        return f"The phrase {phrase!r} was not used: no detector is connected." if phrase else ""
+    if not phrase:
+        return "There is no phrase to look for: the built-in cut took the most conspicuous subject."
+    return (
+        f"Nothing in the picture answers to {phrase!r}: the built-in cut took the most conspicuous subject. "
+        "Lower the threshold, or use a simpler phrase."
+    )

@@ -6,6 +6,7 @@ Shape suffixes: B pictures, C channels, H height, W width. Values 0..1.
 from __future__ import annotations
 
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -72,3 +73,9 @@ def fit_within(images_BCHW: Tensor, side: int = LARGEST_WORKING_SIDE) -> Tensor:
         return images_BCHW
     size = (max(1, round(height * side / longer)), max(1, round(width * side / longer)))
     return F.interpolate(images_BCHW, size, mode="bilinear", antialias=True)
+
+
+def to_pil(image_3HW: Tensor) -> Image.Image:
+    """One picture as 8-bit RGB, as the libraries' processors take it."""
+    pixels_HW3 = (image_3HW.clamp(0, 1) * 255).round().to(torch.uint8).movedim(0, -1).cpu().numpy()
+    return Image.fromarray(pixels_HW3)

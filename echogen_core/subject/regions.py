@@ -56,7 +56,7 @@ def check_box(box_xyxy: Sequence[float], height: int, width: int) -> Box:
     inside = (max(left, 0.0), max(top, 0.0), min(right, float(width)), min(bottom, float(height)))
     if inside[2] - inside[0] <= 0 or inside[3] - inside[1] <= 0:
         raise ValueError(
-            f"The box {[left, top, right, bottom]} marks nothing in the {width}×{height} px picture: expected "
-            "left < right and top < bottom within it. Use the box that belongs to this picture."
+            f"The box {[left, top, right, bottom]} marks nothing in the {width}×{height} px picture: "
+            "expected left < right and top < bottom within it. Use the box that belongs to this picture."
         )
     return inside
