@@ -61,7 +61,8 @@ class GroundingDino(nn.Module):
             text_threshold=TEXT_THRESHOLD,
             target_sizes=[(height, width)],
         )[0]
-        rows = zip(found["boxes"].tolist(), found["scores"].tolist(), found["text_labels"], strict=True)
+        # Not strict: without a box transformers 5 still gives one label, an empty one.
+        rows = zip(found["boxes"].tolist(), found["scores"].tolist(), found["text_labels"], strict=False)
         hits = [
             Detection(check_box(box, height, width), score, label or phrase)
             for box, score, label in rows
