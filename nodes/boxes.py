@@ -27,10 +27,10 @@ def boxes_from(value: Any, count: int, height: int, width: int) -> list[list[Det
     """
     if isinstance(value, Mapping):
         value = [value]
-    if not isinstance(value, Sequence) or isinstance(value, str):
-        raise _unlike(value)
-    if not value or isinstance(value[0], Mapping):
+    if isinstance(value, Sequence) and (not value or isinstance(value[0], Mapping)):
         value = [value]
+    if not isinstance(value, Sequence) or not all(isinstance(boxes, list | tuple) for boxes in value):
+        raise _unlike(value)
     if len(value) not in (1, count):
         raise ValueError(
             f"Expected boxes for all or for each of the {count} pictures, got {len(value)} lists of boxes. "

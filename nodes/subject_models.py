@@ -82,6 +82,7 @@ SEGMENTER = Kind(
     ("mask_decoder.hf_token.weight",),
 )
 _SALIENT = "U²-Netp"
+_GONE = object()
 
 _shelf: dict[str, tuple[Any, runtime.ManagedTool]] = {}
 
@@ -133,21 +134,28 @@ def take(kind: Kind, name: str, backend: str = Backend.TRANSFORMERS.value) -> ru
 
 def salient() -> runtime.ManagedTool:
     """The built-in cut's model."""
-    return _kept(_SALIENT, None, load_salient)
+    return _kept(_SALIENT, _SALIENT, load_salient)
 
 
 def _kept(title: str, key: Any, load: Callable[[], nn.Module]) -> runtime.ManagedTool:
     if title in _shelf and _shelf[title][0] == key:
         return _shelf[title][1]
     _shelf.pop(title, None)  # before the next is read: two at once may not fit
-    tool = runtime.manage_tool(load(), lambda: _forget(title, key))
+    module = load()
+    tool = runtime.manage_tool(module, lambda: _give_back(title, module))
     _shelf[title] = (key, tool)
     return tool
 
 
-def _forget(title: str, key: Any) -> None:
-    if title in _shelf and _shelf[title][0] == key:
-        del _shelf[title]
+def _give_back(title: str, module: nn.Module) -> None:
+    """Its weights' memory, when ComfyUI has unloaded it.
+
+    The object stays until the next is taken: ComfyUI is at work on its list of models, from which an object
+    that ends removes itself.
+    """
+    module.to("meta")
+    if title in _shelf and _shelf[title][1].module is module:
+        _shelf[title] = (_GONE, _shelf[title][1])
 
 
 def _known(kind: Kind) -> dict[str, Path]:

@@ -228,9 +228,13 @@ def _found(image_CHW: Tensor, phrase: str, tools: Tools, wanted: Wanted) -> Foun
     (found,) = find_subjects(image_CHW[None], tools, phrase, wanted.threshold, wanted.pick, wanted.soften)
     if not is_empty(found.mask_HW):
         return found
-    warning = f"{found.warning} No subject stands out: the whole picture is taken.".strip()
-    whole_HW = torch.ones(image_CHW.shape[-2:])
-    return replace(found, mask_HW=whole_HW, source=Otherwise.WHOLE.value, warning=warning)
+    size = found.mask_HW.shape
+    if found.chosen is not None:
+        all_HW, all_of = rectangles([found.chosen], *size), "box"
+    else:
+        all_HW, all_of = torch.ones(size), Otherwise.WHOLE.value
+    warning = f"{found.warning} All of the {all_of.removeprefix('whole ')} is taken.".strip()
+    return replace(found, mask_HW=all_HW, source=all_of, warning=warning)
 
 
 def _boxed(
@@ -243,8 +247,7 @@ def _boxed(
     if not boxes:
         return _found(image_CHW, "", tools, wanted)
     each = [
-        _found(image_CHW, box.phrase or "box", replace(tools, detector=_Marked([box])), wanted)
-        for box in boxes
+        _found(image_CHW, "box", replace(tools, detector=_Marked([box])), wanted) for box in boxes
     ]
     mask_HW = torch.stack([one.mask_HW for one in each]).amax(dim=0)
     warning = " ".join(dict.fromkeys(one.warning for one in each if one.warning))
@@ -262,6 +265,8 @@ def _otherwise(found: Found, number: int, tools: Tools, wanted: Wanted) -> Found
         reason = f"No detector: {subject_models.wanted(DETECTOR)}"
     else:
         reason = f"Nothing like “{found.phrase}” was found above {wanted.threshold:g}."
+        if not any(letter.isascii() and letter.isalpha() for letter in found.phrase):
+            reason += " The detector reads English."
     if wanted.otherwise is Otherwise.ERROR:
         raise ValueError(
             f"Picture {number}: {reason} Lower the threshold, choose other words, or give a mask or a box."
