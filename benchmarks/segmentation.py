@@ -3,9 +3,10 @@
     python benchmarks/segmentation.py --out build/composites --npm node_modules
 
 Held-out subjects of the training data (`python -m echogen_core.training prepare`: the same packages are
-needed) are rendered at 512 px and set into scenes: 140 pictures of one subject, sizes spread evenly over
-10 to 80 % of the picture's shorter side, anywhere in the frame, every fourth cut by an edge; 60 pictures of
-two subjects. Everything is drawn from one seed. Renders are kept under --out; --sheet writes a contact sheet.
+needed) are rendered at 512 px and set into scenes: 120 pictures of one subject whose box covers 10 to 80 % of
+the picture's area (spread evenly; less where it would not fit), 20 of a smaller one (1 to 10 %), 60 of two.
+They stand anywhere in the frame; of single subjects, every fourth is cut by an edge. One seed draws all.
+Renders are kept under --out; --sheet writes a contact sheet.
 
 IoU is taken at half coverage, masks as the nodes give them. "box": the truth's own bounding box, 3 % larger
 on each side, as a detector or a hand would draw it. The panoramas have 512 columns for 360°: at these sizes
@@ -38,9 +39,11 @@ from echogen_core.subject.regions import Box
 from echogen_core.subject.salient import SalientSubject
 from echogen_core.training import furniture, panoramas, render
 
-SINGLES, PAIRS = 140, 60
-SIZES = (0.10, 0.80)
-BINS = (0.10, 0.20, 0.35, 0.50, 0.65, 0.80)
+SINGLES, SMALL, PAIRS = 120, 20, 60
+SIZES, SMALL_SIZES, PAIR_SIZES = (0.10, 0.80), (0.01, 0.10), (0.06, 0.25)
+"""Shares of the picture's area."""
+BINS = (0.01, 0.03, 0.10, 0.20, 0.40, 0.80)
+LARGEST_SIDE = 0.96  # of the frame's side
 PICTURE_HW = ((512, 512), (480, 640), (640, 480), (360, 640))
 VIEWS = [(30, 15), (330, 35)]
 RENDER_SIDE = 512
@@ -50,7 +53,7 @@ LOOSE = 0.03
 
 @dataclass(frozen=True)
 class Composite:
-    """image_3HW 0..1, one truth per subject [N, H, W] bool, and what was drawn."""
+    """image_3HW 0..1, one truth per subject [N, H, W] bool, their box's share of the area, what was drawn."""
 
     image_3HW: Tensor
     truths_NHW: Tensor
@@ -72,15 +75,15 @@ class Studio:
             if not scene.plain
         ]
 
-    def single(self, index: int) -> Composite:
-        """Subject `index` of the series: sizes are spread evenly, every fourth is cut by an edge."""
-        low, high = SIZES
-        size = low + (high - low) * ((index * 0.6180339887) % 1)
-        return self._compose([size], touching=index % 4 == 3)
-
-    def pair(self) -> Composite:
-        """Two subjects beside each other, in the left and in the right half."""
-        return self._compose([float(self.rng.uniform(0.25, 0.5)) for _ in range(2)], touching=False)
+    def series(self) -> list[Composite]:
+        """All of them, in the order of the docstring above."""
+        singles = [
+            self._compose([low + (high - low) * ((index * 0.6180339887) % 1)], touching=index % 4 == 3)
+            for count, (low, high) in ((SINGLES, SIZES), (SMALL, SMALL_SIZES))
+            for index in range(count)
+        ]
+        pairs = [self._compose(list(self.rng.uniform(*PAIR_SIZES, 2)), touching=False) for _ in range(PAIRS)]
+        return singles + pairs
 
     def _compose(self, sizes: list[float], touching: bool) -> Composite:
         height, width = PICTURE_HW[self.rng.integers(len(PICTURE_HW))]
@@ -98,7 +101,9 @@ class Studio:
             names.append(name)
         grain_3HW = torch.from_numpy(self.rng.normal(0, GRAIN, image_3HW.shape).astype(np.float32))
         image_3HW = ((image_3HW + grain_3HW).clamp(0, 1) * 255).round() / 255
-        return Composite(image_3HW, torch.stack(truths), sizes[0], touching, tuple(names))
+        left, top, right, bottom = bounds(torch.stack(truths).any(0))
+        share = (right - left) * (bottom - top) / (height * width)
+        return Composite(image_3HW, torch.stack(truths), share, touching, tuple(names))
 
     def _ground(self, height: int, width: int) -> Tensor:
         panorama_PQ3 = self.grounds[self.rng.integers(len(self.grounds))]
@@ -118,9 +123,11 @@ class Studio:
         span: tuple[float, float],
         touching: bool,
     ) -> Tensor:
-        """[4, H, W]: the sprite (tight, premultiplied) with its longer side `size` of the shorter side."""
+        """[4, H, W]: the sprite (tight, premultiplied) with a box of `size` of the picture, where it fits."""
         height, width = picture_hw
-        scale = size * min(picture_hw) / max(sprite_4HW.shape[-2:])
+        own_height, own_width = sprite_4HW.shape[-2:]
+        room = LARGEST_SIDE * min(height / own_height, (span[1] - span[0]) / own_width)
+        scale = min(room, float(np.sqrt(size * height * width / (own_height * own_width))))
         new_hw = tuple(max(1, round(side * scale)) for side in sprite_4HW.shape[-2:])
         small_4hw = F.interpolate(sprite_4HW[None], new_hw, mode="bilinear", antialias=True)[0]
         tall, wide = new_hw
@@ -199,7 +206,8 @@ def measure(net: SalientSubject, composites: list[Composite]) -> list[dict[str, 
     for index, made in enumerate(composites):
         pair = len(made.names) > 1
         whole_HW = made.truths_NHW.any(0)
-        base = {"index": index, "pair": pair, "size": made.size, "touching": made.touching}
+        kind = "pair" if pair else "small" if index >= SINGLES else "single"
+        base = {"index": index, "kind": kind, "size": made.size, "touching": made.touching}
         found_HW = net.mask(made.image_3HW[None])[0]
         rows.append({**base, "way": "alone", "names": " + ".join(made.names), "iou": iou(found_HW, whole_HW)})
         for truth_HW, name in zip(made.truths_NHW, made.names, strict=True):
@@ -212,21 +220,30 @@ def report(rows: list[dict[str, Any]]) -> str:
     """The table for people."""
     lines = [f"{'':34} {'mean':>6} {'median':>7} {'≥ 0.9':>6} {'n':>4}"]
 
-    def add(title: str, way: str, **wanted: bool) -> None:
-        values = [r["iou"] for r in rows if r["way"] == way and all(r[k] == v for k, v in wanted.items())]
+    def add(title: str, **wanted: Any) -> None:
+        values = [row["iou"] for row in rows if all(row[key] == value for key, value in wanted.items())]
         lines.append(_line(title, values))
 
-    add("one subject, built-in alone", "alone", pair=False)
-    add("  whole in the frame", "alone", pair=False, touching=False)
-    add("  cut by an edge", "alone", pair=False, touching=True)
-    for low, high in itertools.pairwise(BINS):
-        for way in ("alone", "box"):
-            values = [r["iou"] for r in rows if r["way"] == way and not r["pair"] and low <= r["size"] < high]
-            lines.append(_line(f"  size {low:.0%} to {high:.0%}, {way}", values))
-    add("one subject, with its box", "box", pair=False)
-    add("two subjects, both wanted, alone", "alone", pair=True)
-    add("two subjects, one by its box", "box", pair=True)
-    lines.append(_line("all with a box", [r["iou"] for r in rows if r["way"] == "box"]))
+    for way in ("alone", "box"):
+        add(f"one subject, {way}", way=way, kind="single")
+        add("  whole in the frame", way=way, kind="single", touching=False)
+        add("  cut by an edge", way=way, kind="single", touching=True)
+        add("  smaller than asked for", way=way, kind="small")
+        add("two subjects", way=way, kind="pair")
+        for low, high in itertools.pairwise(BINS):
+            values = [
+                row["iou"]
+                for row in rows
+                if row["way"] == way and row["kind"] != "pair" and low <= row["size"] < high
+            ]
+            lines.append(_line(f"  one, {low:.0%} to {high:.0%} of the area", values))
+    lines.append(_line("all with a box", [row["iou"] for row in rows if row["way"] == "box"]))
+    names = sorted({name for row in rows for name in [row["names"]] if row["kind"] != "pair"})
+    means = {
+        n: statistics.mean(r["iou"] for r in rows if r["names"] == n and r["way"] == "box") for n in names
+    }
+    hardest = ", ".join(f"{name} {means[name]:.2f}" for name in sorted(names, key=means.__getitem__)[:8])
+    lines.append(f"hardest with a box: {hardest}")
     return "\n".join(lines) + "\n"
 
 
@@ -263,8 +280,7 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path, help="a picture of the 24 worst and 24 others")
     options = parser.parse_args()
     studio = Studio(options.out, options.npm, options.furniture, options.seed)
-    composites = [studio.single(index) for index in range(SINGLES)]
-    composites += [studio.pair() for _ in range(PAIRS)]
+    composites = studio.series()
     net = load_salient()
     rows = measure(net, composites)
     (options.out / "iou.json").write_text(json.dumps(rows, indent=1), encoding="utf-8")

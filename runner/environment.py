@@ -71,7 +71,10 @@ def comfyui_steps(extra_requirements: Sequence[str] = ()) -> list[Step]:
 
 def test_steps() -> list[Step]:
     """What the checks need on top."""
-    return [Step("test", (*pins.constraint_arguments(), *pins.TEST_PACKAGES), pins.TEST_IMPORTS)]
+    return [
+        Step("test", (*pins.constraint_arguments(), *pins.TEST_PACKAGES), pins.TEST_IMPORTS),
+        Step("test-extras", ("--no-deps", *pins.TEST_PACKAGES_ALONE), pins.TEST_IMPORTS_ALONE),
+    ]
 
 
 def ensure(home: Path, steps: Sequence[Step]) -> Environment:

@@ -80,6 +80,17 @@ TEST_PACKAGES = (
     "websocket-client",
 )
 TEST_IMPORTS = ("pytest", "pytest_timeout", "hypothesis", "mypy", "importlinter", "playwright", "websocket")
+# The authors' own GroundingDINO and SAM, to hold ours to. Without their dependencies, which would replace OpenCV
+# and pull in more for drawing only.
+TEST_PACKAGES_ALONE = (
+    "groundingdino-py==0.4.0",
+    "timm==1.0.31",
+    "addict==2.4.0",
+    "yapf==0.43.0",
+    "platformdirs==4.14.7",
+    "segment-anything==1.0",
+)
+TEST_IMPORTS_ALONE = ("groundingdino", "timm", "addict", "yapf", "segment_anything")
 
 GIGABYTE = 10**9
 DISK_FOR_CPU = 3 * GIGABYTE  # 1.6 GB installed, and the downloads beside it

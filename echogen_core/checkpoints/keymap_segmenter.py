@@ -89,6 +89,7 @@ def infer_segmenter(state: Mapping[str, Tensor]) -> SamConfig:
             output_channels=channels,
             image_size=grid * patch,
             patch_size=patch,
+            num_pos_feats=state[MARK].shape[1],
         ),
         prompt_encoder_config=SamPromptEncoderConfig(
             hidden_size=channels,

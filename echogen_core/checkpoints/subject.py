@@ -177,9 +177,12 @@ def _from_state(
     model_class: Any, config: Any, state: Mapping[str, Tensor], path: Path, dtype: torch.dtype
 ) -> Any:
     """A model with tensors in the hub's names, which transformers translates to its own."""
-    model, info = model_class.from_pretrained(
-        None, config=config, state_dict=dict(state), dtype=dtype, output_loading_info=True
-    )
+    try:
+        model, info = model_class.from_pretrained(
+            None, config=config, state_dict=dict(state), dtype=dtype, output_loading_info=True
+        )
+    except RuntimeError as error:  # tensors of another shape, said in many lines
+        raise ValueError(f"{path} is damaged or of another model ({error}). Download it again.") from error
     _check_loaded(info, path)
     return model
 
