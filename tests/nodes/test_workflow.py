@@ -1,4 +1,4 @@
-"""The shipped workflow: its two forms agree, its layout is tidy, and it runs."""
+"""The shipped workflows: their two forms agree, their layout is tidy, and they run."""
 
 from __future__ import annotations
 
@@ -15,24 +15,34 @@ import workflow
 WORKFLOWS = Path(__file__).resolve().parents[2] / "workflows"
 
 
-@pytest.fixture(scope="module")
-def quickstart() -> dict[str, Any]:
-    return dict(json.loads((WORKFLOWS / "quickstart.json").read_text(encoding="utf-8")))
+@pytest.fixture(scope="module", params=["quickstart", "subject-segmentation"])
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture(scope="module")
-def twin() -> dict[str, Any]:
-    return dict(json.loads((WORKFLOWS / "api" / "quickstart.json").read_text(encoding="utf-8")))
+def opened(name: str) -> dict[str, Any]:
+    """The workflow as the browser opens it."""
+    return dict(json.loads((WORKFLOWS / f"{name}.json").read_text(encoding="utf-8")))
 
 
-def test_the_api_twin_is_the_same_graph(quickstart: dict[str, Any], twin: dict[str, Any]) -> None:
-    assert workflow.to_api(quickstart, comfy_pack.object_info()) == twin, "run tests/tools/make_quickstart.py"
+@pytest.fixture(scope="module")
+def twin(name: str) -> dict[str, Any]:
+    """The same as the server runs it."""
+    return dict(json.loads((WORKFLOWS / "api" / f"{name}.json").read_text(encoding="utf-8")))
 
 
-def test_the_files_are_those_of_the_generator(quickstart: dict[str, Any]) -> None:
+def test_the_api_twin_is_the_same_graph(opened: dict[str, Any], twin: dict[str, Any]) -> None:
+    assert workflow.to_api(opened, comfy_pack.object_info()) == twin, "run the tool in tests/tools that makes it"
+
+
+def test_the_files_are_those_of_the_generator(name: str, opened: dict[str, Any]) -> None:
+    import layout
     import make_quickstart
+    import make_segmentation
 
-    assert make_quickstart.workflow_json(comfy_pack.object_info()) == quickstart
+    (made,) = [each.LAYOUT for each in (make_quickstart, make_segmentation) if each.LAYOUT.name == name]
+    assert layout.workflow_json(made, comfy_pack.object_info()) == opened
 
 
 def test_comfyui_accepts_the_twin(pack: dict[str, Any], twin: dict[str, Any]) -> None:
@@ -40,36 +50,43 @@ def test_comfyui_accepts_the_twin(pack: dict[str, Any], twin: dict[str, Any]) ->
 
     valid, error, outputs, node_errors = asyncio.run(execution.validate_prompt("test", twin, None))
     assert valid, (error, node_errors)
-    assert len(outputs) == 3
+    shown = [node for node, item in twin.items() if item["class_type"] in ("SaveImage", "PreviewImage")]
+    assert sorted(outputs) == sorted(shown)
 
 
-def test_nothing_overlaps_and_every_node_lies_in_a_group(quickstart: dict[str, Any]) -> None:
-    assert workflow.overlaps(quickstart) == []
-    assert workflow.stray_nodes(quickstart) == []
+def test_nothing_overlaps_and_every_node_lies_in_a_group(opened: dict[str, Any]) -> None:
+    assert workflow.overlaps(opened) == []
+    assert workflow.stray_nodes(opened) == []
 
 
-def test_it_opens_within_a_1920_by_1080_window(quickstart: dict[str, Any]) -> None:
-    view = quickstart["extra"]["ds"]
-    for group in quickstart["groups"]:
+def test_every_node_is_of_use(twin: dict[str, Any]) -> None:
+    used = {source[0] for item in twin.values() for source in item["inputs"].values() if isinstance(source, list)}
+    ends = {node for node, item in twin.items() if item["class_type"] in ("SaveImage", "PreviewImage")}
+    assert used | ends == set(twin)
+
+
+def test_it_opens_within_a_1920_by_1080_window(opened: dict[str, Any]) -> None:
+    view = opened["extra"]["ds"]
+    for group in opened["groups"]:
         x, y, width, height = group["bounding"]
         left, top = ((v + o) * view["scale"] for v, o in zip((x, y), view["offset"], strict=True))
         assert left >= 60 and top >= 130, "beside the side bar, below the menu"
         assert left + width * view["scale"] <= 1920 and top + height * view["scale"] <= 1080
 
 
-def test_links_go_both_ways(quickstart: dict[str, Any]) -> None:
-    nodes = {node["id"]: node for node in quickstart["nodes"]}
-    for number, source, slot, target, target_slot, kind in quickstart["links"]:
+def test_links_go_both_ways(opened: dict[str, Any]) -> None:
+    nodes = {node["id"]: node for node in opened["nodes"]}
+    for number, source, slot, target, target_slot, kind in opened["links"]:
         assert number in nodes[source]["outputs"][slot]["links"]
         assert nodes[source]["outputs"][slot]["type"] == kind
         assert nodes[target]["inputs"][target_slot]["link"] == number
-    assert quickstart["last_link_id"] == len(quickstart["links"])
+    assert opened["last_link_id"] == len(opened["links"])
 
 
-def test_values_that_do_not_fit_are_refused(quickstart: dict[str, Any]) -> None:
-    broken = json.loads(json.dumps(quickstart))
+def test_values_that_do_not_fit_are_refused(opened: dict[str, Any]) -> None:
+    broken = json.loads(json.dumps(opened))
     sampler = next(node for node in broken["nodes"] if node["type"] == "EchoGenSampler")
-    sampler["widgets_values"].append(1)
+    sampler["widgets_values"] += [1, 1, 1]
     with pytest.raises(ValueError, match="too many"):
         workflow.to_api(broken, comfy_pack.object_info())
     sampler["widgets_values"] = sampler["widgets_values"][:3]

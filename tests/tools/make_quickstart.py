@@ -7,15 +7,7 @@ The layout is data here, so that it stays tidy when a node changes; look at it i
 
 from __future__ import annotations
 
-import json
-import sys
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
-
-ROOT = Path(__file__).resolve().parents[2]
-WORKFLOW = ROOT / "workflows" / "quickstart.json"
-API_TWIN = ROOT / "workflows" / "api" / "quickstart.json"
+from layout import ENLARGE, Group, Item, Layout, write
 
 SAMPLE = "teddy_bear.png"
 PROMPT = "a teddy bear on a meadow"
@@ -33,18 +25,6 @@ nano is tiny: scenes come out, subjects are soft shapes of the right colours. Fo
 **EchoGen-2B** in *Load EchoGen*; running it lists the files to download.
 
 Help for a node: select it and press the **?** above it."""
-
-
-@dataclass
-class Item:
-    """One node: where it is, its widget values in order, and its connected inputs as name -> (node, slot)."""
-
-    type: str
-    pos: tuple[float, float]
-    size: tuple[float, float]
-    values: list[Any] = field(default_factory=list)
-    links: dict[str, tuple[str, int]] = field(default_factory=dict)
-    title: str = ""
 
 
 def items() -> dict[str, Item]:
@@ -106,8 +86,7 @@ def items() -> dict[str, Item]:
     }
 
 
-ENLARGE = "Enlarge to see it"
-GROUPS: tuple[tuple[str, tuple[float, float, float, float], str], ...] = (
+GROUPS: tuple[Group, ...] = (
     ("1 · Subject", (0, 0, 640, 540), "#3f789e"),
     ("2 · Model", (660, 0, 400, 240), "#88aa88"),
     ("3 · Conditions", (660, 260, 400, 600), "#3f789e"),
@@ -118,80 +97,8 @@ GROUPS: tuple[tuple[str, tuple[float, float, float, float], str], ...] = (
 )
 
 
-def node_json(number: int, item: Item, info: dict[str, Any]) -> dict[str, Any]:
-    """A UI node without its links."""
-    inputs = []
-    for kind in ("required", "optional"):
-        for name in info["input_order"].get(kind, []):
-            if name in item.links:
-                optional = {"shape": 7} if kind == "optional" else {}
-                inputs.append({"name": name, "type": info["input"][kind][name][0], **optional, "link": None})
-    outputs = [
-        {"name": name, "type": kind, "links": []}
-        for name, kind in zip(info["output_name"], info["output"], strict=True)
-    ]
-    node = {
-        "id": number,
-        "type": item.type,
-        "pos": list(item.pos),
-        "size": list(item.size),
-        "flags": {},
-        "order": number - 1,
-        "mode": 0,
-        "inputs": inputs,
-        "outputs": outputs,
-        "properties": {} if item.type == "MarkdownNote" else {"Node name for S&R": item.type},
-        "widgets_values": item.values,
-    }
-    return {**node, **({"title": item.title} if item.title else {})}
-
-
-def workflow_json(object_info: dict[str, Any]) -> dict[str, Any]:
-    """The whole UI workflow."""
-    table = items()
-    ids = {key: number for number, key in enumerate(table, 1)}
-    nothing: dict[str, Any] = {"input_order": {}, "input": {}, "output": [], "output_name": []}
-    nodes = {
-        key: node_json(ids[key], item, object_info.get(item.type, nothing)) for key, item in table.items()
-    }
-    links: list[list[Any]] = []
-    for key, item in table.items():
-        for slot, socket in enumerate(nodes[key]["inputs"]):
-            source, source_slot = item.links[socket["name"]]
-            output = nodes[source]["outputs"][source_slot]
-            number = len(links) + 1
-            links.append([number, ids[source], source_slot, ids[key], slot, output["type"]])
-            socket["link"] = number
-            output["links"].append(number)
-    groups = [
-        {"id": n, "title": t, "bounding": list(box), "color": colour, "font_size": 24, "flags": {}}
-        for n, (t, box, colour) in enumerate(GROUPS, 1)
-    ]
-    return {
-        "id": "5f0c6c6e-2c9e-4a53-9d0e-ec406e000001",
-        "revision": 0,
-        "last_node_id": len(nodes),
-        "last_link_id": len(links),
-        "nodes": list(nodes.values()),
-        "links": links,
-        "groups": groups,
-        "config": {},
-        "extra": {"ds": {"scale": 0.76, "offset": [95, 190]}},
-        "version": 0.4,
-    }
-
-
-def main() -> None:
-    sys.path[:0] = [str(ROOT / "tests" / "nodes"), str(ROOT / "tests" / "tools")]
-    import comfy_pack
-    import workflow
-
-    object_info = comfy_pack.object_info()
-    ui = workflow_json(object_info)
-    for path, value in ((WORKFLOW, ui), (API_TWIN, workflow.to_api(ui, object_info))):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+LAYOUT = Layout("quickstart", "5f0c6c6e-2c9e-4a53-9d0e-ec406e000001", items, GROUPS, 0.76, (95, 190))
 
 
 if __name__ == "__main__":
-    main()
+    write(LAYOUT)

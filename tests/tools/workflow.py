@@ -24,10 +24,15 @@ def widgets_of(info: dict[str, Any]) -> list[tuple[str, bool]]:
 
 
 def widget_values(node: dict[str, Any], info: dict[str, Any]) -> dict[str, Any]:
-    """A UI node's widget values by name. Raises ValueError when there are more or fewer than widgets."""
+    """A UI node's widget values by name; optional ones at the end may be absent, as in older workflows.
+
+    Raises ValueError when there are more or fewer than widgets.
+    """
     values = list(node.get("widgets_values") or [])
     found: dict[str, Any] = {}
     for name, has_control in widgets_of(info):
+        if not values and name in info["input_order"].get("optional", []):
+            continue
         if not values:
             raise ValueError(f"{node['type']}: no value for {name}")
         found[name] = values.pop(0)

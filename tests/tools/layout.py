@@ -1,0 +1,125 @@
+"""Shipped workflows as data: where their nodes are, what is in them, and the files made of that."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from workflow import to_api, widgets_of
+
+ROOT = Path(__file__).resolve().parents[2]
+
+Group = tuple[str, tuple[float, float, float, float], str]
+ENLARGE = "Enlarge to see it"
+
+
+@dataclass
+class Item:
+    """One node: where it is, its widget values in order, and its connected inputs as name -> (node, slot)."""
+
+    type: str
+    pos: tuple[float, float]
+    size: tuple[float, float]
+    values: list[Any] = field(default_factory=list)
+    links: dict[str, tuple[str, int]] = field(default_factory=dict)
+    title: str = ""
+
+
+def node_json(number: int, item: Item, info: dict[str, Any]) -> dict[str, Any]:
+    """A UI node without its links."""
+    inputs: list[dict[str, Any]] = []
+    widgets = [name for name, _ in widgets_of(info)]
+    for kind in ("required", "optional"):
+        for name in info["input_order"].get(kind, []):
+            if name in item.links:
+                socket: dict[str, Any] = {"name": name, "type": info["input"][kind][name][0]}
+                if kind == "optional":
+                    socket["shape"] = 7
+                if name in widgets:
+                    socket["widget"] = {"name": name}
+                socket["link"] = None
+                inputs.append(socket)
+    outputs = [
+        {"name": name, "type": kind, "links": []}
+        for name, kind in zip(info["output_name"], info["output"], strict=True)
+    ]
+    node = {
+        "id": number,
+        "type": item.type,
+        "pos": list(item.pos),
+        "size": list(item.size),
+        "flags": {},
+        "order": number - 1,
+        "mode": 0,
+        "inputs": inputs,
+        "outputs": outputs,
+        "properties": {} if item.type == "MarkdownNote" else {"Node name for S&R": item.type},
+        "widgets_values": item.values,
+    }
+    return {**node, **({"title": item.title} if item.title else {})}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A whole workflow. name: of its files; ident: a fixed UUID; items: makes its nodes, in the order of their
+    ids; groups: title, (x, y, width, height), colour; scale, offset: how it opens."""
+
+    name: str
+    ident: str
+    items: Callable[[], Mapping[str, Item]]
+    groups: Sequence[Group]
+    scale: float
+    offset: tuple[float, float]
+
+
+def workflow_json(layout: Layout, object_info: dict[str, Any]) -> dict[str, Any]:
+    """The whole UI workflow."""
+    table = layout.items()
+    ids = {key: number for number, key in enumerate(table, 1)}
+    nothing: dict[str, Any] = {"input_order": {}, "input": {}, "output": [], "output_name": []}
+    nodes = {
+        key: node_json(ids[key], item, object_info.get(item.type, nothing)) for key, item in table.items()
+    }
+    links: list[list[Any]] = []
+    for key, item in table.items():
+        for slot, socket in enumerate(nodes[key]["inputs"]):
+            source, source_slot = item.links[socket["name"]]
+            output = nodes[source]["outputs"][source_slot]
+            number = len(links) + 1
+            links.append([number, ids[source], source_slot, ids[key], slot, output["type"]])
+            socket["link"] = number
+            output["links"].append(number)
+    groups = [
+        {"id": n, "title": t, "bounding": list(box), "color": colour, "font_size": 24, "flags": {}}
+        for n, (t, box, colour) in enumerate(layout.groups, 1)
+    ]
+    return {
+        "id": layout.ident,
+        "revision": 0,
+        "last_node_id": len(nodes),
+        "last_link_id": len(links),
+        "nodes": list(nodes.values()),
+        "links": links,
+        "groups": groups,
+        "config": {},
+        "extra": {"ds": {"scale": layout.scale, "offset": list(layout.offset)}},
+        "version": 0.4,
+    }
+
+
+def write(layout: Layout) -> None:
+    """Writes workflows/<name>.json and its API twin."""
+    sys.path.insert(0, str(ROOT / "tests" / "nodes"))
+    import comfy_pack
+
+    object_info = comfy_pack.object_info()
+    ui = workflow_json(layout, object_info)
+    twin = to_api(ui, object_info)
+    for path, value in ((f"{layout.name}.json", ui), (f"api/{layout.name}.json", twin)):
+        file = ROOT / "workflows" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
