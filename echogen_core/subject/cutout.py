@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .pictures import LARGEST_WORKING_SIDE, check_picture, fit_within
+from .refine import pieces
 
 log = logging.getLogger(__name__)
 
@@ -45,11 +46,15 @@ class MaskMarks(str, Enum):
 
 
 class Cutout(NamedTuple):
-    """images_B3SS: the subjects on the ground; masks_BSS: where they are; source: how they were found."""
+    """images_B3SS: the subjects on the ground; masks_BSS: where they are; source: how they were found.
+
+    missed: pictures of a batch, counted from 0, whose mask was empty: they are kept whole.
+    """
 
     images_B3SS: Tensor
     masks_BSS: Tensor
     source: str
+    missed: tuple[int, ...] = ()
 
 
 def parse_colour(text: str) -> Colour:
@@ -69,15 +74,18 @@ def cut_out(
     margin: float = DEFAULT_MARGIN,
     background: Colour = WHITE,
     mask_marks: MaskMarks = MaskMarks.AUTO,
+    only_largest: bool = False,
 ) -> Cutout:
     """Cut the subject out of each picture.
 
     images_BCHW: [B, 3 or 4, H, W]; a fourth channel serves as mask when none is given.
     masks_BHW: [B or 1, h, w]; of another size but the same proportions is resized. None: see `find_ground`.
     margin: free share of the result on each side, 0 to 0.45; none where the subject is the whole picture.
-    Pictures of a batch share the largest side; pictures over 2048 px are reduced first.
-    Raises ValueError for an unusable picture, an empty mask, a mask of other proportions, or a margin out
-    of range.
+    only_largest: of several subjects apart from each other, the one that covers most is kept.
+    Pictures of a batch share the largest side; pictures over 2048 px are reduced first. One empty mask never
+    stops a batch: see `Cutout.missed`.
+    Raises ValueError for an unusable picture, a mask of other proportions, a margin out of range, or when
+    no mask marks anything.
     """
     if not 0 <= margin <= LARGEST_MARGIN:
         raise ValueError(f"The margin must be 0 to {LARGEST_MARGIN} of the picture's side, got {margin}.")
@@ -87,6 +95,13 @@ def cut_out(
         log.info("The %d×%d px picture is reduced to %d px first.", width, height, LARGEST_WORKING_SIDE)
         pictures_BCHW = fit_within(pictures_BCHW)
     alphas_BHW, source = _subject_masks(pictures_BCHW, masks_BHW, MaskMarks(mask_marks))
+    missed = tuple(index for index, alpha_HW in enumerate(alphas_BHW) if is_empty(alpha_HW))
+    if missed:
+        log.warning("Nothing is marked in %d of %d pictures: kept whole.", len(missed), len(alphas_BHW))
+        alphas_BHW = alphas_BHW.clone()
+        alphas_BHW[list(missed)] = 1
+    if only_largest:
+        alphas_BHW = torch.stack([keep_largest(alpha_HW) for alpha_HW in alphas_BHW])
     cuts = [
         # A picture that is all subject needs no air around it, only what makes it square.
         _square(image_CHW[:3], alpha_HW, 0.0 if bool((alpha_HW == 1).all()) else margin, background)
@@ -94,7 +109,13 @@ def cut_out(
     ]
     side = max(cut.shape[-1] for cut in cuts)
     cuts_B4SS = torch.stack([_resize_square(cut, side) for cut in cuts])
-    return Cutout(cuts_B4SS[:, :3], cuts_B4SS[:, 3], source)
+    return Cutout(cuts_B4SS[:, :3], cuts_B4SS[:, 3], source, missed)
+
+
+def keep_largest(mask_HW: Tensor) -> Tensor:
+    """The mask with its largest connected piece only, soft edge included."""
+    labels_HW, areas = pieces(mask_HW > _PRESENT)
+    return mask_HW * torch.from_numpy(labels_HW == areas.argmax()).to(mask_HW.device)
 
 
 def _subject_masks(pictures_BCHW: Tensor, masks_BHW: Tensor | None, marks: MaskMarks) -> tuple[Tensor, str]:
@@ -136,13 +157,12 @@ def _is_placeholder(masks_BHW: Tensor, picture_hw: tuple[int, int]) -> bool:
 
 
 def _not_empty(alphas_BHW: Tensor, what: str) -> Tensor:
-    for index, alpha_HW in enumerate(alphas_BHW):
-        if is_empty(alpha_HW):
-            which = f" (picture {index + 1} of {len(alphas_BHW)})" if len(alphas_BHW) > 1 else ""
-            raise ValueError(
-                f"Nothing to cut out: the {what} is empty{which}; expected at least one marked pixel. Paint "
-                "the subject in the mask editor, or disconnect the mask to use the picture's plain ground."
-            )
+    if is_empty(alphas_BHW):
+        which = f" in all {len(alphas_BHW)} pictures" if len(alphas_BHW) > 1 else ""
+        raise ValueError(
+            f"Nothing to cut out: the {what} is empty{which}; expected at least one marked pixel. Paint "
+            "the subject in the mask editor, or disconnect the mask to use the picture's plain ground."
+        )
     return alphas_BHW
 
 

@@ -16,17 +16,20 @@ SMALLEST_SIDE = 8
 LARGEST_WORKING_SIDE = 2048
 """Pixels. Encoders look at 512 px at most: a larger picture is reduced before anything else copies it."""
 
+_WHOLE = {torch.uint8: 255, torch.uint16: 65535}  # what stands for 1
+
 
 def check_picture(images_BCHW: Tensor, what: str = "picture") -> Tensor:
     """The pictures as float32 in 0..1, after checks whose messages name `what`.
 
-    images_BCHW: [B, 3 or 4, H, W]. Values a little outside 0..1, as some upscalers leave them, are clamped.
+    images_BCHW: [B, 3 or 4, H, W]; one channel (grey) becomes three. Values a little outside 0..1, as some
+    upscalers leave them, are clamped; unsigned integers (8 and 16 bits) are scaled by their range.
     Raises ValueError (expected, got, what to do) for a wrong shape, no picture, too few pixels, NaN or
     infinity.
     """
-    if images_BCHW.ndim != 4 or images_BCHW.shape[1] not in (3, 4):
+    if images_BCHW.ndim != 4 or images_BCHW.shape[1] not in (1, 3, 4):
         raise ValueError(
-            f"The {what} must be colour pictures of shape [B, 3, H, W] (or 4 channels with alpha), "
+            f"The {what} must be pictures of shape [B, 3, H, W] (or 4 channels with alpha, or 1 of grey), "
             f"got {list(images_BCHW.shape)}."
         )
     count, _, height, width = images_BCHW.shape
@@ -43,7 +46,11 @@ def check_picture(images_BCHW: Tensor, what: str = "picture") -> Tensor:
             f"The {what} holds {broken} values that are not numbers (NaN or infinity): expected 0 to 1. "
             "The node before it went wrong; a VAE in half precision often does this: run it in fp32 or bf16."
         )
-    return images_BCHW.float().clamp(0, 1)
+    whole = _WHOLE.get(images_BCHW.dtype)
+    images_BCHW = images_BCHW.float() if whole is None else images_BCHW.float() / whole
+    if images_BCHW.shape[1] == 1:
+        images_BCHW = images_BCHW.expand(-1, 3, -1, -1)
+    return images_BCHW.clamp(0, 1)
 
 
 def check_single(images_BCHW: Tensor, what: str = "picture") -> Tensor:

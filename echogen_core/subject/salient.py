@@ -8,11 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .pictures import check_picture, flatten_alpha
+from .colours import enlarge, follow_colours
+from .pictures import check_picture, fit_within, flatten_alpha
+from .refine import pieces
 from .refine import soften as soften_edge
 from .regions import Box, check_box
 from .u2net import U2Netp
@@ -20,8 +23,16 @@ from .u2net import U2Netp
 SIDE = 320
 """Pixels of the square that the network looks at."""
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-_AROUND = 0.25  # of a box's longer side, seen around it on each side
-_FAINT = 0.1  # certainty below which nothing stands out
+_AROUND, _FURTHER = (
+    0.25,
+    0.5,
+)  # of a box's longer side, seen around it on each side: from near and from further
+_NEAR_ENOUGH = 0.8  # a second look is taken where it shows less than this of the first one's side
+_FAINT = 0.1  # saliency below which nothing stands out
+_LESSER = 0.2  # weight of a second thing, against the first one's, from which it is a subject too
+
+Frame = tuple[int, int, int, int]
+"""Left, top, right, bottom in whole pixels."""
 
 
 class SalientSubject(nn.Module):
@@ -53,23 +64,98 @@ class SalientSubject(nn.Module):
         return torch.stack([soften_edge(mask_HW, soften) for mask_HW in masks])
 
     def _mask(self, image_3HW: Tensor, box: Box | None) -> Tensor:
+        """[H, W] of one checked picture; a large one is looked at in a smaller size."""
         height, width = image_3HW.shape[-2:]
-        left, top, right, bottom = box or (0, 0, width, height)
-        around = _AROUND * max(right - left, bottom - top)
-        x1, y1 = max(0, math.floor(left - around)), max(0, math.floor(top - around))
-        x2, y2 = min(width, math.ceil(right + around)), min(height, math.ceil(bottom + around))
-        mask_HW = torch.zeros(height, width)
-        mask_HW[y1:y2, x1:x2] = self.saliency(image_3HW[None, :, y1:y2, x1:x2])[0, 0].cpu()
-        inside_HW = torch.zeros(height, width)
-        inside_HW[math.floor(top) : math.ceil(bottom), math.floor(left) : math.ceil(right)] = 1
-        mask_HW *= inside_HW
-        return mask_HW if float(mask_HW.max()) >= _FAINT else torch.zeros_like(mask_HW)
+        small_3hw = fit_within(image_3HW[None])[0]
+        scale_x, scale_y = small_3hw.shape[-1] / width, small_3hw.shape[-2] / height
+        if box is not None:
+            box = (box[0] * scale_x, box[1] * scale_y, box[2] * scale_x, box[3] * scale_y)
+        mask_hw = self._look(small_3hw, box)
+        if mask_hw.shape == (height, width):
+            return mask_hw
+        return F.interpolate(mask_hw[None, None], (height, width), mode="bilinear")[0, 0]
 
-    def saliency(self, images_B3HW: Tensor) -> Tensor:
-        """[B, 1, H, W]: how much each pixel of these pictures stands out."""
+    def _look(self, image_3HW: Tensor, box: Box | None) -> Tensor:
+        """A first look finds where the subject is, a second one from nearer what belongs to it."""
+        height, width = image_3HW.shape[-2:]
+        mask_HW = torch.zeros(height, width)
+        if box is None:
+            far = (0, 0, width, height)
+            first_HW = self.saliency(image_3HW)
+            region = conspicuous_box(first_HW)
+            if region is None:
+                return mask_HW
+            near = around(region, _AROUND, far)
+        else:
+            far, near = (around(box, share, (0, 0, width, height)) for share in (_FURTHER, _AROUND))
+            first_HW = mask_HW.clone()
+            crop(first_HW, far)[:] = self.saliency(crop(image_3HW, far))
+        guess_hw = crop(first_HW, near)
+        if _length(near) < _NEAR_ENOUGH * _length(far):
+            guess_hw = torch.maximum(guess_hw, self.saliency(crop(image_3HW, near)))
+        guess_hw = guess_hw / guess_hw.max().clamp_min(_FAINT)
+        ground_hw = None
+        if box is not None:
+            ground_HW = torch.ones(height, width)
+            crop(ground_HW, around(box, 0, (0, 0, width, height)))[:] = 0
+            ground_hw = crop(ground_HW, near)
+        crop(mask_HW, near)[:] = _sharpen(crop(image_3HW, near), guess_hw, ground_hw)
+        return mask_HW
+
+    def saliency(self, image_3HW: Tensor) -> Tensor:
+        """[H, W] on the CPU: how much each pixel of this picture stands out."""
         weight = self.net.merge.weight
-        x_B3HW = F.interpolate(images_B3HW.to(weight), (SIDE, SIDE), mode="bilinear", antialias=True)
-        x_B3HW = x_B3HW / x_B3HW.amax((1, 2, 3), keepdim=True).clamp_min(1e-6)
-        mean, std = (x_B3HW.new_tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
-        saliency_B1HW = self.net((x_B3HW - mean) / std).sigmoid().float()
-        return F.interpolate(saliency_B1HW, images_B3HW.shape[-2:], mode="bilinear")
+        x_13HW = F.interpolate(image_3HW[None].to(weight), (SIDE, SIDE), mode="bilinear", antialias=True)
+        x_13HW = x_13HW / x_13HW.max().clamp_min(1e-6)
+        mean, std = (x_13HW.new_tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
+        saliency_11HW = self.net((x_13HW - mean) / std).sigmoid().float().cpu()
+        return F.interpolate(saliency_11HW, image_3HW.shape[-2:], mode="bilinear")[0, 0]
+
+
+def conspicuous_box(saliency_HW: Tensor) -> Frame | None:
+    """The box of what stands out, without lesser things apart from it; None where nothing does."""
+    highest = float(saliency_HW.max())
+    if highest < _FAINT:
+        return None
+    labels_HW, _ = pieces(saliency_HW > highest / 2)
+    weights = np.bincount(labels_HW.ravel(), saliency_HW.numpy().ravel())
+    weights[0] = 0
+    kept_HW = torch.from_numpy((weights >= _LESSER * weights.max())[labels_HW])
+    rows, columns = kept_HW.any(1).nonzero()[:, 0], kept_HW.any(0).nonzero()[:, 0]
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def around(box: Box, share: float, limits: Frame) -> Frame:
+    """The box with `share` of its longer side added on each side, within the limits, in whole pixels."""
+    more = share * max(box[2] - box[0], box[3] - box[1])
+    return (
+        max(limits[0], math.floor(box[0] - more)),
+        max(limits[1], math.floor(box[1] - more)),
+        min(limits[2], math.ceil(box[2] + more)),
+        min(limits[3], math.ceil(box[3] + more)),
+    )
+
+
+def crop(x_HW: Tensor, frame: Frame) -> Tensor:
+    """The part of a picture or mask within a frame, in its memory."""
+    return x_HW[..., frame[1] : frame[3], frame[0] : frame[2]]
+
+
+def _length(frame: Frame) -> int:
+    return max(frame[2] - frame[0], frame[3] - frame[1])
+
+
+def _sharpen(image_3HW: Tensor, guess_HW: Tensor, ground_HW: Tensor | None) -> Tensor:
+    """The guess, as sharp as the picture; what is surely ground has none of it."""
+    image_13HW = image_3HW[None].cpu()
+    small_13hw = fit_within(image_13HW, SIDE)
+    size = small_13hw.shape[-2:]
+    guess_hw, ground_hw = (
+        None if x is None else F.interpolate(x[None, None], size, mode="bilinear", antialias=True)[0, 0]
+        for x in (guess_HW, ground_HW)
+    )
+    assert guess_hw is not None
+    certain_hw = None if ground_hw is None else ground_hw > 0.5
+    mask_hw = follow_colours(small_13hw[0], guess_hw, certain_hw)
+    mask_HW = enlarge(mask_hw, small_13hw[0], image_13HW[0])
+    return mask_HW if ground_HW is None else mask_HW * (1 - ground_HW)

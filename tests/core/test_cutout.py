@@ -127,6 +127,29 @@ def test_a_ten_thousand_pixel_picture_is_reduced_first() -> None:
     assert cut.images_B3SS.shape[-1] <= 2048
 
 
+def test_one_empty_mask_does_not_stop_a_batch(caplog: pytest.LogCaptureFixture) -> None:
+    images = torch.rand(3, 3, 40, 40)
+    masks = torch.cat(
+        [mask_of(40, 40, (5, 5, 25, 25)), torch.zeros(1, 40, 40), mask_of(40, 40, (0, 0, 8, 8))]
+    )
+    cut = cut_out(images, masks, margin=0.0, mask_marks=MaskMarks.SUBJECT)
+    assert cut.missed == (1,) and "1 of 3" in caplog.text
+    assert torch.equal(cut.images_B3SS[1], images[1]), "the missed picture is kept whole"
+    assert cut_out(images[:1], masks[:1], mask_marks=MaskMarks.SUBJECT).missed == ()
+    with pytest.raises(ValueError, match="in all 3 pictures"):
+        cut_out(images, torch.zeros(3, 40, 40))
+
+
+def test_of_several_subjects_the_largest_can_be_taken() -> None:
+    image = torch.rand(1, 3, 40, 60)
+    small, large = (2, 2, 10, 10), (12, 30, 32, 50)
+    both = mask_of(40, 60, small) + 0.5 * mask_of(40, 60, large)
+    assert cut_out(image, both, 0.0).images_B3SS.shape[-1] == 48, "both, in one square"
+    cut = cut_out(image, both, 0.0, only_largest=True)
+    assert cut.masks_BSS.shape == (1, 20, 20) and torch.all(cut.masks_BSS == 0.5)
+    assert torch.equal(cut_out(image, mask_of(40, 60, large), 0.0).masks_BSS, 2 * cut.masks_BSS)
+
+
 @pytest.mark.parametrize(
     ("call", "says"),
     [
