@@ -144,8 +144,9 @@ def infer_detector(state: Mapping[str, Tensor]) -> GroundingDinoConfig:
     heads = state["transformer.encoder.layers.0.self_attn.attention_weights.bias"].shape[0] // (
         levels * POINTS
     )
+    swin_config: Any = SwinConfig
     config: GroundingDinoConfig = GroundingDinoConfig(
-        backbone_config=SwinConfig(
+        backbone_config=swin_config(
             window_size=window,
             image_size=384 if window == 12 else 224,
             embed_dim=state["backbone.0.patch_embed.proj.bias"].shape[0],

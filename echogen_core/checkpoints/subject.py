@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import transformers  # a class is imported when it is first asked for: the big models' code is slow to start
+import transformers
 from torch import Tensor
 
 from ..subject import detect_original, segment_original
@@ -31,6 +31,10 @@ U2NETP = ASSETS / "u2netp" / "u2netp.safetensors"
 
 _COMPUTED = ("relative_position_index", "position_ids", "swin.layernorm.")
 """Parts of names that some versions of transformers compute, or that no result depends on."""
+
+
+library: Any = transformers
+"""By attribute, which imports a class when it is first asked for: the big models' code is slow to start."""
 
 
 class Backend(str, Enum):
@@ -65,7 +69,7 @@ def load_detector(
     if path.is_dir():
         _only_transformers(path, backend, "groundingdino_swint_ogc.pth")
         model, processor = _from_folder(
-            path, transformers.GroundingDinoForObjectDetection, "grounding-dino", dtype
+            path, library.GroundingDinoForObjectDetection, "grounding-dino", dtype
         )
         return _frozen(GroundingDino(model, processor))
     state = keymap_detector.original_state(read_weights(path).tree)
@@ -76,7 +80,7 @@ def load_detector(
         )
     config = _sizes(path, keymap_detector.infer_detector, state)
     tokenizer = _read_words(Path(vocabulary) if vocabulary else path.parent)
-    processor = transformers.GroundingDinoProcessor(transformers.GroundingDinoImageProcessor(), tokenizer)
+    processor = library.GroundingDinoProcessor(library.GroundingDinoImageProcessor(), tokenizer)
     if backend is Backend.ORIGINAL:
         network = detect_original.build_original(config, tokenizer)
         _fill_original(network, state, path)
@@ -84,7 +88,7 @@ def load_detector(
     hub = keymap_detector.to_hub_names(state)
     return _frozen(
         GroundingDino(
-            _from_state(transformers.GroundingDinoForObjectDetection, config, hub, path, dtype), processor
+            _from_state(library.GroundingDinoForObjectDetection, config, hub, path, dtype), processor
         )
     )
 
@@ -99,7 +103,7 @@ def load_segmenter(
     path, backend = Path(path), Backend(backend)
     if path.is_dir():
         _only_transformers(path, backend, "sam_vit_b_01ec64.pth")
-        return _frozen(Sam(*_from_folder(path, transformers.SamModel, "sam", dtype)))
+        return _frozen(Sam(*_from_folder(path, library.SamModel, "sam", dtype)))
     state = keymap_segmenter.original_state(read_weights(path).tree)
     if state is None:
         raise ValueError(
@@ -108,8 +112,8 @@ def load_segmenter(
         )
     config = _sizes(path, keymap_segmenter.infer_segmenter, state)
     side = config.vision_config.image_size
-    processor = transformers.SamProcessor(
-        transformers.SamImageProcessor(
+    processor = library.SamProcessor(
+        library.SamImageProcessor(
             size={"longest_edge": side},
             pad_size={"height": side, "width": side},
             mask_size={"longest_edge": side // 4},
@@ -121,7 +125,7 @@ def load_segmenter(
         _fill_original(network, state, path)
         return _frozen(segment_original.OriginalSam(network.to(dtype), processor))
     hub = keymap_segmenter.to_hub_names(state)
-    return _frozen(Sam(_from_state(transformers.SamModel, config, hub, path, dtype), processor))
+    return _frozen(Sam(_from_state(library.SamModel, config, hub, path, dtype), processor))
 
 
 def load_describer(path: str | Path, dtype: torch.dtype = torch.bfloat16) -> Describer:
@@ -133,7 +137,7 @@ def load_describer(path: str | Path, dtype: torch.dtype = torch.bfloat16) -> Des
             "weights, tokenizer and preprocessor_config.json: download the whole of it."
         )
     return _frozen(
-        Describer(*_from_folder(path, transformers.Qwen2_5_VLForConditionalGeneration, "qwen2_5_vl", dtype))
+        Describer(*_from_folder(path, library.Qwen2_5_VLForConditionalGeneration, "qwen2_5_vl", dtype))
     )
 
 
@@ -157,7 +161,7 @@ def _from_folder(path: Path, model_class: Any, model_type: str, dtype: torch.dty
             f"{path} holds a model of type {found!r}, expected {model_type!r}. Choose its folder."
         )
     try:
-        processor = transformers.AutoProcessor.from_pretrained(path, local_files_only=True)
+        processor = library.AutoProcessor.from_pretrained(path, local_files_only=True)
         model, info = model_class.from_pretrained(
             path, dtype=dtype, local_files_only=True, output_loading_info=True
         )
@@ -224,7 +228,7 @@ def _read_words(folder: Path) -> Any:
             "(tokenizer.json or vocab.txt): put it beside the .pth, or use the hub's folder "
             "grounding-dino-tiny, which has everything."
         )
-    return transformers.BertTokenizerFast.from_pretrained(folder, local_files_only=True)
+    return library.BertTokenizerFast.from_pretrained(folder, local_files_only=True)
 
 
 def _model_type(path: Path) -> str:

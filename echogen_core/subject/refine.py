@@ -6,7 +6,6 @@ Shape suffixes: H height, W width. Masks are bool, or float 0..1 where softened.
 from __future__ import annotations
 
 import math
-from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -38,7 +37,7 @@ def pieces(mask_HW: Tensor) -> tuple[Labels, npt.NDArray[np.intp]]:
     pairs = np.unique(np.stack([runs_HW[:-1][both_hW], runs_HW[1:][both_hW]]), axis=1)
     roots = _join(int(starts_HW.sum()) + 1, pairs)
     _, labels = np.unique(roots, return_inverse=True)
-    labels_HW = cast(Labels, labels[runs_HW])
+    labels_HW: Labels = labels[runs_HW]
     areas = np.bincount(labels_HW.ravel(), minlength=1)
     areas[0] = 0
     return labels_HW, areas

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from echogen_core.checkpoints.subject import U2NETP, load_salient
+from echogen_core.subject.regions import Box
 from echogen_core.subject.salient import SalientSubject
 from echogen_core.subject.u2net import U2Netp
 
@@ -60,3 +61,74 @@ def test_the_packaged_file_is_small_and_complete() -> None:
     assert U2NETP.stat().st_size < 4.7e6
     assert sum(parameter.numel() for parameter in U2Netp().parameters()) == 1_125_485
     assert (U2NETP.parent / "LICENSE").is_file() and (U2NETP.parent / "README.md").is_file()
+
+
+def test_a_ball_is_found_wherever_it_stands(net: SalientSubject) -> None:
+    for x, y, radius in ((150, 110, 60), (40, 60, 25), (290, 100, 50)):  # the last one leaves the picture
+        image_13HW, truth_HW = ball(200, 300, x, y, radius)
+        mask_BHW = net.mask(image_13HW)
+        assert mask_BHW.shape == (1, 200, 300) and float(mask_BHW.min()) >= 0 and float(mask_BHW.max()) <= 1
+        assert iou(mask_BHW[0], truth_HW) > 0.93, (x, y, radius)
+
+
+def test_a_box_says_which_of_two(net: SalientSubject) -> None:
+    image_13HW, first_HW = ball(200, 300, 75, 100, 45)
+    other_13HW, second_HW = ball(200, 300, 225, 100, 45)
+    both_13HW = torch.where(second_HW, other_13HW, image_13HW)
+    assert iou(net.mask(both_13HW)[0], first_HW | second_HW) > 0.93
+    masks_BHW = net.mask(both_13HW.repeat(2, 1, 1, 1), [(25, 50, 125, 150), (175, 50, 275, 150)])
+    assert iou(masks_BHW[0], first_HW) > 0.93 and iou(masks_BHW[1], second_HW) > 0.93
+    assert float(masks_BHW[0][:, 126:].max()) == 0, "nothing outside the box"
+
+
+def test_a_batch_gives_what_its_pictures_give_alone(net: SalientSubject) -> None:
+    images = torch.cat([ball(120, 160, 60, 60, 30)[0], ball(120, 160, 110, 70, 40)[0]])
+    together = net.mask(images, [None, (60, 20, 160, 120)], soften=2.0)
+    assert torch.equal(together[0], net.mask(images[:1], soften=2.0)[0])
+    assert torch.equal(together[1], net.mask(images[1:], [(60, 20, 160, 120)], soften=2.0)[0])
+
+
+def test_the_mask_follows_edges_finer_than_the_network_sees(net: SalientSubject) -> None:
+    image_13HW, truth_HW = ball(1000, 1400, 700, 480, 330)
+    assert iou(net.mask(image_13HW)[0], truth_HW) > 0.985
+
+
+def test_odd_pictures_have_defined_outcomes(net: SalientSubject) -> None:
+    plain = torch.full((1, 3, 64, 80), 0.5)
+    assert not bool(net.mask(plain * 0).any()), "black: nothing stands out"
+    assert net.mask(plain).shape == (1, 64, 80)
+    image_13HW, truth_HW = ball(120, 160, 80, 60, 35)
+    expected_BHW = net.mask(image_13HW)
+    opaque = torch.cat([image_13HW, torch.ones(1, 1, 120, 160)], dim=1)
+    assert torch.equal(net.mask(opaque), expected_BHW), "RGBA"
+    sixteen_bits = (image_13HW * 65535).round().to(torch.uint16)
+    assert torch.allclose(net.mask(sixteen_bits), expected_BHW, atol=1e-2), "16 bits a channel"
+    grey_11HW = image_13HW.mean(1, keepdim=True)
+    assert torch.equal(net.mask(grey_11HW), net.mask(grey_11HW.repeat(1, 3, 1, 1))), "grey"
+    assert iou(net.mask(grey_11HW)[0], truth_HW) > 0.9
+    assert net.mask(image_13HW[:, :, 56:64]).shape == (1, 8, 160), "a strip"
+
+
+def test_an_eight_thousand_pixel_picture_keeps_its_size(net: SalientSubject) -> None:
+    image_13HW, truth_HW = ball(600, 8000, 4000, 300, 250)
+    mask_BHW = net.mask(image_13HW, [(3700, 20, 4300, 590)])
+    assert mask_BHW.shape == (1, 600, 8000) and iou(mask_BHW[0], truth_HW) > 0.95
+
+
+@pytest.mark.parametrize(
+    ("image", "boxes", "says"),
+    [
+        (torch.rand(1, 3, 1, 1), None, "1×1 px"),
+        (torch.full((1, 3, 20, 20), float("nan")), None, "not numbers"),
+        (torch.rand(1, 2, 20, 20), None, "1 of grey"),
+        (torch.rand(2, 3, 20, 20), [None], "each of the 2 pictures"),
+        (torch.rand(1, 3, 20, 20), [(5, 5, 5, 9)], "marks nothing"),
+        (torch.rand(1, 3, 20, 20), [(30, 30, 40, 40)], "marks nothing"),
+        (torch.rand(1, 3, 20, 20), [(0, 0, float("nan"), 4)], "four finite numbers"),
+    ],
+)
+def test_bad_input_is_refused_with_reasons(
+    net: SalientSubject, image: torch.Tensor, boxes: list[Box | None] | None, says: str
+) -> None:
+    with pytest.raises(ValueError, match=says):
+        net.mask(image, boxes)
