@@ -1,7 +1,7 @@
 """ComfyUI's BOUNDING_BOX, in the forms that its own nodes give, and the core's detections.
 
-A box is {"x", "y", "width", "height"} in pixels, from detectors with "score" (0..1) and "label" as well. On the
-wire: one box, a list of boxes (for every picture), or a list with a list of boxes for each picture.
+A box is {"x", "y", "width", "height"} in pixels, from detectors with "score" (0..1) and "label" as well. On
+the wire: one box, a list of boxes (for every picture), or a list with a list of boxes for each picture.
 """
 
 from __future__ import annotations
@@ -83,6 +83,6 @@ def _whole(box_xyxy: Box) -> tuple[int, int, int, int]:
 
 def _unlike(value: Any) -> ValueError:
     return ValueError(
-        f"Expected bounding boxes with x, y, width and height in pixels, got {str(value)[:80]!r}. Connect the "
-        "boxes of a detection node."
+        f"Expected bounding boxes with x, y, width and height in pixels, got {str(value)[:80]!r}. Connect "
+        "the boxes of a detection node."
     )

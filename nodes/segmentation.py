@@ -63,7 +63,9 @@ class DescribeSubject(SubjectNode):
             ],
             outputs=[
                 io.String.Output(
-                    "described", display_name="phrase", tooltip="What the subject is; one line for each picture."
+                    "described",
+                    display_name="phrase",
+                    tooltip="What the subject is; one line for each picture.",
                 )
             ],
         )
@@ -99,8 +101,12 @@ class DetectSubject(SubjectNode):
             "the chosen one is passed on.",
             search_aliases=["grounding dino", "bounding box", "detect object", "find by text"],
             inputs=[
-                io.Image.Input("image", tooltip="One or several pictures; a miss in one never stops the rest."),
-                inputs.phrase_input("English is understood best. Full stops part several subjects: cat. dog."),
+                io.Image.Input(
+                    "image", tooltip="One or several pictures; a miss in one never stops the rest."
+                ),
+                inputs.phrase_input(
+                    "English is understood best. Full stops part several subjects: cat. dog."
+                ),
                 inputs.threshold_input(),
                 inputs.pick_input(),
                 inputs.otherwise_input(),
@@ -108,8 +114,12 @@ class DetectSubject(SubjectNode):
                 inputs.backend_input("groundingdino-py"),
             ],
             outputs=[
-                inputs.box_output("bounding_box", "The chosen box of each picture, with its score and label."),
-                inputs.box_output("all_boxes", "Every hit of each picture; none where nothing was found.", "all_boxes"),
+                inputs.box_output(
+                    "bounding_box", "The chosen box of each picture, with its score and label."
+                ),
+                inputs.box_output(
+                    "all_boxes", "Every hit of each picture; none where nothing was found.", "all_boxes"
+                ),
                 io.Float.Output(
                     "score",
                     display_name="score",
@@ -126,7 +136,14 @@ class DetectSubject(SubjectNode):
 
     @classmethod
     def execute(
-        cls, image: Tensor, phrase: str, threshold: float, pick: str, when_not_found: str, detector: str, backend: str
+        cls,
+        image: Tensor,
+        phrase: str,
+        threshold: float,
+        pick: str,
+        when_not_found: str,
+        detector: str,
+        backend: str,
     ) -> io.NodeOutput:
         images_BCHW = steps.pictures(image)
         wanted = steps.Wanted(
@@ -162,14 +179,18 @@ class SegmentSubject(SubjectNode):
             search_aliases=["sam", "segment anything", "mask from box"],
             inputs=[
                 io.Image.Input("image", tooltip="One or several pictures."),
-                inputs.box_input("Where the subject is, from Detect Subject, SAM3 or any detection node. Several "
-                             "boxes in a picture are cut together. Left open: the built-in cut."),
+                inputs.box_input(
+                    "Where the subject is, from Detect Subject, SAM3 or any detection node. Several "
+                    "boxes in a picture are cut together. Left open: the built-in cut."
+                ),
                 inputs.soften_input(),
                 inputs.model_input("segmenter"),
                 inputs.backend_input("segment-anything"),
             ],
             outputs=[
-                io.Mask.Output("mask", display_name="mask", tooltip="White on the subject, at the picture's size."),
+                io.Mask.Output(
+                    "mask", display_name="mask", tooltip="White on the subject, at the picture's size."
+                ),
                 io.Image.Output("preview", display_name="preview", tooltip="What the node shows."),
             ],
         )
@@ -205,11 +226,14 @@ class SubjectSegmentation(SubjectNode):
             "what a model calls it. Without model files a built-in cut does it, and the node says so.",
             search_aliases=["remove background", "rembg", "cut out", "segment", "u2net", "grounded sam"],
             inputs=[
-                io.Image.Input("image", tooltip="One or several pictures; a miss in one never stops the rest."),
+                io.Image.Input(
+                    "image", tooltip="One or several pictures; a miss in one never stops the rest."
+                ),
                 io.Mask.Input(
                     "mask",
                     optional=True,
-                    tooltip=f"Where the subject is; no model is asked then. {_SOURCES} An empty one is not used.",
+                    tooltip=f"Where the subject is; no model is asked then. {_SOURCES} An empty one is not "
+                    "used.",
                 ),
                 inputs.box_input("Where the subject is, roughly. With a mask: what of the mask counts."),
                 inputs.phrase_input("Left empty a model is asked, where there is one."),
@@ -227,9 +251,13 @@ class SubjectSegmentation(SubjectNode):
             outputs=[
                 io.Image.Output("cut_out", display_name="image", tooltip="The subject, squared and centred."),
                 io.Mask.Output(
-                    "subject_mask", display_name="mask", tooltip="White on the subject, at the size of your picture."
+                    "subject_mask",
+                    display_name="mask",
+                    tooltip="White on the subject, at the size of your picture.",
                 ),
-                io.String.Output("subject_phrase", display_name="phrase", tooltip="What was looked for, a line each."),
+                io.String.Output(
+                    "subject_phrase", display_name="phrase", tooltip="What was looked for, a line each."
+                ),
                 inputs.box_output("subject_box", "Where the subject is in your picture."),
             ],
         )
@@ -268,7 +296,13 @@ class SubjectSegmentation(SubjectNode):
 
 
 def _wanted(
-    threshold: float, pick: str, when_not_found: str, soften: float, describer: str, detector: str, segmenter: str
+    threshold: float,
+    pick: str,
+    when_not_found: str,
+    soften: float,
+    describer: str,
+    detector: str,
+    segmenter: str,
 ) -> steps.Wanted:
     return steps.Wanted(
         describer, detector, segmenter, threshold, Pick(pick), soften, steps.Otherwise(when_not_found)

@@ -13,7 +13,7 @@ from echogen_core.subject import cutout, samples
 from . import subject_inputs as inputs
 from . import subject_preview
 from . import subject_steps as steps
-from .adapters import CATEGORY, image_from_pil, image_to, schema
+from .adapters import CATEGORY, advanced, image_from_pil, image_to, schema
 
 
 class SamplePicture(io.ComfyNode):
@@ -75,8 +75,15 @@ class CutOutSubject(io.ComfyNode):
                 inputs.background_input(),
                 inputs.marks_input(),
                 inputs.box_input(
-                    "Where the subject is, from Detect Subject, SAM3 or any detection node. With a mask: what "
-                    "of the mask counts. Without: all that is in the box."
+                    "Where the subject is, from Detect Subject, SAM3 or any detection node. With a mask: "
+                    "what of the mask counts. Without: all that is in the box."
+                ),
+                advanced(
+                    io.Boolean.Input,
+                    "only_largest",
+                    default=False,
+                    optional=True,
+                    tooltip="Of several pieces apart from each other, only the largest is kept.",
                 ),
             ],
             outputs=[
@@ -94,18 +101,22 @@ class CutOutSubject(io.ComfyNode):
         mask_marks: str,
         mask: Tensor | None = None,
         bounding_box: Any = None,
+        only_largest: bool = False,
     ) -> io.NodeOutput:
         images_BCHW, marks = steps.pictures(image), cutout.MaskMarks(mask_marks)
-        size, gifts = images_BCHW.shape[-2:], []
-        if mask is not None or bounding_box is not None:
+        gifts = []
+        if bounding_box is not None:
             gifts = steps.given(images_BCHW, image.shape[1:3], "", mask, marks, bounding_box)
-        # With nothing given, or nothing in it, the core says what is wrong or finds a plain ground.
-        if any(gift.mask_HW is not None or gift.boxes for gift in gifts):
-            mask = torch.stack([steps.marked(gift, gift.boxes, *size) for gift in gifts])
+        # Without any box the core says what is wrong with the mask, or finds a plain ground.
+        if any(gift.boxes for gift in gifts):
+            mask = torch.stack([steps.marked(gift, gift.boxes, *images_BCHW.shape[-2:]) for gift in gifts])
             marks = cutout.MaskMarks.SUBJECT
-        cut = cutout.cut_out(images_BCHW, mask, margin, cutout.parse_colour(background), marks)
-        cut_out = image_to(cut.images_B3SS)
-        shown, warnings = cut_out, [gift.warning for gift in gifts]
+        ground = cutout.parse_colour(background)
+        cut = cutout.cut_out(images_BCHW, mask, margin, ground, marks, only_largest)
+        warnings = [gift.warning for gift in gifts] or [""] * len(image)
+        for index in cut.missed:
+            warnings[index] = "Nothing is marked in this picture: it is kept whole."
+        shown = cut_out = image_to(cut.images_B3SS)
         if any(warnings):
             shown = subject_preview.captioned(cut.images_B3SS, [("", text) for text in warnings])
         return io.NodeOutput(cut_out, cut.masks_BSS, ui=subject_preview.show(cls, [shown], warnings))

@@ -24,7 +24,7 @@ MODELS: dict[str, Kind] = {"describer": DESCRIBER, "detector": DETECTOR, "segmen
 _MODEL_TIPS = {
     "describer": "What names the subject: Qwen2.5-VL, a folder in models/LLM or models/text_encoders.",
     "detector": "What finds it: GroundingDINO, a folder or .pth in models/grounding-dino.",
-    "segmenter": "What outlines it: SAM, a .pth or folder in models/sams. None: the built-in cut, in the box.",
+    "segmenter": "What outlines it: SAM, a .pth or folder in models/sams. Without: the built-in cut.",
 }
 
 
@@ -90,7 +90,8 @@ def pick_input() -> Any:
         "pick",
         options=[pick.value for pick in Pick],
         default=Pick.BEST.value,
-        tooltip="Which of several boxes is taken: the one of best score, or the largest.",
+        tooltip="Which of several subjects is taken: the box of best score, or the largest box; without a "
+        "box, the largest piece of the built-in cut.",
     )
 
 

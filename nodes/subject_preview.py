@@ -1,7 +1,7 @@
-"""What the subject nodes show: the picture with what was found drawn on it, and below it what there is to say.
+"""What the subject nodes show: the picture with what was found drawn on it, and below it words about it.
 
-The words are part of the picture, because every renderer shows pictures and few show a node's texts; both stay
-when a workflow is run again.
+The words are part of the picture, because every renderer shows pictures and few show a node's texts; both
+stay when a workflow is run again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,13 @@ SIDE = 768
 _TEXT_SIZE = 22
 _PAD = 8
 _LINES = 4  # so that a long phrase does not push the picture out of the node
-_CJK_FONTS = ("msyh.ttc", "PingFang.ttc", "Hiragino Sans GB.ttc", "NotoSansCJK-Regular.ttc", "wqy-microhei.ttc")
+_CJK_FONTS = (
+    "msyh.ttc",
+    "PingFang.ttc",
+    "Hiragino Sans GB.ttc",
+    "NotoSansCJK-Regular.ttc",
+    "wqy-microhei.ttc",
+)
 """Fonts of Windows, macOS and Linux with the letters that Pillow's own lacks."""
 _PAPER, _INK, _WARNING = "#202020", "#e8e8e8", "#ffb347"
 
@@ -78,7 +84,7 @@ def _with_texts(pictures: Sequence[Image.Image], texts: Sequence[tuple[str, str]
 
 
 def show(cls: type[io.ComfyNode], pictures: Sequence[Tensor], texts: Sequence[str]) -> dict[str, Any]:
-    """What a node hands to the front end: batches of pictures, and its words for those who read the history."""
+    """What a node hands to the front end: batches of pictures, and its words for readers of the history."""
     shown = [ui.PreviewImage(image_BHWC, cls=cls).as_dict() for image_BHWC in pictures]
     return {
         "images": [image for each in shown for image in each["images"]],
@@ -110,7 +116,9 @@ def _lines(width: int, text: str, warning: str) -> list[tuple[str, str]]:
 
 def _caption(picture: Image.Image, lines: Sequence[tuple[str, str]], rows: int) -> Image.Image:
     step = round(1.3 * _TEXT_SIZE)
-    sheet = Image.new("RGB", (picture.width, picture.height + rows * step + (2 * _PAD if rows else 0)), _PAPER)
+    sheet = Image.new(
+        "RGB", (picture.width, picture.height + rows * step + (2 * _PAD if rows else 0)), _PAPER
+    )
     sheet.paste(picture, (0, 0))
     draw = ImageDraw.Draw(sheet)
     for row, (line, colour) in enumerate(lines):

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from echogen_core.subject.cutout import MaskMarks, facing_masks, is_empty
+from echogen_core.subject.cutout import MaskMarks, facing_masks, is_empty, keep_largest
 from echogen_core.subject.describe import clean_phrase, describe
 from echogen_core.subject.detect import DEFAULT_THRESHOLD, detect
 from echogen_core.subject.find import Found, Tools, find_subjects
@@ -53,7 +53,10 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Given:
-    """What the artist gave for one picture. mask_HW: 1 on the subject, from `source`. warning: what is unused."""
+    """What the artist gave for one picture; mask_HW has 1 on the subject and comes from `source`.
+
+    warning: what was given and could not be used.
+    """
 
     phrase: str
     mask_HW: Tensor | None = None
@@ -73,14 +76,8 @@ class _Marked:
 
 
 def pictures(image_BHWC: Tensor) -> Tensor:
-    """[B, 3 or 4, H, W], at most 2048 px a side; grey ones become colour pictures.
-
-    Raises ValueError for anything that is no usable picture.
-    """
-    images_BCHW = channels_first(image_BHWC)
-    if images_BCHW.ndim == 4 and images_BCHW.shape[1] == 1:
-        images_BCHW = images_BCHW.expand(-1, 3, -1, -1)
-    return fit_within(check_picture(images_BCHW, "picture"))
+    """[B, 3 or 4, H, W], at most 2048 px a side. Raises ValueError for anything that is no usable picture."""
+    return fit_within(check_picture(channels_first(image_BHWC), "picture"))
 
 
 def phrases_for(text: str, count: int) -> list[str]:
@@ -113,7 +110,9 @@ def given(
     for index, text in enumerate(phrases_for(phrase, count)):
         mask_HW = None if masks is None or is_empty(masks[index]) else masks[index]
         faults = [f"The {source} is empty: not used."] if masks is not None and mask_HW is None else []
-        faults += ["There is no box for this picture."] if bounding_box is not None and not boxes[index] else []
+        faults += (
+            ["There is no box for this picture."] if bounding_box is not None and not boxes[index] else []
+        )
         every.append(Given(text, mask_HW, source, tuple(boxes[index]), " ".join(faults)))
     return every
 
@@ -145,7 +144,8 @@ def detected(images_BCHW: Tensor, phrases: Sequence[str], wanted: Wanted) -> lis
         chosen, source, warning = choose(hits, wanted.pick), "", ""
         if chosen is None:
             found = _otherwise(_found(image_CHW, phrase, Tools(tools.salient), wanted), number, tools, wanted)
-            chosen, source, warning = Detection(box_of(found.mask_HW), 0.0, phrase), found.source, found.warning
+            source, warning = found.source, found.warning
+            chosen = Detection(box_of(found.mask_HW), 0.0, source)
         mask_HW = rectangles([chosen], *image_CHW.shape[-2:])
         every.append(Found(mask_HW, phrase, tuple(hits), chosen, source, warning))
         bar.update(1)
@@ -158,7 +158,7 @@ def segmented(images_BCHW: Tensor, gifts: Sequence[Given], wanted: Wanted) -> li
     bar = runtime.progress_bar(len(images_BCHW))
     every = []
     for image_CHW, gift in zip(images_BCHW, gifts, strict=True):
-        every.append(_boxed(image_CHW, gift, gift.boxes, tools, wanted))
+        every.append(_warned(gift, _boxed(image_CHW, gift, gift.boxes, tools, wanted)))
         bar.update(1)
     return every
 
@@ -183,13 +183,13 @@ def subjects(images_BCHW: Tensor, gifts: Sequence[Given], wanted: Wanted) -> lis
             found = _found(image_CHW, phrase, tools, wanted)
             if phrase and found.chosen is None:
                 found = _otherwise(found, index + 1, tools, wanted)
-        every.append(replace(found, warning=" ".join(filter(None, (gift.warning, found.warning)))))
+        every.append(_warned(gift, found))
         bar.update(1)
     return every
 
 
 def marked(gift: Given, boxes: Sequence[Detection], height: int, width: int) -> Tensor:
-    """[height, width]: the given mask, as far as it lies in the boxes; 1 where there is no mask, or no box."""
+    """[height, width]: the given mask, as far as it lies in the boxes; 1 where there is neither."""
     mask_HW = torch.ones(height, width) if gift.mask_HW is None else gift.mask_HW
     if not boxes:
         return mask_HW
@@ -226,6 +226,8 @@ def _tools(wanted: Wanted, detecting: bool, segmenting: bool) -> Tools:
 def _found(image_CHW: Tensor, phrase: str, tools: Tools, wanted: Wanted) -> Found:
     """One picture's subject with a mask that is never empty."""
     (found,) = find_subjects(image_CHW[None], tools, phrase, wanted.threshold, wanted.pick, wanted.soften)
+    if found.chosen is None and wanted.pick is Pick.LARGEST and not is_empty(found.mask_HW):
+        return replace(found, mask_HW=keep_largest(found.mask_HW))
     if not is_empty(found.mask_HW):
         return found
     size = found.mask_HW.shape
@@ -237,21 +239,21 @@ def _found(image_CHW: Tensor, phrase: str, tools: Tools, wanted: Wanted) -> Foun
     return replace(found, mask_HW=all_HW, source=all_of, warning=warning)
 
 
-def _boxed(
-    image_CHW: Tensor, gift: Given, boxes: Sequence[Detection], tools: Tools, wanted: Wanted
-) -> Found:
+def _boxed(image_CHW: Tensor, gift: Given, boxes: Sequence[Detection], tools: Tools, wanted: Wanted) -> Found:
     """The subject within the given mask, the given boxes, or both."""
     if gift.mask_HW is not None:
         mask_HW = marked(gift, boxes, *gift.mask_HW.shape)
         return Found(mask_HW, gift.phrase, gift.boxes, choose(boxes), gift.source)
     if not boxes:
         return _found(image_CHW, "", tools, wanted)
-    each = [
-        _found(image_CHW, "box", replace(tools, detector=_Marked([box])), wanted) for box in boxes
-    ]
+    each = [_found(image_CHW, "box", replace(tools, detector=_Marked([box])), wanted) for box in boxes]
     mask_HW = torch.stack([one.mask_HW for one in each]).amax(dim=0)
     warning = " ".join(dict.fromkeys(one.warning for one in each if one.warning))
     return replace(each[0], mask_HW=mask_HW, phrase=gift.phrase, hits=tuple(gift.boxes), warning=warning)
+
+
+def _warned(gift: Given, found: Found) -> Found:
+    return replace(found, warning=" ".join(filter(None, (gift.warning, found.warning))))
 
 
 def _otherwise(found: Found, number: int, tools: Tools, wanted: Wanted) -> Found:

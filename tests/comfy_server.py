@@ -70,9 +70,14 @@ def serving(base: Path, pack: Path = ROOT, name: str = "e2e") -> Iterator[Server
             shutil.copyfile(running.log, results_path() / f"comfyui_{name}.log")
 
 
+def shipped(name: str) -> Graph:
+    """A shipped workflow in API format, new each time."""
+    return dict(json.loads((ROOT / "workflows" / "api" / f"{name}.json").read_text(encoding="utf-8")))
+
+
 def quickstart() -> Graph:
-    """The shipped API-format graph, new each time."""
-    return dict(json.loads((ROOT / "workflows" / "api" / "quickstart.json").read_text(encoding="utf-8")))
+    """The first of them."""
+    return shipped("quickstart")
 
 
 def single() -> Graph:
@@ -210,5 +215,6 @@ __all__ = [
     "quickstart",
     "results_path",
     "serving",
+    "shipped",
     "single",
 ]

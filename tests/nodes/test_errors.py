@@ -44,7 +44,7 @@ def test_a_ten_thousand_pixel_picture_is_reduced(pack: dict[str, Any]) -> None:
     [
         (grey(1, 1), "1×1 px"),
         (torch.full((1, 32, 32, 3), float("inf")), "infinity"),
-        (torch.rand(1, 32, 32, 1), "colour"),
+        (torch.rand(1, 32, 32, 5), "shape"),
     ],
 )
 def test_encoding_pictures(

@@ -1,4 +1,4 @@
-"""The nodes that find the subject: what goes before what, what each way says, and input that is not as hoped."""
+"""The nodes that find the subject: what goes before what, what each way says, and bad input."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import small_subject_models
 import torch
 from PIL import Image
 
 import comfy_pack
-import small_subject_models
 
 ALL = dict(
     phrase="", margin=0.08, background="white", threshold=0.35, pick="best score",
@@ -213,9 +213,7 @@ def test_ten_hits_and_which_is_taken(pack: dict[str, Any], photo: torch.Tensor, 
     assert len(every[0]) >= 10 and score == best[0][0]["score"] == max(hit["score"] for hit in every[0])
     assert preview.shape[0] == 1 and f"{score:.2f}" in ui["text"][0]
     assert all(isinstance(best[0][0][side], int) for side in ("x", "y", "width", "height"))
-    (largest, _, _, _), _ = run(
-        pack, "EchoGenDetectSubject", image=photo, **{**DETECT, "pick": "largest"}
-    )
+    (largest, _, _, _), _ = run(pack, "EchoGenDetectSubject", image=photo, **{**DETECT, "pick": "largest"})
     areas = [hit["width"] * hit["height"] for hit in every[0]]
     assert largest[0][0]["width"] * largest[0][0]["height"] >= 0.8 * max(areas)
 
@@ -269,14 +267,16 @@ def test_phrases(
     assert "reads English" in words if phrase == "红球" else "reads English" not in words
 
 
-@pytest.mark.parametrize("node", ["DescribeSubject", "DetectSubject", "SegmentSubject", "SubjectSegmentation"])
+@pytest.mark.parametrize(
+    "node", ["DescribeSubject", "DetectSubject", "SegmentSubject", "SubjectSegmentation"]
+)
 @pytest.mark.parametrize(
     ("image", "says"),
     [
         (torch.rand(1, 1, 1, 3), "1×1 px"),
         (torch.full((1, 32, 32, 3), float("nan")), "NaN"),
         (torch.zeros(0, 32, 32, 3), "no picture"),
-        (torch.rand(1, 32, 32, 5), "colour"),
+        (torch.rand(1, 32, 32, 5), "shape"),
     ],
 )
 def test_unusable_pictures(pack: dict[str, Any], node: str, image: torch.Tensor, says: str) -> None:
@@ -308,6 +308,7 @@ def test_a_16_bit_file(
     pack: dict[str, Any], photo: torch.Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import folder_paths
+
     import nodes as comfy_nodes
 
     grey = (photo[0].mean(dim=-1).numpy() * 65535).astype(np.uint16)
@@ -320,12 +321,16 @@ def test_a_16_bit_file(
 
 def test_an_8000_pixel_picture(pack: dict[str, Any]) -> None:
     down, across = torch.linspace(0, 1, 400)[:, None], torch.linspace(0, 1, 8000)[None]
-    image = torch.stack([0.5 + 0.3 * across + 0 * down, 0.8 - 0.2 * down + 0 * across, 0.7 + 0 * down + 0 * across])
+    image = torch.stack(
+        [0.5 + 0.3 * across + 0 * down, 0.8 - 0.2 * down + 0 * across, 0.7 + 0 * down + 0 * across]
+    )
     image[:, 100:300, 5000:5400] = torch.tensor([0.6, 0.05, 0.05]).view(3, 1, 1)
     box = {"x": 4900, "y": 50, "width": 600, "height": 300}
     (cut, mask, _, boxes), _ = whole(pack, image=image.movedim(0, -1)[None], bounding_box=box)
     assert mask.shape == (1, 400, 8000) and max(cut.shape) <= 2048
-    assert boxes[0][0]["x"] == pytest.approx(4900, abs=4) and boxes[0][0]["width"] == pytest.approx(600, abs=8)
+    assert boxes[0][0]["x"] == pytest.approx(4900, abs=4) and boxes[0][0]["width"] == pytest.approx(
+        600, abs=8
+    )
     assert float(mask[:, :, :4800].max()) == 0.0
 
 

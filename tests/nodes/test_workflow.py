@@ -33,7 +33,9 @@ def twin(name: str) -> dict[str, Any]:
 
 
 def test_the_api_twin_is_the_same_graph(opened: dict[str, Any], twin: dict[str, Any]) -> None:
-    assert workflow.to_api(opened, comfy_pack.object_info()) == twin, "run the tool in tests/tools that makes it"
+    assert workflow.to_api(opened, comfy_pack.object_info()) == twin, (
+        "run the tool in tests/tools that makes it"
+    )
 
 
 def test_the_files_are_those_of_the_generator(name: str, opened: dict[str, Any]) -> None:
@@ -60,7 +62,9 @@ def test_nothing_overlaps_and_every_node_lies_in_a_group(opened: dict[str, Any])
 
 
 def test_every_node_is_of_use(twin: dict[str, Any]) -> None:
-    used = {source[0] for item in twin.values() for source in item["inputs"].values() if isinstance(source, list)}
+    used = {
+        source[0] for item in twin.values() for source in item["inputs"].values() if isinstance(source, list)
+    }
     ends = {node for node, item in twin.items() if item["class_type"] in ("SaveImage", "PreviewImage")}
     assert used | ends == set(twin)
 

@@ -65,8 +65,11 @@ def node_json(number: int, item: Item, info: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Layout:
-    """A whole workflow. name: of its files; ident: a fixed UUID; items: makes its nodes, in the order of their
-    ids; groups: title, (x, y, width, height), colour; scale, offset: how it opens."""
+    """A whole workflow.
+
+    name: of its files; ident: a fixed UUID; items: makes its nodes, in the order of their ids;
+    groups: title, (x, y, width, height), colour; scale, offset: how it opens.
+    """
 
     name: str
     ident: str
