@@ -32,7 +32,6 @@ U2NETP = ASSETS / "u2netp" / "u2netp.safetensors"
 _COMPUTED = ("relative_position_index", "position_ids", "swin.layernorm.")
 """Parts of names that some versions of transformers compute, or that no result depends on."""
 
-
 library: Any = transformers
 """By attribute, which imports a class when it is first asked for: the big models' code is slow to start."""
 
@@ -49,7 +48,7 @@ def load_salient() -> SalientSubject:
     with torch.device("meta"):
         module = SalientSubject()
     fill(module, read_weights(U2NETP).tensors, "U²-Netp")
-    return _frozen(module)
+    return _frozen(module.to(memory_format=torch.channels_last))
 
 
 def load_detector(

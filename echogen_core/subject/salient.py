@@ -20,14 +20,10 @@ from .refine import soften as soften_edge
 from .regions import Box, check_box
 from .u2net import U2Netp
 
-SIDE = 320
-"""Pixels of the square that the network looks at."""
+FIRST_SIDE, SIDE = 224, 320
+"""Pixels of the square that the network looks at: to find the subject, and to see it from near."""
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-_AROUND, _FURTHER = (
-    0.25,
-    0.5,
-)  # of a box's longer side, seen around it on each side: from near and from further
-_NEAR_ENOUGH = 0.8  # a second look is taken where it shows less than this of the first one's side
+_AROUND = 0.25  # of a box's longer side, seen around it on each side from near
 _FAINT = 0.1  # saliency below which nothing stands out
 _LESSER = 0.2  # weight of a second thing, against the first one's, from which it is a subject too
 
@@ -78,34 +74,27 @@ class SalientSubject(nn.Module):
     def _look(self, image_3HW: Tensor, box: Box | None) -> Tensor:
         """A first look finds where the subject is, a second one from nearer what belongs to it."""
         height, width = image_3HW.shape[-2:]
-        mask_HW = torch.zeros(height, width)
-        if box is None:
-            far = (0, 0, width, height)
-            first_HW = self.saliency(image_3HW)
-            region = conspicuous_box(first_HW)
-            if region is None:
-                return mask_HW
-            near = around(region, _AROUND, far)
-        else:
-            far, near = (around(box, share, (0, 0, width, height)) for share in (_FURTHER, _AROUND))
-            first_HW = mask_HW.clone()
-            crop(first_HW, far)[:] = self.saliency(crop(image_3HW, far))
-        guess_hw = crop(first_HW, near)
-        if _length(near) < _NEAR_ENOUGH * _length(far):
-            guess_hw = torch.maximum(guess_hw, self.saliency(crop(image_3HW, near)))
-        guess_hw = guess_hw / guess_hw.max().clamp_min(_FAINT)
+        mask_HW, whole = torch.zeros(height, width), (0, 0, width, height)
+        first_HW = self.saliency(image_3HW, FIRST_SIDE)
+        region = conspicuous_box(first_HW) if box is None else around(box, 0, whole)
+        if region is None:
+            return mask_HW
+        near = around(region, _AROUND, whole)
+        guess_hw = torch.maximum(crop(first_HW, near), self.saliency(crop(image_3HW, near), SIDE))
         ground_hw = None
         if box is not None:
             ground_HW = torch.ones(height, width)
-            crop(ground_HW, around(box, 0, (0, 0, width, height)))[:] = 0
+            crop(ground_HW, region)[:] = 0
             ground_hw = crop(ground_HW, near)
+            guess_hw = guess_hw * (1 - ground_hw)
+        guess_hw = guess_hw / guess_hw.max().clamp_min(_FAINT)
         crop(mask_HW, near)[:] = _sharpen(crop(image_3HW, near), guess_hw, ground_hw)
         return mask_HW
 
-    def saliency(self, image_3HW: Tensor) -> Tensor:
-        """[H, W] on the CPU: how much each pixel of this picture stands out."""
+    def saliency(self, image_3HW: Tensor, side: int) -> Tensor:
+        """[H, W] on the CPU: how much each pixel stands out, seen in a square of `side` pixels."""
         weight = self.net.merge.weight
-        x_13HW = F.interpolate(image_3HW[None].to(weight), (SIDE, SIDE), mode="bilinear", antialias=True)
+        x_13HW = F.interpolate(image_3HW[None].to(weight), (side, side), mode="bilinear", antialias=True)
         x_13HW = x_13HW / x_13HW.max().clamp_min(1e-6)
         mean, std = (x_13HW.new_tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
         saliency_11HW = self.net((x_13HW - mean) / std).sigmoid().float().cpu()
@@ -139,10 +128,6 @@ def around(box: Box, share: float, limits: Frame) -> Frame:
 def crop(x_HW: Tensor, frame: Frame) -> Tensor:
     """The part of a picture or mask within a frame, in its memory."""
     return x_HW[..., frame[1] : frame[3], frame[0] : frame[2]]
-
-
-def _length(frame: Frame) -> int:
-    return max(frame[2] - frame[0], frame[3] - frame[1])
 
 
 def _sharpen(image_3HW: Tensor, guess_HW: Tensor, ground_HW: Tensor | None) -> Tensor:
