@@ -1,4 +1,7 @@
-"""Nodes that find the subject: what it is, where it is, which pixels are its own; and all of it in one."""
+"""Nodes that find the subject: what it is, where it is, which pixels are its own; and all of it in one.
+
+They are output nodes: each can be run by itself, and shows what it found also when it is not run again.
+"""
 
 from __future__ import annotations
 
@@ -56,6 +59,7 @@ class DescribeSubject(SubjectNode):
             description="Names the subject in one to three words, for Detect Subject. Your own phrase goes "
             "before the model's.",
             search_aliases=["caption", "qwen", "vlm", "describe image"],
+            is_output_node=True,
             inputs=[
                 io.Image.Input("image", tooltip="One or several pictures; each is described by itself."),
                 inputs.phrase_input("With a phrase the model is not asked."),
@@ -100,6 +104,7 @@ class DetectSubject(SubjectNode):
             description="Finds what a phrase names, with GroundingDINO. Every hit is drawn with its score; "
             "the chosen one is passed on.",
             search_aliases=["grounding dino", "bounding box", "detect object", "find by text"],
+            is_output_node=True,
             inputs=[
                 io.Image.Input(
                     "image", tooltip="One or several pictures; a miss in one never stops the rest."
@@ -177,6 +182,7 @@ class SegmentSubject(SubjectNode):
             description="The exact outline of what is in a box, with SAM; without a SAM file, or without a "
             "box, the built-in cut does it.",
             search_aliases=["sam", "segment anything", "mask from box"],
+            is_output_node=True,
             inputs=[
                 io.Image.Input("image", tooltip="One or several pictures."),
                 inputs.box_input(
@@ -225,6 +231,7 @@ class SubjectSegmentation(SubjectNode):
             description="Finds the subject and cuts it out: your mask, else your box, else your phrase, else "
             "what a model calls it. Without model files a built-in cut does it, and the node says so.",
             search_aliases=["remove background", "rembg", "cut out", "segment", "u2net", "grounded sam"],
+            is_output_node=True,
             inputs=[
                 io.Image.Input(
                     "image", tooltip="One or several pictures; a miss in one never stops the rest."

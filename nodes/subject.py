@@ -62,6 +62,7 @@ class CutOutSubject(io.ComfyNode):
             description="Puts the subject on a plain ground, in the middle of a square picture, and loses "
             "none of it. Any mask will do; without one, a plain ground is recognised by itself.",
             search_aliases=["remove background", "crop subject", "segment", "isolate"],
+            is_output_node=True,  # it shows its picture also when it is run by itself, or has nothing to do
             inputs=[
                 io.Image.Input("image", tooltip="One or several pictures. Several are cut one by one."),
                 io.Mask.Input(

@@ -57,6 +57,9 @@ def test_the_workflow_as_it_is_shipped(recorder: Recorder, shipped: Graph) -> No
 
     again = recorder.run(changed(shipped, "EchoGenSampler", seed=8))
     assert again.error is None and not {node_of(shipped, step) for step in steps} & set(again.executed)
+    for step, before in steps.items():
+        after = again.pictures[node_of(shipped, step)]
+        assert [p.tobytes() for p in map(pixels, after)] == [p.tobytes() for p in map(pixels, before)], step
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def test_comfyui_accepts_the_twin(pack: dict[str, Any], twin: dict[str, Any]) ->
     valid, error, outputs, node_errors = asyncio.run(execution.validate_prompt("test", twin, None))
     assert valid, (error, node_errors)
     shown = [node for node, item in twin.items() if item["class_type"] in ("SaveImage", "PreviewImage")]
-    assert sorted(outputs) == sorted(shown)
+    assert set(shown) <= set(outputs)
 
 
 def test_nothing_overlaps_and_every_node_lies_in_a_group(opened: dict[str, Any]) -> None:

@@ -31,7 +31,7 @@ def items() -> dict[str, Item]:
 
     nano, picture = PRESETS["nano"], {"image": ("sample", 0)}
     return {
-        "note": Item("MarkdownNote", (20, 930), (600, 560), [NOTE], title="Start here"),
+        "note": Item("MarkdownNote", (20, 925), (600, 560), [NOTE], title="Start here"),
         "sample": Item("EchoGenSamplePicture", (20, 80), (300, 360), [SAMPLE]),
         "describe": Item("EchoGenDescribeSubject", (380, 80), (290, 500), [PHRASE, "auto"], picture),
         "detect": Item(
@@ -63,32 +63,32 @@ def items() -> dict[str, Item]:
             picture,
         ),
         "show_whole": Item("PreviewImage", (2070, 80), (300, 360), [], {"images": ("whole", 0)}),
-        "load": Item("EchoGenLoadBundle", (680, 930), (360, 170), ["nano (built in)", "auto"]),
+        "load": Item("EchoGenLoadBundle", (680, 925), (360, 170), ["nano (built in)", "auto"]),
         "text": Item(
             "EchoGenEncodeText",
-            (680, 1170),
-            (360, 160),
+            (680, 1140),
+            (360, 145),
             ["a teddy bear on a meadow"],
             {"text_encoder": ("load", 2)},
         ),
         "semantic": Item(
             "EchoGenEncodeSemantic",
-            (680, 1400),
+            (680, 1330),
             (360, 95),
             [1.0],
             {"semantic_encoder": ("load", 3), "image": ("cut", 0)},
         ),
         "content": Item(
             "EchoGenEncodeContent",
-            (680, 1560),
+            (680, 1468),
             (360, 95),
             [1.0],
             {"content_encoder": ("load", 4), "image": ("cut", 0)},
         ),
         "sampler": Item(
             "EchoGenSampler",
-            (1100, 930),
-            (400, 750),
+            (1100, 925),
+            (400, 640),
             [nano.gamma_t, nano.gamma_i, 7, "fixed", 1, "1:1", "auto", 0.0, 0.0, 0],
             {
                 "model": ("load", 0),
@@ -100,17 +100,17 @@ def items() -> dict[str, Item]:
         ),
         "decode": Item(
             "EchoGenDecodeBits",
-            (1560, 930),
+            (1560, 925),
             (380, 60),
             [],
             {"bits": ("sampler", 0), "tokenizer": ("load", 1)},
         ),
         "enlarge": Item(
-            "ImageScaleBy", (1560, 1060), (380, 90), ["bicubic", 6.0], {"image": ("decode", 0)}, ENLARGE
+            "ImageScaleBy", (1560, 1035), (380, 90), ["bicubic", 6.0], {"image": ("decode", 0)}, ENLARGE
         ),
-        "show": Item("PreviewImage", (1560, 1220), (380, 440), [], {"images": ("enlarge", 0)}),
+        "show": Item("PreviewImage", (1560, 1175), (380, 390), [], {"images": ("enlarge", 0)}),
         "save": Item(
-            "SaveImage", (1970, 930), (400, 490), ["EchoGen/subject-segmentation"], {"images": ("decode", 0)}
+            "SaveImage", (1970, 925), (400, 490), ["EchoGen/subject-segmentation"], {"images": ("decode", 0)}
         ),
     }
 
@@ -119,13 +119,13 @@ GROUPS: tuple[Group, ...] = (
     ("1 · Picture", (0, 0, 340, 830), "#3f789e"),
     ("2 · What it is, where it is, which pixels", (360, 0, 1330, 830), "#b58b2a"),
     ("Or all in one", (1710, 0, 680, 830), "#3f789e"),
-    ("Read me", (0, 850, 640, 850), "#888888"),
-    ("3 · Model and conditions", (660, 850, 400, 850), "#88aa88"),
-    ("4 · Sampler", (1080, 850, 440, 850), "#b58b2a"),
-    ("5 · Picture", (1540, 850, 850, 850), "#3f789e"),
+    ("Read me", (0, 850, 640, 725), "#888888"),
+    ("3 · Model and conditions", (660, 850, 400, 725), "#88aa88"),
+    ("4 · Sampler", (1080, 850, 440, 725), "#b58b2a"),
+    ("5 · Picture", (1540, 850, 850, 725), "#3f789e"),
 )
 LAYOUT = Layout(
-    "subject-segmentation", "5f0c6c6e-2c9e-4a53-9d0e-ec406e000004", items, GROUPS, 0.55, (115, 240)
+    "subject-segmentation", "5f0c6c6e-2c9e-4a53-9d0e-ec406e000004", items, GROUPS, 0.6, (105, 220)
 )
 
 
