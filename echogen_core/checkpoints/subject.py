@@ -48,7 +48,7 @@ def load_salient() -> SalientSubject:
     with torch.device("meta"):
         module = SalientSubject()
     fill(module, read_weights(U2NETP).tensors, "U²-Netp")
-    return _frozen(module.to(memory_format=torch.channels_last))
+    return _frozen(module)
 
 
 def load_detector(

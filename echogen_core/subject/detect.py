@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, Protocol
@@ -25,6 +26,9 @@ DEFAULT_THRESHOLD = 0.35
 """Least confidence of a box, the value of GroundingDINO's own demonstrations."""
 TEXT_THRESHOLD = 0.25
 """Least confidence of a word to be among those that a box answers to."""
+
+
+_FRAME = re.compile(r"\[(?:CLS|SEP|UNK|PAD)\]")  # what the tokenizer adds to words
 
 
 class Detector(Protocol):
@@ -56,7 +60,7 @@ class GroundingDino(nn.Module):
         outputs = self.run(inputs, caption)
         found = self.processor.post_process_grounded_object_detection(
             outputs,
-            input_ids=inputs["input_ids"],
+            input_ids=inputs["input_ids"].cpu(),
             threshold=threshold,
             text_threshold=TEXT_THRESHOLD,
             target_sizes=[(height, width)],
@@ -64,19 +68,24 @@ class GroundingDino(nn.Module):
         # Not strict: without a box transformers 5 still gives one label, an empty one.
         rows = zip(found["boxes"].tolist(), found["scores"].tolist(), found["text_labels"], strict=False)
         hits = [
-            Detection(check_box(box, height, width), score, label or phrase)
+            Detection(check_box(box, height, width), score, clean_phrase(_FRAME.sub("", label)) or phrase)
             for box, score, label in rows
             if _has_area(box, height, width)
         ]
         return sorted(hits, key=lambda hit: -hit.score)
 
     def run(self, inputs: Any, caption: str) -> Any:
-        """An object with logits [1, Q, T] and pred_boxes [1, Q, 4] (middle and size, shares of the picture).
+        """Logits [1, Q, T] and pred_boxes [1, Q, 4] (middle and size, shares of the picture), see `on_cpu`.
 
         inputs: the processor's, of the caption and one picture.
         """
         outputs = self.model(**inputs)
-        return SimpleNamespace(logits=outputs.logits.float(), pred_boxes=outputs.pred_boxes.float())
+        return on_cpu(outputs.logits, outputs.pred_boxes)
+
+
+def on_cpu(logits: Tensor, pred_boxes: Tensor) -> Any:
+    """What the post-processing takes, in full precision: an object with these two."""
+    return SimpleNamespace(logits=logits.float().cpu(), pred_boxes=pred_boxes.float().cpu())
 
 
 def detect(

@@ -19,7 +19,7 @@ import torch
 import transformers
 from torch import Tensor, nn
 
-from .detect import GroundingDino
+from .detect import GroundingDino, on_cpu
 
 INSTALL = "pip install --no-deps groundingdino-py==0.4.0 timm addict yapf platformdirs"
 """Without its requirements: they replace OpenCV and bring an old `supervision`, only to draw."""
@@ -35,9 +35,7 @@ class OriginalGroundingDino(GroundingDino):
         """As `GroundingDino.run`; the package makes its own tokens of the caption."""
         pictures = _package("util.misc").nested_tensor_from_tensor_list(list(inputs["pixel_values"]))
         outputs = self.model(pictures, captions=[caption])
-        return SimpleNamespace(
-            logits=outputs["pred_logits"].float(), pred_boxes=outputs["pred_boxes"].float()
-        )
+        return on_cpu(outputs["pred_logits"], outputs["pred_boxes"])
 
 
 class TextTokens(nn.Module):
