@@ -1,4 +1,7 @@
-"""Nodes that turn a picture into the reference: a packaged sample, and the subject cut out."""
+"""Nodes that turn a picture into the reference: a packaged sample, and the subject cut out.
+
+They are output nodes: each can be run by itself, and shows its picture also when it is not run again.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +32,7 @@ class SamplePicture(io.ComfyNode):
             description="A picture of a subject that comes with the pack. Put 'Load Image' in its place to "
             "use your own: it has the same two outputs.",
             search_aliases=["example image", "demo picture", "test image"],
+            is_output_node=True,
             inputs=[
                 io.Combo.Input(
                     "picture",
@@ -62,7 +66,7 @@ class CutOutSubject(io.ComfyNode):
             description="Puts the subject on a plain ground, in the middle of a square picture, and loses "
             "none of it. Any mask will do; without one, a plain ground is recognised by itself.",
             search_aliases=["remove background", "crop subject", "segment", "isolate"],
-            is_output_node=True,  # it shows its picture also when it is run by itself, or has nothing to do
+            is_output_node=True,
             inputs=[
                 io.Image.Input("image", tooltip="One or several pictures. Several are cut one by one."),
                 io.Mask.Input(

@@ -6,13 +6,14 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from echogen_core.checkpoints.subject import Backend
 from echogen_core.subject import cutout
 from echogen_core.subject.detect import DEFAULT_THRESHOLD
 from echogen_core.subject.regions import Pick
 
 from . import subject_models
 from .adapters import BoundingBox, advanced
-from .subject_models import AUTO, DESCRIBER, DETECTOR, SEGMENTER, Backend, Kind
+from .subject_models import AUTO, DESCRIBER, DETECTOR, SEGMENTER, Kind
 from .subject_steps import Otherwise
 
 MAX_SOFTEN = 32.0

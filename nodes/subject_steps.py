@@ -14,10 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from echogen_core.checkpoints.subject import Backend
 from echogen_core.subject.cutout import MaskMarks, facing_masks, is_empty, keep_largest
-from echogen_core.subject.describe import clean_phrase, describe
+from echogen_core.subject.describe import describe
 from echogen_core.subject.detect import DEFAULT_THRESHOLD, detect
 from echogen_core.subject.find import Found, Tools, find_subjects
+from echogen_core.subject.phrases import MAX_PHRASE, clean_phrase
 from echogen_core.subject.pictures import check_picture, fit_within
 from echogen_core.subject.regions import Box, Detection, Pick, choose
 
@@ -48,7 +50,7 @@ class Wanted:
     pick: Pick = Pick.BEST
     soften: float = 0.0
     otherwise: Otherwise = Otherwise.BUILT_IN
-    backend: str = subject_models.Backend.TRANSFORMERS.value
+    backend: str = Backend.TRANSFORMERS.value
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def phrases_for(text: str, count: int) -> list[str]:
 
 def given(
     images_BCHW: Tensor,
-    size_hw: tuple[int, int],
+    size_hw: Sequence[int],
     phrase: str = "",
     mask: Tensor | None = None,
     marks: MaskMarks = MaskMarks.AUTO,
@@ -113,6 +115,7 @@ def given(
         faults += (
             ["There is no box for this picture."] if bounding_box is not None and not boxes[index] else []
         )
+        faults += [f"The phrase is cut to {MAX_PHRASE} characters."] if len(phrase) > MAX_PHRASE else []
         every.append(Given(text, mask_HW, source, tuple(boxes[index]), " ".join(faults)))
     return every
 
@@ -280,7 +283,7 @@ def _otherwise(found: Found, number: int, tools: Tools, wanted: Wanted) -> Found
 
 
 def _boxes(
-    value: Any, count: int, size_hw: tuple[int, int], working_hw: tuple[int, int]
+    value: Any, count: int, size_hw: Sequence[int], working_hw: tuple[int, int]
 ) -> list[tuple[Detection, ...]]:
     """Boxes for the pictures at their working size."""
     down, across = (after / before for after, before in zip(working_hw, size_hw, strict=True))

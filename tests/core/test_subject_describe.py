@@ -2,83 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+from small_subject_models import write_describer
 
 from echogen_core.checkpoints.subject import load_describer
 from echogen_core.subject.describe import INSTRUCTION, Describer, describe
 from echogen_core.subject.phrases import MAX_PHRASE, clean_phrase
 
-SPECIAL = (
-    "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>",
-    "<|image_pad|>", "<|video_pad|>",
-)  # fmt: skip
-
-# What the published chat template makes of one question with one picture.
-TEMPLATE = (
-    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
-    "{% for part in message['content'] %}{% if part['type'] == 'image' %}"
-    "<|vision_start|><|image_pad|><|vision_end|>{% else %}{{ part['text'] }}{% endif %}{% endfor %}"
-    "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
-PREPROCESSOR = {
-    "image_processor_type": "Qwen2VLImageProcessor", "processor_class": "Qwen2_5_VLProcessor",
-    "min_pixels": 784, "max_pixels": 50176, "patch_size": 14, "temporal_patch_size": 2, "merge_size": 2,
-    "image_mean": [0.48145466, 0.4578275, 0.40821073], "image_std": [0.26862954, 0.26130258, 0.27577711],
-}  # fmt: skip
-
-
-def write_folder(folder: Path) -> None:
-    """A folder as Qwen publishes it: weights, configuration, tokenizer, preprocessor, chat template."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=300, initial_alphabet=alphabet, show_progress=False)
-    tokenizer.train_from_iterator([INSTRUCTION], trainer)
-    tokenizer.add_special_tokens(list(SPECIAL))
-    tokenizer.save(str(folder / "tokenizer.json"))
-    words = {word: tokenizer.token_to_id(word) for word in SPECIAL}
-    settings = {
-        "tokenizer_class": "Qwen2Tokenizer",
-        "eos_token": "<|im_end|>",
-        "pad_token": "<|endoftext|>",
-        "additional_special_tokens": list(SPECIAL),
-    }
-    for name, content in (
-        ("tokenizer_config.json", settings),
-        ("preprocessor_config.json", PREPROCESSOR),
-        ("chat_template.json", {"chat_template": TEMPLATE}),
-    ):
-        (folder / name).write_text(json.dumps(content), encoding="utf-8")
-    config = Qwen2_5_VLConfig(
-        vision_config={
-            "depth": 2, "hidden_size": 32, "num_heads": 2, "intermediate_size": 48, "out_hidden_size": 48,
-            "patch_size": 14, "spatial_merge_size": 2, "temporal_patch_size": 2, "fullatt_block_indexes": [1],
-            "window_size": 56,
-        },
-        text_config={
-            "vocab_size": tokenizer.get_vocab_size(), "hidden_size": 48, "num_hidden_layers": 2,
-            "num_attention_heads": 2, "num_key_value_heads": 1, "intermediate_size": 64,
-            "rope_scaling": {"type": "mrope", "mrope_section": [4, 4, 4]}, "max_position_embeddings": 2048,
-            "bos_token_id": words["<|endoftext|>"], "eos_token_id": words["<|im_end|>"],
-        },
-        vision_start_token_id=words["<|vision_start|>"], vision_end_token_id=words["<|vision_end|>"],
-        image_token_id=words["<|image_pad|>"], video_token_id=words["<|video_pad|>"],
-    )  # fmt: skip
-    torch.manual_seed(0)
-    Qwen2_5_VLForConditionalGeneration(config).save_pretrained(folder)
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("Qwen2.5-VL-3B-Instruct")
-    write_folder(folder)
+    write_describer(folder)
     return folder
 
 

@@ -48,6 +48,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     small_subject_models.write_detector(folder / "grounding-dino" / "grounding-dino-tiny")
     small_subject_models.write_segmenter(folder / "sams" / "sam-vit-base")
+    small_subject_models.write_describer(folder / "LLM" / "Qwen" / "Qwen2.5-VL-3B-Instruct")
     return folder
 
 
@@ -66,6 +67,14 @@ def segmenter(written: Path, monkeypatch: pytest.MonkeyPatch, models_dir: Path) 
     import folder_paths
 
     monkeypatch.setitem(folder_paths.folder_names_and_paths, "sams", ([str(written / "sams")], set()))
+
+
+@pytest.fixture
+def describer(written: Path, monkeypatch: pytest.MonkeyPatch, models_dir: Path) -> None:
+    """Qwen2.5-VL, a folder deeper, as other packs have it."""
+    import folder_paths
+
+    monkeypatch.setitem(folder_paths.folder_names_and_paths, "LLM", ([str(written / "LLM")], set()))
 
 
 @pytest.fixture(scope="module")
@@ -264,6 +273,7 @@ def test_phrases(
     (_, mask, said, _), words = whole(pack, image=photo, phrase=phrase, threshold=1.0)
     assert overlap(mask, disc()) > 0.9, "the built-in cut in place of what was not found"
     assert said == becomes if becomes is not None else 100 < len(said) <= 250
+    assert ("The phrase is cut" in words) == (becomes is None)
     assert "reads English" in words if phrase == "红球" else "reads English" not in words
 
 
@@ -408,3 +418,17 @@ def test_describing_without_a_model(pack: dict[str, Any], photo: torch.Tensor) -
     (phrase,), ui = run(pack, "EchoGenDescribeSubject", image=pair, phrase="", describer="none")
     assert phrase.strip() == "" and "No phrase" in ui["text"][0] and "models/LLM" in ui["text"][0]
     assert len(ui["images"]) == 2
+
+
+def test_describing_with_a_model(
+    pack: dict[str, Any], photo: torch.Tensor, describer: None, detector: None
+) -> None:
+    options = {field.id: field for field in pack["EchoGenDescribeSubject"].GET_SCHEMA().inputs}
+    assert options["describer"].options[2:] == ["Qwen/Qwen2.5-VL-3B-Instruct"]
+    pair = torch.cat([photo, 1 - photo])
+    (phrases,), ui = run(pack, "EchoGenDescribeSubject", image=pair, phrase="", describer="auto")
+    assert len(phrases.split("\n")) == 2 and len(ui["images"]) == 2
+    (own,), _ = run(pack, "EchoGenDescribeSubject", image=pair, phrase="red ball", describer="auto")
+    assert own == "red ball\nred ball", "the artist's phrase goes first"
+    (_, mask, said, _), _ = whole(pack, image=pair, threshold=1.0)
+    assert said == phrases and mask.shape == (2, 100, 160), "the all-in-one node asks the same model"

@@ -58,11 +58,11 @@ def items() -> dict[str, Item]:
         "whole": Item(
             "EchoGenSubjectSegmentation",
             (1730, 80),
-            (320, 730),
+            (280, 730),
             [PHRASE, 0.08, "white", 0.35, "best score", "built-in cut", 0.0, "auto", "auto", "auto", "auto"],
             picture,
         ),
-        "show_whole": Item("PreviewImage", (2070, 80), (300, 360), [], {"images": ("whole", 0)}),
+        "show_whole": Item("PreviewImage", (2030, 80), (340, 400), [], {"images": ("whole", 0)}),
         "load": Item("EchoGenLoadBundle", (680, 925), (360, 170), ["nano (built in)", "auto"]),
         "text": Item(
             "EchoGenEncodeText",
