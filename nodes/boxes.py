@@ -16,6 +16,7 @@ from torch import Tensor
 
 from echogen_core.subject.regions import Box, Detection, check_box
 
+_ROUNDING = 1e-3  # pixels; what is left of scaling a box forth and back
 _SIDES = ("x", "y", "width", "height")
 
 
@@ -78,7 +79,8 @@ def _dictionary(hit: Detection) -> dict[str, Any]:
 
 def _whole(box_xyxy: Box) -> tuple[int, int, int, int]:
     left, top, right, bottom = box_xyxy
-    return math.floor(left), math.floor(top), math.ceil(right), math.ceil(bottom)
+    x, y = math.floor(left + _ROUNDING), math.floor(top + _ROUNDING)
+    return x, y, max(x + 1, math.ceil(right - _ROUNDING)), max(y + 1, math.ceil(bottom - _ROUNDING))
 
 
 def _unlike(value: Any) -> ValueError:

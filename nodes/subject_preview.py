@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from echogen_core.subject.find import Found
 from echogen_core.subject.overlay import draw_overlay
+from echogen_core.subject.pictures import SMALLEST_SIDE
 
 from .adapters import image_from_pil, to_pil
 from .boxes import resize_hit
@@ -72,7 +73,7 @@ def captioned(images_BCHW: Tensor, texts: Sequence[tuple[str, str]]) -> Tensor:
 def _at_preview_size(images_BCHW: Tensor) -> Tensor:
     height, width = images_BCHW.shape[-2:]
     scale = SIDE / max(height, width)
-    size = (max(1, round(height * scale)), max(1, round(width * scale)))
+    size = [max(SMALLEST_SIDE, round(side * scale)) for side in (height, width)]
     return F.interpolate(images_BCHW[:, :3], size, mode="bilinear", antialias=True).clamp(0, 1)
 
 

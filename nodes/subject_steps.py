@@ -109,14 +109,16 @@ def given(
         masks, source = images_BCHW[:, 3], "transparency"
     boxes = [()] * count if bounding_box is None else _boxes(bounding_box, count, size_hw, (height, width))
     every = []
-    for index, text in enumerate(phrases_for(phrase, count)):
+    longest = max((len(line) for line in phrase.splitlines()), default=0)
+    for index, words in enumerate(phrases_for(phrase, count)):
         mask_HW = None if masks is None or is_empty(masks[index]) else masks[index]
-        faults = [f"The {source} is empty: not used."] if masks is not None and mask_HW is None else []
-        faults += (
-            ["There is no box for this picture."] if bounding_box is not None and not boxes[index] else []
+        faults = (
+            (masks is not None and mask_HW is None, f"The {source} is empty: not used."),
+            (bounding_box is not None and not boxes[index], "There is no box for this picture."),
+            (longest > MAX_PHRASE, f"The phrase is cut to {MAX_PHRASE} characters."),
         )
-        faults += [f"The phrase is cut to {MAX_PHRASE} characters."] if len(phrase) > MAX_PHRASE else []
-        every.append(Given(text, mask_HW, source, tuple(boxes[index]), " ".join(faults)))
+        warning = " ".join(text for applies, text in faults if applies)
+        every.append(Given(words, mask_HW, source, tuple(boxes[index]), warning))
     return every
 
 

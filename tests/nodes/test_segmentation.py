@@ -344,6 +344,18 @@ def test_an_8000_pixel_picture(pack: dict[str, Any]) -> None:
     assert float(mask[:, :, :4800].max()) == 0.0
 
 
+def test_a_long_strip_is_shown_too(pack: dict[str, Any]) -> None:
+    (mask, preview), ui = run(pack, "EchoGenSegmentSubject", image=torch.rand(1, 40, 8000, 3), **SEGMENT)
+    assert mask.shape == (1, 40, 8000) and preview.shape[2] == 768 and len(ui["images"]) == 1
+
+
+def test_boxes_come_back_as_they_were(pack: dict[str, Any]) -> None:
+    """In pixels of the picture, though it is worked on at another size."""
+    box = {"x": 4101, "y": 3, "width": 3899, "height": 37}
+    (_, _, _, boxes), _ = whole(pack, image=torch.rand(1, 40, 8000, 3), bounding_box=box)
+    assert {side: boxes[0][0][side] for side in box} == box
+
+
 def test_files_are_told_by_content(pack: dict[str, Any], models_dir: Path, written: Path) -> None:
     from safetensors.torch import save_file
 
