@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .colours import enlarge, follow_colours
+from .colours import GuidedFilter, follow_colours
 from .pictures import check_picture, fit_within, flatten_alpha
 from .refine import pieces
 from .refine import soften as soften_edge
@@ -141,6 +141,6 @@ def _sharpen(image_3HW: Tensor, guess_HW: Tensor, ground_HW: Tensor | None) -> T
     )
     assert guess_hw is not None
     certain_hw = None if ground_hw is None else ground_hw > 0.5
-    mask_hw = follow_colours(small_13hw[0], guess_hw, certain_hw)
-    mask_HW = enlarge(mask_hw, small_13hw[0], image_13HW[0])
+    edges = GuidedFilter(small_13hw[0])
+    mask_HW = edges.enlarge(follow_colours(edges, guess_hw, certain_hw), image_13HW[0])
     return mask_HW if ground_HW is None else mask_HW * (1 - ground_HW)

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import nn
 
 from echogen_core.checkpoints.subject import load_salient
-from echogen_core.subject.colours import GuidedFilter, enlarge, follow_colours
+from echogen_core.subject.colours import GuidedFilter, follow_colours
 from echogen_core.subject.describe import Describer
 from echogen_core.subject.detect import detect
 from echogen_core.subject.find import Found, Tools, find_subjects
@@ -194,15 +194,18 @@ def test_a_coarse_guess_follows_colours_and_edges(pictures: torch.Tensor) -> Non
     truth_HW = (columns - 40) ** 2 + (rows - 50) ** 2 < 400
     guess_HW = torch.zeros(90, 120)
     guess_HW[35:75, 25:65] = 0.8  # a square, off by five pixels
-    better_HW = follow_colours(pictures[0], guess_HW)
+    edges = GuidedFilter(pictures[0])
+    better_HW = follow_colours(edges, guess_HW)
     wrong = [int(((mask_HW > 0.5) != truth_HW).sum()) for mask_HW in (guess_HW, better_HW)]
     assert wrong[1] < wrong[0] / 10
     ground_HW = columns.expand(90, 120) > 40
-    assert float(follow_colours(pictures[0], guess_HW, ground_HW)[:, 41:].max()) == 0
-    flat_HW = GuidedFilter(pictures[0], 2, 1e-4)(torch.full((90, 120), 0.3))
+    assert float(follow_colours(edges, guess_HW, ground_HW)[:, 41:].max()) == 0
+    flat_HW = edges(torch.full((90, 120), 0.3))
     assert torch.allclose(flat_HW, torch.full((90, 120), 0.3), atol=1e-4)
     small_3hw = torch.nn.functional.avg_pool2d(pictures[:1], 3)[0]
-    sharp_HW = enlarge(torch.nn.functional.avg_pool2d(truth_HW[None].float(), 3)[0], small_3hw, pictures[0])
+    sharp_HW = GuidedFilter(small_3hw).enlarge(
+        torch.nn.functional.avg_pool2d(truth_HW[None].float(), 3)[0], pictures[0]
+    )
     assert int(((sharp_HW > 0.5) != truth_HW).sum()) < 25
 
 
