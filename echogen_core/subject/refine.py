@@ -31,16 +31,21 @@ def pieces(mask_HW: Tensor) -> tuple[Labels, npt.NDArray[np.intp]]:
     marked_HW = mask_HW.cpu().numpy()
     height, width = marked_HW.shape
     # Runs along rows are the nodes; runs that touch in neighbouring rows are joined (union-find).
-    starts_HW = marked_HW & ~np.pad(marked_HW, ((0, 0), (1, 0)))[:, :-1]
+    starts_HW = _run_starts(marked_HW)
     runs_HW = np.where(marked_HW, np.cumsum(starts_HW).reshape(height, width), 0)
-    both_hW = marked_HW[1:] & marked_HW[:-1]
-    pairs = np.unique(np.stack([runs_HW[:-1][both_hW], runs_HW[1:][both_hW]]), axis=1)
+    touch_hW = _run_starts(marked_HW[1:] & marked_HW[:-1])
+    pairs = np.stack([runs_HW[:-1][touch_hW], runs_HW[1:][touch_hW]])
     roots = _join(int(starts_HW.sum()) + 1, pairs)
     _, labels = np.unique(roots, return_inverse=True)
     labels_HW: Labels = labels[runs_HW]
     areas = np.bincount(labels_HW.ravel(), minlength=1)
     areas[0] = 0
     return labels_HW, areas
+
+
+def _run_starts(marked_HW: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """The first pixel of each unbroken run in a row."""
+    return marked_HW & ~np.pad(marked_HW, ((0, 0), (1, 0)))[:, :-1]
 
 
 def _join(count: int, pairs: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:

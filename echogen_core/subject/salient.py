@@ -103,15 +103,18 @@ class SalientSubject(nn.Module):
 
 def conspicuous_box(saliency_HW: Tensor) -> Frame | None:
     """The box of what stands out, without lesser things apart from it; None where nothing does."""
-    highest = float(saliency_HW.max())
+    coarse_hw = fit_within(saliency_HW[None, None], FIRST_SIDE)[0, 0]
+    highest = float(coarse_hw.max())
     if highest < _FAINT:
         return None
-    labels_HW, _ = pieces(saliency_HW > highest / 2)
-    weights = np.bincount(labels_HW.ravel(), saliency_HW.numpy().ravel())
+    labels_hw, _ = pieces(coarse_hw > highest / 2)
+    weights = np.bincount(labels_hw.ravel(), coarse_hw.numpy().ravel())
     weights[0] = 0
-    kept_HW = torch.from_numpy((weights >= _LESSER * weights.max())[labels_HW])
-    rows, columns = kept_HW.any(1).nonzero()[:, 0], kept_HW.any(0).nonzero()[:, 0]
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+    kept_hw = torch.from_numpy((weights >= _LESSER * weights.max())[labels_hw])
+    rows, columns = kept_hw.any(1).nonzero()[:, 0], kept_hw.any(0).nonzero()[:, 0]
+    x, y = saliency_HW.shape[1] / coarse_hw.shape[1], saliency_HW.shape[0] / coarse_hw.shape[0]
+    box = (int(columns[0]) * x, int(rows[0]) * y, (int(columns[-1]) + 1) * x, (int(rows[-1]) + 1) * y)
+    return around(box, 0, (0, 0, saliency_HW.shape[1], saliency_HW.shape[0]))
 
 
 def around(box: Box, share: float, limits: Frame) -> Frame:
