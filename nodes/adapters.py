@@ -145,8 +145,8 @@ def check_tokenizer(tokenizer: TokenizerConfig, bits: int, patch: int, owner: st
     """ValueError when a tokenizer of other sizes than `owner`'s is connected."""
     if (tokenizer.bits, tokenizer.patch) != (bits, patch):
         raise ValueError(
-            f"The tokenizer is of {tokenizer.bits} bits and {tokenizer.patch} px a token, {owner} of {bits} bits "
-            f"and {patch} px. Connect the tokenizer that their model was trained on: d{bits} for this one."
+            f"The tokenizer is of {tokenizer.bits} bits and {tokenizer.patch} px a token, {owner} of {bits} "
+            f"bits and {patch} px. Connect the tokenizer that their model was trained on (d{bits})."
         )
 
 
