@@ -1,0 +1,173 @@
+"""Writes the workflows of the published models: echogen-2b and text-to-image-infinity, with their thumbnails.
+
+COMFYUI_PATH=... python tests/tools/make_published.py
+"""
+
+from __future__ import annotations
+
+from layout import ROOT, Group, Item, Layout, write
+from PIL import Image, ImageDraw, ImageFont
+
+ECHOGEN_NOTE = """## EchoGen-2B: your subject at 1024 px
+
+1. **Get the files**, once: `python -m echogen_core models download echogen-2b` in this pack's folder, or by \
+hand: press **Run**, and *Load EchoGen* lists each missing file with its size, address and folder. What a file \
+is called does not matter.
+2. Put **Load Image** in the place of *EchoGen Sample Picture* for a subject of your own.
+3. Change the **prompt**: first the subject, then the place.
+4. Small card? Set **dtype** in *Load EchoGen* to **fp8**: half the memory, a little less exact.
+5. **γ_t** for the scene, **γ_I** for the likeness; 2.5 for both is the authors' choice, and cheaper than two \
+different values.
+
+The real weights were never at hand while this pack was made: tell us what you see."""
+
+INFINITY_NOTE = """## Infinity-2B: text to image
+
+EchoGen's base model, without a subject. **Get the files**, once: \
+`python -m echogen_core models download infinity-2b` in this pack's folder. Pressing **Run** without them says \
+what to fetch, from where and into which folder.
+
+γ_t is what Infinity calls *cfg* (4); γ_I has no effect. tau 0 stands for Infinity's own 0.5."""
+
+
+def echogen() -> dict[str, Item]:
+    """The subject's way through Load EchoGen."""
+    return {
+        "note": Item("MarkdownNote", (20, 640), (600, 350), [ECHOGEN_NOTE], title="Start here"),
+        "sample": Item("EchoGenSamplePicture", (20, 80), (280, 330), ["teddy_bear.png"]),
+        "cut": Item(
+            "EchoGenCutOutSubject",
+            (330, 80),
+            (290, 440),
+            [0.08, "white", "auto"],
+            {"image": ("sample", 0), "mask": ("sample", 1)},
+        ),
+        "load": Item("EchoGenLoadBundle", (680, 80), (360, 170), ["EchoGen-2B", "auto"]),
+        "text": Item(
+            "EchoGenEncodeText",
+            (680, 380),
+            (360, 160),
+            ["a teddy bear reading a book in a cafe, morning light"],
+            {"text_encoder": ("load", 2)},
+        ),
+        "semantic": Item(
+            "EchoGenEncodeSemantic",
+            (680, 600),
+            (360, 95),
+            [1.0],
+            {"semantic_encoder": ("load", 3), "image": ("cut", 0)},
+        ),
+        "content": Item(
+            "EchoGenEncodeContent",
+            (680, 755),
+            (360, 95),
+            [1.0],
+            {"content_encoder": ("load", 4), "image": ("cut", 0)},
+        ),
+        "sampler": Item(
+            "EchoGenSampler",
+            (1100, 80),
+            (400, 760),
+            [2.5, 2.5, 7, "fixed", 1, "1:1", "auto", 0.0, 0.0, 0],
+            {
+                "model": ("load", 0),
+                "text": ("text", 0),
+                "semantic": ("semantic", 0),
+                "content": ("content", 0),
+                "tokenizer": ("load", 1),
+            },
+        ),
+        "decode": Item(
+            "EchoGenDecodeBits",
+            (1560, 80),
+            (480, 60),
+            [],
+            {"bits": ("sampler", 0), "tokenizer": ("load", 1)},
+        ),
+        "save": Item("SaveImage", (1560, 210), (480, 630), ["EchoGen/echogen-2b"], {"images": ("decode", 0)}),
+    }
+
+
+ECHOGEN_GROUPS: tuple[Group, ...] = (
+    ("1 · Subject", (0, 0, 640, 540), "#3f789e"),
+    ("2 · Model", (660, 0, 400, 270), "#88aa88"),
+    ("3 · Conditions", (660, 290, 400, 580), "#3f789e"),
+    ("4 · Sampler", (1080, 0, 440, 870), "#b58b2a"),
+    ("5 · Picture", (1540, 0, 520, 870), "#3f789e"),
+    ("Read me", (0, 560, 640, 450), "#888888"),
+)
+
+
+def infinity() -> dict[str, Item]:
+    """A prompt's way through the loaders of single files."""
+    return {
+        "note": Item("MarkdownNote", (20, 610), (360, 260), [INFINITY_NOTE], title="Start here"),
+        "model": Item("EchoGenLoadModel", (20, 80), (360, 90), ["infinity_2b_reg.pth", "auto"]),
+        "tokenizer": Item("EchoGenLoadTokenizer", (20, 230), (360, 65), ["infinity_vae_d32reg.pth"]),
+        "encoder": Item("EchoGenLoadTextEncoder", (20, 355), (360, 90), ["flan-t5-xl", "auto"]),
+        "text": Item(
+            "EchoGenEncodeText",
+            (440, 80),
+            (360, 200),
+            ["a lighthouse on a cliff at dusk, waves below, photograph"],
+            {"text_encoder": ("encoder", 0)},
+        ),
+        "sampler": Item(
+            "EchoGenSampler",
+            (860, 80),
+            (400, 760),
+            [4.0, 4.0, 7, "fixed", 1, "1:1", "auto", 0.0, 0.0, 0],
+            {"model": ("model", 0), "text": ("text", 0), "tokenizer": ("tokenizer", 0)},
+        ),
+        "decode": Item(
+            "EchoGenDecodeBits",
+            (1320, 80),
+            (480, 60),
+            [],
+            {"bits": ("sampler", 0), "tokenizer": ("tokenizer", 0)},
+        ),
+        "save": Item(
+            "SaveImage", (1320, 210), (480, 630), ["EchoGen/infinity-2b"], {"images": ("decode", 0)}
+        ),
+    }
+
+
+INFINITY_GROUPS: tuple[Group, ...] = (
+    ("1 · Files", (0, 0, 400, 470), "#88aa88"),
+    ("2 · Prompt", (420, 0, 400, 300), "#3f789e"),
+    ("3 · Sampler", (840, 0, 440, 890), "#b58b2a"),
+    ("4 · Picture", (1300, 0, 520, 890), "#3f789e"),
+    ("Read me", (0, 530, 400, 360), "#888888"),
+)
+
+LAYOUTS = (
+    Layout("echogen-2b", "5f0c6c6e-2c9e-4a53-9d0e-ec406e000002", echogen, ECHOGEN_GROUPS, 0.8, (95, 190)),
+    Layout(
+        "text-to-image-infinity",
+        "5f0c6c6e-2c9e-4a53-9d0e-ec406e000003",
+        infinity,
+        INFINITY_GROUPS,
+        0.9,
+        (95, 170),
+    ),
+)
+CARDS = {
+    "echogen-2b": ("EchoGen-2B", "your subject at 1024 px", "needs its files"),
+    "text-to-image-infinity": ("Infinity-2B", "text to image, 1024 px", "needs its files"),
+}
+
+
+def card(lines: tuple[str, ...]) -> Image.Image:
+    """A thumbnail of words: no picture of these models could be made here."""
+    picture = Image.new("RGB", (512, 512), "#2b3440")
+    draw = ImageDraw.Draw(picture)
+    for row, line in enumerate(lines):
+        font = ImageFont.load_default(size=64 if row == 0 else 34)
+        draw.text((256, 190 + 80 * row), line, font=font, fill="#e8e4da", anchor="mm")
+    return picture
+
+
+if __name__ == "__main__":
+    for layout in LAYOUTS:
+        write(layout)
+        card(CARDS[layout.name]).save(ROOT / "workflows" / f"{layout.name}.jpg", quality=90)
