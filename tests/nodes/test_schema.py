@@ -22,7 +22,9 @@ def described(node: Any) -> dict[str, Any]:
     for kind in ("required", "optional"):
         for name in info["input_order"].get(kind, []):
             kind_of, options = info["input"][kind][name]
-            kept = {k: options[k] for k in ("default", "min", "max", "step", "options") if k in options}
+            # what a folder's drop-down lists differs from machine to machine
+            wanted = ("default",) if name == "file" else ("default", "min", "max", "step", "options")
+            kept = {k: options[k] for k in wanted if k in options}
             inputs[name] = {"kind": kind, "type": kind_of, **kept}
     outputs = list(zip(info["output_name"], info["output"], strict=True))
     return {"category": info["category"], "inputs": inputs, "outputs": [list(pair) for pair in outputs]}
