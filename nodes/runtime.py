@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 from echogen_core.config import Preset
-from echogen_core.model import EchoGenTransformer
+from echogen_core.model import EchoGenTransformer, split_phases
 from echogen_core.sampling import PrefillCache, ScaleStep
-from echogen_core.scales import ScaleSchedule
 from echogen_core.tokenizer import BitTokenizer
+from echogen_core.tokenizer.bsq import enlarge
 
 from .adapters import contact_sheet
 
@@ -37,7 +37,8 @@ FOLDER = "echogen"
 SMALL_CAPACITY, LARGE_CAPACITY = 8, 4
 """Branches (conditions of one run: up to three) whose prefill is kept."""
 _LARGE_WIDTH = 1024  # transformer width from which one branch's prefill takes about a gigabyte
-_DECODED_AT_ONCE = 1 << 20  # pixels
+DECODED_AT_ONCE = 1 << 20  # pixels
+_PREVIEW_TOKENS = 32  # a side; a large picture in full at every scale would double the time
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,9 +61,20 @@ class ManagedModel(Managed):
 
     The cache lives and dies with the model; ComfyUI keeps the features of unchanged nodes, so their identity,
     by which the cache knows them, is stable from run to run.
+    patcher has the weights that sampling uses, prefill_patcher those of the prefill (about half each): on a
+    small card ComfyUI keeps only those of the phase at hand.
     """
 
+    prefill_patcher: Any = field(kw_only=True)
     prefills: PrefillCache = field(kw_only=True)
+    own_move: OwnMove = field(kw_only=True)
+
+
+@dataclass
+class OwnMove:
+    """Whether weights are moved for this very model's run, which must not cost it its prefills."""
+
+    under_way: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,9 +92,9 @@ def operations() -> Any:
 
 
 def transformer_dtype() -> torch.dtype:
-    """Type of a large model's weights on this machine: bfloat16 where it can compute in it, else float32."""
+    """Type of a large model's weights on this machine: what it computes in, bfloat16 before float16."""
     dtype: torch.dtype = mm.unet_dtype(
-        device=mm.get_torch_device(), supported_dtypes=[torch.bfloat16, torch.float32]
+        device=mm.get_torch_device(), supported_dtypes=[torch.bfloat16, torch.float16, torch.float32]
     )
     return dtype
 
@@ -93,18 +105,29 @@ def manage(module: nn.Module, preset: Preset, whole: bool = False) -> Managed:
 
 
 def manage_model(transformer: EchoGenTransformer, preset: Preset) -> ManagedModel:
-    """The same for the transformer. Its prefills are dropped when ComfyUI unloads it."""
-    patcher = _patcher(transformer)
+    """The same for the transformer, by phases. Its prefills are dropped when ComfyUI unloads either."""
+    transformer.eval().requires_grad_(False)
+    phases = split_phases(transformer)
+    patcher, prefill_patcher = _patcher(phases.sampling), _patcher(phases.prefill)
     capacity = LARGE_CAPACITY if preset.transformer.width >= _LARGE_WIDTH else SMALL_CAPACITY
     prefills = PrefillCache(transformer, capacity, patcher.load_device)
+    own_move = OwnMove()
 
     def on_detach(_: Any, unloaded: bool) -> None:
         # ComfyUI detaches, without unloading, a model that it is about to use again.
-        if unloaded:
+        if unloaded and not own_move.under_way:
             prefills.clear()
 
-    patcher.add_callback(CallbacksMP.ON_DETACH, on_detach)
-    return ManagedModel(transformer, patcher, preset, prefills=prefills)
+    for phase in (patcher, prefill_patcher):
+        phase.add_callback(CallbacksMP.ON_DETACH, on_detach)
+    return ManagedModel(
+        transformer,
+        patcher,
+        preset,
+        prefill_patcher=prefill_patcher,
+        prefills=prefills,
+        own_move=own_move,
+    )
 
 
 def manage_tool(module: nn.Module, on_unload: Callable[[], None]) -> ManagedTool:
@@ -135,16 +158,34 @@ def loaded(*managed: Managed | ManagedTool, working_bytes: int = 0) -> Any:
     return managed[0].module
 
 
-def sampling_bytes(model: Managed, schedule: ScaleSchedule, pictures: int) -> int:
-    """What sampling takes besides the weights: keys and values of three branches, and the widest layer."""
-    config = model.module.config
-    size = torch.finfo(model.module.dtype).bits // 8
-    rows = 3 * pictures
-    last = schedule.scales[-1][0] * schedule.scales[-1][1]
-    remembered = 2 * config.depth * (schedule.tokens - last) + 2 * last
-    conditions = 3 * 2 * config.depth * (config.content_length + config.semantic_length)
-    working = rows * last * (config.hidden + 6 * config.width)
-    return size * (config.width * (rows * remembered + conditions) + working)
+def load_phase(model: ManagedModel, patchers: Sequence[Any], working_bytes: int) -> None:
+    """Brings one phase of a run to the compute device; the other makes room if it must."""
+    model.own_move.under_way = True
+    try:
+        mm.load_models_gpu(list(patchers), memory_required=working_bytes)
+    finally:
+        model.own_move.under_way = False
+
+
+def offloads(patcher: Any) -> bool:
+    """Whether unloading a model frees the memory that it computes in."""
+    return patcher.load_device.type not in ("cpu", "mps")
+
+
+def weights_dtype(managed: Managed) -> torch.dtype:
+    """Type of a module's weights."""
+    dtype: torch.dtype = next(managed.module.parameters()).dtype
+    return dtype
+
+
+def room(patcher: Any) -> int:
+    """Bytes that a run may take on a model's device when everything that can be unloaded is."""
+    device = patcher.load_device
+    free: int = mm.get_free_memory(device)
+    if not offloads(patcher):
+        return free
+    loaded_bytes: int = sum(p.loaded_size() for p in mm.loaded_models() if p.load_device == device)
+    return free + loaded_bytes - int(mm.extra_reserved_memory())
 
 
 class ScaleProgress:
@@ -159,7 +200,8 @@ class ScaleProgress:
         """Call after each scale. The last picture shown is the finished one (a grid for a batch)."""
         preview = None
         if self._tokenizer is not None:
-            sheet = contact_sheet(decode(self._tokenizer.module, step.codes_BdHW))
+            codes_BdHW = step.codes_BdHW if step.last else _reduced(step.codes_BdHW)
+            sheet = contact_sheet(decode(self._tokenizer.module, codes_BdHW))
             preview = ("JPEG", sheet, None)  # without a size, or small pictures would be enlarged
         self._bar.update_absolute(step.index + 1, step.total, preview)
 
@@ -185,11 +227,18 @@ def keep_for_session(picture: Image.Image, prefix: str) -> dict[str, str]:
     return {"filename": name, "subfolder": "", "type": "temp"}
 
 
+def _reduced(codes_BDHW: Tensor) -> Tensor:
+    """Codes for a preview: at most _PREVIEW_TOKENS a side, as the transformer itself sees smaller scales."""
+    height, width = codes_BDHW.shape[-2:]
+    share = min(1.0, _PREVIEW_TOKENS / max(height, width))
+    return enlarge(codes_BDHW, (max(1, round(height * share)), max(1, round(width * share))))
+
+
 def decode(tokenizer: BitTokenizer, codes_BDHW: Tensor) -> Tensor:
     """Pictures [B, 3, H, W] on the CPU, about a megapixel at a time; the tokenizer is loaded already."""
     patch = tokenizer.config.patch
     pixels = codes_BDHW.shape[-2] * codes_BDHW.shape[-1] * patch**2
-    parts = codes_BDHW.to(mm.get_torch_device()).split(max(1, _DECODED_AT_ONCE // pixels))
+    parts = codes_BDHW.to(mm.get_torch_device()).split(max(1, DECODED_AT_ONCE // pixels))
     return torch.cat([tokenizer.decode(part).cpu() for part in parts])
 
 
@@ -214,6 +263,9 @@ def any_folders(kinds: Iterable[str]) -> list[Path]:
     found = [
         Path(folder)
         for kind in kinds
-        for folder in (*(known[kind][0] if kind in known else ()), os.path.join(folder_paths.models_dir, kind))
+        for folder in (
+            *(known[kind][0] if kind in known else ()),
+            os.path.join(folder_paths.models_dir, kind),
+        )
     ]
     return list(dict.fromkeys(found))

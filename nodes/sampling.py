@@ -5,17 +5,27 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import torch
 from comfy_api.latest import io
 
 from echogen_core.config import PRESETS, Preset
 from echogen_core.features import ContentFeatures, SemanticFeatures, TextFeatures
-from echogen_core.sampling import Guidance, GuidanceSchedule, SamplingSettings, ScaleStep, sample
+from echogen_core.sampling import (
+    Guidance,
+    GuidanceSchedule,
+    RunConditions,
+    SamplingSettings,
+    ScaleStep,
+    sample,
+)
 from echogen_core.scales import ASPECT_RATIOS, BUDGETS, ScaleSchedule, find_schedule
 
-from . import adapters, runtime
-from .adapters import CATEGORY, advanced, schema
+from . import adapters, runs, runtime
+from .adapters import CATEGORY, advanced, check_tokenizer, schema
 
 OWN_SIZE = "auto"
+KEPT: dict[str, torch.dtype | None] = {"full": None, "fp8": torch.float8_e4m3fn}
+"""What the cache widget offers -> type of the remembered keys and values."""
 SEEDS = 1 << 64
 _SIZES = [OWN_SIZE, *(budget for budget in BUDGETS if budget != "nano")]
 
@@ -68,6 +78,7 @@ class Sampler(io.ComfyNode):
         tau: float,
         top_p: float,
         top_k: int,
+        cache: str = "full",
         text: TextFeatures | None = None,
         semantic: SemanticFeatures | None = None,
         content: ContentFeatures | None = None,
@@ -76,12 +87,14 @@ class Sampler(io.ComfyNode):
     ) -> io.NodeOutput:
         schedule = schedule_for(model.preset, size, aspect_ratio)
         scales = len(schedule.scales)
+        if tokenizer is not None:
+            wanted = model.preset.tokenizer
+            check_tokenizer(tokenizer.module.config, wanted.bits, wanted.patch, "the model")
         per_scale = guidance.over(scales) if guidance else Guidance.constant(gamma_t, gamma_i, scales)
         settings = settings_for(model.preset, per_scale, tau, top_p, top_k)
-        needed = [model] if tokenizer is None else [model, tokenizer]
-        runtime.loaded(*needed, working_bytes=runtime.sampling_bytes(model, schedule, batch))
+        run = RunConditions(text, semantic, content, settings.guidance, KEPT[cache])
+        branches = runs.prepare(model, run, schedule, batch, tokenizer)
         progress = runtime.ScaleProgress(len(schedule.scales), tokenizer)
-        branches = model.prefills.branches(text, semantic, content)
         seeds = [(seed + picture) % SEEDS for picture in range(batch)]
         step: ScaleStep | None = None
         for step in sample(model.module, branches, schedule, seeds, settings):
@@ -203,6 +216,15 @@ def _drawing_widgets() -> list[Any]:
             max=2,
             tooltip="1: always the likelier value, the same picture for every seed. 0 or 2: off (a bit has "
             "only two values).",
+        ),
+        advanced(
+            io.Combo.Input,
+            "cache",
+            options=list(KEPT),
+            default="full",
+            optional=True,
+            tooltip="How the model remembers subject, prompt and picture while it draws. full: as computed. "
+            "fp8: in half the memory, a little less exact; for cards that are too small otherwise.",
         ),
     ]
 

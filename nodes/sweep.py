@@ -11,10 +11,10 @@ import torch
 from comfy_api.latest import io
 
 from echogen_core.features import ContentFeatures, SemanticFeatures, Subject, TextFeatures
-from echogen_core.sampling import Bits, Guidance, ScaleStep, sample
+from echogen_core.sampling import Bits, Guidance, RunConditions, ScaleStep, sample
 from echogen_core.scales import ScaleSchedule
 
-from . import adapters, runtime
+from . import adapters, runs, runtime
 from .adapters import CATEGORY, schema
 from .grid import LabelledGrid
 from .guidance import GAMMA_MAX
@@ -121,12 +121,12 @@ class Sweep(io.ComfyNode):
         rows = sorted(parse_numbers(gamma_i, "γ_I", 0.0, GAMMA_MAX, MOST), reverse=True)
         pages = pages_of(vary, values, Page("", text, seed, tau, top_p, top_k), text_encoder)
         schedule = schedule_for(model.preset, size, aspect_ratio)
-        runtime.loaded(model, tokenizer, working_bytes=runtime.sampling_bytes(model, schedule, 1))
         sheets = [_sheet(page, columns, rows, schedule) for page in pages]
         progress = runtime.progress_bar(len(pages) * len(rows) * len(columns))
         drawn: list[Bits] = []
         try:
-            for cell, step in _draw(model, sheets, columns, rows, Subject(semantic, content), schedule):
+            subject = Subject(semantic, content)
+            for cell, step in _draw(model, tokenizer, sheets, columns, rows, subject, schedule):
                 drawn.append(replace(step.bits, scales=tuple(bits.cpu() for bits in step.bits.scales)))
                 told = _put(sheets[cell.page], cell, step, tokenizer)
                 runtime.tell_front_end("echogen.cell", {"node": cls.hidden.unique_id, **told})
@@ -165,6 +165,7 @@ def _sheet(page: Page, columns: list[float], rows: list[float], schedule: ScaleS
 
 def _draw(
     model: runtime.ManagedModel,
+    tokenizer: runtime.Managed,
     sheets: list[Sheet],
     columns: list[float],
     rows: list[float],
@@ -174,7 +175,8 @@ def _draw(
     """The finished last scale of every cell; the branches are computed once for all cells of a page."""
     for number, sheet in enumerate(sheets):
         page = sheet.page
-        branches = model.prefills.branches(page.text, subject.semantic, subject.content)
+        conditions = RunConditions(page.text, subject.semantic, subject.content)
+        branches = runs.prepare(model, conditions, schedule, 1, tokenizer)
         for (row, gamma_i), (column, gamma_t) in product(enumerate(rows), enumerate(columns)):
             guidance = Guidance.constant(gamma_t, gamma_i, len(schedule.scales))
             settings = settings_for(model.preset, guidance, page.tau, page.top_p, page.top_k)

@@ -53,7 +53,7 @@ class MemoryEstimate:
     """Bytes of a run.
 
     conditions: keys and values of prompt and subject, of all branches. arena: those of the picture.
-    prefill_work, sampling_work: the most that the layers of a phase hold at once besides.
+    prefill_work, sampling_work: the most that the layers of a phase take at once besides.
     """
 
     weights: Weights
@@ -96,16 +96,20 @@ def estimate_memory(config: TransformerConfig, run: Run) -> MemoryEstimate:
     content = config.content_length * prefix
     patches = (config.semantic_length - 1) * prefix
     # the subject's own views are in the full branch; the others have the learned nulls
-    condition_tokens = run.branches * (run.prompt_tokens + content + patches)
-    condition_tokens += (run.views - 1) * (content + patches)
+    branches = [run.prompt_tokens + n * (content + patches) for n in (run.views, 1, 1)[: run.branches]]
+    layer = 2 * kept * c  # a token's key and value in one layer
     grids = [h * w for h, w in run.schedule.scales]
     arena_tokens = depth * (sum(grids[:-1]) + prefix) + grids[-1]
     cast = size * c * config.hidden if run.dtype.itemsize != size else 0
+    conditions = layer * depth * sum(branches)
+    # the widest moment is in the last layer but one: of the full branch, or of the last with all others there
+    first = _prefill_work(config, size, content * run.views) + layer * (depth - 1) * branches[0]
+    last = _prefill_work(config, size, content) + conditions - layer * branches[-1]
     return MemoryEstimate(
         weights=transformer_weights(config, run.dtype),
-        conditions=2 * kept * c * depth * condition_tokens,
-        arena=2 * kept * c * run.branches * run.pictures * arena_tokens,
-        prefill_work=cast + _prefill_work(config, size, content * run.views),
+        conditions=conditions,
+        arena=layer * run.branches * run.pictures * arena_tokens,
+        prefill_work=cast + max(first, last) - conditions,
         sampling_work=cast + _sampling_work(config, run, size, grids[-1], sum(grids) + prefix),
     )
 

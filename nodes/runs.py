@@ -1,0 +1,90 @@
+"""A run of the transformer: is there room, and the weights of each phase on the device when it needs them."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from echogen_core.sampling import Branches, RunConditions
+from echogen_core.sampling.memory import (
+    GIGABYTE,
+    MemoryEstimate,
+    Run,
+    decoding_bytes,
+    estimate_memory,
+    smallest_change,
+)
+from echogen_core.scales import ScaleSchedule
+
+from . import runtime
+
+
+def prepare(
+    model: runtime.ManagedModel,
+    conditions: RunConditions,
+    schedule: ScaleSchedule,
+    pictures: int,
+    tokenizer: runtime.Managed | None = None,
+) -> Branches:
+    """The run's branches, with the sampling weights (and the tokenizer) loaded, and room for the picture.
+
+    What is known of subject and prompt is not computed again. Raises MemoryError, with the smallest change
+    that helps, when the run cannot fit however the weights are moved.
+    """
+    run = describe(model, conditions, schedule, pictures)
+    estimate = estimate_memory(model.module.config, run)
+    _check_room(model, conditions, run, estimate)
+    prefills = model.prefills
+    if prefills.missing(conditions):
+        runtime.load_phase(model, [model.prefill_patcher], estimate.prefill)
+    branches = prefills.branches(*conditions)
+    working = estimate.arena + estimate.sampling_work
+    patchers = [model.patcher]
+    if tokenizer is not None:
+        patchers.append(tokenizer.patcher)
+        height, width = schedule.pixels_hw
+        picture = decoding_bytes(tokenizer.module.config, height * width, runtime.weights_dtype(tokenizer))
+        working = max(working, picture)  # previews are smaller, and the keys are gone before the last
+    runtime.load_phase(model, patchers, working)
+    return branches
+
+
+def decode(tokenizer: runtime.Managed, codes_BDHW: Tensor) -> Tensor:
+    """Pictures [B, 3, H, W] on the CPU; brings the tokenizer to the device, with room to work."""
+    config = tokenizer.module.config
+    pixels = codes_BDHW.shape[-2] * codes_BDHW.shape[-1] * config.patch**2
+    # as many at once as fit into the limit, at least one
+    at_once = max(pixels, min(len(codes_BDHW) * pixels, runtime.DECODED_AT_ONCE))
+    working = decoding_bytes(config, at_once, runtime.weights_dtype(tokenizer))
+    return runtime.decode(runtime.loaded(tokenizer, working_bytes=working), codes_BDHW)
+
+
+def describe(
+    model: runtime.ManagedModel, conditions: RunConditions, schedule: ScaleSchedule, pictures: int
+) -> Run:
+    """What the memory of a run depends on."""
+    text, semantic, content = conditions[:3]
+    views = [len(features[0]) for features in (semantic, content) if features is not None]
+    return Run(
+        schedule,
+        pictures,
+        branches=model.prefills.needed(conditions),
+        dtype=model.module.stored_dtype,
+        kept=conditions.kept,
+        prompt_tokens=len(text.tokens_LC) if text is not None else model.module.config.text_length,
+        views=max(views, default=1),
+    )
+
+
+def _check_room(
+    model: runtime.ManagedModel, conditions: RunConditions, run: Run, estimate: MemoryEstimate
+) -> None:
+    """Drops what other runs left where room is short; MemoryError when that is not enough."""
+    available = runtime.room(model.patcher)
+    if available + model.prefills.nbytes < estimate.streamed:
+        change = smallest_change(model.module.config, run, available + model.prefills.nbytes)
+        raise MemoryError(
+            f"This picture takes about {estimate.streamed / GIGABYTE:.1f} GB besides the model's weights, "
+            f"and there is room for {available / GIGABYTE:.1f} GB. To make it fit, {change}."
+        )
+    if available < (estimate.resident if runtime.offloads(model.patcher) else estimate.streamed):
+        model.prefills.keep_only(conditions)

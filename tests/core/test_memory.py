@@ -1,0 +1,138 @@
+"""The memory model against live tensors, counted; what a run leaves behind; what is said when it cannot fit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from live_bytes import LiveBytes
+from random_models import (
+    SMALL,
+    measured_peaks,
+    random_conditions,
+    random_transformer,
+    without_subject,
+)
+from torch._subclasses import FakeTensorMode
+
+from echogen_core.config import PRESETS, TransformerConfig
+from echogen_core.model import EchoGenTransformer
+from echogen_core.model.functional import FP8
+from echogen_core.sampling import PrefillCache, SamplingSettings, sample
+from echogen_core.sampling.memory import (
+    GIGABYTE,
+    MemoryEstimate,
+    Run,
+    estimate_memory,
+    smallest_change,
+)
+from echogen_core.scales import find_schedule
+
+QUARTER = find_schedule("0.25M")
+LARGE = PRESETS["echogen-2b"].transformer
+LARGE_RUN = Run(find_schedule("1M"), prompt_tokens=24)
+
+
+def counted(config: TransformerConfig, run: Run) -> tuple[int, int]:
+    """Peaks at full size without computing anything."""
+    conditions = random_conditions(config, run)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        model = EchoGenTransformer(config, dtype=run.dtype).eval().requires_grad_(False)
+        return measured_peaks(model, conditions, run)
+
+
+def check(estimate: MemoryEstimate, peaks: tuple[int, int]) -> None:
+    expected = (estimate.weights.all + estimate.prefill, estimate.weights.all + estimate.sampling)
+    for said, measured in zip(expected, peaks, strict=True):
+        assert said == pytest.approx(measured, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("config", "run"),
+    [
+        (SMALL, Run(QUARTER)),
+        (SMALL, Run(QUARTER, branches=3, pictures=3, dtype=torch.float32)),
+        (SMALL, Run(QUARTER, kept=FP8)),
+        (SMALL, Run(QUARTER, dtype=FP8, views=2)),
+        (without_subject(SMALL), Run(QUARTER, pictures=2)),
+        # the widths, tokens and grids of EchoGen-2B; its blocks are all alike
+        (replace(LARGE, depth=2), LARGE_RUN),
+    ],
+)
+def test_estimate_is_within_a_tenth_of_the_count(config: TransformerConfig, run: Run) -> None:
+    check(estimate_memory(config, run), counted(config, run))
+
+
+def test_counting_without_computing_is_counting_a_real_run() -> None:
+    config, run = replace(SMALL, depth=2), Run(find_schedule("0.06M"), dtype=torch.float32)
+    model = random_transformer(config)
+    real = measured_peaks(model, random_conditions(config, run), run)
+    # a real run sees its own inputs as well, about a fiftieth
+    assert real == pytest.approx(counted(config, run), rel=0.02)
+
+
+def test_the_2b_model_fits_the_cards_that_people_have() -> None:
+    packed = estimate_memory(LARGE, replace(LARGE_RUN, kept=FP8))
+    assert packed.resident <= 14 * GIGABYTE and packed.two_phase <= 8 * GIGABYTE
+    small = estimate_memory(LARGE, replace(LARGE_RUN, dtype=FP8, kept=FP8))
+    assert small.resident <= 9 * GIGABYTE and small.two_phase <= 6 * GIGABYTE
+    # keys and values as computed: a 16 GB card by phases, an 8 GB card with most weights streamed
+    full = estimate_memory(LARGE, LARGE_RUN)
+    assert full.two_phase <= 11 * GIGABYTE and full.streamed <= 7.2 * GIGABYTE
+
+
+@pytest.mark.parametrize(
+    ("available", "pictures", "says"),
+    [
+        (5, 1, "set cache to fp8"),
+        (12, 4, "set cache to fp8"),
+        (9, 4, "set batch to 1"),
+        (5, 4, "set batch to 1 and cache to fp8"),
+        (3, 4, "set size to 0.60M, batch to 1 and cache to fp8"),
+        (2, 1, "set size to 0.06M, batch to 1 and cache to fp8"),
+        (0, 1, "close other programs that use this memory, or load a smaller model"),
+    ],
+)
+def test_the_smallest_change_that_fits(available: int, pictures: int, says: str) -> None:
+    run = replace(LARGE_RUN, pictures=pictures)
+    assert smallest_change(LARGE, run, available * GIGABYTE) == says
+
+
+def test_fifty_runs_and_a_cancelled_one_leave_nothing() -> None:
+    config, run = replace(SMALL, depth=2, content_length=64), Run(find_schedule("nano"), pictures=2)
+    model = random_transformer(config, torch.bfloat16)
+    first = random_conditions(config, run)
+    assert first.guidance is not None
+    settings = SamplingSettings(first.guidance)
+    with LiveBytes(model) as counted_bytes:
+        prefill = PrefillCache(model, capacity=3)
+
+        def one(seed: int, scales: int) -> None:
+            branches = prefill.branches(*random_conditions(config, run, seed))
+            steps = sample(model, branches, run.schedule, [seed, seed + 1], settings)
+            for _ in range(scales):
+                next(steps)
+
+        one(0, 5)
+        one(1, 5)
+        one(2, 5)
+        settled = counted_bytes.live
+        for seed in range(3, 53):
+            one(seed, 1 + seed % 5)
+        assert counted_bytes.live == settled
+        prefill.clear()
+        assert counted_bytes.live < settled
+
+
+def test_prefill_forgets_what_a_run_does_not_need() -> None:
+    config, run = replace(SMALL, depth=1, content_length=64), Run(find_schedule("nano"))
+    prefill = PrefillCache(random_transformer(config))
+    one, other = (random_conditions(config, replace(run, branches=n), seed) for seed, n in ((0, 3), (1, 2)))
+    prefill.branches(*one)
+    held = prefill.nbytes
+    prefill.branches(*other)
+    assert prefill.computed == 4, "the null prompt of the same length is known"
+    prefill.keep_only(one)
+    assert prefill.nbytes == held and prefill.missing(one) == 0 and prefill.missing(other) == 1
+    assert prefill.missing(one._replace(kept=FP8)) == 3, "keys in another type are others"

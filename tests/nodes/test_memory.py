@@ -1,0 +1,137 @@
+"""Memory in the graph: phases, cancelling, giving back, and what is said when there is no room."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from live_bytes import LiveBytes
+from test_execution import SAMPLER, run, same_bits
+
+import comfy_pack
+
+
+@pytest.fixture
+def conditions(pack: dict[str, Any], models: Any) -> dict[str, Any]:
+    """Features that no other test has prefilled."""
+    image = torch.rand(1, 64, 64, 3, generator=torch.Generator().manual_seed(3))
+    encode = {"image": image, "strength": 1.0}
+    (text,) = run(pack, "EchoGenEncodeText", text_encoder=models.text_encoder, prompt="a car on a beach")
+    (semantic,) = run(pack, "EchoGenEncodeSemantic", semantic_encoder=models.semantic_encoder, **encode)
+    (content,) = run(pack, "EchoGenEncodeContent", content_encoder=models.content_encoder, **encode)
+    return {"text": text, "semantic": semantic, "content": content}
+
+
+def live_bytes(models: Any) -> LiveBytes:
+    modules = (models.model, models.tokenizer, models.text_encoder)
+    return LiveBytes(*(managed.module for managed in modules))
+
+
+def test_both_phases_are_under_the_memory_manager(
+    pack: dict[str, Any], models: Any, conditions: dict[str, Any]
+) -> None:
+    import comfy.model_management as mm
+
+    mm.unload_all_models()
+    run(pack, "EchoGenSampler", model=models.model, **SAMPLER, **conditions)
+    names = {type(patcher.model).__name__ for patcher in mm.loaded_models()}
+    assert {"PrefillPhase", "SamplingPhase"} <= names
+    mm.unload_all_models()
+    run_again = dict(model=models.model, **SAMPLER, **conditions)
+    before = models.model.prefills.computed
+    run(pack, "EchoGenSampler", **run_again)
+    assert models.model.prefills.computed == before + 3, "giving everything back includes the prefills"
+    models.model.prefill_patcher.detach()
+    assert models.model.prefills.nbytes == 0
+
+
+def test_weights_that_make_way_for_a_phase_of_the_same_run_cost_no_prefill(
+    pack: dict[str, Any], models: Any, conditions: dict[str, Any]
+) -> None:
+    runtime = comfy_pack.pack_module("nodes.runtime")
+    run(pack, "EchoGenSampler", model=models.model, **SAMPLER, **conditions)
+    held = models.model.prefills.nbytes
+    models.model.own_move.under_way = True
+    models.model.prefill_patcher.detach()
+    runtime.load_phase(models.model, [models.model.patcher], 0)
+    assert models.model.prefills.nbytes == held > 0
+    assert not models.model.own_move.under_way
+
+
+def test_a_run_cancelled_in_each_phase_leaves_nothing(
+    pack: dict[str, Any], models: Any, conditions: dict[str, Any]
+) -> None:
+    import comfy.model_management as mm
+
+    sampler = dict(model=models.model, **SAMPLER, **conditions)
+
+    def cancelled(node: str, **inputs: Any) -> None:
+        mm.interrupt_current_processing()
+        with pytest.raises(mm.InterruptProcessingException):
+            run(pack, node, **inputs)
+
+    with live_bytes(models) as counted:
+        (bits,) = run(pack, "EchoGenSampler", **sampler)
+        run(pack, "EchoGenDecodeBits", bits=bits, tokenizer=models.tokenizer)
+        known = counted.live
+        cancelled("EchoGenSampler", **sampler)
+        cancelled("EchoGenDecodeBits", bits=bits, tokenizer=models.tokenizer)
+        assert counted.live == known, "drawing, decoding"
+        models.model.prefills.clear()
+        empty = counted.live
+        cancelled("EchoGenSampler", **sampler)
+        assert counted.live == empty < known, "the prefill"
+        (again,) = run(pack, "EchoGenSampler", **sampler)
+    assert same_bits(again, bits)
+
+
+def test_fifty_runs_in_a_row_leave_nothing(
+    pack: dict[str, Any], models: Any, conditions: dict[str, Any]
+) -> None:
+    def once(seed: int) -> None:
+        choice = {**SAMPLER, "seed": seed, "gamma_t": 1.0 + seed % 3, "top_k": seed % 2}
+        (bits,) = run(pack, "EchoGenSampler", model=models.model, **choice, **conditions)
+        run(pack, "EchoGenDecodeBits", bits=bits, tokenizer=models.tokenizer)
+
+    with live_bytes(models) as counted:
+        for seed in range(3):
+            once(seed)
+        settled = counted.live
+        for seed in range(3, 50):
+            once(seed)
+        assert counted.live == settled
+
+
+def test_no_room_is_said_with_the_smallest_change(
+    pack: dict[str, Any], models: Any, conditions: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import comfy.model_management as mm
+
+    from echogen_core.sampling.memory import Run, estimate_memory
+    from echogen_core.scales import find_schedule
+
+    models.model.prefills.clear()
+    whole = Run(find_schedule("nano"), pictures=4, branches=3, dtype=torch.float32)
+    single = estimate_memory(models.model.module.config, replace(whole, pictures=1)).streamed
+    monkeypatch.setattr(mm, "get_free_memory", lambda *_, **__: int(single * 1.05))
+    with pytest.raises(MemoryError, match="To make it fit, set cache to fp8"):
+        run(pack, "EchoGenSampler", model=models.model, **{**SAMPLER, "batch": 4}, **conditions)
+    assert models.model.prefills.nbytes == 0, "nothing was begun"
+    assert run(pack, "EchoGenSampler", model=models.model, **SAMPLER, **conditions)[0].complete
+
+
+def test_the_cache_in_fp8_makes_nearly_the_same_choices(
+    pack: dict[str, Any], models: Any, conditions: dict[str, Any]
+) -> None:
+    greedy = dict(model=models.model, **{**SAMPLER, "top_k": 1}, **conditions)
+    (full,) = run(pack, "EchoGenSampler", **greedy)
+    models.model.prefills.clear()
+    (packed,) = run(pack, "EchoGenSampler", **greedy, cache="fp8")
+    nbytes = models.model.prefills.nbytes
+    models.model.prefills.clear()
+    run(pack, "EchoGenSampler", **greedy)
+    assert models.model.prefills.nbytes == 4 * nbytes, "nano computes in float32"
+    first = full.scales[0] == packed.scales[0]
+    assert float(first.float().mean()) > 0.9
