@@ -123,8 +123,8 @@ def _sockets() -> list[Any]:
         adapters.Guidance.Input(
             "guidance",
             optional=True,
-            tooltip="From Guidance Schedule: γ_t and γ_I scale by scale, in place of the two sliders. Open: the "
-            "sliders, at every scale.",
+            tooltip="From Guidance Schedule: γ_t and γ_I scale by scale, in place of the two sliders. Open: "
+            "the sliders, at every scale.",
         ),
     ]
 

@@ -25,7 +25,7 @@ _NO_VALUES: dict[Any, Callable[[Tensor], Any]] = {
 
 
 class LiveBytes(TorchDispatchMode):
-    """While active, `live` is the bytes of the held modules and of all tensors made since; `peak` the most."""
+    """While active, `live` is the bytes of the held modules and of tensors made since, `peak` the most."""
 
     def __init__(self, *held: nn.Module) -> None:
         super().__init__()

@@ -139,9 +139,9 @@ def _sampling_work(config: TransformerConfig, run: Run, size: int, last: int, to
 def transformer_weights(config: TransformerConfig, dtype: torch.dtype) -> Weights:
     """Bytes of a transformer's weights with its matrices in `dtype`."""
     model = EchoGenTransformer(config, dtype=dtype, device="meta")
-    phases = split_phases(model)
+    prefill, sampling = map(module_bytes, split_phases(model))
     leaves = (module for module in model.modules() if not list(module.children()))
-    return Weights(*map(module_bytes, (model, *phases)), max(map(module_bytes, leaves)))
+    return Weights(module_bytes(model), prefill, sampling, max(map(module_bytes, leaves)))
 
 
 def module_bytes(module: nn.Module) -> int:

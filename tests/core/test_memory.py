@@ -1,4 +1,4 @@
-"""The memory model against live tensors, counted; what a run leaves behind; what is said when it cannot fit."""
+"""The memory model against counted tensors; what a run leaves behind; what helps when it cannot fit."""
 
 from __future__ import annotations
 
