@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
+from echogen_core.checkpoints.keymap_semantic import translate_semantic
 from echogen_core.encoders import (
     ENCODERS,
     ContentEncoder,
@@ -25,6 +26,7 @@ from echogen_core.encoders import (
     resample_position_embedding,
     wrap_tokenizer,
 )
+from echogen_core.encoders.semantic import IMAGENET_MEAN, IMAGENET_STD
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 PROMPTS = ["a cat in a city street", "a toy car in the forest", "a wooden chair on the beach at sunset"]
@@ -69,6 +71,17 @@ def test_prompt_features_are_the_unpadded_rows_of_a_padded_batch(text_encoder: T
         tokens_LC = text_encoder.encode(prompt).tokens_LC
         assert tokens_LC.shape == (lengths[index], 32) and tokens_LC.dtype == torch.float32
         torch.testing.assert_close(tokens_LC, padded_BLC[index, : lengths[index]], atol=1e-5, rtol=1e-5)
+
+
+def test_prompt_features_are_the_attended_rows_of_the_official_padding(text_encoder: TextEncoder) -> None:
+    """The official script pads every prompt to the longest length and keeps the attended rows."""
+    for prompt in PROMPTS:
+        padded = text_encoder.tokenizer(prompt, padding="max_length", max_length=16, return_tensors="pt")
+        with torch.no_grad():
+            features_1LC = text_encoder(padded["input_ids"], padded["attention_mask"])
+        kept_LC = features_1LC[0, : int(padded["attention_mask"].sum())]
+        tokens_LC = text_encoder.encode(prompt).tokens_LC
+        torch.testing.assert_close(tokens_LC, kept_LC, atol=1e-5, rtol=1e-5)
 
 
 def test_closing_token_ends_every_prompt(text_encoder: TextEncoder) -> None:
@@ -143,6 +156,91 @@ def test_position_embedding_resampling_is_timms() -> None:
     for grid in (32, 16):
         ours = resample_position_embedding(golden["pos_embed_37"], grid)
         torch.testing.assert_close(ours, golden[f"pos_embed_{grid}"], atol=1e-6, rtol=0)
+
+
+def original_dino(width: int, depth: int, positions_1PC: torch.Tensor) -> dict[str, torch.Tensor]:
+    """A small DINOv2 with random weights in the names and shapes of the original .pth."""
+    generator = torch.Generator().manual_seed(5)
+
+    def draw(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=generator) * 0.3
+
+    state = {
+        "cls_token": draw(1, 1, width),
+        "pos_embed": positions_1PC,
+        "mask_token": draw(1, width),
+        "patch_embed.proj.weight": draw(width, 3, 14, 14) * 0.1,
+        "patch_embed.proj.bias": draw(width),
+        "norm.weight": 1 + draw(width),
+        "norm.bias": draw(width),
+    }
+    for block in range(depth):
+        sizes = {"attn.qkv": (3 * width, width), "attn.proj": (width, width)}
+        sizes |= {"mlp.fc1": (4 * width, width), "mlp.fc2": (width, 4 * width)}
+        for name, shape in sizes.items():
+            state |= {
+                f"blocks.{block}.{name}.weight": draw(*shape),
+                f"blocks.{block}.{name}.bias": draw(shape[0]),
+            }
+        for norm in ("norm1", "norm2"):
+            state |= {
+                f"blocks.{block}.{norm}.weight": 1 + draw(width),
+                f"blocks.{block}.{norm}.bias": draw(width),
+            }
+        state |= {f"blocks.{block}.ls{i}.gamma": draw(width) for i in (1, 2)}
+    return state
+
+
+def reference_dino(
+    state: dict[str, torch.Tensor], positions_1PC: torch.Tensor, pixels_B3HW: torch.Tensor, heads: int
+) -> torch.Tensor:
+    """DINOv2 written out once more, flat, with explicit attention: an independent second opinion."""
+    width = positions_1PC.shape[-1]
+
+    def linear(name: str, x: torch.Tensor) -> torch.Tensor:
+        return x @ state[f"{name}.weight"].T + state[f"{name}.bias"]
+
+    def norm(name: str, x: torch.Tensor) -> torch.Tensor:
+        centred = x - x.mean(-1, keepdim=True)
+        unit = centred / (centred.square().mean(-1, keepdim=True) + 1e-6).sqrt()
+        return unit * state[f"{name}.weight"] + state[f"{name}.bias"]
+
+    patches = F.conv2d(
+        pixels_B3HW, state["patch_embed.proj.weight"], state["patch_embed.proj.bias"], stride=14
+    )
+    x = (
+        torch.cat((state["cls_token"].expand(len(patches), -1, -1), patches.flatten(2).mT), dim=1)
+        + positions_1PC
+    )
+    for block in range(sum(key.endswith("ls1.gamma") for key in state)):
+        name = f"blocks.{block}"
+        qkv = linear(f"{name}.attn.qkv", norm(f"{name}.norm1", x)).unflatten(-1, (3, heads, -1))
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)
+        weights = torch.softmax(q @ k.mT / math.sqrt(width // heads), dim=-1)
+        attended = (weights @ v).transpose(1, 2).flatten(2)
+        x = x + state[f"{name}.ls1.gamma"] * linear(f"{name}.attn.proj", attended)
+        hidden = linear(f"{name}.mlp.fc1", norm(f"{name}.norm2", x))
+        hidden = hidden * 0.5 * (1 + torch.erf(hidden / math.sqrt(2)))
+        x = x + state[f"{name}.ls2.gamma"] * linear(f"{name}.mlp.fc2", hidden)
+    return norm("norm", x)
+
+
+@pytest.mark.parametrize(("reference", "image", "grid"), [(512, 448, 32), (256, 224, 16)])
+def test_semantic_features_of_the_original_weights(reference: int, image: int, grid: int) -> None:
+    """At the official sizes: normalise, bicubic, timm's position table, class token and patches."""
+    golden = load_file(GOLDEN / "dinov2_posembed_resample.safetensors")
+    state = original_dino(8, 2, golden["pos_embed_37"])
+    config = SemanticEncoderConfig(image, 14, 8, 2, 2, reference_size=reference)
+    encoder = SemanticEncoder(config)
+    encoder.dino.load_state_dict(translate_semantic(state, config, encoder.dino.state_dict()), strict=True)
+    images_B3HW = torch.rand(1, 3, reference, reference, generator=torch.Generator().manual_seed(6))
+    mean, std = (torch.tensor(numbers).view(3, 1, 1) for numbers in (IMAGENET_MEAN, IMAGENET_STD))
+    pixels_B3HW = F.interpolate((images_B3HW - mean) / std, size=(image, image), mode="bicubic")
+    expected_BLC = reference_dino(state, golden[f"pos_embed_{grid}"], pixels_B3HW, heads=2)
+    features = encoder.encode(images_B3HW)
+    assert features.patches_VPC.shape == (1, grid * grid, 8)
+    torch.testing.assert_close(features.cls_VC, expected_BLC[:, 0], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(features.patches_VPC, expected_BLC[:, 1:], atol=1e-4, rtol=1e-4)
 
 
 def test_position_embedding_of_a_strange_length() -> None:

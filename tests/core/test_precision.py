@@ -31,7 +31,7 @@ def official_in(dtype: torch.dtype) -> EchoGenTransformer:
 
 
 def branch_logits(model: EchoGenTransformer, kept: torch.dtype | None = None) -> torch.Tensor:
-    """Logits of all branches along the official bits, so that one flipped bit does not change all that follow."""
+    """Logits of all branches along the official bits: one flipped bit must not change all that follow."""
     case = Case("echogen_tiny_case02_greedy")
     spans, scales = case.schedule.spans, case.schedule.scales
     bits = case.expected["bits"]
@@ -86,7 +86,7 @@ def test_a_run_that_overflows_says_so() -> None:
     conditions = random_conditions(config, run)
     assert conditions.guidance is not None
     branches = PrefillCache(model).branches(*conditions)
-    with pytest.raises(ValueError, match="NaN or infinity at scale 1, in torch.float16"):
+    with pytest.raises(ValueError, match=r"NaN or infinity at scale 1, in torch\.float16"):
         list(sample(model, branches, run.schedule, [0], SamplingSettings(conditions.guidance)))
 
 
