@@ -194,6 +194,6 @@ def _names(path: Path, size: int, changed: int) -> frozenset[str]:
     """Names of the tensors in a file, also of those one level down; none where it cannot be read."""
     if isinstance(look(path), str):
         return frozenset()
-    tree = read_weights(path).tree
+    tree = read_weights(path, shapes_only=True).tree
     inner = [name for value in tree.values() if isinstance(value, dict) for name in value]
     return frozenset([*tree, *inner])

@@ -98,7 +98,6 @@ def _ask(part: PublishedPart, file: PublishedFile, endpoint: str | None) -> Remo
 
 def _fetch(part: PublishedPart, remote: Remote, target: Path, report: Callable[[str], None]) -> None:
     from huggingface_hub.file_download import http_get
-    from huggingface_hub.utils import build_hf_headers
 
     partial = target.with_name(f".{target.name}.{remote.etag[:16]}.partial")
     have = partial.stat().st_size if partial.exists() else 0
@@ -109,7 +108,7 @@ def _fetch(part: PublishedPart, remote: Remote, target: Path, report: Callable[[
         report(f"going on at {in_words(have)}")
     _check_space(target.parent, remote.size - have, have)
     # Plain bytes: a compressed answer could not be resumed.
-    headers = build_hf_headers() | {"Accept-Encoding": "identity"}
+    headers = _hub().utils.build_hf_headers() | {"Accept-Encoding": "identity"}
     try:
         with partial.open("ab") as out:
             http_get(

@@ -23,7 +23,7 @@ DECISIVE: dict[str, tuple[str, ...]] = {
     "tokenizer": ("bits", "patch"),
     "text": ("depth", "width"),
     "semantic": ("depth", "width", "patch"),
-    "content": ("latent_channels", "factor"),
+    "content": ("base_channels", "channel_multipliers", "latent_channels"),
 }
 """Kind -> what tells the sizes of one model from another's."""
 
@@ -147,8 +147,11 @@ def _is_large_stream(path: Path) -> bool:
 
 def _fitting(model: str, part: PublishedPart, folders: Sequence[Path], unfit: dict[Path, str]) -> Path | None:
     """The first candidate that is the part; those that only have its name go to `unfit`."""
-    proper = (own_name(part.kind), part.name)
-    for path in sorted(candidates(folders), key=lambda path: path.name not in proper):
+
+    def is_proper(path: Path) -> bool:
+        return path.name == part.name or (path.name == own_name(part.kind) and path.parent.name == model)
+
+    for path in sorted(candidates(folders), key=lambda path: not is_proper(path)):
         identity = look(path)
         if isinstance(identity, str):
             fault = identity
@@ -156,6 +159,6 @@ def _fitting(model: str, part: PublishedPart, folders: Sequence[Path], unfit: di
             return path
         else:
             fault = f"{path} is {identity.title}, not the {TITLES[part.kind]} of {model}."
-        if path.name in proper:
+        if is_proper(path):
             unfit[path] = fault
     return None
