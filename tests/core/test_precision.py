@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from naive_run import naive_sample
 from random_models import SMALL, random_conditions, random_transformer
 from torch import nn
 
@@ -124,6 +125,18 @@ def test_each_phase_uses_its_own_half_of_the_weights_and_no_other() -> None:
         kvs = [kv for layer in branch.layers for kv in layer if kv is not None]
         assert all(bool(torch.isfinite(t).all()) for kv in kvs for t in kv[:2])
         assert bool(torch.isfinite(branch.signals_B6C).all())
+
+
+def test_a_run_equals_the_same_run_without_its_savings() -> None:
+    config, run = replace(SMALL, depth=2, content_length=64), Run(find_schedule("nano"), branches=3)
+    model = random_transformer(config)
+    conditions = random_conditions(config, run)
+    guidance = conditions.guidance
+    assert guidance is not None
+    branches = PrefillCache(model).branches(*conditions)
+    steps = sample(model, branches, run.schedule, [3, 4], SamplingSettings(guidance))
+    plain = naive_sample(model, conditions, run, [3, 4], torch.device("cpu"), guidance)
+    golden.assert_close(list(steps)[-1].codes_BdHW, plain)
 
 
 def test_branches_of_other_guidance_are_refused() -> None:
