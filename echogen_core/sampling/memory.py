@@ -155,7 +155,7 @@ def decoding_bytes(config: TokenizerConfig, pixels: int, dtype: torch.dtype) -> 
     The first block at full resolution: its input, two normed copies and its output at the finer width.
     """
     fine, coarse = (config.base_channels * m for m in config.channel_multipliers[:2])
-    return pixels * dtype.itemsize * (2 * fine + 2 * coarse)
+    return pixels // config.fold**2 * dtype.itemsize * (2 * fine + 2 * coarse)
 
 
 def smallest_change(config: TransformerConfig, run: Run, available: int) -> str:

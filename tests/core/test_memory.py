@@ -24,10 +24,12 @@ from echogen_core.sampling.memory import (
     GIGABYTE,
     MemoryEstimate,
     Run,
+    decoding_bytes,
     estimate_memory,
     smallest_change,
 )
 from echogen_core.scales import find_schedule
+from echogen_core.tokenizer import BitTokenizer
 
 QUARTER = find_schedule("0.25M")
 LARGE = PRESETS["echogen-2b"].transformer
@@ -70,6 +72,18 @@ def test_counting_without_computing_is_counting_a_real_run() -> None:
     real = measured_peaks(model, random_conditions(config, run), run)
     # a real run sees its own inputs as well, about a fiftieth
     assert real == pytest.approx(counted(config, run), rel=0.02)
+
+
+@pytest.mark.parametrize(("preset", "side"), [("echogen-2b", 64), ("nano", 8)])
+def test_decoding_takes_what_is_said(preset: str, side: int) -> None:
+    config = PRESETS[preset].tokenizer
+    with FakeTensorMode():
+        tokenizer = BitTokenizer(config, dtype=torch.bfloat16).eval().requires_grad_(False)
+        with LiveBytes(tokenizer) as counted_bytes:
+            weights = counted_bytes.live
+            tokenizer.decode(torch.empty(1, config.bits, side, side))
+    said = decoding_bytes(config, (side * config.patch) ** 2, torch.bfloat16)
+    assert said == pytest.approx(counted_bytes.peak - weights, rel=0.1)
 
 
 def test_the_2b_model_fits_the_cards_that_people_have() -> None:
