@@ -56,7 +56,7 @@ def tensor_digests(opener: Opener, names: Sequence[str]) -> dict[str, str]:
     for name, tensor in in_turn(opener, names):
         numbers = tensor.to(torch.bfloat16).contiguous().reshape(-1).view(torch.uint8).numpy()
         digest = hashlib.sha256(f"{list(tensor.shape)}".encode())
-        digest.update(numbers)
+        digest.update(numbers.data)
         digests[name] = digest.hexdigest()
     return digests
 

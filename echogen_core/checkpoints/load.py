@@ -111,7 +111,8 @@ def load_tokenizer(path: str | Path, **options: Any) -> BitTokenizer:
 
 def build(source: Source, operations: Any, dtype: torch.dtype, vocabulary: str | Path | None) -> Any:
     """The empty module of a part on the meta device."""
-    config, place = source.config, {"dtype": dtype, "device": "meta"}
+    config = source.config
+    place: dict[str, Any] = {"dtype": dtype, "device": "meta"}
     if source.kind == "transformer":
         return EchoGenTransformer(config, operations, **place)
     if source.kind == "tokenizer":

@@ -101,7 +101,7 @@ def _lay_out(layout: Mapping[str, Tensor], metadata: Mapping[str, str]) -> tuple
 
 def _bytes(tensor: Tensor) -> memoryview:
     flat = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-    return memoryview(flat.numpy())
+    return flat.numpy().data
 
 
 def _too_little(path: Path, size: int, free: int) -> OSError:
