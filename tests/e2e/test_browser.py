@@ -225,6 +225,44 @@ def test_move_gamma_run_and_see_the_new_picture(vue: bool, page: Page, comfy: Se
     assert not trouble.found, trouble.found
 
 
+@pytest.mark.parametrize("vue", [False, True], ids=["canvas", "nodes2"])
+def test_the_pad_moves_both_gammas_and_nothing_else(vue: bool, page: Page, comfy: Server) -> None:
+    trouble = Trouble(page)
+    open_quickstart(page, comfy, vue)
+
+    def values() -> list[Any]:
+        nodes = page.evaluate("app.graph.serialize().nodes")
+        return list(next(node for node in nodes if node["type"] == "EchoGenSampler")["widgets_values"])
+
+    pad = page.locator(".echogen-pad svg")
+    box, before = pad.bounding_box(), values()
+    assert box
+    page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.7 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.75 * box["width"], box["y"] + 0.3 * box["height"], steps=5)
+    page.mouse.up()
+    dragged = values()
+    assert all(new > old + 1 for new, old in zip(dragged[:2], before[:2], strict=True))
+    assert dragged[2:] == before[2:], "the pad holds nothing itself"
+    page.wait_for_timeout(1000)
+    page.keyboard.press("ArrowUp")
+    assert values()[:2] == pytest.approx([dragged[0], dragged[1] + 0.25])
+    page.wait_for_timeout(1000)
+    page.get_by_title("More subject").click()
+    assert values()[:2] == [2, 4]
+    page.evaluate("document.activeElement.blur()")
+    page.wait_for_timeout(1000)
+    page.keyboard.press("Control+z")
+    page.wait_for_timeout(2500)
+    assert values()[:2] != [2, 4], "undo"
+    pad.dblclick()
+    assert values()[:2] == [2.5, 2.5]
+    page.evaluate(f"app.graph.remove({SAMPLER})")
+    page.wait_for_timeout(1000)
+    assert page.locator(".echogen-pad").count() == 0
+    assert not trouble.found, trouble.found
+
+
 def latest_prompt(comfy: Server) -> dict[str, Any]:
     """The graph that the server ran last."""
     history = comfy.client.get_json("/history?max_items=1")
