@@ -32,8 +32,9 @@ class LabelledGrid:
         shrink = min(1.0, LONGEST / (len(columns) * width), LONGEST / (len(rows) * height))
         grow = max(1, -(-SMALLEST_CELL // width))
         self._cell = (max(1, int(width * shrink * grow)), max(1, int(height * shrink * grow)))
-        self._font = ImageFont.load_default(max(12, min(48, self._cell[1] // 10)))
-        line = int(self._font.size * 1.5)
+        letters = max(12, min(48, self._cell[1] // 10))
+        self._font = ImageFont.load_default(letters)
+        line = int(letters * 1.5)
         self._left = line // 2 + int(max(self._font.getlength(text) for text in (*rows, axes[1])))
         self._top = 3 * line
         size = (

@@ -69,8 +69,7 @@ class Sweep(io.ComfyNode):
             display_name="γ Sweep (EchoGen)",
             category=f"{CATEGORY}/sampling",
             description="Draws the same picture for every pair of γ_t and γ_I, in a labelled grid. Subject "
-            "and prompt are computed once. Click a cell to take its γ over into the sampler. Cancel keeps "
-            "the cells that are done.",
+            "and prompt are computed once. Cancel keeps the cells that are done.",
             search_aliases=["xy plot", "grid search", "gamma sweep", "parameter sweep", "cfg grid"],
             inputs=[
                 *_sockets(),
@@ -158,8 +157,10 @@ def pages_of(vary: str, values: str, own: Page, text_encoder: runtime.Managed | 
 
 
 def _sheet(page: Page, columns: list[float], rows: list[float], schedule: ScaleSchedule) -> Sheet:
-    labels = [[f"{value:g}" for value in values] for values in (columns, rows)]
-    grid = LabelledGrid(schedule.pixels_hw, *labels, page.title or f"seed {page.seed}", ("prompt", "subject"))
+    across, down = ([f"{value:g}" for value in values] for values in (columns, rows))
+    grid = LabelledGrid(
+        schedule.pixels_hw, across, down, page.title or f"seed {page.seed}", ("prompt", "subject")
+    )
     return Sheet(page, grid, [])
 
 
