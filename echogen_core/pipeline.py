@@ -19,7 +19,6 @@ from .sampling import Bits, Branches, Guidance, PrefillCache, SamplingSettings, 
 from .scales import find_schedule
 from .subject.cutout import cut_out
 
-
 NO_SUBJECT = Subject()
 
 

@@ -80,8 +80,8 @@ TEST_PACKAGES = (
     "websocket-client",
 )
 TEST_IMPORTS = ("pytest", "pytest_timeout", "hypothesis", "mypy", "importlinter", "playwright", "websocket")
-# The authors' own GroundingDINO and SAM, to hold ours to. Without their dependencies, which would replace OpenCV
-# and pull in more for drawing only.
+# The authors' own GroundingDINO and SAM, to hold ours to. Without their dependencies, which would replace
+# OpenCV and pull in more for drawing only.
 TEST_PACKAGES_ALONE = (
     "groundingdino-py==0.4.0",
     "timm==1.0.31",

@@ -65,11 +65,16 @@ class Client:
         return str(answer["name"])
 
     def queue(self, prompt: dict[str, Any]) -> str:
-        """Queues an API-format graph; returns its id. Raises PromptFailed when the server refuses it."""
+        """Queues an API-format graph; returns its id. Raises PromptFailed when the server refuses any of it.
+
+        ComfyUI accepts a graph when one of its outputs is sound, and leaves out the others.
+        """
         try:
             answer = self.post_json("/prompt", {"prompt": prompt, "client_id": self.client_id})
         except urllib.error.HTTPError as error:
             raise PromptFailed(error.read().decode("utf-8", "replace")) from error
+        if answer.get("node_errors"):
+            raise PromptFailed(json.dumps(answer["node_errors"]))
         return str(answer["prompt_id"])
 
     def wait(self, prompt_id: str, timeout: float = 300.0) -> dict[str, Any]:

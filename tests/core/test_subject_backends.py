@@ -6,11 +6,14 @@ The networks are small and random, their classes, processors, post-processing an
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 from transformers import (
     BertConfig,
     BertTokenizerFast,
@@ -53,6 +56,16 @@ SEGMENTER = SamConfig(
     prompt_encoder_config=SamPromptEncoderConfig(hidden_size=32, image_size=128, patch_size=16),
     mask_decoder_config=SamMaskDecoderConfig(hidden_size=32, mlp_dim=32),
 )  # fmt: skip
+
+
+class RangesOnCpu(TorchFunctionMode):
+    """Keeps torch.linspace off the meta device: the package asks for the numbers while it builds."""
+
+    def __torch_function__(
+        self, function: Callable[..., Any], types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        device = {"device": "cpu"} if function is torch.linspace else {}
+        return function(*args, **{**(kwargs or {}), **device})
 
 
 def randomise(network: nn.Module, seed: int) -> None:
@@ -150,7 +163,7 @@ def test_sizes_of_the_published_detectors_are_read_from_their_shapes(folder: Pat
             out_indices=[2, 3, 4],
         )  # fmt: skip
         config = GroundingDinoConfig(backbone_config=swin, text_config=BertConfig())
-        with torch.device("meta"):
+        with torch.device("meta"), RangesOnCpu():
             network = detect_original.build_original(config, tokenizer)
         nested = {"model": {f"module.{name}": value for name, value in network.state_dict().items()}}
         state = keymap_detector.original_state(nested)

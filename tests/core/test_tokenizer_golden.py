@@ -180,7 +180,7 @@ def test_bad_checkpoints_are_named(weights: dict[str, Tensor]) -> None:
     without = {key: value for key, value in weights.items() if key != "encoder.conv_in.conv.bias"}
     with pytest.raises(ValueError, match=r"missing: encoder\.conv_in\.bias"):
         translate_tokenizer(without, TINY)
-    with pytest.raises(ValueError, match=r"another shape: .*encoder\.conv_out"):
+    with pytest.raises(ValueError, match=r"another shape or type: .*encoder\.conv_out"):
         translate_tokenizer(weights, TokenizerConfig(24, 32, (1, 1, 1, 1, 2)))
     with pytest.raises(ValueError, match="no tensor"):
         published_name("encoder.attention.weight")

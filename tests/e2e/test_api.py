@@ -156,8 +156,8 @@ def test_every_node_is_listed_and_every_input_explained(comfy: Server) -> None:
     assert {"EchoGenSampler", "EchoGenLoadBundle", "EchoGenDecodeScales", *ENCODERS} <= {*listed}
     for name, node in listed.items():
         assert node["description"], name
-        for group in node["input"].values():
-            for entry, (_, options) in group.items():
+        for group in ("required", "optional"):
+            for entry, (_, options) in node["input"].get(group, {}).items():
                 assert options.get("tooltip"), f"{name}.{entry} has no tooltip"
 
 
