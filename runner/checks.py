@@ -17,6 +17,7 @@ from .say import Problem, say
 from .session import Setting, own_setup
 
 NAMES = ("lint", "types", "imports", "js", "unit", "golden", "nodes", "e2e", "browser")
+IN_THE_BROWSER = "tests/e2e/test_browser*.py"
 STEP_SECONDS = 1500  # the whole must end in 25 minutes
 
 
@@ -124,7 +125,7 @@ class Checks:
         return {"ECHOGEN_COMFYUI": str(self.comfy.path), "ECHOGEN_RESULTS": str(self.results)}
 
     def e2e(self) -> bool:
-        targets = ["tests/e2e", "--ignore=tests/e2e/test_browser.py"]
+        targets = ["tests/e2e", f"--ignore-glob={IN_THE_BROWSER}"]
         return self.pytest("e2e", targets, self.server_environ())
 
     def browser(self) -> bool:
@@ -134,7 +135,8 @@ class Checks:
             self.note = "no Chromium to be had"
             return False
         environ = {**self.server_environ(), chromium.VARIABLE: str(program)}
-        return self.pytest("browser", ["tests/e2e/test_browser.py"], environ)
+        targets = sorted(str(path) for path in self.setting.pack.glob(IN_THE_BROWSER))
+        return self.pytest("browser", targets, environ)
 
 
 def playwrights_node(venv: Environment) -> str | None:

@@ -110,9 +110,9 @@ def quickstart_graph(pack: Path) -> dict[str, Any]:
     return dict(graph)
 
 
-def quickstart_page(url: str) -> str:
-    """The address that opens the front end with our quickstart in it."""
-    return f"{url}/?template={QUICKSTART}&source={comfyui.PACK_NAME}"
+def workflow_page(url: str, name: str) -> str:
+    """The address that opens the front end with one of our workflows in it."""
+    return f"{url}/?template={name}&source={comfyui.PACK_NAME}"
 
 
 def start(setting: Setting, found: comfyui.ComfyUI | None, port: int | None, browser: bool) -> None:
@@ -121,7 +121,7 @@ def start(setting: Setting, found: comfyui.ComfyUI | None, port: int | None, bro
     say(f"Starting ComfyUI from {ready.comfy.path} ({ready.comfy.found_by})")
     arguments = server.device_arguments(ready.python)
     with server.running(ready.python, ready.comfy.path, ready.base, port, arguments) as running:
-        page = quickstart_page(running.url)
+        page = workflow_page(running.url, QUICKSTART)
         say(f"\nComfyUI is at   {running.url}")
         say(f"Quickstart:     {page}")
         say(f"Log:            {running.log}")

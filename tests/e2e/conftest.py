@@ -1,10 +1,13 @@
-"""One real server for all tests of the session, and one websocket client per test."""
+"""One real server for all tests of the session, one websocket client and one page of a Chromium per test."""
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterator
 
 import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
 
 import comfy_server
 from comfy_server import Graph, Recorder
@@ -30,3 +33,27 @@ def recorder(comfy: Server) -> Iterator[Recorder]:
 def graph() -> Graph:
     """The shipped API-format quickstart, with one picture shown as it comes out of the decoder."""
     return comfy_server.single()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium: the one the variable names, or one on PATH."""
+    program = (
+        os.environ.get("PLAYWRIGHT_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    )
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(
+            executable_path=program,
+            headless=True,
+            args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"],
+        )
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A new page without anything remembered; large enough to fit the graph at a readable size."""
+    context = browser.new_context(viewport={"width": 2400, "height": 1500})
+    yield context.new_page()
+    context.close()

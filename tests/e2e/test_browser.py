@@ -4,88 +4,17 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
-from playwright.sync_api import Browser, ConsoleMessage, FloatRect, Page, Response, sync_playwright
+from playwright.sync_api import FloatRect, Page
 
 import comfy_server
-from runner import session
+from browser_page import READY_MS, SAMPLER, Trouble, open_quickstart, run_to_the_end
 from runner.server import Server
-
-PROGRAM = "PLAYWRIGHT_CHROMIUM"
-READY_MS = 90_000
-# ComfyUI's own noise: files that a fresh user folder lacks, a TypeError of frontend 1.32.9 itself, and the
-# outside world that --disable-api-nodes shuts out.
-NOISE = (
-    "Failed to load resource",
-    "reading 'id'",
-    "api.comfy.org",
-    "Error loading core workflow templates",
-    "Content Security Policy",
-)
-OURS = ("echogen", "EchoGen")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A headless Chromium: the one the variable names, or one on PATH."""
-    program = os.environ.get(PROGRAM) or shutil.which("chromium") or shutil.which("google-chrome")
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(
-            executable_path=program,
-            headless=True,
-            args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"],
-        )
-        yield launched
-        launched.close()
-
-
-class Trouble:
-    """What went wrong in the page, less the known noise; and every failed request for a file of ours."""
-
-    def __init__(self, page: Page) -> None:
-        self.found: list[str] = []
-        page.on("console", self._console)
-        page.on("pageerror", lambda error: self._note(f"uncaught: {error}"))
-        page.on("response", self._response)
-
-    def _note(self, text: str) -> None:
-        if not any(noise in text for noise in NOISE):
-            self.found.append(text)
-
-    def _console(self, message: ConsoleMessage) -> None:
-        if message.type == "error":
-            self._note(message.text)
-
-    def _response(self, response: Response) -> None:
-        if response.status >= 400 and any(word in response.url for word in OURS):
-            self.found.append(f"HTTP {response.status}: {response.url}")
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A new page without anything remembered; large enough to fit the graph at a readable size."""
-    context = browser.new_context(viewport={"width": 2400, "height": 1500})
-    yield context.new_page()
-    context.close()
-
-
-def open_quickstart(page: Page, comfy: Server, vue: bool) -> None:
-    """Opens the address that `python run.py` opens, and fits the graph into view."""
-    settings = {"Comfy.TutorialCompleted": True, "Comfy.VueNodes.Enabled": vue}
-    comfy.client.post_json("/settings", settings)
-    page.goto(session.quickstart_page(comfy.url))
-    page.wait_for_function("!!(window.app?.graph && window.app.extensionManager)", timeout=READY_MS)
-    page.wait_for_function("app.graph._nodes.some(n => n.type === 'EchoGenSampler')", timeout=READY_MS)
-    page.get_by_role("button", name="Fit View").click()
-    page.wait_for_timeout(1500)  # the view glides there
 
 
 def gamma(page: Page) -> float:
@@ -101,7 +30,6 @@ SHOWING = """(() => {
     return app.graph._nodes.filter(n => ['SaveImage', 'PreviewImage'].includes(n.type) && decoded(n))
         .sort((a, b) => area(b) - area(a))[0].id;
 })()"""
-SAMPLER = "app.graph._nodes.find(n => n.type === 'EchoGenSampler')"
 
 
 def drag_gamma_on_canvas(page: Page, share: float) -> None:
@@ -325,19 +253,6 @@ def paint(page: Page, left: float, top: float, right: float, bottom: float) -> N
 def file_names(addresses: list[str]) -> list[str]:
     """The files behind addresses, which differ each time."""
     return [address.split("filename=")[1].split("&")[0] for address in addresses]
-
-
-def run_to_the_end(page: Page, comfy: Server) -> dict[str, Any]:
-    """Presses Run and waits for the prompt's entry in the history."""
-    before = set(comfy.client.get_json("/history"))
-    page.get_by_role("button", name="Run", exact=True).click()
-    for _ in range(240):
-        page.wait_for_timeout(500)
-        history = comfy.client.get_json("/history")
-        (new,) = set(history) - before or {None}
-        if new is not None and history[new]["status"]["completed"]:
-            return dict(history[new])
-    raise AssertionError("the prompt did not end")
 
 
 @pytest.mark.parametrize("vue", [False, True], ids=["canvas", "nodes2"])
