@@ -1,0 +1,159 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { LiveQueue } from "../../web/js/live_queue.js";
+
+/** A server with one worker; `others` are runs that are not ours. Runs start and end when the test says so. */
+class Server {
+  constructor(...others) {
+    this.waiting = others;
+    this.running = null;
+    this.count = 0;
+    this.interrupted = [];
+    this.live = new LiveQueue({
+      queue: async () => {
+        if (this.refuses) throw new Error(this.refuses);
+        const id = `live${++this.count}`;
+        this.waiting.push(id);
+        if (this.instantly) this.start();
+        return id;
+      },
+      drop: async (id) => (this.waiting = this.waiting.filter((other) => other !== id)),
+      interrupt: async (id) => {
+        if (id !== this.running) return;
+        this.interrupted.push(id);
+        this.end();
+      },
+    });
+  }
+
+  start() {
+    this.running = this.waiting.shift();
+    this.live.started(this.running);
+  }
+
+  end() {
+    const id = this.running;
+    this.running = null;
+    this.live.ended(id);
+  }
+}
+
+test("a newer run replaces the one that waits, and nobody else's", async () => {
+  const server = new Server("other1", "other2");
+  server.start();
+  await server.live.request("a", true);
+  await server.live.request("a", true);
+  await server.live.request("a", true);
+  assert.deepEqual(server.waiting, ["other2", "live3"]);
+  assert.equal(server.running, "other1");
+  assert.deepEqual(server.interrupted, []);
+});
+
+test("what runs is cancelled when so chosen, else left to finish", async () => {
+  for (const cancels of [true, false]) {
+    const server = new Server();
+    await server.live.request("a", cancels);
+    server.start();
+    await server.live.request("a", cancels);
+    assert.deepEqual(server.interrupted, cancels ? ["live1"] : []);
+    assert.deepEqual(server.waiting, ["live2"]);
+    await server.live.request("a", cancels);
+    assert.deepEqual(server.waiting, ["live3"]);
+    assert.equal(server.running, cancels ? null : "live1");
+  }
+});
+
+test("wishes while one is being sent become one run, of the graph as it is last", async () => {
+  const server = new Server();
+  await Promise.all([1, 2, 3, 4].map(() => server.live.request("a", true)));
+  assert.equal(server.count, 2, "the first, and one for all that came after");
+  assert.deepEqual(server.waiting, ["live2"]);
+});
+
+test("off takes back what waits, cancels what runs only when so chosen", async () => {
+  for (const cancels of [true, false]) {
+    const server = new Server("other");
+    await server.live.request("a", false);
+    server.start();
+    server.end();
+    server.start();
+    await server.live.request("a", false);
+    await server.live.stop("a", cancels);
+    assert.deepEqual(server.waiting, []);
+    assert.deepEqual(server.interrupted, cancels ? ["live1"] : []);
+    assert.equal(server.live.phase("a"), "idle");
+  }
+});
+
+test("off while a run is being sent takes that run back too", async () => {
+  const server = new Server();
+  const sent = server.live.request("a", true);
+  await server.live.stop("a", true);
+  await sent;
+  assert.deepEqual(server.waiting, []);
+  assert.equal(server.live.phase("a"), "idle");
+  await server.live.request("a", true);
+  assert.deepEqual(server.waiting, ["live2"], "and on again works");
+});
+
+test("off of one node leaves another node's run", async () => {
+  const server = new Server();
+  await server.live.request("b", true);
+  await server.live.stop("a", true);
+  assert.deepEqual(server.waiting, ["live1"]);
+});
+
+test("a run that begins while it is taken back is cancelled when so chosen", async () => {
+  for (const cancels of [true, false]) {
+    const server = new Server();
+    await server.live.request("a", cancels);
+    server.live.runs.drop = async () => server.start(); // too late
+    await server.live.stop("a", cancels);
+    assert.deepEqual(server.interrupted, cancels ? ["live1"] : []);
+  }
+});
+
+test("events that outrun the server's answer are not lost", async () => {
+  const server = new Server();
+  server.instantly = true;
+  await server.live.request("a", true);
+  assert.equal(server.live.phase("a"), "running");
+  server.end();
+  assert.equal(server.live.phase("a"), "idle");
+});
+
+test("it says where the newest run stands", async () => {
+  const server = new Server();
+  assert.equal(server.live.phase("a"), "idle");
+  const sent = server.live.request("a", false);
+  assert.equal(server.live.phase("a"), "sending");
+  await sent;
+  assert.equal(server.live.phase("a"), "waiting");
+  server.start();
+  assert.equal(server.live.phase("a"), "running");
+  assert.equal(server.live.phase("b"), "idle");
+  server.end();
+  assert.equal(server.live.phase("a"), "idle");
+});
+
+test("a refusal is kept as text until a run is accepted, and stops nothing", async () => {
+  const server = new Server();
+  server.refuses = "no model";
+  await server.live.request("a", true);
+  assert.equal(server.live.refusal, "no model");
+  assert.equal(server.live.phase("a"), "idle");
+  server.refuses = "";
+  await server.live.request("a", true);
+  assert.equal(server.live.refusal, "");
+  assert.deepEqual(server.waiting, ["live1"]);
+});
+
+test("runs of which no end was heard, as after a lost connection, do not pile up", async () => {
+  const server = new Server();
+  for (let turn = 0; turn < 200; turn++) {
+    await server.live.request("a", false);
+    server.live.started(server.waiting.shift());
+  }
+  assert.equal(server.live.open.length, 1);
+  assert.ok(server.live.heard.size <= 50);
+});
