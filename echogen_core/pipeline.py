@@ -16,7 +16,7 @@ from torch import Tensor
 from .checkpoints import Bundle, load_bundle
 from .features import Subject, TextFeatures
 from .sampling import Bits, Branches, Guidance, PrefillCache, SamplingSettings, ScaleStep, sample
-from .scales import find_schedule
+from .scales import ScaleSchedule, find_schedule
 from .subject.cutout import cut_out
 
 NO_SUBJECT = Subject()
@@ -57,13 +57,17 @@ class EchoGenPipeline:
 
     @classmethod
     def from_bundle(
-        cls, name: str = "nano", directory: Path | Sequence[Path] | None = None
+        cls,
+        name: str = "nano",
+        directory: Path | Sequence[Path] | None = None,
+        dtype: torch.dtype | None = torch.float32,
+        device: torch.device | str = "cpu",
     ) -> EchoGenPipeline:
-        """Load a preset's bundle: the built-in weights, or those in `directory`.
+        """Load a preset's bundle: the built-in weights, or those in `directory`. dtype, device: as `load`.
 
         Raises FileNotFoundError naming what is missing, ValueError for a file that is something else.
         """
-        return cls(load_bundle(name, directory))
+        return cls(load_bundle(name, directory, dtype=dtype, device=device))
 
     def subject(
         self,
@@ -98,10 +102,16 @@ class EchoGenPipeline:
             self._texts[prompt] = self.bundle.text.encode(prompt)
         return self._texts[prompt]
 
-    def branches(self, prompt: str | None, subject: Subject = NO_SUBJECT) -> Branches:
-        """Keys and values of a run's three branches, from the cache where possible."""
+    def branches(
+        self, prompt: str | None, subject: Subject = NO_SUBJECT, settings: Settings | None = None
+    ) -> Branches:
+        """Keys and values of a run's branches, from the cache where possible.
+
+        settings: leaves out the branches that these γ have no use for. None: all three, for any γ.
+        """
         text = None if prompt is None else self.text(prompt)
-        return self.prefill.branches(text, subject.semantic, subject.content)
+        guidance = None if settings is None else self._plan(settings)[1].guidance
+        return self.prefill.branches(text, subject.semantic, subject.content, guidance)
 
     def generate(
         self,
@@ -114,7 +124,19 @@ class EchoGenPipeline:
 
         branches: one for all pictures or one per picture. on_scale: called after every scale.
         """
-        chosen, preset = settings or Settings(), self.preset
+        schedule, sampling = self._plan(settings or Settings())
+        step: ScaleStep | None = None
+        for step in sample(self.bundle.transformer, branches, schedule, seeds, sampling):
+            if on_scale is not None:
+                on_scale(step)
+        assert step is not None
+        with torch.inference_mode():
+            images = self.bundle.tokenizer.decode(step.codes_BdHW)
+        return Picture(images.clone(), step.bits)
+
+    def _plan(self, chosen: Settings) -> tuple[ScaleSchedule, SamplingSettings]:
+        """The settings with the preset's values where the user left them open."""
+        preset = self.preset
         schedule = find_schedule(chosen.budget or preset.budget, chosen.aspect_ratio)
         guidance = Guidance.constant(
             preset.gamma_t if chosen.gamma_t is None else chosen.gamma_t,
@@ -127,11 +149,4 @@ class EchoGenPipeline:
             top_p=preset.top_p if chosen.top_p is None else chosen.top_p,
             greedy=chosen.greedy,
         )
-        step: ScaleStep | None = None
-        for step in sample(self.bundle.transformer, branches, schedule, seeds, sampling):
-            if on_scale is not None:
-                on_scale(step)
-        assert step is not None
-        with torch.inference_mode():
-            images = self.bundle.tokenizer.decode(step.codes_BdHW)
-        return Picture(images.clone(), step.bits)
+        return schedule, sampling

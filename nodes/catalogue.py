@@ -28,7 +28,7 @@ def places(model: str) -> dict[str, list[Path]]:
     own = [folder / model for folder in runtime.folders(runtime.FOLDER)]
     if model not in PUBLISHED:
         return {kind: [*own, ASSETS / model] for kind in KINDS}
-    return {kind: list(dict.fromkeys([*own, *_folders(kind)])) for kind in KINDS}
+    return {kind: list(dict.fromkeys([*own, *folders(kind)])) for kind in KINDS}
 
 
 def parts(model: str) -> dict[str, Path]:
@@ -55,7 +55,7 @@ def chosen(kind: str, name: str) -> Path:
     known = _known(kind)
     if name in known:
         return known[name]
-    where = ", ".join(str(folder) for folder in _folders(kind))
+    where = ", ".join(str(folder) for folder in folders(kind))
     wanted = [part for published in PUBLISHED.values() for part in published if part.name == name]
     if wanted:
         raise FileNotFoundError(
@@ -79,6 +79,11 @@ def bundle_identity(model: str) -> str:
     return identity(find_parts(model, places(model)).paths.values())
 
 
+def folders(kind: str) -> list[Path]:
+    """ComfyUI's folders for parts of this kind."""
+    return [*runtime.folders(FOLDERS[kind]), *runtime.folders(runtime.FOLDER)]
+
+
 def identity(paths: Iterable[Path]) -> str:
     """A digest over path, size and time of files and folders: changes when one of them does.
 
@@ -92,7 +97,7 @@ def identity(paths: Iterable[Path]) -> str:
 def _known(kind: str) -> dict[str, Path]:
     """Entry of the drop-down -> file or folder; the name is the path below its folder, as ComfyUI has it."""
     known: dict[str, Path] = {}
-    for folder in _folders(kind):
+    for folder in folders(kind):
         for path in candidates([folder]):
             found = look(path)
             if not isinstance(found, str) and found.kind == kind:
@@ -100,18 +105,14 @@ def _known(kind: str) -> dict[str, Path]:
     return known
 
 
-def _folders(kind: str) -> list[Path]:
-    return [*runtime.folders(FOLDERS[kind]), *runtime.folders(runtime.FOLDER)]
-
-
 def _home(kind: str) -> Path:
     """Where a new file of this kind belongs."""
-    folders = runtime.folders(FOLDERS[kind])
+    known = runtime.folders(FOLDERS[kind])
     # ComfyUI lists the former folder of diffusion models (unet) before the present one.
     present = [
-        folder for folder in folders if folder.name == FOLDERS[kind] and folder.parent == folders[0].parent
+        folder for folder in known if folder.name == FOLDERS[kind] and folder.parent == known[0].parent
     ]
-    return (present or folders)[0]
+    return (present or known)[0]
 
 
 def _published_names(kind: str) -> list[str]:

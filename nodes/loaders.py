@@ -141,6 +141,7 @@ class FileLoader(io.ComfyNode):
             config=config,
             operations=runtime.operations(),
             dtype=DTYPES[dtype] or _usual_dtype(preset.name),
+            base=catalogue.folders("transformer"),
         )
         return module, preset
 

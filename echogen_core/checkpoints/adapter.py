@@ -21,11 +21,14 @@ from ..model import EchoGenTransformer
 from .faults import some
 from .format import BASE_NAME, BASE_SHA256, is_ours
 from .identify import Identity, identify
+from .installed import ENDINGS, candidates, look
 from .keymap_transformer import translate_transformer
 from .read import RawFile, read_weights
 
 AT_ONCE = 1 << 29  # bytes read between two openings of a file
-ENDINGS = (".pth", ".pt", ".safetensors", ".bin", ".ckpt")
+
+Base = str | Path | Sequence[Path] | None
+"""The base of a file of subject parameters: the file itself, or folders to search after the file's own."""
 
 Opener = Callable[[], Mapping[str, Tensor]]
 """Opens a mapped file anew and names its tensors."""
@@ -100,23 +103,27 @@ def check_frozen(own: Mapping[str, str], base: Mapping[str, str], path: Path) ->
         )
 
 
-def add_base(raw: RawFile, config: TransformerConfig, base: str | Path | None) -> dict[str, Tensor]:
+def add_base(raw: RawFile, config: TransformerConfig, base: Base) -> dict[str, Tensor]:
     """The subject parameters of `raw` with the tensors of their base.
 
-    base: the base file; None: the one in the same folder, found by its content.
     Raises:
-        FileNotFoundError: there is none. ValueError: it is another model.
+        FileNotFoundError: there is none. ValueError: the chosen file is another model.
     """
-    path = Path(base) if base is not None else _find_base(raw, config)
-    title = fault(identify(path), config)
-    if title is None and total_digest(base_digests(path, config)) != raw.metadata[BASE_SHA256]:
-        title = "one with other numbers (only its float32 and bfloat16 forms have the right ones)"
-    if title is not None:
+    if not isinstance(base, str | Path):
+        path = _find_base(raw, config, base or ())
+    elif title := fault(identify(path := Path(base)), config) or _other_numbers(path, raw, config):
         raise ValueError(
             f"these subject parameters belong to the base model {raw.metadata.get(BASE_NAME)}; {path} is "
             f"{title}. Put the right base beside them, or choose it."
         )
     return {**base_state(read_weights(path), config), **raw.tensors}
+
+
+def _other_numbers(path: Path, raw: RawFile, config: TransformerConfig) -> str | None:
+    same = total_digest(base_digests(path, config)) == raw.metadata[BASE_SHA256]
+    return (
+        None if same else "one with other numbers (only its float32 and bfloat16 forms have the right ones)"
+    )
 
 
 def fault(identity: Identity, config: TransformerConfig) -> str | None:
@@ -128,16 +135,22 @@ def fault(identity: Identity, config: TransformerConfig) -> str | None:
     return None if fits else identity.title
 
 
-def _find_base(raw: RawFile, config: TransformerConfig) -> Path:
-    folder, name = raw.path.parent, raw.metadata.get(BASE_NAME, "")
-    others = sorted(p for p in folder.iterdir() if p.suffix in ENDINGS and p.is_file() and p != raw.path)
-    for path in sorted(others, key=lambda p: p.name != name):
-        try:
-            if fault(identify(path), config) is None:
-                return path
-        except (ValueError, OSError):
-            continue  # an unusable neighbour is not asked for
+def _find_base(raw: RawFile, config: TransformerConfig, folders: Sequence[Path]) -> Path:
+    """The base among the files beside `raw` and those in `folders` and below."""
+    own, name = raw.path.parent, raw.metadata.get(BASE_NAME, "")
+    beside = sorted(path for path in own.iterdir() if path.is_file() and path.suffix in ENDINGS)
+    alike = []
+    for path in dict.fromkeys([*beside, *candidates(folders)]):
+        found = look(path)
+        if not isinstance(found, str) and fault(found, config) is None:
+            alike.append(path)
+    for path in sorted(alike, key=lambda path: path.name != name):
+        if _other_numbers(path, raw, config) is None:
+            return path
+    others = (
+        f" These are of its size, but with other numbers: {some([str(p) for p in alike])}." if alike else ""
+    )
     raise FileNotFoundError(
         f"{raw.path} holds subject parameters alone and needs its base model: put {name} "
-        f"(from the hub FoundationVision/Infinity) into {folder}."
+        f"(from the hub FoundationVision/Infinity) into {own}.{others}"
     )

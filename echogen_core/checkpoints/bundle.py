@@ -75,6 +75,7 @@ def load_bundle(
             operations=operations,
             dtype=(transformer_dtype or dtype) if kind == "transformer" else dtype,
             device=device,
+            base=places["transformer"],
         )
         for kind, path in paths.items()
     }

@@ -18,6 +18,7 @@ from ..encoders import ContentEncoder, SemanticEncoder, TextEncoder, parse_token
 from ..model import EchoGenTransformer
 from ..model.functional import FP8
 from ..tokenizer import BitTokenizer
+from .adapter import Base
 from .faults import describe_faults, some
 from .format import KINDS, TITLES, TOKENIZER
 from .keymap_semantic import translate_semantic
@@ -55,7 +56,7 @@ def load(
     dtype: torch.dtype | None = torch.float32,
     device: torch.device | str = "cpu",
     vocabulary: str | Path | None = None,
-    base: str | Path | None = None,
+    base: Base = None,
 ) -> Loaded:
     """One part of a bundle from our file, a published one, or a folder from the hub.
 
@@ -67,7 +68,8 @@ def load(
         dtype: of the weights in memory; None keeps the stored type. float8_e4m3fn: the transformer's matrices
             with their scales; the other parts do not compute in it and become bfloat16.
         vocabulary: text only: the tokenizer's file or folder, where it is neither in the file nor beside it.
-        base: transformer only: the base of a file of subject parameters, where it is not in the same folder.
+        base: transformer only: the base of a file of subject parameters, where it is not in the same folder;
+            or folders to search for it.
 
     The module is in evaluation mode with frozen parameters. A base Infinity model is loaded with a warning.
     Raises:

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from .adapter import add_base
+from .adapter import Base, add_base
 from .format import EXAMPLES, KINDS, TITLES
 from .identify import Identity, classify
 from .keymap_content import translate_content
@@ -35,7 +35,7 @@ class Source:
     identity: Identity
     config: Any
     state: Mapping[str, Tensor]
-    base: str | Path | None = None
+    base: Base = None
 
     def reopened(self) -> Mapping[str, Tensor]:
         """`state` from a new mapping of the file, where it is mapped."""
@@ -48,7 +48,7 @@ class Source:
 
 
 def read_source(
-    path: str | Path, kind: str | None = None, *, config: Any = None, base: str | Path | None = None
+    path: str | Path, kind: str | None = None, *, config: Any = None, base: Base = None
 ) -> Source:
     """Open a file or a folder from the hub. No weight is read yet (except from torch's older stream format).
 
@@ -101,7 +101,7 @@ def _configure(identity: Identity, wanted: Any) -> Any:
     return merged
 
 
-def _state(raw: RawFile, identity: Identity, config: Any, base: str | Path | None) -> Mapping[str, Tensor]:
+def _state(raw: RawFile, identity: Identity, config: Any, base: Base) -> Mapping[str, Tensor]:
     kind = identity.kind
     assert kind in KINDS
     if identity.adapter:

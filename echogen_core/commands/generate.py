@@ -13,6 +13,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from ..checkpoints.convert import DTYPES
 from ..config import PRESETS
 from ..pipeline import NO_SUBJECT, EchoGenPipeline, Settings
 from ..scales import ASPECT_RATIOS
@@ -39,6 +40,10 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     parser.add_argument("--aspect-ratio", default="1:1", choices=ASPECT_RATIOS, metavar="W:H")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--batch", type=int, default=1, help="pictures, seeds counted up")
+    parser.add_argument("--device", help="such as cuda, mps or cpu (default: cuda where there is one)")
+    parser.add_argument(
+        "--dtype", choices=list(DTYPES), help="of the weights (default: bf16 on cuda, else fp32)"
+    )
     parser.add_argument("--enlarge", type=int, default=1, help="enlarge the result this many times (bicubic)")
     return parser
 
@@ -49,12 +54,14 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--batch and --enlarge must be at least 1, got {args.batch} and {args.enlarge}.")
     reference = read_picture(args.reference) if args.reference else None
     mask = read_mask(args.mask) if args.mask else None
-    pipeline = EchoGenPipeline.from_bundle(args.model, args.weights)
+    device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    dtype = DTYPES[args.dtype or ("bf16" if device.startswith("cuda") else "fp32")]
+    pipeline = EchoGenPipeline.from_bundle(args.model, args.weights, dtype, device)
     began = time.perf_counter()
     subject = NO_SUBJECT if reference is None else pipeline.subject(reference, mask_BHW=mask)
     settings = Settings(args.gamma_t, args.gamma_i, args.tau, aspect_ratio=args.aspect_ratio)
     seeds = range(args.seed, args.seed + args.batch)
-    picture = pipeline.generate(pipeline.branches(args.prompt, subject), seeds, settings)
+    picture = pipeline.generate(pipeline.branches(args.prompt, subject, settings), seeds, settings)
     seconds = time.perf_counter() - began
     for path, image in zip(_output_paths(args.out, args.batch), picture.images_B3HW, strict=True):
         write_picture(image, path, args.enlarge)

@@ -187,6 +187,15 @@ def base(tmp_path: Path) -> Path:
     return path
 
 
+def altered(base: Path, path: Path) -> Path:
+    """A base of the same sizes with one number changed."""
+    state = torch.load(base, weights_only=True)
+    state["block_chunks.0.module.0.ffn.fc1.weight"][3, 5] += 0.5
+    path.parent.mkdir(exist_ok=True)
+    torch.save(state, path)
+    return path
+
+
 def test_adapter_finds_its_base_by_content(base: Path, parts: dict[str, Path], tmp_path: Path) -> None:
     folder = tmp_path / "models"
     folder.mkdir()
@@ -204,6 +213,9 @@ def test_adapter_finds_its_base_by_content(base: Path, parts: dict[str, Path], t
     )
     with pytest.raises(FileNotFoundError, match=r"needs its base model: put infinity\.pth"):
         load_transformer(out)
+    with pytest.raises(FileNotFoundError, match="of its size, but with other numbers"):
+        load_transformer(out, base=[altered(base, tmp_path / "elsewhere" / "infinity.pth").parent])
+    assert load_transformer(out, base=[folder, tmp_path]).info.config.subject, "found in another folder"
     (folder / "notes.bin").write_bytes(b"no weights")
     shutil.copy(TOKENIZER, folder / "another.safetensors")
     converted(base, folder / "renamed.safetensors", dtype=torch.bfloat16)
@@ -219,10 +231,7 @@ def test_adapter_finds_its_base_by_content(base: Path, parts: dict[str, Path], t
 
 def test_another_base_is_refused(base: Path, parts: dict[str, Path], tmp_path: Path) -> None:
     out = tmp_path / "subject.safetensors"
-    state = torch.load(base, weights_only=True)
-    state["block_chunks.0.module.0.ffn.fc1.weight"][3, 5] += 0.5
-    other = tmp_path / "other.pth"
-    torch.save(state, other)
+    other = altered(base, tmp_path / "other.pth")
     with pytest.raises(ValueError, match=r"not the base .* 1 of \d+ tensors .*blocks\.0\.ffn\.up\.weight"):
         converted(parts["transformer"], out, adapter_only=True, base=other)
     with pytest.raises(ValueError, match=r"expected the base model of an EchoGen .* got a BSQ tokenizer"):

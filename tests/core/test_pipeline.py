@@ -57,6 +57,16 @@ def test_tuning_gamma_costs_no_prefill(pipeline: EchoGenPipeline) -> None:
     assert not torch.equal(*pictures)
 
 
+def test_equal_gammas_compute_two_branches_of_three(pipeline: EchoGenPipeline) -> None:
+    settings = Settings(gamma_t=2.0, gamma_i=2.0)
+    before = pipeline.prefill.computed
+    some = pipeline.branches("a car on a road at night", pipeline.subject(_subject_picture()), settings)
+    assert pipeline.prefill.computed == before + 2
+    whole = pipeline.branches("a car on a road at night", pipeline.subject(_subject_picture()))
+    pictures = [pipeline.generate(branches, [3], settings).images_B3HW for branches in (some, whole)]
+    assert torch.equal(*pictures)
+
+
 def test_every_scale_is_reported(pipeline: EchoGenPipeline) -> None:
     steps: list[ScaleStep] = []
     pipeline.generate(pipeline.branches(PROMPT), [0], on_scale=steps.append)
@@ -69,7 +79,7 @@ def test_command_line_writes_the_picture(reference: Path, tmp_path: Path) -> Non
     arguments = ["generate", "--reference", str(reference), "--prompt", PROMPT, "--out", str(out)]
     assert main([*arguments, "--enlarge", "2"]) == 0
     assert Image.open(out).size == (128, 128)
-    assert main([*arguments, "--batch", "2"]) == 0
+    assert main([*arguments, "--batch", "2", "--dtype", "bf16", "--device", "cpu"]) == 0
     assert {p.name for p in out.parent.iterdir()} == {"out.png", "out_00.png", "out_01.png"}
 
 
