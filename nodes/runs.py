@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from echogen_core.checkpoints.published import in_words
 from echogen_core.sampling import Branches, RunConditions
 from echogen_core.sampling.memory import (
-    GIGABYTE,
     MemoryEstimate,
     Run,
     decoding_bytes,
@@ -83,8 +83,8 @@ def _check_room(
     if available + model.prefills.nbytes < estimate.streamed:
         change = smallest_change(model.module.config, run, available + model.prefills.nbytes)
         raise MemoryError(
-            f"This picture takes about {estimate.streamed / GIGABYTE:.1f} GB besides the model's weights, "
-            f"and there is room for {available / GIGABYTE:.1f} GB. To make it fit, {change}."
+            f"This picture takes about {in_words(estimate.streamed)} besides the model's weights, and there "
+            f"is room for {in_words(available)}. To make it fit, {change}."
         )
     if available < (estimate.resident if runtime.offloads(model.patcher) else estimate.streamed):
         model.prefills.keep_only(conditions)
