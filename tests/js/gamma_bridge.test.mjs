@@ -43,3 +43,16 @@ test("its state changes with values and links", () => {
   node.inputs[0].link = 1;
   assert.notEqual(bridge.state(), moved);
 });
+
+test("a double click goes to what the wired model likes, where that is known", () => {
+  const wired = (preset) => {
+    const { node } = sampler([{ name: "text", link: 1 }, { name: "model", link: 2 }]);
+    const loader = { widgets: [{ name: "preset", value: preset }] };
+    node.getInputNode = (slot) => (slot === 1 && preset ? loader : null);
+    return new GammaBridge(node).home();
+  };
+  assert.deepEqual(wired("nano (built in)"), { t: 2, i: 3 });
+  assert.deepEqual(wired("EchoGen-2B"), { t: 2.5, i: 2.5 });
+  assert.deepEqual(wired(null), { t: 2.5, i: 2.5 });
+  assert.deepEqual(new GammaBridge(sampler().node).home(), { t: 2.5, i: 2.5 });
+});

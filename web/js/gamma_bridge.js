@@ -1,7 +1,7 @@
 // @ts-check
 /** Between the pad and the sampler's two float widgets, which alone hold the values. */
 
-import { snap } from "./gamma_maths.js";
+import { DEFAULT, MODEL_DEFAULTS, snap } from "./gamma_maths.js";
 
 /** @typedef {import("./gamma_maths.js").Gamma} Gamma */
 /** @typedef {{name: string, value: any, callback?: (value: any) => void}} Widget */
@@ -11,6 +11,8 @@ import { snap } from "./gamma_maths.js";
  * @property {number | string} [id]
  * @property {Widget[]} [widgets]
  * @property {Slot[]} [inputs]
+ * @property {Record<string, any>} [properties]  what the workflow file keeps of a node besides its widgets
+ * @property {(slot: number) => SamplerNode | null} [getInputNode]
  * @property {(front: boolean, back?: boolean) => void} [setDirtyCanvas]
  */
 
@@ -46,6 +48,13 @@ export class GammaBridge {
       !!this.node.inputs?.some((slot) => (slot.widget?.name ?? slot.name) === name && slot.link != null);
     const scheduled = linked("guidance");
     return { t: scheduled || linked(NAMES.t), i: scheduled || linked(NAMES.i) };
+  }
+
+  /** Where a double click goes: what the wired model likes best, as far as its loader says which model it is. */
+  home() {
+    const slot = this.node.inputs?.findIndex(({ name }) => name === "model") ?? -1;
+    const loader = slot < 0 ? null : this.node.getInputNode?.(slot);
+    return MODEL_DEFAULTS[loader?.widgets?.find(({ name }) => name === "preset")?.value] ?? DEFAULT;
   }
 
   /** Changes exactly when the pad must be drawn anew. @returns {string} */
