@@ -21,7 +21,7 @@ from torch import Tensor
 from echogen_core.config import TokenizerConfig
 from echogen_core.encoders import reference_picture
 from echogen_core.features import ContentFeatures
-from echogen_core.subject.pictures import check_picture, fit_within, flatten_alpha
+from echogen_core.subject.pictures import check_picture, fit_within, flatten_alpha, to_pil
 
 CATEGORY = "EchoGen"
 
@@ -69,12 +69,6 @@ def channels_first(image_BHWC: Tensor) -> Tensor:
 def image_to(images_BCHW: Tensor) -> Tensor:
     """The core's pictures as a ComfyUI IMAGE: float32 [B, H, W, C] on the CPU."""
     return images_BCHW.movedim(1, -1).float().cpu().contiguous()
-
-
-def to_pil(image_3HW: Tensor) -> Image.Image:
-    """One picture, 0..1, as 8-bit RGB."""
-    pixels_HW3 = (image_3HW.clamp(0, 1) * 255).round().to(torch.uint8).movedim(0, -1).cpu().numpy()
-    return Image.fromarray(pixels_HW3)
 
 
 def contact_sheet(images_B3HW: Tensor, longest: int = 1024) -> Image.Image:

@@ -19,9 +19,9 @@ from torch.nn import functional as F
 
 from echogen_core.subject.find import Found
 from echogen_core.subject.overlay import draw_overlay
-from echogen_core.subject.pictures import SMALLEST_SIDE
+from echogen_core.subject.pictures import SMALLEST_SIDE, to_pil
 
-from .adapters import image_from_pil, to_pil
+from .adapters import image_from_pil
 from .boxes import resize_hit
 
 SIDE = 768
