@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from .checkpoints import Bundle, load_bundle
+from .checkpoints.bundle import Places
 from .features import Subject, TextFeatures
 from .sampling import Bits, Branches, Guidance, PrefillCache, SamplingSettings, ScaleStep, sample
 from .scales import ScaleSchedule, find_schedule
@@ -59,7 +60,7 @@ class EchoGenPipeline:
     def from_bundle(
         cls,
         name: str = "nano",
-        directory: Path | Sequence[Path] | None = None,
+        directory: str | Path | Places | None = None,
         dtype: torch.dtype | None = torch.float32,
         device: torch.device | str = "cpu",
     ) -> EchoGenPipeline:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from pathlib import Path
@@ -13,10 +14,14 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from ..checkpoints.bundle import Places
 from ..checkpoints.convert import DTYPES
+from ..checkpoints.folders import find_comfyui, model_folders
+from ..checkpoints.published import PUBLISHED
 from ..config import PRESETS
 from ..pipeline import NO_SUBJECT, EchoGenPipeline, Settings
 from ..scales import ASPECT_RATIOS
+from .models import PACK, places
 
 LARGEST_SIDE = 8192
 
@@ -32,6 +37,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, help="picture to write; a batch is numbered")
     parser.add_argument("--model", default="nano", choices=list(PRESETS))
     parser.add_argument("--weights", type=Path, help="folder with the model's files (nano needs none)")
+    parser.add_argument("--comfyui", metavar="PATH", help="else: the ComfyUI that has them; see `models`")
     parser.add_argument("--gamma-t", type=float, help="strength of the prompt, 0 to 8 (default: the model's)")
     parser.add_argument(
         "--gamma-i", type=float, help="strength of the subject, 0 to 8 (default: the model's)"
@@ -56,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     mask = read_mask(args.mask) if args.mask else None
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
     dtype = DTYPES[args.dtype or ("bf16" if device.startswith("cuda") else "fp32")]
-    pipeline = EchoGenPipeline.from_bundle(args.model, args.weights, dtype, device)
+    pipeline = EchoGenPipeline.from_bundle(args.model, args.weights or _places(args), dtype, device)
     began = time.perf_counter()
     subject = NO_SUBJECT if reference is None else pipeline.subject(reference, mask_BHW=mask)
     settings = Settings(args.gamma_t, args.gamma_i, args.tau, aspect_ratio=args.aspect_ratio)
@@ -68,6 +74,13 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.write(f"{path}\n")
     sys.stderr.write(f"{args.batch} picture(s) in {seconds:.2f} s after loading\n")
     return 0
+
+
+def _places(args: argparse.Namespace) -> Places | None:
+    """Where a published model's files are; None: in the pack."""
+    if args.model not in PUBLISHED:
+        return None
+    return places(args.model, model_folders(find_comfyui(args.comfyui, os.environ, PACK)))
 
 
 def read_picture(path: Path) -> Tensor:

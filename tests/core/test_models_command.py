@@ -105,6 +105,16 @@ def test_comfyui_is_found_or_asked_for(comfyui: Path, tmp_path: Path) -> None:
         find_comfyui(str(tmp_path / "pack"), {}, pack)
 
 
+def test_generate_looks_where_the_download_went(
+    comfyui: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_tokenizer(comfyui / "models" / "vae" / "tokenizer.safetensors")
+    arguments = ["generate", "--model", "echogen-2b", "--prompt", "a cat", "--out", str(tmp_path / "out.png")]
+    assert main([*arguments, "--comfyui", str(comfyui)]) == 1
+    said = capsys.readouterr().err
+    assert "4 of its 5 parts are missing" in said and "echogen_2b.pth" in said and "d32reg" not in said
+
+
 def test_a_wrong_word_lists_the_choices(comfyui: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "download", "--comfyui", str(comfyui)]) == 1
     assert "echogen-2b, echogen-0.1b, infinity-2b" in capsys.readouterr().err
