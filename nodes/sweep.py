@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import product
@@ -24,6 +25,7 @@ from .sampling import Sampler, schedule_for, settings_for
 MOST = 12
 """Values along each of the three lists."""
 _EXACT = 1 << 53  # whole numbers up to here survive a float
+_SHOWN = 384  # pixels of a cell in the node: 144 large pictures would fill a browser's memory
 VARIED = ("nothing", "tau", "seed", "prompt")
 
 _cut_short = 0  # cancelled sweeps so far: ComfyUI must not take their partial grids for finished ones
@@ -89,7 +91,7 @@ class Sweep(io.ComfyNode):
                     tooltip="The cells' bits as a list: left to right, top to bottom, grid by grid.",
                 ),
             ],
-            hidden=[io.Hidden.unique_id],
+            hidden=[io.Hidden.unique_id, io.Hidden.extra_pnginfo],
         )
 
     @classmethod
@@ -121,6 +123,10 @@ class Sweep(io.ComfyNode):
         pages = pages_of(vary, values, Page("", text, seed, tau, top_p, top_k), text_encoder)
         schedule = schedule_for(model.preset, size, aspect_ratio)
         sheets = [_sheet(page, columns, rows, schedule) for page in pages]
+        table = _table(columns, rows, pages, vary)
+        workflow = (cls.hidden.extra_pnginfo or {}).get("workflow") or {}
+        address = {"node": cls.hidden.unique_id, "graph": workflow.get("id")}
+        runtime.tell_front_end("echogen.cell", {**address, **table})
         progress = runtime.progress_bar(len(pages) * len(rows) * len(columns))
         drawn: list[Bits] = []
         try:
@@ -128,14 +134,14 @@ class Sweep(io.ComfyNode):
             for cell, step in _draw(model, tokenizer, sheets, columns, rows, subject, schedule):
                 drawn.append(replace(step.bits, scales=tuple(bits.cpu() for bits in step.bits.scales)))
                 told = _put(sheets[cell.page], cell, step, tokenizer)
-                runtime.tell_front_end("echogen.cell", {"node": cls.hidden.unique_id, **told})
+                runtime.tell_front_end("echogen.cell", {**address, **table, "cells": [told]})
                 progress.update(1)
         except runtime.Interrupted:
             _remember_cut(drawn)
         done = [sheet for sheet in sheets if sheet.cells]
         grids = torch.cat([adapters.image_from_pil(sheet.grid.image)[0] for sheet in done])
-        table = {"columns": columns, "rows": rows, "pages": [[s.page.title, s.cells] for s in done]}
-        return io.NodeOutput(grids, drawn, ui={"echogen_sweep": [table]})
+        cells = [cell for sheet in done for cell in sheet.cells]
+        return io.NodeOutput(grids, drawn, ui={"echogen_sweep": [{**table, "cells": cells}]})
 
 
 def pages_of(vary: str, values: str, own: Page, text_encoder: runtime.Managed | None) -> list[Page]:
@@ -154,6 +160,16 @@ def pages_of(vary: str, values: str, own: Page, text_encoder: runtime.Managed | 
     if vary == "tau":
         return [own._replace(title=f"tau {n:g}", tau=n) for n in parse_numbers(values, "tau", 0.01, 10, MOST)]
     return [own]
+
+
+def _table(columns: list[float], rows: list[float], pages: list[Page], vary: str) -> dict[str, Any]:
+    """A sweep without its cells, as the front end knows it; run: unlike that of every other sweep.
+
+    set: what a page takes to the sampler beside γ_t and γ_I.
+    """
+    varied = [vary] if vary in ("tau", "seed") else []
+    told = [{"title": page.title, "set": {name: getattr(page, name) for name in varied}} for page in pages]
+    return {"run": uuid.uuid4().hex, "columns": columns, "rows": rows, "pages": told, "cells": []}
 
 
 def _sheet(page: Page, columns: list[float], rows: list[float], schedule: ScaleSchedule) -> Sheet:
@@ -189,11 +205,8 @@ def _put(sheet: Sheet, cell: Cell, step: ScaleStep, tokenizer: runtime.Managed) 
     """Decodes a cell's picture into the grid; what the front end is told of it."""
     picture = adapters.to_pil(runtime.decode(tokenizer.module, step.codes_BdHW)[0])
     sheet.grid.put(cell.row, cell.column, picture)
-    told = {
-        **cell._asdict(),
-        "title": sheet.page.title,
-        "picture": runtime.keep_for_session(picture, "sweep"),
-    }
+    picture.thumbnail((_SHOWN, _SHOWN))
+    told = {**cell._asdict(), "picture": runtime.keep_for_session(picture, "sweep")}
     sheet.cells.append(told)
     return told
 

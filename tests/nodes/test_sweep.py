@@ -37,8 +37,8 @@ def test_each_cell_is_the_samplers_picture(pack: dict[str, Any], models: Any, te
         assert same_bits(bits[cell], single)
     (table,) = output.ui["echogen_sweep"]
     assert table["columns"] == [1, 3] and table["rows"] == [4, 2, 0]
-    ((_, cells),) = table["pages"]
-    assert [(cell["gamma_i"], cell["gamma_t"]) for cell in cells][1] == (4, 3)
+    assert table["pages"] == [{"title": "", "set": {}}]
+    assert [(cell["gamma_i"], cell["gamma_t"]) for cell in table["cells"]][1] == (4, 3)
 
 
 def test_subject_and_prompt_are_computed_once(pack: dict[str, Any], models: Any, text: Any) -> None:
@@ -65,7 +65,10 @@ def test_a_third_list_gives_a_grid_for_each_value(
     )
     grids, bits = output.result
     assert grids.shape[0] == len(bits) == len(titles)
-    assert [title for title, _ in output.ui["echogen_sweep"][0]["pages"]] == titles
+    (table,) = output.ui["echogen_sweep"]
+    assert [page["title"] for page in table["pages"]] == titles
+    assert [cell["page"] for cell in table["cells"]] == list(range(len(titles)))
+    assert [list(page["set"]) for page in table["pages"]] == [[] if vary == "prompt" else [vary]] * len(titles)
     assert not same_bits(bits[0], bits[1])
 
 
@@ -96,8 +99,8 @@ def test_cancel_keeps_what_is_done(
     cells: list[Any] = []
 
     def cancel_at_the_second(event: str, data: Any) -> None:
-        cells.append(data)
-        if len(cells) == 2:
+        cells.extend(data["cells"])
+        if data["cells"] and len(cells) == 2:
             mm.interrupt_current_processing()
 
     monkeypatch.setattr(runtime, "tell_front_end", cancel_at_the_second)

@@ -1,0 +1,38 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { merged, ownNumber, settings, target, total } from "../../web/js/sweep_maths.js";
+
+const pages = [{ title: "seed 3", set: { seed: 3 } }, { title: "seed 9", set: { seed: 9 } }];
+const cell = (page, row, column) => ({ page, row, column, gamma_t: column + 1, gamma_i: 4 - row, picture: {} });
+const told = (run, ...cells) => ({ run, columns: [1, 2], rows: [4, 3], pages, cells });
+
+test("cells gather, and a cell told twice counts once", () => {
+  const first = merged(undefined, told("a"));
+  assert.equal(first.cells.length, 0);
+  const second = merged(merged(first, told("a", cell(0, 0, 0))), told("a", cell(0, 0, 0), cell(0, 0, 1)));
+  assert.equal(second.cells.length, 2);
+  assert.equal(total(second), 8);
+});
+
+test("a new run replaces the one before", () => {
+  const before = merged(undefined, told("a", cell(0, 0, 0)));
+  assert.deepEqual(merged(before, told("b")).cells, []);
+});
+
+test("a cell brings its γ and what its page varies", () => {
+  assert.deepEqual(settings(told("a"), cell(1, 1, 0)), { gamma_t: 1, gamma_i: 3, seed: 9 });
+});
+
+test("a node inside subgraphs is known by its own number", () => {
+  assert.equal(ownNumber("12:7:5"), "5");
+  assert.equal(ownNumber(5), "5");
+});
+
+test("the chosen sampler, or the nearest", () => {
+  const at = (id, x) => ({ id, pos: [x, 0], size: [100, 100] });
+  const nodes = [at(1, 900), at(2, 300)];
+  assert.equal(target(nodes, at(9, 0), undefined).id, 2);
+  assert.equal(target(nodes, at(9, 0), "1").id, 1);
+  assert.equal(target(nodes, at(9, 0), "77").id, 2, "a chosen one that is gone");
+  assert.equal(target([], at(9, 0), "1"), undefined);
+});

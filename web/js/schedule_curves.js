@@ -1,0 +1,307 @@
+// @ts-check
+/** Guidance Schedule's two curves: drag them, choose a preset, and see which branches each scale needs. */
+
+// @ts-ignore: served by ComfyUI
+import { app } from "/scripts/app.js";
+import { snap, toGamma, toShare } from "./gamma_maths.js";
+import { addView, asOneStep, loadTexts } from "./node_views.js";
+import { addStyle, make, shape } from "./page.js";
+import { curve, needed, parsePoints, SCALES, SHAPES, weights, written } from "./schedule_maths.js";
+
+/** @typedef {import("./schedule_maths.js").Axis} Axis */
+/** @typedef {import("./schedule_maths.js").Settings} Settings */
+
+const HEIGHT = 250;
+const [LEFT, RIGHT, TOP, BOTTOM] = [26, 12, 10, 46];
+const LINES = [0, 1, 2, 3, 4, 6, 8];
+const REACH = 24; // pixels from a handle within which it is taken
+/** @type {Axis[]} */
+const AXES = ["t", "i"];
+const NAMES = ["shape", "gamma_t", "gamma_i", "end", "points_t", "points_i"];
+const STYLE = `
+.echogen-schedule { display: flex; flex-direction: column; gap: 4px; box-sizing: border-box; width: 100%;
+  height: 100%; min-height: ${HEIGHT}px; padding: 2px; font: 12px sans-serif; color: #e6e6e6; }
+.echogen-schedule svg { flex: 1; min-height: 0; width: 100%; background: #1c1c1f; border-radius: 6px;
+  touch-action: none; cursor: ns-resize; outline: none; }
+.echogen-schedule svg:focus-visible { box-shadow: 0 0 0 2px #7cb7ff; }
+.echogen-schedule.locked svg { cursor: not-allowed; opacity: 0.5; }
+.echogen-schedule line { stroke: #3a3a40; }
+.echogen-schedule line.one { stroke: #63c28d; stroke-dasharray: 5 4; }
+.echogen-schedule line.here { stroke: #8d8d94; }
+.echogen-schedule text { fill: #c9c9cf; font-size: 11px; user-select: none; }
+.echogen-schedule polyline { fill: none; stroke-width: 2; }
+.echogen-schedule .t { stroke: #ffb02e; fill: #ffb02e; }
+.echogen-schedule .i { stroke: #7cb7ff; fill: #7cb7ff; }
+.echogen-schedule polyline.t, .echogen-schedule polyline.i { fill: none; }
+.echogen-schedule polyline.i { stroke-dasharray: 7 4; }
+.echogen-schedule text.t, .echogen-schedule text.i { stroke: none; }
+.echogen-schedule .held { stroke: #fff; stroke-width: 2; }
+.echogen-schedule .need { fill: #63c28d; }
+.echogen-schedule .spare { fill: #333338; }
+.echogen-schedule .row { display: flex; gap: 4px; }
+.echogen-schedule button { flex: 1; min-width: 0; padding: 3px 2px; overflow: hidden; text-overflow: ellipsis;
+  white-space: nowrap; font: inherit; color: #e6e6e6; background: #35353b; border: 1px solid #5c5c66;
+  border-radius: 4px; cursor: pointer; }
+.echogen-schedule button[aria-pressed="true"] { border-color: #ffb02e; }
+.echogen-schedule button:disabled { color: #a0a0a8; cursor: not-allowed; }
+.echogen-schedule button:focus-visible { outline: 2px solid #7cb7ff; }
+.echogen-schedule .told { min-height: 15px; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
+`;
+
+/** @type {Record<string, string>} */
+let texts = {};
+
+class ScheduleCurves {
+  /** @param {any} node */
+  constructor(node) {
+    this.node = node;
+    this.drawn = "";
+    /** The handle that keys move and numbers are told of. @type {{axis: Axis, index: number} | null} */
+    this.held = null;
+    addStyle(document, "echogen-schedule-style", STYLE);
+    this.svg = /** @type {SVGSVGElement} */ (shape(document, "svg", { tabindex: 0, role: "slider" }));
+    this.svg.setAttribute("aria-label", texts.curves);
+    this.svg.setAttribute("aria-valuemin", "0");
+    this.svg.setAttribute("aria-valuemax", "8");
+    this.told = make(document, "div", { className: "told" });
+    this.row = make(document, "div", { className: "row" });
+    for (const name of SHAPES) {
+      const label = texts[name.replace(" ", "_")];
+      const button = make(document, "button", { type: "button", textContent: label, title: label, value: name });
+      button.addEventListener("click", () => asOneStep(() => this.#set({ shape: name })));
+      this.row.append(button);
+    }
+    this.root = make(document, "div", { className: "echogen-schedule" }, this.svg, this.told, this.row);
+    this.#listen();
+  }
+
+  /** Follows the node's widgets. */
+  draw() {
+    const { clientWidth: width, clientHeight: height } = this.svg;
+    const settings = this.#settings();
+    const locked = this.#locked();
+    const state = JSON.stringify([settings, locked, width, height, this.held]);
+    if (state === this.drawn || !width || !height) return;
+    this.drawn = state;
+    this.root.classList.toggle("locked", locked);
+    this.svg.setAttribute("aria-disabled", String(locked));
+    for (const button of this.row.querySelectorAll("button")) {
+      button.disabled = locked;
+      button.setAttribute("aria-pressed", String(button.value === settings.shape));
+    }
+    const [t, i] = AXES.map((axis) => curve(settings, axis));
+    if (!t || !i || locked) {
+      this.svg.replaceChildren();
+      this.told.textContent = locked ? texts.linked : texts.unreadable;
+      return;
+    }
+    this.svg.replaceChildren(...this.#frame(), ...this.#branches(t, i), ...AXES.flatMap((axis) => this.#curve(axis)));
+    this.told.textContent = this.#words(t, i);
+    this.svg.setAttribute("aria-valuetext", this.told.textContent);
+    this.svg.setAttribute("aria-valuenow", String(this.held ? this.#handles(this.held.axis)[this.held.index] : t[0]));
+  }
+
+  /** @returns {Settings} */
+  #settings() {
+    return /** @type {any} */ (Object.fromEntries(NAMES.map((name) => [name, this.#widget(name)?.value])));
+  }
+
+  /** @param {string} name */
+  #widget(name) {
+    return this.node.widgets?.find((/** @type {any} */ widget) => widget.name === name);
+  }
+
+  /** Whether something comes over a wire, so that its value is unknown here. */
+  #locked() {
+    return !!this.node.inputs?.some((/** @type {any} */ slot) => slot.link != null);
+  }
+
+  /**
+   * Values that can be dragged: the points of a curve of one's own, or a preset's scales.
+   * @param {Axis} axis @returns {number[]}
+   */
+  #handles(axis) {
+    const settings = this.#settings();
+    const points = settings.shape === "drawn" ? parsePoints(settings[`points_${axis}`]) : curve(settings, axis);
+    return points ?? [];
+  }
+
+  /** @param {number} index @param {number} count */
+  #x(index, count) {
+    return LEFT + (count > 1 ? index / (count - 1) : 0) * (this.svg.clientWidth - LEFT - RIGHT);
+  }
+
+  /** @param {number} gamma */
+  #y(gamma) {
+    const height = this.svg.clientHeight;
+    return height - BOTTOM - toShare(gamma) * (height - TOP - BOTTOM);
+  }
+
+  #frame() {
+    const width = this.svg.clientWidth;
+    return LINES.flatMap((gamma) => [
+      shape(document, "line", {
+        x1: LEFT,
+        x2: width - RIGHT,
+        y1: this.#y(gamma),
+        y2: this.#y(gamma),
+        class: gamma === 1 ? "one" : "",
+      }),
+      shape(document, "text", { x: LEFT - 6, y: this.#y(gamma) + 4, "text-anchor": "end" }, String(gamma)),
+    ]);
+  }
+
+  /** @param {Axis} axis */
+  #curve(axis) {
+    const values = this.#handles(axis);
+    const count = values.length;
+    const line = count > 1 ? values : [values[0], values[0]];
+    const points = line.map((gamma, index) => `${this.#x(index, line.length)},${this.#y(gamma)}`).join(" ");
+    const marks = values.map((gamma, index) => {
+      const [x, y] = [this.#x(index, count), this.#y(gamma)];
+      const held = this.held?.axis === axis && this.held.index === index;
+      const look = { class: `${axis} ${held ? "held" : ""}`, "data-axis": axis, "data-index": index };
+      return axis === "t"
+        ? shape(document, "circle", { cx: x, cy: y, r: 5, ...look })
+        : shape(document, "rect", { x: x - 4, y: y - 4, width: 8, height: 8, ...look });
+    });
+    return [shape(document, "polyline", { points, class: axis }), ...marks];
+  }
+
+  /** Three squares for every scale: green ones are computed. @param {number[]} t @param {number[]} i */
+  #branches(t, i) {
+    const bottom = this.svg.clientHeight;
+    const column = (this.svg.clientWidth - LEFT - RIGHT) / (SCALES - 1);
+    const side = Math.min(9, column - 2);
+    return needed(t, i).flatMap((branches, scale) => [
+      ...branches.map((need, branch) =>
+        shape(document, "rect", {
+          x: this.#x(scale, SCALES) - side / 2,
+          y: bottom - 38 + branch * 8,
+          width: side,
+          height: 7,
+          class: need ? "need" : "spare",
+        }),
+      ),
+      shape(document, "text", { x: this.#x(scale, SCALES), y: bottom - 3, "text-anchor": "middle" },
+        String(branches.filter(Boolean).length)),
+    ]);
+  }
+
+  /** The numbers at the held handle; without one, what the whole costs. @param {number[]} t @param {number[]} i */
+  #words(t, i) {
+    const used = needed(t, i);
+    if (!this.held) {
+      const share = used.flat().filter(Boolean).length / (3 * SCALES);
+      return `${texts.hint}: ${Math.round(100 * share)} %`;
+    }
+    const count = this.#handles(this.held.axis).length;
+    const scale = count > 1 ? Math.round((this.held.index / (count - 1)) * (SCALES - 1)) : 0;
+    const short = (/** @type {number} */ number) => Number(number.toFixed(2));
+    const names = [texts.both, texts.text_only, texts.neither];
+    const parts = weights(t[scale], i[scale])
+      .map((weight, branch) => (used[scale][branch] ? `${names[branch]} ${short(weight)}` : ""))
+      .filter(Boolean);
+    return `${scale + 1}/${SCALES}  γ_t ${short(t[scale])}  γ_I ${short(i[scale])}  (${parts.join(", ")})`;
+  }
+
+  /** @param {Partial<Settings>} changes */
+  #set(changes) {
+    for (const [name, value] of Object.entries(changes)) {
+      const widget = this.#widget(name);
+      if (!widget || widget.value === value) continue;
+      widget.value = value;
+      widget.callback?.(value);
+    }
+    this.node.setDirtyCanvas?.(true, true);
+    this.draw();
+  }
+
+  /** Moves the held handle; a preset becomes a curve of one's own. @param {number} gamma @param {boolean} both */
+  #move(gamma, both) {
+    if (!this.held || this.#locked()) return;
+    const points = { t: this.#handles("t"), i: this.#handles("i") };
+    const { axis, index } = this.held;
+    for (const each of both ? AXES : [axis]) {
+      if (points[each].length === points[axis].length) points[each][index] = gamma;
+    }
+    this.#set({ shape: "drawn", points_t: written(points.t), points_i: written(points.i) });
+  }
+
+  /** The handle under the pointer. @param {PointerEvent} event */
+  #near(event) {
+    const [x, y] = this.#place(event);
+    const found = AXES.flatMap((axis) =>
+      this.#handles(axis).map((gamma, index, all) => ({
+        axis,
+        index,
+        far: Math.hypot(this.#x(index, all.length) - x, this.#y(gamma) - y),
+      })),
+    ).sort((a, b) => a.far - b.far)[0];
+    return found && found.far < REACH ? { axis: found.axis, index: found.index } : null;
+  }
+
+  /** @param {PointerEvent} event */
+  #place(event) {
+    const box = this.svg.getBoundingClientRect();
+    const zoom = box.width / (this.svg.clientWidth || box.width); // the canvas may be zoomed
+    return [(event.clientX - box.left) / zoom, (event.clientY - box.top) / zoom];
+  }
+
+  #listen() {
+    let dragging = false;
+    this.svg.addEventListener("pointerdown", (event) => {
+      if (event.button !== 0) return;
+      event.stopPropagation(); // or Nodes 2.0 would drag the node
+      this.svg.focus();
+      this.held = this.#near(event);
+      dragging = !!this.held;
+      if (dragging) this.svg.setPointerCapture(event.pointerId);
+      this.draw();
+    });
+    this.svg.addEventListener("pointermove", (event) => {
+      if (!dragging) {
+        this.held = this.#near(event);
+        return this.draw();
+      }
+      const height = this.svg.clientHeight;
+      const share = (height - BOTTOM - this.#place(event)[1]) / (height - TOP - BOTTOM);
+      this.#move(snap(toGamma(share), 0.1), event.shiftKey);
+    });
+    for (const end of /** @type {const} */ (["pointerup", "pointercancel"])) {
+      this.svg.addEventListener(end, () => (dragging = false));
+    }
+    this.svg.addEventListener("pointerleave", () => {
+      if (!dragging) this.held = null;
+      this.draw();
+    });
+    this.svg.addEventListener("keydown", (event) => {
+      const { axis, index } = this.held ?? { axis: /** @type {Axis} */ ("t"), index: 0 };
+      const values = this.#handles(axis);
+      const steps = /** @type {Record<string, number>} */ ({ ArrowUp: 1, ArrowDown: -1 });
+      const ways = /** @type {Record<string, number>} */ ({ ArrowLeft: -1, ArrowRight: 1 });
+      if (event.key in ways) {
+        this.held = { axis, index: Math.min(values.length - 1, Math.max(0, index + ways[event.key])) };
+      } else if (event.key === "Enter") {
+        const other = axis === "t" ? "i" : "t";
+        this.held = { axis: other, index: Math.min(index, this.#handles(other).length - 1) };
+      } else if (event.key in steps) {
+        this.held = { axis, index };
+        this.#move(snap(values[index] + 0.1 * steps[event.key]), event.shiftKey);
+      } else return;
+      event.preventDefault();
+      event.stopPropagation();
+      this.draw();
+    });
+  }
+}
+
+app.registerExtension({
+  name: "EchoGen.Schedule",
+  async init() {
+    texts = await loadTexts("echogen_schedule");
+  },
+  nodeCreated(/** @type {any} */ node) {
+    if (node.comfyClass === "EchoGenGuidanceSchedule") addView(new ScheduleCurves(node), "schedule", HEIGHT);
+  },
+});

@@ -1,0 +1,97 @@
+// @ts-check
+/** What Guidance Schedule does at each scale, as echogen_core/sampling/guidance.py has it. Pure functions. */
+
+import { GAMMA_MAX } from "./gamma_maths.js";
+
+export const SHAPES = Object.freeze(["constant", "early", "late off", "linear", "cosine"]);
+/** The scales of a 1024 px picture; the five of nano lie on every third of them. */
+export const SCALES = 13;
+const MOST_POINTS = 32;
+
+/** @typedef {{shape: string, gamma_t: number, gamma_i: number, end: number, points_t: string,
+ *   points_i: string}} Settings */
+/** @typedef {"t" | "i"} Axis */
+
+/**
+ * How much of γ a shape leaves at a place from 0, the first scale, to 1.
+ * @type {Record<string, (place: number) => number>}
+ */
+const LEVELS = {
+  constant: () => 1,
+  early: (place) => Number(place <= 1 / 3),
+  "late off": (place) => Number(place <= 2 / 3),
+  linear: (place) => 1 - place,
+  cosine: (place) => 0.5 * (1 + Math.cos(Math.PI * place)),
+};
+
+const NUMBER = "\\d*\\.?\\d+";
+const RANGE = new RegExp(
+  `^(${NUMBER})\\s*-\\s*(${NUMBER})\\s*(?:\\(\\+\\s*(${NUMBER})\\s*\\)|\\[\\s*(\\d+)\\s*\\])?$`,
+);
+
+/**
+ * Numbers as nodes/number_list.py reads them; null for what it would refuse as points.
+ * @param {string} text @returns {number[] | null}
+ */
+export function parsePoints(text) {
+  const points = [];
+  for (const part of String(text).split(/[,\n]/).map((word) => word.trim())) {
+    if (!part) continue;
+    const range = RANGE.exec(part);
+    if (new RegExp(`^${NUMBER}$`).test(part)) points.push(Number(part));
+    else if (range) points.push(...numbersOf(range));
+    else return null;
+    if (points.length > MOST_POINTS) return null;
+  }
+  return points.length && points.every((point) => point <= GAMMA_MAX) ? points : null;
+}
+
+/** @param {RegExpExecArray} range @returns {number[]} */
+function numbersOf([, first, last, size, values]) {
+  const [start, end] = [Number(first), Number(last)];
+  const step = Number(size ?? 1);
+  if (!values && !step) return [NaN];
+  const all = values ? Number(values) : Math.floor(Math.abs(end - start) / step + 1e-9) + 1;
+  const count = Math.min(all, MOST_POINTS + 1);
+  const way = values ? (end - start) / Math.max(1, Number(values) - 1) : Math.sign(end - start) * step;
+  return Array.from({ length: count }, (_, index) => Number((start + index * way).toPrecision(10)));
+}
+
+/**
+ * γ at each of a picture's scales; null when the points cannot be read.
+ * @param {Settings} settings @param {Axis} axis @param {number} [scales] @returns {number[] | null}
+ */
+export function curve(settings, axis, scales = SCALES) {
+  const places = Array.from({ length: scales }, (_, scale) => scale / Math.max(1, scales - 1));
+  if (settings.shape === "drawn") {
+    const points = parsePoints(axis === "t" ? settings.points_t : settings.points_i);
+    return points && places.map((at) => along(points, at));
+  }
+  const start = axis === "t" ? settings.gamma_t : settings.gamma_i;
+  const level = LEVELS[settings.shape];
+  return level ? places.map((at) => level(at) * start + (1 - level(at)) * settings.end) : null;
+}
+
+/** @param {number[]} points @param {number} place */
+function along(points, place) {
+  const position = place * (points.length - 1);
+  const before = Math.min(Math.floor(position), points.length - 1);
+  const after = Math.min(before + 1, points.length - 1);
+  const share = position - before;
+  return share === 0 ? points[before] : (1 - share) * points[before] + share * points[after];
+}
+
+/** What the branches weigh: text and subject, text only, neither. @param {number} t @param {number} i */
+export const weights = (t, i) => [i, t - i, 1 - t];
+
+/**
+ * Which branches are computed at each scale: those that weigh something there or at a later one.
+ * @param {number[]} t @param {number[]} i @returns {boolean[][]}
+ */
+export function needed(t, i) {
+  const weighing = t.map((gamma, scale) => weights(gamma, i[scale]).map((weight) => weight !== 0));
+  return weighing.map((_, scale) => [0, 1, 2].map((branch) => weighing.slice(scale).some((each) => each[branch])));
+}
+
+/** Points as the node's text fields have them. @param {number[]} points */
+export const written = (points) => points.map((point) => String(Number(point.toFixed(2)))).join(", ");
