@@ -11,6 +11,7 @@ import { DEFAULT, MODEL_DEFAULTS, snap } from "./gamma_maths.js";
  * @property {number | string} [id]
  * @property {Widget[]} [widgets]
  * @property {Slot[]} [inputs]
+ * @property {{id?: string}} [graph]
  * @property {Record<string, any>} [properties]  what the workflow file keeps of a node besides its widgets
  * @property {(slot: number) => SamplerNode | null} [getInputNode]
  * @property {(front: boolean, back?: boolean) => void} [setDirtyCanvas]

@@ -35,3 +35,10 @@ export function shape(page, kind, attributes = {}, text = "") {
   element.textContent = text;
   return element;
 }
+
+/** Shows a picture; its address lives no longer than needed. @param {HTMLImageElement} image @param {Blob} picture */
+export function show(image, picture) {
+  const address = URL.createObjectURL(picture);
+  image.onload = image.onerror = () => URL.revokeObjectURL(address);
+  image.src = address;
+}

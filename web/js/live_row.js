@@ -1,0 +1,42 @@
+// @ts-check
+/** The row that switches Live on and off, says what becomes of a run under way, and how the newest one stands. */
+
+import { make } from "./page.js";
+
+/** @typedef {import("./live_queue.js").Phase} Phase */
+/** @typedef {{on: boolean, cancels: boolean}} Choice */
+
+export class LiveRow {
+  /** @param {Record<string, string>} texts @param {(choice: Choice) => void} chosen @param {Document} page */
+  constructor(texts, chosen, page) {
+    this.texts = texts;
+    this.drawn = "";
+    this.toggle = make(page, "button", { type: "button", className: "live", textContent: texts.live });
+    this.toggle.title = texts.live_help;
+    this.running = make(
+      page,
+      "select",
+      { title: texts.running_help, ariaLabel: texts.running_help },
+      make(page, "option", { value: "cancel", textContent: texts.running_cancel }),
+      make(page, "option", { value: "finish", textContent: texts.running_finish }),
+    );
+    this.status = make(page, "span", { className: "status" });
+    this.status.setAttribute("role", "status");
+    this.root = make(page, "div", { className: "live-row" }, this.toggle, this.running, this.status);
+    const choice = () => ({ on: this.toggle.ariaPressed === "true", cancels: this.running.value === "cancel" });
+    this.toggle.addEventListener("click", () => chosen({ ...choice(), on: !choice().on }));
+    this.running.addEventListener("change", () => chosen(choice()));
+  }
+
+  /** @param {Choice} choice @param {Phase} phase @param {string} refusal */
+  draw({ on, cancels }, phase, refusal) {
+    const state = `${on} ${cancels} ${phase} ${refusal}`;
+    if (state === this.drawn) return;
+    this.drawn = state;
+    this.toggle.ariaPressed = String(on);
+    this.running.value = cancels ? "cancel" : "finish";
+    this.status.textContent = on ? refusal || (this.texts[`live_${phase}`] ?? "") : "";
+    this.status.title = this.status.textContent;
+    this.status.classList.toggle("refused", on && refusal !== "");
+  }
+}

@@ -1,0 +1,46 @@
+// @ts-check
+/** The tray of pinned results. */
+
+import { make } from "./page.js";
+import { long, short } from "./pins.js";
+
+/** @typedef {import("./pins.js").Pin} Pin */
+
+export class PinsView {
+  /**
+   * @param {Record<string, string>} texts @param {(pin: Pin) => void} chosen @param {(pin: Pin) => void} removed
+   * @param {Document} page
+   */
+  constructor(texts, chosen, removed, page) {
+    this.texts = texts;
+    this.chosen = chosen;
+    this.removed = removed;
+    this.page = page;
+    this.drawn = "";
+    this.root = make(page, "div", { className: "pins", hidden: true });
+  }
+
+  /** @param {Pin[]} pins @param {string[]} pair  those that are shown large */
+  draw(pins, pair) {
+    const state = `${pins.map(({ id }) => id)} | ${pair}`;
+    if (state === this.drawn) return;
+    this.drawn = state;
+    this.root.hidden = pins.length === 0;
+    this.root.replaceChildren(...pins.map((pin) => this.#pin(pin, pair.includes(pin.id))));
+  }
+
+  /** @param {Pin} pin @param {boolean} pressed */
+  #pin(pin, pressed) {
+    const image = make(this.page, "img", { src: pin.thumb, alt: "", draggable: false });
+    const caption = make(this.page, "span", { textContent: short(pin) });
+    const title = `${long(pin)}\n\n${this.texts.pinned_help}`;
+    const choose = make(this.page, "button", { type: "button", title }, image, caption);
+    choose.ariaPressed = String(pressed);
+    choose.addEventListener("click", () => this.chosen(pin));
+    const name = `${this.texts.unpin}: ${short(pin)}`;
+    const remove = make(this.page, "button", { type: "button", className: "unpin", textContent: "×" });
+    remove.title = remove.ariaLabel = name;
+    remove.addEventListener("click", () => this.removed(pin));
+    return make(this.page, "div", { className: "pinned" }, choose, remove);
+  }
+}
