@@ -30,6 +30,7 @@ const STYLE = `
 .echogen-pad .diagonal { stroke: #63c28d; stroke-dasharray: 5 4; }
 .echogen-pad .free { stroke: #ffb02e; stroke-width: 2; }
 .echogen-pad text { fill: #c9c9cf; user-select: none; }
+.echogen-pad .values { fill: #fff; }
 .echogen-pad .fast { fill: #8fe0b3; }
 .echogen-pad circle { fill: #ffb02e; stroke: #fff; stroke-width: 2; }
 .echogen-pad .row { display: flex; gap: 4px; }
@@ -117,7 +118,7 @@ export class GammaPad {
     if (locked.t && locked.i) return this.texts.locked;
     const value = (/** @type {"t" | "i"} */ axis) => (locked[axis] ? this.texts.linked : gamma[axis]);
     const fast = !locked.t && !locked.i && branches(gamma) < 3 ? this.texts.fast : "";
-    return `γ_t ${value("t")}  γ_I ${value("i")}  ${fast}`.trim();
+    return `γ_t ${value("t")}, γ_I ${value("i")} ${fast}`.trim();
   }
 
   /** @param {Scale} scale */
@@ -138,7 +139,8 @@ export class GammaPad {
       draw("line", { class: "diagonal", x1: x(0), y1: y(0), x2: x(8), y2: y(8) }),
       draw("text", { class: "fast", x: x(6) - 4, y: y(6) - 4, "text-anchor": "end" }, this.texts.fast),
       draw("text", { x: x(8) - 2, y: y(0) - 5, "text-anchor": "end" }, `γ_t ${this.texts.prompt} →`),
-      draw("text", { x: x(0) + 4, y: y(8) + size }, `↑ γ_I ${this.texts.subject}    ${this.#label()}`),
+      draw("text", { x: x(0) + 4, y: y(8) + size }, `↑ γ_I ${this.texts.subject}`),
+      draw("text", { class: "values", x: x(0) + 4, y: y(8) + 2.3 * size }, this.#label()),
       ...this.#dot(x, y).map(([kind, at]) => draw(kind, at)),
     ];
   }
@@ -205,7 +207,6 @@ export class GammaPad {
     };
     this.svg.addEventListener("pointerdown", (event) => {
       if (event.button !== 0 || !event.isPrimary) return;
-      event.stopPropagation(); // or Nodes 2.0 would drag the node
       this.svg.focus();
       this.svg.setPointerCapture(event.pointerId);
       drag = { ...this.#place(event), before: this.bridge.state() };

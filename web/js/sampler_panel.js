@@ -91,6 +91,9 @@ export class SamplerPanel {
     const views = [this.pad, this.row, this.scales, this.tray, this.stage];
     this.root = make(page, "div", { className: "echogen-panel" }, ...views.map((view) => view.root));
     this.root.style.minHeight = `${this.height}px`;
+    this.root.addEventListener("pointerdown", (event) => {
+      if (event.button === 0) event.stopPropagation(); // or Nodes 2.0 would drag the node
+    });
   }
 
   /** Height of what there is to show. */

@@ -18,7 +18,6 @@ export class Stage {
     this.slider = make(page, "input", { type: "range", min: "0", max: "100", value: "50" });
     this.slider.title = this.slider.ariaLabel = texts.compare;
     this.slider.addEventListener("input", () => this.#divide());
-    this.slider.addEventListener("pointerdown", (event) => event.stopPropagation());
     this.divider = make(page, "div", { className: "divider" });
     this.box = make(page, "div", { className: "box" }, ...this.images, this.divider, this.slider);
     this.captions = [0, 1].map(() => make(page, "span"));
