@@ -1,6 +1,7 @@
-"""`python -m echogen_core.training STAGE`: prepare, tokenizer, semantic, transformer, in this order.
+"""`python -m echogen_core.training STAGE`.
 
-Each stage says with --help what it takes; each can be stopped and run again.
+prepare, tokenizer, semantic and transformer, in this order, make nano; adapters trains the subject parameters
+of a published or small model. Each stage says with --help what it takes; each can be stopped and run again.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ STAGES = {
     "tokenizer": "nano's BSQ tokenizer",
     "semantic": "nano's semantic encoder",
     "transformer": "nano's transformer with text and content encoder, then its bundle",
+    "adapters": "the subject parameters of an EchoGen model, beside its frozen Infinity base",
 }
 
 

@@ -1,17 +1,18 @@
-"""Parameters of a transformer that is trained from scratch.
+"""Parameters at the start of training: of a whole transformer, and of the subject path beside a frozen base.
 
-Training from a base checkpoint begins differently (control_attn at zero and so on); here the subject path
-starts open, because there is no picture model yet that it could disturb.
+From scratch the subject path starts open, because there is no picture model yet that it could disturb; beside
+a base it starts all but silent.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
 from torch import nn
 
-from ..model import EchoGenTransformer
+from ..model import EchoGenTransformer, split_phases
 
 LOG_SCALE = math.log(4.0)
 GAMMA = 0.5  # residual weight of attention and feed-forward at the start
@@ -51,3 +52,49 @@ def initialise(model: EchoGenTransformer, generator: torch.Generator) -> None:
     model.start.normal_(0, std, generator=generator)
     if model.config.subject:
         model.semantic_start.normal_(0, std, generator=generator)
+
+
+@torch.no_grad()
+def initialise_subject(model: EchoGenTransformer, generator: torch.Generator, official: bool = False) -> None:
+    """Draws the subject parameters in place as the official training does; the base keeps its numbers.
+
+    Matrices normal with variance 1 / (3 * width), cut at 2; biases, start token and the content stream's own
+    AdaLN signals zero; the class token's projection, what brings content into the picture
+    (`content_to_image`) and the keys and values of the patches zero; the class token's AdaLN is the prompt's,
+    without bias. Source: tests/golden/README.md, item 21.
+
+    One thing differs unless `official`: the content stream's keys and values are drawn. The released code
+    has them at zero too, and then nothing of the content path ever gets a gradient: what multiplies zero
+    values learns nothing, and zero values behind a zero matrix learn nothing either. The model's outputs at
+    the start are the same, because `content_to_image` is zero.
+    """
+    names = subject_names(model)
+    std = math.sqrt(1 / model.config.width / 3)
+    zero = ["semantic_cls.", "semantic_to_kv.", "content_to_image."] + ["content_to_kv."] * official
+    for name, parameter in model.named_parameters():
+        if name not in names:
+            continue
+        if name.endswith("content_log_scale"):
+            parameter.fill_(LOG_SCALE)
+        elif name.endswith("content_cross_norm.weight"):
+            parameter.fill_(1)
+        elif name in ("null_semantic", "null_content"):
+            nn.init.trunc_normal_(parameter, std=1.2, generator=generator)
+            parameter /= math.sqrt(parameter.shape[1])
+        elif parameter.ndim < 2 or name.endswith("content_adaln") or any(part in name for part in zero):
+            parameter.zero_()
+        else:
+            nn.init.trunc_normal_(parameter, std=std, generator=generator)
+    model.semantic_adaln[1].weight.copy_(model.text_adaln[1].weight)
+
+
+def subject_names(model: EchoGenTransformer) -> frozenset[str]:
+    """Parameters that a plain Infinity model does not have: what is trained beside a frozen base."""
+    base = EchoGenTransformer(replace(model.config, subject=False), device="meta").state_dict()
+    return frozenset(name for name, _ in model.named_parameters() if name not in base)
+
+
+def dead_names(model: EchoGenTransformer) -> frozenset[str]:
+    """Subject parameters that no output depends on: the end of the last block's content stream."""
+    used = {name for phase in split_phases(model) for name, _ in phase.named_parameters()}
+    return subject_names(model) - used

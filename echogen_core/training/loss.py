@@ -50,8 +50,18 @@ def bit_loss(
     return losses_BT.sum(-1).mean()
 
 
+def scale_means(values_BT: Tensor, schedule: ScaleSchedule) -> Tensor:
+    """Mean of what every token has, per scale: [K]."""
+    return torch.stack([values_BT[:, start:end].mean() for start, end in schedule.spans])
+
+
 @torch.no_grad()
+def token_accuracy(logits_BTd2: Tensor, labels_BTd: Tensor) -> Tensor:
+    """Share of every token's bits that the likelier value gets right, [B, T]."""
+    return (logits_BTd2.argmax(-1) == labels_BTd).float().mean(-1)
+
+
 def scale_accuracy(logits_BTd2: Tensor, labels_BTd: Tensor, schedule: ScaleSchedule) -> list[float]:
     """Share of bits that the likelier value gets right, per scale."""
-    right_BTd = logits_BTd2.argmax(-1) == labels_BTd
-    return [float(right_BTd[:, start:end].float().mean()) for start, end in schedule.spans]
+    accuracy: list[float] = scale_means(token_accuracy(logits_BTd2, labels_BTd), schedule).tolist()
+    return accuracy

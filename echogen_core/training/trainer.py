@@ -29,8 +29,10 @@ from ..model.transformer import Conditions
 from ..scales import ScaleSchedule
 from ..tokenizer import BitTokenizer
 from ..tokenizer.bsq import TeacherForcing, quantize_with_bit_flips
+from .conditions import drop_conditions
 from .dataset import Compositor, Mix, PairBatch
 from .loss import bit_loss, scale_accuracy, subject_emphasis
+from .state import replaced, update_average, write_state
 
 logger = logging.getLogger(__name__)
 
@@ -166,23 +168,18 @@ class Trainer:
             "seconds": self.seconds,
             "recipe": asdict(self.recipe),
         }
-        path = self.out / "state.pt"
-        torch.save(state, path.with_suffix(".tmp"))
-        path.with_suffix(".tmp").replace(path)
+        write_state(self.out / "state.pt", state)
         logger.info("Saved step %d after %.1f minutes.", self.step, self.seconds / 60)
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
         """The moving average in place of the trained weights, for looking and for shipping."""
-        named = dict(self.trained.named_parameters())
-        own = {name: p.detach().clone() for name, p in named.items()}
-        self._load_parameters(named, self.average)
-        self.trained.eval()
-        try:
-            yield
-        finally:
-            self._load_parameters(named, own)
-            self.trained.train()
+        with replaced(dict(self.trained.named_parameters()), self.average):
+            self.trained.eval()
+            try:
+                yield
+            finally:
+                self.trained.train()
 
     def _resume(self) -> None:
         path = self.out / "state.pt"
@@ -217,10 +214,7 @@ class Trainer:
         nn.utils.clip_grad_norm_(self.trained.parameters(), self.recipe.clip)
         list(self.pool.map(_apply, self.optimizers))
         self.step += 1
-        decay = min(self.recipe.ema, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            for name, parameter in self.trained.named_parameters():
-                self.average[name].lerp_(parameter, 1 - decay)
+        update_average(self.average, self.trained.named_parameters(), self.step, self.recipe.ema)
         accuracy = np.mean([share.accuracy for share in shares], axis=0)
         loss = float(np.mean([share.loss for share in shares]))
         return {"loss": loss, "lr": rate, "bits": [round(float(a), 4) for a in accuracy]}
@@ -276,29 +270,14 @@ class Trainer:
 
     def _conditions(self, pairs: PairBatch, keep_3B: Tensor) -> Conditions:
         """keep_3B: whether text, semantic and content stay, per reference."""
-        parts, model = self.parts, self.parts.transformer
+        parts = self.parts
         tokens = parts.text.tokenize(pairs.prompts)
         text_BLT = parts.text(tokens.ids_BL, tokens.mask_BL).float()
         semantic = parts.semantic(pairs.references_B3HW)
         content_BSF = parts.content(pairs.references_B3HW).float().flatten(2).transpose(1, 2)
-
-        def choose(kind: int, given: Tensor, null: Tensor) -> Tensor:
-            keep = keep_3B[kind].view(-1, *[1] * (given.ndim - 1))
-            return torch.where(keep, given, null)
-
-        return Conditions(
-            choose(0, text_BLT, model.null_text[: text_BLT.shape[1]]),
-            choose(1, semantic.cls_BC.float(), model.null_semantic[0]),
-            choose(1, semantic.patches_BPC.float(), model.null_semantic[1:]),
-            choose(2, content_BSF, model.null_content),
-            tokens.mask_BL.bool(),
-        )
-
-    @staticmethod
-    @torch.no_grad()
-    def _load_parameters(named: dict[str, nn.Parameter], values: dict[str, Tensor]) -> None:
-        for name, parameter in named.items():
-            parameter.copy_(values[name])
+        cls_BC, patches_BPC = semantic.cls_BC.float(), semantic.patches_BPC.float()
+        given = Conditions(text_BLT, cls_BC, patches_BPC, content_BSF, tokens.mask_BL.bool())
+        return drop_conditions(parts.transformer, given, keep_3B)
 
 
 def split_pairs(pairs: PairBatch, parts: int) -> list[PairBatch]:

@@ -1,0 +1,81 @@
+"""The record of a run: log.jsonl always, pictures as PNG, and TensorBoard where it is installed."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+logger = logging.getLogger(__name__)
+
+LOG_FILE = "log.jsonl"
+
+
+class Journal:
+    """Writes into a run's folder; a resumed run's repeated steps replace their first records."""
+
+    def __init__(self, out: Path, step: int) -> None:
+        """step: where the run goes on; records of later steps are dropped."""
+        self._out = out
+        path = out / LOG_FILE
+        if path.is_file():
+            lines = path.read_text(encoding="utf-8").splitlines()
+            kept = [line for line in lines if _step_of(line) <= step]
+            path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        self._log = path.open("a", encoding="utf-8")
+        self._board = _tensorboard(out, step)
+
+    def record(self, step: int, record: Mapping[str, Any]) -> None:
+        """One line, flushed; numbers, and lists of them a scale each, go to TensorBoard as well."""
+        self._log.write(json.dumps({"step": step, **record}) + "\n")
+        self._log.flush()
+        if self._board is None:
+            return
+        for name, value in record.items():
+            if isinstance(value, int | float):
+                self._board.add_scalar(name, value, step)
+            elif isinstance(value, list):
+                for scale, number in enumerate(value, start=1):
+                    self._board.add_scalar(f"{name}/scale_{scale:02}", number, step)
+
+    def pictures(self, step: int, images_3HW: Tensor) -> Path:
+        """One sheet, [3, H, W] in 0..1, as pictures/<step>.png."""
+        path = self._out / "pictures" / f"{step:07}.png"
+        path.parent.mkdir(exist_ok=True)
+        pixels_HW3 = (images_3HW.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+        Image.fromarray(np.ascontiguousarray(pixels_HW3)).save(path)
+        if self._board is not None:
+            self._board.add_image("reference, target, generated", images_3HW.clamp(0, 1), step)
+        return path
+
+    def close(self) -> None:
+        """Ends the files."""
+        self._log.close()
+        if self._board is not None:
+            self._board.close()
+
+
+def _step_of(line: str) -> float:
+    """A record's step; infinite for a line that a killed run left unfinished."""
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return float("inf")
+
+
+def _tensorboard(out: Path, step: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        logger.info(
+            "No TensorBoard (pip install tensorboard for curves); everything is in %s.", out / LOG_FILE
+        )
+        return None
+    make: Any = SummaryWriter
+    return make(str(out / "tensorboard"), purge_step=step)

@@ -1,0 +1,51 @@
+"""Settings of a run, and the learning rate that follows from them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of a run; the defaults are those of the official training script where it has them.
+
+    steps: of the optimiser. batch: pictures that a process has at once. accumulate: batches a step.
+    base_rate: learning rate per 256 pictures a step. slow: share of it for the content path in
+    self-attention. schedule: "constant" or "cosine" (to zero at the end), after `warmup` steps.
+    ema: decay of the moving average, 0 for none. drop, flips: see Preparation. short: see vary_caption.
+    """
+
+    steps: int = 10_000
+    batch: int = 4
+    accumulate: int = 1
+    base_rate: float = 6e-5
+    slow: float = 0.1
+    schedule: str = "constant"
+    warmup: int = 0
+    weight_decay: float = 0.005
+    clip: float = 5.0
+    ema: float = 0.9999
+    drop: float = 0.1
+    flips: float = 0.3
+    short: float = 0.5
+    seed: int = 0
+    checkpointing: bool = True
+    workers: int = 4
+    log_every: int = 10
+    save_every: int = 500
+    pictures_every: int = 500
+
+
+FIXED = ("batch", "accumulate", "seed", "drop", "flips", "short")
+"""Settings that a resumed run must share: what is drawn depends on them."""
+
+
+def rate_share(step: int, recipe: Recipe) -> float:
+    """Share of the peak learning rate at a step: a linear warm-up, then constant or half a cosine."""
+    if step < recipe.warmup:
+        return (step + 1) / recipe.warmup
+    if recipe.schedule == "constant":
+        return 1.0
+    progress = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
+    return 0.5 + 0.5 * math.cos(math.pi * min(1.0, progress))

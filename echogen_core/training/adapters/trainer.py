@@ -1,0 +1,281 @@
+"""The training loop: accelerate spreads it over processes, a step's result does not depend on how many.
+
+Nothing random is kept: what a step draws follows from the seed and the step's number, so a run goes on from
+its weights, averages and optimiser alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from torch import Tensor
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_optimizer_state_dict,
+    set_optimizer_state_dict,
+)
+from torch.utils.data import DataLoader
+
+from ..initialise import subject_names
+from ..loss import bit_loss, scale_means, token_accuracy, token_losses
+from ..state import replaced, update_average, write_state
+from .examples import Example, Examples, as_list, worker_threads
+from .features import Preparation
+from .journal import Journal
+from .model import ADAPTER_FILE, Start, TeacherForced, parameter_groups, save_adapter
+from .pictures import draw_sheet
+from .plan import Plan
+from .recipe import FIXED, Recipe, rate_share
+from .rows import Fault
+
+logger = logging.getLogger(__name__)
+
+STATE_FILE = "state.pt"
+FULL = StateDictOptions(full_state_dict=True, cpu_offload=True)
+
+
+class AdapterTrainer:
+    """Trains one model's subject parameters; state lives in `out` and is picked up again.
+
+    Attributes:
+        step: steps done. faults: every broken row met so far. trained: name -> parameter.
+    """
+
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        model: TeacherForced,
+        start: Start,
+        examples: Examples,
+        preparation: Preparation,
+        recipe: Recipe,
+        out: Path,
+    ) -> None:
+        self.accelerator, self.start, self.recipe, self.out = accelerator, start, recipe, out
+        self.preparation, self.examples = preparation, examples
+        self.shown = Examples(examples.rows, examples.reference_size, recipe.seed, 0.0, None)
+        self.subject = subject_names(model.model)
+        self.per_step = recipe.batch * recipe.accumulate * accelerator.num_processes
+        peak = recipe.base_rate * self.per_step / 256
+        named = {name: p for name, p in model.model.named_parameters() if p.requires_grad}
+        groups = parameter_groups(named, peak, recipe.weight_decay, recipe.slow)
+        optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.97))
+        self.model, self.optimizer = accelerator.prepare(model, optimizer)
+        self.whole: TeacherForced = accelerator.unwrap_model(self.model)
+        self._register_conditions()
+        own = dict(self.whole.model.named_parameters())
+        self.trained = {name: own[name] for name in named}
+        self.average = {n: p.detach().clone() for n, p in self.trained.items()} if recipe.ema else {}
+        self.faults: dict[str, Fault] = {fault.where: fault for fault in examples.rows.faults}
+        self._new_faults: list[Fault] = []
+        self.step, self.seconds = 0, 0.0
+        self._resume()
+
+    def run(self) -> None:
+        """Train to the last step. Whatever stops it, state and log on the disk stay usable."""
+        accelerator, recipe = self.accelerator, self.recipe
+        journal = Journal(self.out, self.step) if accelerator.is_main_process else None
+        self._report_faults(list(self.faults.values()))
+        sums: Tensor | None = None
+        began, counted = time.monotonic(), self.step
+        try:
+            for examples in self._loader():
+                metrics, norm = self._micro_step(examples)
+                sums = metrics if sums is None else sums + metrics
+                if not accelerator.sync_gradients:
+                    continue
+                last = self.step == recipe.steps
+                saves = last or self.step % recipe.save_every == 0
+                if saves or self.step % recipe.log_every == 0:
+                    record = self._record(sums / (recipe.accumulate * (self.step - counted)), norm)
+                    self.seconds += time.monotonic() - began
+                    record["seconds"] = round(self.seconds, 3)
+                    began, counted, sums = time.monotonic(), self.step, None
+                    if journal is not None:
+                        journal.record(self.step, record)
+                if saves:
+                    self.save()
+                if recipe.pictures_every and (self.step % recipe.pictures_every == 0 or last):
+                    self._pictures(journal)
+        finally:
+            if journal is not None:
+                journal.close()
+
+    def save(self) -> None:
+        """Write the state to go on from, and the adapter as it is (averaged, if it is)."""
+        accelerator = self.accelerator
+        optimizer = get_optimizer_state_dict(self.model, self.optimizer.optimizer, options=FULL)
+        trained = {name: _full(p) for name, p in self.trained.items()}
+        average = {name: _full(tensor) for name, tensor in self.average.items()}
+        frozen = {
+            name: _full(p)
+            for name, p in self.whole.model.named_parameters()
+            if name in self.subject and name not in trained
+        }
+        if accelerator.is_main_process:
+            state = {
+                "step": self.step,
+                "seconds": self.seconds,
+                "processes": accelerator.num_processes,
+                "recipe": asdict(self.recipe),
+                "trained": trained,
+                "average": average,
+                "optimizer": optimizer,
+            }
+            write_state(self.out / STATE_FILE, state)
+            save_adapter(self.out / ADAPTER_FILE, self.start, {**trained, **average, **frozen})
+            logger.info("Saved step %d.", self.step)
+        accelerator.wait_for_everyone()
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """The moving average in the place of the trained weights, where one is kept."""
+        with replaced({name: self.trained[name] for name in self.average}, self.average):
+            yield
+
+    def _register_conditions(self) -> None:
+        """Under FSDP a block's weights must be gathered for both of its entrances."""
+        accelerator = self.accelerator
+        if accelerator.distributed_type != "FSDP":
+            return
+        if not accelerator.is_fsdp2:
+            raise ValueError(
+                "Expected FSDP version 2: set fsdp_version: 2 in accelerate's configuration "
+                "(accelerate launch --use_fsdp --fsdp_version 2)."
+            )
+        from torch.distributed.fsdp import register_fsdp_forward_method
+
+        for block in self.whole.model.blocks:
+            register_fsdp_forward_method(block, "condition")
+
+    def _resume(self) -> None:
+        path = self.out / STATE_FILE
+        if not path.is_file():
+            return
+        state = torch.load(path, weights_only=True, map_location="cpu", mmap=True)
+        saved = state["recipe"]
+        own = asdict(self.recipe)
+        changed = [f"{n} {saved[n]} instead of {own[n]}" for n in FIXED if saved[n] != own[n]]
+        per_step = saved["batch"] * saved["accumulate"] * state["processes"]
+        if changed or per_step != self.per_step or bool(self.recipe.ema) != bool(state["average"]):
+            changed = changed or [f"{per_step} pictures a step, average {bool(state['average'])}"]
+            raise ValueError(
+                f"{path} is of a run with other settings ({', '.join(changed)}): use the same ones to go on, "
+                "or another --out."
+            )
+        _load(self.trained, state["trained"])
+        _load(self.average, state["average"])
+        set_optimizer_state_dict(self.model, self.optimizer.optimizer, state["optimizer"], options=FULL)
+        self.step, self.seconds = state["step"], state["seconds"]
+        logger.info("Going on at step %d.", self.step)
+
+    def _loader(self) -> Any:
+        recipe, accelerator = self.recipe, self.accelerator
+        plan = Plan(
+            self.examples.rows.buckets,
+            recipe.batch * accelerator.num_processes,
+            recipe.accumulate,
+            recipe.seed,
+            range(self.step, recipe.steps),
+        )
+        loader = DataLoader(
+            self.examples,
+            batch_sampler=plan,
+            num_workers=recipe.workers,
+            collate_fn=as_list,
+            worker_init_fn=worker_threads if recipe.workers else None,
+        )
+        return accelerator.prepare_data_loader(loader, device_placement=False)
+
+    def _micro_step(self, examples: list[Example]) -> tuple[Tensor, Tensor | None]:
+        """A batch's loss, then loss and bit accuracy of every scale [1 + 2 * scales]; the gradient's norm."""
+        accelerator, recipe = self.accelerator, self.recipe
+        self._new_faults += [fault for example in examples for fault in example.faults]
+        batch = self.preparation.batch(examples)
+        norm = None
+        with accelerator.accumulate(self.model):
+            logits = self.model(batch.given, batch.keep_3B, batch.forced.inputs_BLD, batch.schedule)
+            loss = bit_loss(logits, batch.forced.labels_BLD, batch.schedule)
+            accelerator.backward(loss)
+            if accelerator.sync_gradients:
+                norm = accelerator.clip_grad_norm_(list(self.trained.values()), recipe.clip)
+                for group in self.optimizer.param_groups:
+                    group["lr"] = group["peak"] * rate_share(self.step, recipe)
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+        if accelerator.sync_gradients:
+            self.step += 1
+            if self.average:
+                update_average(self.average, self.trained.items(), self.step, recipe.ema)
+        with torch.no_grad():
+            losses = token_losses(logits, batch.forced.labels_BLD)
+            right = token_accuracy(logits, batch.forced.labels_BLD)
+            scales = [scale_means(values, batch.schedule) for values in (losses, right)]
+        return torch.cat((loss.detach()[None], *scales)), norm
+
+    def _record(self, metrics: Tensor, norm: Tensor | None) -> dict[str, Any]:
+        """Averaged over the processes; NaN stops the run before it is saved."""
+        loss, *rest = self.accelerator.reduce(metrics, "mean").tolist()
+        if not math.isfinite(loss):
+            raise ValueError(
+                f"The loss is {loss} at step {self.step}: lower --base-rate, or look for the data that does "
+                f"it. {STATE_FILE} holds the last good state."
+            )
+        self._report_faults(gather_object(self._new_faults))
+        self._new_faults = []
+        scales = len(rest) // 2
+        return {
+            "loss": loss,
+            "rate": self.optimizer.param_groups[0]["peak"] * rate_share(self.step - 1, self.recipe),
+            "gradient": float(_full(norm)) if norm is not None else 0.0,
+            "scale_loss": [round(value, 5) for value in rest[:scales]],
+            "bits": [round(value, 5) for value in rest[scales:]],
+            "faults": dict(Counter(fault.kind for fault in self.faults.values())),
+        }
+
+    def _report_faults(self, faults: list[Fault]) -> None:
+        """Each broken row is said once."""
+        for fault in faults:
+            first = fault.where not in self.faults or not self.step
+            if first and self.accelerator.is_main_process:
+                logger.warning("Left out: %s, %s (%s)", *fault)
+            self.faults[fault.where] = fault
+
+    def _pictures(self, journal: Journal | None) -> None:
+        """A sheet of pictures made with the (averaged) weights, by the main process."""
+        if self.accelerator.distributed_type == "FSDP":
+            return  # the weights lie in pieces; the adapter's file can be tried elsewhere
+        if journal is not None:
+            with self.averaged():
+                sheet = draw_sheet(self.whole.model, self.preparation, self.shown)
+            journal.pictures(self.step, sheet)
+        self.accelerator.wait_for_everyone()
+
+
+def _full(tensor: Tensor) -> Tensor:
+    """A copy of a tensor, put together on the CPU where it is sharded; every process must ask."""
+    gathered = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+    return gathered.detach().cpu().clone()
+
+
+@torch.no_grad()
+def _load(targets: dict[str, Any], values: dict[str, Tensor]) -> None:
+    """Copies whole tensors into parameters, each process its piece."""
+    for name, target in targets.items():
+        value = values[name].to(target.device)
+        if hasattr(target, "device_mesh"):
+            from torch.distributed.tensor import distribute_tensor
+
+            value = distribute_tensor(value, target.device_mesh, target.placements)
+        target.copy_(value)

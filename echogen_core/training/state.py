@@ -1,0 +1,44 @@
+"""What a trainer keeps between its steps: the moving average of the weights, and its state on the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+@torch.no_grad()
+def update_average(
+    average: Mapping[str, Tensor], named: Iterable[tuple[str, nn.Parameter]], step: int, decay: float
+) -> None:
+    """Moves `average` towards the parameters after `step` steps, the first steps faster than by `decay`."""
+    rate = min(decay, (1 + step) / (10 + step))
+    for name, parameter in named:
+        average[name].lerp_(parameter, 1 - rate)
+
+
+@contextmanager
+def replaced(named: Mapping[str, nn.Parameter], values: Mapping[str, Tensor]) -> Iterator[None]:
+    """`values` in the place of the parameters, which come back afterwards."""
+    own = {name: parameter.detach().clone() for name, parameter in named.items()}
+    _copy(named, values)
+    try:
+        yield
+    finally:
+        _copy(named, own)
+
+
+def write_state(path: Path, state: Mapping[str, Any]) -> None:
+    """torch.save beside the target, then renamed: an interrupted run leaves the earlier file."""
+    torch.save(dict(state), path.with_suffix(".tmp"))
+    path.with_suffix(".tmp").replace(path)
+
+
+@torch.no_grad()
+def _copy(named: Mapping[str, nn.Parameter], values: Mapping[str, Tensor]) -> None:
+    for name, parameter in named.items():
+        parameter.copy_(values[name])
