@@ -14,7 +14,7 @@ from playwright.sync_api import FloatRect, Page
 
 import comfy_server
 from browser_page import READY_MS, SAMPLER, Trouble, open_quickstart, run_to_the_end
-from runner.server import Server
+from runner.server import PromptFailed, Server
 
 
 def gamma(page: Page) -> float:
@@ -188,6 +188,115 @@ def test_the_pad_moves_both_gammas_and_nothing_else(vue: bool, page: Page, comfy
     page.evaluate(f"app.graph.remove({SAMPLER})")
     page.wait_for_timeout(1000)
     assert page.locator(".echogen-pad").count() == 0
+    assert not trouble.found, trouble.found
+
+
+def drag_dot(page: Page, across: float, up: float) -> tuple[float, float]:
+    """Drags the pad's dot to those shares of the pad, from its middle; γ_t and γ_I as the graph has them."""
+    box = page.locator(".echogen-pad svg").bounding_box()
+    assert box
+    page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.5 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + across * box["width"], box["y"] + (1 - up) * box["height"], steps=5)
+    page.mouse.up()
+    return gammas(page)
+
+
+def gammas(page: Page) -> tuple[float, float]:
+    """γ_t and γ_I as the graph has them."""
+    gamma_t, gamma_i = page.evaluate(f"{SAMPLER}.widgets.slice(0, 2).map(w => w.value)")
+    return gamma_t, gamma_i
+
+
+def drawn_run(page: Page, former: str) -> str:
+    """Waits until the strip is full with another run than `former`; that run's id."""
+    strip = f"document.querySelector('.echogen-panel .strip:not([data-run=\"{former}\"])')"
+    page.wait_for_function(f"{strip}?.querySelector(':scope > button').disabled === false", timeout=READY_MS)
+    return str(page.evaluate(f"{strip}.dataset.run"))
+
+
+def sampled_gammas(comfy: Server, run: str) -> tuple[float, float]:
+    """γ_t and γ_I that the server drew a run with."""
+    prompt = comfy.client.wait(run)["prompt"][2]
+    (inputs,) = [node["inputs"] for node in prompt.values() if node["class_type"] == "EchoGenSampler"]
+    return inputs["gamma_t"], inputs["gamma_i"]
+
+
+@pytest.mark.parametrize("vue", [False, True], ids=["canvas", "nodes2"])
+def test_live_draws_when_the_dot_is_let_go(vue: bool, page: Page, comfy: Server) -> None:
+    trouble = Trouble(page)
+    open_quickstart(page, comfy, vue)
+    panel = page.locator(".echogen-panel")
+    panel.get_by_role("button", name="Live").click()
+
+    first = drag_dot(page, 0.8, 0.4)
+    run = drawn_run(page, "")
+    assert sampled_gammas(comfy, run) == pytest.approx(first)
+    assert panel.locator(".scales img:visible").count() == 5, "a picture for every scale"
+    panel.get_by_role("button", name="Pin").click()
+    pinned = panel.locator(".pinned > button:first-child")
+    pinned.wait_for(timeout=READY_MS)
+
+    second = drag_dot(page, 0.3, 0.7)
+    again = drawn_run(page, run)
+    assert sampled_gammas(comfy, again) == pytest.approx(second) != first
+    panel.get_by_role("button", name="Pin").click()
+    pinned.nth(1).wait_for(timeout=READY_MS)
+    assert "seed 7" in (pinned.nth(1).get_attribute("title") or "")
+    pinned.nth(0).click()
+    assert gammas(page) == pytest.approx(first), "a pin gives its γ back"
+    pinned.nth(1).click()
+    assert panel.get_by_role("slider", name="before and after").is_visible()
+    page.wait_for_timeout(2000)  # pictures in the other nodes
+    page.screenshot(path=comfy_server.results_path() / f"browser_live_{'nodes2' if vue else 'canvas'}.png")
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("Control+z")
+    page.wait_for_function(f"{SAMPLER}?.widgets[0].value === {first[0]}", timeout=READY_MS)
+
+    page.reload()
+    page.wait_for_function(f"window.app?.graph && {SAMPLER}", timeout=READY_MS)
+    page.evaluate(f"app.graph.remove({SAMPLER})")
+    page.wait_for_timeout(1000)
+    assert panel.count() == 0
+    assert not trouble.found, trouble.found
+
+
+def pending(comfy: Server) -> list[str]:
+    """Ids of the runs that wait."""
+    return [entry[1] for entry in comfy.client.get_json("/queue")["queue_pending"]]
+
+
+@pytest.mark.parametrize("vue", [False, True], ids=["canvas", "nodes2"])
+def test_live_off_takes_back_its_own_runs_alone(vue: bool, page: Page, comfy: Server) -> None:
+    trouble = Trouble(page)
+    open_quickstart(page, comfy, vue)
+    panel = page.locator(".echogen-panel")
+    live = panel.get_by_role("button", name="Live")
+    live.click()
+
+    graph = comfy_server.changed(comfy_server.single(), "EchoGenSampler", batch=64, seed=1000 + vue)
+    others = [comfy.client.queue(graph) for graph in (graph, comfy_server.single())]
+    for share in (0.3, 0.5, 0.7):
+        drag_dot(page, share, 0.8)
+        panel.get_by_text("waiting").wait_for(timeout=READY_MS)
+    page.wait_for_timeout(1000)
+    waiting = set(pending(comfy)) - set(others)
+    assert len(waiting) == 1, "a newer run replaces the one that waits"
+    live.click()
+    page.wait_for_timeout(1000)
+    assert not waiting & set(pending(comfy)), "off takes it back"
+    for other in others:
+        assert comfy.client.wait(other)["status"]["status_str"] == "success"
+
+    live.click()
+    page.evaluate(f"{SAMPLER}.widgets.find(w => w.name === 'batch').value = 32")
+    drag_dot(page, 0.6, 0.3)
+    page.wait_for_function("document.querySelector('.echogen-panel .strip').dataset.run", timeout=READY_MS)
+    run = page.evaluate("document.querySelector('.echogen-panel .strip').dataset.run")
+    live.click()
+    with pytest.raises(PromptFailed):
+        comfy.client.wait(run)
+    assert panel.get_by_role("button", name="Pin").is_disabled(), "there is no finished picture to pin"
     assert not trouble.found, trouble.found
 
 
