@@ -1,0 +1,110 @@
+"""Arms: the ways in which the same model is asked."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from ..checkpoints import ASSETS
+from ..checkpoints.convert import DTYPES
+from ..checkpoints.format import KINDS
+from ..config import PRESETS
+from ..pipeline import EchoGenPipeline, Settings
+
+ENCODER_KINDS = ("text", "semantic", "content")
+
+
+class Swap(NamedTuple):
+    """Another encoder in the model's place: which kind, and the folder with its file."""
+
+    kind: str
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way of asking: which of the reference's features the model sees, how strongly, by which encoder."""
+
+    gamma_t: float
+    gamma_i: float
+    semantic: bool = True
+    content: bool = True
+    swap: Swap | None = None
+
+    @property
+    def settings(self) -> Settings:
+        """For the pipeline."""
+        return Settings(self.gamma_t, self.gamma_i)
+
+    @property
+    def conditions(self) -> str:
+        names = [name for name, on in (("semantic", self.semantic), ("content", self.content)) if on]
+        return "both" if len(names) == 2 else f"{names[0]} only" if names else "text only"
+
+    @property
+    def key(self) -> str:
+        """Its name in files: letters, digits, dots and underscores."""
+        name = f"{self.conditions.replace(' ', '_')}_gt{self.gamma_t:g}_gi{self.gamma_i:g}"
+        if self.swap is None:
+            return name
+        place = hashlib.sha256(str(self.swap.folder.resolve()).encode()).hexdigest()[:6]
+        return f"{name}_{self.swap.kind}_{place}"
+
+    @property
+    def label(self) -> str:
+        """Its name for people."""
+        name = f"{self.conditions}, γ_t {self.gamma_t:g}, γ_I {self.gamma_i:g}"
+        return name if self.swap is None else f"{name}, {self.swap.kind} encoder {self.swap.folder.name}"
+
+
+class Model(NamedTuple):
+    """Which model to load, and how."""
+
+    name: str
+    weights: tuple[Path, ...]  # none: the pack's own
+    dtype: str
+    device: torch.device
+
+
+class Loader:
+    """Loads the model with the encoders asked for; only the last is kept, there may be no room for two."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self._kept: tuple[Swap | None, EchoGenPipeline] | None = None
+
+    def pipeline(self, swap: Swap | None = None) -> EchoGenPipeline:
+        """The model, with another encoder where `swap` says so. Errors as `load_bundle`."""
+        if self._kept is None or self._kept[0] != swap:
+            self._kept = None
+            own = list(self.model.weights) or [ASSETS / self.model.name]
+            places = {kind: [swap.folder] if swap and swap.kind == kind else own for kind in KINDS}
+            dtype = DTYPES[self.model.dtype]
+            pipeline = EchoGenPipeline.from_bundle(self.model.name, places, dtype, self.model.device)
+            self._kept = swap, pipeline
+        return self._kept[1]
+
+
+def own_arm(model: str, gamma_t: float | None, gamma_i: float | None) -> Arm:
+    """Both conditions, with the preset's γ where none is given."""
+    preset = PRESETS[model]
+    return Arm(preset.gamma_t if gamma_t is None else gamma_t, preset.gamma_i if gamma_i is None else gamma_i)
+
+
+def ablation_arms(
+    own: Arm, gammas_t: Sequence[float], gammas_i: Sequence[float], swaps: Sequence[Swap]
+) -> list[Arm]:
+    """Semantic only, content only, both; both by other encoders; the γ grid. No arm twice."""
+    rewired = [
+        Arm(own.gamma_t, own.gamma_i, content=False),
+        Arm(own.gamma_t, own.gamma_i, semantic=False),
+        own,
+    ]
+    swapped = [Arm(own.gamma_t, own.gamma_i, swap=swap) for swap in swaps]
+    grid = [Arm(gamma_t, gamma_i) for gamma_t in gammas_t for gamma_i in gammas_i]
+    return list(dict.fromkeys([*rewired, *swapped, *grid]))

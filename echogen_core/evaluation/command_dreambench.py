@@ -1,0 +1,189 @@
+"""`dreambench` and `ablations`: DreamBench, every picture once, with Parquet and page at the end.
+
+What is done is not done again: start the same command anew after a break, or with more subjects, prompts,
+pictures or γ. Several GPUs: accelerate launch -m echogen_core.evaluation dreambench ...
+
+Writes OUT/scores.parquet, OUT/dreambench.html or OUT/ablations.html, and the pictures below OUT.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from . import latency, published, scorers
+from .arms import ENCODER_KINDS, Loader, Swap, ablation_arms, own_arm
+from .dreambench import read_dreambench
+from .options import add_model, chosen_model
+from .page import Report, write_page
+from .processes import Team, join
+from .records import PARQUET, Record, check_parquet, claim, write_parquet
+from .scorers import Scorers, fingerprint
+from .subject_tools import Segmentation, load_segmentation
+from .work import Plan, Worker, work
+
+logger = logging.getLogger(__name__)
+
+PUBLISHED_SIZE = (30, 25, 4)
+"""Subjects, prompts and pictures of the published protocol."""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Both commands' options."""
+    for name, pictures, about in (
+        ("dreambench", 4, "DINO, CLIP-I and CLIP-T on DreamBench"),
+        ("ablations", 1, "the same with paths off, other encoders, and over a grid of γ"),
+    ):
+        parser: argparse.ArgumentParser = subparsers.add_parser(
+            name,
+            help=about,
+            description=__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        parser.set_defaults(run=run)
+        parser.add_argument("--data", type=Path, required=True, help="DreamBench as published")
+        parser.add_argument(
+            "--out", type=Path, required=True, help="folder for scores, pictures and the page"
+        )
+        parser.add_argument(
+            "--subjects", nargs="+", default=[], help="names, or how many of the list (default: all)"
+        )
+        parser.add_argument("--prompts", type=int, help="the first so many of each kind (default: all)")
+        parser.add_argument("--pictures", type=int, default=pictures, help=f"a prompt (default: {pictures})")
+        parser.add_argument("--seed", type=int, default=0, help="of the first picture")
+        parser.add_argument("--dino", default=scorers.DINO, help="folder or hub id on disk of DINO ViT-S/16")
+        parser.add_argument("--clip", default=scorers.CLIP, help="folder or hub id on disk of CLIP ViT-B/32")
+        add_model(parser)
+    parser.add_argument("--grid-t", type=float, nargs="+", default=[], help="γ_t of the grid")
+    parser.add_argument("--grid-i", type=float, nargs="+", default=[0, 1, 2, 3, 4], help="γ_I of the grid")
+    parser.add_argument(
+        "--swap",
+        type=parse_swap,
+        action="append",
+        default=[],
+        metavar="KIND=FOLDER",
+        help=f"another encoder of the same sizes in the model's place; KIND: {', '.join(ENCODER_KINDS)}",
+    )
+
+
+def parse_swap(text: str) -> Swap:
+    """KIND=FOLDER. Raises ArgumentTypeError otherwise."""
+    kind, _, folder = text.partition("=")
+    if kind not in ENCODER_KINDS or not folder:
+        raise argparse.ArgumentTypeError(
+            f"expected KIND=FOLDER with a kind out of {', '.join(ENCODER_KINDS)}, got {text!r}"
+        )
+    return Swap(kind, Path(folder))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do this process's share; the first process writes the results."""
+    check_parquet()
+    team = join(args.device)
+    loader = Loader(chosen_model(args, team.device))
+    own = own_arm(args.model, args.gamma_t, args.gamma_i)
+    arms = [own]
+    if args.what == "ablations":
+        arms = ablation_arms(own, args.grid_t or [own.gamma_t], args.grid_i, args.swap)
+    bench = read_dreambench(args.data, args.subjects, args.prompts)
+    plan = Plan(bench, tuple(arms), args.pictures, args.seed)
+    scoring = Scorers(args.dino, args.clip, team.device)
+    segmentation = load_segmentation(args.detector, args.segmenter, team.device)
+    settings = _claim(args, loader, segmentation, scoring, team)
+    worker = Worker(plan, args.out, scoring, segmentation, loader)
+    records = work(plan, args.out, team, worker)
+    if team.rank == 0:
+        _report(args, plan, records, scoring, settings)
+    team.leave()
+    return 0
+
+
+def _claim(
+    args: argparse.Namespace, loader: Loader, segmentation: Segmentation, scoring: Scorers, team: Team
+) -> dict[str, str]:
+    """What scores of one folder must share, in words; kept in the folder, or compared with what is kept."""
+    model, pipeline = loader.model, loader.pipeline()
+    preset = pipeline.preset
+    settings = {
+        "model": f"{model.name}, {model.dtype}, numbers {fingerprint(pipeline.bundle.parts().values())}",
+        "sampling": f"tau {preset.tau:g}, top_p {preset.top_p:g}, first seed {args.seed}",
+        "reference": f"the first picture of a subject, cut out by {segmentation.name}",
+        **{
+            kind: f"{found.name}: {found.shape}, numbers {found.fingerprint}"
+            for kind, found in scoring.backbones.items()
+        },
+    }
+    if team.rank == 0:
+        claim(args.out, settings)
+    team.wait()
+    claim(args.out, settings)
+    return settings
+
+
+def _report(
+    args: argparse.Namespace,
+    plan: Plan,
+    records: Sequence[Record],
+    scoring: Scorers,
+    settings: dict[str, str],
+) -> None:
+    write_parquet(records, args.out / PARQUET)
+    prompts = len(plan.bench.object_prompts)
+    size = (len(plan.bench.subjects), prompts, plan.pictures)
+    about = {
+        "size": "{} subjects, {} prompts each, {} pictures a prompt".format(*size),
+        **settings,
+        "scores": "DINO, CLIP-I: mean cosine with all real pictures; CLIP-T: cosine with the prompt",
+    }
+    comparison = published.COMPARISON if args.what == "dreambench" else published.ABLATIONS
+    report = Report(
+        title=f"DreamBench: {args.model}" + ("" if args.what == "dreambench" else ", ablations"),
+        model=args.model,
+        settings=about,
+        arms=plan.arms,
+        records=records,
+        subjects=plan.bench.subjects,
+        folder=args.out,
+        latency=_own_latency(args.out, args.model),
+        warnings=_warnings(size, scoring),
+    )
+    path = args.out / f"{args.what}.html"
+    write_page(report, path, comparison, with_curve=args.what == "ablations")
+    for arm in plan.arms:
+        for name, group in report.groups(arm).items():
+            figures = ", ".join(f"{metric} {interval}" for metric, interval in group.scores.items())
+            sys.stdout.write(f"{arm.label}, {name} ({group.subjects} subjects): {figures}\n")
+    sys.stdout.write(f"{path}\n{args.out / PARQUET}\n")
+
+
+def _warnings(size: tuple[int, int, int], scoring: Scorers) -> list[str]:
+    """Why these figures must not be held against the published ones."""
+    found = []
+    if size != PUBLISHED_SIZE:
+        found.append(
+            "the protocol is {} subjects, {} prompts, {} pictures; ".format(*PUBLISHED_SIZE)
+            + "this run has {}, {} and {}.".format(*size)
+        )
+    found += [
+        f"{kind} here is {backbone.name} ({backbone.shape}), the published scores are of "
+        f"{scorers.PUBLISHED_SHAPES[kind]}."
+        for kind, backbone in scoring.backbones.items()
+        if not backbone.published
+    ]
+    return found
+
+
+def _own_latency(folder: Path, model: str) -> str:
+    """What `latency --out` of the same folder measured of the same model, in words."""
+    path = folder / latency.FILE
+    if not path.is_file():
+        return ""
+    measured: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if measured["about"]["model"] != model:
+        return ""
+    return f"{measured['seconds']['total']:.2f} s ({measured['about']['machine']})"

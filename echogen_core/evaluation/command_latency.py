@@ -1,0 +1,58 @@
+"""`latency`: seconds of a picture, part by part, counted as the paper does.
+
+Writes OUT/latency.md and OUT/latency.json; a `dreambench` page in the same OUT shows the sum.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from ..subject.samples import FOLDER as SAMPLES
+from . import latency
+from .arms import Loader, own_arm
+from .dreambench import open_picture
+from .options import add_model, chosen_model
+from .processes import join
+from .subject_tools import load_segmentation
+
+
+def add_parser(subparsers: Any) -> None:
+    """The command's options."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "latency",
+        help="seconds of a picture, part by part",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    parser.add_argument("--out", type=Path, required=True, help="folder for latency.md and latency.json")
+    parser.add_argument("--runs", type=int, default=15, help="pictures to take the median of")
+    parser.add_argument("--picture", type=Path, default=SAMPLES / "teddy_bear.png", help="of the subject")
+    parser.add_argument("--phrase", default="teddy bear", help="what --detector looks for")
+    parser.add_argument("--prompt", default="a teddy bear in a forest")
+    add_model(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, write and print."""
+    team = join(args.device)
+    if team.count > 1:
+        raise ValueError(f"Seconds are taken in one process, got {team.count}: start it without a launcher.")
+    model = chosen_model(args, team.device)
+    arm = own_arm(args.model, args.gamma_t, args.gamma_i)
+    case = latency.Case(open_picture(args.picture), args.phrase, args.prompt)
+    segmentation = load_segmentation(args.detector, args.segmenter, model.device)
+    pipeline = Loader(model).pipeline()
+    measured = latency.measure(pipeline, segmentation, case, arm, args.runs)
+    about = latency.describe(model, arm, pipeline, segmentation, args.runs)
+    args.out.mkdir(parents=True, exist_ok=True)
+    text = latency.markdown(measured, about)
+    found = json.dumps(latency.as_json(measured, about), indent=1, ensure_ascii=False)
+    (args.out / latency.FILE).write_text(found, encoding="utf-8")
+    (args.out / "latency.md").write_text(text, encoding="utf-8")
+    sys.stdout.write(text)
+    return 0

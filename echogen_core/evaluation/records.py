@@ -1,0 +1,152 @@
+"""What is known about each finished picture: a log that survives a kill, and the Parquet made of it.
+
+OUT/scores-<process>.jsonl gets one line a picture, written and flushed after the picture itself was stored.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from PIL import Image
+
+PARQUET = "scores.parquet"
+SETTINGS = "settings.json"
+
+
+class Key(NamedTuple):
+    """Which picture: arm, subject, place of the prompt and of the picture among its equals, from 0."""
+
+    arm: str
+    subject: str
+    prompt_index: int
+    picture: int
+
+    @property
+    def path(self) -> str:
+        """Where it lies below the output folder."""
+        return f"pictures/{self.arm}/{self.subject}/{self.prompt_index:02d}_{self.picture}.png"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One row of raw scores. real_pictures: how many DINO and CLIP-I are means over."""
+
+    arm: str
+    subject: str
+    subject_class: str
+    live: bool
+    prompt_index: int
+    prompt: str
+    picture: int
+    seed: int
+    real_pictures: int
+    dino: float
+    clip_i: float
+    clip_t: float
+
+    @property
+    def key(self) -> Key:
+        return Key(self.arm, self.subject, self.prompt_index, self.picture)
+
+
+def check_parquet() -> None:
+    """Raises ModuleNotFoundError, saying what to install, before hours of work rather than after them."""
+    try:
+        importlib.import_module("pyarrow.parquet")
+    except ImportError as error:
+        raise ModuleNotFoundError(
+            "The raw scores are written as Parquet, which needs pyarrow: run `pip install pyarrow`."
+        ) from error
+
+
+def write_parquet(records: Iterable[Record], path: Path) -> None:
+    """All records in the order given; the same records give the same file."""
+    arrow: Any = importlib.import_module("pyarrow")
+    parquet: Any = importlib.import_module("pyarrow.parquet")
+    kinds = {"str": arrow.string(), "bool": arrow.bool_(), "int": arrow.int32(), "float": arrow.float64()}
+    schema = arrow.schema([(field.name, kinds[str(field.type)]) for field in fields(Record)])
+    table = arrow.Table.from_pylist([asdict(record) for record in records], schema=schema)
+    temporary = path.with_suffix(".part")
+    parquet.write_table(table, temporary)
+    os.replace(temporary, path)
+
+
+def write_png(image: Image.Image, path: Path) -> None:
+    """Store a picture whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(f".{os.getpid()}.part")
+    image.save(temporary, format="PNG")
+    os.replace(temporary, path)
+
+
+class Log:
+    """The records of an output folder, written by several processes, each to its own file."""
+
+    def __init__(self, folder: Path, process: int = 0) -> None:
+        self.folder = folder
+        self._own = folder / f"scores-{process}.jsonl"
+
+    def read(self) -> dict[Key, Record]:
+        """Everything finished whose picture is still there; a line that a kill cut off is no record.
+
+        Raises ValueError for a damaged line elsewhere.
+        """
+        found: dict[Key, Record] = {}
+        for path in sorted(self.folder.glob("scores-*.jsonl")):
+            # what follows the last line break was cut off
+            for number, line in enumerate(path.read_text(encoding="utf-8").split("\n")[:-1], start=1):
+                try:
+                    record = Record(**json.loads(line))
+                except (ValueError, TypeError) as error:
+                    raise ValueError(
+                        f"Line {number} of {path} is damaged ({error}): delete that line, its picture "
+                        "will be made again."
+                    ) from error
+                if (self.folder / record.key.path).is_file():
+                    found[record.key] = record
+        return found
+
+    def add(self, record: Record) -> None:
+        """Write one line, down to the disk."""
+        with self._own.open("ab+") as stream:
+            _cut_unfinished(stream)
+            stream.write(json.dumps(asdict(record), ensure_ascii=False).encode() + b"\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+
+
+def claim(folder: Path, settings: dict[str, Any]) -> None:
+    """Keep the settings that scores of this folder were made with, or compare with those kept.
+
+    Raises ValueError naming the settings that differ: scores of two models must not be mixed.
+    """
+    path = folder / SETTINGS
+    folder.mkdir(parents=True, exist_ok=True)
+    if not path.is_file():
+        temporary = path.with_suffix(".part")
+        temporary.write_text(json.dumps(settings, indent=1, ensure_ascii=False), encoding="utf-8")
+        os.replace(temporary, path)
+        return
+    kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if differ := [name for name in {**kept, **settings} if kept.get(name) != settings.get(name)]:
+        details = "; ".join(f"{name}: {kept.get(name)} then, {settings.get(name)} now" for name in differ)
+        raise ValueError(
+            f"{folder} holds scores made with other settings ({details}). Use another --out, or the same "
+            "settings."
+        )
+
+
+def _cut_unfinished(stream: Any) -> None:
+    """Take off a last line that was never finished."""
+    end = stream.seek(0, os.SEEK_END)
+    stream.seek(max(0, end - 65536))
+    tail = stream.read()
+    if tail and not tail.endswith(b"\n"):
+        stream.truncate(end - len(tail) + tail.rfind(b"\n") + 1)
+    stream.seek(0, os.SEEK_END)

@@ -1,0 +1,62 @@
+"""From a subject's picture to what the encoders see: a phrase, a box, a mask, the cut-out on white."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ..checkpoints.subject import load_detector, load_salient, load_segmenter
+from ..subject.cutout import cut_out
+from ..subject.find import Tools, find_subjects
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """How subjects are cut out; `name` says it in words for the report."""
+
+    tools: Tools
+    name: str
+
+    def cut(self, image: Image.Image, phrase: str) -> Tensor:
+        """The subject on white, [1, 3, S, S] in 0..1; the whole picture where nothing was found."""
+        image_13HW = to_tensor(image)
+        found = find_subjects(image_13HW, self.tools, phrase if self.tools.detector is not None else "")[0]
+        mask_1HW = found.mask_HW[None].cpu()
+        if not bool(mask_1HW.any()):
+            logger.warning("No subject (%s) was found in a reference picture: it is used whole.", phrase)
+            mask_1HW = torch.ones_like(mask_1HW)
+        return cut_out(image_13HW, mask_1HW).images_B3SS
+
+
+def load_segmentation(
+    detector: Path | None, segmenter: Path | None, device: torch.device | str = "cpu"
+) -> Segmentation:
+    """The built-in cut, or with files GroundingDINO (asked for the class word) and SAM.
+
+    Raises ValueError for SAM alone, which needs a box to work on; otherwise as `load_detector`.
+    """
+    if segmenter and not detector:
+        raise ValueError("--segmenter works on what --detector found: give both, or neither.")
+    tools = Tools(
+        load_salient(),
+        detector=load_detector(detector).to(device) if detector else None,
+        segmenter=load_segmenter(segmenter).to(device) if segmenter else None,
+    )
+    names = [
+        f"GroundingDINO ({detector.name}), asked for the class word" if detector else "",
+        f"SAM ({segmenter.name})" if segmenter else "the built-in cut",
+    ]
+    return Segmentation(tools, ", then ".join(name for name in names if name))
+
+
+def to_tensor(image: Image.Image) -> Tensor:
+    """[1, 3, H, W] in 0..1."""
+    return torch.from_numpy(np.asarray(image.convert("RGB"), dtype=np.float32) / 255).permute(2, 0, 1)[None]

@@ -1,0 +1,81 @@
+"""From scores of pictures to figures with intervals.
+
+Shapes: S subjects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .records import Record
+
+METRICS = ("dino", "clip_i", "clip_t")
+LABELS = {"dino": "DINO", "clip_i": "CLIP-I", "clip_t": "CLIP-T"}
+GROUPS: dict[str, Callable[[Record], bool]] = {
+    "all": lambda record: True,
+    "objects": lambda record: not record.live,
+    "live": lambda record: record.live,
+}
+DRAWS = 10_000
+
+
+class Interval(NamedTuple):
+    """A mean over subjects and its 95 % bootstrap interval; a single subject has none (None)."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+    def __str__(self) -> str:
+        if self.low is None or self.high is None:
+            return f"{self.value:.3f}"
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+class Group(NamedTuple):
+    """Figures of one arm over a group of subjects: metric -> interval."""
+
+    subjects: int
+    pictures: int
+    scores: dict[str, Interval]
+
+
+def bootstrap(means_S: Tensor, draws: int = DRAWS) -> Interval:
+    """Mean of the subjects' means; percentiles 2.5 and 97.5 of means of subjects drawn with replacement.
+
+    Pictures of one subject are no independent draws, so subjects are drawn. The draws are the same in every
+    run.
+    """
+    value = float(means_S.mean())
+    if len(means_S) < 2:
+        return Interval(value)
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.randint(len(means_S), (draws, len(means_S)), generator=generator)
+    low, high = torch.quantile(
+        means_S.double()[drawn].mean(1), torch.tensor([0.025, 0.975]).double()
+    ).tolist()
+    return Interval(value, low, high)
+
+
+def summarise(records: Sequence[Record]) -> dict[str, Group]:
+    """Group -> figures, for the pictures of one arm; groups without a picture are left out."""
+    found = {}
+    for name, belongs in GROUPS.items():
+        members = [record for record in records if belongs(record)]
+        if members:
+            subjects = list(dict.fromkeys(record.subject for record in members))
+            scores = {
+                metric: bootstrap(torch.tensor([_mean(members, subject, metric) for subject in subjects]))
+                for metric in METRICS
+            }
+            found[name] = Group(len(subjects), len(members), scores)
+    return found
+
+
+def _mean(records: Sequence[Record], subject: str, metric: str) -> float:
+    values: list[float] = [getattr(record, metric) for record in records if record.subject == subject]
+    return sum(values) / len(values)

@@ -1,0 +1,149 @@
+"""The benchmark itself: every picture drawn and scored once, however often the work is broken off."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from torch import Tensor
+
+from ..features import Subject as Features
+from ..pipeline import EchoGenPipeline
+from ..subject.pictures import to_pil
+from .arms import Arm, Loader
+from .dreambench import DreamBench, Subject, open_picture
+from .processes import Team
+from .records import Key, Log, Record, write_png
+from .scorers import Real, Scorers
+from .subject_tools import Segmentation
+
+logger = logging.getLogger(__name__)
+
+LARGEST = 100  # prompts of a subject, and pictures of a prompt, so that no two pictures share a seed
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is asked: every arm, subject and prompt, `pictures` times; `seed` is the first picture's."""
+
+    bench: DreamBench
+    arms: tuple[Arm, ...]
+    pictures: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        longest = max(len(self.bench.object_prompts), len(self.bench.live_prompts))
+        if not 1 <= self.pictures <= LARGEST or longest > LARGEST:
+            raise ValueError(
+                f"Expected 1 to {LARGEST} pictures of at most {LARGEST} prompts, got "
+                f"{self.pictures} pictures of {longest} prompts."
+            )
+
+    def wanted(self) -> Iterator[Key]:
+        """All pictures, those of one arm, subject and prompt one after another."""
+        for arm in self.arms:
+            for subject in self.bench.subjects:
+                for prompt in range(len(self.bench.prompts(subject))):
+                    for picture in range(self.pictures):
+                        yield Key(arm.key, subject.name, prompt, picture)
+
+    def seed_of(self, subject: Subject, key: Key) -> int:
+        """The same for a picture whatever else is asked for, and in every arm."""
+        return self.seed + (subject.place * LARGEST + key.prompt_index) * LARGEST + key.picture
+
+
+class Worker:
+    """One process's models, with what was computed last kept: neighbouring pictures share most of it."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        folder: Path,
+        scorers: Scorers,
+        segmentation: Segmentation,
+        loader: Loader,
+    ) -> None:
+        self._plan = plan
+        self._folder = folder
+        self._scorers = scorers
+        self._segmentation = segmentation
+        self._loader = loader
+        self._arms = {arm.key: arm for arm in plan.arms}
+        self._subjects = {subject.name: subject for subject in plan.bench.subjects}
+        self._cuts: dict[str, Tensor] = {}
+        self._real: dict[str, Real] = {}
+        self._features: tuple[str, str, Features] | None = None
+
+    def make(self, key: Key) -> Record:
+        """Draw, store and score one picture."""
+        subject, arm = self._subjects[key.subject], self._arms[key.arm]
+        prompt = self._plan.bench.prompts(subject)[key.prompt_index]
+        seed = self._plan.seed_of(subject, key)
+        pipeline = self._loader.pipeline(arm.swap)
+        branches = pipeline.branches(prompt, self._encoded(pipeline, subject, arm), arm.settings)
+        image = to_pil(pipeline.generate(branches, [seed], arm.settings).images_B3HW[0].float())
+        write_png(image, self._folder / key.path)
+        real = self._real_of(subject)
+        scores = self._scorers.score(image, real, prompt)
+        return Record(
+            arm=key.arm,
+            subject=subject.name,
+            subject_class=subject.word,
+            live=subject.live,
+            prompt_index=key.prompt_index,
+            prompt=prompt,
+            picture=key.picture,
+            seed=seed,
+            real_pictures=len(subject.pictures),
+            **scores._asdict(),
+        )
+
+    def _encoded(self, pipeline: EchoGenPipeline, subject: Subject, arm: Arm) -> Features:
+        """The first picture of the subject is the reference."""
+        if self._features is None or self._features[:2] != (arm.key, subject.name):
+            if subject.name not in self._cuts:
+                cut_13SS = self._segmentation.cut(open_picture(subject.pictures[0]), subject.word)
+                write_png(to_pil(cut_13SS[0]), self._folder / reference_path(subject.name))
+                self._cuts[subject.name] = cut_13SS
+            cut_13SS = self._cuts[subject.name]
+            features = pipeline.encode_reference(cut_13SS, semantic=arm.semantic, content=arm.content)
+            self._features = arm.key, subject.name, features
+        return self._features[2]
+
+    def _real_of(self, subject: Subject) -> Real:
+        if subject.name not in self._real:
+            self._real[subject.name] = self._scorers.real(map(open_picture, subject.pictures))
+        return self._real[subject.name]
+
+
+def reference_path(subject: str) -> str:
+    """Where the cut-out that the model saw lies below the output folder."""
+    return f"references/{subject}.png"
+
+
+def pending(plan: Plan, done: Mapping[Key, Record], team: Team) -> list[Key]:
+    """This process's share of what is not done: prompts are dealt out whole, for what pictures share."""
+    missing = [key for key in plan.wanted() if key not in done]
+    prompts = [list(group) for _, group in groupby(missing, key=lambda key: key[:3])]
+    return [key for prompt in prompts[team.rank :: team.count] for key in prompt]
+
+
+def work(plan: Plan, folder: Path, team: Team, worker: Worker) -> list[Record]:
+    """Do what is not done; returns the plan's records in its order (of all processes)."""
+    log = Log(folder, team.rank)
+    share = pending(plan, log.read(), team)
+    team.wait()  # nobody writes before all have seen what is done
+    logger.info("%d pictures to make in this process", len(share))
+    for number, key in enumerate(share, start=1):
+        record = worker.make(key)
+        log.add(record)
+        logger.info(
+            "%d of %d: %s, %r, DINO %.3f, CLIP-I %.3f, CLIP-T %.3f",
+            *(number, len(share), key.subject, record.prompt, record.dino, record.clip_i, record.clip_t),
+        )
+    team.wait()
+    found = log.read()
+    return [found[key] for key in plan.wanted()]

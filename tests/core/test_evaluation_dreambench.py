@@ -1,0 +1,381 @@
+"""DreamBench from the folder to the page: nano as the model, scorers of the real classes at small sizes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pyarrow.parquet as parquet
+import pytest
+import torch
+from PIL import Image
+
+from echogen_core.checkpoints import ASSETS
+from echogen_core.evaluation import curve, published
+from echogen_core.evaluation.__main__ import main
+from echogen_core.evaluation.arms import Arm, Swap, ablation_arms
+from echogen_core.evaluation.dreambench import read_dreambench
+from echogen_core.evaluation.records import Key, Log, Record, claim
+from echogen_core.evaluation.scorers import Scorers, mean_cosine, prepare
+from echogen_core.evaluation.summary import Interval, bootstrap, summarise
+from echogen_core.evaluation.work import Plan
+
+from .small_scorers import SUBJECTS, write_clip, write_dino, write_dreambench
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_dreambench(tmp_path_factory.mktemp("dreambench"))
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("networks")
+    return write_dino(folder / "dino"), write_clip(folder / "clip")
+
+
+@pytest.fixture(scope="module")
+def options(data: Path, networks: tuple[Path, Path]) -> list[str]:
+    dino, clip = networks
+    return [
+        *("--data", str(data), "--dino", str(dino), "--clip", str(clip), "--device", "cpu"),
+        *("--threads", "1", "--pictures", "2"),
+    ]
+
+
+@pytest.fixture(scope="module")
+def finished(options: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole run: three subjects, two prompts, two pictures."""
+    out = tmp_path_factory.mktemp("finished")
+    assert main(["dreambench", *options, "--out", str(out)]) == 0
+    return out
+
+
+def _lines(out: Path) -> list[dict[str, Any]]:
+    paths = sorted(out.glob("scores-*.jsonl"))
+    return [json.loads(line) for path in paths for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_the_published_layout_is_read(data: Path) -> None:
+    bench = read_dreambench(data)
+    assert [(s.name, s.word, s.live, len(s.pictures)) for s in bench.subjects] == [
+        ("clock", "clock", False, 2),
+        ("bear_plushie", "stuffed animal", False, 3),
+        ("dog2", "dog", True, 2),
+    ]
+    assert bench.prompts(bench.subjects[1]) == [
+        "a stuffed animal in the jungle",
+        "a stuffed animal on the beach",
+    ]
+    assert bench.prompts(bench.subjects[2])[1] == "a dog wearing a red hat"
+    cut = read_dreambench(data / "dataset", ["dog2"], prompts=1)
+    assert [(s.name, s.place) for s in cut.subjects] == [("dog2", 2)]
+    assert len(cut.live_prompts) == 1
+    assert [s.name for s in read_dreambench(data, ["2"]).subjects] == ["clock", "bear_plushie"]
+
+
+def test_every_fault_of_the_folder_is_named_before_the_work(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"no prompts_and_classes\.txt"):
+        read_dreambench(tmp_path)
+    root = write_dreambench(tmp_path) / "dataset"
+    (root / "clock" / "01.jpg").write_bytes((root / "clock" / "01.jpg").read_bytes()[:300])
+    for path in (root / "dog2").iterdir():
+        path.unlink()
+    (root / "bear_plushie").rename(root / "bear")
+    with pytest.raises(ValueError, match="3 faults") as caught:
+        read_dreambench(tmp_path)
+    for fault in ("clock: 01.jpg cannot be read", "bear_plushie: the folder is missing", "dog2: no picture"):
+        assert fault in str(caught.value)
+    with pytest.raises(ValueError, match="No subject cow: expected a number above 0 or names out of clock"):
+        read_dreambench(tmp_path, ["cow"])
+    (root / "prompts_and_classes.txt").write_text("Classes\n\nclock,clock\n\nPrompts\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="no prompts of objects, no of live subjects"):
+        read_dreambench(tmp_path, ["clock"])
+
+
+def test_the_mean_cosine_by_hand() -> None:
+    # against (1, 0): 0.6 of 5; against (0, 2): 0.8; against (-3, 0): -0.6; mean 0.8 / 3
+    feature_D = torch.tensor([3.0, 4.0])
+    real_RD = torch.tensor([[1.0, 0.0], [0.0, 2.0], [-3.0, 0.0]])
+    assert mean_cosine(feature_D, real_RD) == pytest.approx(0.8 / 3)
+    assert mean_cosine(feature_D, feature_D[None]) == pytest.approx(1.0)
+
+
+def test_a_picture_is_resized_by_its_shorter_side_and_cut_in_the_middle() -> None:
+    image = Image.new("RGB", (80, 20), (255, 0, 0))
+    image.paste((0, 255, 0), (30, 0, 50, 20))
+    found_13HW = prepare(image, 20, 20, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+    assert found_13HW.shape == (1, 3, 20, 20)
+    # all green: (0 - 0.5) / 0.25 and (1 - 0.5) / 0.25
+    assert found_13HW[0, :, 10, 10].tolist() == [-2.0, 2.0, -2.0]
+    assert bool((found_13HW[0, 1] == 2.0).all())
+    assert prepare(image, 32, 28, (0.0,) * 3, (1.0,) * 3).shape == (1, 3, 28, 28)
+
+
+def test_scores_are_cosines_of_the_networks_own_features(networks: tuple[Path, Path]) -> None:
+    """Each score again, from transformers' classes by their own calls on pixels made by hand."""
+    from transformers import CLIPModel, ViTModel
+
+    scorers = Scorers(str(networks[0]), str(networks[1]))
+    # one colour: resizing and cutting change nothing
+    images = [Image.new("RGB", (40, 40), colour) for colour in ("red", "white", "black")]
+
+    def pixels(colour: list[float], mean: list[float], std: list[float]) -> torch.Tensor:
+        normal_3 = (torch.tensor(colour) - torch.tensor(mean)) / torch.tensor(std)
+        return normal_3[None, :, None, None].expand(1, 3, 32, 32)
+
+    imagenet = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+    openai = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]
+    dino, clip = (
+        kind.from_pretrained(path) for kind, path in zip((ViTModel, CLIPModel), networks, strict=True)
+    )
+    colours = [[1.0, 0.0, 0.0], [1.0, 1.0, 1.0], [0.0, 0.0, 0.0]]
+    ids = scorers._words("a red clock", return_tensors="pt")
+    with torch.no_grad():
+        dino_3D = [dino(pixel_values=pixels(c, *imagenet)).last_hidden_state[0, 0] for c in colours]
+        whole = [clip(pixel_values=pixels(c, *openai), **ids) for c in colours]
+    found = scorers.score(images[0], scorers.real(images[1:]), "a red clock")
+    cosine = torch.nn.functional.cosine_similarity
+    likeness = [float(cosine(dino_3D[0], other, dim=0)) for other in dino_3D[1:]]
+    assert found.dino == pytest.approx(sum(likeness) / 2, abs=1e-5)
+    embedded = [out.image_embeds[0] for out in whole]
+    likeness = [float(cosine(embedded[0], other, dim=0)) for other in embedded[1:]]
+    assert found.clip_i == pytest.approx(sum(likeness) / 2, abs=1e-5)
+    assert found.clip_t == pytest.approx(float(cosine(embedded[0], whole[0].text_embeds[0], dim=0)), abs=1e-5)
+    assert scorers.backbones["DINO"].shape == "ViT 3 x 24, patch 16"
+    assert not scorers.backbones["DINO"].published
+    with pytest.raises(FileNotFoundError, match="give --dino a folder"):
+        Scorers(dino=str(networks[0] / "nothing"), clip=str(networks[1]))
+
+
+def test_the_interval_is_that_of_subjects_drawn_with_replacement() -> None:
+    # means of two subjects drawn from {0, 1}: 0, 0.5, 1 with 1/4, 1/2, 1/4
+    assert bootstrap(torch.tensor([0.0, 1.0])) == Interval(0.5, 0.0, 1.0)
+    assert bootstrap(torch.full((30,), 0.25)) == Interval(0.25, 0.25, 0.25)
+    assert bootstrap(torch.tensor([0.7])) == Interval(pytest.approx(0.7))
+    assert str(Interval(0.7)) == "0.700"
+    # many subjects: near the normal interval, 1.96 standard errors
+    means_S = torch.linspace(0, 1, 101)
+    found = bootstrap(means_S)
+    assert found.low is not None and found.high is not None
+    error = float(means_S.std(correction=0)) / 101**0.5
+    assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.03)
+
+
+def _record(subject: str, live: bool, dino: float, picture: int = 0) -> Record:
+    return Record("both", subject, "dog", live, 0, "a dog", picture, 0, 4, dino, 0.5, 0.25)
+
+
+def test_figures_are_means_of_subjects_per_kind_and_overall() -> None:
+    records = [
+        *(_record("clock", False, 0.2, 0), _record("clock", False, 0.4, 1)),
+        *(_record("can", False, 0.5), _record("dog", True, 0.9)),
+    ]
+    found = summarise(records)
+    assert (found["all"].subjects, found["all"].pictures) == (3, 4)
+    # subjects 0.3, 0.5 and 0.9
+    assert found["all"].scores["dino"].value == pytest.approx(1.7 / 3)
+    assert found["objects"].scores["dino"].value == pytest.approx(0.4)
+    assert found["live"].scores["dino"] == Interval(pytest.approx(0.9))
+    assert "live" not in summarise(records[:2])
+
+
+def test_the_published_table_is_whole() -> None:
+    assert len(published.COMPARISON) == 16
+    ours = published.COMPARISON[-1]
+    assert (ours.method, ours.dino, ours.clip_i, ours.clip_t) == ("EchoGen-2B", 0.755, 0.835, 0.325)
+    assert all(0.2 < row.clip_t < row.dino < 1 for row in published.COMPARISON + published.ABLATIONS)
+
+
+def test_one_parquet_holds_a_row_for_every_picture(finished: Path, data: Path) -> None:
+    rows = parquet.read_table(finished / "scores.parquet").to_pylist()
+    assert len(rows) == 3 * 2 * 2
+    assert len({row["seed"] for row in rows}) == len(rows)
+    assert [row["subject"] for row in rows[::4]] == list(SUBJECTS)
+    assert {row["real_pictures"] for row in rows if row["subject"] == "bear_plushie"} == {3}
+    assert rows == _lines(finished)
+    settings = json.loads((finished / "settings.json").read_text(encoding="utf-8"))
+    assert "ViT 3 x 24, patch 16" in settings["DINO"]
+
+
+def test_a_stored_score_is_that_of_the_stored_picture(finished: Path, networks: tuple[Path, Path]) -> None:
+    scorers = Scorers(*map(str, networks))
+    row = _lines(finished)[5]
+    key = Key(row["arm"], row["subject"], row["prompt_index"], row["picture"])
+    image = Image.open(finished / key.path)
+    found = scorers._text_feature(row["prompt"])
+    assert mean_cosine(scorers._clip_feature(image), found[None]) == pytest.approx(row["clip_t"], abs=1e-6)
+
+
+def test_the_page_is_whole_and_needs_nothing_else(finished: Path) -> None:
+    text = (finished / "dreambench.html").read_text(encoding="utf-8")
+    page = ElementTree.fromstring(text.removeprefix("<!DOCTYPE html>"))
+    assert "http" not in text
+    images = [image.attrib["src"] for image in page.iter("img")]
+    assert len(images) == 12 + 3 + (2 + 3 + 2)  # ours, the cut-outs, the real ones
+    assert all(source.startswith("data:image/jpeg;base64,") for source in images)
+    rows = ["".join(row.itertext()) for row in page.iter("tr")]
+    assert sum(row.endswith("published") for row in rows) == 16
+    assert sum(row.endswith("measured here") for row in rows) == 1
+    assert "this run has 3, 2 and 2" in text and "ViT-" not in text
+    assert "Not comparable:" in text
+
+
+def test_what_is_done_is_not_done_again_and_a_torn_line_costs_one_picture(
+    finished: Path, options: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = (finished / "scores-0.jsonl").read_bytes().splitlines(keepends=True)
+    for path in finished.rglob("*.png"):
+        target = tmp_path / path.relative_to(finished)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(path.read_bytes())
+    (tmp_path / "settings.json").write_bytes((finished / "settings.json").read_bytes())
+    (tmp_path / "scores-0.jsonl").write_bytes(b"".join(log[:10]) + log[10][:40])
+    with caplog.at_level("INFO"):
+        assert main(["dreambench", *options, "--out", str(tmp_path)]) == 0
+    assert "2 pictures to make in this process" in caplog.text
+    assert (tmp_path / "scores-0.jsonl").read_bytes() == b"".join(log)
+    assert (tmp_path / "scores.parquet").read_bytes() == (finished / "scores.parquet").read_bytes()
+
+
+def test_a_killed_run_goes_on(finished: Path, options: list[str], tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "echogen_core.evaluation",
+        "dreambench",
+        *options,
+        "--out",
+        str(tmp_path),
+    ]
+    process = subprocess.Popen(command, cwd=ROOT, env=_environment(), stderr=subprocess.DEVNULL)
+    log = tmp_path / "scores-0.jsonl"
+    deadline = time.monotonic() + 300
+    while not (log.is_file() and log.read_bytes().count(b"\n") >= 2) and time.monotonic() < deadline:
+        time.sleep(0.02)
+        assert process.poll() in (None, 0)
+    process.kill()
+    process.wait()
+    kept = Log(tmp_path).read()
+    assert len(kept) >= 2
+    assert main(["dreambench", *options, "--out", str(tmp_path)]) == 0
+    assert len(_lines(tmp_path)) == 12
+    assert (tmp_path / "scores.parquet").read_bytes() == (finished / "scores.parquet").read_bytes()
+
+
+def test_two_processes_give_the_same_parquet_as_one(
+    finished: Path, options: list[str], tmp_path: Path
+) -> None:
+    # accelerate's own launcher starts several processes on a CPU by MPI only; the environment is the same
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    launcher += ["-m", "echogen_core.evaluation", "dreambench", *options, "--out", str(tmp_path)]
+    done = subprocess.run(launcher, cwd=ROOT, env=_environment(), capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stderr[-2000:]
+    counts = [len(path.read_text(encoding="utf-8").splitlines()) for path in tmp_path.glob("scores-*.jsonl")]
+    assert counts == [6, 6]
+    assert (tmp_path / "scores.parquet").read_bytes() == (finished / "scores.parquet").read_bytes()
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+
+
+def test_scores_of_two_settings_are_not_mixed(
+    finished: Path, options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["dreambench", *options, "--out", str(finished), "--seed", "5"]) == 2
+    assert "sampling: tau" in capsys.readouterr().err
+    claim(tmp_path, {"seed": 1})
+    claim(tmp_path, {"seed": 1})
+    with pytest.raises(ValueError, match="seed: 1 then, 2 now"):
+        claim(tmp_path, {"seed": 2})
+
+
+def test_a_damaged_line_is_named(tmp_path: Path) -> None:
+    log = Log(tmp_path)
+    record = _record("dog", True, 0.5)
+    log.add(record)
+    assert log.read() == {}  # its picture is not there
+    path = tmp_path / record.key.path
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"")
+    assert log.read() == {record.key: record}
+    (tmp_path / "scores-1.jsonl").write_text("{}\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"Line 1 of .*scores-1\.jsonl is damaged"):
+        log.read()
+
+
+def test_a_picture_has_one_seed_whatever_else_is_asked_for(data: Path) -> None:
+    bench, alone = read_dreambench(data), read_dreambench(data, ["dog2"], prompts=1)
+    plan, short = Plan(bench, (Arm(2, 3),), 4, 7), Plan(alone, (Arm(2, 1),), 1, 7)
+    key = next(iter(short.wanted()))
+    assert plan.seed_of(bench.subjects[2], key) == short.seed_of(alone.subjects[0], key) == 7 + 2 * 10_000
+    assert len({plan.seed_of(bench.subjects[0], key) for key in plan.wanted() if key.subject == "clock"}) == 8
+    with pytest.raises(ValueError, match="Expected 1 to 100 pictures"):
+        Plan(bench, (Arm(2, 3),), 0, 0)
+
+
+def test_arms_of_the_ablations_come_once_each(tmp_path: Path) -> None:
+    own = Arm(2.5, 2.5)
+    arms = ablation_arms(own, [1, 2.5], [0, 2.5], [Swap("semantic", tmp_path)])
+    assert [arm.conditions for arm in arms[:3]] == ["semantic only", "content only", "both"]
+    assert len(arms) == 3 + 1 + 4 - 1  # the grid holds the own arm again
+    assert len({arm.key for arm in arms}) == len(arms)
+    assert arms[3].label == f"both, γ_t 2.5, γ_I 2.5, semantic encoder {tmp_path.name}"
+
+
+def test_ablations_end_in_a_page_with_the_curve(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = [*options, "--out", str(tmp_path), "--subjects", "2", "--prompts", "1", "--pictures", "1"]
+    asked += ["--grid-i", "0", "3", "--swap", f"semantic={ASSETS / 'nano'}"]
+    assert main(["ablations", *asked]) == 0
+    arms = ["semantic_only", "content_only", "both", "both", "both"]
+    rows = parquet.read_table(tmp_path / "scores.parquet").to_pylist()
+    assert [row["arm"].split("_gt")[0] for row in rows] == [name for name in arms for _ in range(2)]
+    scores = {row["arm"]: [r["dino"] for r in rows if r["arm"] == row["arm"]] for row in rows}
+    own, swapped = "both_gt2_gi3", next(arm for arm in scores if "_semantic_" in arm)
+    assert scores[swapped] == scores[own]  # the same encoder from the same file
+    assert scores["both_gt2_gi0"] != scores[own] != scores["semantic_only_gt2_gi3"]
+    text = (tmp_path / "ablations.html").read_text(encoding="utf-8")
+    page = ElementTree.fromstring(text.removeprefix("<!DOCTYPE html>"))
+    assert len(list(page.iter("svg"))) == 1 and len(list(page.iter("circle"))) == 5
+    assert len(list(page.iter("polyline"))) == 1
+    assert "semantic only, γ_t 2, γ_I 3, all (2 subjects)" in capsys.readouterr().out
+
+
+def test_the_curve_puts_points_where_they_belong() -> None:
+    low, high = Interval(0.2, 0.1, 0.3), Interval(0.4)
+    svg = ElementTree.fromstring(
+        curve.draw([curve.Point(low, high, "a", "l"), curve.Point(high, low, "b", "l")], "x", "y")
+    )
+    first, second = ([float(c.attrib[name]) for name in ("cx", "cy")] for c in svg.iter("circle"))
+    assert first[0] < second[0] and first[1] < second[1]  # down is larger in SVG
+    line = next(svg.iter("polyline")).attrib["points"]
+    assert line == f"{first[0]},{first[1]} {second[0]},{second[1]}"
+    assert len(list(svg.iter("line"))) == 2
+    with pytest.raises(ValueError, match="no point"):
+        curve.draw([], "x", "y")
+
+
+def test_latency_is_taken_part_by_part(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["latency", "--out", str(tmp_path), "--runs", "2", "--device", "cpu", "--threads", "1"]
+    assert main(asked) == 0
+    found = json.loads((tmp_path / "latency.json").read_text(encoding="utf-8"))
+    seconds, stages = found["seconds"], found["seconds"]["stages"]
+    assert set(stages) == {
+        *("segmentation", "text encoder", "semantic encoder", "content encoder", "sampling", "decoding"),
+    }
+    assert all(value > 0 for value in stages.values())
+    assert seconds["encoders"] < seconds["total"] > stages["sampling"]
+    assert found["about"]["type of the numbers"] == "fp32"
+    assert "| sampling | " in (text := capsys.readouterr().out) and "4.95 s" in text
+    assert main([*asked, "--runs", "0"]) == 2
