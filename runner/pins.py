@@ -77,12 +77,23 @@ TEST_PACKAGES = (
     "mypy",
     "import-linter",
     "playwright",
+    "pyarrow",
     "websocket-client",
 )
-TEST_IMPORTS = ("pytest", "pytest_timeout", "hypothesis", "mypy", "importlinter", "playwright", "websocket")
+TEST_IMPORTS = (
+    "pytest",
+    "pytest_timeout",
+    "hypothesis",
+    "mypy",
+    "importlinter",
+    "playwright",
+    "pyarrow",
+    "websocket",
+)
 # The authors' own GroundingDINO and SAM, to hold ours to. Without their dependencies, which would replace
-# OpenCV and pull in more for drawing only.
+# OpenCV and pull in more for drawing only; accelerate's are there, and torch must stay the one that is.
 TEST_PACKAGES_ALONE = (
+    "accelerate==1.15.0",
     "groundingdino-py==0.4.0",
     "timm==1.0.31",
     "addict==2.4.0",
@@ -90,7 +101,7 @@ TEST_PACKAGES_ALONE = (
     "platformdirs==4.14.7",
     "segment-anything==1.0",
 )
-TEST_IMPORTS_ALONE = ("groundingdino", "timm", "addict", "yapf", "segment_anything")
+TEST_IMPORTS_ALONE = ("accelerate", "groundingdino", "timm", "addict", "yapf", "segment_anything")
 
 GIGABYTE = 10**9
 DISK_FOR_CPU = 3 * GIGABYTE  # 1.6 GB installed, and the downloads beside it
