@@ -20,8 +20,11 @@ const panels = new Set();
 
 const live = new LiveQueue({
   async queue() {
-    const { prompt_id } = await api.queuePrompt(0, await app.graphToPrompt());
-    return prompt_id;
+    try {
+      return (await api.queuePrompt(0, await app.graphToPrompt())).prompt_id;
+    } catch (error) {
+      throw new Error(reason(error));
+    }
   },
   drop: (id) => api.deleteItem("queue", id),
   interrupt: (id) => api.interrupt(id),
@@ -43,6 +46,14 @@ const host = {
   inputsOf,
   thumb,
 };
+
+/** Why the server refused a graph, the first reason of a node before the general one. @param {any} error */
+function reason(error) {
+  const { error: general, node_errors } = error.response ?? {};
+  const [node] = /** @type {any[]} */ (Object.values(node_errors ?? {}));
+  const [first] = node?.errors ?? [];
+  return first ? `${node.class_type}: ${first.message} ${first.details}` : (general?.message ?? error.message);
+}
 
 /** Labels of locales/<language>/main.json, English where a language has none. */
 async function loadTexts() {

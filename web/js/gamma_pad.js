@@ -68,7 +68,11 @@ export class GammaPad {
     this.root = make(page, "div", { className: "echogen-pad" }, this.svg, this.row);
     this.#listen();
     this.#listenToKeys();
-    this.observer = new ResizeObserver(() => this.draw());
+    this.size = [0, 0];
+    this.observer = new ResizeObserver(() => {
+      this.size = [this.svg.clientWidth, this.svg.clientHeight];
+      this.draw();
+    });
     this.observer.observe(this.svg);
   }
 
@@ -82,7 +86,7 @@ export class GammaPad {
   /** Follows the widgets, its own size, and how large the canvas is shown. @param {number} [zoom] */
   draw(zoom) {
     if (zoom) this.letters = Math.round(Math.min(LARGEST_LETTERS, Math.max(LETTERS, LETTERS / zoom)));
-    const { clientWidth: width, clientHeight: height } = this.svg;
+    const [width, height] = this.size;
     const state = `${this.bridge.state()} ${width} ${height} ${this.letters}`;
     if (state === this.drawn || !width || !height) return;
     this.drawn = state;

@@ -58,7 +58,8 @@ const STYLE = `
 .echogen-panel .pinned:is(:hover, :focus-within) .unpin { opacity: 1; }
 .echogen-panel .stage { flex: none; height: ${STAGE}px; }
 .echogen-panel .stage .box { position: relative; margin: 0 auto; }
-.echogen-panel .stage img { position: absolute; inset: 0; width: 100%; height: 100%; image-rendering: pixelated; }
+.echogen-panel .stage img { position: absolute; inset: 0; width: 100%; height: 100%; object-fit: contain; }
+.echogen-panel .stage .grown img { image-rendering: pixelated; }
 .echogen-panel .stage .divider { position: absolute; top: 0; bottom: 0; width: 2px; margin-left: -1px;
   background: #fff; box-shadow: 0 0 2px #000; pointer-events: none; }
 .echogen-panel .stage input { position: absolute; inset: 0; width: 100%; height: 100%; margin: 0; opacity: 0;

@@ -6,7 +6,7 @@ import { fitted } from "./pins.js";
 
 /** @typedef {{picture: Blob | string, caption: string}} Shown  a picture or its address, and what it is */
 
-export const ROOM = 192; // px; three times nano's picture
+export const ROOM = 320; // px; five times nano's picture
 
 export class Stage {
   /** @param {Record<string, string>} texts @param {Document} page */
@@ -50,6 +50,7 @@ export class Stage {
     if (!naturalWidth) return;
     const { width, height } = fitted(naturalWidth, naturalHeight, this.root.clientWidth || ROOM, ROOM);
     Object.assign(this.box.style, { width: `${width}px`, height: `${height}px` });
+    this.box.classList.toggle("grown", width > naturalWidth);
   }
 
   #divide() {

@@ -14,6 +14,7 @@ export class StripView {
     this.texts = texts;
     this.picked = picked;
     this.page = page;
+    this.drawn = "";
     /** @type {{button: HTMLButtonElement, image: HTMLImageElement, picture: Blob | undefined}[]} */
     this.slots = [];
     this.scales = make(page, "div", { className: "scales" });
@@ -25,6 +26,9 @@ export class StripView {
   /** @param {ScaleStrip} strip @param {number | null} enlarged  the scale that is shown large */
   draw(strip, enlarged) {
     const count = Math.max(strip.total, strip.pictures.length);
+    const state = `${strip.run} ${count} ${Object.keys(strip.pictures)} ${enlarged}`;
+    if (state === this.drawn) return;
+    this.drawn = state;
     while (this.slots.length < count) this.#add();
     for (const { button } of this.slots.splice(count)) button.remove();
     this.slots.forEach((slot, scale) => {
