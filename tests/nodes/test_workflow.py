@@ -15,9 +15,7 @@ import workflow
 WORKFLOWS = Path(__file__).resolve().parents[2] / "workflows"
 
 
-@pytest.fixture(
-    scope="module", params=["quickstart", "subject-segmentation", "echogen-2b", "text-to-image-infinity"]
-)
+@pytest.fixture(scope="module", params=sorted(path.stem for path in WORKFLOWS.glob("*.json")))
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -42,11 +40,17 @@ def test_the_api_twin_is_the_same_graph(opened: dict[str, Any], twin: dict[str, 
 
 def test_the_files_are_those_of_the_generator(name: str, opened: dict[str, Any]) -> None:
     import layout
+    import make_gamma
     import make_published
     import make_quickstart
     import make_segmentation
 
-    layouts = (make_quickstart.LAYOUT, make_segmentation.LAYOUT, *make_published.LAYOUTS)
+    layouts = (
+        make_quickstart.LAYOUT,
+        make_segmentation.LAYOUT,
+        *make_gamma.LAYOUTS,
+        *make_published.LAYOUTS,
+    )
     (made,) = [each for each in layouts if each.name == name]
     assert layout.workflow_json(made, comfy_pack.object_info()) == opened
 
@@ -103,7 +107,8 @@ def test_links_go_both_ways(opened: dict[str, Any]) -> None:
 
 def test_values_that_do_not_fit_are_refused(opened: dict[str, Any]) -> None:
     broken = json.loads(json.dumps(opened))
-    sampler = next(node for node in broken["nodes"] if node["type"] == "EchoGenSampler")
+    kinds = ("EchoGenSampler", "EchoGenGammaSweep")
+    sampler = next(node for node in broken["nodes"] if node["type"] in kinds)
     sampler["widgets_values"] += [1, 1, 1]
     with pytest.raises(ValueError, match="too many"):
         workflow.to_api(broken, comfy_pack.object_info())

@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 Group = tuple[str, tuple[float, float, float, float], str]
 ENLARGE = "Enlarge to see it"
+SAMPLER_SIZE = (400, 760)
 
 
 @dataclass
@@ -27,6 +28,82 @@ class Item:
     values: list[Any] = field(default_factory=list)
     links: dict[str, tuple[str, int]] = field(default_factory=dict)
     title: str = ""
+
+
+LEFT_GROUPS: tuple[Group, ...] = (
+    ("1 · Subject", (0, 0, 640, 540), "#3f789e"),
+    ("Read me", (0, 560, 640, 450), "#888888"),
+    ("2 · Model", (660, 0, 400, 270), "#88aa88"),
+    ("3 · Conditions", (660, 290, 400, 580), "#3f789e"),
+)
+"""Groups of what `subject_way` lays out."""
+
+
+def subject_way(note: str, prompt: str, preset: str = "nano (built in)") -> dict[str, Item]:
+    """The left of most workflows: a sample picture and a prompt on their way to a sampler's inputs."""
+    cut = {"image": ("cut", 0)}
+    return {
+        "note": Item("MarkdownNote", (20, 640), (600, 350), [note], title="Start here"),
+        "sample": Item("EchoGenSamplePicture", (20, 80), (280, 330), ["teddy_bear.png"]),
+        "cut": Item(
+            "EchoGenCutOutSubject",
+            (330, 80),
+            (290, 440),
+            [0.08, "white", "auto"],
+            {"image": ("sample", 0), "mask": ("sample", 1)},
+        ),
+        "load": Item("EchoGenLoadBundle", (680, 80), (360, 170), [preset, "auto"]),
+        "text": Item("EchoGenEncodeText", (680, 380), (360, 160), [prompt], {"text_encoder": ("load", 2)}),
+        "semantic": Item(
+            "EchoGenEncodeSemantic", (680, 600), (360, 95), [1.0], {"semantic_encoder": ("load", 3), **cut}
+        ),
+        "content": Item(
+            "EchoGenEncodeContent", (680, 755), (360, 95), [1.0], {"content_encoder": ("load", 4), **cut}
+        ),
+    }
+
+
+CONDITIONS = {
+    "model": ("load", 0),
+    "text": ("text", 0),
+    "semantic": ("semantic", 0),
+    "content": ("content", 0),
+    "tokenizer": ("load", 1),
+}
+"""A sampler's links to `subject_way`."""
+
+
+def gammas(preset: str) -> tuple[float, float]:
+    """A model's own γ_t and γ_I."""
+    from echogen_core.config import PRESETS
+
+    return PRESETS[preset].gamma_t, PRESETS[preset].gamma_i
+
+
+def sampler(
+    pos: tuple[float, float],
+    links: Mapping[str, tuple[str, int]] = CONDITIONS,
+    gamma: tuple[float, float] | None = None,
+    title: str = "",
+) -> Item:
+    """EchoGen Sampler with seed 7, nano's γ unless told another, and the model's own settings."""
+    values = [*(gamma or gammas("nano")), 7, "fixed", 1, "1:1", "auto", 0.0, 0.0, 0]
+    return Item("EchoGenSampler", pos, SAMPLER_SIZE, values, dict(links), title)
+
+
+def shown(
+    name: str, x: float, y: float, width: float, height: float, bits: tuple[str, int]
+) -> dict[str, Item]:
+    """Bits as a picture: decoded, enlarged and shown; nodes `decode_<name>` and so on, `height` in all."""
+    decode, enlarge, show = (f"{step}_{name}" for step in ("decode", "enlarge", "show"))
+    tokenizer = {"tokenizer": ("load", 1)}
+    return {
+        decode: Item("EchoGenDecodeBits", (x, y), (width, 60), [], {"bits": bits, **tokenizer}),
+        enlarge: Item(
+            "ImageScaleBy", (x, y + 110), (width, 90), ["bicubic", 6.0], {"image": (decode, 0)}, ENLARGE
+        ),
+        show: Item("PreviewImage", (x, y + 250), (width, height - 250), [], {"images": (enlarge, 0)}),
+    }
 
 
 def node_json(number: int, item: Item, info: dict[str, Any]) -> dict[str, Any]:

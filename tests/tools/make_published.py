@@ -1,12 +1,11 @@
-"""Writes the workflows of the published models: echogen-2b and text-to-image-infinity, with their thumbnails.
+"""Writes the workflows of the published models: echogen-2b and text-to-image-infinity.
 
 COMFYUI_PATH=... python tests/tools/make_published.py
 """
 
 from __future__ import annotations
 
-from layout import ROOT, Group, Item, Layout, write
-from PIL import Image, ImageDraw, ImageFont
+from layout import LEFT_GROUPS, Group, Item, Layout, gammas, sampler, subject_way, write
 
 ECHOGEN_NOTE = """## EchoGen-2B: your subject at 1024 px
 
@@ -33,50 +32,8 @@ says what to fetch, from where and into which folder.
 def echogen() -> dict[str, Item]:
     """The subject's way through Load EchoGen."""
     return {
-        "note": Item("MarkdownNote", (20, 640), (600, 350), [ECHOGEN_NOTE], title="Start here"),
-        "sample": Item("EchoGenSamplePicture", (20, 80), (280, 330), ["teddy_bear.png"]),
-        "cut": Item(
-            "EchoGenCutOutSubject",
-            (330, 80),
-            (290, 440),
-            [0.08, "white", "auto"],
-            {"image": ("sample", 0), "mask": ("sample", 1)},
-        ),
-        "load": Item("EchoGenLoadBundle", (680, 80), (360, 170), ["EchoGen-2B", "auto"]),
-        "text": Item(
-            "EchoGenEncodeText",
-            (680, 380),
-            (360, 160),
-            ["a teddy bear reading a book in a cafe, morning light"],
-            {"text_encoder": ("load", 2)},
-        ),
-        "semantic": Item(
-            "EchoGenEncodeSemantic",
-            (680, 600),
-            (360, 95),
-            [1.0],
-            {"semantic_encoder": ("load", 3), "image": ("cut", 0)},
-        ),
-        "content": Item(
-            "EchoGenEncodeContent",
-            (680, 755),
-            (360, 95),
-            [1.0],
-            {"content_encoder": ("load", 4), "image": ("cut", 0)},
-        ),
-        "sampler": Item(
-            "EchoGenSampler",
-            (1100, 80),
-            (400, 760),
-            [2.5, 2.5, 7, "fixed", 1, "1:1", "auto", 0.0, 0.0, 0],
-            {
-                "model": ("load", 0),
-                "text": ("text", 0),
-                "semantic": ("semantic", 0),
-                "content": ("content", 0),
-                "tokenizer": ("load", 1),
-            },
-        ),
+        **subject_way(ECHOGEN_NOTE, "a teddy bear reading a book in a cafe, morning light", "EchoGen-2B"),
+        "sampler": sampler((1100, 80), gamma=gammas("echogen-2b")),
         "decode": Item(
             "EchoGenDecodeBits",
             (1560, 80),
@@ -89,12 +46,9 @@ def echogen() -> dict[str, Item]:
 
 
 ECHOGEN_GROUPS: tuple[Group, ...] = (
-    ("1 · Subject", (0, 0, 640, 540), "#3f789e"),
-    ("2 · Model", (660, 0, 400, 270), "#88aa88"),
-    ("3 · Conditions", (660, 290, 400, 580), "#3f789e"),
+    *LEFT_GROUPS,
     ("4 · Sampler", (1080, 0, 440, 870), "#b58b2a"),
     ("5 · Picture", (1540, 0, 520, 870), "#3f789e"),
-    ("Read me", (0, 560, 640, 450), "#888888"),
 )
 
 
@@ -112,12 +66,10 @@ def infinity() -> dict[str, Item]:
             ["a lighthouse on a cliff at dusk, waves below, photograph"],
             {"text_encoder": ("encoder", 0)},
         ),
-        "sampler": Item(
-            "EchoGenSampler",
+        "sampler": sampler(
             (860, 80),
-            (400, 760),
-            [4.0, 4.0, 7, "fixed", 1, "1:1", "auto", 0.0, 0.0, 0],
             {"model": ("model", 0), "text": ("text", 0), "tokenizer": ("tokenizer", 0)},
+            (4.0, 4.0),
         ),
         "decode": Item(
             "EchoGenDecodeBits",
@@ -149,23 +101,7 @@ LAYOUTS = (
         (95, 170),
     ),
 )
-CARDS = {
-    "echogen-2b": ("EchoGen-2B", "your subject at 1024 px", "needs its files"),
-    "text-to-image-infinity": ("Infinity-2B", "text to image, 1024 px", "needs its files"),
-}
-
-
-def card(lines: tuple[str, ...]) -> Image.Image:
-    """A thumbnail of words: no picture of these models could be made here."""
-    picture = Image.new("RGB", (512, 512), "#2b3440")
-    draw = ImageDraw.Draw(picture)
-    for row, line in enumerate(lines):
-        font = ImageFont.load_default(size=64 if row == 0 else 34)
-        draw.text((256, 190 + 80 * row), line, font=font, fill="#e8e4da", anchor="mm")
-    return picture
-
 
 if __name__ == "__main__":
     for layout in LAYOUTS:
         write(layout)
-        card(CARDS[layout.name]).save(ROOT / "workflows" / f"{layout.name}.jpg", quality=90)

@@ -7,9 +7,8 @@ The layout is data here, so that it stays tidy when a node changes; look at it i
 
 from __future__ import annotations
 
-from layout import ENLARGE, Group, Item, Layout, write
+from layout import ENLARGE, LEFT_GROUPS, Group, Item, Layout, sampler, subject_way, write
 
-SAMPLE = "teddy_bear.png"
 PROMPT = "a teddy bear on a meadow"
 NOTE = """## EchoGen: the same subject in a new scene
 
@@ -29,49 +28,10 @@ Help for a node: select it and press the **?** above it."""
 
 def items() -> dict[str, Item]:
     """The nodes of the quickstart, in the order of their ids."""
-    from echogen_core.config import PRESETS
-
-    nano = PRESETS["nano"]
     bits = {"bits": ("sampler", 0), "tokenizer": ("load", 1)}
     return {
-        "note": Item("MarkdownNote", (20, 640), (600, 350), [NOTE], title="Start here"),
-        "sample": Item("EchoGenSamplePicture", (20, 80), (280, 330), [SAMPLE]),
-        "cut": Item(
-            "EchoGenCutOutSubject",
-            (330, 80),
-            (290, 440),
-            [0.08, "white", "auto"],
-            {"image": ("sample", 0), "mask": ("sample", 1)},
-        ),
-        "load": Item("EchoGenLoadBundle", (680, 80), (360, 140), ["nano (built in)"]),
-        "text": Item("EchoGenEncodeText", (680, 350), (360, 160), [PROMPT], {"text_encoder": ("load", 2)}),
-        "semantic": Item(
-            "EchoGenEncodeSemantic",
-            (680, 570),
-            (360, 95),
-            [1.0],
-            {"semantic_encoder": ("load", 3), "image": ("cut", 0)},
-        ),
-        "content": Item(
-            "EchoGenEncodeContent",
-            (680, 725),
-            (360, 95),
-            [1.0],
-            {"content_encoder": ("load", 4), "image": ("cut", 0)},
-        ),
-        "sampler": Item(
-            "EchoGenSampler",
-            (1100, 80),
-            (400, 760),
-            [nano.gamma_t, nano.gamma_i, 7, "fixed", 1, "1:1", "auto", 0.0, 0.0, 0],
-            {
-                "model": ("load", 0),
-                "text": ("text", 0),
-                "semantic": ("semantic", 0),
-                "content": ("content", 0),
-                "tokenizer": ("load", 1),
-            },
-        ),
+        **subject_way(NOTE, PROMPT),
+        "sampler": sampler((1100, 80)),
         "decode": Item("EchoGenDecodeBits", (1560, 80), (200, 60), [], bits),
         "save": Item("SaveImage", (1780, 80), (200, 240), ["EchoGen/quickstart"], {"images": ("decode", 0)}),
         "enlarge": Item(
@@ -87,13 +47,10 @@ def items() -> dict[str, Item]:
 
 
 GROUPS: tuple[Group, ...] = (
-    ("1 · Subject", (0, 0, 640, 540), "#3f789e"),
-    ("2 · Model", (660, 0, 400, 240), "#88aa88"),
-    ("3 · Conditions", (660, 260, 400, 600), "#3f789e"),
-    ("4 · Sampler", (1080, 0, 440, 860), "#b58b2a"),
-    ("5 · Picture", (1540, 0, 460, 860), "#3f789e"),
-    ("Read me", (0, 560, 640, 450), "#888888"),
-    ("6 · After each scale", (2020, 0, 340, 860), "#888888"),
+    *LEFT_GROUPS,
+    ("4 · Sampler", (1080, 0, 440, 870), "#b58b2a"),
+    ("5 · Picture", (1540, 0, 460, 870), "#3f789e"),
+    ("6 · After each scale", (2020, 0, 340, 870), "#888888"),
 )
 
 

@@ -1,10 +1,9 @@
-"""Makes a workflow's thumbnail from real runs of it.
+"""Makes the thumbnails of all workflows, or of those that are named, from real runs of them.
 
-COMFYUI_PATH=... python tests/tools/make_thumbnail.py [subject-segmentation]
+COMFYUI_PATH=... python tests/tools/make_thumbnail.py [quickstart gamma-sweep ...]
 
-quickstart: the reference and three scenes. subject-segmentation: picture, box, mask and cut-out.
-
-Needs the built-in model's weights. Look at the result before committing it.
+The published models' weights are not at hand: their workflows get a drawing of what they do instead.
+Needs the built-in model's weights. Look at the results before committing them.
 """
 
 from __future__ import annotations
@@ -12,52 +11,211 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 ROOT = Path(__file__).resolve().parents[2]
-TILE = 256
+SIDE = 512
+PAPER, INK, QUIET, WARM, COOL = "#23282f", "#f2efe8", "#9aa3ad", "#ffb02e", "#7cb7ff"
 STEPS = ("EchoGenSamplePicture", "EchoGenDetectSubject", "EchoGenSegmentSubject", "EchoGenCutOutSubject")
 SCENES = ("on a meadow", "by the sea at dusk", "in a forest")
+SAMPLE = ROOT / "echogen_core" / "assets" / "samples" / "teddy_bear.png"
+
+Tile = tuple[str, Image.Image]
 
 
-def sheet(pictures: list[Image.Image]) -> Image.Image:
-    """Up to four pictures in a square, each enlarged to its quarter."""
-    whole = Image.new("RGB", (2 * TILE, 2 * TILE), "white")
-    for index, picture in enumerate(pictures[:4]):
-        tile = picture.convert("RGB").resize((TILE, TILE), Image.Resampling.BICUBIC)
-        whole.paste(tile, (index % 2 * TILE, index // 2 * TILE))
+def sheet(tiles: Iterable[Tile]) -> Image.Image:
+    """Up to four pictures in a square, each filling its quarter, with their captions."""
+    whole, side = Image.new("RGB", (SIDE, SIDE), PAPER), SIDE // 2
+    pen = ImageDraw.Draw(whole)
+    for index, (caption, picture) in enumerate(list(tiles)[:4]):
+        x, y = index % 2 * side, index // 2 * side
+        whole.paste(ImageOps.fit(picture.convert("RGB"), (side, side), Image.Resampling.BICUBIC), (x, y))
+        if caption:
+            pen.rectangle((x, y + side - 30, x + side, y + side), PAPER)
+            pen.text((x + side // 2, y + side - 15), caption, INK, font(18), anchor="mm")
     return whole
 
 
-def scenes(recorder: Any, options: argparse.Namespace) -> list[Image.Image]:
-    """The quickstart's reference, and what it makes of three prompts."""
-    import comfy_server
+def font(size: int) -> Any:
+    """The built-in font: it has no Greek and no arrows."""
+    return ImageFont.load_default(size)
 
-    graph = comfy_server.quickstart()
-    cut, saved = (comfy_server.node_of(graph, name) for name in ("EchoGenCutOutSubject", "SaveImage"))
-    pictures: list[Image.Image] = []
-    for scene in options.scenes:
-        prompted = comfy_server.changed(graph, "EchoGenEncodeText", prompt=f"{options.subject} {scene}")
-        run = recorder.run(comfy_server.changed(prompted, "EchoGenSampler", seed=options.seed))
+
+class Runs:
+    """Shipped workflows, run on a real server."""
+
+    def __init__(self, recorder: Any) -> None:
+        self.recorder = recorder
+
+    def pictures(self, graph: dict[str, Any]) -> dict[str, list[Image.Image]]:
+        """What each node of a graph shows, by the node's title."""
+        run = self.recorder.run(graph)
         if run.error is not None:
             raise SystemExit(run.message)
-        pictures += [*run.pictures[cut], *run.pictures[saved]] if not pictures else run.pictures[saved]
-    return pictures
+        return {graph[node]["_meta"]["title"]: pictures for node, pictures in run.pictures.items()}
 
 
-def steps(recorder: Any) -> list[Image.Image]:
-    """What each step of the subject's workflow shows, without the words below."""
+def quickstart(runs: Runs) -> Image.Image:
+    """The reference, and what the workflow makes of three prompts."""
+    import comfy_server
+
+    tiles: list[Tile] = []
+    for scene in SCENES:
+        graph = comfy_server.changed(
+            comfy_server.quickstart(), "EchoGenEncodeText", prompt=f"a teddy bear {scene}"
+        )
+        shown = runs.pictures(graph)
+        tiles += [] if tiles else [("", shown["Cut Out Subject"][0])]
+        tiles.append(("", shown["Save Image"][0]))
+    return sheet(tiles)
+
+
+def segmentation(runs: Runs) -> Image.Image:
+    """What each step shows, without the words below."""
     import comfy_server
 
     graph = comfy_server.shipped("subject-segmentation")
-    run = recorder.run(graph)
-    if run.error is not None:
-        raise SystemExit(run.message)
-    shown = [run.pictures[comfy_server.node_of(graph, step)][0] for step in STEPS]
-    return [picture.crop((0, 0, picture.width, picture.width)) for picture in shown]
+    titles = [graph[comfy_server.node_of(graph, step)]["_meta"]["title"] for step in STEPS]
+    shown = runs.pictures(graph)
+    firsts = [shown[title][0] for title in titles]
+    return sheet(("", picture.crop((0, 0, picture.width, picture.width))) for picture in firsts)
+
+
+def gamma_sweep(runs: Runs) -> Image.Image:
+    """The labelled grid as it is saved."""
+    import comfy_server
+
+    (grid,) = runs.pictures(comfy_server.shipped("gamma-sweep"))["Save Image"]
+    return ImageOps.pad(grid.convert("RGB"), (SIDE, SIDE), Image.Resampling.LANCZOS, "white")
+
+
+def schedule(runs: Runs) -> Image.Image:
+    """The reference, the curves, and the picture with and without them."""
+    import comfy_server
+
+    graph = comfy_server.shipped("schedule")
+    decoders = [node for node, item in graph.items() if item["class_type"] == "EchoGenDecodeBits"]
+    for node in decoders:
+        sampler = graph[graph[node]["inputs"]["bits"][0]]["_meta"]["title"]
+        graph[f"show {node}"] = preview(node, sampler)
+    shown = runs.pictures(graph)
+    return sheet(
+        [
+            ("reference", Image.open(SAMPLE)),
+            ("guidance over the scales", curves()),
+            ("with the schedule", shown["With the schedule"][0]),
+            ("constant", shown["Constant γ"][0]),
+        ]
+    )
+
+
+def rewire(runs: Runs) -> Image.Image:
+    """The reference, and what each path makes of it."""
+    import comfy_server
+
+    graph = comfy_server.shipped("rewire-ablation")
+    names = ("Semantic only", "Content only", "Both")
+    for node in [node for node, item in graph.items() if item["class_type"] == "EchoGenDecodeBits"]:
+        graph[f"show {node}"] = preview(node, graph[graph[node]["inputs"]["bits"][0]]["_meta"]["title"])
+    shown = runs.pictures(graph)
+    return sheet([("reference", Image.open(SAMPLE)), *((name.lower(), shown[name][0]) for name in names)])
+
+
+def preview(node: str, title: str) -> dict[str, Any]:
+    """A node that shows another one's first output under a title."""
+    return {"class_type": "PreviewImage", "inputs": {"images": [node, 0]}, "_meta": {"title": title}}
+
+
+def curves() -> Image.Image:
+    """A tile with the curve of the shipped schedule's shape."""
+    from echogen_core.sampling import GuidanceSchedule
+
+    tile = Image.new("RGB", (SIDE, SIDE), PAPER)
+    pen = ImageDraw.Draw(tile)
+    values = GuidanceSchedule("late off", 2.0, 3.0).over(13)
+    for gammas, colour, width in ((values.gamma_t, WARM, 8), (values.gamma_i, COOL, 8)):
+        points = [(40 + 36 * scale, 420 - 105 * gamma) for scale, gamma in enumerate(gammas)]
+        pen.line(points, colour, width, joint="curve")
+        for x, y in points:
+            pen.ellipse((x - 9, y - 9, x + 9, y + 9), colour)
+    return tile
+
+
+def scenes(runs: Runs) -> Image.Image:
+    """The reference, and its first three scenes."""
+    import comfy_server
+
+    graph = comfy_server.shipped("batch-of-scenes")
+    saved = [node for node, item in graph.items() if item["class_type"] == "SaveImage"]
+    plain = max(saved, key=int)
+    graph[plain]["_meta"]["title"] = "plain"
+    return sheet([("", Image.open(SAMPLE)), *(("", picture) for picture in runs.pictures(graph)["plain"])])
+
+
+def echogen_2b(_: Runs) -> Image.Image:
+    """A subject on its way into a scene that is still to be made."""
+    card, pen = titled("EchoGen-2B", "your subject at 1024 px", "needs its files")
+    reference = ImageOps.fit(Image.open(SAMPLE).convert("RGB"), (180, 180), Image.Resampling.LANCZOS)
+    card.paste(reference, (40, 170))
+    pen.line((236, 260, 262, 260), INK, 4)
+    pen.polygon(((262, 250), (262, 270), (278, 260)), INK)
+    for inset in range(0, 180, 12):  # a dashed frame
+        for y in (170, 350):
+            pen.line((292 + inset, y, 298 + inset, y), QUIET, 3)
+        for x in (292, 472):
+            pen.line((x, 170 + inset, x, 176 + inset), QUIET, 3)
+    for row, words in enumerate(("reading a book", "in a cafe,", "morning light")):
+        pen.text((382, 232 + 28 * row), words, INK, font(20), anchor="mm")
+    return card
+
+
+def infinity_2b(_: Runs) -> Image.Image:
+    """A gradient in ever finer squares, as the model draws: scale by scale."""
+    card, pen = titled("Infinity-2B", "text to image, 1024 px", "needs its files")
+    for index, cells in enumerate((1, 2, 4, 8, 16)):
+        side, x = 80, 32 + 92 * index
+        size = side / cells
+        for row in range(cells):
+            for column in range(cells):
+                height, breadth = (row + 0.5) / cells, (column + 0.5) / cells
+                sky = height < 0.55 + 0.12 * (breadth - 0.5) ** 2
+                colour = (
+                    (255 - int(90 * (1 - height)), 150 + int(60 * height), 110 + int(90 * (1 - height)))
+                    if sky
+                    else (40, 70 + int(60 * (1 - height)), 110)
+                )
+                if abs(breadth - 0.7) < 0.06 and 0.2 < height < 0.62:
+                    colour = (245, 240, 230)
+                corner = (x + column * size, 215 + row * size)
+                pen.rectangle((*corner, corner[0] + size - 1, corner[1] + size - 1), colour)
+    pen.text((SIDE // 2, 335), "a lighthouse on a cliff at dusk", INK, font(22), anchor="mm")
+    return card
+
+
+def titled(title: str, line: str, foot: str) -> tuple[Image.Image, ImageDraw.ImageDraw]:
+    """A card with its words; the middle is free."""
+    card = Image.new("RGB", (SIDE, SIDE), PAPER)
+    pen = ImageDraw.Draw(card)
+    pen.text((SIDE // 2, 70), title, INK, font(52), anchor="mm")
+    pen.text((SIDE // 2, 122), line, WARM, font(26), anchor="mm")
+    pen.text((SIDE // 2, 450), foot, QUIET, font(22), anchor="mm")
+    return card, pen
+
+
+MAKERS: dict[str, Callable[[Runs], Image.Image]] = {
+    "quickstart": quickstart,
+    "subject-segmentation": segmentation,
+    "gamma-sweep": gamma_sweep,
+    "schedule": schedule,
+    "rewire-ablation": rewire,
+    "batch-of-scenes": scenes,
+    "echogen-2b": echogen_2b,
+    "text-to-image-infinity": infinity_2b,
+}
 
 
 def main() -> None:
@@ -67,21 +225,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "workflow", nargs="?", default="quickstart", choices=["quickstart", "subject-segmentation"]
-    )
-    parser.add_argument("--subject", default="a teddy bear", help="what the prompt calls the sample")
-    parser.add_argument("--scenes", nargs=3, default=SCENES, help="three places")
-    parser.add_argument("--seed", type=int, default=7)
-    options = parser.parse_args()
+    parser.add_argument("workflows", nargs="*", metavar="workflow", help=", ".join(MAKERS))
+    names = parser.parse_args().workflows or list(MAKERS)
     with (
         tempfile.TemporaryDirectory() as folder,
         comfy_server.serving(Path(folder), name="thumbnail") as running,
     ):
         recorder = comfy_server.Recorder(running)
-        pictures = scenes(recorder, options) if options.workflow == "quickstart" else steps(recorder)
+        for name in names:
+            MAKERS[name](Runs(recorder)).save(ROOT / "workflows" / f"{name}.jpg", quality=90)
         recorder.close()
-    sheet(pictures).save(ROOT / "workflows" / f"{options.workflow}.jpg", quality=90)
 
 
 if __name__ == "__main__":
