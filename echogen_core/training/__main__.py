@@ -1,7 +1,8 @@
 """`python -m echogen_core.training STAGE`.
 
-prepare, tokenizer, semantic and transformer, in this order, make nano; adapters trains the subject parameters
-of a published or small model. Each stage says with --help what it takes; each can be stopped and run again.
+prepare, tokenizer, semantic, content and transformer, in this order, make nano; adapters trains the subject
+parameters of a published or small model. Each stage says with --help what it takes; each can be stopped and run
+again.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ STAGES = {
     "prepare": "pictures from the packages of 3-D models, panoramas and icons",
     "tokenizer": "nano's BSQ tokenizer",
     "semantic": "nano's semantic encoder",
-    "transformer": "nano's transformer with text and content encoder, then its bundle",
+    "content": "nano's content encoder",
+    "transformer": "nano's transformer with its text encoder, then its bundle",
     "adapters": "the subject parameters of an EchoGen model, beside its frozen Infinity base",
 }
 

@@ -15,12 +15,10 @@ import argparse
 import json
 import logging
 import math
-import os
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -30,8 +28,7 @@ from torch.nn import functional as F
 
 from ..checkpoints.save import save_part
 from ..encoders import ENCODERS, SemanticEncoder
-
-logger = logging.getLogger(__name__)
+from .encoder_run import EncoderRun, Objective, Optimisation
 
 AZIMUTHS = 12  # of the prepared views, 30 degrees apart; views are numbered elevation by elevation
 
@@ -43,9 +40,7 @@ class Recipe:
     pairs: int = 64  # subjects a step, two pictures each
     icon_share: float = 0.4  # of the pairs, where icons are there
     near_share: float = 0.6  # of the furniture pairs: at most 30 degrees apart
-    learning_rate: float = 1.5e-3
-    weight_decay: float = 0.05
-    warmup: float = 0.04  # of the run
+    optimisation: Optimisation = field(default_factory=Optimisation)
     temperature: float = 0.1
     embedding: int = 128
     mean_weight: float = 0.5  # InfoNCE on the mean patch
@@ -248,96 +243,15 @@ def _retrieval(query_NC: Tensor, gallery_NC: Tensor) -> float:
     return float((likeness_NN.argmax(dim=1).cpu() == torch.arange(len(likeness_NN))).float().mean())
 
 
-class Run:
-    """A resumable run in a folder: checkpoint.pt, log.jsonl, semantic.safetensors, DONE."""
-
-    def __init__(self, out: Path, recipe: Recipe, minutes: float) -> None:
-        self.out, self.recipe, self.seconds = out, recipe, minutes * 60
-        out.mkdir(parents=True, exist_ok=True)
-        torch.manual_seed(recipe.seed)
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        # On a shared CPU, processor time is what was spent; a GPU is waited for.
-        self.clock: Callable[[], float] = time.monotonic if self.device.type == "cuda" else time.process_time
-        self.trainee = Trainee(recipe).to(self.device).train()
-        decayed = [p for p in self.trainee.parameters() if p.ndim > 1]
-        others = [p for p in self.trainee.parameters() if p.ndim <= 1]
-        groups = [
-            {"params": decayed, "weight_decay": recipe.weight_decay},
-            {"params": others, "weight_decay": 0.0},
-        ]
-        self.optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.98))
-        self.step, self.spent = 0, 0.0
-        if self.checkpoint.exists():
-            saved = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
-            self.trainee.load_state_dict(saved["trainee"])
-            self.optimizer.load_state_dict(saved["optimizer"])
-            self.step, self.spent = saved["step"], saved["spent"]
-            logger.info("Going on at step %d, %.1f minutes spent.", self.step, self.spent / 60)
-
-    @property
-    def checkpoint(self) -> Path:
-        return self.out / "checkpoint.pt"
-
-    def save(self) -> None:
-        partial = self.checkpoint.with_suffix(".partial")
-        torch.save(
-            {
-                "trainee": self.trainee.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "step": self.step,
-                "spent": self.spent,
-            },
-            partial,
-        )
-        os.replace(partial, self.checkpoint)
-
-    def log(self, record: dict[str, Any]) -> None:
-        line = {"step": self.step, "minutes": round(self.spent / 60, 2), **record}
-        with (self.out / "log.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-        logger.info("%s", line)
-
-    def train(self, views: Views, log_every: int = 50, save_every: int = 100) -> dict[str, float]:
-        """Trains until the time is spent; returns the figures on unseen subjects."""
-        while self.spent < self.seconds:
-            start = self.clock()
-            losses = self.one_step(views)
-            self.step += 1
-            self.spent += self.clock() - start
-            if self.step % log_every == 0:
-                figures = {name: round(float(value), 4) for name, value in losses._asdict().items()}
-                self.log(figures | self.evaluate(views))
-            if self.step % save_every == 0:
-                self.save()
-        self.save()
-        figures = self.evaluate(views)
-        self.log(figures)
-        return figures
-
-    def one_step(self, views: Views) -> Losses:
-        recipe, progress = self.recipe, min(1.0, self.spent / max(self.seconds, 1e-9))
-        factor = min(1.0, progress / recipe.warmup + 0.02) * (0.51 + 0.49 * math.cos(math.pi * progress))
-        for group in self.optimizer.param_groups:
-            group["lr"] = recipe.learning_rate * factor
-        # Each step draws from its own generator, so that a resumed run continues the same sequence.
-        rng = np.random.default_rng((recipe.seed, self.step))
-        pictures = augment(views.draw(recipe, rng), self.trainee.encoder.config.image_size, rng)
-        pictures = Pictures(*(t.to(self.device) for t in pictures))
-        with torch.autocast(self.device.type, torch.bfloat16):
-            losses: Losses = self.trainee(pictures)
-        loss = losses.cls + recipe.mean_weight * losses.mean
-        loss = loss + recipe.pixel_weight * losses.pixels + recipe.place_weight * losses.place
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.trainee.parameters(), 1.0)
-        self.optimizer.step()
-        return losses
-
-    def evaluate(self, views: Views) -> dict[str, float]:
-        held = views.heldout_NVHW4
-        if held is None or held.shape[1] <= max(FAR_QUERIES):
-            return {}
-        return evaluate(self.trainee, held, self.device)
+def objective(trainee: Trainee, views: Views, step: int) -> Objective:
+    """The loss of one step's pairs."""
+    recipe, rng = trainee.recipe, np.random.default_rng((trainee.recipe.seed, step))
+    device = next(trainee.parameters()).device
+    pictures = augment(views.draw(recipe, rng), trainee.encoder.config.image_size, rng)
+    losses: Losses = trainee(Pictures(*(t.to(device) for t in pictures)))
+    total = losses.cls + recipe.mean_weight * losses.mean
+    total = total + recipe.pixel_weight * losses.pixels + recipe.place_weight * losses.place
+    return Objective(total, losses._asdict())
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -352,9 +266,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(arguments.threads)
     recipe = Recipe(pairs=arguments.pairs)
-    run = Run(arguments.out, recipe, arguments.minutes)
-    figures = run.train(Views(arguments.data))
-    encoder = run.trainee.encoder
+    torch.manual_seed(recipe.seed)
+    trainee, views = Trainee(recipe), Views(arguments.data)
+    run = EncoderRun(arguments.out, trainee, recipe.optimisation, arguments.minutes)
+    held = views.heldout_NVHW4
+    seen_from_all_sides = held is not None and held.shape[1] > max(FAR_QUERIES)
+
+    def figures_now() -> dict[str, float]:
+        return evaluate(trainee, held, run.device) if held is not None and seen_from_all_sides else {}
+
+    figures = run.train(lambda step: objective(trainee, views, step), figures_now)
+    encoder = trainee.encoder
     save_part(arguments.out / "semantic.safetensors", "semantic", encoder, encoder.config)
     done = {"steps": run.step, "minutes": round(run.spent / 60, 2), "recipe": asdict(recipe), **figures}
     (arguments.out / "DONE").write_text(json.dumps(done, indent=1) + "\n", encoding="utf-8")

@@ -1,8 +1,8 @@
 """Trains nano's transformer (with its encoders) and writes the bundle.
 
-`python -m echogen_core.training transformer --data DATA --tokenizer FILE --semantic FILE --out RUN`; run
-again, it goes on where it stopped. `--start BUNDLE` trains shipped weights on instead, with `--tokenizer` on
-the bits of another tokenizer. `--export` only writes the bundle from the newest checkpoint.
+`python -m echogen_core.training transformer --data DATA --tokenizer FILE --semantic FILE --content FILE --out
+RUN`; run again, it goes on where it stopped. `--start BUNDLE` trains shipped weights on instead, with the
+files given in the place of the bundle's. `--export` only writes the bundle from the newest checkpoint.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import argparse
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer
@@ -20,7 +21,6 @@ from ..config import PRESETS, Preset
 from ..encoders import (
     ENCODERS,
     TOKENIZER_FILE,
-    ContentEncoder,
     EncoderConfigs,
     TextEncoder,
     build_tokenizer,
@@ -47,7 +47,7 @@ def prompt_corpus(data: Compositor) -> list[str]:
 
 
 def fresh_parts(preset: Preset, encoders: EncoderConfigs, args: argparse.Namespace) -> Parts:
-    """New transformer, text and content encoder, beside the trained tokenizer and semantic encoder."""
+    """New transformer and text encoder, beside the trained tokenizer, semantic and content encoders."""
     torch.manual_seed(args.seed)
     vocabulary = args.out / TOKENIZER_FILE
     if not vocabulary.is_file():
@@ -58,26 +58,27 @@ def fresh_parts(preset: Preset, encoders: EncoderConfigs, args: argparse.Namespa
     return Parts(
         transformer=transformer,
         text=TextEncoder(encoders.text, wrap_tokenizer(Tokenizer.from_file(str(vocabulary)))),
-        content=ContentEncoder(encoders.content),
+        content=load_part(args.content, "content").requires_grad_(True),
         semantic=load_part(args.semantic, "semantic").requires_grad_(True),
         tokenizer=load_part(args.tokenizer, "tokenizer"),
         schedule=find_schedule(preset.budget),
     )
 
 
-def parts_of(bundle: Bundle, tokenizer: BitTokenizer | None = None) -> Parts:
-    """A bundle's modules, to be trained on, beside its own tokenizer or another with as many bits.
+def parts_of(bundle: Bundle, **others: Any) -> Parts:
+    """A bundle's modules, to be trained on, with `others` (kind -> module) in the place of its own.
 
     Raises:
-        ValueError: the other tokenizer has more or fewer bits.
+        ValueError: another tokenizer has more or fewer bits.
     """
-    tokenizer = tokenizer or bundle.tokenizer
+    tokenizer: BitTokenizer = others.pop("tokenizer", bundle.tokenizer)
     if tokenizer.config.bits != bundle.preset.transformer.bits:
         raise ValueError(
             f"expected a tokenizer of {bundle.preset.transformer.bits} bits, as the bundle's transformer, "
             f"got one of {tokenizer.config.bits}; train a new transformer on it (without --start)."
         )
-    modules = {name: getattr(bundle, name) for name in ("transformer", "text", "content", "semantic")}
+    names = ("transformer", "text", "content", "semantic")
+    modules = {name: others.get(name, getattr(bundle, name)) for name in names}
     for module in modules.values():
         module.requires_grad_(True)
     return Parts(**modules, tokenizer=tokenizer, schedule=find_schedule(bundle.preset.budget))
@@ -101,6 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True, help="folder made by the prepare stage")
     parser.add_argument("--tokenizer", type=Path, help="tokenizer.safetensors of the tokenizer stage")
     parser.add_argument("--semantic", type=Path, help="semantic.safetensors of the semantic stage")
+    parser.add_argument("--content", type=Path, help="content.safetensors of the content stage")
     parser.add_argument("--start", type=Path, help="train a bundle folder on")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints, log and bundle")
     parser.add_argument("--minutes", type=float, default=defaults.minutes, help="training time in all")
@@ -109,14 +111,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=defaults.workers, help="threads that share a batch")
     parser.add_argument("--export", action="store_true", help="write the bundle and stop")
     args = parser.parse_args(argv)
-    if not args.start and not (args.tokenizer and args.semantic):
-        parser.error("give --tokenizer and --semantic, or --start with a bundle folder")
+    given = {kind: getattr(args, kind) for kind in ("tokenizer", "semantic", "content")}
+    files = {kind: path for kind, path in given.items() if path}
+    if not args.start and len(files) < 3:
+        parser.error("give --tokenizer, --semantic and --content, or --start with a bundle folder")
     torch.set_num_threads(1)  # the workers are the parallelism
     args.out.mkdir(parents=True, exist_ok=True)
     preset = PRESETS["nano"]
     if args.start:
-        swapped = load_part(args.tokenizer, "tokenizer") if args.tokenizer else None
-        parts = parts_of(load_bundle(preset.name, args.start), swapped)
+        others = {kind: load_part(path, kind) for kind, path in files.items()}
+        parts = parts_of(load_bundle(preset.name, args.start), **others)
     else:
         parts = fresh_parts(preset, ENCODERS[preset.name], args)
     recipe = Recipe(minutes=args.minutes, batch=args.batch, workers=args.workers, seed=args.seed)

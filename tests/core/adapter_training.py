@@ -14,11 +14,12 @@ from PIL import Image
 from echogen_core.checkpoints import save_part
 from echogen_core.config import PRESETS, TransformerConfig
 from echogen_core.model import EchoGenTransformer
+from echogen_core.model.transformer import Conditions
 from echogen_core.training.initialise import initialise
 
 NANO = PRESETS["nano"].transformer
 PLAIN = TransformerConfig(
-    depth=2, width=64, heads=2, bits=NANO.bits, text_width=NANO.text_width, text_length=NANO.text_length,
+    depth=2, width=128, heads=4, bits=NANO.bits, text_width=NANO.text_width, text_length=NANO.text_length,
     mlp_ratio=2.0, levels=NANO.levels, subject=False,
 )  # fmt: skip
 """An Infinity transformer for nano's tokenizer and prompts, as small as its parts allow."""
@@ -30,6 +31,7 @@ def make_base(folder: Path) -> Path:
     """The base as a file of ours."""
     model = EchoGenTransformer(PLAIN)
     initialise(model, torch.Generator().manual_seed(0))
+    model.head.linear.weight.data *= 20  # of a trained model's size: certain bits are possible
     return save_part(folder / "infinity.safetensors", "transformer", model, PLAIN, None)
 
 
@@ -83,3 +85,17 @@ def arguments(rows: Path, out: Path, **options: Any) -> list[str]:
 def records(out: Path) -> list[dict[str, Any]]:
     """The run's log."""
     return [json.loads(line) for line in (out / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def random_inputs(config: TransformerConfig, generator: torch.Generator, count: int = 1) -> Conditions:
+    """Conditions of random features for a model of these sizes."""
+
+    def noise(*shape: int) -> torch.Tensor:
+        return torch.randn(count, *shape, generator=generator)
+
+    return Conditions(
+        noise(5, config.text_width),
+        noise(config.semantic_width),
+        noise(config.semantic_length - 1, config.semantic_width),
+        noise(config.content_length, config.content_width),
+    )

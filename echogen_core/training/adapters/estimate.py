@@ -109,10 +109,12 @@ def activation_bytes(model: EchoGenTransformer, schedule: ScaleSchedule, recipe:
     cast = e * sum(p.numel() for p in model.blocks[0].parameters()) if half else 0
     attended = config.content_length + config.semantic_length + PROMPT
     kept = c * (4 * (tokens + config.content_length) + 2 * e * attended)
-    logits = 4 * tokens * 2 * config.bits * 4
+    around = 12 * c * attended + 32 * tokens * config.bits  # projections of the features; logits
     if recipe.checkpointing:
-        return int(recipe.batch * (config.depth * kept + max(image, content) + logits) + cast)
-    return int(recipe.batch * (config.depth * (image + content) + logits) + config.depth * cast)
+        return int(recipe.batch * (config.depth * kept + max(image, content) + around) + cast)
+    # in the last block the content stream ends with its keys and values
+    inside = config.depth * (image + 2 * c * e * attended) + (config.depth - 1) * content
+    return int(recipe.batch * (inside + around) + config.depth * cast)
 
 
 def picture_flops(model: EchoGenTransformer, schedule: ScaleSchedule, checkpointing: bool) -> float:

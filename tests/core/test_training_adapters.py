@@ -1,0 +1,231 @@
+"""Training of subject parameters: the start, the data, and what a run does with them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from echogen_core.config import PRESETS
+from echogen_core.encoders import ENCODERS
+from echogen_core.model import EchoGenTransformer
+from echogen_core.scales import find_schedule
+from echogen_core.tokenizer.bsq import quantize_with_bit_flips
+from echogen_core.training.adapters import main
+from echogen_core.training.adapters.estimate import Machine, estimate
+from echogen_core.training.adapters.model import load_start, parameter_groups, trained_names
+from echogen_core.training.adapters.plan import Item, Plan
+from echogen_core.training.adapters.recipe import Recipe, rate_share
+from echogen_core.training.adapters.rows import FaultyRow, Row, Rows, cover, open_picture, vary_caption
+from echogen_core.training.initialise import dead_names, subject_names
+from echogen_core.training.loss import bit_loss
+
+from . import adapter_training as small
+
+SIZES = {"semantic_width": 192, "semantic_length": 65, "content_width": 16, "content_length": 64}
+NANO = find_schedule("nano")
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small.make_base(tmp_path_factory.mktemp("base"))
+
+
+# --- the start
+
+
+def _gradients(model: EchoGenTransformer) -> tuple[torch.Tensor, dict[str, float]]:
+    generator = torch.Generator().manual_seed(1)
+    latent = torch.randn(1, model.config.bits, 8, 8, generator=generator)
+    forced = quantize_with_bit_flips(latent, NANO.scales, strength=0.0)
+    given = small.random_inputs(model.config, generator)
+    logits = model.teacher_forced(given, forced.inputs_BLD, NANO)
+    bit_loss(logits, forced.labels_BLD, NANO).backward()
+    norms = {n: float(p.grad.norm()) for n, p in model.named_parameters() if p.grad is not None}
+    return logits.detach(), norms
+
+
+def test_start_is_the_official_one_but_lets_the_content_path_learn(base: Path) -> None:
+    ours, official = (load_start(base, None, SIZES, 3, official) for official in (False, True))
+    state = ours.state_dict()
+    for name in ("semantic_cls.weight", "blocks.1.attn.content_to_image.weight", "semantic_start"):
+        assert not state[name].any(), name
+    assert not state["blocks.0.cross.semantic_to_kv.weight"].any()
+    assert torch.equal(state["semantic_adaln.1.weight"], state["text_adaln.1.weight"])
+    assert not state["semantic_adaln.1.bias"].any()
+    drawn = state["blocks.0.content_ffn.up.weight"]
+    assert drawn.std() == pytest.approx((1 / 64 / 3) ** 0.5, rel=0.05)
+    assert state["null_content"].std() == pytest.approx(0.24, rel=0.1), "1.2 cut at 2, by the root of 16"
+    outputs, norms = _gradients(ours)
+    outputs_official, norms_official = _gradients(official)
+    assert torch.equal(outputs, outputs_official), "the first pictures are the same"
+    content = [name for name in norms if "content" in name]
+    assert content and not any(norms_official[name] for name in content), "the released start never learns"
+    assert all(norms[f"blocks.{i}.attn.content_to_image.weight"] > 0 for i in range(2))
+
+
+def test_only_subject_parameters_with_an_effect_are_trained(base: Path) -> None:
+    model = load_start(base, None, SIZES, 0)
+    frozen = load_start(base, None, SIZES, 9).state_dict()
+    trained = set(trained_names(model))
+    assert trained == {name for name, p in model.named_parameters() if p.requires_grad}
+    assert trained | dead_names(model) == subject_names(model)
+    assert "blocks.1.content_ffn.up.weight" in dead_names(model)
+    assert all(torch.equal(t, frozen[n]) for n, t in model.state_dict().items() if n not in subject_names(model))
+    groups = parameter_groups({n: model.get_parameter(n) for n in trained}, 1.0, 0.005, 0.1)
+    assert {(g["peak"], g["weight_decay"]) for g in groups} == {(1, 0.005), (1, 0), (0.1, 0.005), (0.1, 0)}
+    with pytest.raises(ValueError, match="give --base"):
+        load_start(None, None, SIZES, 0)
+
+
+def test_rate_warms_up_and_falls() -> None:
+    recipe = Recipe(steps=110, warmup=10, schedule="cosine")
+    assert [rate_share(step, recipe) for step in (0, 9, 10)] == pytest.approx([0.1, 1, 1])
+    assert rate_share(60, recipe) == pytest.approx(0.5) and rate_share(110, recipe) == pytest.approx(0)
+    assert rate_share(109, Recipe(steps=110)) == 1
+
+
+# --- rows
+
+
+FAULTS = {
+    "no JSON": "{",
+    "no JSON object": "[1]",
+    "no output_image": small.row(0, output_image=""),
+    "no cond_image": small.row(0, cond_image=None),
+    "no long_caption": small.row(0, long_caption="  "),
+    "no h_div_w": small.row(0, h_div_w="tall"),
+}
+
+
+def test_every_fault_of_a_row_is_counted(tmp_path: Path) -> None:
+    rows = [small.row(0), *FAULTS.values(), small.row(1)]
+    path = small.write_rows(tmp_path, rows)
+    with path.open("ab") as file:
+        file.write(b'\n{"long_caption": "\xff"}\n')
+    (tmp_path / "notes.jsonl").write_text("{}")
+    found = Rows(tmp_path, "nano")
+    counts = Counter(fault.kind for fault in found.faults)
+    assert counts == Counter([*FAULTS, "no UTF-8", "file name", "row count"])
+    assert len(found) == 2 and found[1].where == f"{path.name}:{len(rows)}"
+    assert next(fault.where for fault in found.faults if fault.kind == "no UTF-8").endswith(f":{len(rows) + 2}")
+    with pytest.raises(FileNotFoundError, match=r"\[h_div_w\]_\[count\]\.jsonl"):
+        Rows(tmp_path / "img", "nano")
+
+
+def test_rows_go_to_the_nearest_aspect_ratio(tmp_path: Path) -> None:
+    tall = [1.0, 1.02, 1.5, 0.666, 1.79, 9.0]
+    small.write_rows(tmp_path, [small.row(0, h_div_w=value) for value in tall[:2]], "1.000_000000002.jsonl")
+    small.write_rows(tmp_path, [small.row(0, h_div_w=value) for value in tall[2:]], "1.500_000000004.jsonl")
+    rows = Rows(tmp_path, "0.06M")
+    assert not rows.faults
+    ratios = {number: ratio for ratio, numbers in rows.buckets.items() for number in numbers}
+    assert [ratios[i] for i in range(6)] == ["1:1", "1:1", "2:3", "3:2", "4:7", "1:3"]
+    assert rows.schedules["2:3"].pixels_hw == (336, 224)
+
+
+def test_captions_are_cut_to_whole_sentences() -> None:
+    row = Row("", Path(), Path(), "One two. Three. Four. Five --ar 3:4", True, "1:1")
+    cut = {vary_caption(row, np.random.default_rng(seed), 0.5) for seed in range(40)}
+    assert cut == {"One two. Three", "One two. Three. Four", "One two. Three. Four. Five"}
+    long = Row("", Path(), Path(), " ".join("a" * 15) + ". End.", True, "1:1")
+    assert vary_caption(long, np.random.default_rng(0), 1.0) == " ".join("a" * 15)
+    own = Row("", Path(), Path(), "One. Two. Three", False, "1:1")
+    assert vary_caption(own, np.random.default_rng(0), 1.0) == "One. Two. Three"
+
+
+def test_pictures_cover_their_size_and_stand_on_white(tmp_path: Path) -> None:
+    wide = Image.new("RGB", (90, 30), "red")
+    wide.paste("blue", (30, 0, 60, 30))
+    assert cover(wide, (40, 20)).shape == (3, 40, 20)
+    assert cover(wide, (40, 20))[:, 20, 10].tolist() == [0, 0, 1], "the middle is kept"
+    clear = tmp_path / "clear.png"
+    Image.new("RGBA", (4, 4), (9, 9, 9, 0)).save(clear)
+    assert open_picture(clear.read_bytes(), clear, "").getpixel((0, 0)) == (255, 255, 255)
+    with pytest.raises(FaultyRow, match="unreadable picture"):
+        open_picture(b"GIF89a nothing", clear, "row 3")
+
+
+# --- the plan
+
+
+def test_an_epoch_sees_every_row_once_in_batches_of_one_ratio() -> None:
+    buckets = {"1:1": np.arange(10), "2:3": np.arange(10, 14), "3:2": np.array([14])}
+    plan = Plan(buckets, batch_size=2, accumulate=2, seed=5, steps=range(8))
+    assert plan.steps_per_epoch == 4
+    epochs = [[plan.rows(step).tolist() for step in range(start, start + 4)] for start in (0, 4)]
+    assert epochs[0] != epochs[1]
+    for epoch in epochs:
+        for rows in epoch:
+            assert len({next(r for r, b in buckets.items() if row in b) for row in rows}) == 1
+        seen = Counter(row for rows in epoch for row in rows)
+        assert seen[14] == 4 and max(seen[row] for row in range(14)) == 1
+        assert sum(row in seen for row in range(10)) == 8 and all(row in seen for row in range(10, 14))
+    batches = list(plan)
+    assert len(batches) == len(plan) == 16 and [item.place for b in batches[:2] for item in b] == [0, 1, 2, 3]
+    later = list(Plan(buckets, 2, 2, 5, range(6, 8)))
+    assert later == batches[12:], "a resumed run draws the same rows"
+    assert Item(1, 2, 3).rng(0, 1).random() == Item(9, 2, 3).rng(0, 1).random()
+    assert Item(1, 2, 3).rng(0, 1).random() != Item(1, 2, 4).rng(0, 1).random()
+
+
+# --- the estimate
+
+
+def test_dry_run_says_what_it_takes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = small.write_rows(tmp_path, [small.row(0), "{"]).parent
+    words = small.arguments(rows, tmp_path / "out", model="echogen-2b", batch=4, dry_run=True, ema=0)
+    assert main(words) == 0
+    printed = capsys.readouterr().out
+    assert "1 usable, 2 faults" in printed and "no JSON" in printed
+    assert "trained weights" in printed and "moving average" in printed and "h for 10000 steps" in printed
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_estimate_knows_the_published_sizes() -> None:
+    preset, encoders = PRESETS["echogen-2b"], ENCODERS["echogen-2b"]
+    recipe = Recipe(batch=1)
+
+    def found(processes: int, sharded: bool) -> dict[str, int]:
+        machine = Machine(processes, sharded, half=True, cuda=True, flops=4e14)
+        result = estimate(preset.transformer, encoders, preset.tokenizer, find_schedule("1M"), recipe, machine)
+        assert result.trained + result.frozen == 4_843_978_560
+        assert result.trained < 2_639_414_528, "without what has no effect"
+        assert 1e14 < result.flops < 1e15
+        return dict(result.memory)
+
+    alone, sharded = found(1, False), found(8, True)
+    for name in ("frozen weights", "trained weights", "AdamW", "moving average"):
+        assert alone[name] == pytest.approx(8 * sharded[name], rel=1e-6)
+    assert alone["encoders and tokenizer"] == sharded["encoders and tokenizer"]
+
+
+# --- bad input
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"steps": 0}, "expected --steps of at least 1"),
+        ({"drop": 1.5}, "--drop between 0 and 1"),
+        ({"start": "base"}, "is a base model, not an EchoGen model: give it with --base"),
+        ({"parts": "nowhere", "base": "base"}, "text, semantic, content, tokenizer of nano not found"),
+        ({"images": "elsewhere", "base": "base"}, "missing picture"),
+    ],
+)
+def test_bad_input_is_said_in_one_line(
+    options: dict[str, object],
+    message: str,
+    base: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rows = small.write_rows(tmp_path, [small.row(0)]).parent
+    chosen = {name: base if value == "base" else value for name, value in options.items()}
+    assert main(small.arguments(rows, tmp_path / "out", **chosen)) == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out" / "state.pt").exists()

@@ -1,0 +1,241 @@
+"""Whole runs of adapter training at a small size: what goes on, what is equal, what comes out."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from echogen_core.checkpoints import ASSETS, identify, load_bundle, load_transformer
+from echogen_core.features import ContentFeatures, SemanticFeatures, TextFeatures
+from echogen_core.sampling import Guidance, PrefillCache, SamplingSettings, sample
+from echogen_core.scales import find_schedule
+from echogen_core.training.adapters import main
+from echogen_core.training.adapters.model import TeacherForced, load_start
+
+from . import adapter_training as small
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Bench:
+    """One folder with base, rows and cached features, where runs take place."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.base = small.make_base(folder)
+        self.rows = small.make_rows(folder)
+
+    def arguments(self, name: str, **options: Any) -> list[str]:
+        chosen = {"base": self.base, "cache": self.folder / "cache", **options}
+        return small.arguments(self.rows, self.folder / name, **chosen)
+
+    def run(self, name: str, **options: Any) -> Path:
+        assert main(self.arguments(name, **options)) == 0
+        return self.folder / name
+
+    def state(self, name: str) -> dict[str, Any]:
+        state: dict[str, Any] = torch.load(self.folder / name / "state.pt", weights_only=True)
+        return state
+
+    def start(self, name: str, number: int = 0, processes: int = 1, **options: Any) -> subprocess.Popen[bytes]:
+        """The command in a process of its own, with what a launcher of several tells each."""
+        port = self._port() if processes > 1 else 0
+        place = {
+            "OMP_NUM_THREADS": str(torch.get_num_threads()),
+            "ACCELERATE_USE_CPU": "true",
+            **({} if processes == 1 else _rank(number, processes, port)),
+        }
+        words = [sys.executable, "-m", "echogen_core.training", "adapters", *self.arguments(name, **options)]
+        return subprocess.Popen(words, cwd=ROOT, env={**os.environ, **place})
+
+    def _port(self) -> int:
+        """One free port, the same for all processes of the test."""
+        path = self.folder / "port"
+        if not path.exists():
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                path.write_text(str(probe.getsockname()[1]))
+        return int(path.read_text())
+
+
+def _rank(number: int, processes: int, port: int) -> dict[str, str]:
+    return {
+        "RANK": str(number),
+        "LOCAL_RANK": str(number),
+        "WORLD_SIZE": str(processes),
+        "LOCAL_WORLD_SIZE": str(processes),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    return Bench(tmp_path_factory.mktemp("bench"))
+
+
+@pytest.fixture(scope="module")
+def straight(bench: Bench) -> Path:
+    """Six steps in one go, in this process."""
+    return bench.run("straight", steps=6, batch=2, save_every=2)
+
+
+def losses(out: Path) -> list[float]:
+    return [record["loss"] for record in small.records(out)]
+
+
+def assert_same_state(first: dict[str, Any], second: dict[str, Any]) -> None:
+    assert first["step"] == second["step"]
+    for part in ("trained", "average"):
+        assert first[part].keys() == second[part].keys() and first[part]
+        for name, tensor in first[part].items():
+            assert torch.equal(tensor, second[part][name]), f"{part} {name}"
+    moments, others = (state["optimizer"]["state"] for state in (first, second))
+    for name, own in moments.items():
+        assert all(torch.equal(torch.as_tensor(own[k]), torch.as_tensor(others[name][k])) for k in own), name
+
+
+def test_two_processes_learn_as_one(bench: Bench, straight: Path) -> None:
+    processes = [bench.start("two", number, 2, steps=6, batch=1, save_every=6) for number in range(2)]
+    assert [process.wait(300) for process in processes] == [0, 0]
+    assert losses(bench.folder / "two") == pytest.approx(losses(straight), abs=1e-4)
+    for name, tensor in bench.state("two")["trained"].items():
+        assert torch.allclose(tensor, bench.state("straight")["trained"][name], atol=2e-3), name
+
+
+def test_killed_and_run_again_gives_the_same_bits(bench: Bench, straight: Path) -> None:
+    process = bench.start("killed", steps=6, batch=2, save_every=2)
+    log = bench.folder / "killed" / "log.jsonl"
+    deadline = time.monotonic() + 300
+    while not (log.is_file() and '"step": 3' in log.read_text()) and time.monotonic() < deadline:
+        assert process.poll() in (None, 0)
+        time.sleep(0.005)
+    process.send_signal(signal.SIGTERM if os.name == "nt" else signal.SIGKILL)
+    process.wait(60)
+    assert bench.state("killed")["step"] in (2, 4)
+    bench.run("killed", steps=6, batch=2, save_every=2)
+    assert_same_state(bench.state("killed"), bench.state("straight"))
+    assert losses(bench.folder / "killed") == losses(straight), "the log has no gap and no line twice"
+
+
+def test_accumulated_batches_are_one_step(bench: Bench, straight: Path) -> None:
+    out = bench.run("accumulated", steps=3, batch=1, accumulate=2, save_every=3, no_checkpointing=True)
+    assert losses(out) == pytest.approx(losses(straight)[:3], abs=1e-5)
+
+
+def test_a_run_goes_on_under_the_same_settings_only(
+    bench: Bench, straight: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for options, words in (({"seed": 4, "batch": 2}, "seed 0 instead of 4"), ({"batch": 3}, "2 pictures a step")):
+        assert main(bench.arguments("straight", steps=8, **options)) == 1
+        assert words in capsys.readouterr().err
+    assert bench.state("straight")["step"] == 6
+
+
+def test_features_from_the_cache_are_the_same(bench: Bench, straight: Path) -> None:
+    entries = sorted((bench.folder / "cache").rglob("*.safetensors"))
+    assert {path.parents[1].name for path in entries} == {"text", "reference", "target"}
+    entries[0].write_bytes(b"damaged")
+    before = {path: path.stat().st_mtime_ns for path in entries[1:]}
+    for name, options in (("again", {}), ("without", {"cache": bench.folder / "other"})):
+        out = bench.run(name, steps=3, batch=2, save_every=3, **options)
+        assert losses(out) == losses(straight)[:3]
+    assert {path: path.stat().st_mtime_ns for path in before} == before, "read, not made again"
+
+
+def test_adapters_load_beside_their_base_and_change_the_picture(bench: Bench, straight: Path) -> None:
+    adapter = straight / "subject.safetensors"
+    assert identify(adapter).adapter
+    with pytest.raises(FileNotFoundError, match=r"put infinity\.safetensors"):
+        load_transformer(adapter)
+    models = bench.folder / "models"
+    models.mkdir()
+    shutil.copy(bench.base, models)
+    loaded = load_transformer(shutil.copy(adapter, models)).module
+    average = bench.state("straight")["average"]
+    assert all(torch.equal(loaded.get_parameter(name), tensor) for name, tensor in average.items())
+    sizes = {name: getattr(loaded.config, name) for name in ("semantic_width", "semantic_length")}
+    untrained = load_start(bench.base, None, sizes | {"content_width": 16, "content_length": 64}, 0)
+    first, second = _sampled(untrained), _sampled(loaded)
+    assert first.shape == second.shape == (1, 3, 64, 64) and not torch.equal(first, second)
+
+
+@torch.no_grad()
+def _sampled(model: Any) -> torch.Tensor:
+    """A picture of random features."""
+    noise, config = torch.Generator().manual_seed(2), model.config
+    text = TextFeatures(torch.randn(4, config.text_width, generator=noise))
+    patches = torch.randn(1, config.semantic_length - 1, config.semantic_width, generator=noise)
+    semantic = SemanticFeatures(torch.randn(1, config.semantic_width, generator=noise), patches)
+    content = ContentFeatures(torch.randn(1, config.content_width, 8, 8, generator=noise))
+    settings = SamplingSettings(Guidance.constant(2.0, 3.0, 5), greedy=True)
+    branches = PrefillCache(model).branches(text, semantic, content)
+    *_, last = sample(model, branches, find_schedule("nano"), [0], settings)
+    return load_bundle("nano").tokenizer.decode(last.codes_BdHW)
+
+
+def test_an_echogen_model_is_trained_on_beside_its_own_base(bench: Bench) -> None:
+    shipped = ASSETS / "nano" / "transformer.safetensors"
+    words = small.arguments(bench.rows, bench.folder / "nano", start=shipped, steps=1, batch=1, ema=0)
+    assert main([*words, "--cache", str(bench.folder / "cache"), "--pictures-every", "1"]) == 0
+    out = bench.folder / "nano"
+    trained, before = (load_transformer(path).module for path in (out / "subject.safetensors", shipped))
+    changed = [n for n, t in trained.state_dict().items() if not torch.equal(t, before.state_dict()[n])]
+    assert changed and set(changed) == set(bench.state("nano")["trained"])
+    assert identify(out / "base.safetensors").config.subject is False
+    sheet = Image.open(out / "pictures" / "0000001.png")
+    assert sheet.size == (4 * 64, 3 * 64)
+
+
+def test_broken_pictures_are_replaced_and_counted(bench: Bench) -> None:
+    folder = bench.folder / "faulty"
+    rows = [small.row(i) for i in range(4)] + [
+        small.row(0, output_image="img/gone.png"),
+        small.row(1, cond_image="img/broken.png"),
+        "{",
+    ]
+    small.write_rows(folder, rows)
+    (bench.folder / "img" / "broken.png").write_bytes(b"\x89PNG broken")
+    words = small.arguments(folder, bench.folder / "run-faulty", base=bench.base, steps=1, batch=7, workers=1)
+    words += ["--images", str(bench.folder), "--cache", str(bench.folder / "cache")]
+    assert main(words) == 0
+    (record,) = small.records(bench.folder / "run-faulty")
+    assert record["faults"] == {"missing picture": 1, "unreadable picture": 1, "no JSON": 1}
+
+
+def test_one_batch_is_learnt_by_heart(bench: Bench) -> None:
+    folder = bench.folder / "single"
+    small.write_rows(folder, [small.row(0)])
+    words = small.arguments(folder, bench.folder / "run-single", base=bench.base, images=bench.folder)
+    assert words
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_checkpointing_changes_no_gradient(half: bool, bench: Bench) -> None:
+    sizes = {"semantic_width": 32, "semantic_length": 17, "content_width": 16, "content_length": 16}
+    gradients = []
+    for again in (False, True):
+        model = load_start(bench.base, None, sizes, 1)
+        model.dtype = torch.bfloat16 if half else torch.float32
+        generator = torch.Generator().manual_seed(3)
+        schedule = find_schedule("nano")
+        given = small.random_inputs(model.config, generator, 2)
+        keep = torch.tensor([[True, False], [False, True], [True, True]])
+        inputs = torch.randn(2, schedule.tokens - 1, model.config.bits, generator=generator)
+        TeacherForced(model, again)(given, keep, inputs, schedule).square().mean().backward()
+        gradients.append({n: p.grad for n, p in model.named_parameters() if p.grad is not None})
+    assert gradients[0].keys() == gradients[1].keys()
+    for name, gradient in gradients[0].items():
+        assert gradient.dtype == torch.float32 and gradient.isfinite().all()
+        assert torch.equal(gradient, gradients[1][name]), name
