@@ -70,6 +70,7 @@ COMFYUI_IMPORTS = (
 )
 
 TEST_PACKAGES = (
+    "accelerate",
     "pytest",
     "pytest-timeout",
     "hypothesis",
@@ -81,6 +82,7 @@ TEST_PACKAGES = (
     "websocket-client",
 )
 TEST_IMPORTS = (
+    "accelerate",
     "pytest",
     "pytest_timeout",
     "hypothesis",
