@@ -70,7 +70,6 @@ COMFYUI_IMPORTS = (
 )
 
 TEST_PACKAGES = (
-    "accelerate",
     "pytest",
     "pytest-timeout",
     "hypothesis",
@@ -82,7 +81,6 @@ TEST_PACKAGES = (
     "websocket-client",
 )
 TEST_IMPORTS = (
-    "accelerate",
     "pytest",
     "pytest_timeout",
     "hypothesis",
