@@ -48,7 +48,9 @@ class Bench:
         state: dict[str, Any] = torch.load(self.folder / name / "state.pt", weights_only=True)
         return state
 
-    def start(self, name: str, number: int = 0, processes: int = 1, **options: Any) -> subprocess.Popen[bytes]:
+    def start(
+        self, name: str, number: int = 0, processes: int = 1, **options: Any
+    ) -> subprocess.Popen[bytes]:
         """The command in a process of its own, with what a launcher of several tells each."""
         port = self._port() if processes > 1 else 0
         place = {
@@ -137,7 +139,10 @@ def test_accumulated_batches_are_one_step(bench: Bench, straight: Path) -> None:
 def test_a_run_goes_on_under_the_same_settings_only(
     bench: Bench, straight: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for options, words in (({"seed": 4, "batch": 2}, "seed 0 instead of 4"), ({"batch": 3}, "2 pictures a step")):
+    for options, words in (
+        ({"seed": 4, "batch": 2}, "seed 0 instead of 4"),
+        ({"batch": 3}, "2 pictures a step"),
+    ):
         assert main(bench.arguments("straight", steps=8, **options)) == 1
         assert words in capsys.readouterr().err
     assert bench.state("straight")["step"] == 6
@@ -218,7 +223,16 @@ def test_one_batch_is_learnt_by_heart(bench: Bench) -> None:
     folder = bench.folder / "single"
     small.write_rows(folder, [small.row(0)])
     words = small.arguments(folder, bench.folder / "run-single", base=bench.base, images=bench.folder)
-    assert words
+    learning = {"steps": 300, "batch": 1, "base-rate": 256 * 0.005, "slow": 1, "schedule": "cosine"}
+    exact = {"flips": 0, "drop": 0, "short": 0, "ema": 0, "warmup": 10}
+    files = {"cache": bench.folder / "cache", "log-every": 50, "save-every": 300}
+    for name, value in (learning | exact | files).items():
+        words += [f"--{name}", str(value)]
+    assert main([*words, "--no-checkpointing"]) == 0
+    last = small.records(bench.folder / "run-single")[-1]
+    tokens = [h * w for h, w in find_schedule("nano").scales]
+    right = sum(share * count for share, count in zip(last["bits"], tokens, strict=True)) / sum(tokens)
+    assert right > 0.99, last
 
 
 @pytest.mark.parametrize("half", [False, True])

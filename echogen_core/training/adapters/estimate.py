@@ -1,6 +1,6 @@
 """What a run will take: memory a process and time a step, from sizes alone.
 
-Counted from the code of model/layers.py; tests hold the activations to what autograd really keeps.
+Counted from the code of model/layers.py; the tests hold the activations to the bytes that a pass keeps.
 Letters: B pictures a process at once, T image tokens, S content tokens, P patches, L prompt tokens, C width.
 """
 
@@ -66,8 +66,8 @@ class Estimate:
         for name, size in self.memory.items():
             yield f"  {name:34} {size / 1e9:8.2f} GB"
         yield (
-            f"time: {self.flops / 1e12:.3g} TFLOP a step and process, about {self.seconds_a_step:.2g} s a "
-            f"step, {self.seconds_a_step * steps / 3600:.2g} h for {steps} steps (without encoders and "
+            f"time: {self.flops / 1e12:,.3f} TFLOP a step and process, about {self.seconds_a_step:,.2f} s a "
+            f"step, {self.seconds_a_step * steps / 3600:,.2f} h for {steps} steps (without encoders and "
             "reading)"
         )
 

@@ -9,6 +9,7 @@ Shape suffixes: H and W pixels.
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import re
@@ -192,8 +193,6 @@ def vary_caption(row: Row, rng: np.random.Generator, short: float) -> str:
 
 def open_picture(content: bytes, path: Path, where: str) -> Image.Image:
     """A picture in RGB; transparent parts become white. Raises FaultyRow when it cannot be read."""
-    import io
-
     try:
         with Image.open(io.BytesIO(content)) as image:
             if image.has_transparency_data:

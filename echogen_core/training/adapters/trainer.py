@@ -77,7 +77,7 @@ class AdapterTrainer:
         own = dict(self.whole.model.named_parameters())
         self.trained = {name: own[name] for name in named}
         self.average = {n: p.detach().clone() for n, p in self.trained.items()} if recipe.ema else {}
-        self.faults: dict[str, Fault] = {fault.where: fault for fault in examples.rows.faults}
+        self.faults: dict[str, Fault] = {}
         self._new_faults: list[Fault] = []
         self.step, self.seconds = 0, 0.0
         self._resume()
@@ -86,7 +86,7 @@ class AdapterTrainer:
         """Train to the last step. Whatever stops it, state and log on the disk stay usable."""
         accelerator, recipe = self.accelerator, self.recipe
         journal = Journal(self.out, self.step) if accelerator.is_main_process else None
-        self._report_faults(list(self.faults.values()))
+        self._report_faults(self.examples.rows.faults)
         sums: Tensor | None = None
         began, counted = time.monotonic(), self.step
         try:
@@ -163,7 +163,9 @@ class AdapterTrainer:
         path = self.out / STATE_FILE
         if not path.is_file():
             return
-        state = torch.load(path, weights_only=True, map_location="cpu", mmap=True)
+        # on a CPU what is loaded is used in place, and the file is to be replaced
+        mapped = self.accelerator.device.type != "cpu"
+        state = torch.load(path, weights_only=True, map_location="cpu", mmap=mapped)
         saved = state["recipe"]
         own = asdict(self.recipe)
         changed = [f"{n} {saved[n]} instead of {own[n]}" for n in FIXED if saved[n] != own[n]]
@@ -247,8 +249,7 @@ class AdapterTrainer:
     def _report_faults(self, faults: list[Fault]) -> None:
         """Each broken row is said once."""
         for fault in faults:
-            first = fault.where not in self.faults or not self.step
-            if first and self.accelerator.is_main_process:
+            if fault.where not in self.faults and self.accelerator.is_main_process:
                 logger.warning("Left out: %s, %s (%s)", *fault)
             self.faults[fault.where] = fault
 
