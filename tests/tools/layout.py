@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 Group = tuple[str, tuple[float, float, float, float], str]
 ENLARGE = "Enlarge to see it"
-SAMPLER_SIZE = (400, 760)
+SAMPLER_SIZE = (400, 960)
 
 
 @dataclass
@@ -96,13 +96,14 @@ def shown(
 ) -> dict[str, Item]:
     """Bits as a picture: decoded, enlarged and shown; nodes `decode_<name>` and so on, `height` in all."""
     decode, enlarge, show = (f"{step}_{name}" for step in ("decode", "enlarge", "show"))
-    tokenizer = {"tokenizer": ("load", 1)}
+    half, source = width / 2 - 10, {"bits": bits, "tokenizer": ("load", 1)}
+    grow = Item(
+        "ImageScaleBy", (x + half + 20, y), (half, 90), ["bicubic", 6.0], {"image": (decode, 0)}, ENLARGE
+    )
     return {
-        decode: Item("EchoGenDecodeBits", (x, y), (width, 60), [], {"bits": bits, **tokenizer}),
-        enlarge: Item(
-            "ImageScaleBy", (x, y + 110), (width, 90), ["bicubic", 6.0], {"image": (decode, 0)}, ENLARGE
-        ),
-        show: Item("PreviewImage", (x, y + 250), (width, height - 250), [], {"images": (enlarge, 0)}),
+        decode: Item("EchoGenDecodeBits", (x, y), (half, 90), [], source),
+        enlarge: grow,
+        show: Item("PreviewImage", (x, y + 140), (width, height - 140), [], {"images": (enlarge, 0)}),
     }
 
 

@@ -47,7 +47,7 @@ def echogen() -> dict[str, Item]:
 
 ECHOGEN_GROUPS: tuple[Group, ...] = (
     *LEFT_GROUPS,
-    ("4 · Sampler", (1080, 0, 440, 870), "#b58b2a"),
+    ("4 · Sampler", (1080, 0, 440, 1060), "#b58b2a"),
     ("5 · Picture", (1540, 0, 520, 870), "#3f789e"),
 )
 
@@ -85,7 +85,7 @@ def infinity() -> dict[str, Item]:
 INFINITY_GROUPS: tuple[Group, ...] = (
     ("1 · Files", (0, 0, 400, 470), "#88aa88"),
     ("2 · Prompt", (420, 0, 400, 300), "#3f789e"),
-    ("3 · Sampler", (840, 0, 440, 890), "#b58b2a"),
+    ("3 · Sampler", (840, 0, 440, 1060), "#b58b2a"),
     ("4 · Picture", (1300, 0, 520, 890), "#3f789e"),
     ("Read me", (0, 530, 400, 360), "#888888"),
 )
@@ -97,7 +97,7 @@ LAYOUTS = (
         "5f0c6c6e-2c9e-4a53-9d0e-ec406e000003",
         infinity,
         INFINITY_GROUPS,
-        0.9,
+        0.86,
         (95, 170),
     ),
 )

@@ -48,7 +48,7 @@ def items() -> dict[str, Item]:
 
 GROUPS: tuple[Group, ...] = (
     *LEFT_GROUPS,
-    ("4 · Sampler", (1080, 0, 440, 870), "#b58b2a"),
+    ("4 · Sampler", (1080, 0, 440, 1060), "#b58b2a"),
     ("5 · Picture", (1540, 0, 460, 870), "#3f789e"),
     ("6 · After each scale", (2020, 0, 340, 870), "#888888"),
 )

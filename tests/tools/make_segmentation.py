@@ -5,7 +5,7 @@ COMFYUI_PATH=... python tests/tools/make_segmentation.py
 
 from __future__ import annotations
 
-from layout import ENLARGE, Group, Item, Layout, write
+from layout import ENLARGE, Group, Item, Layout, sampler, write
 
 SAMPLE, PHRASE = "teddy_bear.png", "teddy bear"
 NOTE = """## Which pixels are the subject
@@ -27,9 +27,7 @@ Help for a node: select it and press the **?** above it."""
 
 def items() -> dict[str, Item]:
     """The nodes, in the order of their ids."""
-    from echogen_core.config import PRESETS
-
-    nano, picture = PRESETS["nano"], {"image": ("sample", 0)}
+    picture = {"image": ("sample", 0)}
     return {
         "note": Item("MarkdownNote", (20, 925), (600, 560), [NOTE], title="Start here"),
         "sample": Item("EchoGenSamplePicture", (20, 80), (300, 360), [SAMPLE]),
@@ -85,32 +83,20 @@ def items() -> dict[str, Item]:
             [1.0],
             {"content_encoder": ("load", 4), "image": ("cut", 0)},
         ),
-        "sampler": Item(
-            "EchoGenSampler",
-            (1100, 925),
-            (400, 640),
-            [nano.gamma_t, nano.gamma_i, 7, "fixed", 1, "1:1", "auto", 0.0, 0.0, 0],
-            {
-                "model": ("load", 0),
-                "text": ("text", 0),
-                "semantic": ("semantic", 0),
-                "content": ("content", 0),
-                "tokenizer": ("load", 1),
-            },
-        ),
+        "sampler": sampler((2430, 80)),
         "decode": Item(
             "EchoGenDecodeBits",
-            (1560, 925),
+            (1100, 925),
             (380, 60),
             [],
             {"bits": ("sampler", 0), "tokenizer": ("load", 1)},
         ),
         "enlarge": Item(
-            "ImageScaleBy", (1560, 1035), (380, 90), ["bicubic", 6.0], {"image": ("decode", 0)}, ENLARGE
+            "ImageScaleBy", (1100, 1035), (380, 90), ["bicubic", 6.0], {"image": ("decode", 0)}, ENLARGE
         ),
-        "show": Item("PreviewImage", (1560, 1175), (380, 390), [], {"images": ("enlarge", 0)}),
+        "show": Item("PreviewImage", (1100, 1175), (380, 390), [], {"images": ("enlarge", 0)}),
         "save": Item(
-            "SaveImage", (1970, 925), (400, 490), ["EchoGen/subject-segmentation"], {"images": ("decode", 0)}
+            "SaveImage", (1510, 925), (400, 490), ["EchoGen/subject-segmentation"], {"images": ("decode", 0)}
         ),
     }
 
@@ -121,8 +107,8 @@ GROUPS: tuple[Group, ...] = (
     ("Or all in one", (1710, 0, 680, 830), "#3f789e"),
     ("Read me", (0, 850, 640, 725), "#888888"),
     ("3 · Model and conditions", (660, 850, 400, 725), "#88aa88"),
-    ("4 · Sampler", (1080, 850, 440, 725), "#b58b2a"),
-    ("5 · Picture", (1540, 850, 850, 725), "#3f789e"),
+    ("4 · Sampler", (2410, 0, 440, 1060), "#b58b2a"),
+    ("5 · Picture", (1080, 850, 850, 725), "#3f789e"),
 )
 LAYOUT = Layout(
     "subject-segmentation", "5f0c6c6e-2c9e-4a53-9d0e-ec406e000004", items, GROUPS, 0.6, (105, 220)
