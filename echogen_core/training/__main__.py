@@ -1,8 +1,8 @@
 """`python -m echogen_core.training STAGE`.
 
 prepare, tokenizer, semantic, content and transformer, in this order, make nano; adapters trains the subject
-parameters of a published or small model. Each stage says with --help what it takes; each can be stopped and run
-again.
+parameters of a published or small model. Each stage says with --help what it takes; each can be stopped and
+run again.
 """
 
 from __future__ import annotations

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from echogen_core.checkpoints import ASSETS, load_bundle
+from echogen_core.checkpoints import ASSETS, load_bundle, load_part
+from echogen_core.checkpoints.save import save_part
 from echogen_core.config import PRESETS, TokenizerConfig
 from echogen_core.encoders import (
     ENCODERS,
@@ -25,11 +26,12 @@ from echogen_core.encoders import (
 from echogen_core.model import EchoGenTransformer
 from echogen_core.scales import find_schedule
 from echogen_core.tokenizer import BitTokenizer
+from echogen_core.training import content
 from echogen_core.training.attribution import attribution
 from echogen_core.training.dataset import SIZE, Compositor, Mix, rotate_hue
 from echogen_core.training.initialise import initialise
 from echogen_core.training.loss import bit_loss, scale_accuracy, scale_weights, subject_emphasis, token_losses
-from echogen_core.training.trainer import Parts, Recipe, Trainer, curriculum, split_pairs
+from echogen_core.training.trainer import LAST_MIX, Parts, Recipe, Trainer, curriculum, split_pairs
 from echogen_core.training.transformer import main, parts_of
 
 from . import golden
@@ -149,7 +151,32 @@ def test_shares_keep_references_with_their_targets(data: Path) -> None:
 
 def test_curriculum_ends_at_the_given_mix() -> None:
     assert curriculum(0.0).max_turn == 0 and curriculum(0.0).spread == 0
-    assert curriculum(1.0) == Mix()
+    assert curriculum(1.0) == LAST_MIX and curriculum(1.0, Mix()) == Mix()
+
+
+def test_content_latents_learn_pixels_and_place(data: Path, tmp_path: Path) -> None:
+    config = TokenizerConfig(8, 8, (1, 1, 1, 1), 1, norm_groups=8)
+    tokenizer = save_part(tmp_path / "tokenizer.safetensors", "tokenizer", BitTokenizer(config), config)
+    arguments = [
+        "--data",
+        str(data),
+        "--tokenizer",
+        str(tokenizer),
+        "--out",
+        str(tmp_path),
+        "--pictures",
+        "4",
+    ]
+    figures = []
+    for minutes in ("0.002", "0.03"):
+        assert content.main([*arguments, "--minutes", minutes]) == 0
+        figures.append(json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1]))
+    assert 1 <= figures[0]["step"] < figures[1]["step"], "goes on where it stopped"
+    assert figures[1]["heldout_psnr"] > figures[0]["heldout_psnr"]
+    assert figures[1]["heldout_place"] < figures[0]["heldout_place"]
+    encoder = load_part(tmp_path / "content.safetensors", "content")
+    latents = encoder.encode(torch.rand(1, 3, 64, 64)).latents_VCHW
+    assert latents.shape == (1, 16, 8, 8) and torch.isfinite(latents).all()
 
 
 def _parts() -> Parts:
@@ -214,7 +241,7 @@ def test_another_tokenizer_must_have_as_many_bits() -> None:
     bundle = load_bundle("nano", ASSETS / "nano")
     config = replace(bundle.tokenizer.config, bits=8, base_channels=8)
     with pytest.raises(ValueError, match=r"32 bits.*got one of 8"):
-        parts_of(bundle, BitTokenizer(config))
+        parts_of(bundle, tokenizer=BitTokenizer(config))
 
 
 def test_the_command_trains_the_shipped_bundle_on(data: Path, tmp_path: Path) -> None:

@@ -1,0 +1,187 @@
+"""Trains the miniature's content encoder: latents that tell pixels, the tokenizer's latents, and their place.
+
+`python -m echogen_core.training content --data DATA --tokenizer FILE --out RUN --minutes 12`; run again, it
+goes on. Linear heads read each cell's own pixels, the tokenizer's latents there, and its row and column: what
+the transformer copies from is then nearly linear in what it writes, and although content tokens carry no
+position of their own, it can tell where a detail belongs.
+
+Shape suffixes: B pictures, C channels, H and W pixels, h and w cells.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..checkpoints import load_part
+from ..checkpoints.save import save_part
+from ..encoders import ENCODERS, ContentEncoder
+from ..tokenizer import BitTokenizer
+from .dataset import Compositor, Mix
+from .encoder_run import EncoderRun, Objective, Optimisation
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of a run; the defaults trained the shipped weights.
+
+    pictures: a step. icons: share of icons among them. ground: weight of cells without any of the subject.
+    deviation: standard deviation of the exported latents.
+    """
+
+    pictures: int = 48
+    icons: float = 0.4
+    optimisation: Optimisation = field(default_factory=lambda: Optimisation(2e-3, 0.01))
+    pixel_weight: float = 4.0
+    place_weight: float = 0.1
+    unit_weight: float = 0.05
+    ground: float = 0.15
+    deviation: float = 7.0
+    seed: int = 11
+
+
+class Readings(NamedTuple):
+    """What the heads read: pixels in -1..1, the tokenizer's latents, logits of row and column."""
+
+    pixels_BChw: Tensor
+    latents_BDhw: Tensor
+    rows_BGhw: Tensor
+    columns_BGhw: Tensor
+
+
+class Trainee(nn.Module):
+    """The encoder with the heads that only training needs."""
+
+    def __init__(self, tokenizer: BitTokenizer, recipe: Recipe) -> None:
+        super().__init__()
+        config = ENCODERS["nano"].content
+        self.recipe, self.patch = recipe, tokenizer.config.patch
+        self.grid = config.reference_size // self.patch
+        self.encoder = ContentEncoder(config)
+        self.widths = (3 * self.patch**2, tokenizer.config.bits, self.grid, self.grid)
+        self.heads = nn.Conv2d(config.latent_channels, sum(self.widths), 1)
+
+    def forward(self, images_B3HW: Tensor, wanted_BDhw: Tensor) -> Objective:
+        """wanted_BDhw: the tokenizer's latents of the same pictures, brought to mean 0 and deviation 1."""
+        latents_BChw = self.encoder(images_B3HW).float()
+        read = Readings(*self.heads(latents_BChw).float().split(self.widths, dim=1))
+        pixels_BChw = F.pixel_unshuffle(images_B3HW * 2 - 1, self.patch)
+        weight_B1hw = self._weight(images_B3HW)
+        losses = {
+            "pixels": ((read.pixels_BChw - pixels_BChw).square() * weight_B1hw).mean(),
+            "latents": ((read.latents_BDhw - wanted_BDhw).square() * weight_B1hw).mean(),
+            "place": self._place_loss(read),
+            "unit": latents_BChw.mean((0, 2, 3)).square().mean()
+            + (latents_BChw.var((0, 2, 3)) - 1).square().mean(),
+        }
+        recipe = self.recipe
+        total = recipe.pixel_weight * losses["pixels"] + losses["latents"]
+        total = total + recipe.place_weight * losses["place"] + recipe.unit_weight * losses["unit"]
+        return Objective(total, {name: loss.detach() for name, loss in losses.items()})
+
+    def _weight(self, images_B3HW: Tensor) -> Tensor:
+        """Subjects stand on white: all else is theirs."""
+        seen_B1HW = (images_B3HW < 0.98).any(1, keepdim=True).float()
+        return self.recipe.ground + (1 - self.recipe.ground) * F.avg_pool2d(seen_B1HW, self.patch)
+
+    def _place_loss(self, read: Readings) -> Tensor:
+        cells = torch.arange(self.grid, device=read.rows_BGhw.device)
+        shape = (len(read.rows_BGhw), self.grid, self.grid)
+        return F.cross_entropy(read.rows_BGhw, cells[:, None].expand(shape)) + F.cross_entropy(
+            read.columns_BGhw, cells.expand(shape)
+        )
+
+
+class Teacher:
+    """Pictures of subjects on white with the tokenizer's latents of them."""
+
+    def __init__(self, data: Path, tokenizer: BitTokenizer, recipe: Recipe, device: torch.device) -> None:
+        self.tokenizer, self.device = tokenizer.to(device), device
+        self.seen = Compositor(data, "train", seed=recipe.seed)
+        self.unseen = Compositor(data, "heldout", seed=recipe.seed)
+        self.mix = Mix(icons=recipe.icons)
+        latents_BDhw = self._latents(self.draw(self.seen, 128, 0))
+        self.mean_1D11 = latents_BDhw.mean((0, 2, 3), keepdim=True)
+        self.deviation_1D11 = latents_BDhw.std((0, 2, 3), keepdim=True)
+
+    def draw(self, source: Compositor, count: int, seed: int) -> Tensor:
+        source.generator.manual_seed(seed)
+        return source.batch(count, self.mix).references_B3HW.to(self.device)
+
+    def wanted(self, images_B3HW: Tensor) -> Tensor:
+        """The tokenizer's latents, channel by channel at mean 0 and deviation 1."""
+        return (self._latents(images_B3HW) - self.mean_1D11) / self.deviation_1D11
+
+    @torch.no_grad()
+    def _latents(self, images_B3HW: Tensor) -> Tensor:
+        return self.tokenizer.latent(images_B3HW).float()
+
+
+@torch.no_grad()
+def evaluate(trainee: Trainee, teacher: Teacher) -> dict[str, float]:
+    """On unseen subjects: pixels in dB, the explained share of the tokenizer's latents, the place's loss."""
+    trainee.eval()
+    images_B3HW = teacher.draw(teacher.unseen, 64, trainee.recipe.seed)
+    wanted_BDhw = teacher.wanted(images_B3HW)
+    losses = trainee(images_B3HW, wanted_BDhw).parts
+    read = Readings(*trainee.heads(trainee.encoder(images_B3HW)).float().split(trainee.widths, dim=1))
+    error = F.mse_loss(read.pixels_BChw / 2, F.pixel_unshuffle(images_B3HW * 2 - 1, trainee.patch) / 2)
+    rest = F.mse_loss(read.latents_BDhw, wanted_BDhw) / wanted_BDhw.var()
+    trainee.train()
+    return {
+        "heldout_psnr": round(-10 * math.log10(float(error)), 2),
+        "heldout_explained": round(1 - float(rest), 3),
+        "heldout_place": round(float(losses["place"]), 3),
+    }
+
+
+def scaled(encoder: ContentEncoder, deviation: float) -> ContentEncoder:
+    """The encoder with its latents so many times as large."""
+    channels = encoder.config.latent_channels
+    with torch.no_grad():
+        encoder.conv_out.weight[:channels] *= deviation
+        encoder.conv_out.bias[:channels] *= deviation
+    return encoder
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m echogen_core.training content", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder of prepared data")
+    parser.add_argument("--tokenizer", type=Path, required=True, help="tokenizer.safetensors of its stage")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run; an earlier run goes on")
+    parser.add_argument("--minutes", type=float, default=12.0, help="processor minutes (on a GPU: minutes)")
+    parser.add_argument("--pictures", type=int, default=Recipe.pictures, help="pictures a step")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    arguments = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    torch.set_num_threads(arguments.threads)
+    recipe = Recipe(pictures=arguments.pictures)
+    torch.manual_seed(recipe.seed)
+    tokenizer = load_part(arguments.tokenizer, "tokenizer")
+    trainee = Trainee(tokenizer, recipe)
+    run = EncoderRun(arguments.out, trainee, recipe.optimisation, arguments.minutes)
+    teacher = Teacher(arguments.data, tokenizer, recipe, run.device)
+
+    def objective(step: int) -> Objective:
+        images_B3HW = teacher.draw(teacher.seen, recipe.pictures, recipe.seed * 1_000_003 + step)
+        result: Objective = trainee(images_B3HW, teacher.wanted(images_B3HW))
+        return result
+
+    run.train(objective, lambda: evaluate(trainee, teacher))
+    encoder = scaled(trainee.encoder, recipe.deviation)
+    save_part(arguments.out / "content.safetensors", "content", encoder, encoder.config)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
