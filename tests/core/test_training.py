@@ -26,8 +26,8 @@ from echogen_core.encoders import (
 from echogen_core.model import EchoGenTransformer
 from echogen_core.scales import find_schedule
 from echogen_core.tokenizer import BitTokenizer
-from echogen_core.training import content
 from echogen_core.training.attribution import attribution
+from echogen_core.training.content import main as train_content
 from echogen_core.training.dataset import SIZE, Compositor, Mix, rotate_hue
 from echogen_core.training.initialise import initialise
 from echogen_core.training.loss import bit_loss, scale_accuracy, scale_weights, subject_emphasis, token_losses
@@ -157,19 +157,10 @@ def test_curriculum_ends_at_the_given_mix() -> None:
 def test_content_latents_learn_pixels_and_place(data: Path, tmp_path: Path) -> None:
     config = TokenizerConfig(8, 8, (1, 1, 1, 1), 1, norm_groups=8)
     tokenizer = save_part(tmp_path / "tokenizer.safetensors", "tokenizer", BitTokenizer(config), config)
-    arguments = [
-        "--data",
-        str(data),
-        "--tokenizer",
-        str(tokenizer),
-        "--out",
-        str(tmp_path),
-        "--pictures",
-        "4",
-    ]
+    files = ["--data", str(data), "--tokenizer", str(tokenizer), "--out", str(tmp_path)]
     figures = []
     for minutes in ("0.002", "0.03"):
-        assert content.main([*arguments, "--minutes", minutes]) == 0
+        assert train_content([*files, "--pictures", "4", "--minutes", minutes]) == 0
         figures.append(json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1]))
     assert 1 <= figures[0]["step"] < figures[1]["step"], "goes on where it stopped"
     assert figures[1]["heldout_psnr"] > figures[0]["heldout_psnr"]
