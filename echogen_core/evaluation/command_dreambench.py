@@ -3,7 +3,8 @@
 What is done is not done again: start the same command anew after a break, or with more subjects, prompts,
 pictures or γ. Several GPUs: accelerate launch -m echogen_core.evaluation dreambench ...
 
-Writes OUT/scores.parquet, OUT/dreambench.html or OUT/ablations.html, and the pictures below OUT.
+Writes a page (OUT/dreambench.html, OUT/ablations.html), the raw scores as .parquet beside it, and the
+pictures below OUT.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from .dreambench import read_dreambench
 from .options import add_model, chosen_model
 from .page import Report, write_page
 from .processes import Team, join
-from .records import PARQUET, Record, check_parquet, claim, write_parquet
+from .records import Record, check_parquet, claim, write_parquet
 from .scorers import Scorers, fingerprint
 from .subject_tools import Segmentation, load_segmentation
 from .work import Plan, Worker, work
@@ -132,7 +133,6 @@ def _report(
     scoring: Scorers,
     settings: dict[str, str],
 ) -> None:
-    write_parquet(records, args.out / PARQUET)
     prompts = len(plan.bench.object_prompts)
     size = (len(plan.bench.subjects), prompts, plan.pictures)
     about = {
@@ -140,7 +140,9 @@ def _report(
         **settings,
         "scores": "DINO, CLIP-I: mean cosine with all real pictures; CLIP-T: cosine with the prompt",
     }
-    comparison = published.COMPARISON if args.what == "dreambench" else published.ABLATIONS
+    comparison, seconds = published.ABLATIONS, ""
+    if args.what == "dreambench":
+        comparison, (seconds, about["latency"]) = published.COMPARISON, _own_latency(args.out, args.model)
     report = Report(
         title=f"DreamBench: {args.model}" + ("" if args.what == "dreambench" else ", ablations"),
         model=args.model,
@@ -149,16 +151,17 @@ def _report(
         records=records,
         subjects=plan.bench.subjects,
         folder=args.out,
-        latency=_own_latency(args.out, args.model),
+        latency=seconds,
         warnings=_warnings(size, scoring),
     )
-    path = args.out / f"{args.what}.html"
+    path, raw = args.out / f"{args.what}.html", args.out / f"{args.what}.parquet"
+    write_parquet(records, raw)
     write_page(report, path, comparison, with_curve=args.what == "ablations")
     for arm in plan.arms:
         for name, group in report.groups(arm).items():
             figures = ", ".join(f"{metric} {interval}" for metric, interval in group.scores.items())
             sys.stdout.write(f"{arm.label}, {name} ({group.subjects} subjects): {figures}\n")
-    sys.stdout.write(f"{path}\n{args.out / PARQUET}\n")
+    sys.stdout.write(f"{path}\n{raw}\n")
 
 
 def _warnings(size: tuple[int, int, int], scoring: Scorers) -> list[str]:
@@ -178,12 +181,14 @@ def _warnings(size: tuple[int, int, int], scoring: Scorers) -> list[str]:
     return found
 
 
-def _own_latency(folder: Path, model: str) -> str:
-    """What `latency --out` of the same folder measured of the same model, in words."""
+def _own_latency(folder: Path, model: str) -> tuple[str, str]:
+    """What `latency` measured of this model in the same folder: seconds, and how they came about."""
     path = folder / latency.FILE
-    if not path.is_file():
-        return ""
-    measured: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    if measured["about"]["model"] != model:
-        return ""
-    return f"{measured['seconds']['total']:.2f} s ({measured['about']['machine']})"
+    measured: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if not measured or measured["about"]["model"] != model:
+        return "", "not measured: run `latency` with the same --out"
+    about = measured["about"]
+    words = ", ".join(
+        about[name] for name in ("machine", "type of the numbers", "settings", "segmentation by")
+    )
+    return f"{measured['seconds']['total']:.2f} s", f"{words}; {about['counted']}"

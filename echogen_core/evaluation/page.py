@@ -27,11 +27,11 @@ _STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 1150px; padding: 0 1rem; }
 table { border-collapse: collapse; margin: 1rem 0; }
 th, td { padding: 0.25rem 0.7rem; border-bottom: 1px solid #ddd; text-align: left; }
-td.number { font-variant-numeric: tabular-nums; }
+td { font-variant-numeric: tabular-nums; white-space: nowrap; }
 tr.measured { background: #eef6ea; font-weight: 600; }
 .pictures { display: flex; flex-wrap: wrap; gap: 0.6rem; }
 figure { margin: 0; width: 160px; }
-figure img { display: block; max-width: 160px; min-width: 96px; image-rendering: auto; }
+figure img { display: block; max-width: 160px; min-width: 96px; }
 figcaption { font-size: 11px; line-height: 1.3; color: #555; }
 summary { cursor: pointer; padding: 0.3rem 0; }
 svg { max-width: 760px; width: 100%; font-family: inherit; }
@@ -169,16 +169,14 @@ def _gallery(report: Report, subject: Subject) -> Iterator[str]:
     for path in subject.pictures:
         yield _figure(path, f"real, {path.name}")
     yield "</div>"
-    for arm in report.arms:
-        yield f'<h3>{escape(arm.label)}</h3><div class="pictures">'
+    labels = {arm.key: arm.label for arm in report.arms}
+    for prompt in dict.fromkeys(record.prompt for record in records):
+        yield f'<h3>{escape(prompt)}</h3><div class="pictures">'
         for record in records:
-            if record.arm == arm.key:
-                scores = ", ".join(
-                    f"{label} {getattr(record, metric):.3f}" for metric, label in LABELS.items()
-                )
-                yield _figure(
-                    report.folder / record.key.path, f"{record.prompt}: {scores}, seed {record.seed}"
-                )
+            if record.prompt == prompt:
+                figures = (f"{label} {getattr(record, metric):.3f}" for metric, label in LABELS.items())
+                caption = f"{labels[record.arm]}: {', '.join(figures)}, seed {record.seed}"
+                yield _figure(report.folder / record.key.path, caption)
         yield "</div>"
     yield "</details>"
 

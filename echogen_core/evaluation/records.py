@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-PARQUET = "scores.parquet"
 SETTINGS = "settings.json"
 
 

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from torch import Tensor
-
 from ..features import Subject as Features
 from ..pipeline import EchoGenPipeline
 from ..subject.pictures import to_pil
@@ -73,7 +71,6 @@ class Worker:
         self._loader = loader
         self._arms = {arm.key: arm for arm in plan.arms}
         self._subjects = {subject.name: subject for subject in plan.bench.subjects}
-        self._cuts: dict[str, Tensor] = {}
         self._real: dict[str, Real] = {}
         self._features: tuple[str, str, Features] | None = None
 
@@ -104,11 +101,8 @@ class Worker:
     def _encoded(self, pipeline: EchoGenPipeline, subject: Subject, arm: Arm) -> Features:
         """The first picture of the subject is the reference."""
         if self._features is None or self._features[:2] != (arm.key, subject.name):
-            if subject.name not in self._cuts:
-                cut_13SS = self._segmentation.cut(open_picture(subject.pictures[0]), subject.word)
-                write_png(to_pil(cut_13SS[0]), self._folder / reference_path(subject.name))
-                self._cuts[subject.name] = cut_13SS
-            cut_13SS = self._cuts[subject.name]
+            cut_13SS = self._segmentation.cut(open_picture(subject.pictures[0]), subject.word)
+            write_png(to_pil(cut_13SS[0]), self._folder / reference_path(subject.name))
             features = pipeline.encode_reference(cut_13SS, semantic=arm.semantic, content=arm.content)
             self._features = arm.key, subject.name, features
         return self._features[2]

@@ -20,8 +20,8 @@ from echogen_core.checkpoints import ASSETS
 from echogen_core.evaluation import curve, published
 from echogen_core.evaluation.__main__ import main
 from echogen_core.evaluation.arms import Arm, Swap, ablation_arms
-from echogen_core.evaluation.dreambench import read_dreambench
-from echogen_core.evaluation.records import Key, Log, Record, claim
+from echogen_core.evaluation.dreambench import open_picture, read_dreambench
+from echogen_core.evaluation.records import Log, Record, claim
 from echogen_core.evaluation.scorers import Scorers, mean_cosine, prepare
 from echogen_core.evaluation.summary import Interval, bootstrap, summarise
 from echogen_core.evaluation.work import Plan
@@ -57,6 +57,23 @@ def finished(options: list[str], tmp_path_factory: pytest.TempPathFactory) -> Pa
     out = tmp_path_factory.mktemp("finished")
     assert main(["dreambench", *options, "--out", str(out)]) == 0
     return out
+
+
+def _assert_same(first: Path, second: Path) -> None:
+    """The same rows and pictures.
+
+    Processors add in another order from run to run: the last digit of a score may differ, and once in a while
+    a bit of a picture flips. One of twelve may, and only a little.
+    """
+    rows, expected = (parquet.read_table(out / "dreambench.parquet").to_pylist() for out in (first, second))
+    assert len(rows) == len(expected)
+    flipped = 0
+    for row, other in zip(rows, expected, strict=True):
+        picture = Record(**row).key.path
+        same = (first / picture).read_bytes() == (second / picture).read_bytes()
+        flipped += not same
+        assert row == pytest.approx(other, abs=1e-6 if same else 0.05)
+    assert flipped <= 1
 
 
 def _lines(out: Path) -> list[dict[str, Any]]:
@@ -196,7 +213,7 @@ def test_the_published_table_is_whole() -> None:
 
 
 def test_one_parquet_holds_a_row_for_every_picture(finished: Path, data: Path) -> None:
-    rows = parquet.read_table(finished / "scores.parquet").to_pylist()
+    rows = parquet.read_table(finished / "dreambench.parquet").to_pylist()
     assert len(rows) == 3 * 2 * 2
     assert len({row["seed"] for row in rows}) == len(rows)
     assert [row["subject"] for row in rows[::4]] == list(SUBJECTS)
@@ -206,13 +223,14 @@ def test_one_parquet_holds_a_row_for_every_picture(finished: Path, data: Path) -
     assert "ViT 3 x 24, patch 16" in settings["DINO"]
 
 
-def test_a_stored_score_is_that_of_the_stored_picture(finished: Path, networks: tuple[Path, Path]) -> None:
+def test_a_stored_score_is_that_of_the_stored_picture(
+    finished: Path, data: Path, networks: tuple[Path, Path]
+) -> None:
     scorers = Scorers(*map(str, networks))
-    row = _lines(finished)[5]
-    key = Key(row["arm"], row["subject"], row["prompt_index"], row["picture"])
-    image = Image.open(finished / key.path)
-    found = scorers._text_feature(row["prompt"])
-    assert mean_cosine(scorers._clip_feature(image), found[None]) == pytest.approx(row["clip_t"], abs=1e-6)
+    record = Record(**_lines(finished)[5])
+    real = scorers.real([open_picture(path) for path in read_dreambench(data).subjects[1].pictures])
+    found = scorers.score(Image.open(finished / record.key.path), real, record.prompt)
+    assert found == pytest.approx((record.dino, record.clip_i, record.clip_t), abs=1e-6)
 
 
 def test_the_page_is_whole_and_needs_nothing_else(finished: Path) -> None:
@@ -242,46 +260,33 @@ def test_what_is_done_is_not_done_again_and_a_torn_line_costs_one_picture(
     with caplog.at_level("INFO"):
         assert main(["dreambench", *options, "--out", str(tmp_path)]) == 0
     assert "2 pictures to make in this process" in caplog.text
-    assert (tmp_path / "scores-0.jsonl").read_bytes() == b"".join(log)
-    assert (tmp_path / "scores.parquet").read_bytes() == (finished / "scores.parquet").read_bytes()
-
-
-def test_a_killed_run_goes_on(finished: Path, options: list[str], tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "echogen_core.evaluation",
-        "dreambench",
-        *options,
-        "--out",
-        str(tmp_path),
-    ]
-    process = subprocess.Popen(command, cwd=ROOT, env=_environment(), stderr=subprocess.DEVNULL)
-    log = tmp_path / "scores-0.jsonl"
-    deadline = time.monotonic() + 300
-    while not (log.is_file() and log.read_bytes().count(b"\n") >= 2) and time.monotonic() < deadline:
-        time.sleep(0.02)
-        assert process.poll() in (None, 0)
-    process.kill()
-    process.wait()
-    kept = Log(tmp_path).read()
-    assert len(kept) >= 2
-    assert main(["dreambench", *options, "--out", str(tmp_path)]) == 0
     assert len(_lines(tmp_path)) == 12
-    assert (tmp_path / "scores.parquet").read_bytes() == (finished / "scores.parquet").read_bytes()
+    _assert_same(tmp_path, finished)
 
 
-def test_two_processes_give_the_same_parquet_as_one(
+def test_a_killed_run_is_finished_by_two_processes_with_the_same_result(
     finished: Path, options: list[str], tmp_path: Path
 ) -> None:
+    run = ["-m", "echogen_core.evaluation", "dreambench", *options, "--out", str(tmp_path)]
+    alone = subprocess.Popen([sys.executable, *run], cwd=ROOT, env=_environment(), stderr=subprocess.DEVNULL)
+    log = tmp_path / "scores-0.jsonl"
+    deadline = time.monotonic() + 300
+    while not (log.is_file() and log.read_bytes().count(b"\n") >= 2):
+        assert alone.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    alone.kill()
+    alone.wait()
+    kept = Log(tmp_path).read()
+    assert 2 <= len(kept) < 12
+
     # accelerate's own launcher starts several processes on a CPU by MPI only; the environment is the same
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    launcher += ["-m", "echogen_core.evaluation", "dreambench", *options, "--out", str(tmp_path)]
-    done = subprocess.run(launcher, cwd=ROOT, env=_environment(), capture_output=True, text=True, timeout=500)
-    assert done.returncode == 0, done.stderr[-2000:]
-    counts = [len(path.read_text(encoding="utf-8").splitlines()) for path in tmp_path.glob("scores-*.jsonl")]
-    assert counts == [6, 6]
-    assert (tmp_path / "scores.parquet").read_bytes() == (finished / "scores.parquet").read_bytes()
+    done = subprocess.run([*launcher, *run], cwd=ROOT, env=_environment(), capture_output=True, timeout=500)
+    assert done.returncode == 0, done.stderr[-2000:].decode()
+    assert len(_lines(tmp_path)) == 12  # nothing twice
+    assert len((tmp_path / "scores-1.jsonl").read_bytes().splitlines()) >= 2
+    assert kept.items() <= Log(tmp_path).read().items()
+    _assert_same(tmp_path, finished)
 
 
 def _environment() -> dict[str, str]:
@@ -339,7 +344,7 @@ def test_ablations_end_in_a_page_with_the_curve(
     asked += ["--grid-i", "0", "3", "--swap", f"semantic={ASSETS / 'nano'}"]
     assert main(["ablations", *asked]) == 0
     arms = ["semantic_only", "content_only", "both", "both", "both"]
-    rows = parquet.read_table(tmp_path / "scores.parquet").to_pylist()
+    rows = parquet.read_table(tmp_path / "ablations.parquet").to_pylist()
     assert [row["arm"].split("_gt")[0] for row in rows] == [name for name in arms for _ in range(2)]
     scores = {row["arm"]: [r["dino"] for r in rows if r["arm"] == row["arm"]] for row in rows}
     own, swapped = "both_gt2_gi3", next(arm for arm in scores if "_semantic_" in arm)
