@@ -1,0 +1,146 @@
+"""γ Sweep's cells and Guidance Schedule's curves in a real Chromium, in both renderers; and the blueprint."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page
+
+import comfy_server
+from browser_page import SAMPLER, Trouble, open_workflow, run_to_the_end
+from runner.server import Server
+
+SWEEP = "app.graph._nodes.find(n => n.type === 'EchoGenGammaSweep')"
+SCHEDULE = "app.graph._nodes.find(n => n.type === 'EchoGenGuidanceSchedule')"
+BOTH = pytest.mark.parametrize("vue", [False, True], ids=["canvas", "nodes2"])
+
+
+def widget(page: Page, node: str, name: str) -> Any:
+    """A widget's value as the graph has it."""
+    return page.evaluate(f"{node}.widgets.find(w => w.name === '{name}').value")
+
+
+def gammas(page: Page) -> tuple[float, float]:
+    """γ_t and γ_I of the sampler."""
+    return widget(page, SAMPLER, "gamma_t"), widget(page, SAMPLER, "gamma_i")
+
+
+def undo(page: Page) -> None:
+    """Presses Ctrl+Z outside all fields."""
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("Control+z")
+    page.wait_for_timeout(2500)
+
+
+@BOTH
+def test_cells_appear_and_a_click_sets_the_sampler(vue: bool, page: Page, comfy: Server) -> None:
+    trouble = Trouble(page)
+    open_workflow(page, comfy, vue, "gamma-sweep")
+    before = gammas(page)
+    page.evaluate(f"{SWEEP}.widgets.find(w => w.name === 'gamma_t').value = '0-8 (+1)'")
+    page.evaluate(f"{SWEEP}.widgets.find(w => w.name === 'gamma_i').value = '1.5, 0'")
+    run_to_the_end(page, comfy)
+
+    view = page.locator(".echogen-sweep")
+    view.get_by_text("18 / 18").wait_for()
+    page.wait_for_function(
+        "[...document.querySelectorAll('.echogen-sweep img')].filter(i => i.naturalWidth).length === 18"
+    )
+    cell, label = view.get_by_title("γ_t 7, γ_I 1.5"), view.locator(".label.down").nth(1)
+    start = label.bounding_box()
+    cell.scroll_into_view_if_needed()
+    assert start and label.bounding_box() == pytest.approx(start), "the labels stay in view"
+    page.screenshot(path=comfy_server.results_path() / f"browser_sweep_{'nodes2' if vue else 'canvas'}.png")
+    cell.click()
+    assert gammas(page) == (7, 1.5)
+    page.wait_for_timeout(500)
+    assert cell.get_attribute("aria-pressed") == "true"
+
+    undo(page)
+    assert gammas(page) == before
+    view.get_by_text("18 / 18").wait_for()
+    assert page.locator(".echogen-sweep").count() == 1, "undo makes the node anew, with its cells"
+    page.evaluate(f"{SWEEP}.collapse()")
+    page.wait_for_timeout(1000)
+    assert not view.is_visible()
+    page.evaluate(f"app.graph.remove({SWEEP})")
+    page.wait_for_timeout(1000)
+    assert view.count() == 0
+    assert not trouble.found, trouble.found
+
+
+@BOTH
+def test_the_curves_move_the_schedules_widgets(vue: bool, page: Page, comfy: Server) -> None:
+    trouble = Trouble(page)
+    open_workflow(page, comfy, vue, "schedule")
+    view = page.locator(".echogen-schedule")
+    handle = view.locator("circle[data-index='2']")
+    box = handle.bounding_box()
+    assert box
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.wait_for_timeout(500)
+    assert "3/13" in view.locator(".told").inner_text(), "numbers on hover"
+    page.mouse.down()
+    page.mouse.move(x, y + 5, steps=2)
+    page.mouse.move(x, y + 12, steps=2)
+    page.mouse.up()
+    assert widget(page, SCHEDULE, "shape") == "drawn"
+    points = [float(point) for point in widget(page, SCHEDULE, "points_t").split(",")]
+    start = widget(page, SCHEDULE, "gamma_t")
+    assert len(points) == 13 and points[2] < start and points[:2] + points[3:4] == [start] * 3
+    untouched = [float(point) for point in widget(page, SCHEDULE, "points_i").split(",")]
+    assert untouched == [3.0] * 9 + [1.0] * 4, "the other curve is the preset's"
+    page.screenshot(
+        path=comfy_server.results_path() / f"browser_schedule_{'nodes2' if vue else 'canvas'}.png"
+    )
+
+    page.keyboard.press("ArrowUp")
+    assert float(widget(page, SCHEDULE, "points_t").split(",")[2]) == pytest.approx(points[2] + 0.1)
+    view.get_by_title("Linear").click()
+    assert widget(page, SCHEDULE, "shape") == "linear"
+    undo(page)
+    assert widget(page, SCHEDULE, "shape") == "drawn"
+    page.evaluate(f"app.graph.remove({SCHEDULE})")
+    page.wait_for_timeout(1000)
+    assert view.count() == 0
+    assert not trouble.found, trouble.found
+
+
+def test_the_blueprint_is_one_node_that_runs(page: Page, comfy: Server) -> None:
+    trouble = Trouble(page)
+    open_workflow(page, comfy, False, "quickstart")
+    file = comfy_server.ROOT / "subgraphs" / "EchoGen subject in scene.json"
+    page.evaluate("graph => app.loadGraphData(graph)", json.loads(file.read_text(encoding="utf-8")))
+    host = "app.graph._nodes.find(n => n.subgraph)"
+    page.wait_for_function(f"!!{host}")
+    names = page.evaluate(f"{host}.widgets.map(w => w.name)")
+    assert [name for name in names if name in ("preset", "prompt", "gamma_t", "gamma_i", "seed")] == [
+        "preset",
+        "prompt",
+        "gamma_t",
+        "gamma_i",
+        "seed",
+    ]
+    page.evaluate(
+        f"""() => {{
+            const host = {host}, make = (type, x) => {{
+                const node = LiteGraph.createNode(type);
+                node.pos = [x, 0];
+                app.graph.add(node);
+                return node;
+            }};
+            const sample = make('EchoGenSamplePicture', -400), show = make('PreviewImage', 600);
+            sample.connect(0, host, 0);
+            sample.connect(1, host, 1);
+            host.connect(0, show, 0);
+            host.widgets.find(w => w.name === 'gamma_i').value = 1.5;
+        }}"""
+    )
+    entry = run_to_the_end(page, comfy)
+    (sampler,) = [node for node in entry["prompt"][2].values() if node["class_type"] == "EchoGenSampler"]
+    assert sampler["inputs"]["gamma_i"] == 1.5
+    assert len(comfy.client.pictures(entry)) >= 1
+    assert not trouble.found, trouble.found
