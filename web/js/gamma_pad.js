@@ -80,7 +80,6 @@ export class GammaPad {
   dispose() {
     this.observer.disconnect();
     clearTimeout(this.burst);
-    this.root.remove();
   }
 
   /** Follows the widgets, its own size, and how large the canvas is shown. @param {number} [zoom] */

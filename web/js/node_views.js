@@ -7,12 +7,15 @@ import { app } from "/scripts/app.js";
 import { api } from "/scripts/api.js";
 
 const FOLLOW_MS = 150; // a node also changes without a word: undo, loading, other extensions
+const MARGIN = 10; // that the canvas keeps around an element, a side
 
 /**
  * @typedef {object} View
  * @property {any} node  the node it shows; another one after an undo
  * @property {HTMLElement} root
  * @property {() => void} draw  called again and again: cheap when nothing has changed
+ * @property {number} [height]  exactly, in pixels, at this moment; without it the view takes the room there is
+ * @property {() => void} [dispose]  ends what outlives the element
  */
 /** @typedef {{view: View, gone: boolean}} Kept */
 /** @type {Set<Kept>} */
@@ -30,13 +33,15 @@ export async function loadTexts(section) {
 
 /**
  * Puts a view into its node as a widget that holds nothing.
- * @param {View} view @param {string} name @param {number} height  at least, in pixels
+ * @param {View} view @param {string} name @param {number} [least]  height in pixels, where the view has none
  */
-export function addView(view, name, height) {
+export function addView(view, name, least = 0) {
+  const exactly = () => view.height && view.height + 2 * MARGIN;
   const widget = view.node.addDOMWidget(name, `echogen_${name}`, view.root, {
     serialize: false,
     hideOnZoom: false,
-    getMinHeight: () => height,
+    getMinHeight: () => exactly() ?? least,
+    getMaxHeight: exactly,
   });
   widget.serialize = false;
   const kept = { view, gone: false };
@@ -47,6 +52,23 @@ export function addView(view, name, height) {
     kept.gone = true;
   };
   if (views.size === 1) setTimeout(followAll, FOLLOW_MS);
+}
+
+/** The node behind an execution id, which inside subgraphs is a path: 12:5. @param {string} path */
+export function nodeAt(path) {
+  let graph = app.rootGraph ?? app.graph;
+  let node = null;
+  for (const id of path.split(":")) {
+    node = graph?.getNodeById(id);
+    graph = node?.subgraph;
+  }
+  return node;
+}
+
+/** The views of a node that a run speaks of. @param {string} path @returns {Generator<View>} */
+export function* viewsAt(path) {
+  const node = nodeAt(path);
+  for (const { view } of views) if (view.node === node) yield view;
 }
 
 /** Does something to the graph as one step of undo. @param {() => void} change */
@@ -75,6 +97,7 @@ function follow(kept) {
     const heir = view.root.isConnected && app.canvas?.graph?.getNodeById(view.node.id);
     if (!heir || heir.comfyClass !== view.node.comfyClass) {
       views.delete(kept);
+      view.dispose?.();
       return view.root.remove();
     }
     view.node = heir;

@@ -19,6 +19,7 @@ import { StripView } from "./strip_view.js";
  * @property {import("./live_queue.js").LiveQueue} live
  * @property {Map<string, Blob>} full  pinned pictures in full, by run; gone with the page
  * @property {(node: any) => void} resized  the panel's height has changed
+ * @property {() => number} zoom  how large the canvas is shown
  * @property {() => void} remember  a change is complete: a step for undo
  * @property {(run: string, node: any) => Promise<Record<string, any> | null>} inputsOf  as the server ran them
  * @property {(picture: Blob) => Promise<string>} thumb  a small copy as a data: address
@@ -114,26 +115,33 @@ export class SamplerPanel {
   dispose() {
     void this.host.live.stop(this.owner, this.choice.cancels);
     this.pad.dispose();
-    this.root.remove();
   }
 
   /** @returns {import("./live_row.js").Choice} */
   get choice() {
-    const { [LIVE]: on, [FINISH]: finish } = this.bridge.node.properties ?? {};
+    const { [LIVE]: on, [FINISH]: finish } = this.node.properties ?? {};
     return { on: !!on, cancels: !finish };
   }
 
   /** @returns {Pin[]} */
   get pins() {
-    return this.bridge.node.properties?.[PINNED] ?? [];
+    return this.node.properties?.[PINNED] ?? [];
   }
 
-  /** Follows the widgets, the node's properties and the live queue. @param {number} zoom */
-  draw(zoom) {
+  get node() {
+    return this.bridge.node;
+  }
+
+  set node(node) {
+    this.bridge.node = node;
+  }
+
+  /** Follows the widgets, the node's properties and the live queue. */
+  draw() {
     const { live } = this.host;
-    const { graph, id } = this.bridge.node;
+    const { graph, id } = this.node;
     if (graph) this.owner = `${graph.id}:${id}`;
-    this.pad.draw(zoom);
+    this.pad.draw(this.host.zoom());
     if (!this.choice.on && live.owner === this.owner) void live.stop(this.owner, this.choice.cancels);
     this.row.draw(this.choice, live.phase(this.owner), live.owner === this.owner ? live.refusal : "");
     this.#drawPictures();
@@ -154,7 +162,7 @@ export class SamplerPanel {
     const height = `${this.height}px`;
     if (this.root.style.minHeight === height) return;
     this.root.style.minHeight = height;
-    this.host.resized(this.bridge.node);
+    this.host.resized(this.node);
   }
 
   /** What is shown large. @returns {import("./stage.js").Shown[]} */
@@ -182,10 +190,10 @@ export class SamplerPanel {
 
   /** Writes into what the workflow file keeps, as one step for undo. @param {Record<string, any>} properties */
   #keep(properties) {
-    const { node } = this.bridge;
+    const { node } = this;
     Object.assign((node.properties ??= {}), properties);
     this.host.remember();
-    this.draw(0);
+    this.draw();
   }
 
   /** @param {number} scale */
@@ -198,7 +206,7 @@ export class SamplerPanel {
   async #pin() {
     const { run, finished } = this.strip;
     if (!finished) return;
-    const { node } = this.bridge;
+    const { node } = this;
     const [inputs, thumb] = await Promise.all([this.host.inputsOf(run, node), this.host.thumb(finished)]);
     const { full } = this.host;
     full.set(run, finished);
@@ -217,6 +225,6 @@ export class SamplerPanel {
     this.pair = choose(this.pair, pin.id);
     if (pin.gamma) this.bridge.write(pin.gamma);
     this.host.remember();
-    this.draw(0);
+    this.draw();
   }
 }
