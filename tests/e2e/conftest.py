@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -33,6 +35,15 @@ def recorder(comfy: Server) -> Iterator[Recorder]:
 def graph() -> Graph:
     """The shipped API-format quickstart, with one picture shown as it comes out of the decoder."""
     return comfy_server.single()
+
+
+@pytest.fixture(scope="session")
+def to_api() -> Callable[..., dict[str, Any]]:
+    """What makes the API form of the shipped workflows, for any other."""
+    sys.path.append(str(comfy_server.ROOT / "tests" / "tools"))
+    import workflow
+
+    return workflow.to_api
 
 
 @pytest.fixture(scope="module")

@@ -68,7 +68,8 @@ def test_a_third_list_gives_a_grid_for_each_value(
     (table,) = output.ui["echogen_sweep"]
     assert [page["title"] for page in table["pages"]] == titles
     assert [cell["page"] for cell in table["cells"]] == list(range(len(titles)))
-    assert [list(page["set"]) for page in table["pages"]] == [[] if vary == "prompt" else [vary]] * len(titles)
+    taken_along = [] if vary == "prompt" else [vary]
+    assert [list(page["set"]) for page in table["pages"]] == [taken_along] * len(titles)
     assert not same_bits(bits[0], bits[1])
 
 

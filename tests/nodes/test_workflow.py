@@ -13,6 +13,7 @@ import comfy_pack
 import workflow
 
 WORKFLOWS = Path(__file__).resolve().parents[2] / "workflows"
+STORED = Path(__file__).resolve().parents[1] / "workflows_v0_1"
 
 
 @pytest.fixture(scope="module", params=sorted(path.stem for path in WORKFLOWS.glob("*.json")))
@@ -103,6 +104,22 @@ def test_links_go_both_ways(opened: dict[str, Any]) -> None:
         assert nodes[source]["outputs"][slot]["type"] == kind
         assert nodes[target]["inputs"][target_slot]["link"] == number
     assert opened["last_link_id"] == len(opened["links"])
+
+
+@pytest.mark.parametrize("path", sorted(STORED.glob("*.json")), ids=lambda path: path.stem)
+def test_a_workflow_of_the_first_release_still_fits(path: Path) -> None:
+    """Ids, widgets and sockets are where they were; tests/e2e runs it."""
+    stored, known = json.loads(path.read_text(encoding="utf-8")), comfy_pack.object_info()
+    assert workflow.to_api(stored, known)
+    for node in stored["nodes"]:
+        if node["type"] == "MarkdownNote":
+            continue
+        info = known[node["type"]]
+        names = {name for fields in info["input"].values() for name in fields}
+        assert {socket["name"] for socket in node["inputs"]} <= names, node["type"]
+        outputs = [(output["name"], output["type"]) for output in node["outputs"]]
+        now = list(zip(info["output_name"], info["output"], strict=True))
+        assert now[: len(outputs)] == outputs, node["type"]
 
 
 def test_values_that_do_not_fit_are_refused(opened: dict[str, Any]) -> None:

@@ -96,12 +96,12 @@ def shown(
 ) -> dict[str, Item]:
     """Bits as a picture: decoded, enlarged and shown; nodes `decode_<name>` and so on, `height` in all."""
     decode, enlarge, show = (f"{step}_{name}" for step in ("decode", "enlarge", "show"))
-    half, source = width / 2 - 10, {"bits": bits, "tokenizer": ("load", 1)}
+    source = {"bits": bits, "tokenizer": ("load", 1)}
     grow = Item(
-        "ImageScaleBy", (x + half + 20, y), (half, 90), ["bicubic", 6.0], {"image": (decode, 0)}, ENLARGE
+        "ImageScaleBy", (x + width - 220, y), (220, 90), ["bicubic", 6.0], {"image": (decode, 0)}, ENLARGE
     )
     return {
-        decode: Item("EchoGenDecodeBits", (x, y), (half, 90), [], source),
+        decode: Item("EchoGenDecodeBits", (x, y), (width - 230, 90), [], source),
         enlarge: grow,
         show: Item("PreviewImage", (x, y + 140), (width, height - 140), [], {"images": (enlarge, 0)}),
     }
