@@ -80,12 +80,12 @@ def initialise_subject(model: EchoGenTransformer, generator: torch.Generator, of
             parameter.fill_(1)
         elif name in ("null_semantic", "null_content"):
             nn.init.trunc_normal_(parameter, std=1.2, generator=generator)
-            parameter /= math.sqrt(parameter.shape[1])
+            parameter.div_(math.sqrt(parameter.shape[1]))
         elif parameter.ndim < 2 or name.endswith("content_adaln") or any(part in name for part in zero):
             parameter.zero_()
         else:
             nn.init.trunc_normal_(parameter, std=std, generator=generator)
-    model.semantic_adaln[1].weight.copy_(model.text_adaln[1].weight)
+    model.get_parameter("semantic_adaln.1.weight").copy_(model.get_parameter("text_adaln.1.weight"))
 
 
 def subject_names(model: EchoGenTransformer) -> frozenset[str]:

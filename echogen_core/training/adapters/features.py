@@ -164,7 +164,8 @@ class Preparation:
                 found = make(example)
                 if self.cache is not None and kind in example.keys:
                     self.cache.write(kind, example.keys[kind], found)
-            merged |= {name: tensor.to(self.device) for name, tensor in found.items()}
+            # laid out as a cached one: sums in another order would differ in their last digit
+            merged |= {name: tensor.to(self.device).contiguous() for name, tensor in found.items()}
         return merged
 
     def conditions_of(self, example: Example) -> tuple[TextFeatures, Subject]:

@@ -37,8 +37,8 @@ class Recipe:
     pictures_every: int = 500
 
 
-FIXED = ("batch", "accumulate", "seed", "drop", "flips", "short")
-"""Settings that a resumed run must share: what is drawn depends on them."""
+FIXED = ("seed", "drop", "flips", "short")
+"""Settings that a resumed run must share, and the pictures a step: what is drawn depends on them."""
 
 
 def rate_share(step: int, recipe: Recipe) -> float:
