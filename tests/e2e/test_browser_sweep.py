@@ -48,6 +48,7 @@ def test_cells_appear_and_a_click_sets_the_sampler(vue: bool, page: Page, comfy:
     page.wait_for_function(
         "[...document.querySelectorAll('.echogen-sweep img')].filter(i => i.naturalWidth).length === 18"
     )
+    assert view.locator(".cells").evaluate("e => e.scrollWidth > e.clientWidth"), "too wide for the node"
     cell, label = view.get_by_title("γ_t 7, γ_I 1.5"), view.locator(".label.down").nth(1)
     start = label.bounding_box()
     cell.scroll_into_view_if_needed()

@@ -103,7 +103,14 @@ def shown(
     return {
         decode: Item("EchoGenDecodeBits", (x, y), (width - 230, 90), [], source),
         enlarge: grow,
-        show: Item("PreviewImage", (x, y + 140), (width, height - 140), [], {"images": (enlarge, 0)}),
+        # narrower than high: Nodes 2.0 draws the picture as wide as the node
+        show: Item(
+            "PreviewImage",
+            (x + (width - height + 220) / 2, y + 140),
+            (height - 220, height - 140),
+            [],
+            {"images": (enlarge, 0)},
+        ),
     }
 
 

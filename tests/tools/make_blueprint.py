@@ -12,6 +12,8 @@ from typing import Any
 
 from layout import ROOT, Item, node_json, sampler
 
+from workflow import widgets_of
+
 NAME = "EchoGen subject in scene"
 FILE = ROOT / "subgraphs" / f"{NAME}.json"
 DESCRIPTION = "Puts the subject of a picture into the scene of a prompt."
@@ -62,12 +64,16 @@ def blueprint(object_info: dict[str, Any]) -> dict[str, Any]:
     table = items()
     ids = {"outside": _OUTSIDE_IN, **{key: number for number, key in enumerate(table, 1)}}
     nodes = {key: node_json(ids[key], item, object_info[item.type]) for key, item in table.items()}
+    for key, item in table.items():
+        nodes[key]["inputs"] = _as_the_browser_has_them(nodes[key]["inputs"], object_info[item.type])
     links: list[dict[str, Any]] = []
     entering: dict[int, tuple[str, int, bool]] = {}  # slot -> type, link, whether it is a widget
     for key, item in table.items():
         for slot, socket in enumerate(nodes[key]["inputs"]):
+            if socket["name"] not in item.links:
+                continue
             source, source_slot = item.links[socket["name"]]
-            kind = _kind(object_info[item.type], socket["name"])
+            kind = socket["type"]
             socket["link"] = _link(links, (ids[source], source_slot), (ids[key], slot), kind)
             if source == "outside":
                 entering[source_slot] = (kind, socket["link"], "widget" in socket)
@@ -128,6 +134,17 @@ def blueprint(object_info: dict[str, Any]) -> dict[str, Any]:
         "extra": {"BlueprintDescription": DESCRIPTION},
         "version": 0.4,
     }
+
+
+def _as_the_browser_has_them(linked: list[dict[str, Any]], info: dict[str, Any]) -> list[dict[str, Any]]:
+    """All inputs, sockets before widgets: links of a subgraph are found by their slots."""
+    known, widgets = {socket["name"]: socket for socket in linked}, [name for name, _ in widgets_of(info)]
+    inputs: list[dict[str, Any]] = []
+    for kind in ("required", "optional"):
+        for name in info["input_order"].get(kind, []):
+            plain = {"name": name, "link": None, **({"widget": {"name": name}} if name in widgets else {})}
+            inputs.append({**known.get(name, plain), "type": _kind(info, name)})
+    return sorted(inputs, key=lambda socket: "widget" in socket)
 
 
 def _link(links: list[dict[str, Any]], source: tuple[int, int], to: tuple[int, int], kind: str) -> int:

@@ -81,20 +81,20 @@ def gamma_sweep() -> dict[str, Item]:
     return {
         **subject_way(SWEEP_NOTE, PROMPT),
         "sweep": Item(
-            "EchoGenGammaSweep", (1100, 80), (520, 910), sweep_values("0-3", "0-4 [3]"), CONDITIONS
+            "EchoGenGammaSweep", (1100, 80), (520, 960), sweep_values("0-3", "0-4 [3]"), CONDITIONS
         ),
         "save": Item("SaveImage", (1680, 80), (400, 360), ["EchoGen/gamma-sweep"], {"images": ("sweep", 0)}),
         "sampler": sampler((2140, 80)),
-        **shown("chosen", 1680, 540, 400, 450, ("sampler", 0)),
+        **shown("chosen", 1680, 540, 400, 500, ("sampler", 0)),
     }
 
 
 SWEEP_GROUPS: tuple[Group, ...] = (
     *LEFT_GROUPS,
-    ("4 · Every pair", (1080, 0, 560, 1010), "#b58b2a"),
+    ("4 · Every pair", (1080, 0, 560, 1060), "#b58b2a"),
     ("5 · The grid, saved", (1660, 0, 440, 460), "#3f789e"),
     ("6 · The one you clicked", (2120, 0, 440, 1060), "#b58b2a"),
-    ("7 · Its picture", (1660, 480, 440, 530), "#3f789e"),
+    ("7 · Its picture", (1660, 480, 440, 580), "#3f789e"),
 )
 
 
@@ -113,16 +113,16 @@ def schedule() -> dict[str, Item]:
             (1620, 80), {**CONDITIONS, "guidance": ("schedule", 0)}, title="With the schedule"
         ),
         "constant": sampler((2080, 80), title="Constant γ"),
-        **shown("scheduled", 1620, 1110, 400, 450, ("scheduled", 0)),
-        **shown("constant", 2080, 1110, 400, 450, ("constant", 0)),
+        **shown("scheduled", 1620, 1110, 400, 500, ("scheduled", 0)),
+        **shown("constant", 2080, 1110, 400, 500, ("constant", 0)),
     }
 
 
 SCHEDULE_GROUPS: tuple[Group, ...] = (
     *LEFT_GROUPS,
     ("4 · Curves", (1080, 0, 500, 870), "#b58b2a"),
-    ("5 · With the schedule", (1600, 0, 440, 1580), "#3f789e"),
-    ("6 · Constant γ, same seed", (2060, 0, 440, 1580), "#888888"),
+    ("5 · With the schedule", (1600, 0, 440, 1630), "#3f789e"),
+    ("6 · Constant γ, same seed", (2060, 0, 440, 1630), "#888888"),
 )
 
 
@@ -135,15 +135,15 @@ def rewire() -> dict[str, Item]:
         x = 1100 + 460 * column
         links = {socket: source for socket, source in CONDITIONS.items() if socket not in left_open}
         columns[f"sampler_{name}"] = sampler((x, 80), links, title=titles[name])
-        columns.update(shown(name, x, 1110, 400, 450, (f"sampler_{name}", 0)))
+        columns.update(shown(name, x, 1110, 400, 500, (f"sampler_{name}", 0)))
     return {**subject_way(REWIRE_NOTE, PROMPT), **columns}
 
 
 REWIRE_GROUPS: tuple[Group, ...] = (
     *LEFT_GROUPS,
-    ("4 · Semantic only", (1080, 0, 440, 1580), "#3f789e"),
-    ("5 · Content only", (1540, 0, 440, 1580), "#3f789e"),
-    ("6 · Both", (2000, 0, 440, 1580), "#b58b2a"),
+    ("4 · Semantic only", (1080, 0, 440, 1630), "#3f789e"),
+    ("5 · Content only", (1540, 0, 440, 1630), "#3f789e"),
+    ("6 · Both", (2000, 0, 440, 1630), "#b58b2a"),
 )
 
 
@@ -159,7 +159,7 @@ def scenes() -> dict[str, Item]:
         "sweep": Item(
             "EchoGenGammaSweep",
             (1100, 80),
-            (520, 910),
+            (520, 960),
             sweep_values(*one_each, "prompt", "\n".join(SCENES)),
             {**links, "text_encoder": ("load", 2)},
             "One picture a line",
@@ -167,7 +167,7 @@ def scenes() -> dict[str, Item]:
         "save_grids": Item(
             "SaveImage", (1680, 80), (400, 360), ["EchoGen/scenes-titled"], {"images": ("sweep", 0)}
         ),
-        **shown("scenes", 1680, 540, 400, 450, ("sweep", 1)),
+        **shown("scenes", 1680, 540, 400, 500, ("sweep", 1)),
         "save": Item(
             "SaveImage", (2140, 80), (400, 360), ["EchoGen/scenes"], {"images": ("decode_scenes", 0)}
         ),
@@ -179,17 +179,17 @@ SCENES_GROUPS: tuple[Group, ...] = (
     LEFT_GROUPS[1],
     LEFT_GROUPS[2],
     ("3 · Subject's features", (660, 290, 400, 360), "#3f789e"),
-    ("4 · Scenes", (1080, 0, 560, 1010), "#b58b2a"),
+    ("4 · Scenes", (1080, 0, 560, 1060), "#b58b2a"),
     ("5 · With their prompts, saved", (1660, 0, 440, 460), "#3f789e"),
-    ("6 · Plain", (1660, 480, 440, 530), "#3f789e"),
+    ("6 · Plain", (1660, 480, 440, 580), "#3f789e"),
     ("7 · Saved", (2120, 0, 440, 460), "#3f789e"),
 )
 
 IDENT = "5f0c6c6e-2c9e-4a53-9d0e-ec406e00000"
 LAYOUTS = (
     Layout("gamma-sweep", f"{IDENT}5", gamma_sweep, SWEEP_GROUPS, 0.71, (95, 200)),
-    Layout("schedule", f"{IDENT}6", schedule, SCHEDULE_GROUPS, 0.6, (105, 217)),
-    Layout("rewire-ablation", f"{IDENT}7", rewire, REWIRE_GROUPS, 0.6, (105, 217)),
+    Layout("schedule", f"{IDENT}6", schedule, SCHEDULE_GROUPS, 0.58, (106, 225)),
+    Layout("rewire-ablation", f"{IDENT}7", rewire, REWIRE_GROUPS, 0.58, (106, 225)),
     Layout("batch-of-scenes", f"{IDENT}8", scenes, SCENES_GROUPS, 0.71, (95, 200)),
 )
 

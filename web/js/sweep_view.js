@@ -23,9 +23,11 @@ const STYLE = `
 .echogen-sweep .told { flex: 1; }
 .echogen-sweep select { min-width: 0; max-width: 60%; font: inherit; color: inherit; background: #35353b;
   border: 1px solid #5c5c66; border-radius: 4px; }
-.echogen-sweep .cells { flex: 1 1 0; min-height: 0; overflow: auto; background: #1c1c1f; border-radius: 6px; }
+.echogen-sweep .cells { flex: 1 1 0; min-height: 0; contain: size; overflow: auto; display: flex; flex-wrap: wrap;
+  gap: 2px 8px; align-content: flex-start; background: #1c1c1f; border-radius: 6px; }
 .echogen-sweep .page { position: sticky; left: 0; width: fit-content; padding: 4px 6px; font-weight: bold; }
-.echogen-sweep .grid { display: grid; gap: 2px; width: max-content; min-width: 100%; padding-bottom: 2px; }
+.echogen-sweep .page:empty { display: none; }
+.echogen-sweep .grid { display: grid; gap: 2px; }
 .echogen-sweep .label { position: sticky; z-index: 1; padding: 2px 6px; background: #2a2a2f; color: #c9c9cf;
   display: flex; align-items: center; justify-content: center; white-space: nowrap; }
 .echogen-sweep .across { top: 0; }
@@ -124,7 +126,7 @@ class SweepView {
     const label = (/** @type {string} */ where, /** @type {string} */ text) =>
       make(document, "div", { className: `label ${where}` }, text);
     this.cells.replaceChildren(
-      ...table.pages.flatMap(({ title }, page) => {
+      ...table.pages.map(({ title }, page) => {
         const grid = make(document, "div", { className: "grid" }, label("across down", "γ_I \\ γ_t"));
         grid.style.gridTemplateColumns = `auto repeat(${table.columns.length}, minmax(64px, 1fr))`;
         grid.append(...table.columns.map((gamma) => label("across", String(gamma))));
@@ -136,7 +138,9 @@ class SweepView {
             grid.append(button);
           });
         });
-        return title ? [make(document, "div", { className: "page" }, title), grid] : [grid];
+        const sheet = make(document, "section", {}, make(document, "div", { className: "page" }, title), grid);
+        sheet.style.flex = `1 1 ${70 * table.columns.length + 60}px`; // small sheets lie side by side
+        return sheet;
       }),
     );
   }
