@@ -25,6 +25,11 @@ class Swap(NamedTuple):
     kind: str
     folder: Path
 
+    @property
+    def label(self) -> str:
+        """Its name for people."""
+        return f"{self.kind} encoder {self.folder.name}"
+
 
 @dataclass(frozen=True)
 class Arm:
@@ -43,8 +48,10 @@ class Arm:
 
     @property
     def conditions(self) -> str:
-        names = [name for name, on in (("semantic", self.semantic), ("content", self.content)) if on]
-        return "both" if len(names) == 2 else f"{names[0]} only" if names else "text only"
+        """Which of the reference's features the model sees, in words."""
+        if self.semantic and self.content:
+            return "both"
+        return "semantic only" if self.semantic else "content only"
 
     @property
     def key(self) -> str:
@@ -59,7 +66,7 @@ class Arm:
     def label(self) -> str:
         """Its name for people."""
         name = f"{self.conditions}, γ_t {self.gamma_t:g}, γ_I {self.gamma_i:g}"
-        return name if self.swap is None else f"{name}, {self.swap.kind} encoder {self.swap.folder.name}"
+        return name if self.swap is None else f"{name}, {self.swap.label}"
 
 
 class Model(NamedTuple):

@@ -136,7 +136,7 @@ def _report(
     prompts = len(plan.bench.object_prompts)
     size = (len(plan.bench.subjects), prompts, plan.pictures)
     about = {
-        "size": "{} subjects, {} prompts each, {} pictures a prompt".format(*size),
+        "size": "subjects {}, prompts of each {}, pictures of a prompt {}".format(*size),
         **settings,
         "scores": "DINO, CLIP-I: mean cosine with all real pictures; CLIP-T: cosine with the prompt",
     }

@@ -71,21 +71,14 @@ def write_page(report: Report, path: Path, comparison: Sequence[published.Row], 
 
 def tradeoff(report: Report) -> str:
     """Likeness against prompt: a line for each γ_t along γ_I, the rewired arms beside it."""
-    points = []
-    for arm in report.arms:
+    points: list[curve.Point] = []
+    for arm in sorted(report.arms, key=lambda arm: (arm.gamma_t, arm.gamma_i)):
         scores = report.groups(arm)["all"].scores
-        plain = arm.conditions == "both" and arm.swap is None
-        label = f"γ_I {arm.gamma_i:g}" if plain else arm.label.split(", γ_t")[0]
-        if arm.swap:
-            label = f"{arm.swap.kind} encoder {arm.swap.folder.name}"
-        line = f"γ_t {arm.gamma_t:g}" if plain else ""
-        points.append((arm, curve.Point(scores["clip_t"], scores["dino"], label, line)))
-    points.sort(key=lambda pair: (pair[0].gamma_t, pair[0].gamma_i))
-    last = {point.line: index for index, (_, point) in enumerate(points) if point.line}
-    named = [
-        point._replace(label=f"{point.label} ({point.line})") if last.get(point.line) == index else point
-        for index, (_, point) in enumerate(points)
-    ]
+        beside = arm.swap.label if arm.swap else arm.conditions if arm.conditions != "both" else ""
+        label, line = (beside, "") if beside else (f"γ_I {arm.gamma_i:g}", f"γ_t {arm.gamma_t:g}")
+        points.append(curve.Point(scores["clip_t"], scores["dino"], label, line))
+    ends = {point.line: point for point in points if point.line}  # a line is named at its last point
+    named = [p._replace(label=f"{p.label} ({p.line})") if ends.get(p.line) is p else p for p in points]
     return curve.draw(named, "CLIP-T: the prompt", "DINO: likeness")
 
 

@@ -16,7 +16,7 @@ from .dreambench import DreamBench, Subject, open_picture
 from .processes import Team
 from .records import Key, Log, Record, write_png
 from .scorers import Real, Scorers
-from .subject_tools import Segmentation
+from .subject_tools import Segmentation, to_tensor
 
 logger = logging.getLogger(__name__)
 
@@ -99,11 +99,14 @@ class Worker:
         )
 
     def _encoded(self, pipeline: EchoGenPipeline, subject: Subject, arm: Arm) -> Features:
-        """The first picture of the subject is the reference."""
+        """The first picture of the subject is the reference, cut out once for all arms and processes."""
         if self._features is None or self._features[:2] != (arm.key, subject.name):
-            cut_13SS = self._segmentation.cut(open_picture(subject.pictures[0]), subject.word)
-            write_png(to_pil(cut_13SS[0]), self._folder / reference_path(subject.name))
-            features = pipeline.encode_reference(cut_13SS, semantic=arm.semantic, content=arm.content)
+            path = self._folder / reference_path(subject.name)
+            if not path.is_file():
+                cut_13SS = self._segmentation.cut(open_picture(subject.pictures[0]), subject.word)
+                write_png(to_pil(cut_13SS[0]), path)
+            stored_13SS = to_tensor(open_picture(path))
+            features = pipeline.encode_reference(stored_13SS, semantic=arm.semantic, content=arm.content)
             self._features = arm.key, subject.name, features
         return self._features[2]
 
