@@ -48,13 +48,20 @@ function reason(error) {
   return first ? `${node.class_type}: ${first.message} ${first.details}` : (general?.message ?? error.message);
 }
 
-/** A node's inputs as the server ran them; null when its history does not say. @param {string} run @param {any} node */
+/** The graph of a run, as the server has it: while it runs in the queue, then in the history. @param {string} run */
+async function graphOf(run) {
+  const read = async (/** @type {string} */ address) => (await api.fetchApi(address)).json();
+  const running = (await read("/queue")).queue_running.find((/** @type {any[]} */ entry) => entry[1] === run);
+  return (running ?? (await read(`/history/${run}`))[run]?.prompt)?.[2];
+}
+
+/** A node's inputs as the server ran them; null when it does not know any more. @param {string} run @param {any} node */
 async function inputsOf(run, node) {
   for (const wait of HISTORY_MS) {
     await new Promise((done) => setTimeout(done, wait));
-    const prompt = (await (await api.fetchApi(`/history/${run}`)).json())[run]?.prompt?.[2];
-    const path = Object.keys(prompt ?? {}).find((path) => nodeAt(path) === node);
-    if (path) return prompt[path].inputs;
+    const graph = (await graphOf(run)) ?? {};
+    const path = Object.keys(graph).find((path) => nodeAt(path) === node);
+    if (path) return graph[path].inputs;
   }
   return null;
 }
