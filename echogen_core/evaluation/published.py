@@ -21,7 +21,7 @@ class Row(NamedTuple):
     latency: str = ""
 
 
-COMPARISON = (
+COMPARISON: tuple[Row, ...] = (
     Row("Textual Inversion", "SD-v1.5", 0.569, 0.780, 0.255, "50 min"),
     Row("DreamBooth", "SD-v1.5", 0.668, 0.803, 0.305, "15 min"),
     Row("BLIP-Diffusion (tuned)", "SD-v1.5", 0.670, 0.805, 0.302),
@@ -40,7 +40,7 @@ COMPARISON = (
     Row("EchoGen-2B", "Infinity-2B", 0.755, 0.835, 0.325, "5.2 s"),
 )
 
-ABLATIONS = (
+ABLATIONS: tuple[Row, ...] = (
     Row("fine-grained semantic encoder SigLIP-2", "Infinity-0.1B", 0.438, 0.720, 0.320),
     Row("fine-grained semantic encoder FLUX VAE", "Infinity-0.1B", 0.433, 0.706, 0.320),
     Row("fine-grained semantic encoder DINOv2", "Infinity-0.1B", 0.632, 0.788, 0.328),
