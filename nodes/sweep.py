@@ -14,6 +14,7 @@ from comfy_api.latest import io
 from echogen_core.features import ContentFeatures, SemanticFeatures, Subject, TextFeatures
 from echogen_core.sampling import Bits, Guidance, RunConditions, ScaleStep, sample
 from echogen_core.scales import ScaleSchedule
+from echogen_core.subject.pictures import to_pil
 
 from . import adapters, runs, runtime
 from .adapters import CATEGORY, schema
@@ -124,17 +125,14 @@ class Sweep(io.ComfyNode):
         schedule = schedule_for(model.preset, size, aspect_ratio)
         sheets = [_sheet(page, columns, rows, schedule) for page in pages]
         table = _table(columns, rows, pages, vary)
-        workflow = (cls.hidden.extra_pnginfo or {}).get("workflow") or {}
-        address = {"node": cls.hidden.unique_id, "graph": workflow.get("id")}
-        runtime.tell_front_end("echogen.cell", {**address, **table})
+        _tell(cls.hidden, table)
         progress = runtime.progress_bar(len(pages) * len(rows) * len(columns))
         drawn: list[Bits] = []
         try:
             subject = Subject(semantic, content)
             for cell, step in _draw(model, tokenizer, sheets, columns, rows, subject, schedule):
                 drawn.append(replace(step.bits, scales=tuple(bits.cpu() for bits in step.bits.scales)))
-                told = _put(sheets[cell.page], cell, step, tokenizer)
-                runtime.tell_front_end("echogen.cell", {**address, **table, "cells": [told]})
+                _tell(cls.hidden, {**table, "cells": [_put(sheets[cell.page], cell, step, tokenizer)]})
                 progress.update(1)
         except runtime.Interrupted:
             _remember_cut(drawn)
@@ -172,6 +170,13 @@ def _table(columns: list[float], rows: list[float], pages: list[Page], vary: str
     return {"run": uuid.uuid4().hex, "columns": columns, "rows": rows, "pages": told, "cells": []}
 
 
+def _tell(hidden: Any, table: dict[str, Any]) -> None:
+    """Sends a sweep, or its newest cell, to the browser: for that node of that workflow, open or not."""
+    workflow = (hidden.extra_pnginfo or {}).get("workflow") or {}
+    address = {"node": hidden.unique_id, "graph": workflow.get("id")}
+    runtime.tell_front_end("echogen.cell", {**address, **table})
+
+
 def _sheet(page: Page, columns: list[float], rows: list[float], schedule: ScaleSchedule) -> Sheet:
     across, down = ([f"{value:g}" for value in values] for values in (columns, rows))
     grid = LabelledGrid(
@@ -203,7 +208,7 @@ def _draw(
 
 def _put(sheet: Sheet, cell: Cell, step: ScaleStep, tokenizer: runtime.Managed) -> dict[str, Any]:
     """Decodes a cell's picture into the grid; what the front end is told of it."""
-    picture = adapters.to_pil(runtime.decode(tokenizer.module, step.codes_BdHW)[0])
+    picture = to_pil(runtime.decode(tokenizer.module, step.codes_BdHW)[0])
     sheet.grid.put(cell.row, cell.column, picture)
     picture.thumbnail((_SHOWN, _SHOWN))
     told = {**cell._asdict(), "picture": runtime.keep_for_session(picture, "sweep")}
