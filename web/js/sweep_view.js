@@ -64,7 +64,7 @@ class SweepView {
     this.buttons = new Map();
     addStyle(document, "echogen-sweep-style", STYLE);
     this.told = make(document, "span", { className: "told", role: "status" });
-    this.samplers = make(document, "select", { title: texts.sampler });
+    this.samplers = make(document, "select", { title: texts.sampler, hidden: true });
     this.samplers.setAttribute("aria-label", texts.sampler);
     this.samplers.addEventListener("change", () => {
       asOneStep(() => (this.node.properties[CHOICE] = this.samplers.value));
