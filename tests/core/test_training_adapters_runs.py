@@ -115,7 +115,7 @@ def assert_same_state(first: dict[str, Any], second: dict[str, Any]) -> None:
 
 def test_two_processes_learn_as_one(bench: Bench, straight: Path) -> None:
     processes = [bench.start("two", number, 2, steps=6, batch=1, save_every=6) for number in range(2)]
-    assert [process.wait(300) for process in processes] == [0, 0]
+    assert [process.wait(550) for process in processes] == [0, 0]
     assert losses(bench.folder / "two") == pytest.approx(losses(straight), abs=1e-4)
     for name, tensor in bench.state("two")["trained"].items():
         assert torch.allclose(tensor, bench.state("straight")["trained"][name], atol=2e-3), name
@@ -124,7 +124,7 @@ def test_two_processes_learn_as_one(bench: Bench, straight: Path) -> None:
 def test_killed_and_run_again_gives_the_same_bits(bench: Bench, straight: Path) -> None:
     process = bench.start("killed", steps=6, batch=2, save_every=2)
     log = bench.folder / "killed" / "log.jsonl"
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 500
     while not (log.is_file() and '"step": 3' in log.read_text()) and time.monotonic() < deadline:
         assert process.poll() in (None, 0)
         time.sleep(0.005)
@@ -228,9 +228,9 @@ def test_one_batch_is_learnt_by_heart(bench: Bench) -> None:
     folder = bench.folder / "single"
     small.write_rows(folder, [small.row(0)])
     words = small.arguments(folder, bench.folder / "run-single", base=bench.base, images=bench.folder)
-    learning = {"steps": 300, "batch": 1, "base-rate": 256 * 0.005, "slow": 1, "schedule": "cosine"}
+    learning = {"steps": 240, "batch": 1, "base-rate": 256 * 0.005, "slow": 1, "schedule": "cosine"}
     plain = {"flips": 0, "drop": 0, "short": 0, "ema": 0, "warmup": 10}
-    files = {"cache": bench.folder / "cache", "log-every": 50, "save-every": 300}
+    files = {"cache": bench.folder / "cache", "log-every": 20, "save-every": 240}
     for name, value in (learning | plain | files).items():
         words += [f"--{name}", str(value)]
     assert main([*words, "--no-checkpointing"]) == 0
