@@ -90,10 +90,10 @@ def test_the_curves_move_the_schedules_widgets(vue: bool, page: Page, comfy: Ser
     page.mouse.up()
     assert widget(page, SCHEDULE, "shape") == "drawn"
     points = [float(point) for point in widget(page, SCHEDULE, "points_t").split(",")]
-    start = widget(page, SCHEDULE, "gamma_t")
+    start, other, end = (widget(page, SCHEDULE, name) for name in ("gamma_t", "gamma_i", "end"))
     assert len(points) == 13 and points[2] < start and points[:2] + points[3:4] == [start] * 3
     untouched = [float(point) for point in widget(page, SCHEDULE, "points_i").split(",")]
-    assert untouched == [3.0] * 9 + [1.0] * 4, "the other curve is the preset's"
+    assert untouched == [other] * 9 + [end] * 4, "the other curve is the preset's"
     page.screenshot(
         path=comfy_server.results_path() / f"browser_schedule_{'nodes2' if vue else 'canvas'}.png"
     )

@@ -98,17 +98,14 @@ def schedule(runs: Runs) -> Image.Image:
     import comfy_server
 
     graph = comfy_server.shipped("schedule")
-    decoders = [node for node, item in graph.items() if item["class_type"] == "EchoGenDecodeBits"]
-    for node in decoders:
-        sampler = graph[graph[node]["inputs"]["bits"][0]]["_meta"]["title"]
-        graph[f"show {node}"] = preview(node, sampler)
-    shown = runs.pictures(graph)
+    shape = graph[comfy_server.node_of(graph, "EchoGenGuidanceSchedule")]["inputs"]
+    shown = by_sampler(runs, graph)
     return sheet(
         [
             ("reference", Image.open(SAMPLE)),
-            ("guidance over the scales", curves()),
-            ("with the schedule", shown["With the schedule"][0]),
-            ("constant", shown["Constant γ"][0]),
+            ("guidance over the scales", curves(**shape)),
+            ("with the schedule", shown["With the schedule"]),
+            ("constant", shown["Constant γ"]),
         ]
     )
 
@@ -117,29 +114,31 @@ def rewire(runs: Runs) -> Image.Image:
     """The reference, and what each path makes of it."""
     import comfy_server
 
-    graph = comfy_server.shipped("rewire-ablation")
+    shown = by_sampler(runs, comfy_server.shipped("rewire-ablation"))
     names = ("Semantic only", "Content only", "Both")
+    return sheet([("reference", Image.open(SAMPLE)), *((name.lower(), shown[name]) for name in names)])
+
+
+def by_sampler(runs: Runs, graph: dict[str, Any]) -> dict[str, Image.Image]:
+    """The plain picture of each sampler in a graph, by the sampler's title."""
     for node in [node for node, item in graph.items() if item["class_type"] == "EchoGenDecodeBits"]:
-        graph[f"show {node}"] = preview(node, graph[graph[node]["inputs"]["bits"][0]]["_meta"]["title"])
-    shown = runs.pictures(graph)
-    return sheet([("reference", Image.open(SAMPLE)), *((name.lower(), shown[name][0]) for name in names)])
+        title = graph[graph[node]["inputs"]["bits"][0]]["_meta"]["title"]
+        shows = {"class_type": "PreviewImage", "inputs": {"images": [node, 0]}, "_meta": {"title": title}}
+        graph[f"show {node}"] = shows
+    return {title: pictures[0] for title, pictures in runs.pictures(graph).items()}
 
 
-def preview(node: str, title: str) -> dict[str, Any]:
-    """A node that shows another one's first output under a title."""
-    return {"class_type": "PreviewImage", "inputs": {"images": [node, 0]}, "_meta": {"title": title}}
-
-
-def curves() -> Image.Image:
-    """A tile with the curve of the shipped schedule's shape."""
+def curves(shape: str, gamma_t: float, gamma_i: float, end: float, **_: str) -> Image.Image:
+    """A tile with the curves of a preset."""
     from echogen_core.sampling import GuidanceSchedule
 
     tile = Image.new("RGB", (SIDE, SIDE), PAPER)
     pen = ImageDraw.Draw(tile)
-    values = GuidanceSchedule("late off", 2.0, 3.0).over(13)
-    for gammas, colour, width in ((values.gamma_t, WARM, 8), (values.gamma_i, COOL, 8)):
-        points = [(40 + 36 * scale, 420 - 105 * gamma) for scale, gamma in enumerate(gammas)]
-        pen.line(points, colour, width, joint="curve")
+    values = GuidanceSchedule(shape, gamma_t, gamma_i, end).over(13)
+    unit = 320 / max(*values.gamma_t, *values.gamma_i, 1.0)
+    for gammas, colour in ((values.gamma_t, WARM), (values.gamma_i, COOL)):
+        points = [(40 + 36 * scale, 400 - unit * gamma) for scale, gamma in enumerate(gammas)]
+        pen.line(points, colour, 8, joint="curve")
         for x, y in points:
             pen.ellipse((x - 9, y - 9, x + 9, y + 9), colour)
     return tile
