@@ -93,6 +93,7 @@ class Sweep(io.ComfyNode):
                 ),
             ],
             hidden=[io.Hidden.unique_id, io.Hidden.extra_pnginfo],
+            is_output_node=True,  # it shows its cells: with nothing behind it, and from the cache
         )
 
     @classmethod

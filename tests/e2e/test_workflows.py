@@ -39,6 +39,17 @@ def test_it_runs(path: Path, recorder: Recorder, to_api: Callable[..., dict[str,
     assert set(shows) <= set(run.pictures)
 
 
+def test_a_sweep_from_the_cache_shows_its_cells_again(recorder: Recorder) -> None:
+    graph = comfy_server.shipped("gamma-sweep")
+    sweep = comfy_server.node_of(graph, "EchoGenGammaSweep")
+    seen = []
+    for _ in range(2):
+        run = recorder.run(graph)
+        (entry,) = recorder.client.get_json(f"/history/{run.prompt_id}").values()
+        seen.append(entry["outputs"][sweep]["echogen_sweep"])
+    assert sweep in run.cached and seen[0] == seen[1] and len(seen[0][0]["cells"]) == 12
+
+
 def test_all_are_offered_with_a_picture(comfy: Server) -> None:
     offered = comfy.client.get_json("/workflow_templates")["comfyui-echogen"]
     assert sorted(offered) == [path.stem for path in SHIPPED]
