@@ -67,7 +67,7 @@ def test_start_is_the_official_one_but_lets_the_content_path_learn(base: Path) -
     assert torch.equal(state["semantic_adaln.1.weight"], state["text_adaln.1.weight"])
     assert not state["semantic_adaln.1.bias"].any()
     drawn = state["blocks.0.content_ffn.up.weight"]
-    assert drawn.std() == pytest.approx((1 / 64 / 3) ** 0.5, rel=0.05)
+    assert drawn.std() == pytest.approx((1 / small.PLAIN.width / 3) ** 0.5, rel=0.05)
     assert state["null_content"].std() == pytest.approx(0.24, rel=0.1), "1.2 cut at 2, by the root of 16"
     outputs, norms = _gradients(ours)
     outputs_official, norms_official = _gradients(official)
