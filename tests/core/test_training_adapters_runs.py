@@ -150,7 +150,9 @@ def test_a_run_goes_on_under_the_same_settings_only(
     ):
         assert main(bench.arguments("straight", steps=8, **options)) == 1
         assert words in capsys.readouterr().err
-    assert bench.state("straight")["step"] == 6
+    before = exact(straight)
+    bench.run("straight", steps=6, batch=2)
+    assert bench.state("straight")["step"] == 6 and exact(straight) == before, "nothing left to do"
 
 
 def test_features_from_the_cache_are_the_same(bench: Bench, straight: Path) -> None:

@@ -85,6 +85,9 @@ class AdapterTrainer:
     def run(self) -> None:
         """Train to the last step. Whatever stops it, state and log on the disk stay usable."""
         accelerator, recipe = self.accelerator, self.recipe
+        if self.step >= recipe.steps:
+            logger.info("Nothing to do: %d steps are done. More: --steps.", self.step)
+            return
         journal = Journal(self.out, self.step) if accelerator.is_main_process else None
         self._report_faults(self.examples.rows.faults)
         sums: Tensor | None = None
