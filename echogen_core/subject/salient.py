@@ -25,6 +25,8 @@ FIRST_SIDE, SIDE = 224, 320
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _AROUND = 0.25  # of a box's longer side, seen around it on each side from near
 _FAINT = 0.1  # saliency below which nothing stands out
+_MUCH_LESS = 0.5  # of the first finding's area: what is seen from near is worth a look from nearer still
+_FAVOUR = 1.0  # log-odds for what two looks disagree on
 _LESSER = 0.2  # weight of a second thing, against the first one's, from which it is a subject too
 
 Frame = tuple[int, int, int, int]
@@ -72,15 +74,25 @@ class SalientSubject(nn.Module):
         return F.interpolate(mask_hw[None, None], (height, width), mode="bilinear")[0, 0]
 
     def _look(self, image_3HW: Tensor, box: Box | None) -> Tensor:
-        """A first look finds where the subject is, a second one from nearer what belongs to it."""
+        """A first look finds where the subject is, a second one from nearer what belongs to it.
+
+        Where that is much less than was found, a third look from nearer still decides.
+        """
         height, width = image_3HW.shape[-2:]
         mask_HW, whole = torch.zeros(height, width), (0, 0, width, height)
-        first_HW = self.saliency(image_3HW, FIRST_SIDE)
-        region = conspicuous_box(first_HW) if box is None else around(box, 0, whole)
+        seen_HW = self.saliency(image_3HW, FIRST_SIDE)
+        region = conspicuous_box(seen_HW) if box is None else around(box, 0, whole)
         if region is None:
             return mask_HW
         near = around(region, _AROUND, whole)
-        guess_hw = torch.maximum(crop(first_HW, near), self.saliency(crop(image_3HW, near), SIDE))
+        guess_hw = self.saliency(crop(image_3HW, near), SIDE)
+        closer = conspicuous_box(guess_hw) if box is None else None
+        if closer is not None and _area(closer) < _MUCH_LESS * _area(region):
+            seen_HW = torch.zeros(height, width)
+            crop(seen_HW, near)[:] = guess_hw
+            near = around(_moved(closer, near), _AROUND, whole)
+            guess_hw = self.saliency(crop(image_3HW, near), SIDE)
+        guess_hw = _seen_by_both(crop(seen_HW, near), guess_hw)
         ground_hw = None
         if box is not None:
             ground_HW = torch.ones(height, width)
@@ -107,9 +119,10 @@ def conspicuous_box(saliency_HW: Tensor) -> Frame | None:
     highest = float(coarse_hw.max())
     if highest < _FAINT:
         return None
-    labels_hw, _ = pieces(coarse_hw > highest / 2)
+    labels_hw, _ = pieces(coarse_hw > highest / 4)
     weights = np.bincount(labels_hw.ravel(), coarse_hw.numpy().ravel())
-    weights[0] = 0
+    surely = np.bincount(labels_hw[(coarse_hw > highest / 2).numpy()], minlength=len(weights))
+    weights[surely == 0] = 0  # the ground, and what is faint all over
     kept_hw = torch.from_numpy((weights >= _LESSER * weights.max())[labels_hw])
     rows, columns = kept_hw.any(1).nonzero()[:, 0], kept_hw.any(0).nonzero()[:, 0]
     x, y = saliency_HW.shape[1] / coarse_hw.shape[1], saliency_HW.shape[0] / coarse_hw.shape[0]
@@ -126,6 +139,27 @@ def around(box: Box, share: float, limits: Frame) -> Frame:
         min(limits[2], math.ceil(box[2] + more)),
         min(limits[3], math.ceil(box[3] + more)),
     )
+
+
+def _area(frame: Frame) -> int:
+    return (frame[2] - frame[0]) * (frame[3] - frame[1])
+
+
+def _moved(inner: Frame, outer: Frame) -> Frame:
+    """A frame within another one, in the picture's own pixels."""
+    left, top = outer[:2]
+    return inner[0] + left, inner[1] + top, inner[2] + left, inner[3] + top
+
+
+def _seen_by_both(before_HW: Tensor, near_HW: Tensor) -> Tensor:
+    """What the nearer look sees, and some of what only the one before saw.
+
+    That counts by the mean of both log-odds, so that a trace seen from near is enough (large plain parts look
+    like ground from there), and at least by half: as likely as not, where the colours decide.
+    """
+    odds_HW = torch.logit(torch.stack((before_HW, near_HW)).clamp(0.01, 0.99)).mean(0) + _FAVOUR
+    likely_HW = odds_HW.sigmoid() * (torch.maximum(before_HW, near_HW) > _FAINT)
+    return torch.stack((near_HW, before_HW / 2, likely_HW)).amax(0)
 
 
 def crop(x_HW: Tensor, frame: Frame) -> Tensor:

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from echogen_core.checkpoints.subject import U2NETP, load_salient
 from echogen_core.subject.pictures import check_picture, flatten_alpha
 from echogen_core.subject.regions import Box
-from echogen_core.subject.salient import SalientSubject
+from echogen_core.subject.salient import SalientSubject, conspicuous_box
 from echogen_core.subject.u2net import U2Netp
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "u2netp_onnx.safetensors"
@@ -80,6 +80,18 @@ def test_a_box_says_which_of_two(net: SalientSubject) -> None:
     masks_BHW = net.mask(both_13HW.repeat(2, 1, 1, 1), [(25, 50, 125, 150), (175, 50, 275, 150)])
     assert iou(masks_BHW[0], first_HW) > 0.93 and iou(masks_BHW[1], second_HW) > 0.93
     assert float(masks_BHW[0][:, 126:].max()) == 0, "nothing outside the box"
+
+
+def test_a_finding_has_its_faint_parts_but_no_faint_neighbours() -> None:
+    saliency_HW = torch.zeros(100, 200)
+    saliency_HW[20:60, 20:60] = 0.9
+    saliency_HW[60:80, 30:50] = 0.3  # hangs on to it
+    assert conspicuous_box(saliency_HW) == (20, 20, 60, 80)
+    saliency_HW[20:90, 100:180] = 0.3  # as large, by itself
+    assert conspicuous_box(saliency_HW) == (20, 20, 60, 80)
+    saliency_HW[30:50, 100:120] = 0.8  # a second subject
+    assert conspicuous_box(saliency_HW) == (20, 20, 180, 90)
+    assert conspicuous_box(saliency_HW / 10) is None
 
 
 def test_a_batch_gives_what_its_pictures_give_alone(net: SalientSubject) -> None:
