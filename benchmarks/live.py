@@ -106,7 +106,8 @@ def main() -> None:
             return
         program = os.environ.get("PLAYWRIGHT_CHROMIUM") or shutil.which("chromium")
         with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+            options = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+            browser = playwright.chromium.launch(executable_path=program, args=options)
             for vue in (False, True):
                 page = browser.new_page(viewport={"width": 1920, "height": 1080})
                 report(
