@@ -92,13 +92,13 @@ PRESETS: dict[str, Preset] = {
                 semantic_width=192, semantic_length=65, content_length=64, mlp_ratio=2.0, levels=5,
             ),
             TokenizerConfig(
-                bits=32, base_channels=16, channel_multipliers=(1, 2, 4, 8), res_blocks=1, norm_groups=8
+                bits=32, base_channels=128, channel_multipliers=(1, 1), res_blocks=1, fold=4, norm_groups=8
             ),
             budget="nano",
             reference_size=64,
-            gamma_t=2.0,
+            gamma_t=4.0,
             gamma_i=3.0,
-            tau=0.7,
+            tau=0.5,
         ),
         Preset(
             "echogen-0.1b",

@@ -81,7 +81,7 @@ def gamma_sweep() -> dict[str, Item]:
     return {
         **subject_way(SWEEP_NOTE, PROMPT),
         "sweep": Item(
-            "EchoGenGammaSweep", (1100, 80), (520, 960), sweep_values("0-3", "0-4 [3]"), CONDITIONS
+            "EchoGenGammaSweep", (1100, 80), (520, 960), sweep_values("1-4", "0-4 [3]"), CONDITIONS
         ),
         "save": Item("SaveImage", (1680, 80), (400, 360), ["EchoGen/gamma-sweep"], {"images": ("sweep", 0)}),
         "sampler": sampler((2140, 80)),

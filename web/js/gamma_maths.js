@@ -14,7 +14,7 @@ export const DEFAULT = Object.freeze({ t: 2.5, i: 2.5 });
  * What a model likes best where that is something else, by the name that Load EchoGen has for it.
  * @type {Readonly<Record<string, Gamma>>}
  */
-export const MODEL_DEFAULTS = Object.freeze({ "nano (built in)": { t: 2, i: 3 } });
+export const MODEL_DEFAULTS = Object.freeze({ "nano (built in)": { t: 4, i: 3 } });
 
 /** @type {Readonly<Record<string, Gamma>>} */
 export const PRESETS = Object.freeze({
