@@ -152,10 +152,12 @@ def module_bytes(module: nn.Module) -> int:
 def decoding_bytes(config: TokenizerConfig, pixels: int, dtype: torch.dtype) -> int:
     """Needed besides the weights to decode pictures of so many pixels together.
 
-    The first block at full resolution: its input, two normed copies and its output at the finer width.
+    Two blocks at full resolution come near: the first, with its input and a normed copy at the coarser width,
+    another and its output at the finer; and the second, with that same input still, and four at the finer.
     """
     fine, coarse = (config.base_channels * m for m in config.channel_multipliers[:2])
-    return pixels // config.fold**2 * dtype.itemsize * (2 * fine + 2 * coarse)
+    widest = max(2 * fine + 2 * coarse, 4 * fine + coarse)
+    return pixels // config.fold**2 * dtype.itemsize * widest
 
 
 def smallest_change(config: TransformerConfig, run: Run, available: int) -> str:

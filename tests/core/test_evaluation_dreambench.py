@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 
 from echogen_core.checkpoints import ASSETS
+from echogen_core.config import PRESETS
 from echogen_core.evaluation import curve, published
 from echogen_core.evaluation.__main__ import main
 from echogen_core.evaluation.arms import Arm, Swap, ablation_arms
@@ -347,9 +348,12 @@ def test_ablations_end_in_a_page_with_the_curve(
     rows = parquet.read_table(tmp_path / "ablations.parquet").to_pylist()
     assert [row["arm"].split("_gt")[0] for row in rows] == [name for name in arms for _ in range(2)]
     scores = {row["arm"]: [r["dino"] for r in rows if r["arm"] == row["arm"]] for row in rows}
-    own, swapped = "both_gt2_gi3", next(arm for arm in scores if "_semantic_" in arm)
+    preset = PRESETS["nano"]
+    gammas = f"gt{preset.gamma_t:g}_gi{preset.gamma_i:g}"
+    own = f"both_{gammas}"
+    swapped = next(arm for arm in scores if "_semantic_" in arm)
     assert scores[swapped] == scores[own]  # the same encoder from the same file
-    assert scores["both_gt2_gi0"] != scores[own] != scores["semantic_only_gt2_gi3"]
+    assert scores[f"both_gt{preset.gamma_t:g}_gi0"] != scores[own] != scores[f"semantic_only_{gammas}"]
     text = (tmp_path / "ablations.html").read_text(encoding="utf-8")
     page = ElementTree.fromstring(text.removeprefix("<!DOCTYPE html>"))
     assert len(list(page.iter("svg"))) == 1 and len(list(page.iter("circle"))) == 5

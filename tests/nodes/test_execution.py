@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import comfy_pack
+from echogen_core.config import PRESETS
 
 SAMPLER = dict(
     gamma_t=2.0, gamma_i=3.0, seed=7, batch=1, aspect_ratio="1:1", size="auto", tau=0.0, top_p=0.0, top_k=0
@@ -67,7 +68,8 @@ def test_whole_way_with_batch(pack: dict[str, Any], models: Any, features: dict[
     assert image.shape == (3, 64, 64, 3) and float(image.min()) >= 0 and float(image.max()) <= 1
     assert scales.shape == (15, 64, 64, 3)
     assert torch.allclose(scales[4], image[0], atol=1e-5) and torch.allclose(scales[14], image[2], atol=1e-5)
-    assert bits.seeds == (7, 8, 9) and bits.settings["tau"] == 0.7, "0 stands for the model's own tau"
+    assert bits.seeds == (7, 8, 9)
+    assert bits.settings["tau"] == PRESETS["nano"].tau, "0 stands for the model's own tau"
     assert all(scale.device.type == "cpu" for scale in bits.scales)
 
     (single,) = run(pack, "EchoGenSampler", model=models.model, **{**SAMPLER, "seed": 8}, **features)
