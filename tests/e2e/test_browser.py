@@ -168,7 +168,7 @@ def test_the_pad_moves_both_gammas_and_nothing_else(vue: bool, page: Page, comfy
     assert box
     page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.7 * box["height"])
     page.mouse.down()
-    page.mouse.move(box["x"] + 0.75 * box["width"], box["y"] + 0.3 * box["height"], steps=5)
+    page.mouse.move(box["x"] + 0.85 * box["width"], box["y"] + 0.2 * box["height"], steps=5)
     page.mouse.up()
     dragged = values()
     assert all(new > old + 1 for new, old in zip(dragged[:2], before[:2], strict=True))
