@@ -18,7 +18,6 @@ from echogen_core.training.furniture import read_heldout_names
 
 logger = logging.getLogger(__name__)
 
-SIZE = 96
 FILL = 0.9
 
 # emojibase groups and subgroups (en/messages.json). Left out: faces' near-twins, hands, people's gestures and
@@ -59,7 +58,7 @@ def shows_one_of(label: str, names: Iterable[str]) -> bool:
     return False
 
 
-def fit_to_frame(image: Image.Image, size: int = SIZE, fill: float = FILL) -> Array:
+def fit_to_frame(image: Image.Image, size: int = 96, fill: float = FILL) -> Array:
     """RGBA uint8 [size,size,4]: the visible part centred, its longer side `fill` of the frame."""
     box = image.getchannel("A").point(lambda alpha: 255 if alpha > 8 else 0).getbbox()
     if box is None:
@@ -72,8 +71,8 @@ def fit_to_frame(image: Image.Image, size: int = SIZE, fill: float = FILL) -> Ar
     return np.asarray(small)
 
 
-def prepare_icons(out: Path, npm: Path) -> int:
-    """Writes icons/train_views.npy uint8 [N,1,96,96,4] and icons.json; returns N."""
+def prepare_icons(out: Path, npm: Path, size: int = 96) -> int:
+    """Writes icons/train_views.npy uint8 [N,1,size,size,4] and icons.json; returns N."""
     target = out / "icons"
     pictures = npm / "@lobehub" / "fluent-emoji-3d" / "assets"
     names = npm / "emojibase-data" / "en" / "data.json"
@@ -93,7 +92,7 @@ def prepare_icons(out: Path, npm: Path) -> int:
         if not found:
             continue
         with Image.open(found[0]) as image:
-            views.append(fit_to_frame(image.convert("RGBA")))
+            views.append(fit_to_frame(image.convert("RGBA"), size))
         records.append({"id": f"icon-{hexcode}", "name": label, "licence": "MIT", "row": len(records)})
     save_array(target / "train_views.npy", np.stack(views)[:, None])
     (target / "icons.json").write_text(json.dumps(records, indent=1, ensure_ascii=False), encoding="utf-8")

@@ -9,12 +9,14 @@ import base64
 import importlib
 import json
 import logging
+import multiprocessing
 import re
 import tempfile
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +26,6 @@ from echogen_core.training.missing import MissingPackageError
 
 logger = logging.getLogger(__name__)
 
-CROP_SIZE = 64
 CROPS_PER_SCENE = 300
 FOV_DEG = (60.0, 75.0)
 PITCH_DEG = (-14.0, -4.0)  # the camera looks down a little, so that ground fills the lower part
@@ -190,27 +191,27 @@ def tone_map(panorama_PQ3: Array, exposure: float) -> Array:
     return result
 
 
-def panorama_crops(panorama_PQ3: Array, count: int, rng: np.random.Generator) -> Array:
-    """uint8 [K,64,64,3] of random yaw, pitch and field of view; `panorama_PQ3` is tone-mapped already."""
+def panorama_crops(panorama_PQ3: Array, count: int, rng: np.random.Generator, size: int = 64) -> Array:
+    """uint8 [K,size,size,3] of random yaw, pitch and field of view; `panorama_PQ3` is tone-mapped already."""
     crops = []
     for _ in range(count):
         pixels_HW2 = crop_pixels(
             rng.uniform(0, 360),
             rng.uniform(*PITCH_DEG),
             rng.uniform(*FOV_DEG),
-            CROP_SIZE * 2,
+            size * 2,
             (panorama_PQ3.shape[0], panorama_PQ3.shape[1]),
         )
         crop_HW3 = sample(panorama_PQ3, pixels_HW2)
-        crop_HW3 = crop_HW3.reshape(CROP_SIZE, 2, CROP_SIZE, 2, 3).mean(axis=(1, 3))
+        crop_HW3 = crop_HW3.reshape(size, 2, size, 2, 3).mean(axis=(1, 3))
         crops.append(np.round(crop_HW3 * 255).astype(np.uint8))
     return np.stack(crops)
 
 
-def plain_crops(color: str, count: int, rng: np.random.Generator) -> Array:
-    """uint8 [K,64,64,3]: a coloured wall and ground, a soft horizon, slightly changing light."""
+def plain_crops(color: str, count: int, rng: np.random.Generator, size: int = 64) -> Array:
+    """uint8 [K,size,size,3]: a coloured wall and ground, a soft horizon, slightly changing light."""
     base_3 = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)]) / 255
-    axis = np.linspace(-1, 1, CROP_SIZE)
+    axis = np.linspace(-1, 1, size)
     x_HW, y_HW = np.meshgrid(axis, axis)
     crops = []
     for _ in range(count):
@@ -223,34 +224,73 @@ def plain_crops(color: str, count: int, rng: np.random.Generator) -> Array:
     return np.stack(crops)
 
 
-def scene_crops(scene: Scene, npm: Path, count: int, seed: int) -> Array:
-    """The K crops of one scene; they depend on the seed and the scene's name alone."""
-    rng = np.random.default_rng([seed, zlib.crc32(scene.name.encode())])
-    if scene.plain:
-        return plain_crops(scene.source, count, rng)
+def read_mapped(scene: Scene, npm: Path) -> Array:
+    """A panorama's colours in 0..1, [P,Q,3]."""
     panorama_PQ3 = read_panorama(npm / "@pmndrs" / "assets" / "hdri" / f"{scene.source}.exr.js")
-    return panorama_crops(tone_map(panorama_PQ3, scene.exposure), count, rng)
+    return tone_map(panorama_PQ3, scene.exposure)
 
 
-def prepare_scenes(out: Path, npm: Path, seed: int, count: int = CROPS_PER_SCENE) -> dict[str, int]:
-    """Writes scenes/{name}.npy and scenes.json; returns the number of scenes per split."""
+def scene_crops(scene: Scene, panorama_PQ3: Array | None, count: int, seed: int, size: int = 64) -> Array:
+    """The K crops of one scene; they depend on the seed and the scene's name alone.
+
+    panorama_PQ3: tone-mapped; None for a plain ground.
+    """
+    rng = np.random.default_rng([seed, zlib.crc32(scene.name.encode())])
+    if panorama_PQ3 is None:
+        return plain_crops(scene.source, count, rng, size)
+    return panorama_crops(panorama_PQ3, count, rng, size)
+
+
+class CropJob(NamedTuple):
+    """One scene's crops, to be written to `path`; panorama gives a scene's colours, as `read_mapped`."""
+
+    scene: Scene
+    panorama: Callable[[Scene], Array]
+    path: Path
+    count: int
+    seed: int
+    size: int
+
+
+def _crop_job(job: CropJob) -> None:
+    source_PQ3 = None if job.scene.plain else job.panorama(job.scene)
+    save_array(job.path, scene_crops(job.scene, source_PQ3, job.count, job.seed, job.size))
+    logger.info("Scene %s: %d crops.", job.scene.name, job.count)
+
+
+def prepare_scenes(
+    out: Path,
+    panorama: Callable[[Scene], Array],
+    seed: int,
+    size: int = 64,
+    count: int = CROPS_PER_SCENE,
+    workers: int = 1,
+) -> dict[str, int]:
+    """Writes scenes/{name}.npy and scenes.json; returns the number of scenes per split.
+
+    panorama: what gives a scene's panorama, such as `read_mapped`; not asked for plain grounds. It travels to
+    `workers` processes.
+    """
     target = out / "scenes"
     target.mkdir(parents=True, exist_ok=True)
-    records = []
-    for scene in SCENES:
-        path = target / f"{scene.name}.npy"
-        if not path.exists():
-            save_array(path, scene_crops(scene, npm, count, seed))
-            logger.info("Scene %s: %d crops.", scene.name, count)
-        records.append(
-            {
-                "name": scene.name,
-                "phrases": list(scene.phrases),
-                "split": scene.split,
-                "source": "drawn" if scene.plain else f"@pmndrs/assets/hdri/{scene.source}",
-                "licence": "MIT" if scene.plain else "CC0-1.0",
-            }
-        )
+    jobs = [CropJob(s, panorama, target / f"{s.name}.npy", count, seed, size) for s in SCENES]
+    jobs = [job for job in jobs if not job.path.exists()]
+    if workers > 1 and len(jobs) > 1:
+        with multiprocessing.get_context("spawn").Pool(min(workers, len(jobs))) as pool:
+            pool.map(_crop_job, jobs, chunksize=1)
+    else:
+        for job in jobs:
+            _crop_job(job)
+    records = [
+        {
+            "name": scene.name,
+            "phrases": list(scene.phrases),
+            "split": scene.split,
+            "source": "drawn" if scene.plain else f"@pmndrs/assets/hdri/{scene.source}",
+            "licence": "MIT" if scene.plain else "CC0-1.0",
+        }
+        for scene in SCENES
+    ]
     (target / "scenes.json").write_text(json.dumps(records, indent=1), encoding="utf-8")
     splits = [record["split"] for record in records]
     return {split: splits.count(split) for split in ("train", "heldout")}

@@ -1,13 +1,14 @@
 """Builds the miniature's training data from packages: `python -m echogen_core.training.prepare --out DATA`.
 
-    DATA/subjects/{train,heldout}_views.npy  uint8 [N,V,96,96,4]: straight alpha, centred, 0.9 of the frame
+    DATA/subjects/{train,heldout}_views.npy  uint8 [N,V,S,S,4]: straight alpha, centred, 0.9 of the frame
     DATA/subjects/subjects.json              id, name, source, creator, licence, split, row, replaced_views
-    DATA/icons/train_views.npy               uint8 [N,1,96,96,4], and icons.json
-    DATA/scenes/{name}.npy                   uint8 [K,64,64,3], and scenes.json: name, phrases, split, licence
-    DATA/meta.json                           view order, seeds, sources
+    DATA/icons/train_views.npy               uint8 [N,1,S,S,4], and icons.json
+    DATA/scenes/{name}.npy                   uint8 [K,P,P,3], and scenes.json: name, phrases, split, licence
+    DATA/meta.json                           sizes, view order, seeds, sources
 
-What exists is kept, so an interrupted run goes on where it stopped. Nothing is downloaded: a missing package
-is an error that names it and says how to install it.
+P is --picture (64), S is --sprite (96; 160 for pictures of 128). What exists is kept, so an interrupted run
+goes on where it stopped. Nothing is downloaded: a missing package is an error that names it and says how to
+install it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import json
 import logging
 import os
 import sys
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +28,27 @@ from echogen_core.training.missing import MissingPackageError
 
 logger = logging.getLogger(__name__)
 
+META = "meta.json"
+
 NPM_PACKAGES = "@pmndrs/assets@1.7.0 @lobehub/fluent-emoji-3d@1.1.0 emojibase-data"
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What is made. picture, sprite: sides in pixels. lights: that the views take turns in."""
+
+    picture: int = 64
+    sprite: int = 96
+    lights: int = 1
+
+    def __post_init__(self) -> None:
+        if self.picture % 8 or self.sprite % 16 or self.sprite < self.picture:
+            raise ValueError(
+                f"expected a picture of a multiple of 8 pixels and a sprite of a multiple of 16 that is no "
+                f"smaller, got {self.picture} and {self.sprite}."
+            )
+        if not 1 <= self.lights <= len(render.LIGHTS):
+            raise ValueError(f"expected 1 to {len(render.LIGHTS)} lights, got {self.lights}.")
 
 
 def prepare(
@@ -34,6 +57,8 @@ def prepare(
     furniture_folder: Path = furniture.CATALOG_FOLDER,
     workers: int | None = None,
     seed: int = 0,
+    sizes: Sizes = Sizes(),
+    models: int | None = None,
 ) -> dict[str, Any]:
     """Writes the whole data folder and returns a summary of counts.
 
@@ -43,16 +68,25 @@ def prepare(
         furniture_folder: where sweethome3d-furniture's .sh3f archives lie.
         workers: rendering processes; None: one for each core.
         seed: of the scenes' random yaws; subjects and icons involve no chance.
+        models: only the first so many 3-D models of each split, for a trial.
 
-    Raises FileNotFoundError or MissingPackageError with an install command for whatever is missing.
+    Raises FileNotFoundError or MissingPackageError with an install command for whatever is missing,
+    ValueError when the folder holds pictures of other sizes.
     """
     out.mkdir(parents=True, exist_ok=True)
+    claim(out, sizes)
+    workers = workers or os.cpu_count() or 1
     summary: dict[str, Any] = {
-        "scenes": panoramas.prepare_scenes(out, npm, seed),
-        "icons": icons.prepare_icons(out, npm),
-        "subjects": subjects.prepare_subjects(out, furniture_folder, workers or os.cpu_count() or 1),
+        "scenes": panoramas.prepare_scenes(
+            out, partial(panoramas.read_mapped, npm=npm), seed, sizes.picture, workers=workers
+        ),
+        "icons": icons.prepare_icons(out, npm, sizes.sprite),
+        "subjects": subjects.prepare_subjects(
+            out, furniture_folder, workers, sizes.sprite, sizes.lights, models
+        ),
     }
     meta = {
+        **asdict(sizes),
         "view_order": "index = elevation * 12 + azimuth; azimuth wraps around",
         "azimuths_deg": render.AZIMUTHS_DEG,
         "elevations_deg": render.ELEVATIONS_DEG,
@@ -64,8 +98,24 @@ def prepare(
         "counts": summary,
         "sources": ["sweethome3d-furniture 1.8 (Debian)", *NPM_PACKAGES.split()],
     }
-    (out / "meta.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
+    (out / META).write_text(json.dumps(meta, indent=1), encoding="utf-8")
     return summary
+
+
+def read_sizes(data: Path) -> Sizes:
+    """The sizes of a prepared folder; one from before there was a choice has the defaults."""
+    meta = json.loads((data / META).read_text(encoding="utf-8"))
+    return Sizes(**{name: meta[name] for name in asdict(Sizes()) if name in meta})
+
+
+def claim(out: Path, sizes: Sizes) -> None:
+    """Marks a folder as one of these sizes. Raises ValueError when it is one of others already."""
+    if not (out / META).exists():
+        (out / META).write_text(json.dumps(asdict(sizes)), encoding="utf-8")
+    if read_sizes(out) != sizes:
+        raise ValueError(
+            f"{out} holds pictures made with {read_sizes(out)}, asked for is {sizes}: give another folder."
+        )
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -79,12 +129,26 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--workers", type=int, help="rendering processes (default: one for each core)")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--picture", type=int, default=Sizes.picture, help="side of the pictures in pixels")
+    parser.add_argument("--sprite", type=int, default=Sizes.sprite, help="side of a subject's view")
+    parser.add_argument(
+        "--lights", type=int, default=Sizes.lights, help="lights that the views take turns in"
+    )
+    parser.add_argument("--models", type=int, help="only so many 3-D models of each split, for a trial")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("trimesh").setLevel(logging.WARNING)
     try:
-        summary = prepare(options.out, options.npm, options.furniture, options.workers, options.seed)
-    except (FileNotFoundError, MissingPackageError) as error:
+        summary = prepare(
+            options.out,
+            options.npm,
+            options.furniture,
+            options.workers,
+            options.seed,
+            Sizes(options.picture, options.sprite, options.lights),
+            options.models,
+        )
+    except (FileNotFoundError, MissingPackageError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
     sys.stdout.write(json.dumps(summary) + "\n")

@@ -30,9 +30,13 @@ FILL = 0.9  # of the frame's side, by the longer side of the silhouette
 FIELD_OF_VIEW_DEG = 35.0
 MIN_COVERAGE = 0.03  # of the frame's area; below it a view shows next to nothing (a frame seen edge-on)
 
-# Three soft lights that turn with the camera: (azimuth, elevation, intensity). An object keeps its colours
-# from view to view, and no side is black.
-LIGHTS = ((-40.0, 45.0, 2.3), (55.0, 20.0, 1.2), (170.0, 60.0, 1.1))
+# Three lamps each, which turn with the camera: (azimuth, elevation, intensity). No side is black. The first
+# is soft and from the left; the second comes low from the right, the third from above.
+LIGHTS = (
+    ((-40.0, 45.0, 2.3), (55.0, 20.0, 1.2), (170.0, 60.0, 1.1)),
+    ((65.0, 25.0, 2.7), (-50.0, 15.0, 0.7), (-150.0, 50.0, 0.9)),
+    ((10.0, 75.0, 2.8), (-70.0, 10.0, 0.7), (90.0, 10.0, 0.7)),
+)
 AMBIENT = 0.37
 
 Array = NDArray[Any]
@@ -215,15 +219,27 @@ def _part(mesh: Any, center: Array, scale: float) -> Part:
     )
 
 
+def light_of(azimuth_deg: int, elevation_deg: int, lights: int) -> int:
+    """Which of the first `lights` of LIGHTS a view has: neighbours differ, so that light comes at no cost."""
+    return (AZIMUTHS_DEG.index(azimuth_deg) + ELEVATIONS_DEG.index(elevation_deg)) % lights
+
+
 def render_views(
-    parts: list[Part], size: int = 96, supersample: int = 3, angles: list[tuple[int, int]] | None = None
+    parts: list[Part],
+    size: int = 96,
+    supersample: int = 3,
+    angles: list[tuple[int, int]] | None = None,
+    lights: int = 1,
 ) -> Array:
-    """RGBA uint8 [V,size,size,4] of all views in view order (or of the given (azimuth, elevation) pairs)."""
+    """RGBA uint8 [V,size,size,4] of all views in view order (or of the given (azimuth, elevation) pairs).
+
+    lights: how many of LIGHTS the views take turns in; 1: an object keeps its colours from view to view.
+    """
     pyrender = _import("pyrender")
     scene = pyrender.Scene(ambient_light=np.full(3, AMBIENT))
     scene.add(_mesh(pyrender, parts))
     camera_node = scene.add(_camera(pyrender, np.eye(4)))
-    lights = [scene.add(pyrender.DirectionalLight(np.ones(3), intensity)) for _, _, intensity in LIGHTS]
+    lamps = [scene.add(pyrender.DirectionalLight(np.ones(3), 1.0)) for _ in LIGHTS[0]]
     points_N3 = np.concatenate([part.positions[np.unique(part.indices)] for part in parts]).astype(float)
     renderer = pyrender.OffscreenRenderer(size * supersample, size * supersample)
     _keep_programs(renderer._renderer._program_cache)
@@ -234,7 +250,9 @@ def render_views(
             pose = camera_pose(azimuth, elevation, distance=5.0)
             camera_node.camera.matrix = fit_projection(points_N3, pose)
             scene.set_pose(camera_node, pose)
-            for node, (turn, height, _) in zip(lights, LIGHTS, strict=True):
+            light = LIGHTS[light_of(azimuth, elevation, lights)]
+            for node, (turn, height, intensity) in zip(lamps, light, strict=True):
+                node.light.intensity = intensity
                 scene.set_pose(node, camera_pose(azimuth + turn, height, 1.0))
             views.append(draw(scene, renderer, supersample))
     finally:

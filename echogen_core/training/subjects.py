@@ -8,19 +8,18 @@ import multiprocessing
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from echogen_core.training import furniture, render
 from echogen_core.training.files import save_array
-from echogen_core.training.furniture import FurnitureModel
+from echogen_core.training.furniture import FurnitureModel, Split
 from echogen_core.training.missing import MissingPackageError
 
 logger = logging.getLogger(__name__)
 
-SIZE = 96
 SIGNATURE_VIEWS = (1, 4, 14)  # two sides from low, one from above
 TWIN = 0.015  # mean absolute difference of signatures below which two models are one
 HELDOUT_TWIN = 0.022
@@ -28,17 +27,24 @@ HELDOUT_TWIN = 0.022
 Array = NDArray[Any]
 
 
-def prepare_subjects(out: Path, folder: Path, workers: int) -> dict[str, int]:
+def prepare_subjects(
+    out: Path, folder: Path, workers: int, size: int = 96, lights: int = 1, models: int | None = None
+) -> dict[str, int]:
     """Writes subjects/{train,heldout}_views.npy and subjects.json; models drawn before are kept.
 
-    Returns the number of subjects per split.
+    size: side of a view in pixels. lights: as `render.render_views`. models: only the first so many of each
+    split, for a trial. Returns the number of subjects per split.
     """
     target, parts = out / "subjects", out / "parts"
     target.mkdir(parents=True, exist_ok=True)
     parts.mkdir(parents=True, exist_ok=True)
     split = furniture.split_models(furniture.read_catalog(folder), furniture.read_heldout_names())
-    jobs = [(model, folder, parts / f"{model.id}.npy") for model in (*split.heldout, *split.train)]
-    jobs = [job for job in jobs if not job[2].exists()]
+    split = Split(split.train[:models], split.heldout[:models])
+    jobs = [
+        RenderJob(model, folder, parts / f"{model.id}.npy", size, lights)
+        for model in (*split.heldout, *split.train)
+    ]
+    jobs = [job for job in jobs if not job.path.exists()]
     if jobs:
         _render_all(jobs, workers)
     heldout = _assemble(split.heldout, parts, "heldout")
@@ -88,7 +94,17 @@ def signatures(views_NVHW4: Array) -> Array:
     return np.stack(rows)
 
 
-def _render_all(jobs: list[tuple[FurnitureModel, Path, Path]], workers: int) -> None:
+class RenderJob(NamedTuple):
+    """One model's views, to be written to `path`."""
+
+    model: FurnitureModel
+    folder: Path
+    path: Path
+    size: int
+    lights: int
+
+
+def _render_all(jobs: list[RenderJob], workers: int) -> None:
     logger.info("Rendering %d models in %d processes.", len(jobs), workers)
     # One process draws with one thread: several processes share the cores better than Mesa's own threads.
     os.environ["LP_NUM_THREADS"] = "0"
@@ -101,13 +117,14 @@ def _render_all(jobs: list[tuple[FurnitureModel, Path, Path]], workers: int) -> 
                 logger.info("%d of %d models.", done, len(jobs))
 
 
-def _render_job(job: tuple[FurnitureModel, Path, Path]) -> str:
+def _render_job(job: RenderJob) -> str:
     """Writes one model's views; an empty array marks a model of no use. Returns a warning or ''."""
-    model, folder, path = job
-    views_VHW4: Array = np.zeros((0, SIZE, SIZE, 4), np.uint8)
+    model, folder, path, size, lights = job
+    views_VHW4: Array = np.zeros((0, size, size, 4), np.uint8)
     message = ""
+    supersample = 3 if size <= 96 else 2  # large views are made smaller once more when they are placed
     try:
-        views_VHW4 = render.render_views(render.load_parts(model, folder), SIZE)
+        views_VHW4 = render.render_views(render.load_parts(model, folder), size, supersample, lights=lights)
     except MissingPackageError:
         raise
     except Exception as error:  # a damaged model must not end the run: it is named and left out
