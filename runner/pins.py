@@ -100,8 +100,19 @@ TEST_PACKAGES_ALONE = (
     "yapf==0.43.0",
     "platformdirs==4.14.7",
     "segment-anything==1.0",
+    "tensorboard==2.21.0",
+    "protobuf==7.36.2",
+    "absl-py==2.5.1",
 )
-TEST_IMPORTS_ALONE = ("accelerate", "groundingdino", "timm", "addict", "yapf", "segment_anything")
+TEST_IMPORTS_ALONE = (
+    "accelerate",
+    "groundingdino",
+    "timm",
+    "addict",
+    "yapf",
+    "segment_anything",
+    "tensorboard",
+)
 
 GIGABYTE = 10**9
 DISK_FOR_CPU = 3 * GIGABYTE  # 1.6 GB installed, and the downloads beside it
