@@ -12,6 +12,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from ..subject.pictures import to_pil
 from ..training.dataset import Compositor
 from .baselines import disc_of_mean_colour, reduce_to_cells
 from .generate import Ask, Miniature, through_tokenizer
@@ -97,12 +98,6 @@ def draw(names: list[str], columns: list[Column]) -> Image.Image:
             tile = to_pil(image_3HW).resize((side, side), Image.Resampling.NEAREST)
             canvas.paste(tile, (x, LABEL_HEIGHT + row * (side + GAP)))
     return canvas
-
-
-def to_pil(image_3HW: Tensor) -> Image.Image:
-    """An RGB picture of a tensor in 0..1."""
-    pixels_HW3 = (image_3HW.clamp(0, 1) * 255).round().byte().permute(1, 2, 0)
-    return Image.fromarray(pixels_HW3.contiguous().numpy())
 
 
 def _wrapped(name: str, width: int = 15) -> str:
