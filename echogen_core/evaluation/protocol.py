@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..training.dataset import AZIMUTHS, Compositor, Mix, Placement, Scene, compose, draw_placement, on_white
+from ..training.compose import Placement, compose, on_white
+from ..training.dataset import AZIMUTHS, Compositor, Mix, Scene, draw_placement
 
 REFERENCE_VIEW = 1  # 30 degrees from the front, seen from a little above
 OTHER_VIEW = 2  # the real pictures show the next view, a small turn as in training
@@ -79,7 +80,7 @@ def make_task(held: Compositor, subjects_N: Tensor, scenes_N: Tensor, seed: int)
     # every time round the list of scenes the next phrase, so that all are heard
     phrases = [s.phrases[(n // len(held.scenes)) % len(s.phrases)] for n, s in enumerate(asked)]
     return Task(
-        references_S3HW=references(as_tensor(views[:, REFERENCE_VIEW])),
+        references_S3HW=references(as_tensor(views[:, REFERENCE_VIEW]), held.size),
         sprites_SVHW4=views,
         names=[row["name"] for row in held.subjects[: len(views)]],
         subjects_N=subjects_N,
@@ -101,11 +102,11 @@ def draw_crops(scenes: list[Scene], rng: torch.Generator) -> Tensor:
     return torch.stack(crops)
 
 
-def references(sprites_S4HW: Tensor) -> Tensor:
-    """Subjects on white, in the middle, as training's references are, [S, 3, H, W]."""
+def references(sprites_S4HW: Tensor, size: int) -> Tensor:
+    """Subjects on white, in the middle, as training's references are, [S, 3, size, size]."""
     count = len(sprites_S4HW)
     scale_S, middle_S = torch.full((count,), REFERENCE_SCALE), torch.full((count,), 0.5)
-    return on_white(sprites_S4HW, Placement(scale_S, middle_S, middle_S + scale_S / 2))
+    return on_white(sprites_S4HW, Placement(scale_S, middle_S, middle_S + scale_S / 2), size)
 
 
 def scene_examples(data: Path, per_scene: int, seed: int) -> tuple[Tensor, Tensor]:

@@ -28,7 +28,8 @@ from ..checkpoints.save import save_part
 from ..config import PRESETS, TokenizerConfig
 from ..scales import find_schedule
 from ..tokenizer import BitTokenizer, Scale, quantize_multiscale
-from .dataset import Compositor, Masked
+from .compose import Masked
+from .dataset import Compositor
 from .norm import TrainingOperations
 from .perceptual import Perceptual
 

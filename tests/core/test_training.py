@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,14 +28,32 @@ from echogen_core.model import EchoGenTransformer
 from echogen_core.scales import find_schedule
 from echogen_core.tokenizer import BitTokenizer
 from echogen_core.training.attribution import attribution
+from echogen_core.training.compose import rotate_hue
 from echogen_core.training.content import main as train_content
-from echogen_core.training.dataset import SIZE, Compositor, Mix, rotate_hue
+from echogen_core.training.dataset import SUBJECT_WORDS, Compositor, Mix, Pictures
 from echogen_core.training.initialise import initialise
 from echogen_core.training.loss import bit_loss, scale_accuracy, scale_weights, subject_emphasis, token_losses
 from echogen_core.training.trainer import LAST_MIX, Parts, Recipe, Trainer, curriculum, split_pairs
 from echogen_core.training.transformer import main, parts_of
+from echogen_core.training.words import NIGHT, sized
 
 from . import golden
+
+SIZE = 64
+
+# Drawn by the code that drew for the shipped nano.
+GOLDEN_PROMPTS = [
+    "a train 0 on a plain white background",
+    "a train 1 on a plain white background",
+    "it on a plain white background",
+    "the subject on a plain white background",
+]
+GOLDEN_INDICES = ([-1, -1, -1, -1], [0, 1, 0, 0])
+GOLDEN_MEANS = {
+    "references_B3HW": [0.920453, 0.834169, 0.908306, 0.91799],
+    "targets_B3HW": [0.938256, 0.956118, 0.896136, 0.874535, 0.931507, 0.940579, 0.942951, 0.952016],
+    "subject_masks_B1HW": [0.150677, 0.110372, 0.138707, 0.167878, 0.177139, 0.157729, 0.159733, 0.128468],
+}
 
 
 @pytest.mark.parametrize("kind", ["clean", "noise"])
@@ -115,12 +134,63 @@ def test_pairs_are_reproducible_and_complete(data: Path) -> None:
     assert float(first.references_B3HW[:, :, 0, 0].min()) == 1  # references stand on white
 
 
+def test_the_drawn_pictures_stay_what_they_were(data: Path) -> None:
+    """The shipped model's figures are measured on pictures drawn from a seed: they must not move."""
+    pairs = Compositor(data, "train", seed=3).batch(4, Mix(plain=0.3, icons=0.0), targets=2)
+    assert pairs.prompts == GOLDEN_PROMPTS
+    assert (pairs.scenes_B.tolist(), pairs.subjects_B.tolist()) == GOLDEN_INDICES
+    for name, expected in GOLDEN_MEANS.items():
+        assert getattr(pairs, name).mean((1, 2, 3)).tolist() == pytest.approx(expected, abs=2e-6), name
+
+
+def test_pictures_are_as_large_as_the_prepared_ones(data: Path, tmp_path: Path) -> None:
+    for folder in ("subjects", "icons"):
+        (tmp_path / folder).symlink_to(data / folder)
+    (tmp_path / "scenes").mkdir()
+    (tmp_path / "scenes" / "scenes.json").write_bytes((data / "scenes" / "scenes.json").read_bytes())
+    for name in ("wood", "town"):
+        crops = np.load(data / "scenes" / f"{name}.npy").repeat(2, 1).repeat(2, 2)
+        np.save(tmp_path / "scenes" / f"{name}.npy", crops)
+    small, large = (Compositor(folder, seed=3).batch(4, Mix()) for folder in (data, tmp_path))
+    assert large.targets_B3HW.shape[-1] == large.references_B3HW.shape[-1] == 128
+    assert large.prompts == small.prompts
+    halved = torch.nn.functional.avg_pool2d(large.targets_B3HW, 2)
+    assert (halved - small.targets_B3HW).abs().mean() < 0.02, "the same pictures, with their shadows"
+
+
+def test_the_subject_stands_where_the_words_say(data: Path) -> None:
+    mix = Mix(placed=1.0, sized=0.7, night=0.5, recolour=0.0)
+    pairs = Compositor(data, "train", seed=0, icons=False).batch(64, mix, targets=2)
+    masks = pairs.subject_masks_B1HW[:, 0]
+    columns = (torch.arange(SIZE) + 0.5) / SIZE
+    middles = ((masks.sum(1) * columns).sum(1) / masks.sum((1, 2))).view(64, 2)
+    sides = (masks > 0.5).any(2).sum(1).view(64, 2) / SIZE  # heights: the test's subjects are tall
+    light = (pairs.targets_B3HW.mean((1, 2, 3))).view(64, 2).mean(1)
+    for prompt, middle, side in zip(pairs.prompts, middles, sides, strict=True):
+        low, high = {"left": (0, 0.37), "middle": (0.42, 0.58), "right": (0.63, 1)}[
+            re.search("left|middle|right", prompt)[0]
+        ]
+        assert low < middle.min() and middle.max() < high, prompt
+        assert side.max() < 0.36 if "small" in prompt else side.min() > 0.2, prompt
+    night = torch.tensor([prompt.endswith(NIGHT) for prompt in pairs.prompts])
+    assert light[night].mean() < 0.6 * light[~night].mean()
+    assert {bool(re.search("small|large", prompt)) for prompt in pairs.prompts} == {True, False}
+
+
+def test_sizes_go_before_the_noun() -> None:
+    found = [sized(word, "small") for word in (*SUBJECT_WORDS, "a teddy bear")]
+    assert found == [
+        "the small subject", "the same small subject", "this small object", "a small object",
+        "a small teddy bear",
+    ]  # fmt: skip
+
+
 def test_only_the_given_share_of_pairs_turns(data: Path) -> None:
     compositor = Compositor(data, "train", seed=0, icons=False)
     views = np.zeros((2, 24, 96, 96, 4), dtype=np.uint8)
     views[..., 3] = 255
     views[..., :3] = 10 * np.arange(24)[:, None, None, None]  # the grey of a picture tells its view
-    compositor.views_NVHW4 = views
+    compositor.sprites = Pictures([views], torch.device("cpu"))
     still = Mix(turned=0.0, recolour=0.0, plain=1.0)
     for mix, same in ((still, True), (replace(still, turned=1.0), False)):
         pairs = compositor.batch(8, mix, targets=2)

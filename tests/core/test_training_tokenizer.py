@@ -13,7 +13,7 @@ from torch import nn
 
 from echogen_core.checkpoints.keymap_tokenizer import translate_tokenizer
 from echogen_core.config import TokenizerConfig
-from echogen_core.training.dataset import Masked
+from echogen_core.training.compose import Masked
 from echogen_core.training.norm import FastGroupNorm
 from echogen_core.training.perceptual import Perceptual
 from echogen_core.training.tokenizer import Kernel, Run, TokenizerRecipe, export, train, write_sheet
