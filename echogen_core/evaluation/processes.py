@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import torch
+
+from ..training.team import check_together, on_processors, started
 
 
 @dataclass(frozen=True)
@@ -27,9 +28,10 @@ def join(device: str | None = None) -> Team:
     """The team that the launcher started; alone without one, which needs no accelerate.
 
     device: None for the first accelerator, or with several processes each its own.
-    Raises ModuleNotFoundError when several processes were started without accelerate being installed.
+    Raises ModuleNotFoundError when several processes were started without accelerate being installed, and
+    ValueError when they cannot work together.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+    if started() < 2:
         chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
         return Team(0, 1, torch.device(chosen), _nothing, _nothing)
     try:
@@ -39,7 +41,9 @@ def join(device: str | None = None) -> Team:
             "Several processes were started, which needs accelerate: run `pip install accelerate`."
         ) from error
     # one process may have hours more to do than another
-    state = library.PartialState(cpu=device == "cpu", timeout=timedelta(days=7))
+    cpu = device == "cpu" or on_processors()
+    state = library.PartialState(cpu=cpu, timeout=timedelta(days=7))
+    check_together(state.num_processes)
     return Team(
         state.process_index,
         state.num_processes,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -12,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -24,8 +26,10 @@ from echogen_core.training.adapters import main
 from echogen_core.training.adapters.model import TeacherForced, load_start
 
 from . import adapter_training as small
+from . import fsdp_on_cpu
 
 ROOT = Path(__file__).resolve().parents[2]
+FSDP = "tests.core.fsdp_on_cpu"
 
 
 class Bench:
@@ -49,26 +53,21 @@ class Bench:
         return state
 
     def start(
-        self, name: str, number: int = 0, processes: int = 1, **options: Any
-    ) -> subprocess.Popen[bytes]:
-        """The command in a process of its own, with what a launcher of several tells each."""
-        port = self._port() if processes > 1 else 0
-        place = {
-            "OMP_NUM_THREADS": str(torch.get_num_threads()),
-            "ACCELERATE_USE_CPU": "true",
-            **({} if processes == 1 else _rank(number, processes, port)),
-        }
-        words = [sys.executable, "-m", "echogen_core.training", "adapters", *self.arguments(name, **options)]
-        return subprocess.Popen(words, cwd=ROOT, env={**os.environ, **place})
+        self, name: str, processes: int = 1, module: str = "echogen_core.training", **options: Any
+    ) -> list[subprocess.Popen[bytes]]:
+        """The command in processes of its own, with what a launcher of several tells each."""
+        own = {"OMP_NUM_THREADS": str(torch.get_num_threads()), "ACCELERATE_USE_CPU": "true"}
+        own |= fsdp_on_cpu.ENVIRONMENT if module == FSDP else {}
+        port = _free_port()
+        words = [sys.executable, "-m", module, "adapters", *self.arguments(name, **options)]
+        places = [{} if processes == 1 else _rank(number, processes, port) for number in range(processes)]
+        return [subprocess.Popen(words, cwd=ROOT, env={**os.environ, **own, **place}) for place in places]
 
-    def _port(self) -> int:
-        """One free port, the same for all processes of the test."""
-        path = self.folder / "port"
-        if not path.exists():
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", 0))
-                path.write_text(str(probe.getsockname()[1]))
-        return int(path.read_text())
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _rank(number: int, processes: int, port: int) -> dict[str, str]:
@@ -114,26 +113,52 @@ def assert_same_state(first: dict[str, Any], second: dict[str, Any]) -> None:
 
 
 def test_two_processes_learn_as_one(bench: Bench, straight: Path) -> None:
-    processes = [bench.start("two", number, 2, steps=6, batch=1, save_every=6) for number in range(2)]
+    processes = bench.start("two", 2, steps=6, batch=1, save_every=6)
     assert [process.wait(550) for process in processes] == [0, 0]
     assert losses(bench.folder / "two") == pytest.approx(losses(straight), abs=1e-4)
     for name, tensor in bench.state("two")["trained"].items():
         assert torch.allclose(tensor, bench.state("straight")["trained"][name], atol=2e-3), name
 
 
+def test_weights_shared_by_fsdp_in_bf16_learn_as_one_process(bench: Bench) -> None:
+    """Two processes with half the weights each take up what one process saved, and go on as it does."""
+    options = {"precision": "bf16", "save_every": 2}
+    whole, shared = bench.run("whole", steps=2, batch=2, **options), bench.folder / "shared"
+    shutil.copytree(whole, shared)
+    bench.run("whole", steps=4, batch=2, **options)
+    processes = bench.start("shared", 2, FSDP, steps=4, batch=1, pictures_every=4, **options)
+    assert [process.wait(550) for process in processes] == [0, 0]
+    assert losses(shared) == pytest.approx(losses(whole), abs=2e-4)
+    norms = [[record["gradient"] for record in small.records(out)] for out in (shared, whole)]
+    assert norms[0] == pytest.approx(norms[1], rel=5e-3)
+    first, second = bench.state("shared"), bench.state("whole")
+    for part in ("trained", "average"):
+        assert first[part].keys() == second[part].keys() and first[part]
+        for name, tensor in first[part].items():
+            assert tensor.shape == second[part][name].shape
+            assert torch.allclose(tensor, second[part][name], atol=2e-3), name
+    pixels = np.asarray(Image.open(shared / "pictures" / "0000004.png"), dtype=float)
+    assert pixels.shape == (3 * 64, 4 * 64, 3) and pixels[2 * 64 :].std() > 1, "something was drawn"
+    bench.run("shared", steps=5, batch=2, **options)
+    assert bench.state("shared")["step"] == 5, "and one process takes up what two saved"
+
+
 def test_killed_and_run_again_gives_the_same_bits(bench: Bench, straight: Path) -> None:
-    process = bench.start("killed", steps=6, batch=2, save_every=2)
+    """Killed at whatever step and moment, before the first state or after it."""
+    moment = random.Random(time.time_ns()).randint(1, 5)
+    options = {"steps": 6, "batch": 2, "save_every": 2}
+    (process,) = bench.start("killed", **options)
     log = bench.folder / "killed" / "log.jsonl"
     deadline = time.monotonic() + 500
-    while not (log.is_file() and '"step": 3' in log.read_text()) and time.monotonic() < deadline:
+    while not (log.is_file() and f'"step": {moment}' in log.read_text()) and time.monotonic() < deadline:
         assert process.poll() in (None, 0)
         time.sleep(0.005)
     process.send_signal(signal.SIGTERM if os.name == "nt" else signal.SIGKILL)
     process.wait(60)
-    assert bench.state("killed")["step"] in (2, 4)
-    bench.run("killed", steps=6, batch=2, save_every=2)
+    assert moment < 2 or bench.state("killed")["step"] in (2, 4, 6)
+    bench.run("killed", **options)
     assert_same_state(bench.state("killed"), bench.state("straight"))
-    assert exact(bench.folder / "killed") == exact(straight), "the log has no gap and no line twice"
+    assert exact(bench.folder / "killed") == exact(straight), f"killed after step {moment}"
 
 
 def test_accumulated_batches_are_one_step(bench: Bench, straight: Path) -> None:

@@ -25,6 +25,7 @@ from ...checkpoints.identify import identify
 from ...config import PRESETS, Preset, TransformerConfig
 from ...encoders import ENCODERS
 from ..missing import MissingPackageError
+from ..team import check_together, on_processors
 from .recipe import Recipe
 from .rows import Rows
 
@@ -180,11 +181,14 @@ def _accelerator(args: argparse.Namespace) -> Any:
         raise MissingPackageError(
             "Training needs the package accelerate: pip install accelerate (or this pack with [training])."
         ) from error
-    return Accelerator(
+    accelerator = Accelerator(
+        cpu=on_processors(),
         mixed_precision="no",
         gradient_accumulation_steps=args.accumulate,
         dataloader_config=DataLoaderConfiguration(split_batches=True),
     )
+    check_together(accelerator.num_processes)
+    return accelerator
 
 
 def _half(args: argparse.Namespace) -> bool:

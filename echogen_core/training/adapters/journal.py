@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,18 @@ class Journal:
         self._log.close()
         if self._board is not None:
             self._board.close()
+
+
+def progress(step: int, steps: int, record: Mapping[str, Any], pace: float) -> str:
+    """A record in one line for people. pace: seconds a step."""
+    first, *_, last = record["bits"]
+    left = timedelta(seconds=round((steps - step) * pace))
+    words = (
+        f"step {step} of {steps}: loss {record['loss']:.4f}, bits right {first:.1%} (first scale) to "
+        f"{last:.1%} (last), {pace:.2f} s a step, {left} left"
+    )
+    faults = sum(record["faults"].values())
+    return f"{words}, {faults} rows left out" if faults else words
 
 
 def _step_of(line: str) -> float:

@@ -32,7 +32,7 @@ from ..loss import bit_loss, scale_means, token_accuracy, token_losses
 from ..state import replaced, update_average, write_state
 from .examples import Example, Examples, as_list, worker_threads
 from .features import Preparation
-from .journal import Journal
+from .journal import Journal, progress
 from .model import ADAPTER_FILE, Start, TeacherForced, parameter_groups, save_adapter
 from .pictures import draw_sheet
 from .plan import Plan
@@ -102,11 +102,14 @@ class AdapterTrainer:
                 saves = last or self.step % recipe.save_every == 0
                 if saves or self.step % recipe.log_every == 0:
                     record = self._record(sums / (recipe.accumulate * (self.step - counted)), norm)
-                    self.seconds += time.monotonic() - began
+                    spent = time.monotonic() - began
+                    self.seconds += spent
                     record["seconds"] = round(self.seconds, 3)
-                    began, counted, sums = time.monotonic(), self.step, None
                     if journal is not None:
                         journal.record(self.step, record)
+                        pace = spent / (self.step - counted)
+                        logger.info("%s", progress(self.step, recipe.steps, record, pace))
+                    began, counted, sums = time.monotonic(), self.step, None
                 if saves:
                     self.save()
                 if recipe.pictures_every and (self.step % recipe.pictures_every == 0 or last):
@@ -117,12 +120,12 @@ class AdapterTrainer:
 
     def save(self) -> None:
         """Write the state to go on from, and the adapter as it is (averaged, if it is)."""
-        accelerator = self.accelerator
+        accelerator, keep = self.accelerator, self.accelerator.is_main_process
         optimizer = get_optimizer_state_dict(self.model, self.optimizer.optimizer, options=FULL)
-        trained = {name: _full(p) for name, p in self.trained.items()}
-        average = {name: _full(tensor) for name, tensor in self.average.items()}
+        trained = {name: _full(p, keep) for name, p in self.trained.items()}
+        average = {name: _full(tensor, keep) for name, tensor in self.average.items()}
         frozen = {
-            name: _full(p)
+            name: _full(p, keep)
             for name, p in self.whole.model.named_parameters()
             if name in self.subject and name not in trained
         }
@@ -146,6 +149,18 @@ class AdapterTrainer:
         """The moving average in the place of the trained weights, where one is kept."""
         with replaced({name: self.trained[name] for name in self.average}, self.average):
             yield
+
+    @contextmanager
+    def whole_outside_blocks(self) -> Iterator[None]:
+        """Under FSDP, what does not lie in blocks put together on every process; blocks do so when called."""
+        sharded = self.accelerator.distributed_type == "FSDP"
+        if sharded:
+            self.model.unshard()
+        try:
+            yield
+        finally:
+            if sharded:
+                self.model.reshard()
 
     def _register_conditions(self) -> None:
         """Under FSDP a block's weights must be gathered for both of its entrances."""
@@ -257,20 +272,22 @@ class AdapterTrainer:
             self.faults[fault.where] = fault
 
     def _pictures(self, journal: Journal | None) -> None:
-        """A sheet of pictures made with the (averaged) weights, by the main process."""
-        if self.accelerator.distributed_type == "FSDP":
-            return  # the weights lie in pieces; the adapter's file can be tried elsewhere
-        if journal is not None:
-            with self.averaged():
+        """A sheet of pictures made with the (averaged) weights; under FSDP all processes have to draw it."""
+        if journal is not None or self.accelerator.distributed_type == "FSDP":
+            with self.averaged(), self.whole_outside_blocks():
                 sheet = draw_sheet(self.whole.model, self.preparation, self.shown)
-            journal.pictures(self.step, sheet)
+            if journal is not None:
+                journal.pictures(self.step, sheet)
         self.accelerator.wait_for_everyone()
 
 
-def _full(tensor: Tensor) -> Tensor:
-    """A copy of a tensor, put together on the CPU where it is sharded; every process must ask."""
+def _full(tensor: Tensor, keep: bool = True) -> Tensor:
+    """A copy of a tensor on the CPU, put together where it is sharded, for which every process must ask.
+
+    keep: False for an empty one. The processes of a machine share its memory: one copy is enough.
+    """
     gathered = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
-    return gathered.detach().cpu().clone()
+    return gathered.detach().cpu().clone() if keep else torch.empty(0)
 
 
 @torch.no_grad()

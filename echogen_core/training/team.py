@@ -1,0 +1,30 @@
+"""Several processes of one command, as `accelerate launch` or torchrun starts them."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+
+def started() -> int:
+    """How many processes the launcher started; 1 without one."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def on_processors() -> bool:
+    """What to give accelerate as `cpu`: without it, processes on a machine without GPU do not find each other."""
+    accelerator = getattr(torch, "accelerator", torch.cuda)  # torch.accelerator came with 2.6
+    return started() > 1 and not accelerator.is_available()
+
+
+def check_together(count: int) -> None:
+    """Raises ValueError unless accelerate sees all processes: each would do all the work, into one folder.
+
+    count: processes by accelerate's account.
+    """
+    if count != started():
+        raise ValueError(
+            f"{started()} processes were started, accelerate sees {count}: this machine's accelerator cannot be "
+            "shared. Set ACCELERATE_USE_CPU=true to use the processors, or start one process."
+        )
