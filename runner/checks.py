@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import chromium, comfyui
+from . import chromium, comfyui, frontend
 from .environment import Environment
 from .say import Problem, say
 from .session import Setting, own_setup
 
-NAMES = ("lint", "types", "imports", "js", "unit", "golden", "nodes", "e2e", "browser")
+NAMES = ("lint", "types", "imports", "js", "unit", "golden", "nodes", "e2e", "browser", "newest")
 IN_THE_BROWSER = "tests/e2e/test_browser*.py"
 STEP_SECONDS = 1500  # the whole must end in 25 minutes
 
@@ -129,14 +129,25 @@ class Checks:
         return self.pytest("e2e", targets, self.server_environ())
 
     def browser(self) -> bool:
+        return self.in_the_browser("browser", self.results)
+
+    def newest(self) -> bool:
+        """The same on the newest front end."""
+        folder = frontend.bring(self.setting.comfy, self.venv)
+        results = self.results / "newest"
+        return self.in_the_browser("newest", results, {"ECHOGEN_FRONTEND": str(folder)})
+
+    def in_the_browser(self, name: str, results: Path, extra: dict[str, str] | None = None) -> bool:
+        """The browser tests, their screenshots in `results`."""
         program = chromium.bring(self.venv, self.results / "chromium.log")
         if program is None:
             say(f"{chromium.NONE_TO_BE_HAD}\nWhat was tried: {self.results / 'chromium.log'}")
             self.note = "no Chromium to be had"
             return False
-        environ = {**self.server_environ(), chromium.VARIABLE: str(program)}
+        environ = {**self.server_environ(), **(extra or {}), chromium.VARIABLE: str(program)}
+        environ["ECHOGEN_RESULTS"] = str(results)
         targets = sorted(str(path) for path in self.setting.pack.glob(IN_THE_BROWSER))
-        return self.pytest("browser", targets, environ)
+        return self.pytest(name, targets, environ)
 
 
 def playwrights_node(venv: Environment) -> str | None:

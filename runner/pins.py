@@ -69,6 +69,9 @@ COMFYUI_IMPORTS = (
     "comfyui_frontend_package",
 )
 
+# Beside the one above: what people with a new ComfyUI have. Tried in the browser as well.
+NEWEST_FRONTEND = "comfyui-frontend-package==1.58.1"
+
 TEST_PACKAGES = (
     "pytest",
     "pytest-timeout",

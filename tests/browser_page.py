@@ -10,14 +10,15 @@ from runner import session
 from runner.server import Server
 
 READY_MS = 90_000
-# ComfyUI's own noise: files that a fresh user folder lacks, a TypeError of frontend 1.32.9 itself, and the
-# outside world that --disable-api-nodes shuts out.
+# ComfyUI's own noise: files that a fresh user folder lacks, a TypeError of frontend 1.32.9 itself and what it says
+# of every new subgraph, and the outside world that --disable-api-nodes shuts out.
 NOISE = (
     "Failed to load resource",
     "reading 'id'",
     "api.comfy.org",
     "Error loading core workflow templates",
     "Content Security Policy",
+    "event listeners for graph that was never set up",
 )
 OURS = ("echogen", "EchoGen")
 SAMPLER = "app.graph._nodes.find(n => n.type === 'EchoGenSampler')"

@@ -1,6 +1,7 @@
 """A real ComfyUI server with the pack in it, and a websocket that records what a run does.
 
-Used by tests/e2e. `ECHOGEN_COMFYUI` names the ComfyUI folder; `python run.py test` sets it.
+Used by tests/e2e. `ECHOGEN_COMFYUI` names the ComfyUI folder; `python run.py test` sets it. With
+`ECHOGEN_FRONTEND` (a --front-end-root) the server shows another front end than its own.
 """
 
 from __future__ import annotations
@@ -63,7 +64,9 @@ def serving(base: Path, pack: Path = ROOT, name: str = "e2e") -> Iterator[Server
     settings.write_text(json.dumps({"Comfy.TutorialCompleted": True}), encoding="utf-8")
     port = server.free_port(0)
     environ = {"PYTHONPATH": ""}
-    with server.running(Path(sys.executable), comfyui_path(), base, port, ["--cpu"], environ) as running:
+    frontend = os.environ.get("ECHOGEN_FRONTEND")
+    extra = ["--cpu", *(["--front-end-root", frontend] if frontend else [])]
+    with server.running(Path(sys.executable), comfyui_path(), base, port, extra, environ) as running:
         try:
             yield running
         finally:

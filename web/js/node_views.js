@@ -5,9 +5,12 @@
 import { app } from "/scripts/app.js";
 // @ts-ignore: served by ComfyUI
 import { api } from "/scripts/api.js";
+import { addStyle } from "./page.js";
 
 const FOLLOW_MS = 150; // a node also changes without a word: undo, loading, other extensions
 const MARGIN = 10; // that the canvas keeps around an element, a side
+// Zoomed far out, Nodes 2.0 hides a node's widgets and takes the pointer from what it cannot hide.
+const STYLE = ".isLOD .echogen-view { pointer-events: auto; }";
 
 /**
  * @typedef {object} View
@@ -36,6 +39,8 @@ export async function loadTexts(section) {
  * @param {View} view @param {string} name @param {number} [least]  height in pixels, where the view has none
  */
 export function addView(view, name, least = 0) {
+  addStyle(document, "echogen-view-style", STYLE);
+  view.root.classList.add("echogen-view");
   const exactly = () => view.height && view.height + 2 * MARGIN;
   const widget = view.node.addDOMWidget(name, `echogen_${name}`, view.root, {
     serialize: false,

@@ -1,0 +1,241 @@
+"""What people do to a node besides running it: the panel of EchoGen Sampler lives, copies and ends with its node."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import Locator, Page
+
+from browser_page import READY_MS, SAMPLER, Trouble, open_quickstart, run_to_the_end
+from runner.server import Server
+
+BOTH = pytest.mark.parametrize("vue", [False, True], ids=["canvas", "nodes2"])
+SAMPLERS = "app.graph._nodes.filter(n => n.type === 'EchoGenSampler')"
+SETTLED_MS = 1000  # the panel follows its node about seven times a second
+
+
+def all_gammas(page: Page) -> list[list[float]]:
+    """γ_t and γ_I of every sampler in the graph on show, oldest first."""
+    return [
+        list(pair)
+        for pair in page.evaluate(
+            f"{SAMPLERS}.sort((a, b) => a.id - b.id).map(n => n.widgets.slice(0, 2).map(w => w.value))"
+        )
+    ]
+
+
+def pads(page: Page) -> Locator:
+    """The pads that can be seen."""
+    return page.locator(".echogen-pad:visible")
+
+
+def drag(page: Page, pad: Locator, across: float, up: float) -> None:
+    """Drags on a pad, from its middle to those shares of its sides."""
+    box = pad.locator("svg").bounding_box()
+    assert box
+    page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.5 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + across * box["width"], box["y"] + (1 - up) * box["height"], steps=4)
+    page.mouse.up()
+
+
+def fit_view(page: Page) -> None:
+    """Brings the whole graph into the window."""
+    page.get_by_role("button", name="Fit View").click()
+    page.wait_for_timeout(1500)  # the view glides there
+
+
+def drag_corner(page: Page, vue: bool, right: float, down: float) -> None:
+    """Makes the sampler larger by its lower right corner, in pixels of the window."""
+    corner = page.evaluate(
+        """vue => {
+            const node = app.graph._nodes.find(n => n.type === 'EchoGenSampler');
+            if (vue) {
+                const box = document.querySelector(`[data-node-id="${node.id}"]`).getBoundingClientRect();
+                return [box.right, box.bottom];
+            }
+            const box = app.canvas.canvas.getBoundingClientRect();
+            const [x, y] = app.canvas.ds.convertOffsetToCanvas(
+                [node.pos[0] + node.size[0], node.pos[1] + node.size[1]]);
+            return [box.left + x, box.top + y];
+        }""",
+        vue,
+    )
+    page.mouse.move(corner[0] - 3, corner[1] - 3)
+    page.mouse.down()
+    page.mouse.move(corner[0] + right, corner[1] + down, steps=4)
+    page.mouse.up()
+    page.wait_for_timeout(SETTLED_MS)
+
+
+def press(page: Page, keys: str) -> None:
+    """Presses keys for the canvas, not for a field."""
+    page.evaluate("document.activeElement.blur()")
+    page.evaluate("app.canvas.canvas.focus()")
+    page.keyboard.press(keys)
+    page.wait_for_timeout(SETTLED_MS)
+
+
+def ends_clean(page: Page, trouble: Trouble) -> None:
+    """Without its nodes nothing of the panel is left in the page, and the console had no error."""
+    page.evaluate(f"{SAMPLERS}.forEach(n => app.graph.remove(n))")
+    page.wait_for_timeout(SETTLED_MS)
+    assert page.locator(".echogen-panel").count() == 0, "elements without a node"
+    assert not trouble.found, trouble.found
+
+
+@BOTH
+def test_a_copy_has_its_own_pad(vue: bool, page: Page, comfy: Server) -> None:
+    trouble = Trouble(page)
+    open_quickstart(page, comfy, vue)
+    (start,) = all_gammas(page)
+    page.evaluate(f"app.canvas.selectNode({SAMPLER})")
+    press(page, "Control+c")
+    page.mouse.move(400, 500)  # at the left, where no other sampler is: nodes are pasted at the mouse
+    press(page, "Control+v")
+    assert all_gammas(page) == [start, start]
+    names = page.evaluate(f"{SAMPLERS}.map(n => n.inputs.find(i => i.name === 'gamma_t').localized_name)")
+    assert names == ["γ_t (prompt)"] * 2
+    fit_view(page)
+    left = min(range(2), key=lambda index: (pads(page).nth(index).bounding_box() or {"x": 0})["x"])
+    drag(page, pads(page).nth(left), 0.8, 0.2)
+    first, second = all_gammas(page)
+    assert first == start != second, "the copy's pad moves the copy alone"
+    page.evaluate("app.canvas.deselectAll()")
+    page.evaluate(f"app.canvas.selectNode({SAMPLERS}.sort((a, b) => b.id - a.id)[0])")
+    press(page, "Delete")
+    assert all_gammas(page) == [start]
+    assert page.locator(".echogen-panel").count() == 1
+    press(page, "Control+z")
+    assert all_gammas(page) == [start, second], "undo brings the copy back as it was"
+    assert pads(page).count() == 2
+    ends_clean(page, trouble)
+
+
+@BOTH
+def test_the_pad_follows_typing_folding_size_and_zoom(vue: bool, page: Page, comfy: Server) -> None:
+    trouble = Trouble(page)
+    open_quickstart(page, comfy, vue)
+    pad = page.locator(".echogen-pad")
+    queued = comfy.client.get_json("/history")
+    page.locator(".echogen-panel").get_by_role("button", name="Live").click()
+    page.evaluate(
+        f"{SAMPLER}.widgets.slice(0, 2).forEach((w, i) => {{ w.value = 5 + i; w.callback?.(w.value); }})"
+    )
+    page.wait_for_timeout(SETTLED_MS)
+    assert "5" in str(pad.locator("svg").get_attribute("aria-valuetext"))
+    assert "6" in str(pad.locator("svg").get_attribute("aria-valuetext"))
+    assert comfy.client.get_json("/history") == queued, "typing starts no run"
+
+    before = pad.bounding_box()
+    drag_corner(page, vue, 120, 60)
+    wider = pad.bounding_box()
+    assert before and wider and wider["width"] > before["width"] + 40
+
+    page.evaluate(f"{SAMPLER}.collapse()")
+    page.wait_for_timeout(SETTLED_MS)
+    assert pads(page).count() == 0
+    page.evaluate(f"{SAMPLER}.collapse()")
+    page.wait_for_timeout(SETTLED_MS)
+    assert pads(page).count() == 1
+
+    letters = int(str(pad.locator("text.values").get_attribute("font-size")))
+    page.evaluate("app.canvas.ds.changeScale(app.canvas.ds.scale * 0.7); app.canvas.setDirty(true, true)")
+    page.wait_for_timeout(SETTLED_MS)
+    smaller = pad.bounding_box()
+    assert smaller and smaller["width"] == pytest.approx(wider["width"] * 0.7, rel=0.1)
+    assert int(str(pad.locator("text.values").get_attribute("font-size"))) > letters, "numbers stay readable"
+    drag(page, pad, 0.3, 0.8)
+    (moved,) = all_gammas(page)
+    assert moved[0] < 2 and moved[1] > 5, "the place on a zoomed pad is the place that was meant"
+    ends_clean(page, trouble)
+
+
+@BOTH
+def test_a_linked_gamma_is_locked(vue: bool, page: Page, comfy: Server) -> None:
+    trouble = Trouble(page)
+    open_quickstart(page, comfy, vue)
+    page.evaluate(
+        f"""() => {{
+            const value = LiteGraph.createNode('PrimitiveFloat'), sampler = {SAMPLER};
+            value.pos = [sampler.pos[0] - 300, sampler.pos[1] + sampler.size[1] + 60];
+            app.graph.add(value);
+            value.widgets[0].value = 2.25;
+            value.connect(0, sampler, sampler.inputs.findIndex(input => input.name === 'gamma_i'));
+        }}"""
+    )
+    page.wait_for_timeout(SETTLED_MS)
+    pad = page.locator(".echogen-pad")
+    assert pad.locator("circle").count() == 0 and pad.locator(".free").count() == 1, (
+        "a line: γ_t alone is free"
+    )
+    (start,) = all_gammas(page)
+    drag(page, pad, 0.9, 0.9)
+    (moved,) = all_gammas(page)
+    assert moved[0] > start[0] + 1 and moved[1] == start[1]
+    entry = run_to_the_end(page, comfy)
+    prompt = entry["prompt"][2]
+    (inputs,) = [node["inputs"] for node in prompt.values() if node["class_type"] == "EchoGenSampler"]
+    assert inputs["gamma_t"] == pytest.approx(moved[0])
+    assert prompt[inputs["gamma_i"][0]]["inputs"]["value"] == 2.25
+    ends_clean(page, trouble)
+
+
+@BOTH
+def test_saved_and_opened_again_it_is_the_same(vue: bool, page: Page, comfy: Server) -> None:
+    trouble = Trouble(page)
+    open_quickstart(page, comfy, vue)
+    drag(page, page.locator(".echogen-pad"), 0.7, 0.35)
+    page.locator(".echogen-panel").get_by_role("button", name="Live").click()
+    page.wait_for_timeout(SETTLED_MS)
+    saved = page.evaluate("JSON.stringify(app.graph.serialize())")
+    before = all_gammas(page)
+    page.evaluate("app.graph.clear()")
+    page.wait_for_timeout(SETTLED_MS)
+    assert page.locator(".echogen-panel").count() == 0
+    page.evaluate("saved => app.loadGraphData(JSON.parse(saved))", saved)
+    page.wait_for_function(f"!!{SAMPLER}", timeout=READY_MS)
+    page.wait_for_timeout(SETTLED_MS)
+    assert all_gammas(page) == before
+    assert page.locator(".echogen-pad").count() == 1
+    live = page.locator(".echogen-panel").get_by_role("button", name="Live")
+    assert live.get_attribute("aria-pressed") == "true"
+    assert state_of(page.evaluate("app.graph.serialize()")) == state_of(page.evaluate("JSON.parse", saved))
+    ends_clean(page, trouble)
+
+
+def state_of(graph: dict[str, Any]) -> dict[str, Any]:
+    """The sampler's values and properties in a workflow file."""
+    (node,) = [node for node in graph["nodes"] if node["type"] == "EchoGenSampler"]
+    return {"values": node["widgets_values"], "properties": node["properties"]}
+
+
+@BOTH
+def test_in_a_subgraph_the_pad_works(vue: bool, page: Page, comfy: Server) -> None:
+    trouble = Trouble(page)
+    open_quickstart(page, comfy, vue)
+    page.evaluate(f"app.canvas.graph.convertToSubgraph(new Set([{SAMPLER}]))")
+    host = "app.graph._nodes.find(n => n.subgraph)"
+    page.wait_for_function(f"!!{host}")
+    inner = f"{host}.subgraph._nodes.find(n => n.type === 'EchoGenSampler')"
+    page.evaluate(f"app.canvas.openSubgraph({host}.subgraph, {host})")
+    page.wait_for_timeout(2 * SETTLED_MS)
+    fit_view(page)
+    drag(page, pads(page).first, 0.85, 0.3)
+    root = "(app.rootGraph ?? app.graph)"
+    sampler = f"{root}._nodes.find(n => n.subgraph).subgraph._nodes.find(n => n.type === 'EchoGenSampler')"
+    gammas = page.evaluate(f"{sampler}.widgets.slice(0, 2).map(w => w.value)")
+    assert gammas[0] > gammas[1], inner
+    entry = run_to_the_end(page, comfy)
+    (inputs,) = [n["inputs"] for n in entry["prompt"][2].values() if n["class_type"] == "EchoGenSampler"]
+    assert [inputs["gamma_t"], inputs["gamma_i"]] == pytest.approx(gammas)
+    strip = page.locator(".echogen-panel .scales img:visible")
+    strip.nth(4).wait_for(timeout=READY_MS)
+    assert strip.count() == 5, "the strip hears of runs inside subgraphs"
+    page.evaluate(f"app.canvas.setGraph({root})")
+    page.wait_for_timeout(SETTLED_MS)
+    assert pads(page).count() == 0, "not on show in the graph above"
+    page.evaluate(f"app.graph.remove({root}._nodes.find(n => n.subgraph))")
+    page.wait_for_timeout(SETTLED_MS)
+    assert not trouble.found, trouble.found
