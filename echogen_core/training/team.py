@@ -13,7 +13,7 @@ def started() -> int:
 
 
 def on_processors() -> bool:
-    """What to give accelerate as `cpu`: without it, processes on a machine without GPU do not find each other."""
+    """What to give accelerate as `cpu`: on a machine without GPU, processes find each other with it alone."""
     accelerator = getattr(torch, "accelerator", torch.cuda)  # torch.accelerator came with 2.6
     return started() > 1 and not accelerator.is_available()
 
@@ -25,6 +25,6 @@ def check_together(count: int) -> None:
     """
     if count != started():
         raise ValueError(
-            f"{started()} processes were started, accelerate sees {count}: this machine's accelerator cannot be "
-            "shared. Set ACCELERATE_USE_CPU=true to use the processors, or start one process."
+            f"{started()} processes were started, accelerate sees {count}: this machine's accelerator cannot "
+            "be shared. Set ACCELERATE_USE_CPU=true to use the processors, or start one process."
         )

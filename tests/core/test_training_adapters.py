@@ -18,6 +18,7 @@ from echogen_core.model import EchoGenTransformer
 from echogen_core.model.functional import sequence_rope
 from echogen_core.scales import find_schedule
 from echogen_core.tokenizer.bsq import quantize_with_bit_flips
+from echogen_core.training import team
 from echogen_core.training.adapters import main
 from echogen_core.training.adapters.estimate import Machine, activation_bytes, estimate
 from echogen_core.training.adapters.model import (
@@ -268,3 +269,13 @@ def test_bad_input_is_said_in_one_line(
     assert main(small.arguments(rows, tmp_path / "out", **chosen)) == 1
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out" / "state.pt").exists()
+
+
+def test_processes_that_cannot_see_each_other_do_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    assert team.started() == 1 and not team.on_processors()
+    team.check_together(1)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert team.on_processors() != torch.accelerator.is_available()
+    with pytest.raises(ValueError, match="2 processes were started, accelerate sees 1"):
+        team.check_together(1)

@@ -17,12 +17,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from echogen_core.checkpoints import ASSETS, identify, load_bundle, load_transformer
 from echogen_core.features import ContentFeatures, SemanticFeatures, TextFeatures
 from echogen_core.sampling import Guidance, PrefillCache, SamplingSettings, sample
 from echogen_core.scales import find_schedule
 from echogen_core.training.adapters import main
+from echogen_core.training.adapters.journal import Journal, progress
 from echogen_core.training.adapters.model import TeacherForced, load_start
 
 from . import adapter_training as small
@@ -159,6 +161,39 @@ def test_killed_and_run_again_gives_the_same_bits(bench: Bench, straight: Path) 
     bench.run("killed", **options)
     assert_same_state(bench.state("killed"), bench.state("straight"))
     assert exact(bench.folder / "killed") == exact(straight), f"killed after step {moment}"
+
+
+def test_tensorboard_has_every_scale_and_the_pictures(straight: Path, tmp_path: Path) -> None:
+    record = {"loss": 0.5, "scale_loss": [0.7, 0.3], "bits": [0.6, 0.9], "faults": {}}
+    journal = Journal(tmp_path, 0)
+    for step in (1, 2, 3):
+        journal.record(step, {**record, "loss": 0.1 * step})
+    journal.pictures(2, torch.rand(3, 16, 8))
+    journal.close()
+    resumed = Journal(tmp_path, 2)  # what came after step 2 is done again
+    resumed.record(3, {**record, "loss": 0.9})
+    resumed.close()
+    board = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [(e.step, round(e.value, 3)) for e in board.Scalars("loss")] == [(1, 0.1), (2, 0.2), (3, 0.9)]
+    assert [e.value for e in board.Scalars("bits/scale_02")] == pytest.approx([0.9] * 3)
+    (image,) = board.Images(board.Tags()["images"][0])
+    assert (image.width, image.height) == (8, 16)
+    assert [line["step"] for line in small.records(tmp_path)] == [1, 2, 3]
+
+    board = EventAccumulator(str(straight / "tensorboard")).Reload()
+    for place in range(len(find_schedule("nano").scales)):
+        for kind in ("scale_loss", "bits"):
+            logged = [record[kind][place] for record in small.records(straight)]
+            drawn = [event.value for event in board.Scalars(f"{kind}/scale_{place + 1:02}")]
+            assert drawn == pytest.approx(logged)
+
+
+def test_the_console_says_how_far_a_run_is() -> None:
+    record = {"loss": 0.61234, "bits": [0.9, 0.8, 0.75], "faults": {"no JSON": 2, "missing picture": 1}}
+    words = progress(20, 140, record, pace=30.5)
+    assert words.startswith("step 20 of 140: loss 0.6123, bits right 90.0% (first scale) to 75.0% (last), ")
+    assert words.endswith("30.50 s a step, 1:01:00 left, 3 rows left out")
+    assert progress(1, 2, {**record, "faults": {}}, 1.0).endswith("0:00:01 left")
 
 
 def test_accumulated_batches_are_one_step(bench: Bench, straight: Path) -> None:

@@ -91,4 +91,4 @@ def _tensorboard(out: Path, step: int) -> Any:
         )
         return None
     make: Any = SummaryWriter
-    return make(str(out / "tensorboard"), purge_step=step)
+    return make(str(out / "tensorboard"), purge_step=step + 1)
