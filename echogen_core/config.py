@@ -121,3 +121,33 @@ PRESETS: dict[str, Preset] = {
         ),
     )
 }  # fmt: skip
+"""What can be chosen: models whose weights come with the pack or are published."""
+
+CANDIDATES: dict[str, Preset] = {
+    preset.name: preset
+    for preset in (
+        Preset(
+            "nano-128",
+            TransformerConfig(
+                depth=6, width=320, heads=5, bits=32, text_width=128, text_length=64,
+                semantic_width=192, semantic_length=257, content_length=256, mlp_ratio=2.0, levels=7,
+            ),
+            TokenizerConfig(
+                bits=32, base_channels=160, channel_multipliers=(1, 1), res_blocks=1, fold=4, norm_groups=8
+            ),
+            budget="nano-128",
+            reference_size=128,
+            gamma_t=4.0,
+            gamma_i=3.0,
+            tau=0.5,
+        ),
+    )
+}  # fmt: skip
+"""What can be trained and measured but has no weights yet: no list that a user sees names them."""
+
+
+def find_preset(name: str) -> Preset:
+    """A preset by its name, candidates included. Raises ValueError, naming the choices, for any other."""
+    if name not in PRESETS and name not in CANDIDATES:
+        raise ValueError(f"Expected a model out of {', '.join(PRESETS)}, got {name!r}.")
+    return PRESETS.get(name) or CANDIDATES[name]

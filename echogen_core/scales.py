@@ -60,7 +60,10 @@ _TALL_LADDERS: dict[str, tuple[float, tuple[Grid, ...]]] = {
 _WIDE_TEMPLATES = {"4:5": 0.8, "3:4": 0.75, "2:3": 0.666, "4:7": 0.571, "1:2": 0.5, "2:5": 0.4, "1:3": 0.333}
 # fmt: on
 _BUDGET_SCALES = {"0.06M": 7, "0.25M": 10, "0.60M": 12, "1M": 13}
-_NANO_LADDER: tuple[Grid, ...] = ((1, 1), (2, 2), (3, 3), (5, 5), (8, 8))
+_MINIATURE_LADDERS: dict[str, tuple[Grid, ...]] = {
+    "nano": ((1, 1), (2, 2), (3, 3), (5, 5), (8, 8)),
+    "nano-128": ((1, 1), (2, 2), (3, 3), (5, 5), (8, 8), (12, 12), (16, 16)),
+}
 
 ASPECT_RATIOS: tuple[str, ...] = tuple(
     ratio for tall in _TALL_LADDERS for ratio in dict.fromkeys((tall, ":".join(reversed(tall.split(":")))))
@@ -68,6 +71,7 @@ ASPECT_RATIOS: tuple[str, ...] = tuple(
 """All aspect ratios, as width:height, in the order of the official templates."""
 
 BUDGETS: tuple[str, ...] = ("nano", *_BUDGET_SCALES)
+"""Budgets of the models that can be chosen (config.PRESETS)."""
 
 
 @dataclass(frozen=True)
@@ -109,17 +113,17 @@ def find_schedule(budget: str, aspect_ratio: str = "1:1") -> ScaleSchedule:
 
     Raises ValueError, naming the choices, when the budget or the aspect ratio is unknown.
     """
-    if budget not in BUDGETS:
+    if budget not in BUDGETS and budget not in _MINIATURE_LADDERS:
         raise ValueError(f"Unknown pixel budget {budget!r}: choose one of {', '.join(BUDGETS)}.")
     if aspect_ratio not in ASPECT_RATIOS:
         raise ValueError(f"Unknown aspect ratio {aspect_ratio!r}: choose one of {', '.join(ASPECT_RATIOS)}.")
     h_div_w, ladder = _ladder(aspect_ratio)
-    if budget == "nano":
+    if budget in _MINIATURE_LADDERS:
         if aspect_ratio != "1:1":
             raise ValueError(
-                f"nano makes square pictures only: expected aspect ratio 1:1, got {aspect_ratio}."
+                f"{budget} makes square pictures only: expected aspect ratio 1:1, got {aspect_ratio}."
             )
-        return ScaleSchedule("1:1", 1.0, "nano", _NANO_LADDER, 8, ladder[-1])
+        return ScaleSchedule("1:1", 1.0, budget, _MINIATURE_LADDERS[budget], 8, ladder[-1])
     return ScaleSchedule(aspect_ratio, h_div_w, budget, ladder[: _BUDGET_SCALES[budget]], 16, ladder[-1])
 
 

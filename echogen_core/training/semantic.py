@@ -27,8 +27,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..checkpoints.save import save_part
-from ..encoders import ENCODERS, SemanticEncoder
+from ..encoders import SemanticEncoder, SemanticEncoderConfig
+from ..encoders.config import find_encoders
 from .encoder_run import EncoderRun, Objective, Optimisation
+from .options import add_options, device_of
 
 AZIMUTHS = 12  # of the prepared views, 30 degrees apart; views are numbered elevation by elevation
 
@@ -98,29 +100,41 @@ def _two_views(views: int, recipe: Recipe, rng: np.random.Generator) -> tuple[in
     return first, int(rng.integers(elevations)) * AZIMUTHS + azimuth
 
 
-def on_white(rgba_BHW4: NDArray[np.uint8], size: int, transform_B23: Tensor | None = None) -> Pictures:
-    """Cut-outs with straight alpha, affinely moved if asked, on white at `size` pixels."""
-    rgba_B4HW = torch.from_numpy(np.ascontiguousarray(rgba_BHW4)).permute(0, 3, 1, 2).float() / 255
+def on_white(
+    rgba_BHW4: NDArray[np.uint8],
+    size: int,
+    transform_B23: Tensor | None = None,
+    device: torch.device | str = "cpu",
+) -> Pictures:
+    """Cut-outs with straight alpha, affinely moved if asked, on white at `size` pixels on a device."""
+    rgba_BHW4_u8 = torch.from_numpy(np.ascontiguousarray(rgba_BHW4)).to(device)
+    rgba_B4HW = rgba_BHW4_u8.permute(0, 3, 1, 2).float() / 255
     alpha_B1HW = rgba_B4HW[:, 3:]
     layers_B4HW = torch.cat((rgba_B4HW[:, :3] * alpha_B1HW, alpha_B1HW), dim=1)
     if transform_B23 is None:
         layers_B4HW = F.interpolate(layers_B4HW, size=(size, size), mode="bilinear", antialias=True)
     else:
-        grid = F.affine_grid(transform_B23, [len(layers_B4HW), 4, size, size], align_corners=False)
+        grid = F.affine_grid(transform_B23.to(device), [len(layers_B4HW), 4, size, size], align_corners=False)
         layers_B4HW = F.grid_sample(layers_B4HW, grid, align_corners=False)
     alpha_B1HW = layers_B4HW[:, 3:].clamp(0, 1)
     return Pictures((layers_B4HW[:, :3] + 1 - alpha_B1HW).clamp(0, 1), alpha_B1HW)
 
 
-def augment(pair_2BHW4: NDArray[np.uint8], size: int, rng: np.random.Generator) -> Pictures:
+def augment(
+    pair_2BHW4: NDArray[np.uint8],
+    size: int,
+    rng: np.random.Generator,
+    device: torch.device | str = "cpu",
+) -> Pictures:
     """Both views as pictures [2 B, ...]: hue, saturation and mirroring shared by a pair, the rest its own."""
     count = pair_2BHW4.shape[1]
     mirror = np.tile(rng.choice([-1.0, 1.0], count), 2)
     transform_B23 = _affine(mirror, rng)
-    colours_B33 = torch.from_numpy(_hue_matrices(count, rng)).float().repeat(2, 1, 1)
-    pictures = on_white(pair_2BHW4.reshape(2 * count, *pair_2BHW4.shape[2:]), size, transform_B23)
+    colours_B33 = torch.from_numpy(_hue_matrices(count, rng)).float().repeat(2, 1, 1).to(device)
+    flat_BHW4 = pair_2BHW4.reshape(2 * count, *pair_2BHW4.shape[2:])
+    pictures = on_white(flat_BHW4, size, transform_B23, device)
     images_B3HW, alpha_B1HW = pictures
-    light_B = torch.from_numpy(rng.uniform(0.92, 1.08, 2 * count)).float()
+    light_B = torch.from_numpy(rng.uniform(0.92, 1.08, 2 * count)).float().to(device)
     layer_B3HW = torch.einsum("bij,bjhw->bihw", colours_B33, images_B3HW - 1 + alpha_B1HW)
     layer_B3HW = torch.minimum((layer_B3HW * light_B[:, None, None, None]).clamp_min(0), alpha_B1HW)
     return Pictures(layer_B3HW + 1 - alpha_B1HW, alpha_B1HW)
@@ -153,9 +167,8 @@ def _hue_matrices(count: int, rng: np.random.Generator) -> NDArray[np.float64]:
 class Trainee(nn.Module):
     """The encoder with the heads that only training needs."""
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, config: SemanticEncoderConfig, recipe: Recipe) -> None:
         super().__init__()
-        config = ENCODERS["nano"].semantic
         self.recipe, self.patch, self.grid = recipe, config.patch, config.grid
         self.encoder = SemanticEncoder(config)
         # Positions start as strong as the patches themselves; at the usual 0.02 they stay unread for long.
@@ -215,7 +228,7 @@ def evaluate(trainee: Trainee, views_NVHW4: NDArray[np.uint8], device: torch.dev
     size = trainee.encoder.config.image_size
 
     def features(view: int) -> tuple[dict[str, Tensor], Pictures, Tensor]:
-        pictures = Pictures(*(t.to(device) for t in on_white(views_NVHW4[:, view], size)))
+        pictures = on_white(views_NVHW4[:, view], size, device=device)
         tokens = trainee.encoder(pictures.images_B3HW)
         weight = pictures.alpha_B1HW.sum((2, 3)).clamp_min(1e-3)
         colour_B3 = (pictures.images_B3HW * pictures.alpha_B1HW).sum((2, 3)) / weight
@@ -247,8 +260,8 @@ def objective(trainee: Trainee, views: Views, step: int) -> Objective:
     """The loss of one step's pairs."""
     recipe, rng = trainee.recipe, np.random.default_rng((trainee.recipe.seed, step))
     device = next(trainee.parameters()).device
-    pictures = augment(views.draw(recipe, rng), trainee.encoder.config.image_size, rng)
-    losses: Losses = trainee(Pictures(*(t.to(device) for t in pictures)))
+    pictures = augment(views.draw(recipe, rng), trainee.encoder.config.image_size, rng, device)
+    losses: Losses = trainee(pictures)
     total = losses.cls + recipe.mean_weight * losses.mean
     total = total + recipe.pixel_weight * losses.pixels + recipe.place_weight * losses.place
     return Objective(total, losses._asdict())
@@ -262,13 +275,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=12.0, help="processor minutes (on a GPU: minutes)")
     parser.add_argument("--pairs", type=int, default=Recipe.pairs, help="subjects a step")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    add_options(parser)
     arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(arguments.threads)
     recipe = Recipe(pairs=arguments.pairs)
     torch.manual_seed(recipe.seed)
-    trainee, views = Trainee(recipe), Views(arguments.data)
-    run = EncoderRun(arguments.out, trainee, recipe.optimisation, arguments.minutes)
+    trainee = Trainee(find_encoders(arguments.preset).semantic, recipe)
+    views, device = Views(arguments.data), device_of(arguments.device)
+    run = EncoderRun(arguments.out, trainee, recipe.optimisation, arguments.minutes, device)
     held = views.heldout_NVHW4
     seen_from_all_sides = held is not None and held.shape[1] > max(FAR_QUERIES)
 

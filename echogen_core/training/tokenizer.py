@@ -25,12 +25,13 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ..checkpoints.save import save_part
-from ..config import PRESETS, TokenizerConfig
+from ..config import Preset, TokenizerConfig, find_preset
 from ..scales import find_schedule
 from ..tokenizer import BitTokenizer, Scale, quantize_multiscale
 from .compose import Masked
 from .dataset import Compositor
 from .norm import TrainingOperations
+from .options import add_options, check_size, device_of
 from .perceptual import Perceptual
 
 logger = logging.getLogger(__name__)
@@ -78,8 +79,8 @@ class PictureSource(Protocol):
 class CompositorPictures:
     """Composites and, every fourth, the subject on white, as the transformer will see them."""
 
-    def __init__(self, data: Path, split: str, seed: int) -> None:
-        self._compositor = Compositor(data, split, seed)
+    def __init__(self, data: Path, split: str, seed: int, device: torch.device) -> None:
+        self._compositor = Compositor(data, split, seed, device=device)
 
     def pictures(self, count: int) -> Masked:
         batch = self._compositor.batch(count)
@@ -148,17 +149,23 @@ class Run:
     """One training run: model, optimiser, clock and log, all in the directory `out`."""
 
     def __init__(
-        self, config: TokenizerConfig, scales: Sequence[Scale], recipe: TokenizerRecipe, out: Path
+        self,
+        config: TokenizerConfig,
+        scales: Sequence[Scale],
+        recipe: TokenizerRecipe,
+        out: Path,
+        device: torch.device | str = "cpu",
     ) -> None:
         self.config, self.scales, self.recipe, self.out = config, tuple(scales), recipe, out
+        self.device = torch.device(device)
         out.mkdir(parents=True, exist_ok=True)
         with torch.random.fork_rng():
             torch.manual_seed(recipe.seed)
             model = BitTokenizer(config, operations=TrainingOperations)
-        self.model: BitTokenizer = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model: BitTokenizer = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.kernels = [Kernel.of(p) for p in self.model.parameters() if p.ndim == 4]
         self.optimizers = _optimizers(self.model, self.kernels, recipe)
-        self.perceptual = Perceptual.lite0() if recipe.perceptual_weight else None
+        self.perceptual = Perceptual.lite0(self.device) if recipe.perceptual_weight else None
         self.step = 0
         self.elapsed = 0.0
         self._workers = ThreadPoolExecutor(recipe.workers)
@@ -213,7 +220,7 @@ class Run:
 
     def _gradients(self, pictures: Masked) -> _Part:
         recipe, frozen = self.recipe, self.frozen
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.autocast(self.device.type, dtype=torch.bfloat16):
             with torch.set_grad_enabled(not frozen):
                 latent_BDHW = self.model.latent(pictures.images_B3HW)
             codes_BDHW = quantize_multiscale(latent_BDHW.detach(), self.scales).codes_BDHW
@@ -228,7 +235,7 @@ class Run:
             loss = loss + recipe.commitment_weight * terms["commitment"]
         if self.perceptual is not None and self.progress >= recipe.perceptual_start:
             some = max(1, round(len(output_B3HW) * recipe.perceptual_share))
-            with torch.autocast("cpu", dtype=torch.bfloat16):
+            with torch.autocast(self.device.type, dtype=torch.bfloat16):
                 looks = self.perceptual.distance(output_B3HW[-some:], pictures.images_B3HW[-some:])
             terms["looks"] = looks
             loss = loss + recipe.perceptual_weight * looks
@@ -242,7 +249,7 @@ class Run:
         bit_entropy: 1 means half zeros, half ones.
         """
         self.model.eval()
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.autocast(self.device.type, dtype=torch.bfloat16):
             encoded = self.model.encode(pictures.images_B3HW, self.scales)
             output_B3HW = self.model.decode(encoded.quantized_BDHW)
         error_B1HW = (output_B3HW - pictures.images_B3HW).square().mean(1, keepdim=True)
@@ -273,7 +280,7 @@ class Run:
         path = self.out / "checkpoint.pt"
         if not path.exists():
             return False
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        state: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)
         self.model.load_state_dict(state["model"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
@@ -363,9 +370,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--perceptual", type=float, default=defaults.perceptual_weight, help="weight; 0: off")
     parser.add_argument("--seed", type=int, default=defaults.seed)
     parser.add_argument("--workers", type=int, default=defaults.workers, help="threads that share a batch")
+    add_options(parser)
     options = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(1)  # the workers are the parallelism
+    device = device_of(options.device)
     recipe = replace(
         defaults,
         minutes=options.minutes,
@@ -373,22 +382,22 @@ def main(argv: Sequence[str] | None = None) -> None:
         lr=options.lr,
         batch=options.batch,
         perceptual_weight=options.perceptual,
-        workers=options.workers,
+        workers=options.workers if device.type == "cpu" else 1,
         seed=options.seed,
     )
-    run_recipe(recipe, options.data, options.out)
+    run_recipe(find_preset(options.preset), recipe, options.data, options.out, device)
 
 
-def run_recipe(recipe: TokenizerRecipe, data: Path, out: Path) -> None:
+def run_recipe(preset: Preset, recipe: TokenizerRecipe, data: Path, out: Path, device: torch.device) -> None:
     """The whole of a run: train, export, and the figures and pictures to judge it by."""
-    preset = PRESETS["nano"]
-    run = Run(preset.tokenizer, find_schedule(preset.budget).scales, recipe, out)
+    check_size(data, preset)
+    run = Run(preset.tokenizer, find_schedule(preset.budget).scales, recipe, out, device)
     resumed = run.resume()
     run.log({"resumed": resumed, "recipe": asdict(recipe), "config": asdict(run.config)})
-    heldout = CompositorPictures(data, "heldout", seed=1).pictures(64)
-    train(run, CompositorPictures(data, "train", seed=recipe.seed + run.step), heldout)
+    heldout = CompositorPictures(data, "heldout", 1, device).pictures(64)
+    train(run, CompositorPictures(data, "train", recipe.seed + run.step, device), heldout)
     stored = export(run, out / WEIGHTS)
-    write_sheet(stored, run.scales, heldout.images_B3HW[:32], out / "sheet.png")
+    write_sheet(stored, run.scales, heldout.images_B3HW[:32].cpu(), out / "sheet.png")
 
 
 if __name__ == "__main__":

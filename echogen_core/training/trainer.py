@@ -13,7 +13,7 @@ import logging
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,10 +37,21 @@ from .state import replaced, update_average, write_state
 logger = logging.getLogger(__name__)
 
 
+LAST_MIX = Mix(scale=(0.78, 0.9), spread=0.3, turned=0.15)
+"""Subjects large and near the middle: nobody has to guess where they stand, so copying is learnt sooner."""
+
+MIXES = {
+    "nano": LAST_MIX,
+    "nano-128": replace(LAST_MIX, scale=(0.7, 0.9), placed=0.4, sized=0.25, night=0.1),
+}
+"""Preset -> what its pictures are like at the end of training."""
+
+
 @dataclass(frozen=True)
 class Recipe:
     """Settings of a run.
 
+    mix: what pictures are like at the end.
     minutes: of training in all, resumed runs included. warmup: steps. cooldown: last share of the minutes.
     batch: references a step, each with `targets` pictures, which share its conditions' keys and values.
     subject: how much more the subject's tokens count. drop: probability of dropping text, semantic and
@@ -50,6 +61,7 @@ class Recipe:
     semantic and content encoders, which come trained. ema: decay per step.
     """
 
+    mix: Mix = LAST_MIX
     minutes: float = 90.0
     batch: int = 20
     targets: int = 3
@@ -70,7 +82,7 @@ class Recipe:
 
 
 class Noise(NamedTuple):
-    """Random sources of one worker: condition dropping and bit flips."""
+    """Random sources of one worker: condition dropping and bit flips; the generator is on the device."""
 
     generator: torch.Generator
     numpy_rng: np.random.Generator
@@ -100,10 +112,6 @@ class Parts:
         return nn.ModuleDict({name: getattr(self, name) for name in names})
 
 
-LAST_MIX = Mix(scale=(0.78, 0.9), spread=0.3, turned=0.15)
-"""Subjects large and near the middle: nobody has to guess where they stand, so copying is learnt sooner."""
-
-
 def curriculum(progress: float, last: Mix = LAST_MIX) -> Mix:
     """Copying first, turning later: from the same view, large, in the middle, to `last`."""
     ease = min(1.0, progress / 0.5)
@@ -119,19 +127,23 @@ def curriculum(progress: float, last: Mix = LAST_MIX) -> Mix:
 class Trainer:
     """One process, one device; state lives in `out` and is picked up again."""
 
-    def __init__(self, parts: Parts, data: Path, out: Path, recipe: Recipe) -> None:
+    def __init__(
+        self, parts: Parts, data: Path, out: Path, recipe: Recipe, device: torch.device | str = "cpu"
+    ) -> None:
         self.parts, self.recipe, self.out = parts, recipe, out
+        self.device = torch.device(device)
         out.mkdir(parents=True, exist_ok=True)
-        self.trained = parts.trained()
+        self.trained = parts.trained().to(self.device)
+        parts.tokenizer.to(self.device)
         self.average = {name: p.detach().clone() for name, p in self.trained.named_parameters()}
         self.optimizers = _optimizers(self.trained, recipe)
         self.step, self.seconds = 0, 0.0
-        self.data = Compositor(data, "train", seed=recipe.seed)
-        self.heldout = Compositor(data, "heldout", seed=recipe.seed)
+        self.data = Compositor(data, "train", seed=recipe.seed, device=self.device)
+        self.heldout = Compositor(data, "heldout", seed=recipe.seed, device=self.device)
         self._resume()
         # a resumed run draws new pictures instead of repeating the first ones
         self.data.generator.manual_seed(recipe.seed * 1_000_003 + self.step)
-        self.noise = [_noise(recipe.seed, self.step, worker) for worker in range(recipe.workers)]
+        self.noise = [_noise(recipe.seed, self.step, worker, self.device) for worker in range(recipe.workers)]
         # a CPU is many times slower on numbers too small for full precision: workers count them as zero
         self.pool = ThreadPoolExecutor(recipe.workers, initializer=torch.set_flush_denormal, initargs=(True,))
         self.loader = ThreadPoolExecutor(1)
@@ -143,7 +155,8 @@ class Trainer:
         saved = time.monotonic()
         log_path = self.out / "log.jsonl"
         # at these sizes plain matrix products beat the fused attention's backward pass on a CPU
-        with log_path.open("a", encoding="utf-8") as log, sdpa_kernel(SDPBackend.MATH):
+        attention = sdpa_kernel(SDPBackend.MATH) if self.device.type == "cpu" else nullcontext()
+        with log_path.open("a", encoding="utf-8") as log, attention:
             while self.seconds < self.recipe.minutes * 60:
                 began = time.monotonic()
                 record = self._train_step()
@@ -189,7 +202,7 @@ class Trainer:
         path = self.out / "state.pt"
         if not path.is_file():
             return
-        state = torch.load(path, weights_only=True, map_location="cpu")
+        state = torch.load(path, weights_only=True, map_location=self.device)
         self.trained.load_state_dict(state["trained"])
         self.average = state["average"]
         if len(state["optimizers"]) == len(self.optimizers):
@@ -214,7 +227,7 @@ class Trainer:
             self.trained.parameters(), *(share.gradients for share in shares), strict=True
         ):
             given = [gradient for gradient in gradients if gradient is not None]
-            parameter.grad = torch.stack(given).mean(0) if given else None
+            parameter.grad = torch.stack(given).mean(0) if len(given) > 1 else next(iter(given), None)
         nn.utils.clip_grad_norm_(self.trained.parameters(), self.recipe.clip)
         list(self.pool.map(_apply, self.optimizers))
         self.step += 1
@@ -228,7 +241,8 @@ class Trainer:
 
         def begin() -> Future[PairBatch]:
             recipe = self.recipe
-            return self.loader.submit(self.data.batch, recipe.batch, curriculum(progress), recipe.targets)
+            mix = curriculum(progress, recipe.mix)
+            return self.loader.submit(self.data.batch, recipe.batch, mix, recipe.targets)
 
         pairs = (self.upcoming or begin()).result()
         self.upcoming = begin()
@@ -248,7 +262,9 @@ class Trainer:
         """Loss and bit accuracy on held-out subjects, nothing dropped or flipped."""
         self.heldout.generator.manual_seed(self.recipe.seed)
         with torch.no_grad(), self.averaged():
-            logits, forced = self._forward(self.heldout.batch(96), self.noise[0], drop=0.0, flips=0.0)
+            logits, forced = self._forward(
+                self.heldout.batch(96, self.recipe.mix), self.noise[0], drop=0.0, flips=0.0
+            )
         accuracy = scale_accuracy(logits, forced.labels_BLD, self.parts.schedule)
         loss = float(bit_loss(logits, forced.labels_BLD, self.parts.schedule))
         return {"heldout_loss": loss, "heldout_bits": [round(a, 4) for a in accuracy]}
@@ -257,7 +273,7 @@ class Trainer:
         self, pairs: PairBatch, noise: Noise, drop: float, flips: float
     ) -> tuple[Tensor, TeacherForcing]:
         parts = self.parts
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(self.device.type, torch.bfloat16):
             with torch.no_grad():
                 latent = parts.tokenizer.latent(pairs.targets_B3HW)
             forced = quantize_with_bit_flips(
@@ -267,7 +283,8 @@ class Trainer:
                 numpy_rng=noise.numpy_rng,
                 generator=noise.generator,
             )
-            keep_3B = torch.rand(3, len(pairs.prompts), generator=noise.generator) >= drop
+            shape = (3, len(pairs.prompts))
+            keep_3B = torch.rand(shape, generator=noise.generator, device=self.device) >= drop
             inputs = self._conditions(pairs, keep_3B)
             logits = parts.transformer.teacher_forced(inputs, forced.inputs_BLD, parts.schedule)
         return logits, forced
@@ -303,9 +320,9 @@ def split_pairs(pairs: PairBatch, parts: int) -> list[PairBatch]:
     ]
 
 
-def _noise(seed: int, step: int, worker: int) -> Noise:
+def _noise(seed: int, step: int, worker: int, device: torch.device) -> Noise:
     mixed = (seed * 1_000_003 + step) * 101 + worker
-    return Noise(torch.Generator().manual_seed(mixed), np.random.default_rng(mixed))
+    return Noise(torch.Generator(device).manual_seed(mixed), np.random.default_rng(mixed))
 
 
 def _apply(optimizer: torch.optim.Optimizer) -> None:

@@ -17,32 +17,37 @@ import torch
 from tokenizers import Tokenizer
 
 from ..checkpoints import Bundle, load_bundle, load_part, save_bundle
-from ..config import PRESETS, Preset
+from ..config import Preset, find_preset
 from ..encoders import (
-    ENCODERS,
     TOKENIZER_FILE,
     EncoderConfigs,
     TextEncoder,
     build_tokenizer,
     wrap_tokenizer,
 )
+from ..encoders.config import find_encoders
 from ..model import EchoGenTransformer
 from ..scales import find_schedule
 from ..tokenizer import BitTokenizer
 from .attribution import attribution
-from .dataset import SUBJECT_WORDS, Compositor
+from .dataset import PLAIN, SUBJECT_WORDS, Compositor, Mix
 from .initialise import initialise
-from .trainer import Parts, Recipe, Trainer
+from .options import add_options, check_size, device_of
+from .trainer import MIXES, Parts, Recipe, Trainer
+from .words import NIGHT, PLACES, SIZES, sized
 
 logger = logging.getLogger(__name__)
 
 
-def prompt_corpus(data: Compositor) -> list[str]:
+def prompt_corpus(data: Compositor, mix: Mix) -> list[str]:
     """Every phrase and subject name that training prompts are made of, for learning the tokenizer."""
     phrases = [phrase for scene in data.scenes for phrase in scene.phrases]
-    phrases.append("on a plain white background")
+    phrases.append(PLAIN)
     names = [f"a {row['name'].lower()}" for row in data.subjects]
     words = [*SUBJECT_WORDS, *names]
+    if mix.wordy:
+        words += [f"{sized(word, size)} {place}" for word in words for size in SIZES for place in PLACES]
+        phrases += [f"{phrase} {NIGHT}" for phrase in phrases]
     return [f"{word} {phrases[i % len(phrases)]}" for i, word in enumerate(words)] + phrases * 4
 
 
@@ -51,7 +56,7 @@ def fresh_parts(preset: Preset, encoders: EncoderConfigs, args: argparse.Namespa
     torch.manual_seed(args.seed)
     vocabulary = args.out / TOKENIZER_FILE
     if not vocabulary.is_file():
-        corpus = prompt_corpus(Compositor(args.data, "train"))
+        corpus = prompt_corpus(Compositor(args.data, "train"), MIXES[preset.name])
         build_tokenizer(corpus, encoders.text.vocabulary).save(str(vocabulary))
     transformer = EchoGenTransformer(preset.transformer)
     initialise(transformer, torch.Generator().manual_seed(args.seed))
@@ -107,9 +112,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints, log and bundle")
     parser.add_argument("--minutes", type=float, default=defaults.minutes, help="training time in all")
     parser.add_argument("--batch", type=int, default=defaults.batch, help="references a step")
+    parser.add_argument("--targets", type=int, default=defaults.targets, help="pictures of each reference")
     parser.add_argument("--seed", type=int, default=defaults.seed)
     parser.add_argument("--workers", type=int, default=defaults.workers, help="threads that share a batch")
     parser.add_argument("--export", action="store_true", help="write the bundle and stop")
+    add_options(parser)
     args = parser.parse_args(argv)
     given = {kind: getattr(args, kind) for kind in ("tokenizer", "semantic", "content")}
     files = {kind: path for kind, path in given.items() if path}
@@ -117,14 +124,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("give --tokenizer, --semantic and --content, or --start with a bundle folder")
     torch.set_num_threads(1)  # the workers are the parallelism
     args.out.mkdir(parents=True, exist_ok=True)
-    preset = PRESETS["nano"]
+    preset, device = find_preset(args.preset), device_of(args.device)
+    check_size(args.data, preset)
     if args.start:
         others = {kind: load_part(path, kind) for kind, path in files.items()}
         parts = parts_of(load_bundle(preset.name, args.start), **others)
     else:
-        parts = fresh_parts(preset, ENCODERS[preset.name], args)
-    recipe = Recipe(minutes=args.minutes, batch=args.batch, workers=args.workers, seed=args.seed)
-    trainer = Trainer(parts, args.data, args.out, recipe)
+        parts = fresh_parts(preset, find_encoders(preset.name), args)
+    recipe = Recipe(
+        mix=MIXES[preset.name],
+        minutes=args.minutes,
+        batch=args.batch,
+        targets=args.targets,
+        workers=args.workers if device.type == "cpu" else 1,
+        seed=args.seed,
+    )
+    trainer = Trainer(parts, args.data, args.out, recipe, device)
     if not args.export:
         trainer.run()
     logger.info("Bundle written to %s.", export(trainer, preset, args))

@@ -13,7 +13,7 @@ import torch
 
 from echogen_core.checkpoints import ASSETS, load_bundle, load_part
 from echogen_core.checkpoints.save import save_part
-from echogen_core.config import PRESETS, TokenizerConfig
+from echogen_core.config import PRESETS, TokenizerConfig, find_preset
 from echogen_core.encoders import (
     ENCODERS,
     ContentEncoder,
@@ -24,8 +24,9 @@ from echogen_core.encoders import (
     build_tokenizer,
     wrap_tokenizer,
 )
+from echogen_core.encoders.config import find_encoders
 from echogen_core.model import EchoGenTransformer
-from echogen_core.scales import find_schedule
+from echogen_core.scales import BUDGETS, find_schedule
 from echogen_core.tokenizer import BitTokenizer
 from echogen_core.training.attribution import attribution
 from echogen_core.training.compose import rotate_hue
@@ -33,8 +34,9 @@ from echogen_core.training.content import main as train_content
 from echogen_core.training.dataset import SUBJECT_WORDS, Compositor, Mix, Pictures
 from echogen_core.training.initialise import initialise
 from echogen_core.training.loss import bit_loss, scale_accuracy, scale_weights, subject_emphasis, token_losses
-from echogen_core.training.trainer import LAST_MIX, Parts, Recipe, Trainer, curriculum, split_pairs
-from echogen_core.training.transformer import main, parts_of
+from echogen_core.training.options import check_size
+from echogen_core.training.trainer import LAST_MIX, MIXES, Parts, Recipe, Trainer, curriculum, split_pairs
+from echogen_core.training.transformer import main, parts_of, prompt_corpus
 from echogen_core.training.words import NIGHT, sized
 
 from . import golden
@@ -276,6 +278,37 @@ def test_a_run_learns_stops_and_goes_on(data: Path, tmp_path: Path) -> None:
     with again.averaged():
         assert torch.equal(again.parts.transformer.start, again.average["transformer.start"])
     assert torch.equal(again.parts.transformer.start, trainer.parts.transformer.start)
+
+
+def test_the_candidate_is_trained_by_the_same_commands(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"needs 128 px.*--picture 128"):
+        check_size(data, find_preset("nano-128"))
+    with pytest.raises(ValueError, match="Expected a model out of nano, echogen"):
+        find_preset("nano-256")
+    with torch.device("meta"):
+        preset, encoders = find_preset("nano-128"), find_encoders("nano-128")
+        tokens = wrap_tokenizer(build_tokenizer(["it"], 300))
+        modules = (
+            EchoGenTransformer(preset.transformer),
+            BitTokenizer(preset.tokenizer),
+            TextEncoder(encoders.text, tokens),
+            SemanticEncoder(encoders.semantic),
+            ContentEncoder(encoders.content),
+        )
+    assert sum(2 * p.numel() for module in modules for p in module.parameters()) < 60e6, "bytes in fp16"
+    assert encoders.semantic.grid**2 + 1 == preset.transformer.semantic_length
+    assert encoders.content.grid**2 == preset.transformer.content_length
+    assert find_schedule(preset.budget).pixels_hw == (128, 128) == 2 * (preset.reference_size,)
+    assert preset.tokenizer.patch == find_schedule(preset.budget).patch
+    assert preset.transformer.levels == len(find_schedule(preset.budget).scales)
+    assert preset.name not in (*PRESETS, *ENCODERS, *BUDGETS), "no weights yet: nobody is offered it"
+    assert MIXES[preset.name].wordy and not MIXES["nano"].wordy
+
+
+def test_words_are_in_the_vocabulary_where_they_are_said(data: Path) -> None:
+    plain, wordy = (set(prompt_corpus(Compositor(data), MIXES[name])) for name in ("nano", "nano-128"))
+    for word in ("small", "on the right", NIGHT):
+        assert any(word in prompt for prompt in wordy) and not any(word in prompt for prompt in plain)
 
 
 def test_attribution_names_trained_models_by_creator_and_licence(tmp_path: Path) -> None:
