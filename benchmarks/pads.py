@@ -1,8 +1,8 @@
 """Frames a second while panning over 30 EchoGen Samplers, with their pads and without.
 
 `python benchmarks/pads.py [--count 30] [--seconds 5]`, in a Chromium that draws in software,
-medians of three rounds each, both renderers. "visible": how many pads lie within the window. `ECHOGEN_COMFYUI`
-names the ComfyUI folder.
+medians of three rounds each, both renderers. "visible": how many pads lie within the window.
+`ECHOGEN_COMFYUI` names the ComfyUI folder.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The newest ComfyUI front end, beside the one that the brought ComfyUI has: the browser tests run on both."""
+"""The newest ComfyUI front end, beside the one that ComfyUI brings: the browser tests run on both."""
 
 from __future__ import annotations
 

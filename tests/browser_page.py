@@ -10,8 +10,9 @@ from runner import session
 from runner.server import Server
 
 READY_MS = 90_000
-# ComfyUI's own noise: files that a fresh user folder lacks, a TypeError of frontend 1.32.9 itself and what it says
-# of every new subgraph, and the outside world that --disable-api-nodes shuts out.
+# ComfyUI's own noise: files that a fresh user folder lacks, a TypeError of frontend 1.32.9 itself and what it
+# says of every new subgraph, the outside world that --disable-api-nodes shuts out, and what a newer front end
+# asks an older server for.
 NOISE = (
     "Failed to load resource",
     "reading 'id'",
@@ -19,6 +20,7 @@ NOISE = (
     "Error loading core workflow templates",
     "Content Security Policy",
     "event listeners for graph that was never set up",
+    "JobsApiError",
 )
 OURS = ("echogen", "EchoGen")
 SAMPLER = "app.graph._nodes.find(n => n.type === 'EchoGenSampler')"

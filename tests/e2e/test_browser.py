@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -358,7 +359,7 @@ def paint(page: Page, left: float, top: float, right: float, bottom: float) -> N
         page.mouse.move(area["x"] + end * area["width"], area["y"] + row * area["height"], steps=8)
         page.mouse.up()
     page.screenshot(path=comfy_server.results_path() / "browser_mask_editor.png")
-    editor.get_by_role("button", name="Save", exact=True).click()
+    editor.locator("button").filter(has_text=re.compile(r"^\s*Save\s*$")).click()
     page.wait_for_function(f"{load}.widgets[0].value !== {json.dumps(before)}", timeout=READY_MS)
 
 

@@ -1,4 +1,4 @@
-"""What people do to a node besides running it: the panel of EchoGen Sampler lives, copies and ends with its node."""
+"""What people do to a node besides running it: the sampler's panel lives, copies and ends with its node."""
 
 from __future__ import annotations
 

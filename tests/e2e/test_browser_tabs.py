@@ -1,4 +1,4 @@
-"""Several tabs at one server, tabs that close during a run, a sweep that is cancelled, and a finger on the pad."""
+"""Several tabs at one server, a tab closed during a run, a cancelled sweep, and a finger on the pad."""
 
 from __future__ import annotations
 
