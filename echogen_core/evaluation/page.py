@@ -18,23 +18,52 @@ from . import curve, published
 from .arms import Arm
 from .dreambench import Subject, open_picture
 from .records import Record
-from .summary import LABELS, METRICS, Group, summarise
+from .summary import LABELS, METRICS, Group, Interval, subject_means, summarise, summarise_classes
 from .work import reference_path
 
 SIDE = 160  # pixels of a picture on the page: 3,000 of them stay below 30 MB
 
+KINDS = {"all": "all subjects", "objects": "objects", "live": "cats and dogs"}
+"""Names for people of the groups that `summarise` makes."""
+
 _STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 1150px; padding: 0 1rem; }
-table { border-collapse: collapse; margin: 1rem 0; }
-th, td { padding: 0.25rem 0.7rem; border-bottom: 1px solid #ddd; text-align: left; }
-td { font-variant-numeric: tabular-nums; white-space: nowrap; }
-tr.measured { background: #eef6ea; font-weight: 600; }
-.pictures { display: flex; flex-wrap: wrap; gap: 0.6rem; }
-figure { margin: 0; width: 160px; }
-figure img { display: block; max-width: 160px; min-width: 96px; }
-figcaption { font-size: 11px; line-height: 1.3; color: #555; }
-summary { cursor: pointer; padding: 0.3rem 0; }
-svg { max-width: 760px; width: 100%; font-family: inherit; }
+:root { --ink: #1d2733; --soft: #5c6875; --rule: #dfe4e8; --ours: #1f6f43; --tint: #edf6f0; }
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: #fff; margin: 0 auto;
+  max-width: 1120px; padding: 2rem 1.2rem 4rem; }
+h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 1rem; }
+h2 { border-bottom: 2px solid var(--rule); font-size: 1.25rem; margin: 2.6rem 0 0.6rem;
+  padding-bottom: 0.3rem; }
+h3 { font-size: 1rem; margin: 1.2rem 0 0.5rem; }
+p.note { color: var(--soft); max-width: 50rem; }
+p.warning { background: #fff6df; border-left: 4px solid #d99a00; margin: 0.5rem 0; padding: 0.5rem 0.9rem; }
+.cards { display: flex; flex-wrap: wrap; gap: 1rem; margin: 1.2rem 0; }
+.card { border: 1px solid var(--rule); border-radius: 8px; flex: 1 1 200px; padding: 0.8rem 1.1rem; }
+.card b { display: block; font-size: 2rem; line-height: 1.25; font-variant-numeric: tabular-nums; }
+.card span { color: var(--soft); display: block; font-size: 13px; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; margin: 0.6rem 0; }
+th { color: var(--soft); font-size: 13px; font-weight: 600; }
+th, td { padding: 0.3rem 0.9rem 0.3rem 0; border-bottom: 1px solid var(--rule); text-align: left;
+  vertical-align: baseline; }
+table.figures { width: 100%; }
+table.figures th, table.figures td { padding: 0.32rem 0.8rem; white-space: nowrap; }
+.number { text-align: right !important; font-variant-numeric: tabular-nums; }
+.number small { color: var(--soft); display: block; font-size: 11.5px; font-weight: 400; line-height: 1.2; }
+tr.measured td, tr.whole td { background: var(--tint); font-weight: 600; }
+.origin { border: 1px solid var(--rule); border-radius: 9px; color: var(--soft); font-size: 12px;
+  font-weight: 400; padding: 0.05rem 0.55rem; }
+tr.measured .origin { background: var(--ours); border-color: var(--ours); color: #fff; }
+.pictures { display: grid; gap: 0.8rem; grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)); }
+figure { margin: 0; }
+.pictures img { aspect-ratio: 1; background: #f3f5f7; border-radius: 5px; display: block; object-fit: contain;
+  width: 100%; }
+figcaption { color: var(--soft); font-size: 11.5px; line-height: 1.35; padding-top: 0.25rem;
+  font-variant-numeric: tabular-nums; }
+details { border-bottom: 1px solid var(--rule); padding: 0.45rem 0; }
+summary { cursor: pointer; }
+summary span { color: var(--soft); font-size: 13px; margin-left: 0.7rem; font-variant-numeric: tabular-nums; }
+svg { max-width: 860px; width: 100%; font-family: inherit; }
+@media print { details { break-inside: avoid; } }
 """
 
 
@@ -57,8 +86,13 @@ class Report:
     latency: str = ""
     warnings: Sequence[str] = ()
 
+    def of(self, arm: Arm) -> list[Record]:
+        """One arm's records."""
+        return [record for record in self.records if record.arm == arm.key]
+
     def groups(self, arm: Arm) -> dict[str, Group]:
-        return summarise([record for record in self.records if record.arm == arm.key])
+        """Its figures over all subjects and by kind."""
+        return summarise(self.of(arm))
 
 
 def write_page(report: Report, path: Path, comparison: Sequence[published.Row], with_curve: bool) -> None:
@@ -89,89 +123,145 @@ def _pieces(report: Report, comparison: Sequence[published.Row], with_curve: boo
     yield '<meta name="viewport" content="width=device-width, initial-scale=1"/>'
     yield f"<title>{title}</title><style>{_STYLE}</style></head><body><h1>{title}</h1>"
     for warning in report.warnings:
-        yield f"<p><strong>Not comparable:</strong> {escape(warning)}</p>"
+        yield f'<p class="warning"><strong>Not comparable:</strong> {escape(warning)}</p>'
+    if with_curve:
+        yield "<h2>Likeness against prompt</h2>"
+        yield f"<figure>{tradeoff(report)}</figure>"
+    else:
+        yield _cards(report, comparison)
     yield "<h2>Beside the published figures</h2>"
     yield _comparison(report, comparison)
     yield (
-        "<p>In brackets: 95 % bootstrap interval over subjects. Rows marked “published” are those of "
-        f"{published.PAPER}; nothing of them was measured again.</p>"
+        '<p class="note">Small: the 95 % bootstrap interval over subjects. Rows marked “published” are '
+        f"those of {published.PAPER}; nothing of them was measured again.</p>"
     )
-    if with_curve:
-        yield "<h2>Likeness against prompt</h2>"
-        yield f'<figure style="width: auto">{tradeoff(report)}</figure>'
-    yield "<h2>By kind of subject</h2>"
-    yield _by_kind(report)
+    yield "<h2>By class of subject</h2>"
+    for arm in report.arms:
+        if len(report.arms) == 1:
+            yield _classes(report, arm)
+        else:
+            yield f"<details><summary>{escape(arm.label)}</summary>{_classes(report, arm)}</details>"
     yield "<h2>How it was measured</h2>"
-    rows = ((escape(name), escape(value)) for name, value in report.settings.items())
-    yield _table((), rows)
+    rows = ([_cell(name), _cell(value)] for name, value in report.settings.items())
+    yield _table((), (("", row) for row in rows))
     yield "<h2>Pictures</h2>"
+    yield _overview(report)
     for subject in report.subjects:
         yield from _gallery(report, subject)
     yield "</body></html>"
 
 
+def _cards(report: Report, comparison: Sequence[published.Row]) -> str:
+    """The first arm's figures, large, with those published of the same model where there are any."""
+    scores = report.groups(report.arms[0])["all"].scores
+    theirs = next((row for row in comparison if row.method.lower() == report.model), None)
+    cards = []
+    for metric, label in LABELS.items():
+        found = scores[metric]
+        words = f"95 %: {found.low:.3f} to {found.high:.3f}" if found.low is not None else "one subject"
+        beside = f"<span>published: {getattr(theirs, metric):.3f}</span>" if theirs else ""
+        figure = f"<span>{label}</span><b>{found.value:.3f}</b><span>{words}</span>"
+        cards.append(f'<div class="card">{figure}{beside}</div>')
+    return f'<div class="cards">{"".join(cards)}</div>'
+
+
 def _comparison(report: Report, comparison: Sequence[published.Row]) -> str:
-    heads = ("method", "base", *LABELS.values(), "latency", "origin")
-    rows = [
-        "".join(
-            f"<td>{escape(cell)}</td>"
-            for cell in (
-                *(row.method, row.base, *(f"{getattr(row, metric):.3f}" for metric in METRICS)),
-                *(row.latency or "–", "published"),
-            )
-        )
-        for row in comparison
-    ]
-    text = f"<table><tr>{''.join(f'<th>{head}</th>' for head in heads)}</tr>"
-    text += "".join(f"<tr>{row}</tr>" for row in rows)
+    rows = []
+    for row in comparison:
+        figures = [_cell(f"{getattr(row, metric):.3f}", "number") for metric in METRICS]
+        end = [_cell(row.latency or "–", "number"), _origin("published")]
+        rows.append(("", [_cell(row.method), _cell(row.base), *figures, *end]))
     for arm in report.arms:
         scores = report.groups(arm)["all"].scores
-        cells = (
-            *(f"{report.model}, {arm.label}", "–", *(str(scores[metric]) for metric in METRICS)),
-            *(report.latency or "–", "measured here"),
-        )
-        text += f'<tr class="measured">{"".join(f"<td>{escape(cell)}</td>" for cell in cells)}</tr>'
-    return text + "</table>"
+        figures = [_interval(scores[metric]) for metric in METRICS]
+        end = [_cell(report.latency or "–", "number"), _origin("measured here")]
+        rows.append(("measured", [_cell(f"{report.model}, {arm.label}"), _cell("–"), *figures, *end]))
+    heads = [_head("method"), _head("base"), *_metric_heads(), _head("latency", "number"), _head("origin")]
+    return _table(heads, rows, "figures")
 
 
-def _by_kind(report: Report) -> str:
+def _classes(report: Report, arm: Arm) -> str:
+    """All subjects, the two kinds, then every class word."""
+    kinds = [(KINDS[name], group) for name, group in report.groups(arm).items()]
+    classes = summarise_classes(report.of(arm)).items()
     rows = [
         (
-            *(escape(arm.label), name, str(group.subjects), str(group.pictures)),
-            *(str(group.scores[metric]) for metric in METRICS),
+            "whole" if number < len(kinds) else "",
+            [
+                _cell(name),
+                _cell(str(group.subjects), "number"),
+                _cell(str(group.pictures), "number"),
+                *(_interval(group.scores[metric]) for metric in METRICS),
+            ],
         )
-        for arm in report.arms
-        for name, group in report.groups(arm).items()
+        for number, (name, group) in enumerate([*kinds, *classes])
     ]
-    return _table(("arm", "subjects of kind", "subjects", "pictures", *LABELS.values()), rows)
+    heads = [_head("class"), _head("subjects", "number"), _head("pictures", "number"), *_metric_heads()]
+    return _table(heads, rows, "figures")
 
 
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Cells are markup already."""
-    head = f"<tr>{''.join(f'<th>{head}</th>' for head in heads)}</tr>" if heads else ""
-    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
-    return f"<table>{head}{body}</table>"
+def _metric_heads() -> list[str]:
+    return [_head(label, "number") for label in LABELS.values()]
+
+
+def _head(words: str, kind: str = "") -> str:
+    return f'<th class="{kind}">{escape(words)}</th>'
+
+
+def _cell(words: str, kind: str = "") -> str:
+    return f'<td class="{kind}">{escape(words)}</td>'
+
+
+def _interval(found: Interval) -> str:
+    value, _, ends = str(found).partition(" ")
+    return f'<td class="number">{value}<small>{ends.strip("[]").replace(", ", " – ")}</small></td>'
+
+
+def _origin(words: str) -> str:
+    return f'<td><span class="origin">{words}</span></td>'
+
+
+def _table(heads: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]], kind: str = "") -> str:
+    """rows: class and cells; heads and cells are markup already."""
+    head = f"<tr>{''.join(heads)}</tr>" if heads else ""
+    body = "".join(f'<tr class="{name}">{"".join(cells)}</tr>' for name, cells in rows)
+    return f'<div class="wide"><table class="{kind}">{head}{body}</table></div>'
+
+
+def _overview(report: Report) -> str:
+    """The first picture of every subject in the first arm that shows it."""
+    figures = []
+    for subject in report.subjects:
+        first = next(record for record in report.records if record.subject == subject.name)
+        figures.append(_figure(report.folder / first.key.path, f"{subject.name}: {first.prompt}"))
+    return f'<div class="pictures">{"".join(figures)}</div><h3>Every picture</h3>'
 
 
 def _gallery(report: Report, subject: Subject) -> Iterator[str]:
     records = [record for record in report.records if record.subject == subject.name]
-    yield f"<details><summary><strong>{escape(subject.name)}</strong> ({escape(subject.word)})</summary>"
+    means = subject_means(records, subject.name)
+    yield f"<details><summary><strong>{escape(subject.name)}</strong> ({escape(subject.word)})"
+    yield f"<span>{_in_words(means)}, {len(records)} pictures</span></summary>"
     yield '<h3>The subject</h3><div class="pictures">'
     cut = report.folder / reference_path(subject.name)
     yield _figure(cut, "what the model saw: the first picture, cut out")
     for path in subject.pictures:
         yield _figure(path, f"real, {path.name}")
     yield "</div>"
-    labels = {arm.key: arm.label for arm in report.arms}
+    labels = {arm.key: f"{arm.label}: " if len(report.arms) > 1 else "" for arm in report.arms}
     for prompt in dict.fromkeys(record.prompt for record in records):
         yield f'<h3>{escape(prompt)}</h3><div class="pictures">'
         for record in records:
             if record.prompt == prompt:
-                figures = (f"{label} {getattr(record, metric):.3f}" for metric, label in LABELS.items())
-                caption = f"{labels[record.arm]}: {', '.join(figures)}, seed {record.seed}"
+                scores = {metric: getattr(record, metric) for metric in METRICS}
+                caption = f"{labels[record.arm]}{_in_words(scores)}, seed {record.seed}"
                 yield _figure(report.folder / record.key.path, caption)
         yield "</div>"
     yield "</details>"
+
+
+def _in_words(scores: Mapping[str, float]) -> str:
+    return ", ".join(f"{label} {scores[metric]:.3f}" for metric, label in LABELS.items())
 
 
 def _figure(path: Path, caption: str) -> str:

@@ -62,18 +62,29 @@ def bootstrap(means_S: Tensor, draws: int = DRAWS) -> Interval:
 
 
 def summarise(records: Sequence[Record]) -> dict[str, Group]:
-    """Group -> figures, for the pictures of one arm; groups without a picture are left out."""
-    found = {}
-    for name, belongs in GROUPS.items():
-        members = [record for record in records if belongs(record)]
-        if members:
-            subjects = list(dict.fromkeys(record.subject for record in members))
-            scores = {
-                metric: bootstrap(torch.tensor([_mean(members, subject, metric) for subject in subjects]))
-                for metric in METRICS
-            }
-            found[name] = Group(len(subjects), len(members), scores)
-    return found
+    """Kind of subject -> figures, for the pictures of one arm; kinds without a picture are left out."""
+    kinds = {name: [r for r in records if belongs(r)] for name, belongs in GROUPS.items()}
+    return {name: _group(members) for name, members in kinds.items() if members}
+
+
+def summarise_classes(records: Sequence[Record]) -> dict[str, Group]:
+    """Class word (dog, toy, ...) -> figures, for the pictures of one arm, in alphabetical order."""
+    words = sorted({record.subject_class for record in records})
+    return {word: _group([r for r in records if r.subject_class == word]) for word in words}
+
+
+def subject_means(records: Sequence[Record], subject: str) -> dict[str, float]:
+    """Metric -> mean over a subject's pictures."""
+    return {metric: _mean(records, subject, metric) for metric in METRICS}
+
+
+def _group(members: Sequence[Record]) -> Group:
+    subjects = list(dict.fromkeys(record.subject for record in members))
+    scores = {
+        metric: bootstrap(torch.tensor([_mean(members, subject, metric) for subject in subjects]))
+        for metric in METRICS
+    }
+    return Group(len(subjects), len(members), scores)
 
 
 def _mean(records: Sequence[Record], subject: str, metric: str) -> float:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -24,7 +25,7 @@ from echogen_core.evaluation.arms import Arm, Swap, ablation_arms
 from echogen_core.evaluation.dreambench import open_picture, read_dreambench
 from echogen_core.evaluation.records import Log, Record, claim
 from echogen_core.evaluation.scorers import Scorers, mean_cosine, prepare
-from echogen_core.evaluation.summary import Interval, bootstrap, summarise
+from echogen_core.evaluation.summary import Interval, bootstrap, subject_means, summarise, summarise_classes
 from echogen_core.evaluation.work import Plan
 
 from .small_scorers import SUBJECTS, write_clip, write_dino, write_dreambench
@@ -204,6 +205,20 @@ def test_figures_are_means_of_subjects_per_kind_and_overall() -> None:
     assert found["objects"].scores["dino"].value == pytest.approx(0.4)
     assert found["live"].scores["dino"] == Interval(pytest.approx(0.9))
     assert "live" not in summarise(records[:2])
+    assert subject_means(records, "clock")["dino"] == pytest.approx(0.3)
+
+
+def test_figures_of_a_class_are_means_of_its_subjects() -> None:
+    records = [
+        *(_record("dog2", True, 0.2, 0), _record("dog2", True, 0.4, 1), _record("dog", True, 0.9)),
+        replace(_record("clock", False, 0.5), subject_class="clock"),
+    ]
+    found = summarise_classes(records)
+    assert list(found) == ["clock", "dog"]
+    assert (found["dog"].subjects, found["dog"].pictures) == (2, 3)
+    # two subjects, 0.3 and 0.9: a drawn pair has the mean 0.3, 0.6 or 0.9
+    assert found["dog"].scores["dino"] == Interval(*map(pytest.approx, (0.6, 0.3, 0.9)))
+    assert found["clock"].scores["dino"] == Interval(pytest.approx(0.5))
 
 
 def test_the_published_table_is_whole() -> None:
@@ -239,11 +254,13 @@ def test_the_page_is_whole_and_needs_nothing_else(finished: Path) -> None:
     page = ElementTree.fromstring(text.removeprefix("<!DOCTYPE html>"))
     assert "http" not in text
     images = [image.attrib["src"] for image in page.iter("img")]
-    assert len(images) == 12 + 3 + (2 + 3 + 2)  # ours, the cut-outs, the real ones
+    assert len(images) == 12 + 3 + (2 + 3 + 2) + 3  # ours, the cut-outs, the real ones, one of each subject
     assert all(source.startswith("data:image/jpeg;base64,") for source in images)
     rows = ["".join(row.itertext()) for row in page.iter("tr")]
     assert sum(row.endswith("published") for row in rows) == 16
     assert sum(row.endswith("measured here") for row in rows) == 1
+    classes = [row[0].text for row in page.iter("tr") if len(row) == 6 and (row[1].text or "").isdecimal()]
+    assert classes == ["all subjects", "objects", "cats and dogs", "clock", "dog", "stuffed animal"]
     assert "this run has 3, 2 and 2" in text and "ViT-" not in text
     assert "Not comparable:" in text
 
@@ -342,13 +359,13 @@ def test_ablations_end_in_a_page_with_the_curve(
     options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked = [*options, "--out", str(tmp_path), "--subjects", "2", "--prompts", "1", "--pictures", "1"]
-    asked += ["--grid-i", "0", "3", "--swap", f"semantic={ASSETS / 'nano'}"]
+    preset = PRESETS["nano"]
+    asked += ["--grid-i", "0", f"{preset.gamma_i:g}", "--swap", f"semantic={ASSETS / 'nano'}"]
     assert main(["ablations", *asked]) == 0
     arms = ["semantic_only", "content_only", "both", "both", "both"]
     rows = parquet.read_table(tmp_path / "ablations.parquet").to_pylist()
     assert [row["arm"].split("_gt")[0] for row in rows] == [name for name in arms for _ in range(2)]
     scores = {row["arm"]: [r["dino"] for r in rows if r["arm"] == row["arm"]] for row in rows}
-    preset = PRESETS["nano"]
     gammas = f"gt{preset.gamma_t:g}_gi{preset.gamma_i:g}"
     own = f"both_{gammas}"
     swapped = next(arm for arm in scores if "_semantic_" in arm)
@@ -356,8 +373,9 @@ def test_ablations_end_in_a_page_with_the_curve(
     assert scores[f"both_gt{preset.gamma_t:g}_gi0"] != scores[own] != scores[f"semantic_only_{gammas}"]
     text = (tmp_path / "ablations.html").read_text(encoding="utf-8")
     page = ElementTree.fromstring(text.removeprefix("<!DOCTYPE html>"))
-    assert len(list(page.iter("svg"))) == 1 and len(list(page.iter("circle"))) == 5
-    assert len(list(page.iter("polyline"))) == 1
+    (picture,) = page.iter("svg")
+    assert len(list(picture.iter("polyline"))) == 1 and len(list(picture.iter("circle"))) == 2
+    assert len(list(picture.iter("rect"))) == 1 + 3  # the frame; semantic only, content only, the swap
     words = f"γ_t {preset.gamma_t:g}, γ_I {preset.gamma_i:g}"
     assert f"semantic only, {words}, all (2 subjects)" in capsys.readouterr().out
 
@@ -372,6 +390,11 @@ def test_the_curve_puts_points_where_they_belong() -> None:
     line = next(svg.iter("polyline")).attrib["points"]
     assert line == f"{first[0]},{first[1]} {second[0]},{second[1]}"
     assert len(list(svg.iter("line"))) == 2
+    corners = [(float(t.attrib["x"]), float(t.attrib["y"])) for t in svg.iter("text") if t.text in ("a", "b")]
+    assert len(corners) == 2 and all(0 < x < curve.WIDTH and 0 < y < curve.HEIGHT for x, y in corners)
+    # both intervals are on the frame, which begins at (74, 40) and ends at (832, 458)
+    ends = [float(line.attrib[name]) for line in svg.iter("line") for name in ("x1", "x2")]
+    assert min(ends) > 74 and max(ends) < 832
     with pytest.raises(ValueError, match="no point"):
         curve.draw([], "x", "y")
 
