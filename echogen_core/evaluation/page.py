@@ -62,7 +62,7 @@ figcaption { color: var(--soft); font-size: 11.5px; line-height: 1.35; padding-t
 details { border-bottom: 1px solid var(--rule); padding: 0.45rem 0; }
 summary { cursor: pointer; }
 summary span { color: var(--soft); font-size: 13px; margin-left: 0.7rem; font-variant-numeric: tabular-nums; }
-svg { max-width: 860px; width: 100%; font-family: inherit; }
+svg { width: 100%; font-family: inherit; }
 @media print { details { break-inside: avoid; } }
 """
 
@@ -111,9 +111,7 @@ def tradeoff(report: Report) -> str:
         beside = arm.swap.label if arm.swap else arm.conditions if arm.conditions != "both" else ""
         label, line = (beside, "") if beside else (f"γ_I {arm.gamma_i:g}", f"γ_t {arm.gamma_t:g}")
         points.append(curve.Point(scores["clip_t"], scores["dino"], label, line))
-    ends = {point.line: point for point in points if point.line}  # a line is named at its last point
-    named = [p._replace(label=f"{p.label} ({p.line})") if ends.get(p.line) is p else p for p in points]
-    return curve.draw(named, "CLIP-T: the prompt", "DINO: likeness")
+    return curve.draw(points, "CLIP-T: the prompt", "DINO: likeness")
 
 
 def _pieces(report: Report, comparison: Sequence[published.Row], with_curve: bool) -> Iterator[str]:
@@ -127,6 +125,10 @@ def _pieces(report: Report, comparison: Sequence[published.Row], with_curve: boo
     if with_curve:
         yield "<h2>Likeness against prompt</h2>"
         yield f"<figure>{tradeoff(report)}</figure>"
+        yield (
+            '<p class="note">A line for each γ_t, its points along γ_I; squares are arms with a path off or '
+            "another encoder. Thin crosses: the 95 % bootstrap intervals over subjects.</p>"
+        )
     else:
         yield _cards(report, comparison)
     yield "<h2>Beside the published figures</h2>"
@@ -145,7 +147,8 @@ def _pieces(report: Report, comparison: Sequence[published.Row], with_curve: boo
     rows = ([_cell(name), _cell(value)] for name, value in report.settings.items())
     yield _table((), (("", row) for row in rows))
     yield "<h2>Pictures</h2>"
-    yield _overview(report)
+    if not with_curve:
+        yield _overview(report)
     for subject in report.subjects:
         yield from _gallery(report, subject)
     yield "</body></html>"
@@ -229,7 +232,7 @@ def _table(heads: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]], kind
 
 
 def _overview(report: Report) -> str:
-    """The first picture of every subject in the first arm that shows it."""
+    """The first picture of every subject."""
     figures = []
     for subject in report.subjects:
         first = next(record for record in report.records if record.subject == subject.name)
@@ -239,9 +242,11 @@ def _overview(report: Report) -> str:
 
 def _gallery(report: Report, subject: Subject) -> Iterator[str]:
     records = [record for record in report.records if record.subject == subject.name]
-    means = subject_means(records, subject.name)
+    words = f"{len(records)} pictures"
+    if len(report.arms) == 1:  # a mean over several would mean nothing
+        words = f"{_in_words(subject_means(records, subject.name))}, {words}"
     yield f"<details><summary><strong>{escape(subject.name)}</strong> ({escape(subject.word)})"
-    yield f"<span>{_in_words(means)}, {len(records)} pictures</span></summary>"
+    yield f"<span>{words}</span></summary>"
     yield '<h3>The subject</h3><div class="pictures">'
     cut = report.folder / reference_path(subject.name)
     yield _figure(cut, "what the model saw: the first picture, cut out")
