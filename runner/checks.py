@@ -8,7 +8,9 @@ import subprocess
 import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from . import chromium, comfyui, frontend
@@ -18,12 +20,13 @@ from .session import Setting, own_setup
 
 NAMES = ("lint", "types", "imports", "js", "unit", "golden", "nodes", "e2e", "browser", "newest")
 IN_THE_BROWSER = "tests/e2e/test_browser*.py"
+SIDE_BY_SIDE = ("browser", "newest")  # they wait for a page most of the time
 STEP_SECONDS = 1500  # the whole must end in 25 minutes
 
 
 @dataclass
 class Outcome:
-    """One check: whether it passed, its seconds, a word on it, and the tests it counted."""
+    """One check: whether it passed, its seconds, and a word on it."""
 
     name: str
     passed: bool
@@ -39,10 +42,18 @@ class Counts:
     failed: int = 0
     skipped: int = 0
 
+    def add(self, other: Counts) -> None:
+        self.passed += other.passed
+        self.failed += other.failed
+        self.skipped += other.skipped
+
 
 @dataclass
 class Checks:
-    """The checks of one run, bound to the environment and the ComfyUI they use."""
+    """The checks of one run, bound to the environment and the ComfyUI they use.
+
+    counts and note are filled by the checks; output: a file for what the commands print (None: the console).
+    """
 
     setting: Setting
     venv: Environment
@@ -50,24 +61,28 @@ class Checks:
     results: Path
     counts: Counts = field(default_factory=Counts)
     note: str = ""
+    output: Path | None = None
 
     def call(self, command: Sequence[str | Path], environ: dict[str, str] | None = None) -> int:
-        """Runs a command in the pack's folder, its output shown; the exit status."""
+        """Runs a command in the pack's folder; the exit status."""
         words = [str(word) for word in command]
         # An installed pack's own settings must not leak in: PYTHONPATH is set by the checks that need it.
         clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        try:
-            done = subprocess.run(
-                words,
-                cwd=self.setting.pack,
-                env={**clean, "PYTHONUTF8": "1", **(environ or {})},
-                stdin=subprocess.DEVNULL,
-                timeout=STEP_SECONDS,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            self.note = f"stopped after {STEP_SECONDS} s"
-            return 1
+        with self.output.open("ab") if self.output else nullcontext() as output:
+            try:
+                done = subprocess.run(
+                    words,
+                    cwd=self.setting.pack,
+                    env={**clean, "PYTHONUTF8": "1", **(environ or {})},
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT if output else None,
+                    timeout=STEP_SECONDS,
+                    check=False,
+                )
+            except subprocess.TimeoutExpired:
+                self.note = f"stopped after {STEP_SECONDS} s"
+                return 1
         return done.returncode
 
     def pytest(self, name: str, targets: Sequence[str], environ: dict[str, str] | None = None) -> bool:
@@ -139,6 +154,7 @@ class Checks:
 
     def in_the_browser(self, name: str, results: Path, extra: dict[str, str] | None = None) -> bool:
         """The browser tests, their screenshots in `results`."""
+        results.mkdir(parents=True, exist_ok=True)
         program = chromium.bring(self.venv, self.results / "chromium.log")
         if program is None:
             say(f"{chromium.NONE_TO_BE_HAD}\nWhat was tried: {self.results / 'chromium.log'}")
@@ -198,9 +214,11 @@ def run(setting: Setting, found: comfyui.ComfyUI | None, only: str | None) -> bo
     checks = Checks(setting, Environment(setting.venv), ready.comfy, results)
     outcomes = [Outcome("set up", True, time.monotonic() - begin, ready.comfy.found_by)]
     for name in names:
-        say(f"\n===== {name} =====")
-        outcomes.append(timed(checks, name))
-    show(outcomes, checks.counts, results)
+        if name not in SIDE_BY_SIDE:
+            say(f"\n===== {name} =====")
+            outcomes.append(timed(checks, name))
+    outcomes += side_by_side(checks, [name for name in names if name in SIDE_BY_SIDE])
+    show(outcomes, checks.counts, time.monotonic() - begin, results)
     return all(outcome.passed for outcome in outcomes)
 
 
@@ -212,13 +230,31 @@ def timed(checks: Checks, name: str) -> Outcome:
     return Outcome(name, passed, time.monotonic() - begin, checks.note)
 
 
-def show(outcomes: Sequence[Outcome], counts: Counts, results: Path) -> None:
+def side_by_side(checks: Checks, names: Sequence[str]) -> list[Outcome]:
+    """Checks at the same time; what they print follows one after the other."""
+    if not names:
+        return []
+    say(f"\n===== {' and '.join(names)} =====")
+    chromium.bring(checks.venv, checks.results / "chromium.log")  # once, not by each of them
+    logs = [checks.results / f"{name}.log" for name in names]
+    for log in logs:
+        log.write_bytes(b"")
+    owns = [replace(checks, counts=Counts(), output=log) for log in logs]
+    with ThreadPoolExecutor(len(names)) as pool:
+        outcomes = list(pool.map(timed, owns, names))
+    for own, log in zip(owns, logs, strict=True):
+        checks.counts.add(own.counts)
+        say(log.read_text(encoding="utf-8", errors="replace"))
+    return outcomes
+
+
+def show(outcomes: Sequence[Outcome], counts: Counts, seconds: float, results: Path) -> None:
     """The table, and one line of numbers over all tests and checks."""
     say(f"\n{'check':<10}{'result':<10}{'seconds':>9}  ")
     for outcome in outcomes:
         result = "passed" if outcome.passed else "FAILED"
         say(f"{outcome.name:<10}{result:<10}{outcome.seconds:>9.1f}  {outcome.note}")
-    say(f"{'all':<20}{sum(outcome.seconds for outcome in outcomes):>9.1f}")
+    say(f"{'all':<20}{seconds:>9.1f}")
     say(f"Reports and screenshots: {results}\n")
     without_pytest = [
         outcome for outcome in outcomes[1:] if outcome.name in ("lint", "types", "imports", "js")

@@ -331,6 +331,39 @@ def test_a_chromium_that_only_complains_is_not_taken(tmp_path: Path) -> None:
     assert chromium.find({chromium.VARIABLE: str(good)}) == good
 
 
+class TwoAtOnce(checks.Checks):
+    """Checks whose browser tests are two programs that wait for each other."""
+
+    def browser(self) -> bool:
+        return self.meet("browser", "newest")
+
+    def newest(self) -> bool:
+        return self.meet("newest", "browser")
+
+    def meet(self, own: str, other: str) -> bool:
+        code = (
+            "import pathlib, sys, time\n"
+            "pathlib.Path(sys.argv[1]).touch()\n"
+            "while not pathlib.Path(sys.argv[2]).exists(): time.sleep(0.01)\n"
+            "print(sys.argv[1] + ' was here')"
+        )
+        self.counts.passed += 1
+        return self.call([sys.executable, "-c", code, own, other]) == 0
+
+
+def test_the_browser_checks_run_at_the_same_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(chromium.VARIABLE, sys.executable)
+    comfy = comfyui.ComfyUI(tmp_path, users_own=True, found_by="a test")
+    both = TwoAtOnce(session.Setting(tmp_path, tmp_path), environment.Environment(tmp_path), comfy, tmp_path)
+    outcomes = checks.side_by_side(both, ["browser", "newest"])
+    assert [(outcome.name, outcome.passed) for outcome in outcomes] == [("browser", True), ("newest", True)]
+    assert both.counts.passed == 2
+    shown = capsys.readouterr().out
+    assert shown.index("browser was here") < shown.index("newest was here")
+
+
 def test_the_reports_numbers_are_added_up(tmp_path: Path) -> None:
     report = tmp_path / "unit.xml"
     report.write_text('<testsuites><testsuite tests="5" failures="1" errors="1" skipped="1"/></testsuites>')

@@ -215,11 +215,11 @@ def state_of(graph: dict[str, Any]) -> dict[str, Any]:
 def test_in_a_subgraph_the_pad_works(vue: bool, page: Page, comfy: Server) -> None:
     trouble = Trouble(page)
     open_quickstart(page, comfy, vue)
-    page.evaluate(f"app.canvas.graph.convertToSubgraph(new Set([{SAMPLER}]))")
+    page.evaluate(f"() => {{ app.canvas.graph.convertToSubgraph(new Set([{SAMPLER}])) }}")
     host = "app.graph._nodes.find(n => n.subgraph)"
     page.wait_for_function(f"!!{host}")
     inner = f"{host}.subgraph._nodes.find(n => n.type === 'EchoGenSampler')"
-    page.evaluate(f"app.canvas.openSubgraph({host}.subgraph, {host})")
+    page.evaluate(f"() => {{ app.canvas.openSubgraph({host}.subgraph, {host}) }}")
     page.wait_for_timeout(2 * SETTLED_MS)
     fit_view(page)
     drag(page, pads(page).first, 0.85, 0.3)
@@ -233,7 +233,7 @@ def test_in_a_subgraph_the_pad_works(vue: bool, page: Page, comfy: Server) -> No
     strip = page.locator(".echogen-panel .scales img:visible")
     strip.nth(4).wait_for(timeout=READY_MS)
     assert strip.count() == 5, "the strip hears of runs inside subgraphs"
-    page.evaluate(f"app.canvas.setGraph({root})")
+    page.evaluate(f"() => {{ app.canvas.setGraph({root}) }}")
     page.wait_for_timeout(SETTLED_MS)
     assert pads(page).count() == 0, "not on show in the graph above"
     page.evaluate(f"app.graph.remove({root}._nodes.find(n => n.subgraph))")
