@@ -1,7 +1,8 @@
 """`python -m echogen_core.evaluation nano --data DATA --out DIR`: examines the built-in miniature.
 
 Writes DIR/nano.md and DIR/nano.json, prints the table, returns 0 whether or not the gates pass: the figures
-are the result. `--sheet FILE.png` draws the contact sheet; `--baselines` measures what needs no model.
+are the result. `--sheet FILE.png` draws the contact sheet; `--baselines` measures what needs no model;
+`--preset` and `--weights` examine another miniature, at the size of its own data.
 """
 
 from __future__ import annotations
@@ -11,19 +12,28 @@ import json
 import logging
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..checkpoints import ASSETS, load_bundle, load_tokenizer
-from . import nano, report
+from ..config import find_preset
+from ..training.options import add_options, check_size, device_of
+from . import metrics, nano, places, report
 from .generate import Miniature, through_tokenizer
 from .judge import Judge
 from .protocol import OTHER_VIEW, build_task
+from .report import Findings
 from .sheet import contact_sheet
+from .targets import decibels, targets
 
 logger = logging.getLogger(__name__)
+
+SEED_STEP = 100_000
+"""Between the seeds of two rounds: pictures count on from a seed."""
 
 SHEET_SUBJECTS = (
     "Teddy bear", "Siamese cat", "Cup cake", "Snowman", "Rocking horse",
@@ -49,6 +59,8 @@ def add_parser(subparsers: Any) -> None:
         "--sweep-prompts", type=int, default=2, help="the same in the sweep of γ_I; 0: no sweep"
     )
     made.add_argument("--seed", type=int, default=1000)
+    made.add_argument("--seeds", type=int, default=1, help="so many rounds with seeds of their own, joined")
+    add_options(made)
     made.add_argument("--threads", type=int, default=2)
     made.add_argument("--baselines", action="store_true", help="only the rows that need no model")
     made.add_argument("--tokenizer", type=Path, help="with --baselines: a tokenizer to measure beside them")
@@ -61,7 +73,10 @@ def run(args: argparse.Namespace) -> int:
     """Runs the examination."""
     torch.set_num_threads(args.threads)
     args.out.mkdir(parents=True, exist_ok=True)
-    miniature = None if args.baselines else Miniature(load_bundle(args.what, args.weights))
+    check_size(args.data, find_preset(args.preset))
+    device = device_of(args.device)
+    bundle = None if args.baselines else load_bundle(args.preset, args.weights, device=device)
+    miniature = None if bundle is None else Miniature(bundle)
     if args.sheet and miniature:
         args.sheet.parent.mkdir(parents=True, exist_ok=True)
         contact_sheet(args.data, miniature, args.sheet_subjects, args.seed).save(args.sheet, optimize=True)
@@ -72,28 +87,52 @@ def run(args: argparse.Namespace) -> int:
 
 
 def examine(args: argparse.Namespace, miniature: Miniature | None) -> str:
-    """All rows, the sweep and the gates; writes both files and returns the Markdown."""
+    """All rows, the sweeps and the gates; writes both files and returns the Markdown."""
     began = time.monotonic()
-    task = build_task(args.data, args.subjects, args.prompts, args.seed)
-    short = build_task(args.data, args.subjects, max(args.sweep_prompts, 1), args.seed)
-    examiner = nano.Examiner(Judge(), task, args.data, args.seed)
-    rows, points, gates = nano.data_rows(examiner), [], []
-    weights: list[Path] = []
-    if args.baselines and args.tokenizer:
-        images_N3HW = through_tokenizer(load_tokenizer(args.tokenizer), task.real(OTHER_VIEW))
-        rows.append(examiner.row(nano.TOKENIZER, images_N3HW))
-        weights = [args.tokenizer]
+    judge = Judge(device_of(args.device))
+    seeds = [args.seed + SEED_STEP * number for number in range(args.seeds)]
+    rounds = [examine_seed(args, miniature, judge, seed) for seed in seeds]
+    rows = nano.joined([found.rows for found, _ in rounds])
+    points = nano.joined([found.points for found, _ in rounds])
+    placed = nano.joined([found.places for found, _ in rounds])
+    found = Findings(rows, placed, points)
+    weights = [args.tokenizer] if args.baselines and args.tokenizer else []
     if miniature:
-        rows += nano.model_rows(examiner, miniature)
-        points = nano.sweep(examiner, short, miniature) if args.sweep_prompts else []
-        gates = nano.gates(rows, points, task, short)
-        weights = sorted((args.weights or ASSETS / args.what).glob("*.safetensors"))
-    about: dict[str, Any] = report.describe(task, args.sweep_prompts, args.seed, weights)
+        psnr = torch.cat([psnr_N for _, psnr_N in rounds])
+        quality = metrics.over_subjects(psnr, rows[0].subjects_N)
+        if points:
+            found = replace(
+                found, gates=nano.gates(rows, points), targets=targets(rows, points, placed, quality)
+            )
+        weights = sorted((args.weights or ASSETS / args.preset).glob("*.safetensors"))
+    task = build_task(args.data, args.subjects, args.prompts, args.seed)
+    about: dict[str, Any] = report.describe(task, args.sweep_prompts, seeds, weights)
     if miniature:
         about["preset"] = vars(miniature.preset)
     about["minutes"] = round((time.monotonic() - began) / 60, 1)
-    text = report.markdown(rows, points, gates, about)
+    text = report.markdown(found, about)
     (args.out / "nano.md").write_text(text, encoding="utf-8")
-    found = report.as_json(rows, points, gates, about)
-    (args.out / "nano.json").write_text(json.dumps(found, indent=1, ensure_ascii=False), encoding="utf-8")
+    written = report.as_json(found, about)
+    (args.out / "nano.json").write_text(json.dumps(written, indent=1, ensure_ascii=False), encoding="utf-8")
     return text
+
+
+def examine_seed(
+    args: argparse.Namespace, miniature: Miniature | None, judge: Judge, seed: int
+) -> tuple[Findings, Tensor]:
+    """One seed's findings without gates, and the tokenizer's PSNR on real pictures, [N] in dB (or empty)."""
+    task = build_task(args.data, args.subjects, args.prompts, seed)
+    examiner = nano.Examiner(judge, task, args.data, seed)
+    rows, points, psnr_N = nano.data_rows(examiner), [], torch.zeros(0)
+    if args.baselines and args.tokenizer:
+        images_N3HW = through_tokenizer(load_tokenizer(args.tokenizer), task.real(OTHER_VIEW))
+        rows.append(examiner.row(nano.TOKENIZER, images_N3HW))
+    placed = places.place_rows(places.build_place_task(args.data, args.subjects, seed), miniature)
+    if miniature:
+        rows += nano.model_rows(examiner, miniature)
+        real_N3HW = task.real(OTHER_VIEW)
+        psnr_N = decibels(real_N3HW, through_tokenizer(miniature.bundle.tokenizer, real_N3HW))
+        if args.sweep_prompts:
+            short = build_task(args.data, args.subjects, args.sweep_prompts, seed)
+            points = nano.sweep(examiner, short, miniature) + nano.text_sweep(examiner, short, miniature)
+    return Findings(rows, placed, points), psnr_N

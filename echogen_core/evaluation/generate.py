@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 
 from ..checkpoints import Bundle
+from ..config import find_preset
 from ..pipeline import EchoGenPipeline, Settings
 from ..sampling import PrefillCache
-from ..scales import find_schedule
+from ..scales import Grid, find_schedule
 from ..tokenizer import BitTokenizer
+from ..training.options import MINIATURES
 from .protocol import Task
 
 BATCH = 24
@@ -64,12 +66,22 @@ class Miniature:
             seeds = [task.seeds[row] for row in rows]
             images.append(pipeline.generate(branches, seeds, settings).images_B3HW)
         pipeline.prefill.clear()
-        return torch.cat(images)
+        return torch.cat(images).cpu()
 
 
 @torch.inference_mode()
 def through_tokenizer(tokenizer: BitTokenizer, images_N3HW: Tensor) -> Tensor:
     """Pictures to bits and back, [N, 3, H, W]: the best that any choice of bits by the model could do."""
-    scales = find_schedule("nano").scales
-    parts = [tokenizer.decode(tokenizer.encode(b, scales).quantized_BDHW) for b in images_N3HW.split(BATCH)]
+    device = next(tokenizer.parameters()).device
+    scales = _scales(images_N3HW.shape[-1])
+    parts = []
+    for batch_B3HW in images_N3HW.split(BATCH):
+        encoded = tokenizer.encode(batch_B3HW.to(device), scales)
+        parts.append(tokenizer.decode(encoded.quantized_BDHW).cpu())
     return torch.cat(parts).clone()
+
+
+def _scales(size: int) -> tuple[Grid, ...]:
+    """The scales of the miniature whose pictures have this side."""
+    schedules = [find_schedule(find_preset(name).budget) for name in MINIATURES]
+    return next(schedule.scales for schedule in schedules if schedule.pixels_hw == (size, size))

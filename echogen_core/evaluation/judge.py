@@ -34,25 +34,29 @@ class Judge:
     agree to a mean cosine of 0.996.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device | str = "cpu") -> None:
         """Raises ModuleNotFoundError, saying what to install, when its packages are absent."""
         network, weights = _packages()
         self._network = network.from_pretrained("efficientnet-lite2", weights_path=weights).eval()
-        self._network.requires_grad_(False).to(memory_format=torch.channels_last)
+        self._device = torch.device(device)
+        self._network.requires_grad_(False).to(self._device, memory_format=torch.channels_last)
 
     @torch.inference_mode()
     def features(self, images_B3HW: Tensor) -> Tensor:
-        """Unit-length features [B, D] of RGB pictures in 0..1: the mean over the last feature map."""
+        """Unit-length features [B, D] of RGB pictures in 0..1: the mean over the last feature map.
+
+        They come back to the CPU.
+        """
         parts = []
-        for batch_B3HW in images_B3HW.float().split(_BATCH):
+        for batch_B3HW in images_B3HW.float().to(self._device).split(_BATCH):
             large_B3HW = F.interpolate(
                 batch_B3HW, (SIDE, SIDE), mode="bicubic", align_corners=False, antialias=True
             ).clamp(0, 1)
-            mean_311, std_311 = (torch.tensor(values).view(3, 1, 1) for values in (_MEAN, _STD))
+            mean_311, std_311 = (batch_B3HW.new_tensor(values).view(3, 1, 1) for values in (_MEAN, _STD))
             input_B3HW = ((large_B3HW - mean_311) / std_311).contiguous(memory_format=torch.channels_last)
-            with torch.autocast("cpu", torch.bfloat16):
+            with torch.autocast(self._device.type, torch.bfloat16):
                 maps_BDHW = self._network.extract_features(input_B3HW)
-            parts.append(F.normalize(maps_BDHW.float().mean((2, 3)), dim=1))
+            parts.append(F.normalize(maps_BDHW.float().mean((2, 3)), dim=1).cpu())
         return torch.cat(parts) if parts else torch.zeros(0, WIDTH)
 
 

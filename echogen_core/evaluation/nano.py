@@ -1,14 +1,17 @@
 """The miniature's examination: rows of one table, a sweep of γ_I, and the gates it must pass.
 
-Every row answers the same questions (protocol.Task) and is judged by the same features (judge.Judge).
+Every row answers the same questions (protocol.Task) and is judged by the same features (judge.Judge). Rows of
+several seeds are joined: more pictures of each subject.
 Shapes: N pictures, H and W pixels.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -18,6 +21,7 @@ from .baselines import disc_of_mean_colour, reduce_to_cells
 from .generate import Ask, Miniature, through_tokenizer
 from .judge import Judge
 from .metrics import Measure
+from .places import PlaceRow
 from .protocol import FAR_VIEW, OTHER_VIEW, REFERENCE_VIEW, Task, half_resolution, scene_examples
 
 logger = logging.getLogger(__name__)
@@ -35,33 +39,62 @@ SEMANTIC = "nano, semantic only (preset)"
 CONTENT = "nano, content only (preset)"
 
 SWEEP = (0.0, 1.0, 2.0, 3.0, 4.0)
+TEXT_SWEEP = (0.0, 2.0, 4.0)
 EXAMPLES_PER_SCENE = 30
 SCENE_SEED_OFFSET = 500_000  # the classifier's pictures share no seed with the task
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table; the per-picture values [N] serve paired comparisons."""
+    """One line of the table: what was found of each picture, [N] each.
+
+    centred_N: retrieval after the scene's mean feature is taken off. scenes_N: told by a linear probe;
+    near_mean_N: the same by the nearest class mean.
+    """
 
     name: str
-    retrieval: Measure
-    centred: Measure  # retrieval after the scene's mean feature is taken off
-    similarity: Measure
-    scenes: Measure  # told by a linear probe
-    near_mean: Measure  # the same by the nearest class mean
+    subjects_N: Tensor
     retrieved_N: Tensor
+    centred_N: Tensor
     similarity_N: Tensor
+    scenes_N: Tensor
+    near_mean_N: Tensor
+
+    def measure(self, values: str) -> Measure:
+        """Mean over subjects of "retrieved", "centred", "similarity", "scenes" or "near_mean"."""
+        return metrics.over_subjects(getattr(self, f"{values}_N"), self.subjects_N)
 
 
 @dataclass(frozen=True)
 class SweepPoint:
-    """Retrieval and likeness at one γ_I for one choice of conditions ("both", "semantic", "content")."""
+    """Retrieval, likeness and scene of each picture at one γ, [N] each.
+
+    conditions: "both", "semantic" or "content" in the sweep of γ_I, "text" in that of γ_t.
+    """
 
     conditions: str
-    gamma_i: float
-    retrieval: Measure
-    similarity: Measure
+    gamma: float
+    subjects_N: Tensor
+    retrieved_N: Tensor
     similarity_N: Tensor
+    scenes_N: Tensor
+
+    def measure(self, values: str) -> Measure:
+        """Mean over subjects of "retrieved", "similarity" or "scenes"."""
+        return metrics.over_subjects(getattr(self, f"{values}_N"), self.subjects_N)
+
+
+Answer = TypeVar("Answer", Row, SweepPoint, PlaceRow)
+
+
+def joined(seeds: Sequence[Sequence[Answer]]) -> list[Answer]:
+    """The same rows (or points) of several seeds as one each."""
+    joined_rows = []
+    for same in zip(*seeds, strict=True):
+        names = [field.name for field in fields(same[0]) if field.name.endswith("_N")]
+        values = {name: torch.cat([getattr(row, name) for row in same]) for name in names}
+        joined_rows.append(replace(same[0], **values))
+    return joined_rows
 
 
 @dataclass(frozen=True)
@@ -100,19 +133,10 @@ class Examiner:
         centred_ND = metrics.centred(features_ND, self.means_CD[task.scenes_N])
         gallery_SD = metrics.centred(self.gallery_SD, self.gallery_SD.mean(0, keepdim=True))
         centred_N = metrics.retrieved(centred_ND, gallery_SD, task.subjects_N)
-        row = Row(
-            name,
-            metrics.over_subjects(retrieved_N, task.subjects_N),
-            metrics.over_subjects(centred_N, task.subjects_N),
-            metrics.over_subjects(similarity_N, task.subjects_N),
-            metrics.over_subjects(scenes_N, task.subjects_N),
-            metrics.over_subjects(near_mean_N, task.subjects_N),
-            retrieved_N,
-            similarity_N,
-        )
+        row = Row(name, task.subjects_N, retrieved_N, centred_N, similarity_N, scenes_N, near_mean_N)
         logger.info(
-            "%s: retrieval %.3f ± %.3f, centred %.3f, similarity %.3f, scene %.3f",
-            name, *row.retrieval, row.centred.value, row.similarity.value, row.scenes.value,
+            "%s: retrieval %.3f ± %.3f, similarity %.3f, scene %.3f",
+            name, *row.measure("retrieved"), row.measure("similarity").value, row.measure("scenes").value,
         )  # fmt: skip
         return row
 
@@ -163,66 +187,85 @@ def sweep(examiner: Examiner, task: Task, miniature: Miniature) -> list[SweepPoi
     return points
 
 
+def text_sweep(examiner: Examiner, task: Task, miniature: Miniature) -> list[SweepPoint]:
+    """γ_t over the useful range, with both conditions at the preset's γ_I."""
+    points = []
+    for gamma_t in TEXT_SWEEP:
+        pictures = miniature.pictures(task, replace(miniature.preset, gamma_t=gamma_t))
+        points.append(_sweep_point(examiner, task, "text", gamma_t, pictures))
+    return points
+
+
 def _sweep_point(
-    examiner: Examiner, task: Task, conditions: str, gamma_i: float, images_N3HW: Tensor
+    examiner: Examiner, task: Task, conditions: str, gamma: float, images_N3HW: Tensor
 ) -> SweepPoint:
     features_ND = examiner.judge.features(images_N3HW)
-    retrieved_N = metrics.retrieved(features_ND, examiner.gallery_SD, task.subjects_N)
-    similarity_N = metrics.similarity(features_ND, examiner.gallery_SD, task.subjects_N)
     point = SweepPoint(
         conditions,
-        gamma_i,
-        metrics.over_subjects(retrieved_N, task.subjects_N),
-        metrics.over_subjects(similarity_N, task.subjects_N),
-        similarity_N,
+        gamma,
+        task.subjects_N,
+        metrics.retrieved(features_ND, examiner.gallery_SD, task.subjects_N),
+        metrics.similarity(features_ND, examiner.gallery_SD, task.subjects_N),
+        examiner.probe.classified(features_ND, task.scenes_N),
     )
-    logger.info("γ_I %g, %s: similarity %.3f", gamma_i, conditions, point.similarity.value)
+    logger.info("%s, γ %.0f: similarity %.3f", conditions, gamma, point.measure("similarity").value)
     return point
 
 
-def gates(rows: list[Row], points: list[SweepPoint], task: Task, sweep_task: Task) -> list[Gate]:
-    """The three conditions of acceptance; differences are paired over subjects."""
+def gates(rows: list[Row], points: list[SweepPoint]) -> list[Gate]:
+    """The conditions of acceptance of a first miniature; differences are paired over subjects."""
     by_name = {row.name: row for row in rows}
     nano, disc, text = by_name[NANO], by_name[DISC], by_name[TEXT_ONLY]
     cells, ceiling = by_name[CELLS_4], by_name[CEILING]
-    lead, clear = metrics.clearly_above(nano.retrieved_N, disc.retrieved_N, task.subjects_N)
-    scene_share = nano.scenes.value / max(ceiling.scenes.value, 1e-9)
-    both = {point.gamma_i: point for point in points if point.conditions == "both"}
-    start, end = both[min(both)], both[max(both)]
-    rise, rises = metrics.clearly_above(end.similarity_N, start.similarity_N, sweep_task.subjects_N)
-    course = " ".join(f"{both[gamma].similarity.value:.3f}" for gamma in sorted(both))
-    gain, gains = metrics.clearly_above(by_name[SEMANTIC].similarity_N, text.similarity_N, task.subjects_N)
+    found, of_text = nano.measure("retrieved").value, text.measure("retrieved").value
+    of_disc, of_cells = disc.measure("retrieved").value, cells.measure("retrieved").value
+    lead, clear = metrics.clearly_above(nano.retrieved_N, disc.retrieved_N, nano.subjects_N)
+    gain, gains = metrics.clearly_above(by_name[SEMANTIC].similarity_N, text.similarity_N, text.subjects_N)
     return [
         Gate(
             "retrieval above the mean-colour disc by two standard errors",
             clear,
-            f"{nano.retrieval.value:.3f} - {disc.retrieval.value:.3f} = {lead.value:+.3f}, "
+            f"{found:.3f} - {of_disc:.3f} = {lead.value:+.3f}, "
             f"standard error of the difference {lead.error:.3f}",
         ),
         Gate(
             "retrieval at or above the 4x4 cells",
-            nano.retrieval.value >= cells.retrieval.value,
-            f"{nano.retrieval.value:.3f} against {cells.retrieval.value:.3f}",
+            found >= of_cells,
+            f"{found:.3f} against {of_cells:.3f}",
         ),
         Gate(
             "retrieval at least five times text only",
-            nano.retrieval.value >= 5 * text.retrieval.value and nano.retrieval.value > 0,
-            f"{nano.retrieval.value:.3f} against 5 x {text.retrieval.value:.3f}",
+            found >= 5 * of_text and found > 0,
+            f"{found:.3f} against 5 x {of_text:.3f}",
         ),
-        Gate(
-            "scene accuracy at least 80 % of the ceiling",
-            scene_share >= 0.8,
-            f"{nano.scenes.value:.3f} of {ceiling.scenes.value:.3f} = {scene_share:.0%}",
-        ),
-        Gate(
-            "similarity rises with γ_I from 0 to 4",
-            rises,
-            f"{course}; {rise.value:+.3f}, standard error {rise.error:.3f}",
-        ),
+        share_gate("scene accuracy", nano.measure("scenes"), ceiling.measure("scenes"), 0.8),
+        rising_gate("similarity rises with γ_I from 0 to 4", points, "both", "similarity"),
         Gate(
             "text only below semantic",
             gains,
-            f"similarity {text.similarity.value:.3f} against {by_name[SEMANTIC].similarity.value:.3f}, "
+            f"similarity {text.measure('similarity').value:.3f} against "
+            f"{by_name[SEMANTIC].measure('similarity').value:.3f}, "
             f"{gain.value:+.3f}, standard error {gain.error:.3f}",
         ),
     ]
+
+
+def share_gate(name: str, reached: Measure, ceiling: Measure, share: float) -> Gate:
+    """Whether a figure is at least a share of its ceiling."""
+    part = reached.value / max(ceiling.value, 1e-9)
+    return Gate(
+        f"{name} at least {100 * share:.0f} % of the ceiling",
+        part >= share,
+        f"{reached.value:.3f} of {ceiling.value:.3f} = {part:.0%}",
+    )
+
+
+def rising_gate(name: str, points: list[SweepPoint], conditions: str, values: str) -> Gate:
+    """Whether what the largest γ gives is clearly above what the smallest gives."""
+    found = {point.gamma: point for point in points if point.conditions == conditions}
+    start, end = found[min(found)], found[max(found)]
+    rise, rises = metrics.clearly_above(
+        getattr(end, f"{values}_N"), getattr(start, f"{values}_N"), start.subjects_N
+    )
+    course = " ".join(f"{found[gamma].measure(values).value:.3f}" for gamma in sorted(found))
+    return Gate(name, rises, f"{course}; {rise.value:+.3f}, standard error {rise.error:.3f}")

@@ -6,13 +6,16 @@ import hashlib
 import importlib
 import importlib.metadata
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..training.words import PLACES
 from .judge import SIDE
 from .metrics import Measure
 from .nano import EXAMPLES_PER_SCENE, SCENE_SEED_OFFSET, Gate, Row, SweepPoint
+from .places import PlaceRow
 from .protocol import FAR_VIEW, OTHER_VIEW, REFERENCE_SCALE, REFERENCE_VIEW, Task
 
 PACKAGES = (
@@ -24,72 +27,111 @@ PACKAGES = (
 )
 
 
-def markdown(rows: list[Row], points: list[SweepPoint], gates: list[Gate], about: dict[str, Any]) -> str:
-    """Table, sweep and gates for people."""
+@dataclass(frozen=True)
+class Findings:
+    """All that an examination gives; without a miniature only rows and the places' ceiling."""
+
+    rows: list[Row]
+    places: list[PlaceRow]
+    points: list[SweepPoint] = field(default_factory=list)
+    gates: list[Gate] = field(default_factory=list)
+    targets: list[Gate] = field(default_factory=list)
+
+
+def markdown(found: Findings, about: dict[str, Any]) -> str:
+    """Table, sweeps, places and gates for people."""
     lines = [
         f"{about['subjects']} held-out subjects, {about['prompts']} prompts each, "
-        f"{len(about['scenes'])} scenes, seed {about['seed']}; judge EfficientNet-Lite2. "
+        f"{len(about['scenes'])} scenes, seed{'s' * (len(about['seeds']) > 1)} "
+        f"{', '.join(map(str, about['seeds']))}; judge EfficientNet-Lite2. "
         "± is the standard error over subjects.",
         "",
         "| row | subject retrieval@1 | the same, centred | similarity | scene accuracy | by nearest mean |",
         "|---|---|---|---|---|---|",
         *(
-            f"| {row.name} | {_cell(row.retrieval)} | {_cell(row.centred)} "
-            f"| {_cell(row.similarity)} | {_cell(row.scenes)} | {row.near_mean.value:.3f} |"
-            for row in rows
+            f"| {row.name} | {_cell(row.measure('retrieved'))} | {_cell(row.measure('centred'))} "
+            f"| {_cell(row.measure('similarity'))} | {_cell(row.measure('scenes'))} "
+            f"| {row.measure('near_mean').value:.3f} |"
+            for row in found.rows
         ),
     ]
-    if points:
-        gammas = sorted({point.gamma_i for point in points})
+    lines += _sweeps(found.points, about["sweep_prompts"])
+    lines += ["", f"| place words right | all | {' | '.join(PLACES)} |", "|---" * (len(PLACES) + 2) + "|"]
+    for row in found.places:
+        lines.append(
+            f"| {row.name} | {_cell(row.right)} | " + " | ".join(f"{v:.3f}" for v in row.by_place()) + " |"
+        )
+    for title, gates in (("gate", found.gates), ("target", found.targets)):
+        if gates:
+            lines += ["", f"| {title} | | figures |", "|---|---|---|"]
+            lines += [f"| {g.name} | {'pass' if g.passed else 'FAIL'} | {g.detail} |" for g in gates]
+    return "\n".join(lines) + "\n"
+
+
+def _sweeps(points: list[SweepPoint], prompts: int) -> list[str]:
+    """γ_I by conditions, then γ_t: a table each."""
+    lines = []
+    by_reference = [point for point in points if point.conditions != "text"]
+    if by_reference:
+        gammas = sorted({point.gamma for point in by_reference})
         lines += [
             "",
-            f"γ_I sweep ({about['sweep_prompts']} prompts a subject): similarity (retrieval@1)",
+            f"γ_I sweep ({prompts} prompts a subject): similarity (retrieval@1)",
             "",
             "| conditions | " + " | ".join(f"γ_I {gamma:g}" for gamma in gammas) + " |",
             "|---" * (len(gammas) + 1) + "|",
         ]
-        for conditions in dict.fromkeys(point.conditions for point in points):
-            found = {point.gamma_i: point for point in points if point.conditions == conditions}
-            cells = [f"{found[g].similarity.value:.3f} ({found[g].retrieval.value:.2f})" for g in gammas]
+        for conditions in dict.fromkeys(point.conditions for point in by_reference):
+            found = {point.gamma: point for point in by_reference if point.conditions == conditions}
+            cells = [
+                f"{found[g].measure('similarity').value:.3f} ({found[g].measure('retrieved').value:.2f})"
+                for g in gammas
+            ]
             lines.append(f"| {conditions} | " + " | ".join(cells) + " |")
-    if gates:
-        lines += ["", "| gate | | figures |", "|---|---|---|"]
-        lines += [f"| {gate.name} | {'pass' if gate.passed else 'FAIL'} | {gate.detail} |" for gate in gates]
-    return "\n".join(lines) + "\n"
+    by_text = sorted((point for point in points if point.conditions == "text"), key=lambda p: p.gamma)
+    if by_text:
+        lines += ["", "| | " + " | ".join(f"γ_t {point.gamma:g}" for point in by_text) + " |"]
+        lines += ["|---" * (len(by_text) + 1) + "|"]
+        lines += ["| scene accuracy | " + " | ".join(_cell(p.measure("scenes")) for p in by_text) + " |"]
+    return lines
 
 
-def as_json(
-    rows: list[Row], points: list[SweepPoint], gates: list[Gate], about: dict[str, Any]
-) -> dict[str, Any]:
+def as_json(found: Findings, about: dict[str, Any]) -> dict[str, Any]:
     """The same for machines."""
     return {
         "about": about,
         "rows": [
             {
                 "name": row.name,
-                "retrieval": row.retrieval._asdict(),
-                "centred": row.centred._asdict(),
-                "similarity": row.similarity._asdict(),
-                "scenes": row.scenes._asdict(),
-                "scenes_near_mean": row.near_mean._asdict(),
+                "retrieval": row.measure("retrieved")._asdict(),
+                "centred": row.measure("centred")._asdict(),
+                "similarity": row.measure("similarity")._asdict(),
+                "scenes": row.measure("scenes")._asdict(),
+                "scenes_near_mean": row.measure("near_mean")._asdict(),
                 "retrieved": row.retrieved_N.int().tolist(),
             }
-            for row in rows
+            for row in found.rows
         ],
         "sweep": [
             {
                 "conditions": point.conditions,
-                "gamma_i": point.gamma_i,
-                "retrieval": point.retrieval._asdict(),
-                "similarity": point.similarity._asdict(),
+                "gamma": point.gamma,
+                "retrieval": point.measure("retrieved")._asdict(),
+                "similarity": point.measure("similarity")._asdict(),
+                "scenes": point.measure("scenes")._asdict(),
             }
-            for point in points
+            for point in found.points
         ],
-        "gates": [{"name": gate.name, "passed": gate.passed, "detail": gate.detail} for gate in gates],
+        "places": [
+            {"name": row.name, "right": row.right._asdict(), "by_place": row.by_place()}
+            for row in found.places
+        ],
+        "gates": [asdict(gate) for gate in found.gates],
+        "targets": [asdict(gate) for gate in found.targets],
     }
 
 
-def describe(task: Task, sweep_prompts: int, seed: int, weights: Iterable[Path]) -> dict[str, Any]:
+def describe(task: Task, sweep_prompts: int, seeds: Sequence[int], weights: Iterable[Path]) -> dict[str, Any]:
     """Settings, seeds, versions and the weights' fingerprints."""
     return {
         "subjects": len(task.names),
@@ -97,15 +139,16 @@ def describe(task: Task, sweep_prompts: int, seed: int, weights: Iterable[Path])
         "prompts": len(task.subjects_N) // len(task.names),
         "sweep_prompts": sweep_prompts,
         "scenes": task.scene_names,
-        "seed": seed,
-        "picture_seeds": [task.seeds[0], task.seeds[-1]],
+        "seeds": list(seeds),
+        "pictures_a_seed": len(task.seeds),
+        "picture_pixels": task.references_S3HW.shape[-1],
         "views": {"reference": REFERENCE_VIEW, "ceiling": OTHER_VIEW, "quarter_turn": FAR_VIEW},
         "reference_scale": REFERENCE_SCALE,
         "scene_classifier": {
             "kind": "ridge regression on the judge's features; near_mean: nearest class mean, Euclidean",
             "pictures_per_scene": f"{EXAMPLES_PER_SCENE}, each sharp and at half resolution",
             "subjects": "training split",
-            "seed": seed + SCENE_SEED_OFFSET,
+            "seed": f"the seed + {SCENE_SEED_OFFSET}",
         },
         "judge_input_pixels": SIDE,
         "retrieval": "the judge's cosine to the references of all subjects; pictures whole, nothing cut out",

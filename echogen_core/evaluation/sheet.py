@@ -21,7 +21,8 @@ from .protocol import OTHER_VIEW, Task, make_task
 SCENES = ("forest", "meadow", "sea", "venice", "night", "plain-red")
 SWEEP_SCENE = "meadow"
 GAMMAS = (0.0, 1.0, 2.0, 4.0)
-ENLARGE = 2
+TILE = 128
+"""Side of a picture on the sheet."""
 LABEL_HEIGHT, NAME_WIDTH, GAP = 34, 120, 4
 
 
@@ -82,8 +83,8 @@ def _generated(heading: str, task: Task, miniature: Miniature, ask: Ask) -> Colu
 
 
 def draw(names: list[str], columns: list[Column]) -> Image.Image:
-    """Columns side by side, names on the left, headings on top; pixels enlarged without smoothing."""
-    side = columns[0].images_S3HW.shape[-1] * ENLARGE
+    """Columns side by side, names on the left, headings on top; small pictures enlarged without smoothing."""
+    side = TILE
     width = NAME_WIDTH + len(columns) * (side + GAP)
     height = LABEL_HEIGHT + len(names) * (side + GAP)
     canvas = Image.new("RGB", (width, height), "white")

@@ -21,11 +21,12 @@ from echogen_core.encoders import (
     build_tokenizer,
     wrap_tokenizer,
 )
-from echogen_core.evaluation import baselines, metrics, nano, protocol, report, sheet
+from echogen_core.evaluation import baselines, command_nano, metrics, nano, places, protocol, report, sheet
 from echogen_core.evaluation.__main__ import parser
 from echogen_core.evaluation.generate import Miniature
 from echogen_core.evaluation.judge import Judge
 from echogen_core.evaluation.metrics import Measure
+from echogen_core.evaluation.targets import apart, decibels, targets
 from echogen_core.model import EchoGenTransformer
 from echogen_core.tokenizer import BitTokenizer
 from echogen_core.training.dataset import Compositor
@@ -203,7 +204,7 @@ def test_the_scene_classifier_sees_training_subjects_only(data: Path) -> None:
 class PixelJudge(Judge):
     """In the judge's place, whose weights are an optional package: coarse pixels as features."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device | str = "cpu") -> None:
         pass
 
     def features(self, images_B3HW: torch.Tensor) -> torch.Tensor:
@@ -227,18 +228,26 @@ def _random_bundle() -> Bundle:
     )
 
 
-def test_every_row_and_the_sweep_come_out_of_one_run(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_row_the_sweeps_and_the_places_come_out_of_one_run(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(nano, "SWEEP", (0.0, 4.0))
-    task = protocol.build_task(data, 3, 2, seed=0)
-    miniature = Miniature(_random_bundle())
-    examiner = nano.Examiner(PixelJudge(), task, data, seed=0)
-    rows = nano.data_rows(examiner) + nano.model_rows(examiner, miniature)
-    assert len({row.name for row in rows}) == 11
-    assert all(len(row.retrieved_N) == 6 for row in rows)
-    points = nano.sweep(examiner, protocol.build_task(data, 3, 1, seed=0), miniature)
-    assert [(p.conditions, p.gamma_i) for p in points[1:4]] == [("both", 4), ("semantic", 0), ("semantic", 4)]
-    assert torch.equal(points[0].similarity_N, points[2].similarity_N)
-    assert len(nano.gates(rows, points, task, protocol.build_task(data, 3, 1, seed=0))) == 6
+    monkeypatch.setattr(nano, "TEXT_SWEEP", (0.0, 4.0))
+    monkeypatch.setattr(command_nano, "Judge", PixelJudge)
+    options = ["--subjects", "3", "--prompts", "1", "--sweep-prompts", "1", "--seeds", "2", "--device", "cpu"]
+    args = parser().parse_args(["nano", "--data", str(data), "--out", str(tmp_path), *options])
+    text = command_nano.examine(args, Miniature(_random_bundle()))
+    found = json.loads((tmp_path / "nano.json").read_text(encoding="utf-8"))
+    assert len({row["name"] for row in found["rows"]}) == 11
+    assert all(len(row["retrieved"]) == 6 for row in found["rows"]), "three subjects, two seeds"
+    assert [(p["conditions"], p["gamma"]) for p in found["sweep"]] == [
+        ("both", 0), ("both", 4), ("semantic", 0), ("semantic", 4), ("content", 0), ("content", 4),
+        ("text", 0), ("text", 4),
+    ]  # fmt: skip
+    assert found["sweep"][0]["similarity"] == found["sweep"][2]["similarity"]
+    assert [row["name"] for row in found["places"]] == [places.REAL, places.TOKENIZER, places.NANO]
+    assert (len(found["gates"]), len(found["targets"])) == (6, 8)
+    assert found["about"]["seeds"] == [1000, 1000 + command_nano.SEED_STEP] and "γ_t 4" in text
 
 
 def test_without_weight_the_reference_does_not_matter(data: Path) -> None:
@@ -251,36 +260,72 @@ def test_without_weight_the_reference_does_not_matter(data: Path) -> None:
 
 
 def _row(name: str, retrieved: list[float], similarity: list[float], scenes: float) -> nano.Row:
-    labels_N = torch.arange(len(retrieved))
-    retrieved_N, similarity_N = torch.tensor(retrieved).float(), torch.tensor(similarity)
-    found = metrics.over_subjects(retrieved_N, labels_N)
-    likeness = metrics.over_subjects(similarity_N, labels_N)
-    told = Measure(scenes, 0.0)
-    return nano.Row(name, found, found, likeness, told, told, retrieved_N, similarity_N)
+    retrieved_N, scenes_N = torch.tensor(retrieved).float(), torch.full((len(retrieved),), scenes)
+    values = (retrieved_N, retrieved_N, torch.tensor(similarity), scenes_N, scenes_N)
+    return nano.Row(name, torch.arange(len(retrieved)), *values)
+
+
+def _point(conditions: str, gamma: float) -> nano.SweepPoint:
+    values_N = torch.full((3,), 0.1 * gamma)
+    return nano.SweepPoint(conditions, gamma, torch.arange(3), values_N, values_N, values_N)
 
 
 def test_gates_compare_what_they_say(data: Path) -> None:
     task = protocol.build_task(data, 3, 1, seed=0)
     rows = [
         _row(nano.CEILING, [1, 1, 1], [0.9, 0.9, 0.9], 1.0),
+        _row(nano.CELLS_8, [0, 0, 0], [0.5, 0.5, 0.5], 1.0),
         _row(nano.CELLS_4, [0, 0, 1], [0.5, 0.5, 0.5], 1.0),
         _row(nano.DISC, [0, 0, 0], [0.4, 0.4, 0.4], 1.0),
         _row(nano.TEXT_ONLY, [0, 0, 0], [0.3, 0.3, 0.3], 1.0),
         _row(nano.SEMANTIC, [1, 0, 0], [0.5, 0.6, 0.7], 0.8),
         _row(nano.NANO, [1, 1, 1], [0.7, 0.7, 0.8], 0.79),
     ]
-    points = [
-        nano.SweepPoint("both", gamma, Measure(0, 0), Measure(0.1 * gamma, 0), torch.full((3,), 0.1 * gamma))
-        for gamma in (0.0, 4.0)
-    ]
-    gates = nano.gates(rows, points, task, task)
+    points = [_point(conditions, gamma) for conditions in ("both", "text") for gamma in (0.0, 4.0)]
+    gates = nano.gates(rows, points)
     assert [gate.passed for gate in gates] == [True, True, True, False, True, True]
-    about = report.describe(task, 1, 0, [])
-    text = report.markdown(rows, points, gates, about)
+    labels_N = torch.arange(3)
+    placed = [
+        places.PlaceRow(name, labels_N, labels_N, torch.tensor(right))
+        for name, right in ((places.REAL, [1.0, 1.0, 1.0]), (places.NANO, [1.0, 1.0, 0.0]))
+    ]
+    wanted = targets(rows, points, placed, Measure(26.0, 0.1))
+    # retrieval: 1 of 1; scenes 79 % < 90 %; places 2 of 3; the last step of similarity is not clear
+    assert [gate.passed for gate in wanted] == [True, True, True, False, False, True, True, False]
+    about = report.describe(task, 1, [0, 7], [])
+    found = report.Findings(rows, placed, points, gates, wanted)
+    text = report.markdown(found, about)
     assert "| gate |" in text and "FAIL" in text and "0.790 of 1.000 = 79%" in text
-    saved = json.loads(json.dumps(report.as_json(rows, points, gates, about)))
+    assert "seeds 0, 7" in text and f"| {places.NANO} | 0.667" in text
+    saved = json.loads(json.dumps(report.as_json(found, about)))
     assert saved["gates"][3] == {"name": gates[3].name, "passed": False, "detail": gates[3].detail}
-    assert saved["about"]["picture_seeds"] == [0, 2]
+    assert saved["targets"][4]["detail"].startswith("0.667") and saved["places"][0]["right"]["value"] == 1
+
+
+def test_rounds_are_joined_picture_by_picture() -> None:
+    first, second = _row("a", [1, 0, 1], [0.1, 0.2, 0.3], 1.0), _row("a", [0, 0, 1], [0.3, 0.4, 0.5], 0.5)
+    (row,) = nano.joined([[first], [second]])
+    assert row.measure("retrieved").value == pytest.approx(0.5) and row.measure("scenes").value == 0.75
+    assert row.measure("similarity") == metrics.over_subjects(torch.tensor([0.2, 0.3, 0.4]), torch.arange(3))
+    assert apart(Measure(0.5, 0.1), Measure(0.9, 0.1)) and not apart(Measure(0.5, 0.1), Measure(0.8, 0.1))
+    images = torch.full((2, 3, 4, 4), 0.5)
+    assert decibels(images, images + 0.1).tolist() == pytest.approx([20.0, 20.0], abs=1e-3)
+
+
+@pytest.mark.parametrize("size", [64, 128])
+def test_a_subject_is_found_where_the_words_put_it(data: Path, size: int) -> None:
+    for number in range(4):
+        crops = np.full((5, size, size, 3), 50 + number * 20, np.uint8)
+        np.save(data / "scenes" / f"s{number}.npy", crops)
+    asked = places.build_place_task(data, 3, seed=2)
+    assert asked.task.prompts[:2] == [
+        f"the subject in scene 0 said a {w}" for w in ("on the left", "in the middle")
+    ]
+    real = asked.task.real(protocol.REFERENCE_VIEW)
+    assert real.shape == (9, 3, size, size)
+    assert asked.row("real", real).right.value == 1
+    swapped = asked.row("mirrored", real.flip(-1))
+    assert swapped.by_place() == [0, 1, 0] and swapped.right.value == pytest.approx(1 / 3)
 
 
 def test_the_sheet_holds_a_labelled_tile_for_every_picture(data: Path) -> None:
@@ -290,7 +335,7 @@ def test_the_sheet_holds_a_labelled_tile_for_every_picture(data: Path) -> None:
         sheet.rows_of(held, ["cat"])
     green_S3HW = torch.tensor([0.0, 1.0, 0.0])[None, :, None, None].expand(2, 3, 64, 64)
     picture = sheet.draw(["a", "a longer name here"], [sheet.Column("one\ntwo", green_S3HW)] * 3)
-    side = 64 * sheet.ENLARGE + sheet.GAP
+    side = sheet.TILE + sheet.GAP
     assert picture.size == (sheet.NAME_WIDTH + 3 * side, sheet.LABEL_HEIGHT + 2 * side)
     corner = (sheet.NAME_WIDTH + 2 * side + 5, sheet.LABEL_HEIGHT + side + 5)
     assert picture.getpixel(corner) == (0, 255, 0)
