@@ -233,8 +233,8 @@ class Compositor:
         scenes_B = torch.tensor(scenes)
         # contiguous: the mean of a scene's colours is summed in the order of the memory
         grounds = _mirrored(self.grounds.take(crops).contiguous(), torch.tensor(flips, dtype=torch.bool))
-        grounds[(scenes_B < 0).repeat_interleave(targets).to(self.device)] = 1
-        return scenes_B, grounds, phrases
+        plain_T = (scenes_B < 0).repeat_interleave(targets).to(self.device)
+        return scenes_B, grounds.masked_fill(plain_T[:, None, None, None], 1), phrases
 
     def _draw_said(self, phrases: list[str], mix: Mix) -> Said:
         said = draw_said(len(phrases), mix.placed, mix.sized, mix.night, self.generator)

@@ -158,6 +158,16 @@ def test_pictures_are_as_large_as_the_prepared_ones(data: Path, tmp_path: Path) 
     assert (halved - small.targets_B3HW).abs().mean() < 0.02, "the same pictures, with their shadows"
 
 
+def test_pictures_are_made_on_the_device(data: Path) -> None:
+    """On "meta", which has shapes only; a step that forgets the device would raise."""
+    mix = Mix(plain=0.3, placed=0.5, sized=0.5, night=0.5)
+    there, here = (Compositor(data, seed=5, device=device).batch(4, mix, 2) for device in ("meta", "cpu"))
+    for name in ("references_B3HW", "targets_B3HW", "subject_masks_B1HW"):
+        assert getattr(there, name).device.type == "meta"
+        assert getattr(there, name).shape == getattr(here, name).shape
+    assert there.prompts == here.prompts and torch.equal(there.subjects_B, here.subjects_B)
+
+
 def test_the_subject_stands_where_the_words_say(data: Path) -> None:
     mix = Mix(placed=1.0, sized=0.7, night=0.5, recolour=0.0)
     pairs = Compositor(data, "train", seed=0, icons=False).batch(64, mix, targets=2)
