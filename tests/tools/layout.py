@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 Group = tuple[str, tuple[float, float, float, float], str]
 ENLARGE = "Enlarge to see it"
 SAMPLER_SIZE = (400, 960)
+NARROWEST = 225  # of a node in Nodes 2.0
 
 
 @dataclass
@@ -33,7 +34,7 @@ class Item:
 LEFT_GROUPS: tuple[Group, ...] = (
     ("1 · Subject", (0, 0, 640, 540), "#3f789e"),
     ("Read me", (0, 560, 640, 450), "#888888"),
-    ("2 · Model", (660, 0, 400, 270), "#88aa88"),
+    ("2 · Model", (660, 0, 400, 280), "#88aa88"),
     ("3 · Conditions", (660, 290, 400, 580), "#3f789e"),
 )
 """Groups of what `subject_way` lays out."""
@@ -94,14 +95,22 @@ def sampler(
 def shown(
     name: str, x: float, y: float, width: float, height: float, bits: tuple[str, int]
 ) -> dict[str, Item]:
-    """Bits as a picture: decoded, enlarged and shown; nodes `decode_<name>` and so on, `height` in all."""
+    """Bits as a picture: decoded, enlarged and shown; nodes `decode_<name>` and so on, `height` in all.
+
+    width: at least two of the narrowest nodes and a gap.
+    """
     decode, enlarge, show = (f"{step}_{name}" for step in ("decode", "enlarge", "show"))
     source = {"bits": bits, "tokenizer": ("load", 1)}
     grow = Item(
-        "ImageScaleBy", (x + width - 220, y), (220, 90), ["bicubic", 6.0], {"image": (decode, 0)}, ENLARGE
+        "ImageScaleBy",
+        (x + width - NARROWEST, y),
+        (NARROWEST, 90),
+        ["bicubic", 6.0],
+        {"image": (decode, 0)},
+        ENLARGE,
     )
     return {
-        decode: Item("EchoGenDecodeBits", (x, y), (width - 230, 90), [], source),
+        decode: Item("EchoGenDecodeBits", (x, y), (width - NARROWEST - 10, 90), [], source),
         enlarge: grow,
         # narrower than high: Nodes 2.0 draws the picture as wide as the node
         show: Item(

@@ -83,18 +83,18 @@ def gamma_sweep() -> dict[str, Item]:
         "sweep": Item(
             "EchoGenGammaSweep", (1100, 80), (520, 960), sweep_values("1-4", "0-4 [3]"), CONDITIONS
         ),
-        "save": Item("SaveImage", (1680, 80), (400, 360), ["EchoGen/gamma-sweep"], {"images": ("sweep", 0)}),
-        "sampler": sampler((2140, 80)),
-        **shown("chosen", 1680, 540, 400, 500, ("sampler", 0)),
+        "save": Item("SaveImage", (1680, 80), (460, 360), ["EchoGen/gamma-sweep"], {"images": ("sweep", 0)}),
+        "sampler": sampler((2200, 80)),
+        **shown("chosen", 1680, 540, 460, 500, ("sampler", 0)),
     }
 
 
 SWEEP_GROUPS: tuple[Group, ...] = (
     *LEFT_GROUPS,
     ("4 · Every pair", (1080, 0, 560, 1060), "#b58b2a"),
-    ("5 · The grid, saved", (1660, 0, 440, 460), "#3f789e"),
-    ("6 · The one you clicked", (2120, 0, 440, 1060), "#b58b2a"),
-    ("7 · Its picture", (1660, 480, 440, 580), "#3f789e"),
+    ("5 · The grid, saved", (1660, 0, 500, 460), "#3f789e"),
+    ("6 · The one you clicked", (2180, 0, 440, 1060), "#b58b2a"),
+    ("7 · Its picture", (1660, 480, 500, 580), "#3f789e"),
 )
 
 
@@ -110,19 +110,19 @@ def schedule() -> dict[str, Item]:
             ["late off", *gammas("nano"), 1.0, points, points],
         ),
         "scheduled": sampler(
-            (1620, 80), {**CONDITIONS, "guidance": ("schedule", 0)}, title="With the schedule"
+            (1650, 80), {**CONDITIONS, "guidance": ("schedule", 0)}, title="With the schedule"
         ),
-        "constant": sampler((2080, 80), title="Constant γ"),
-        **shown("scheduled", 1620, 1110, 400, 500, ("scheduled", 0)),
-        **shown("constant", 2080, 1110, 400, 500, ("constant", 0)),
+        "constant": sampler((2170, 80), title="Constant γ"),
+        **shown("scheduled", 1620, 1110, 460, 500, ("scheduled", 0)),
+        **shown("constant", 2140, 1110, 460, 500, ("constant", 0)),
     }
 
 
 SCHEDULE_GROUPS: tuple[Group, ...] = (
     *LEFT_GROUPS,
     ("4 · Curves", (1080, 0, 500, 870), "#b58b2a"),
-    ("5 · With the schedule", (1600, 0, 440, 1630), "#3f789e"),
-    ("6 · Constant γ, same seed", (2060, 0, 440, 1630), "#888888"),
+    ("5 · With the schedule", (1600, 0, 500, 1630), "#3f789e"),
+    ("6 · Constant γ, same seed", (2120, 0, 500, 1630), "#888888"),
 )
 
 
@@ -132,18 +132,18 @@ def rewire() -> dict[str, Item]:
     titles = {"semantic": "Semantic only", "content": "Content only", "both": "Both"}
     columns: dict[str, Item] = {}
     for column, (name, left_open) in enumerate(paths.items()):
-        x = 1100 + 460 * column
+        x = 1100 + 520 * column
         links = {socket: source for socket, source in CONDITIONS.items() if socket not in left_open}
-        columns[f"sampler_{name}"] = sampler((x, 80), links, title=titles[name])
-        columns.update(shown(name, x, 1110, 400, 500, (f"sampler_{name}", 0)))
+        columns[f"sampler_{name}"] = sampler((x + 30, 80), links, title=titles[name])
+        columns.update(shown(name, x, 1110, 460, 500, (f"sampler_{name}", 0)))
     return {**subject_way(REWIRE_NOTE, PROMPT), **columns}
 
 
 REWIRE_GROUPS: tuple[Group, ...] = (
     *LEFT_GROUPS,
-    ("4 · Semantic only", (1080, 0, 440, 1630), "#3f789e"),
-    ("5 · Content only", (1540, 0, 440, 1630), "#3f789e"),
-    ("6 · Both", (2000, 0, 440, 1630), "#b58b2a"),
+    ("4 · Semantic only", (1080, 0, 500, 1630), "#3f789e"),
+    ("5 · Content only", (1600, 0, 500, 1630), "#3f789e"),
+    ("6 · Both", (2120, 0, 500, 1630), "#b58b2a"),
 )
 
 
@@ -165,11 +165,11 @@ def scenes() -> dict[str, Item]:
             "One picture a line",
         ),
         "save_grids": Item(
-            "SaveImage", (1680, 80), (400, 360), ["EchoGen/scenes-titled"], {"images": ("sweep", 0)}
+            "SaveImage", (1680, 80), (460, 360), ["EchoGen/scenes-titled"], {"images": ("sweep", 0)}
         ),
-        **shown("scenes", 1680, 540, 400, 500, ("sweep", 1)),
+        **shown("scenes", 1680, 540, 460, 500, ("sweep", 1)),
         "save": Item(
-            "SaveImage", (2140, 80), (400, 360), ["EchoGen/scenes"], {"images": ("decode_scenes", 0)}
+            "SaveImage", (2200, 80), (400, 360), ["EchoGen/scenes"], {"images": ("decode_scenes", 0)}
         ),
     }
 
@@ -180,17 +180,17 @@ SCENES_GROUPS: tuple[Group, ...] = (
     LEFT_GROUPS[2],
     ("3 · Subject's features", (660, 290, 400, 360), "#3f789e"),
     ("4 · Scenes", (1080, 0, 560, 1060), "#b58b2a"),
-    ("5 · With their prompts, saved", (1660, 0, 440, 460), "#3f789e"),
-    ("6 · Plain", (1660, 480, 440, 580), "#3f789e"),
-    ("7 · Saved", (2120, 0, 440, 460), "#3f789e"),
+    ("5 · With their prompts, saved", (1660, 0, 500, 460), "#3f789e"),
+    ("6 · Plain", (1660, 480, 500, 580), "#3f789e"),
+    ("7 · Saved", (2180, 0, 440, 460), "#3f789e"),
 )
 
 IDENT = "5f0c6c6e-2c9e-4a53-9d0e-ec406e00000"
 LAYOUTS = (
-    Layout("gamma-sweep", f"{IDENT}5", gamma_sweep, SWEEP_GROUPS, 0.71, (95, 200)),
+    Layout("gamma-sweep", f"{IDENT}5", gamma_sweep, SWEEP_GROUPS, 0.69, (95, 200)),
     Layout("schedule", f"{IDENT}6", schedule, SCHEDULE_GROUPS, 0.58, (106, 225)),
     Layout("rewire-ablation", f"{IDENT}7", rewire, REWIRE_GROUPS, 0.58, (106, 225)),
-    Layout("batch-of-scenes", f"{IDENT}8", scenes, SCENES_GROUPS, 0.71, (95, 200)),
+    Layout("batch-of-scenes", f"{IDENT}8", scenes, SCENES_GROUPS, 0.69, (95, 200)),
 )
 
 

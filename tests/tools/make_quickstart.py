@@ -7,7 +7,7 @@ The layout is data here, so that it stays tidy when a node changes; look at it i
 
 from __future__ import annotations
 
-from layout import ENLARGE, LEFT_GROUPS, Group, Item, Layout, sampler, subject_way, write
+from layout import ENLARGE, LEFT_GROUPS, NARROWEST, Group, Item, Layout, sampler, subject_way, write
 
 PROMPT = "a teddy bear on a meadow"
 NOTE = """## EchoGen: the same subject in a new scene
@@ -32,29 +32,31 @@ def items() -> dict[str, Item]:
     return {
         **subject_way(NOTE, PROMPT),
         "sampler": sampler((1100, 80)),
-        "decode": Item("EchoGenDecodeBits", (1560, 80), (200, 60), [], bits),
-        "save": Item("SaveImage", (1780, 80), (200, 240), ["EchoGen/quickstart"], {"images": ("decode", 0)}),
+        "decode": Item("EchoGenDecodeBits", (1560, 80), (NARROWEST, 60), [], bits),
+        "save": Item(
+            "SaveImage", (1800, 80), (NARROWEST, 240), ["EchoGen/quickstart"], {"images": ("decode", 0)}
+        ),
         "enlarge": Item(
-            "ImageScaleBy", (1560, 200), (200, 90), ["bicubic", 6.0], {"image": ("decode", 0)}, ENLARGE
+            "ImageScaleBy", (1560, 200), (NARROWEST, 90), ["bicubic", 6.0], {"image": ("decode", 0)}, ENLARGE
         ),
-        "show": Item("PreviewImage", (1570, 410), (400, 435), [], {"images": ("enlarge", 0)}),
-        "scales": Item("EchoGenDecodeScales", (2040, 80), (300, 60), [], bits),
+        "show": Item("PreviewImage", (1592, 410), (400, 435), [], {"images": ("enlarge", 0)}),
+        "scales": Item("EchoGenDecodeScales", (2085, 80), (300, 60), [], bits),
         "enlarge_scales": Item(
-            "ImageScaleBy", (2040, 200), (300, 90), ["bicubic", 3.0], {"image": ("scales", 0)}, ENLARGE
+            "ImageScaleBy", (2085, 200), (300, 90), ["bicubic", 3.0], {"image": ("scales", 0)}, ENLARGE
         ),
-        "show_scales": Item("PreviewImage", (2040, 380), (300, 450), [], {"images": ("enlarge_scales", 0)}),
+        "show_scales": Item("PreviewImage", (2085, 380), (300, 450), [], {"images": ("enlarge_scales", 0)}),
     }
 
 
 GROUPS: tuple[Group, ...] = (
     *LEFT_GROUPS,
     ("4 · Sampler", (1080, 0, 440, 1060), "#b58b2a"),
-    ("5 · Picture", (1540, 0, 460, 870), "#3f789e"),
-    ("6 · After each scale", (2020, 0, 340, 870), "#888888"),
+    ("5 · Picture", (1540, 0, 505, 870), "#3f789e"),
+    ("6 · After each scale", (2065, 0, 340, 870), "#888888"),
 )
 
 
-LAYOUT = Layout("quickstart", "5f0c6c6e-2c9e-4a53-9d0e-ec406e000001", items, GROUPS, 0.76, (95, 190))
+LAYOUT = Layout("quickstart", "5f0c6c6e-2c9e-4a53-9d0e-ec406e000001", items, GROUPS, 0.74, (95, 190))
 
 
 if __name__ == "__main__":

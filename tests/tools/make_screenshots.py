@@ -33,7 +33,9 @@ def save(shot: Path, name: str) -> None:
     """A screenshot in few colours: the pages are mostly flat."""
     picture = Image.open(shot).convert("RGB")
     if picture.width > WIDTH:
-        picture = picture.resize((WIDTH, round(WIDTH * picture.height / picture.width)), Image.Resampling.LANCZOS)
+        picture = picture.resize(
+            (WIDTH, round(WIDTH * picture.height / picture.width)), Image.Resampling.LANCZOS
+        )
     picture.quantize(256, dither=Image.Dither.NONE).save(DOCS / name, optimize=True)
 
 

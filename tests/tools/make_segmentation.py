@@ -61,24 +61,24 @@ def items() -> dict[str, Item]:
             picture,
         ),
         "show_whole": Item("PreviewImage", (2030, 80), (340, 400), [], {"images": ("whole", 0)}),
-        "load": Item("EchoGenLoadBundle", (680, 925), (360, 170), ["nano (built in)", "auto"]),
+        "load": Item("EchoGenLoadBundle", (680, 915), (360, 170), ["nano (built in)", "auto"]),
         "text": Item(
             "EchoGenEncodeText",
-            (680, 1140),
+            (680, 1145),
             (360, 145),
             ["a teddy bear on a meadow"],
             {"text_encoder": ("load", 2)},
         ),
         "semantic": Item(
             "EchoGenEncodeSemantic",
-            (680, 1330),
+            (680, 1332),
             (360, 95),
             [1.0],
             {"semantic_encoder": ("load", 3), "image": ("cut", 0)},
         ),
         "content": Item(
             "EchoGenEncodeContent",
-            (680, 1468),
+            (680, 1475),
             (360, 95),
             [1.0],
             {"content_encoder": ("load", 4), "image": ("cut", 0)},
@@ -105,10 +105,10 @@ GROUPS: tuple[Group, ...] = (
     ("1 · Picture", (0, 0, 340, 830), "#3f789e"),
     ("2 · What it is, where it is, which pixels", (360, 0, 1330, 830), "#b58b2a"),
     ("Or all in one", (1710, 0, 680, 830), "#3f789e"),
-    ("Read me", (0, 850, 640, 725), "#888888"),
-    ("3 · Model and conditions", (660, 850, 400, 725), "#88aa88"),
+    ("Read me", (0, 850, 640, 735), "#888888"),
+    ("3 · Model and conditions", (660, 850, 400, 735), "#88aa88"),
     ("4 · Sampler", (2410, 0, 440, 1060), "#b58b2a"),
-    ("5 · Picture", (1080, 850, 850, 725), "#3f789e"),
+    ("5 · Picture", (1080, 850, 850, 735), "#3f789e"),
 )
 LAYOUT = Layout(
     "subject-segmentation", "5f0c6c6e-2c9e-4a53-9d0e-ec406e000004", items, GROUPS, 0.6, (105, 220)
