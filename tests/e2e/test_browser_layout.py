@@ -1,4 +1,4 @@
-"""Every shipped workflow looks tidy in a real Chromium: no node lies over another one, or out of its group."""
+"""Every shipped workflow looks tidy in a real Chromium: no node over another one or out of its group."""
 
 from __future__ import annotations
 

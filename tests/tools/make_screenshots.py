@@ -17,7 +17,7 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path.extend((str(ROOT), str(ROOT / "tests")))
 
 import comfy_server
 from browser_page import READY_MS, SAMPLER, open_quickstart, run_to_the_end
