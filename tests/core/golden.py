@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from echogen_core.checkpoints.keymap_transformer import infer_config, translate_transformer
 from echogen_core.features import ContentFeatures, SemanticFeatures, TextFeatures
 from echogen_core.model import EchoGenTransformer
+from echogen_core.model.transformer import Conditions
 from echogen_core.scales import ScaleSchedule, find_schedule
 
 FOLDER = Path(__file__).parents[1] / "golden"
@@ -43,6 +44,24 @@ def subject(name: str) -> tuple[SemanticFeatures, ContentFeatures]:
     inputs = tensors("echogen_tiny_inputs")
     semantic = SemanticFeatures(inputs[f"semantic_cls_{name}"], inputs[f"semantic_patch_{name}"])
     return semantic, ContentFeatures(inputs[f"content_{name}"])
+
+
+def training_inputs(drop_all: bool = False) -> tuple[EchoGenTransformer, Conditions]:
+    """The model and the conditions of the teacher-forced files; with `drop_all` the model's nulls."""
+    built = model()
+    texts = [text("text_len7").tokens_LC, text("text_len12").tokens_LC]
+    subjects = [subject("a"), subject("b")]
+    if drop_all:
+        texts = [built.null_text_features(len(t)) for t in texts]
+        subjects = [(None, None), (None, None)]
+    parts = [built.conditions(None, *given, null_length=1) for given in subjects]
+    padded = torch.nn.utils.rnn.pad_sequence(texts, batch_first=True)
+    mask = torch.arange(padded.shape[1]) < torch.tensor([len(t) for t in texts])[:, None]
+    joined = {
+        name: torch.cat([getattr(part, name) for part in parts])
+        for name in ("cls_BE", "patches_BPE", "content_BSF")
+    }
+    return built, Conditions(padded, text_mask_BL=mask, **joined)
 
 
 def schedule(h_div_w: str) -> ScaleSchedule:

@@ -60,41 +60,24 @@ def test_prefill_intermediates() -> None:
         golden.assert_close(prefix[0], official["scale0.block_input"][row])
 
 
-def _teacher_forced(drop_all: bool) -> tuple[EchoGenTransformer, Conditions]:
-    model = golden.model()
-    texts = [golden.text("text_len7").tokens_LC, golden.text("text_len12").tokens_LC]
-    subjects = [golden.subject("a"), golden.subject("b")]
-    if drop_all:
-        texts = [model.null_text_features(len(t)) for t in texts]
-        subjects = [(None, None), (None, None)]
-    parts = [model.conditions(None, *subject, null_length=1) for subject in subjects]
-    padded = torch.nn.utils.rnn.pad_sequence(texts, batch_first=True)
-    mask = torch.arange(padded.shape[1]) < torch.tensor([len(t) for t in texts])[:, None]
-    joined = {
-        name: torch.cat([getattr(part, name) for part in parts])
-        for name in ("cls_BE", "patches_BPE", "content_BSF")
-    }
-    return model, Conditions(padded, text_mask_BL=mask, **joined)
-
-
 @pytest.mark.parametrize("kind", ["clean", "noise"])
 def test_training_forward(kind: str) -> None:
     official = golden.tensors("echogen_tiny_train_forward")
-    model, inputs = _teacher_forced(drop_all=False)
+    model, inputs = golden.training_inputs()
     logits = model.teacher_forced(inputs, official[f"x_BLC_wo_prefix.{kind}"], golden.schedule("1.0"))
     golden.assert_close(logits, official[f"logits.{kind}"].unflatten(-1, (-1, 2)))
 
 
 def test_training_forward_with_everything_dropped() -> None:
     official = golden.tensors("echogen_tiny_train_forward")
-    model, inputs = _teacher_forced(drop_all=True)
+    model, inputs = golden.training_inputs(drop_all=True)
     logits = model.teacher_forced(inputs, official["x_BLC_wo_prefix.noise"], golden.schedule("1.0"))
     golden.assert_close(logits, official["logits.alldrop"].unflatten(-1, (-1, 2)))
 
 
 def test_training_forward_of_the_infinity_base() -> None:
     official = golden.tensors("echogen_tiny_train_forward")
-    _, inputs = _teacher_forced(drop_all=False)
+    _, inputs = golden.training_inputs()
     plain = Conditions(inputs.text_BLT, None, None, None, inputs.text_mask_BL)
     model = golden.model(subject=False)
     logits = model.teacher_forced(plain, official["x_BLC_wo_prefix.noise"], golden.schedule("1.0"))
@@ -117,7 +100,7 @@ def test_key_tables_load_on_the_meta_device(name: str) -> None:
 
 def test_training_gradients() -> None:
     official = golden.tensors("echogen_tiny_train_forward")
-    frozen, inputs = _teacher_forced(drop_all=False)
+    frozen, inputs = golden.training_inputs()
     model = EchoGenTransformer(frozen.config)
     model.load_state_dict(frozen.state_dict())
     schedule = golden.schedule("1.0")

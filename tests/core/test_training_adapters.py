@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from live_bytes import LiveBytes
 from PIL import Image
 from random_models import SMALL
 
+from echogen_core.checkpoints import ASSETS
+from echogen_core.checkpoints.keymap_transformer import flatten_blocks, published_name
 from echogen_core.config import PRESETS
 from echogen_core.encoders import ENCODERS
 from echogen_core.model import EchoGenTransformer
@@ -21,6 +24,8 @@ from echogen_core.tokenizer.bsq import quantize_with_bit_flips
 from echogen_core.training import team
 from echogen_core.training.adapters import main
 from echogen_core.training.adapters.estimate import Machine, activation_bytes, estimate
+from echogen_core.training.adapters.examples import Example
+from echogen_core.training.adapters.features import Encoders, Preparation
 from echogen_core.training.adapters.model import (
     OPERATIONS,
     TeacherForced,
@@ -30,11 +35,21 @@ from echogen_core.training.adapters.model import (
 )
 from echogen_core.training.adapters.plan import Item, Plan
 from echogen_core.training.adapters.recipe import Recipe, rate_share
-from echogen_core.training.adapters.rows import FaultyRow, Row, Rows, cover, open_picture, vary_caption
+from echogen_core.training.adapters.rows import (
+    FaultyRow,
+    Row,
+    Rows,
+    cover,
+    open_picture,
+    schedules,
+    vary_caption,
+)
 from echogen_core.training.initialise import dead_names, initialise, subject_names
 from echogen_core.training.loss import bit_loss
+from echogen_core.training.state import update_average
 
 from . import adapter_training as small
+from . import golden
 
 SIZES = {"semantic_width": 192, "semantic_length": 65, "content_width": 16, "content_length": 64}
 NANO = find_schedule("nano")
@@ -78,6 +93,36 @@ def test_start_is_the_official_one_but_lets_the_content_path_learn(base: Path) -
     assert all(norms[f"blocks.{i}.attn.content_to_image.weight"] > 0 for i in range(2))
 
 
+def test_the_trainers_forward_is_the_official_one() -> None:
+    """What accelerate wraps, with the trainer's layers and recomputed blocks: logits, loss and gradients."""
+    official, schedule = golden.tensors("echogen_tiny_train_forward"), golden.schedule("1.0")
+    frozen, given = golden.training_inputs()
+    model = EchoGenTransformer(frozen.config, OPERATIONS)
+    model.load_state_dict(frozen.state_dict())
+    model.requires_grad_(False)
+    trained = {name: model.get_parameter(name).requires_grad_(True) for name in trained_names(model)}
+    forward, inputs = TeacherForced(model, checkpointing=True), official["x_BLC_wo_prefix.noise"]
+    logits = forward(given, torch.ones(3, 2, dtype=torch.bool), inputs, schedule)
+    golden.assert_close(logits.detach(), official["logits.noise"].unflatten(-1, (-1, 2)))
+    loss = bit_loss(logits, official["gt_bits.noise"], schedule)
+    assert float(loss.detach()) == pytest.approx(
+        float(official["loss_reweighted.noise"].sum(-1).mean()), rel=1e-5
+    )
+    loss.backward()
+    norms = json.loads((golden.FOLDER / "echogen_tiny_train_gradnorms.json").read_text())["grad_l2_norm"]
+    chunk_size = {"block_chunks.1.module.1.": 0.0}  # a name of the last block makes it known
+    known = flatten_blocks({**chunk_size, **norms})
+    found = {published_name(name): p.grad for name, p in trained.items() if published_name(name) in known}
+    missing = set(known) - set(found)
+    assert len(found) > 90 and not any(known[name] for name in missing), "dead weights alone are not trained"
+    for name, grad in found.items():
+        assert grad is not None and float(grad.norm()) == pytest.approx(known[name], rel=2e-3), name
+    with torch.no_grad():
+        dropped = forward(given, torch.zeros(3, 2, dtype=torch.bool), inputs, schedule)
+    # the nulls stand in at the length of the longer prompt, whose end the mask hides
+    golden.assert_close(dropped, official["logits.alldrop"].unflatten(-1, (-1, 2)))
+
+
 def test_only_subject_parameters_with_an_effect_are_trained(base: Path) -> None:
     model = load_start(base, None, SIZES, 0)
     frozen = load_start(base, None, SIZES, 9).state_dict()
@@ -99,6 +144,37 @@ def test_rate_warms_up_and_falls() -> None:
     assert [rate_share(step, recipe) for step in (0, 9, 10)] == pytest.approx([0.1, 1, 1])
     assert rate_share(60, recipe) == pytest.approx(0.5) and rate_share(110, recipe) == pytest.approx(0)
     assert rate_share(109, Recipe(steps=110)) == 1
+
+
+def test_the_average_moves_faster_at_first() -> None:
+    weight, average = torch.nn.Parameter(torch.tensor([1.0])), {"w": torch.tensor([0.0])}
+    # shares of the old: 2/11, then 3/12, then at most 0.25
+    for step, expected in ((1, 9 / 11), (2, 9 / 11 / 4 + 3 / 4), (3, (9 / 11 / 4 + 3 / 4) / 4 + 3 / 4)):
+        update_average(average, [("w", weight)], step, decay=0.25)
+        assert float(average["w"]) == pytest.approx(expected)
+
+
+def test_conditions_are_left_out_one_by_one_and_bits_flipped_up_to_a_rate(base: Path) -> None:
+    encoders = Encoders.load("nano", [ASSETS / "nano"], torch.device("cpu"))
+    preset = PRESETS["nano"]
+    preparation = Preparation(
+        encoders, preset, schedules(preset.budget), 3, 0.1, 0.3, None, torch.device("cpu")
+    )
+    features = {
+        "text": {"tokens": torch.zeros(2, 4)},
+        "reference": {"cls": torch.zeros(3), "patches": torch.zeros(2, 3), "content": torch.zeros(4, 2, 2)},
+        "target": {"latent": torch.randn(1, preset.tokenizer.bits, 8, 8, generator=torch.Generator())},
+    }
+    items = [Item(0, step, place) for step in range(50) for place in range(12)]
+    batch = preparation.batch([Example(item, "", "1:1", None, None, features) for item in items])
+    left_out = ~batch.keep_3B
+    assert left_out.float().mean(1).tolist() == pytest.approx([0.1] * 3, abs=0.03)
+    pairs = [(left_out[a] & left_out[b]).float().mean().item() for a, b in ((0, 1), (0, 2), (1, 2))]
+    assert pairs == pytest.approx([0.01] * 3, abs=0.01), "independent of each other"
+    first = items[:12]
+    again = preparation.batch([Example(item, "", "1:1", None, None, features) for item in first])
+    assert torch.equal(again.keep_3B, batch.keep_3B[:, :12]), "a picture's own, whatever it comes with"
+    assert torch.equal(again.forced.inputs_BLD, batch.forced.inputs_BLD[:12])
 
 
 # --- rows

@@ -71,7 +71,7 @@ def progress(step: int, steps: int, record: Mapping[str, Any], pace: float) -> s
         f"{last:.1%} (last), {pace:.2f} s a step, {left} left"
     )
     faults = sum(record["faults"].values())
-    return f"{words}, {faults} rows left out" if faults else words
+    return f"{words}, faults in the data: {faults}" if faults else words
 
 
 def _step_of(line: str) -> float:
