@@ -16,14 +16,13 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.extend((str(ROOT), str(ROOT / "tests")))
+sys.path.extend(str(Path(__file__).resolve().parents[2] / folder) for folder in ("", "tests"))
 
 import comfy_server
 from browser_page import READY_MS, SAMPLER, open_quickstart, run_to_the_end
 from runner.server import Server
 
-DOCS = ROOT / "docs"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 WIDTH = 1400  # of a picture in docs
 PINS = ((0.62, 0.05), (0.62, 0.55))
 """Shares of the pad's sides: hardly any subject, and as much of it as nano likes."""

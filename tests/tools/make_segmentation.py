@@ -111,7 +111,7 @@ GROUPS: tuple[Group, ...] = (
     ("5 · Picture", (1080, 850, 850, 735), "#3f789e"),
 )
 LAYOUT = Layout(
-    "subject-segmentation", "5f0c6c6e-2c9e-4a53-9d0e-ec406e000004", items, GROUPS, 0.59, (105, 220)
+    "subject-segmentation", "5f0c6c6e-2c9e-4a53-9d0e-ec406e000004", items, GROUPS, 0.59, (105, 222)
 )
 
 
