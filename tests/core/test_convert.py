@@ -270,15 +270,19 @@ def test_base_that_is_not_needed_warns(
 # --- memory
 
 MEASURED = """
-import resource, sys
+import os, sys
 from pathlib import Path
 from echogen_core.checkpoints import adapter
 from echogen_core.checkpoints.convert import Conversion, convert
 import torch
 adapter.AT_ONCE = 8 << 20
 path, out, small = map(Path, sys.argv[1:4])
-unit = 1 if sys.platform == "darwin" else 1024
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+def peak():
+    if os.name == "nt":
+        import psutil
+        return psutil.Process().memory_info().peak_wset
+    import resource
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 convert(small, out, Conversion(torch.bfloat16), lambda done, total: None)
 before = peak()
 convert(path, out, Conversion(torch.bfloat16), lambda done, total: None)
