@@ -15,13 +15,22 @@ from accelerate.utils import DistributedType
 from echogen_core.training.__main__ import main
 
 ENVIRONMENT = {
+    "ACCELERATE_MIXED_PRECISION": "bf16",
     "ACCELERATE_USE_FSDP": "true",
     "FSDP_VERSION": "2",
+    "FSDP_SHARDING_STRATEGY": "FULL_SHARD",
+    "FSDP_RESHARD_AFTER_FORWARD": "true",
+    "FSDP_OFFLOAD_PARAMS": "false",
+    "FSDP_MIN_NUM_PARAMS": "100000000",
     "FSDP_AUTO_WRAP_POLICY": "TRANSFORMER_BASED_WRAP",
     "FSDP_TRANSFORMER_CLS_TO_WRAP": "Block",
-    "ACCELERATE_MIXED_PRECISION": "bf16",
+    "FSDP_FORWARD_PREFETCH": "false",
+    "FSDP_USE_ORIG_PARAMS": "true",
+    "FSDP_CPU_RAM_EFFICIENT_LOADING": "true",
+    "FSDP_SYNC_MODULE_STATES": "true",
+    "FSDP_ACTIVATION_CHECKPOINTING": "false",
 }
-"""What accelerate's launcher sets for the options in docs/training.md."""
+"""What the launcher of accelerate 1.15 sets for the options in docs/training.md."""
 
 if __name__ == "__main__":
     torch.distributed.init_process_group("gloo")

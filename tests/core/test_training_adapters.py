@@ -165,12 +165,12 @@ def test_conditions_are_left_out_one_by_one_and_bits_flipped_up_to_a_rate(base: 
         "reference": {"cls": torch.zeros(3), "patches": torch.zeros(2, 3), "content": torch.zeros(4, 2, 2)},
         "target": {"latent": torch.randn(1, preset.tokenizer.bits, 8, 8, generator=torch.Generator())},
     }
-    items = [Item(0, step, place) for step in range(50) for place in range(12)]
+    items = [Item(0, step, place) for step in range(25) for place in range(12)]
     batch = preparation.batch([Example(item, "", "1:1", None, None, features) for item in items])
     left_out = ~batch.keep_3B
-    assert left_out.float().mean(1).tolist() == pytest.approx([0.1] * 3, abs=0.03)
+    assert left_out.float().mean(1).tolist() == pytest.approx([0.1] * 3, abs=0.04)
     pairs = [(left_out[a] & left_out[b]).float().mean().item() for a, b in ((0, 1), (0, 2), (1, 2))]
-    assert pairs == pytest.approx([0.01] * 3, abs=0.01), "independent of each other"
+    assert pairs == pytest.approx([0.01] * 3, abs=0.015), "independent of each other"
     first = items[:12]
     again = preparation.batch([Example(item, "", "1:1", None, None, features) for item in first])
     assert torch.equal(again.keep_3B, batch.keep_3B[:, :12]), "a picture's own, whatever it comes with"
