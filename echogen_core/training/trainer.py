@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -77,7 +78,7 @@ class Recipe:
     workers: int = 2
     clip: float = 1.0
     seed: int = 0
-    checkpoint_minutes: float = 4.0
+    checkpoint_minutes: float = 2.0
     validate_every: int = 200
 
 
@@ -149,15 +150,18 @@ class Trainer:
         self.loader = ThreadPoolExecutor(1)
         self.upcoming: Future[PairBatch] | None = None
 
-    def run(self) -> None:
-        """Train until the minutes are used up; checkpoints and a log of JSON lines go to `out`."""
+    def run(self, at_most: float = math.inf) -> None:
+        """Train until the recipe's minutes are used up; checkpoints and a log of JSON lines go to `out`.
+
+        at_most: minutes before this call saves and returns, whatever is left: the next one goes on.
+        """
         self.trained.train()
-        saved = time.monotonic()
+        saved = started = time.monotonic()
         log_path = self.out / "log.jsonl"
         # at these sizes plain matrix products beat the fused attention's backward pass on a CPU
         attention = sdpa_kernel(SDPBackend.MATH) if self.device.type == "cpu" else nullcontext()
         with log_path.open("a", encoding="utf-8") as log, attention:
-            while self.seconds < self.recipe.minutes * 60:
+            while self.progress() < 1 and time.monotonic() - started < at_most * 60:
                 began = time.monotonic()
                 record = self._train_step()
                 self.seconds += time.monotonic() - began

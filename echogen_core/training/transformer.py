@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=defaults.seed)
     parser.add_argument("--workers", type=int, default=defaults.workers, help="threads that share a batch")
     parser.add_argument("--export", action="store_true", help="write the bundle and stop")
+    parser.add_argument(
+        "--at-most", type=float, default=math.inf, help="minutes before this command saves and ends"
+    )
     add_options(parser)
     args = parser.parse_args(argv)
     given = {kind: getattr(args, kind) for kind in ("tokenizer", "semantic", "content")}
@@ -141,7 +145,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     trainer = Trainer(parts, args.data, args.out, recipe, device)
     if not args.export:
-        trainer.run()
+        trainer.run(args.at_most)
     logger.info("Bundle written to %s.", export(trainer, preset, args))
     return 0
 

@@ -348,7 +348,10 @@ def test_another_tokenizer_must_have_as_many_bits() -> None:
 
 def test_the_command_trains_the_shipped_bundle_on(data: Path, tmp_path: Path) -> None:
     arguments = ["--data", str(data), "--out", str(tmp_path), "--start", str(ASSETS / "nano")]
-    assert main([*arguments, "--minutes", "0.001", "--batch", "2"]) == 0
+    arguments += ["--batch", "2", "--targets", "1", "--device", "cpu"]
+    assert main([*arguments, "--minutes", "60", "--at-most", "0.0001"]) == 0
+    assert main([*arguments, "--minutes", "60", "--at-most", "0"]) == 0, "goes on, and is told to end at once"
+    assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 1
     shipped, trained = (load_bundle("nano", folder) for folder in (ASSETS / "nano", tmp_path / "bundle"))
     assert not torch.equal(shipped.transformer.start, trained.transformer.start)
     before, after = (bundle.tokenizer.state_dict() for bundle in (shipped, trained))
