@@ -237,6 +237,8 @@ def test_live_draws_when_the_dot_is_let_go(vue: bool, page: Page, comfy: Server)
     run = drawn_run(page, "")
     assert sampled_gammas(comfy, run) == pytest.approx(first)
     assert panel.locator(".scales img:visible").count() == 5, "a picture for every scale"
+    panel.get_by_role("button", name="Scale 3").click()
+    assert panel.locator(".stage").get_by_text("Scale 3").is_visible(), "a click enlarges a scale"
     panel.get_by_role("button", name="Pin").click()
     pinned = panel.locator(".pinned > button:first-child")
     pinned.wait_for(timeout=READY_MS)
