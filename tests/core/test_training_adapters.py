@@ -24,7 +24,7 @@ from echogen_core.tokenizer.bsq import quantize_with_bit_flips
 from echogen_core.training import team
 from echogen_core.training.adapters import main
 from echogen_core.training.adapters.estimate import Machine, activation_bytes, estimate
-from echogen_core.training.adapters.examples import Example
+from echogen_core.training.adapters.examples import Example, Examples
 from echogen_core.training.adapters.features import Encoders, Preparation
 from echogen_core.training.adapters.model import (
     OPERATIONS,
@@ -267,11 +267,15 @@ def test_an_epoch_sees_every_row_once_in_batches_of_one_ratio() -> None:
 
 
 def test_dry_run_says_what_it_takes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    rows = small.write_rows(tmp_path, [small.row(0), "{"]).parent
+    rows = small.make_rows(tmp_path / "data", 2)
+    small.write_rows(
+        rows, [small.row(0), "{", small.row(1, cond_image="img/gone.png")], "0.500_000000003.jsonl"
+    )
     words = small.arguments(rows, tmp_path / "out", model="echogen-2b", batch=4, dry_run=True, ema=0)
     assert main(words) == 0
     printed = capsys.readouterr().out
-    assert "1 usable, 1 faults" in printed and "no JSON" in printed
+    assert "4 usable, 1 faults; of 4 rows looked at, 1 lack a picture" in printed
+    assert "no JSON" in printed and "missing picture" in printed and "gone.png" in printed
     assert "trained weights" in printed and "moving average" in printed and "h for 10000 steps" in printed
     assert not (tmp_path / "out").exists()
 
@@ -330,7 +334,10 @@ def test_the_estimate_of_activations_is_near_the_truth(again: bool) -> None:
         ({"drop": 1.5}, "--drop between 0 and 1"),
         ({"start": "base"}, "is a base model, not an EchoGen model: give it with --base"),
         ({"parts": "nowhere", "base": "base"}, "text, semantic, content, tokenizer of nano not found"),
-        ({"images": "elsewhere", "base": "base"}, "missing picture"),
+        (
+            {"images": "elsewhere"},
+            "None of 1 rows has its pictures, the first: 1.000_000000001.jsonl:1, elsewhere",
+        ),
     ],
 )
 def test_bad_input_is_said_in_one_line(
@@ -340,11 +347,20 @@ def test_bad_input_is_said_in_one_line(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    rows = small.write_rows(tmp_path, [small.row(0)]).parent
+    rows = small.make_rows(tmp_path, 1)
     chosen = {name: base if value == "base" else value for name, value in options.items()}
     assert main(small.arguments(rows, tmp_path / "out", **chosen)) == 1
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out" / "state.pt").exists()
+
+
+def test_a_ratio_without_a_readable_row_ends_the_run(tmp_path: Path) -> None:
+    rows = Rows(small.make_rows(tmp_path, 2), "nano", tmp_path)
+    assert rows.without_pictures() == (2, [])
+    for number in range(2):
+        (tmp_path / "img" / f"output_{number}.png").write_bytes(b"\x89PNG broken")
+    with pytest.raises(ValueError, match=r"2 rows one after the other cannot be used.*unreadable picture"):
+        Examples(rows, 64, 0, 0.5, None)[Item(0, 0, 0)]
 
 
 def test_processes_that_cannot_see_each_other_do_not_start(monkeypatch: pytest.MonkeyPatch) -> None:

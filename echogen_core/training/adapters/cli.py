@@ -74,6 +74,7 @@ def train(args: argparse.Namespace) -> int:
     recipe, preset = _recipe(args), PRESETS[args.model]
     args.out.mkdir(parents=True, exist_ok=True)
     rows = Rows(args.data, preset.budget, args.images)
+    rows.without_pictures()
     encoders = Encoders.load(args.model, _folders(args), accelerator.device)
     model = load_start(args.base, args.start, encoders.subject_sizes(), recipe.seed, args.official_start)
     encoders.check(model.config)
@@ -98,6 +99,7 @@ def dry_run(args: argparse.Namespace) -> int:
     recipe, preset = _recipe(args), PRESETS[args.model]
     accelerator = _accelerator(args)
     rows = Rows(args.data, preset.budget, args.images)
+    looked_at, missing = rows.without_pictures()
     config = _sizes(args, preset)
     largest = max((rows.schedules[ratio] for ratio in rows.buckets), key=lambda schedule: schedule.tokens)
     dtype = torch.bfloat16 if _half(args) else torch.float32
@@ -111,9 +113,10 @@ def dry_run(args: argparse.Namespace) -> int:
     found = estimate(config, ENCODERS[args.model], preset.tokenizer, largest, recipe, machine)
     per_step = recipe.batch * recipe.accumulate * accelerator.num_processes
     lines = [
-        f"rows: {len(rows)} usable, {len(rows.faults)} faults (pictures are looked at when they are read)",
+        f"rows: {len(rows)} usable, {len(rows.faults)} faults; of {looked_at} rows looked at, {len(missing)} "
+        "lack a picture (pictures are opened when they are trained on)",
         *(f"  {ratio:6} {len(numbers)} rows" for ratio, numbers in rows.buckets.items()),
-        *(f"  {fault.where}: {fault.kind} ({fault.detail})" for fault in rows.faults[:20]),
+        *(f"  {fault.where}: {fault.kind} ({fault.detail})" for fault in [*rows.faults, *missing][:20]),
         f"a step: {per_step} pictures; {recipe.steps} steps see {recipe.steps * per_step / len(rows):.1f} "
         "times every row",
         f"machine: {accelerator.device}, {accelerator.num_processes} processes"

@@ -28,6 +28,7 @@ from ...scales import ASPECT_RATIOS, ScaleSchedule, find_schedule
 
 FILE_NAME = re.compile(r"(\d+(?:\.\d+)?)_(\d+)\.jsonl")
 TEXTS = ("output_image", "cond_image", "long_caption")
+LOOKED_AT = 1000  # rows whose files are looked for before a run
 LONG_SENTENCE = 15  # words from which the first sentence alone is a short caption
 
 
@@ -139,6 +140,25 @@ class Rows:
             stream.seek(offset)
             text = stream.readline().decode("utf-8")
         return parse_row(text, f"{self.files[file].name}:{line}", self._images, self._ratios)
+
+    def without_pictures(self) -> tuple[int, list[Fault]]:
+        """How many rows were looked at, spread over all of them, and which of those lack a file they name.
+
+        Raises FileNotFoundError when all do: better now than after the models are loaded.
+        """
+        numbers = np.unique(np.linspace(0, len(self) - 1, LOOKED_AT).astype(int)).tolist()
+        faults = []
+        for row in map(self.__getitem__, numbers):
+            for path in (row.output_image, row.cond_image):
+                if not path.is_file():
+                    faults.append(Fault(row.where, "missing picture", f"{path}: no such file"))
+                    break
+        if len(faults) == len(numbers):
+            raise FileNotFoundError(
+                f"None of {len(numbers)} rows has its pictures, the first: {faults[0].where}, "
+                f"{faults[0].detail}. Relative paths start from the folder given with --images."
+            )
+        return len(numbers), faults
 
     def _has_name(self, path: Path) -> bool:
         if FILE_NAME.fullmatch(path.name):
