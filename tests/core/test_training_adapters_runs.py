@@ -133,12 +133,16 @@ def test_two_processes_learn_as_one(bench: Bench, straight: Path) -> None:
 
 
 def test_weights_shared_by_fsdp_in_bf16_learn_as_one_process(bench: Bench) -> None:
-    """Two processes with half the weights each take up what one process saved, and go on as it does."""
+    """Two processes with half the weights each take up what one process saved, and go on as it does.
+
+    The one has four pictures at once, the two have one each, twice a step.
+    """
     options = {"precision": "bf16", "save_every": 2}
-    whole, shared = bench.run("whole", steps=2, batch=2, **options), bench.folder / "shared"
+    whole, shared = bench.run("whole", steps=2, batch=4, **options), bench.folder / "shared"
     shutil.copytree(whole, shared)
-    bench.run("whole", steps=4, batch=2, **options)
-    processes = bench.start("shared", 2, FSDP, steps=4, batch=1, pictures_every=4, **options)
+    bench.run("whole", steps=4, batch=4, **options)
+    each = {"batch": 1, "accumulate": 2, "pictures_every": 4}
+    processes = bench.start("shared", 2, FSDP, steps=4, **each, **options)
     assert [process.wait(550) for process in processes] == [0, 0]
     assert losses(shared) == pytest.approx(losses(whole), abs=2e-4)
     norms = [[record["gradient"] for record in small.records(out)] for out in (shared, whole)]
@@ -151,7 +155,7 @@ def test_weights_shared_by_fsdp_in_bf16_learn_as_one_process(bench: Bench) -> No
             assert torch.allclose(tensor, second[part][name], atol=2e-3), name
     pixels = np.asarray(Image.open(shared / "pictures" / "0000004.png"), dtype=float)
     assert pixels.shape == (3 * 64, 4 * 64, 3) and pixels[2 * 64 :].std() > 1, "something was drawn"
-    bench.run("shared", steps=5, batch=2, **options)
+    bench.run("shared", steps=5, batch=4, **options)
     assert bench.state("shared")["step"] == 5, "and one process takes up what two saved"
 
 
