@@ -21,10 +21,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..encoders import ContentEncoder, SemanticEncoder, TextEncoder
+from ..encoders.text import TokenBatch
 from ..model import EchoGenTransformer
 from ..model.transformer import Conditions
 from ..scales import ScaleSchedule
@@ -60,6 +62,7 @@ class Recipe:
     workers: threads that share a batch and meet once a step (PyTorch's own threads meet in every layer).
     muon, adam: peak learning rates of block matrices and of everything else; pretrained: of the
     semantic and content encoders, which come trained. ema: decay per step.
+    compiler: backend of torch.compile for the blocks, such as "inductor"; "": none.
     """
 
     mix: Mix = LAST_MIX
@@ -80,6 +83,11 @@ class Recipe:
     seed: int = 0
     checkpoint_minutes: float = 2.0
     validate_every: int = 200
+    compiler: str = ""
+
+
+TEXT_STEP = 32
+"""Tokens that compiled prompts are padded to a multiple of."""
 
 
 class Noise(NamedTuple):
@@ -135,6 +143,9 @@ class Trainer:
         self.device = torch.device(device)
         out.mkdir(parents=True, exist_ok=True)
         self.trained = parts.trained().to(self.device)
+        if recipe.compiler:
+            for block in parts.transformer.blocks:
+                block.compile(backend=recipe.compiler)
         parts.tokenizer.to(self.device)
         self.average = {name: p.detach().clone() for name, p in self.trained.named_parameters()}
         self.optimizers = _optimizers(self.trained, recipe)
@@ -265,7 +276,9 @@ class Trainer:
     def _validate(self) -> dict[str, Any]:
         """Loss and bit accuracy on held-out subjects, nothing dropped or flipped."""
         self.heldout.generator.manual_seed(self.recipe.seed)
-        with torch.no_grad(), self.averaged():
+        # other shapes than the training's: compiled once more they would crowd those out
+        eager = torch.compiler.set_stance("force_eager") if self.recipe.compiler else nullcontext()
+        with torch.no_grad(), self.averaged(), eager:
             logits, forced = self._forward(
                 self.heldout.batch(96, self.recipe.mix), self.noise[0], drop=0.0, flips=0.0
             )
@@ -297,6 +310,8 @@ class Trainer:
         """keep_3B: whether text, semantic and content stay, per reference."""
         parts = self.parts
         tokens = parts.text.tokenize(pairs.prompts)
+        if self.recipe.compiler:
+            tokens = _padded(tokens, TEXT_STEP)
         text_BLT = parts.text(tokens.ids_BL, tokens.mask_BL).float()
         semantic = parts.semantic(pairs.references_B3HW)
         content_BSF = parts.content(pairs.references_B3HW).float().flatten(2).transpose(1, 2)
@@ -322,6 +337,12 @@ def split_pairs(pairs: PairBatch, parts: int) -> list[PairBatch]:
         )
         for i in range(parts)
     ]
+
+
+def _padded(tokens: TokenBatch, step: int) -> TokenBatch:
+    """The same with a length that is a multiple of `step`, masked: one shape for what is compiled."""
+    missing = -tokens.ids_BL.shape[1] % step
+    return TokenBatch(*(F.pad(values_BL, (0, missing)) for values_BL in tokens))
 
 
 def _noise(seed: int, step: int, worker: int, device: torch.device) -> Noise:

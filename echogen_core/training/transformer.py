@@ -120,6 +120,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--at-most", type=float, default=math.inf, help="minutes before this command saves and ends"
     )
+    parser.add_argument(
+        "--compile", default="", metavar="BACKEND", help="torch.compile the blocks, such as inductor on a GPU"
+    )
     add_options(parser)
     args = parser.parse_args(argv)
     given = {kind: getattr(args, kind) for kind in ("tokenizer", "semantic", "content")}
@@ -142,6 +145,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         targets=args.targets,
         workers=args.workers if device.type == "cpu" else 1,
         seed=args.seed,
+        compiler=args.compile,
     )
     trainer = Trainer(parts, args.data, args.out, recipe, device)
     if not args.export:

@@ -319,6 +319,16 @@ def test_words_are_in_the_vocabulary_where_they_are_said(data: Path) -> None:
         assert any(word in prompt for prompt in wordy) and not any(word in prompt for prompt in plain)
 
 
+def test_compiled_blocks_and_padded_prompts_change_nothing(data: Path, tmp_path: Path) -> None:
+    recipe = Recipe(minutes=60, batch=2, targets=2, workers=1, warmup=1)
+    records = []
+    for backend in ("", "aot_eager"):
+        trainer = Trainer(_parts(), data, tmp_path / f"run{backend}", replace(recipe, compiler=backend))
+        records.append(trainer._train_step() | trainer._train_step())
+        assert trainer._validate()["heldout_loss"] > 0
+    assert records[0]["loss"] == pytest.approx(records[1]["loss"], rel=1e-3)
+
+
 def test_attribution_names_trained_models_by_creator_and_licence(tmp_path: Path) -> None:
     rows = [
         {"name": "Lamp", "source": "x/BlendSwap", "creator": "Ann", "licence": "CC-BY-3.0", "split": "train"},
