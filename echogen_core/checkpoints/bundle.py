@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,7 @@ def load_bundle(
     dtype: torch.dtype | None = torch.float32,
     transformer_dtype: torch.dtype | None = None,
     device: torch.device | str = "cpu",
+    transformer: str | Path | None = None,
 ) -> Bundle:
     """All parts of a preset.
 
@@ -61,13 +62,14 @@ def load_bundle(
         directory: where the files are; several (for each kind, if need be) are searched in order. None: the
             weights in the pack.
         operations, dtype, device: as `load`. transformer_dtype: where the transformer's is another.
+        transformer: its very file, in the place of one to be found: subject parameters just trained, say.
     Raises:
         FileNotFoundError: names every missing file, its size, where it comes from and where it belongs.
         ValueError: no such preset, a damaged file, or parts that do not fit each other.
     """
     preset = find_preset(name)
     places = _places(name, directory)
-    paths = _find(name, places)
+    paths = _find(name, places, {} if transformer is None else {"transformer": Path(transformer)})
     modules = {
         kind: load_part(
             path,
@@ -110,9 +112,10 @@ def _places(name: str, directory: str | Path | Places | None) -> Mapping[str, Se
     return {kind: [Path(place) for place in directory] for kind in KINDS}
 
 
-def _find(name: str, places: Mapping[str, Sequence[Path]]) -> Mapping[str, Path]:
-    """Kind -> file or folder; FileNotFoundError says what is missing."""
+def _find(name: str, places: Mapping[str, Sequence[Path]], given: Mapping[str, Path]) -> Mapping[str, Path]:
+    """Kind -> file or folder, those of `given` before others; FileNotFoundError says what is missing."""
     found = find_parts(name, places)
+    found = replace(found, paths={**found.paths, **given})
     missing = [own_name(kind) for kind in KINDS if kind not in found.paths]
     if missing and name in PUBLISHED:
         raise FileNotFoundError(requests(name, found, {kind: places[kind][0] for kind in KINDS}))

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import torch
 
-from ..checkpoints import ASSETS
+from ..checkpoints import ASSETS, load_bundle
 from ..checkpoints.convert import DTYPES
 from ..checkpoints.format import KINDS
 from ..config import PRESETS
@@ -76,6 +76,14 @@ class Model(NamedTuple):
     weights: tuple[Path, ...]  # none: the pack's own
     dtype: str
     device: torch.device
+    transformer: Path | None = None  # its very file, in the place of the one in `weights`
+
+    @property
+    def title(self) -> str:
+        """Its name for people."""
+        if self.transformer is None:
+            return self.name
+        return f"{self.name} ({self.transformer.absolute().parent.name}/{self.transformer.name})"
 
 
 class Loader:
@@ -91,9 +99,19 @@ class Loader:
             self._kept = None
             own = list(self.model.weights) or [ASSETS / self.model.name]
             places = {kind: [swap.folder] if swap and swap.kind == kind else own for kind in KINDS}
-            dtype = DTYPES[self.model.dtype]
-            pipeline = EchoGenPipeline.from_bundle(self.model.name, places, dtype, self.model.device)
-            self._kept = swap, pipeline
+            bundle = load_bundle(
+                self.model.name,
+                places,
+                dtype=DTYPES[self.model.dtype],
+                device=self.model.device,
+                transformer=self.model.transformer,
+            )
+            if not bundle.transformer.config.subject:
+                raise ValueError(
+                    f"The transformer of {self.model.title} is a base model, which knows no subject: "
+                    "expected an EchoGen model or trained subject parameters."
+                )
+            self._kept = swap, EchoGenPipeline(bundle)
         return self._kept[1]
 
 

@@ -99,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
     worker = Worker(plan, args.out, scoring, segmentation, loader)
     records = work(plan, args.out, team, worker)
     if team.rank == 0:
-        _report(args, plan, records, scoring, settings)
+        _report(args, loader.model.title, plan, records, scoring, settings)
     team.leave()
     return 0
 
@@ -111,7 +111,7 @@ def _claim(
     model, pipeline = loader.model, loader.pipeline()
     preset = pipeline.preset
     settings = {
-        "model": f"{model.name}, {model.dtype}, numbers {fingerprint(pipeline.bundle.parts().values())}",
+        "model": f"{model.title}, {model.dtype}, numbers {fingerprint(pipeline.bundle.parts().values())}",
         "sampling": f"tau {preset.tau:g}, top_p {preset.top_p:g}, first seed {args.seed}",
         "reference": f"the first picture of a subject, cut out by {segmentation.name}",
         **{
@@ -128,6 +128,7 @@ def _claim(
 
 def _report(
     args: argparse.Namespace,
+    name: str,
     plan: Plan,
     records: Sequence[Record],
     scoring: Scorers,
@@ -142,10 +143,10 @@ def _report(
     }
     comparison, seconds = published.ABLATIONS, ""
     if args.what == "dreambench":
-        comparison, (seconds, about["latency"]) = published.COMPARISON, _own_latency(args.out, args.model)
+        comparison, (seconds, about["latency"]) = published.COMPARISON, _own_latency(args.out, name)
     report = Report(
-        title=f"DreamBench: {args.model}" + ("" if args.what == "dreambench" else ", ablations"),
-        model=args.model,
+        title=f"DreamBench: {name}" + ("" if args.what == "dreambench" else ", ablations"),
+        model=name,
         settings=about,
         arms=plan.arms,
         records=records,
@@ -158,9 +159,9 @@ def _report(
     write_parquet(records, raw)
     write_page(report, path, comparison, with_curve=args.what == "ablations")
     for arm in plan.arms:
-        for name, group in report.groups(arm).items():
+        for kind, group in report.groups(arm).items():
             figures = ", ".join(f"{metric} {interval}" for metric, interval in group.scores.items())
-            sys.stdout.write(f"{arm.label}, {name} ({group.subjects} subjects): {figures}\n")
+            sys.stdout.write(f"{arm.label}, {kind} ({group.subjects} subjects): {figures}\n")
     sys.stdout.write(f"{path}\n{raw}\n")
 
 

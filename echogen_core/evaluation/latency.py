@@ -68,7 +68,7 @@ def describe(
     schedule = find_schedule(pipeline.preset.budget)
     height, width = schedule.pixels_hw
     return {
-        "model": model.name,
+        "model": model.title,
         "settings": f"{arm.label}, tau {pipeline.preset.tau:g}, top_p {pipeline.preset.top_p:g}",
         "picture": f"{width} x {height} px, {len(schedule.scales)} scales, {schedule.tokens} tokens",
         "segmentation by": segmentation.name,

@@ -22,6 +22,11 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="folders with its files, searched in order (nano needs none)",
     )
+    parser.add_argument(
+        "--transformer",
+        type=Path,
+        help="its very file, such as subject.safetensors of a training run; the other parts as above",
+    )
     parser.add_argument("--gamma-t", type=float, help="strength of the prompt (default: the model's)")
     parser.add_argument("--gamma-i", type=float, help="strength of the subject (default: the model's)")
     parser.add_argument("--detector", type=Path, help="GroundingDINO, folder or file (default: built-in cut)")
@@ -38,4 +43,4 @@ def chosen_model(args: argparse.Namespace, device: torch.device) -> Model:
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     dtype = args.dtype or ("bf16" if device.type == "cuda" else "fp32")
-    return Model(args.model, tuple(args.weights), dtype, device)
+    return Model(args.model, tuple(args.weights), dtype, device, args.transformer)

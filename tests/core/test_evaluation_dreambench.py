@@ -17,7 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
-from echogen_core.checkpoints import ASSETS
+from echogen_core.checkpoints import ASSETS, load_transformer, save_part
 from echogen_core.config import PRESETS
 from echogen_core.evaluation import curve, published
 from echogen_core.evaluation.__main__ import main
@@ -27,6 +27,7 @@ from echogen_core.evaluation.records import Log, Record, claim
 from echogen_core.evaluation.scorers import Scorers, mean_cosine, prepare
 from echogen_core.evaluation.summary import Interval, bootstrap, subject_means, summarise, summarise_classes
 from echogen_core.evaluation.work import Plan
+from echogen_core.model import EchoGenTransformer
 
 from .small_scorers import SUBJECTS, write_clip, write_dino, write_dreambench
 
@@ -263,6 +264,25 @@ def test_the_page_is_whole_and_needs_nothing_else(finished: Path) -> None:
     assert classes == ["all subjects", "objects", "cats and dogs", "clock", "dog", "stuffed animal"]
     assert "this run has 3, 2 and 2" in text and "ViT-" not in text
     assert "Not comparable:" in text
+
+
+def test_a_transformer_just_trained_is_measured_in_the_place_of_the_models_own(
+    finished: Path, options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = load_transformer(ASSETS / "nano" / "transformer.safetensors").module
+    model.get_parameter("semantic_cls.weight").data.mul_(-3)
+    trained = save_part(tmp_path / "run" / "subject.safetensors", "transformer", model, model.config, None)
+    asked = ["dreambench", *options, "--subjects", "1", "--prompts", "1", "--pictures", "1"]
+    assert main([*asked, "--out", str(tmp_path / "out"), "--transformer", str(trained)]) == 0
+    picture = Record(**_lines(tmp_path / "out")[0]).key.path
+    assert (tmp_path / "out" / picture).read_bytes() != (finished / picture).read_bytes()
+    assert "DreamBench: nano (run/subject.safetensors)" in (tmp_path / "out" / "dreambench.html").read_text(
+        "utf-8"
+    )
+    plain = EchoGenTransformer(replace(model.config, subject=False))
+    base = save_part(tmp_path / "run" / "base.safetensors", "transformer", plain, plain.config, None)
+    assert main([*asked, "--out", str(tmp_path / "other"), "--transformer", str(base)]) == 2
+    assert "is a base model, which knows no subject" in capsys.readouterr().err
 
 
 def test_what_is_done_is_not_done_again_and_a_torn_line_costs_one_picture(

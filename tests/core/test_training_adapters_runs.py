@@ -280,6 +280,8 @@ def test_an_echogen_model_is_trained_on_beside_its_own_base(bench: Bench) -> Non
     changed = [n for n, t in trained.state_dict().items() if not torch.equal(t, before.state_dict()[n])]
     assert changed and set(changed) == set(bench.state("nano")["trained"])
     assert identify(out / "base.safetensors").config.subject is False
+    whole = load_bundle("nano", transformer=out / "subject.safetensors").transformer.state_dict()
+    assert all(torch.equal(whole[name], tensor) for name, tensor in trained.state_dict().items())
     sheet = Image.open(out / "pictures" / "0000001.png")
     assert sheet.size == (4 * 64, 3 * 64)
 
