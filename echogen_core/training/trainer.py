@@ -168,6 +168,7 @@ class Trainer:
         """
         self.trained.train()
         saved = started = time.monotonic()
+        compiling = bool(self.recipe.compiler)  # the first step: minutes that teach nothing do not count
         log_path = self.out / "log.jsonl"
         # at these sizes plain matrix products beat the fused attention's backward pass on a CPU
         attention = sdpa_kernel(SDPBackend.MATH) if self.device.type == "cpu" else nullcontext()
@@ -175,7 +176,9 @@ class Trainer:
             while self.progress() < 1 and time.monotonic() - started < at_most * 60:
                 began = time.monotonic()
                 record = self._train_step()
-                self.seconds += time.monotonic() - began
+                if not compiling:
+                    self.seconds += time.monotonic() - began
+                compiling = False
                 if self.step % self.recipe.validate_every == 0:
                     record |= self._validate()
                 if self.step % 20 == 0:
