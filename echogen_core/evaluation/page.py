@@ -21,7 +21,7 @@ from .records import Record
 from .summary import LABELS, METRICS, Group, Interval, subject_means, summarise, summarise_classes
 from .work import reference_path
 
-SIDE = 160  # pixels of a picture on the page: 3,000 of them stay below 30 MB
+SIDE = 160  # pixels of a picture on the page: 3,000 photographs are 34 MB
 
 KINDS = {"all": "all subjects", "objects": "objects", "live": "cats and dogs"}
 """Names for people of the groups that `summarise` makes."""
