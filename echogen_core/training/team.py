@@ -19,11 +19,11 @@ def on_processors() -> bool:
 
 
 def check_together(count: int) -> None:
-    """Raises ValueError unless accelerate sees all processes: each would do all the work, into one folder.
+    """Raises ValueError when accelerate sees too few: each would do all the work, into one folder.
 
     count: processes by accelerate's account.
     """
-    if count != started():
+    if count < started():
         raise ValueError(
             f"{started()} processes were started, accelerate sees {count}: this machine's accelerator cannot "
             "be shared. Set ACCELERATE_USE_CPU=true to use the processors, or start one process."
