@@ -19,19 +19,18 @@ _REACH, _CONTRAST = 2, 1e-4  # of the guided filter: pixels, and the variance th
 _DOUBTFUL = 0.3  # weight of ground inside a box against that outside, which is certain
 
 
-def follow_colours(edges: GuidedFilter, guess_HW: Tensor, ground_HW: Tensor | None = None) -> Tensor:
+def follow_colours(edges: GuidedFilter, guess_HW: Tensor, ground_HW: Tensor) -> Tensor:
     """[H, W]: how surely each pixel of the filter's picture is the subject's, from a first guess.
 
     Colours of subject and ground are counted by the guess; each pixel is judged by them, by its own guess and
     by its neighbours on this side of an edge; then again, by the better guess.
-    ground_HW: bool, what is surely ground.
+    ground_HW: bool, what is surely ground (outside a box; nothing without one).
     """
     own_HW = torch.logit(guess_HW.clamp(0.01, 0.99)).clamp(-_CERTAINTY, _CERTAINTY)
-    certain_HW = torch.zeros_like(guess_HW) if ground_HW is None else ground_HW.float()
-    doubtful = 1.0 if ground_HW is None else _DOUBTFUL
+    certain_HW = ground_HW.float()
     subject_HW = own_HW.sigmoid() * (1 - certain_HW)
     for _ in range(_ROUNDS):
-        unsure_HW = (1 - subject_HW) ** 1.5 * (1 - certain_HW) * doubtful
+        unsure_HW = (1 - subject_HW) ** 1.5 * (1 - certain_HW) * _DOUBTFUL
         ratio_HW = _log_share(edges.image_13HW[0], subject_HW**1.5)
         ratio_HW = ratio_HW - _log_share(edges.image_13HW[0], unsure_HW + certain_HW)
         logit_HW = own_HW + ratio_HW.clamp(-_CERTAINTY, _CERTAINTY)

@@ -24,8 +24,8 @@ FIRST_SIDE, SIDE = 224, 320
 """Pixels of the square that the network looks at: to find the subject, and to see it from near."""
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _AROUND = 0.25  # of a box's longer side, seen around it on each side from near
-_FAINT = 0.1  # saliency below which nothing stands out
-_MUCH_LESS = 0.5  # of the first finding's area: what is seen from near is worth a look from nearer still
+_FAINT, _SURE = 0.1, 0.9  # saliency below which nothing stands out, and from which something surely does
+_PLAIN = 0.13  # contrast within three pixels: a rim with less is no edge of the picture
 _FAVOUR = 1.0  # log-odds for what two looks disagree on
 _LESSER = 0.2  # weight of a second thing, against the first one's, from which it is a subject too
 
@@ -76,31 +76,26 @@ class SalientSubject(nn.Module):
     def _look(self, image_3HW: Tensor, box: Box | None) -> Tensor:
         """A first look finds where the subject is, a second one from nearer what belongs to it.
 
-        Where that is much less than was found, a third look from nearer still decides.
+        Without a box, a first look that is in doubt is taken again, finer.
         """
         height, width = image_3HW.shape[-2:]
         mask_HW, whole = torch.zeros(height, width), (0, 0, width, height)
         seen_HW = self.saliency(image_3HW, FIRST_SIDE)
+        if box is None and in_doubt(seen_HW, image_3HW):
+            finer_HW = self.saliency(image_3HW, SIDE)
+            seen_HW = finer_HW if float(finer_HW.max()) >= _FAINT else seen_HW
         region = conspicuous_box(seen_HW) if box is None else around(box, 0, whole)
         if region is None:
             return mask_HW
+        ground_HW = torch.full((height, width), float(box is not None))
+        crop(ground_HW, region)[:] = 0
         near = around(region, _AROUND, whole)
-        guess_hw = self.saliency(crop(image_3HW, near), SIDE)
-        closer = conspicuous_box(guess_hw) if box is None else None
-        if closer is not None and _area(closer) < _MUCH_LESS * _area(region):
-            seen_HW = torch.zeros(height, width)
-            crop(seen_HW, near)[:] = guess_hw
-            near = around(_moved(closer, near), _AROUND, whole)
-            guess_hw = self.saliency(crop(image_3HW, near), SIDE)
-        guess_hw = _seen_by_both(crop(seen_HW, near), guess_hw)
-        ground_hw = None
-        if box is not None:
-            ground_HW = torch.ones(height, width)
-            crop(ground_HW, region)[:] = 0
-            ground_hw = crop(ground_HW, near)
-            guess_hw = guess_hw * (1 - ground_hw)
+        image_3hw, seen_hw, ground_hw = (crop(x, near) for x in (image_3HW, seen_HW, ground_HW))
+        # A first look that saw as much around the box says little of what is in it.
+        mistaken = (seen_hw * ground_hw).sum() / ground_hw.sum().clamp_min(1)
+        guess_hw = _seen_by_both(seen_hw * (1 - mistaken), self.saliency(image_3hw, SIDE)) * (1 - ground_hw)
         guess_hw = guess_hw / guess_hw.max().clamp_min(_FAINT)
-        crop(mask_HW, near)[:] = _sharpen(crop(image_3HW, near), guess_hw, ground_hw)
+        crop(mask_HW, near)[:] = _sharpen(image_3hw, guess_hw, ground_hw)
         return mask_HW
 
     def saliency(self, image_3HW: Tensor, side: int) -> Tensor:
@@ -141,14 +136,18 @@ def around(box: Box, share: float, limits: Frame) -> Frame:
     )
 
 
-def _area(frame: Frame) -> int:
-    return (frame[2] - frame[0]) * (frame[3] - frame[1])
+def in_doubt(saliency_HW: Tensor, image_3HW: Tensor) -> bool:
+    """Whether a finding is faint, or has a rim that is no edge of the picture."""
+    small_13hw = fit_within(image_3HW[None].cpu(), FIRST_SIDE)
+    seen_11hw = F.interpolate(saliency_HW[None, None], small_13hw.shape[-2:], mode="bilinear", antialias=True)
+    highest = float(seen_11hw.max())
+    rim_1hw = _contrast((seen_11hw > highest / 2).float())[0] > 0
+    return highest < _SURE or bool(_contrast(small_13hw).mean(1)[rim_1hw].mean() < _PLAIN)
 
 
-def _moved(inner: Frame, outer: Frame) -> Frame:
-    """A frame within another one, in the picture's own pixels."""
-    left, top = outer[:2]
-    return inner[0] + left, inner[1] + top, inner[2] + left, inner[3] + top
+def _contrast(x_1CHW: Tensor) -> Tensor:
+    """[1, C, H, W]: the highest less the lowest value around each pixel."""
+    return F.max_pool2d(x_1CHW, 3, 1, 1) + F.max_pool2d(-x_1CHW, 3, 1, 1)
 
 
 def _seen_by_both(before_HW: Tensor, near_HW: Tensor) -> Tensor:
@@ -167,17 +166,13 @@ def crop(x_HW: Tensor, frame: Frame) -> Tensor:
     return x_HW[..., frame[1] : frame[3], frame[0] : frame[2]]
 
 
-def _sharpen(image_3HW: Tensor, guess_HW: Tensor, ground_HW: Tensor | None) -> Tensor:
+def _sharpen(image_3HW: Tensor, guess_HW: Tensor, ground_HW: Tensor) -> Tensor:
     """The guess, as sharp as the picture; what is surely ground has none of it."""
     image_13HW = image_3HW[None].cpu()
     small_13hw = fit_within(image_13HW, SIDE)
-    size = small_13hw.shape[-2:]
     guess_hw, ground_hw = (
-        None if x is None else F.interpolate(x[None, None], size, mode="bilinear", antialias=True)[0, 0]
+        F.interpolate(x[None, None], small_13hw.shape[-2:], mode="bilinear", antialias=True)[0, 0]
         for x in (guess_HW, ground_HW)
     )
-    assert guess_hw is not None
-    certain_hw = None if ground_hw is None else ground_hw > 0.5
     edges = GuidedFilter(small_13hw[0])
-    mask_HW = edges.enlarge(follow_colours(edges, guess_hw, certain_hw), image_13HW[0])
-    return mask_HW if ground_HW is None else mask_HW * (1 - ground_HW)
+    return edges.enlarge(follow_colours(edges, guess_hw, ground_hw > 0.5), image_13HW[0]) * (1 - ground_HW)

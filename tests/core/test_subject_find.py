@@ -195,7 +195,7 @@ def test_a_coarse_guess_follows_colours_and_edges(pictures: torch.Tensor) -> Non
     guess_HW = torch.zeros(90, 120)
     guess_HW[35:75, 25:65] = 0.8  # a square, off by five pixels
     edges = GuidedFilter(pictures[0])
-    better_HW = follow_colours(edges, guess_HW)
+    better_HW = follow_colours(edges, guess_HW, torch.zeros(90, 120, dtype=torch.bool))
     wrong = [int(((mask_HW > 0.5) != truth_HW).sum()) for mask_HW in (guess_HW, better_HW)]
     assert wrong[1] < wrong[0] / 10
     ground_HW = columns.expand(90, 120) > 40

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from echogen_core.checkpoints.subject import U2NETP, load_salient
 from echogen_core.subject.pictures import check_picture, flatten_alpha
 from echogen_core.subject.regions import Box
-from echogen_core.subject.salient import SalientSubject, conspicuous_box
+from echogen_core.subject.salient import FIRST_SIDE, SIDE, SalientSubject, conspicuous_box, in_doubt
 from echogen_core.subject.u2net import U2Netp
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "u2netp_onnx.safetensors"
@@ -92,6 +92,46 @@ def test_a_finding_has_its_faint_parts_but_no_faint_neighbours() -> None:
     saliency_HW[30:50, 100:120] = 0.8  # a second subject
     assert conspicuous_box(saliency_HW) == (20, 20, 180, 90)
     assert conspicuous_box(saliency_HW / 10) is None
+
+
+def sides_looked_at(net: SalientSubject, image_13HW: torch.Tensor) -> list[int]:
+    """The side of each square that the network looks at for one picture."""
+    sides: list[int] = []
+    hook = net.net.register_forward_hook(lambda _, inputs, __: sides.append(inputs[0].shape[-1]))
+    net.mask(image_13HW)
+    hook.remove()
+    return sides
+
+
+def test_a_first_look_in_doubt_is_taken_again(net: SalientSubject) -> None:
+    assert sides_looked_at(net, ball(200, 300, 75, 100, 45)[0]) == [FIRST_SIDE, SIDE]
+    plain_13HW, truth_HW = ball(200, 300, 240, 60, 8)
+    blotches_13HW = torch.rand(1, 3, 12, 16, generator=torch.Generator().manual_seed(0))
+    blotches_13HW = torch.nn.functional.interpolate(blotches_13HW, (200, 300), mode="bicubic").clamp(0, 1)
+    image_13HW = torch.where(truth_HW, plain_13HW, blotches_13HW)
+    assert in_doubt(net.saliency(image_13HW[0], FIRST_SIDE), image_13HW[0]), "too small to be sure of"
+    assert sides_looked_at(net, image_13HW) == [FIRST_SIDE, SIDE, SIDE]
+    assert iou(net.mask(image_13HW)[0], truth_HW) > 0.93
+    faint_13HW = 0.55 + 0.12 * (plain_13HW - 0.55)
+    assert float(net.saliency(faint_13HW[0], SIDE).max()) < 0.1, "the finer look sees nothing"
+    assert iou(net.mask(faint_13HW)[0], truth_HW) > 0.93, "then the first one stands"
+
+
+def test_doubt_is_of_the_faint_and_of_rims_without_edges() -> None:
+    image_13HW, truth_HW = ball(200, 300, 75, 100, 45)
+    assert not in_doubt(truth_HW.float(), image_13HW[0])
+    assert in_doubt(0.5 * truth_HW.float(), image_13HW[0])
+    assert in_doubt(truth_HW.roll(150, 1).float(), image_13HW[0]), "beside the ball the ground is plain"
+
+
+def test_what_the_first_look_sees_around_a_box_counts_against_it(net: SalientSubject) -> None:
+    ball_13HW, truth_HW = ball(200, 300, 180, 120, 30)
+    _, large_HW = ball(200, 300, 200, 100, 90)
+    yellow_311 = torch.tensor([0.95, 0.9, 0.3]).view(3, 1, 1)
+    image_13HW = torch.where(large_HW & ~truth_HW, yellow_311, ball_13HW)
+    assert iou(net.mask(image_13HW)[0], large_HW) > 0.93, "by itself the disc stands out"
+    mask_HW = net.mask(image_13HW, [(148, 88, 212, 152)])[0]
+    assert iou(mask_HW, truth_HW) > 0.98 and float(mask_HW[~truth_HW].sum()) < 1
 
 
 def test_a_batch_gives_what_its_pictures_give_alone(net: SalientSubject) -> None:
