@@ -98,8 +98,9 @@ def test_faulty_input_is_explained(
     change: list[str], words: str, reference: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out.png"
+    (tmp_path / "models").mkdir()  # of a ComfyUI without any model
     arguments = ["generate", "--reference", str(reference), "--prompt", PROMPT, "--out", str(out)]
-    assert main([*arguments, *change]) == 1
+    assert main([*arguments, "--comfyui", str(tmp_path), *change]) == 1
     assert words in capsys.readouterr().err
     assert not out.exists()
 
