@@ -24,8 +24,8 @@ FIRST_SIDE, SIDE = 224, 320
 """Pixels of the square that the network looks at: to find the subject, and to see it from near."""
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _AROUND = 0.25  # of a box's longer side, seen around it on each side from near
-_FAINT, _SURE = 0.1, 0.9  # saliency below which nothing stands out, and from which something surely does
-_PLAIN = 0.13  # contrast within three pixels: a rim with less is no edge of the picture
+_FAINT = 0.1  # saliency below which nothing stands out
+_DOUBT = 0.13  # evidence below which a first look is taken again
 _FAVOUR = 1.0  # log-odds for what two looks disagree on
 _LESSER = 0.2  # weight of a second thing, against the first one's, from which it is a subject too
 
@@ -81,9 +81,9 @@ class SalientSubject(nn.Module):
         height, width = image_3HW.shape[-2:]
         mask_HW, whole = torch.zeros(height, width), (0, 0, width, height)
         seen_HW = self.saliency(image_3HW, FIRST_SIDE)
-        if box is None and in_doubt(seen_HW, image_3HW):
+        if box is None and evidence(seen_HW, image_3HW) < _DOUBT:
             finer_HW = self.saliency(image_3HW, SIDE)
-            seen_HW = finer_HW if float(finer_HW.max()) >= _FAINT else seen_HW
+            seen_HW = max(seen_HW, finer_HW, key=lambda look_HW: evidence(look_HW, image_3HW))
         region = conspicuous_box(seen_HW) if box is None else around(box, 0, whole)
         if region is None:
             return mask_HW
@@ -136,13 +136,14 @@ def around(box: Box, share: float, limits: Frame) -> Frame:
     )
 
 
-def in_doubt(saliency_HW: Tensor, image_3HW: Tensor) -> bool:
-    """Whether a finding is faint, or has a rim that is no edge of the picture."""
+def evidence(saliency_HW: Tensor, image_3HW: Tensor) -> float:
+    """0..1: how surely something stands out, times the picture's contrast at its rim (0 without a rim)."""
     small_13hw = fit_within(image_3HW[None].cpu(), FIRST_SIDE)
     seen_11hw = F.interpolate(saliency_HW[None, None], small_13hw.shape[-2:], mode="bilinear", antialias=True)
-    highest = float(seen_11hw.max())
-    rim_1hw = _contrast((seen_11hw > highest / 2).float())[0] > 0
-    return highest < _SURE or bool(_contrast(small_13hw).mean(1)[rim_1hw].mean() < _PLAIN)
+    highest = seen_11hw.max()
+    rim_1hw = _contrast((seen_11hw > highest / 2).float())[0]
+    contrast_1hw = _contrast(small_13hw).mean(1)
+    return float(highest * (contrast_1hw * rim_1hw).sum() / rim_1hw.sum().clamp_min(1))
 
 
 def _contrast(x_1CHW: Tensor) -> Tensor:

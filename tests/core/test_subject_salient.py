@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from echogen_core.checkpoints.subject import U2NETP, load_salient
 from echogen_core.subject.pictures import check_picture, flatten_alpha
 from echogen_core.subject.regions import Box
-from echogen_core.subject.salient import FIRST_SIDE, SIDE, SalientSubject, conspicuous_box, in_doubt
+from echogen_core.subject.salient import FIRST_SIDE, SIDE, SalientSubject, conspicuous_box, evidence
 from echogen_core.subject.u2net import U2Netp
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "u2netp_onnx.safetensors"
@@ -109,7 +109,7 @@ def test_a_first_look_in_doubt_is_taken_again(net: SalientSubject) -> None:
     blotches_13HW = torch.rand(1, 3, 12, 16, generator=torch.Generator().manual_seed(0))
     blotches_13HW = torch.nn.functional.interpolate(blotches_13HW, (200, 300), mode="bicubic").clamp(0, 1)
     image_13HW = torch.where(truth_HW, plain_13HW, blotches_13HW)
-    assert in_doubt(net.saliency(image_13HW[0], FIRST_SIDE), image_13HW[0]), "too small to be sure of"
+    assert float(net.saliency(image_13HW[0], FIRST_SIDE).max()) < 0.1, "too small to be seen at once"
     assert sides_looked_at(net, image_13HW) == [FIRST_SIDE, SIDE, SIDE]
     assert iou(net.mask(image_13HW)[0], truth_HW) > 0.93
     faint_13HW = 0.55 + 0.12 * (plain_13HW - 0.55)
@@ -117,11 +117,13 @@ def test_a_first_look_in_doubt_is_taken_again(net: SalientSubject) -> None:
     assert iou(net.mask(faint_13HW)[0], truth_HW) > 0.93, "then the first one stands"
 
 
-def test_doubt_is_of_the_faint_and_of_rims_without_edges() -> None:
+def test_evidence_is_a_sure_finding_with_a_rim_in_the_picture() -> None:
     image_13HW, truth_HW = ball(200, 300, 75, 100, 45)
-    assert not in_doubt(truth_HW.float(), image_13HW[0])
-    assert in_doubt(0.5 * truth_HW.float(), image_13HW[0])
-    assert in_doubt(truth_HW.roll(150, 1).float(), image_13HW[0]), "beside the ball the ground is plain"
+    whole = evidence(truth_HW.float(), image_13HW[0])
+    assert whole > 0.2
+    assert evidence(0.5 * truth_HW.float(), image_13HW[0]) == pytest.approx(whole / 2)
+    assert evidence(truth_HW.roll(150, 1).float(), image_13HW[0]) < 0.05, "no edge there"
+    assert evidence(torch.ones(200, 300), image_13HW[0]) == 0, "all of the picture has no rim"
 
 
 def test_what_the_first_look_sees_around_a_box_counts_against_it(net: SalientSubject) -> None:
