@@ -119,8 +119,9 @@ def grid_rope(grid: Grid, rope_grid: Grid, head_width: int) -> Tensor:
 @lru_cache(maxsize=64)
 def sequence_rope(schedule: ScaleSchedule, head_width: int, prefix: int) -> Tensor:
     """Rotary table of all scales, [2, prefix + tokens, D/2]; prefix tokens sit at the first position."""
-    tables = [grid_rope(grid, schedule.rope_grid, head_width) for grid in schedule.scales]
-    return torch.cat([tables[0][:, :1].expand(-1, prefix, -1), *tables], dim=1)
+    with torch.inference_mode(False):  # the table is kept, and training may follow inference
+        tables = [grid_rope(grid, schedule.rope_grid, head_width) for grid in schedule.scales]
+        return torch.cat([tables[0][:, :1].expand(-1, prefix, -1), *tables], dim=1)
 
 
 def block_causal_mask(schedule: ScaleSchedule, prefix: int) -> Tensor:

@@ -28,6 +28,13 @@ def test_rotary_tables(h_div_w: str) -> None:
     golden.assert_close(sequence_rope(golden.schedule(h_div_w), 32, prefix=0), official, 1e-6)
 
 
+def test_a_rotary_table_made_during_inference_serves_training() -> None:
+    sequence_rope.cache_clear()
+    with torch.inference_mode():
+        table = sequence_rope(golden.schedule("1.0"), 32, prefix=1)
+    assert not table.is_inference()
+
+
 def test_schedules_are_the_official_ones() -> None:
     table = json.loads((golden.FOLDER / "scale_schedules.json").read_text())
     ours = {f"{find_schedule('1M', ratio).h_div_w:g}": ratio for ratio in ASPECT_RATIOS}

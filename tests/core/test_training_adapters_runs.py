@@ -172,7 +172,8 @@ def test_killed_and_run_again_gives_the_same_bits(bench: Bench, straight: Path) 
         time.sleep(0.005)
     process.send_signal(signal.SIGTERM if os.name == "nt" else signal.SIGKILL)
     process.wait(60)
-    assert moment < 2 or bench.state("killed")["step"] in (2, 4, 6)
+    # a step is recorded before it is saved
+    assert moment <= 2 or bench.state("killed")["step"] in (2, 4, 6)
     bench.run("killed", **options)
     assert_same_state(bench.state("killed"), bench.state("straight"))
     assert exact(bench.folder / "killed") == exact(straight), f"killed after step {moment}"
