@@ -20,7 +20,8 @@ from .session import Setting, own_setup
 
 NAMES = ("lint", "types", "imports", "js", "unit", "golden", "nodes", "e2e", "browser", "newest")
 IN_THE_BROWSER = "tests/e2e/test_browser*.py"
-SIDE_BY_SIDE = ("browser", "newest")  # they wait for a page most of the time
+ON_THE_NEWEST = "tests/e2e/test_browser_node.py"  # all of them there, by hand: with ECHOGEN_FRONTEND
+SIDE_BY_SIDE = ("browser", "newest")  # they wait for a page much of the time
 STEP_SECONDS = 1500  # the whole must end in 25 minutes
 
 
@@ -144,16 +145,19 @@ class Checks:
         return self.pytest("e2e", targets, self.server_environ())
 
     def browser(self) -> bool:
-        return self.in_the_browser("browser", self.results)
+        targets = sorted(str(path) for path in self.setting.pack.glob(IN_THE_BROWSER))
+        return self.in_the_browser("browser", self.results, targets)
 
     def newest(self) -> bool:
-        """The same on the newest front end."""
+        """A node's life in the renderer of the newest front end; more would take too many minutes."""
         folder = frontend.bring(self.setting.comfy, self.venv)
-        results = self.results / "newest"
-        return self.in_the_browser("newest", results, {"ECHOGEN_FRONTEND": str(folder)})
+        extra = {"ECHOGEN_FRONTEND": str(folder)}
+        return self.in_the_browser("newest", self.results / "newest", [ON_THE_NEWEST, "-k", "nodes2"], extra)
 
-    def in_the_browser(self, name: str, results: Path, extra: dict[str, str] | None = None) -> bool:
-        """The browser tests, their screenshots in `results`."""
+    def in_the_browser(
+        self, name: str, results: Path, targets: Sequence[str], extra: dict[str, str] | None = None
+    ) -> bool:
+        """Browser tests, their screenshots in `results`."""
         results.mkdir(parents=True, exist_ok=True)
         program = chromium.bring(self.venv, self.results / "chromium.log")
         if program is None:
@@ -162,7 +166,6 @@ class Checks:
             return False
         environ = {**self.server_environ(), **(extra or {}), chromium.VARIABLE: str(program)}
         environ["ECHOGEN_RESULTS"] = str(results)
-        targets = sorted(str(path) for path in self.setting.pack.glob(IN_THE_BROWSER))
         return self.pytest(name, targets, environ)
 
 

@@ -1,4 +1,4 @@
-"""The newest ComfyUI front end, beside the one that ComfyUI brings: the browser tests run on both."""
+"""The newest ComfyUI front end, beside the one that ComfyUI brings, for tests in the browser."""
 
 from __future__ import annotations
 
