@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import statistics
 import sys
 import tempfile
@@ -24,7 +23,7 @@ sys.path.extend(str(Path(__file__).resolve().parents[1] / folder) for folder in 
 from playwright.sync_api import Page, sync_playwright
 
 import comfy_server
-from browser_page import open_quickstart
+from browser_page import drag_dot, launch, open_quickstart, press_live
 from comfy_server import Recorder, Run
 from runner.server import Server
 
@@ -71,16 +70,11 @@ def through_server(recorder: Recorder, runs: int) -> list[Seconds]:
 def through_browser(page: Page, server: Server, runs: int, vue: bool) -> list[Seconds]:
     """The whole way, with a hand on the mouse."""
     open_quickstart(page, server, vue)
-    page.locator(".echogen-panel .live").click()
+    press_live(page)
     times: list[Seconds] = []
     for index in range(runs + 1):
-        box = page.locator(".echogen-pad svg").bounding_box()
-        assert box
         page.evaluate(WATCH)
-        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-        page.mouse.down()
-        page.mouse.move(box["x"] + (0.25 + 0.02 * index) * box["width"], box["y"] + 0.3 * box["height"])
-        page.mouse.up()
+        drag_dot(page, 0.25 + 0.02 * index, 0.7)
         first, final = page.evaluate("window.measured")
         times.append((first, final))
         page.wait_for_timeout(1000)  # the graph's other nodes finish their part of the run
@@ -104,10 +98,8 @@ def main() -> None:
         recorder.close()
         if not args.browser:
             return
-        program = os.environ.get("PLAYWRIGHT_CHROMIUM") or shutil.which("chromium")
         with sync_playwright() as playwright:
-            options = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
-            browser = playwright.chromium.launch(executable_path=program, args=options)
+            browser = launch(playwright)
             for vue in (False, True):
                 page = browser.new_page(viewport={"width": 1920, "height": 1080})
                 report(

@@ -8,8 +8,6 @@ medians of three rounds each, both renderers. "visible": how many pads lie withi
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
 import statistics
 import sys
 import tempfile
@@ -20,7 +18,7 @@ sys.path.extend(str(Path(__file__).resolve().parents[1] / folder) for folder in 
 from playwright.sync_api import Page, sync_playwright
 
 import comfy_server
-from browser_page import open_quickstart
+from browser_page import fit_view, launch, open_quickstart
 from runner.server import Server
 
 ROUNDS = 3
@@ -61,8 +59,7 @@ def measure(page: Page, server: Server, vue: bool, count: int, seconds: float) -
     open_quickstart(page, server, vue)
     page.evaluate(FILL, count)
     page.wait_for_timeout(2000)
-    page.get_by_role("button", name="Fit View").click()
-    page.wait_for_timeout(2000)
+    fit_view(page)
     visible = page.locator(".echogen-pad:visible").count()
     with_pads = frames(page, seconds)
     page.evaluate("document.querySelectorAll('.echogen-panel').forEach(e => { e.style.display = 'none'; })")
@@ -76,16 +73,17 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=30)
     parser.add_argument("--seconds", type=float, default=5)
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, comfy_server.serving(Path(folder), name="pads") as server:
-        program = os.environ.get("PLAYWRIGHT_CHROMIUM") or shutil.which("chromium")
-        with sync_playwright() as playwright:
-            options = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
-            browser = playwright.chromium.launch(executable_path=program, args=options)
-            for vue in (False, True):
-                page = browser.new_page(viewport={"width": 1920, "height": 1080})
-                measure(page, server, vue, args.count, args.seconds)
-                page.close()
-            browser.close()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        comfy_server.serving(Path(folder), name="pads") as server,
+        sync_playwright() as playwright,
+    ):
+        browser = launch(playwright)
+        for vue in (False, True):
+            page = browser.new_page(viewport={"width": 1920, "height": 1080})
+            measure(page, server, vue, args.count, args.seconds)
+            page.close()
+        browser.close()
 
 
 if __name__ == "__main__":

@@ -1,10 +1,15 @@
-"""The page in a real Chromium, for the browser tests: opening a workflow, running it, and what went wrong."""
+"""The page in a real Chromium, for browser tests, benchmarks and screenshots.
+
+Opening a workflow, running it, the sampler's pad and strip, and what went wrong.
+"""
 
 from __future__ import annotations
 
+import os
+import shutil
 from typing import Any
 
-from playwright.sync_api import ConsoleMessage, Page, Response
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Playwright, Response
 
 from runner import session
 from runner.server import Server
@@ -24,6 +29,16 @@ NOISE = (
 )
 OURS = ("echogen", "EchoGen")
 SAMPLER = "app.graph._nodes.find(n => n.type === 'EchoGenSampler')"
+STRIP = "document.querySelector('.echogen-panel .strip')"
+
+
+def launch(playwright: Playwright) -> Browser:
+    """A headless Chromium that draws in software: the one PLAYWRIGHT_CHROMIUM names, or one on PATH."""
+    program = (
+        os.environ.get("PLAYWRIGHT_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    )
+    options = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+    return playwright.chromium.launch(executable_path=program, headless=True, args=options)
 
 
 class Trouble:
@@ -60,6 +75,11 @@ def open_workflow(page: Page, comfy: Server, vue: bool, name: str) -> None:
     page.goto(session.workflow_page(comfy.url, name))
     page.wait_for_function("!!(window.app?.graph && window.app.extensionManager)", timeout=READY_MS)
     page.wait_for_function("app.graph._nodes.some(n => n.type.startsWith('EchoGen'))", timeout=READY_MS)
+    fit_view(page)
+
+
+def fit_view(page: Page) -> None:
+    """Brings the whole graph into the window."""
     page.get_by_role("button", name="Fit View").click()
     page.wait_for_timeout(1500)  # the view glides there
 
@@ -75,3 +95,45 @@ def run_to_the_end(page: Page, comfy: Server) -> dict[str, Any]:
         if new is not None and history[new]["status"]["completed"]:
             return dict(history[new])
     raise AssertionError("the prompt did not end")
+
+
+def press_live(page: Page) -> None:
+    """Live on, or off."""
+    page.locator(".echogen-panel").get_by_role("button", name="Live").click()
+
+
+def gammas(page: Page) -> tuple[float, float]:
+    """γ_t and γ_I as the graph has them."""
+    gamma_t, gamma_i = page.evaluate(f"{SAMPLER}.widgets.slice(0, 2).map(w => w.value)")
+    return gamma_t, gamma_i
+
+
+def drag_dot(page: Page, across: float, up: float, pad: Locator | None = None) -> None:
+    """Drags on a pad (the only one), from its middle to those shares of its sides, and lets go."""
+    box = (pad or page.locator(".echogen-pad")).locator("svg").bounding_box()
+    assert box
+    page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.5 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + across * box["width"], box["y"] + (1 - up) * box["height"], steps=5)
+    page.mouse.up()
+
+
+def run_on_show(page: Page) -> str:
+    """Id of the run that the strip shows; "" for none."""
+    return str(page.evaluate(f"{STRIP}.dataset.run ?? ''"))
+
+
+def finished_run(page: Page, former: str = "") -> str:
+    """Waits until the strip is full with another run than `former`; that run's id."""
+    page.wait_for_function(
+        f"""former => {STRIP}?.dataset.run && {STRIP}.dataset.run !== former &&
+            !{STRIP}.querySelector(':scope > button').disabled""",
+        arg=former,
+        timeout=READY_MS,
+    )
+    return run_on_show(page)
+
+
+def waiting_runs(comfy: Server) -> set[str]:
+    """Ids of the runs in the server's queue that have not begun."""
+    return {entry[1] for entry in comfy.client.get_json("/queue")["queue_pending"]}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+import browser_page
 import comfy_server
 from comfy_server import Graph, Recorder
 from runner.server import Server
@@ -46,18 +45,17 @@ def to_api() -> Callable[..., dict[str, Any]]:
     return workflow.to_api
 
 
+@pytest.fixture(params=[False, True], ids=["canvas", "nodes2"])
+def vue(request: pytest.FixtureRequest) -> bool:
+    """Both renderers: the classic canvas, and Nodes 2.0 (Vue)."""
+    return bool(request.param)
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A headless Chromium: the one the variable names, or one on PATH."""
-    program = (
-        os.environ.get("PLAYWRIGHT_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    )
+    """A headless Chromium."""
     with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(
-            executable_path=program,
-            headless=True,
-            args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"],
-        )
+        launched = browser_page.launch(playwright)
         yield launched
         launched.close()
 

@@ -14,7 +14,20 @@ from PIL import Image, ImageDraw
 from playwright.sync_api import FloatRect, Page
 
 import comfy_server
-from browser_page import READY_MS, SAMPLER, Trouble, open_quickstart, run_to_the_end
+from browser_page import (
+    READY_MS,
+    SAMPLER,
+    STRIP,
+    Trouble,
+    drag_dot,
+    finished_run,
+    gammas,
+    open_quickstart,
+    press_live,
+    run_on_show,
+    run_to_the_end,
+    waiting_runs,
+)
 from echogen_core.config import PRESETS
 from runner.server import PromptFailed, Server
 
@@ -126,7 +139,6 @@ def seen(page: Page, vue: bool) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(shot)).convert("RGB"), dtype=int)
 
 
-@pytest.mark.parametrize("vue", [False, True], ids=["canvas", "nodes2"])
 def test_move_gamma_run_and_see_the_new_picture(vue: bool, page: Page, comfy: Server) -> None:
     name = "nodes2" if vue else "canvas"
     trouble = Trouble(page)
@@ -155,7 +167,6 @@ def test_move_gamma_run_and_see_the_new_picture(vue: bool, page: Page, comfy: Se
     assert not trouble.found, trouble.found
 
 
-@pytest.mark.parametrize("vue", [False, True], ids=["canvas", "nodes2"])
 def test_the_pad_moves_both_gammas_and_nothing_else(vue: bool, page: Page, comfy: Server) -> None:
     trouble = Trouble(page)
     open_quickstart(page, comfy, vue)
@@ -164,13 +175,8 @@ def test_the_pad_moves_both_gammas_and_nothing_else(vue: bool, page: Page, comfy
         nodes = page.evaluate("app.graph.serialize().nodes")
         return list(next(node for node in nodes if node["type"] == "EchoGenSampler")["widgets_values"])
 
-    pad = page.locator(".echogen-pad svg")
-    box, before = pad.bounding_box(), values()
-    assert box
-    page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.7 * box["height"])
-    page.mouse.down()
-    page.mouse.move(box["x"] + 0.85 * box["width"], box["y"] + 0.2 * box["height"], steps=5)
-    page.mouse.up()
+    before = values()
+    drag_dot(page, 0.85, 0.8)
     dragged = values()
     assert all(new > old + 1 for new, old in zip(dragged[:2], before[:2], strict=True))
     assert dragged[2:] == before[2:], "the pad holds nothing itself"
@@ -186,37 +192,13 @@ def test_the_pad_moves_both_gammas_and_nothing_else(vue: bool, page: Page, comfy
     page.keyboard.press("Control+z")
     page.wait_for_timeout(2500)
     assert values()[:2] == pressed, "undo takes back the preset alone"
-    pad.dblclick()
+    page.locator(".echogen-pad svg").dblclick()
     nano = PRESETS["nano"]
     assert values()[:2] == [nano.gamma_t, nano.gamma_i], "a double click goes to the wired model's own"
     page.evaluate(f"app.graph.remove({SAMPLER})")
     page.wait_for_timeout(1000)
     assert page.locator(".echogen-pad").count() == 0
     assert not trouble.found, trouble.found
-
-
-def drag_dot(page: Page, across: float, up: float) -> tuple[float, float]:
-    """Drags the pad's dot to those shares of the pad, from its middle; γ_t and γ_I as the graph has them."""
-    box = page.locator(".echogen-pad svg").bounding_box()
-    assert box
-    page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.5 * box["height"])
-    page.mouse.down()
-    page.mouse.move(box["x"] + across * box["width"], box["y"] + (1 - up) * box["height"], steps=5)
-    page.mouse.up()
-    return gammas(page)
-
-
-def gammas(page: Page) -> tuple[float, float]:
-    """γ_t and γ_I as the graph has them."""
-    gamma_t, gamma_i = page.evaluate(f"{SAMPLER}.widgets.slice(0, 2).map(w => w.value)")
-    return gamma_t, gamma_i
-
-
-def drawn_run(page: Page, former: str) -> str:
-    """Waits until the strip is full with another run than `former`; that run's id."""
-    strip = f"document.querySelector('.echogen-panel .strip:not([data-run=\"{former}\"])')"
-    page.wait_for_function(f"{strip}?.querySelector(':scope > button').disabled === false", timeout=READY_MS)
-    return str(page.evaluate(f"{strip}.dataset.run"))
 
 
 def sampled_gammas(comfy: Server, run: str) -> tuple[float, float]:
@@ -226,15 +208,14 @@ def sampled_gammas(comfy: Server, run: str) -> tuple[float, float]:
     return inputs["gamma_t"], inputs["gamma_i"]
 
 
-@pytest.mark.parametrize("vue", [False, True], ids=["canvas", "nodes2"])
 def test_live_draws_when_the_dot_is_let_go(vue: bool, page: Page, comfy: Server) -> None:
     trouble = Trouble(page)
     open_quickstart(page, comfy, vue)
     panel = page.locator(".echogen-panel")
-    panel.get_by_role("button", name="Live").click()
+    press_live(page)
 
-    first = drag_dot(page, 0.8, 0.4)
-    run = drawn_run(page, "")
+    drag_dot(page, 0.8, 0.4)
+    first, run = gammas(page), finished_run(page)
     assert sampled_gammas(comfy, run) == pytest.approx(first)
     assert panel.locator(".scales img:visible").count() == 5, "a picture for every scale"
     panel.get_by_role("button", name="Scale 3").click()
@@ -243,8 +224,8 @@ def test_live_draws_when_the_dot_is_let_go(vue: bool, page: Page, comfy: Server)
     pinned = panel.locator(".pinned > button:first-child")
     pinned.wait_for(timeout=READY_MS)
 
-    second = drag_dot(page, 0.3, 0.7)
-    again = drawn_run(page, run)
+    drag_dot(page, 0.3, 0.7)
+    second, again = gammas(page), finished_run(page, run)
     assert sampled_gammas(comfy, again) == pytest.approx(second) != first
     panel.get_by_role("button", name="Pin").click()
     pinned.nth(1).wait_for(timeout=READY_MS)
@@ -267,18 +248,11 @@ def test_live_draws_when_the_dot_is_let_go(vue: bool, page: Page, comfy: Server)
     assert not trouble.found, trouble.found
 
 
-def pending(comfy: Server) -> list[str]:
-    """Ids of the runs that wait."""
-    return [entry[1] for entry in comfy.client.get_json("/queue")["queue_pending"]]
-
-
-@pytest.mark.parametrize("vue", [False, True], ids=["canvas", "nodes2"])
 def test_live_off_takes_back_its_own_runs_alone(vue: bool, page: Page, comfy: Server) -> None:
     trouble = Trouble(page)
     open_quickstart(page, comfy, vue)
     panel = page.locator(".echogen-panel")
-    live = panel.get_by_role("button", name="Live")
-    live.click()
+    press_live(page)
 
     graph = comfy_server.changed(comfy_server.single(), "EchoGenSampler", batch=64, seed=1000 + vue)
     others = [comfy.client.queue(graph) for graph in (graph, comfy_server.single())]
@@ -286,20 +260,20 @@ def test_live_off_takes_back_its_own_runs_alone(vue: bool, page: Page, comfy: Se
         drag_dot(page, share, 0.8)
         panel.get_by_text("waiting").wait_for(timeout=READY_MS)
     page.wait_for_timeout(1000)
-    waiting = set(pending(comfy)) - set(others)
+    waiting = waiting_runs(comfy) - set(others)
     assert len(waiting) == 1, "a newer run replaces the one that waits"
-    live.click()
+    press_live(page)
     page.wait_for_timeout(1000)
-    assert not waiting & set(pending(comfy)), "off takes it back"
+    assert not waiting & waiting_runs(comfy), "off takes it back"
     for other in others:
         assert comfy.client.wait(other)["status"]["status_str"] == "success"
 
-    live.click()
+    press_live(page)
     page.evaluate(f"{SAMPLER}.widgets.find(w => w.name === 'batch').value = 32")
     drag_dot(page, 0.6, 0.3)
-    page.wait_for_function("document.querySelector('.echogen-panel .strip').dataset.run", timeout=READY_MS)
-    run = page.evaluate("document.querySelector('.echogen-panel .strip').dataset.run")
-    live.click()
+    page.wait_for_function(f"{STRIP}.dataset.run", timeout=READY_MS)
+    run = run_on_show(page)
+    press_live(page)
     with pytest.raises(PromptFailed):
         comfy.client.wait(run)
     assert panel.get_by_role("button", name="Pin").is_disabled(), "there is no finished picture to pin"
@@ -370,7 +344,6 @@ def file_names(addresses: list[str]) -> list[str]:
     return [address.split("filename=")[1].split("&")[0] for address in addresses]
 
 
-@pytest.mark.parametrize("vue", [False, True], ids=["canvas", "nodes2"])
 def test_a_mask_painted_in_the_mask_editor(vue: bool, page: Page, comfy: Server, tmp_path: Path) -> None:
     file = comfy.client.upload_image(two_subjects(tmp_path))
     trouble = Trouble(page)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-import pytest
 from playwright.sync_api import Page
 
 import comfy_server
@@ -46,7 +45,6 @@ def inside(node: Box, group: Box) -> bool:
     return starts and node[3] <= group[3] + SLACK and node[4] <= group[4] + SLACK
 
 
-@pytest.mark.parametrize("vue", [False, True], ids=["canvas", "nodes2"])
 def test_shipped_workflows_are_tidy(vue: bool, page: Page, comfy: Server) -> None:
     trouble = Trouble(page)
     open_quickstart(page, comfy, vue)

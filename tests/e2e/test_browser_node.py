@@ -7,10 +7,18 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page
 
-from browser_page import READY_MS, SAMPLER, Trouble, open_quickstart, run_to_the_end
+from browser_page import (
+    READY_MS,
+    SAMPLER,
+    Trouble,
+    drag_dot,
+    fit_view,
+    open_quickstart,
+    press_live,
+    run_to_the_end,
+)
 from runner.server import Server
 
-BOTH = pytest.mark.parametrize("vue", [False, True], ids=["canvas", "nodes2"])
 SAMPLERS = "app.graph._nodes.filter(n => n.type === 'EchoGenSampler')"
 SETTLED_MS = 1000  # the panel follows its node about seven times a second
 
@@ -28,22 +36,6 @@ def all_gammas(page: Page) -> list[list[float]]:
 def pads(page: Page) -> Locator:
     """The pads that can be seen."""
     return page.locator(".echogen-pad:visible")
-
-
-def drag(page: Page, pad: Locator, across: float, up: float) -> None:
-    """Drags on a pad, from its middle to those shares of its sides."""
-    box = pad.locator("svg").bounding_box()
-    assert box
-    page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.5 * box["height"])
-    page.mouse.down()
-    page.mouse.move(box["x"] + across * box["width"], box["y"] + (1 - up) * box["height"], steps=4)
-    page.mouse.up()
-
-
-def fit_view(page: Page) -> None:
-    """Brings the whole graph into the window."""
-    page.get_by_role("button", name="Fit View").click()
-    page.wait_for_timeout(1500)  # the view glides there
 
 
 def drag_corner(page: Page, vue: bool, right: float, down: float) -> None:
@@ -85,7 +77,6 @@ def ends_clean(page: Page, trouble: Trouble) -> None:
     assert not trouble.found, trouble.found
 
 
-@BOTH
 def test_a_copy_has_its_own_pad(vue: bool, page: Page, comfy: Server) -> None:
     trouble = Trouble(page)
     open_quickstart(page, comfy, vue)
@@ -99,7 +90,7 @@ def test_a_copy_has_its_own_pad(vue: bool, page: Page, comfy: Server) -> None:
     assert names == ["γ_t (prompt)"] * 2
     fit_view(page)
     left = min(range(2), key=lambda index: (pads(page).nth(index).bounding_box() or {"x": 0})["x"])
-    drag(page, pads(page).nth(left), 0.8, 0.2)
+    drag_dot(page, 0.8, 0.2, pads(page).nth(left))
     first, second = all_gammas(page)
     assert first == start != second, "the copy's pad moves the copy alone"
     page.evaluate("app.canvas.deselectAll()")
@@ -113,13 +104,12 @@ def test_a_copy_has_its_own_pad(vue: bool, page: Page, comfy: Server) -> None:
     ends_clean(page, trouble)
 
 
-@BOTH
 def test_the_pad_follows_typing_folding_size_and_zoom(vue: bool, page: Page, comfy: Server) -> None:
     trouble = Trouble(page)
     open_quickstart(page, comfy, vue)
     pad = page.locator(".echogen-pad")
     queued = comfy.client.get_json("/history")
-    page.locator(".echogen-panel").get_by_role("button", name="Live").click()
+    press_live(page)
     page.evaluate(
         f"{SAMPLER}.widgets.slice(0, 2).forEach((w, i) => {{ w.value = 5 + i; w.callback?.(w.value); }})"
     )
@@ -146,13 +136,12 @@ def test_the_pad_follows_typing_folding_size_and_zoom(vue: bool, page: Page, com
     smaller = pad.bounding_box()
     assert smaller and smaller["width"] == pytest.approx(wider["width"] * 0.7, rel=0.1)
     assert int(str(pad.locator("text.values").get_attribute("font-size"))) > letters, "numbers stay readable"
-    drag(page, pad, 0.3, 0.8)
+    drag_dot(page, 0.3, 0.8)
     (moved,) = all_gammas(page)
     assert moved[0] < 2 and moved[1] > 5, "the place on a zoomed pad is the place that was meant"
     ends_clean(page, trouble)
 
 
-@BOTH
 def test_a_linked_gamma_is_locked(vue: bool, page: Page, comfy: Server) -> None:
     trouble = Trouble(page)
     open_quickstart(page, comfy, vue)
@@ -171,7 +160,7 @@ def test_a_linked_gamma_is_locked(vue: bool, page: Page, comfy: Server) -> None:
         "a line: γ_t alone is free"
     )
     (start,) = all_gammas(page)
-    drag(page, pad, 0.9, 0.9)
+    drag_dot(page, 0.9, 0.9)
     (moved,) = all_gammas(page)
     assert moved[0] > start[0] + 1 and moved[1] == start[1]
     entry = run_to_the_end(page, comfy)
@@ -182,12 +171,11 @@ def test_a_linked_gamma_is_locked(vue: bool, page: Page, comfy: Server) -> None:
     ends_clean(page, trouble)
 
 
-@BOTH
 def test_saved_and_opened_again_it_is_the_same(vue: bool, page: Page, comfy: Server) -> None:
     trouble = Trouble(page)
     open_quickstart(page, comfy, vue)
-    drag(page, page.locator(".echogen-pad"), 0.7, 0.35)
-    page.locator(".echogen-panel").get_by_role("button", name="Live").click()
+    drag_dot(page, 0.7, 0.35)
+    press_live(page)
     page.wait_for_timeout(SETTLED_MS)
     saved = page.evaluate("JSON.stringify(app.graph.serialize())")
     before = all_gammas(page)
@@ -211,7 +199,6 @@ def state_of(graph: dict[str, Any]) -> dict[str, Any]:
     return {"values": node["widgets_values"], "properties": node["properties"]}
 
 
-@BOTH
 def test_in_a_subgraph_the_pad_works(vue: bool, page: Page, comfy: Server) -> None:
     trouble = Trouble(page)
     open_quickstart(page, comfy, vue)
@@ -222,7 +209,7 @@ def test_in_a_subgraph_the_pad_works(vue: bool, page: Page, comfy: Server) -> No
     page.evaluate(f"() => {{ app.canvas.openSubgraph({host}.subgraph, {host}) }}")
     page.wait_for_timeout(2 * SETTLED_MS)
     fit_view(page)
-    drag(page, pads(page).first, 0.85, 0.3)
+    drag_dot(page, 0.85, 0.3, pads(page).first)
     root = "(app.rootGraph ?? app.graph)"
     sampler = f"{root}._nodes.find(n => n.subgraph).subgraph._nodes.find(n => n.type === 'EchoGenSampler')"
     gammas = page.evaluate(f"{sampler}.widgets.slice(0, 2).map(w => w.value)")

@@ -9,22 +9,16 @@ import pytest
 from playwright.sync_api import Page
 
 import comfy_server
-from browser_page import SAMPLER, Trouble, open_workflow, run_to_the_end
+from browser_page import Trouble, gammas, open_workflow, run_to_the_end
 from runner.server import Server
 
 SWEEP = "app.graph._nodes.find(n => n.type === 'EchoGenGammaSweep')"
 SCHEDULE = "app.graph._nodes.find(n => n.type === 'EchoGenGuidanceSchedule')"
-BOTH = pytest.mark.parametrize("vue", [False, True], ids=["canvas", "nodes2"])
 
 
 def widget(page: Page, node: str, name: str) -> Any:
     """A widget's value as the graph has it."""
     return page.evaluate(f"{node}.widgets.find(w => w.name === '{name}').value")
-
-
-def gammas(page: Page) -> tuple[float, float]:
-    """γ_t and γ_I of the sampler."""
-    return widget(page, SAMPLER, "gamma_t"), widget(page, SAMPLER, "gamma_i")
 
 
 def undo(page: Page) -> None:
@@ -34,7 +28,6 @@ def undo(page: Page) -> None:
     page.wait_for_timeout(2500)
 
 
-@BOTH
 def test_cells_appear_and_a_click_sets_the_sampler(vue: bool, page: Page, comfy: Server) -> None:
     trouble = Trouble(page)
     open_workflow(page, comfy, vue, "gamma-sweep")
@@ -73,7 +66,6 @@ def test_cells_appear_and_a_click_sets_the_sampler(vue: bool, page: Page, comfy:
     assert not trouble.found, trouble.found
 
 
-@BOTH
 def test_the_curves_move_the_schedules_widgets(vue: bool, page: Page, comfy: Server) -> None:
     trouble = Trouble(page)
     open_workflow(page, comfy, vue, "schedule")

@@ -8,11 +8,22 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 import comfy_server
-from browser_page import READY_MS, SAMPLER, Trouble, open_quickstart, open_workflow, run_to_the_end
+from browser_page import (
+    READY_MS,
+    SAMPLER,
+    STRIP,
+    Trouble,
+    drag_dot,
+    finished_run,
+    gammas,
+    open_quickstart,
+    open_workflow,
+    press_live,
+    run_on_show,
+    run_to_the_end,
+    waiting_runs,
+)
 from runner.server import Server
-
-BOTH = pytest.mark.parametrize("vue", [False, True], ids=["canvas", "nodes2"])
-STRIP_RUN = "document.querySelector('.echogen-panel .strip').dataset.run"
 
 
 @pytest.fixture
@@ -23,67 +34,29 @@ def second_page(browser: Browser) -> Iterator[Page]:
     context.close()
 
 
-def live_on(page: Page) -> None:
-    """Presses Live."""
-    page.locator(".echogen-panel").get_by_role("button", name="Live").click()
-
-
-def let_go_at(page: Page, across: float) -> None:
-    """Drags the dot and lets it go."""
-    box = page.locator(".echogen-pad svg").bounding_box()
-    assert box
-    page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.5 * box["height"])
-    page.mouse.down()
-    page.mouse.move(box["x"] + across * box["width"], box["y"] + 0.3 * box["height"], steps=4)
-    page.mouse.up()
-
-
-def finished_run(page: Page, former: str = "") -> str:
-    """Waits until the strip is full with another run than `former`; that run's id."""
-    page.wait_for_function(
-        f"""former => {STRIP_RUN} && {STRIP_RUN} !== former &&
-            !document.querySelector('.echogen-panel .strip > button').disabled""",
-        arg=former,
-        timeout=READY_MS,
-    )
-    return str(page.evaluate(STRIP_RUN))
-
-
-def gammas(page: Page) -> tuple[float, float]:
-    """γ_t and γ_I as the graph has them."""
-    gamma_t, gamma_i = page.evaluate(f"{SAMPLER}.widgets.slice(0, 2).map(w => w.value)")
-    return gamma_t, gamma_i
-
-
-def waiting(comfy: Server) -> set[str]:
-    """Ids of the runs that wait."""
-    return {entry[1] for entry in comfy.client.get_json("/queue")["queue_pending"]}
-
-
-@BOTH
 def test_two_tabs_leave_each_other_alone(vue: bool, page: Page, second_page: Page, comfy: Server) -> None:
     troubles = [Trouble(page), Trouble(second_page)]
     for tab in (page, second_page):
         open_quickstart(tab, comfy, vue)
-        live_on(tab)
-    let_go_at(page, 0.8)
+        press_live(tab)
+    drag_dot(page, 0.8, 0.7)
     mine = finished_run(page)
-    assert not second_page.evaluate(STRIP_RUN), "the other tab shows nothing of it"
-    let_go_at(second_page, 0.6)
+    assert not run_on_show(second_page), "the other tab shows nothing of it"
+    drag_dot(second_page, 0.6, 0.7)
     theirs = finished_run(second_page)
-    assert theirs != mine == page.evaluate(STRIP_RUN)
+    assert theirs != mine == run_on_show(page)
 
     long = comfy_server.changed(comfy_server.single(), "EchoGenSampler", batch=64, seed=2000 + vue)
     blocking = comfy.client.queue(long)
     for tab, across in ((page, 0.35), (second_page, 0.4)):
-        let_go_at(tab, across)
+        drag_dot(tab, across, 0.7)
         tab.locator(".echogen-panel").get_by_text("waiting").wait_for(timeout=READY_MS)
     page.wait_for_timeout(500)
-    both = waiting(comfy)
+    both = waiting_runs(comfy)
     assert len(both) == 2
-    live_on(page)  # off
+    press_live(page)  # off
     page.wait_for_timeout(1000)
-    (left,) = waiting(comfy)
+    (left,) = waiting_runs(comfy)
     assert left in both
     assert comfy.client.wait(blocking)["status"]["status_str"] == "success"
     assert finished_run(second_page, theirs) == left, "the other tab's run goes on"
@@ -93,10 +66,10 @@ def test_two_tabs_leave_each_other_alone(vue: bool, page: Page, second_page: Pag
 def test_a_tab_closed_during_a_run_harms_nothing(page: Page, second_page: Page, comfy: Server) -> None:
     open_quickstart(second_page, comfy, False)
     second_page.evaluate(f"{SAMPLER}.widgets.find(w => w.name === 'batch').value = 48")
-    live_on(second_page)
-    let_go_at(second_page, 0.7)
-    second_page.wait_for_function(STRIP_RUN, timeout=READY_MS)
-    run = second_page.evaluate(STRIP_RUN)
+    press_live(second_page)
+    drag_dot(second_page, 0.7, 0.7)
+    second_page.wait_for_function(f"{STRIP}.dataset.run", timeout=READY_MS)
+    run = run_on_show(second_page)
     second_page.close()
 
     trouble = Trouble(page)
@@ -107,7 +80,6 @@ def test_a_tab_closed_during_a_run_harms_nothing(page: Page, second_page: Page, 
     assert not trouble.found, trouble.found
 
 
-@BOTH
 def test_a_cancelled_sweep_keeps_its_cells(vue: bool, page: Page, comfy: Server) -> None:
     trouble = Trouble(page)
     open_workflow(page, comfy, vue, "gamma-sweep")

@@ -7,8 +7,6 @@ ECHOGEN_COMFYUI=... python tests/tools/make_screenshots.py
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -19,7 +17,17 @@ from playwright.sync_api import Page, sync_playwright
 sys.path.extend(str(Path(__file__).resolve().parents[2] / folder) for folder in ("", "tests"))
 
 import comfy_server
-from browser_page import READY_MS, SAMPLER, open_quickstart, run_to_the_end
+from browser_page import (
+    READY_MS,
+    SAMPLER,
+    drag_dot,
+    finished_run,
+    launch,
+    open_quickstart,
+    press_live,
+    run_on_show,
+    run_to_the_end,
+)
 from runner.server import Server
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -56,21 +64,9 @@ def group(page: Page, title: str) -> tuple[float, float, float, float]:
 def pin(page: Page, across: float, up: float, count: int) -> None:
     """Lets the dot go there with Live on, and pins the picture that it gives."""
     panel = page.locator(".echogen-panel")
-    box = panel.locator(".echogen-pad svg").bounding_box()
-    assert box
-    former = page.evaluate("document.querySelector('.echogen-panel .strip').dataset.run ?? ''")
-    page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.5 * box["height"])
-    page.mouse.down()
-    page.mouse.move(box["x"] + across * box["width"], box["y"] + (1 - up) * box["height"], steps=5)
-    page.mouse.up()
-    page.wait_for_function(
-        """former => {
-            const strip = document.querySelector('.echogen-panel .strip');
-            return strip.dataset.run !== former && !strip.querySelector(':scope > button').disabled;
-        }""",
-        arg=former,
-        timeout=READY_MS,
-    )
+    former = run_on_show(page)
+    drag_dot(page, across, up)
+    finished_run(page, former)
     panel.get_by_role("button", name="Pin").click()
     panel.locator(".pinned > button:first-child").nth(count - 1).wait_for(timeout=READY_MS)
 
@@ -92,7 +88,7 @@ def quickstart(page: Page, server: Server, shot: Path) -> None:
 def tuning(page: Page, server: Server, shot: Path) -> None:
     """Sampler and picture with two pins compared, in Nodes 2.0."""
     open_quickstart(page, server, True)
-    page.locator(".echogen-panel").get_by_role("button", name="Live").click()
+    press_live(page)
     for count, (across, up) in enumerate(PINS, 1):
         pin(page, across, up, count)
     for pinned in page.locator(".pinned > button:first-child").all():
@@ -111,11 +107,9 @@ def tuning(page: Page, server: Server, shot: Path) -> None:
 
 
 def main() -> None:
-    program = os.environ.get("PLAYWRIGHT_CHROMIUM") or shutil.which("chromium")
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         base = Path(folder)
-        options = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
-        browser = playwright.chromium.launch(executable_path=program, args=options)
+        browser = launch(playwright)
         with comfy_server.serving(base, name="screenshots") as server:
             for shoot in (quickstart, tuning):
                 page = browser.new_page(viewport={"width": 2400, "height": 1500})
