@@ -53,7 +53,8 @@ class Counts:
 class Checks:
     """The checks of one run, bound to the environment and the ComfyUI they use.
 
-    counts and note are filled by the checks; output: a file for what the commands print (None: the console).
+    counts and note are filled by the checks; output: a file for what the commands print (None: the console);
+    browser_program: the Chromium of the checks that need one.
     """
 
     setting: Setting
@@ -63,6 +64,7 @@ class Checks:
     counts: Counts = field(default_factory=Counts)
     note: str = ""
     output: Path | None = None
+    browser_program: Path | None = None
 
     def call(self, command: Sequence[str | Path], environ: dict[str, str] | None = None) -> int:
         """Runs a command in the pack's folder; the exit status."""
@@ -159,12 +161,10 @@ class Checks:
     ) -> bool:
         """Browser tests, their screenshots in `results`."""
         results.mkdir(parents=True, exist_ok=True)
-        program = chromium.bring(self.venv, self.results / "chromium.log")
-        if program is None:
-            say(f"{chromium.NONE_TO_BE_HAD}\nWhat was tried: {self.results / 'chromium.log'}")
+        if self.browser_program is None:
             self.note = "no Chromium to be had"
             return False
-        environ = {**self.server_environ(), **(extra or {}), chromium.VARIABLE: str(program)}
+        environ = {**self.server_environ(), **(extra or {}), chromium.VARIABLE: str(self.browser_program)}
         environ["ECHOGEN_RESULTS"] = str(results)
         return self.pytest(name, targets, environ)
 
@@ -238,11 +238,14 @@ def side_by_side(checks: Checks, names: Sequence[str]) -> list[Outcome]:
     if not names:
         return []
     say(f"\n===== {' and '.join(names)} =====")
-    chromium.bring(checks.venv, checks.results / "chromium.log")  # once, not by each of them
+    tried = checks.results / "chromium.log"
+    program = chromium.bring(checks.venv, tried)
+    if program is None:
+        say(f"{chromium.NONE_TO_BE_HAD}\nWhat was tried: {tried}")
     logs = [checks.results / f"{name}.log" for name in names]
     for log in logs:
         log.write_bytes(b"")
-    owns = [replace(checks, counts=Counts(), output=log) for log in logs]
+    owns = [replace(checks, counts=Counts(), output=log, browser_program=program) for log in logs]
     with ThreadPoolExecutor(len(names)) as pool:
         outcomes = list(pool.map(timed, owns, names))
     for own, log in zip(owns, logs, strict=True):
