@@ -30,6 +30,7 @@ from ..scales import find_schedule
 from ..tokenizer import BitTokenizer, Scale, quantize_multiscale
 from .compose import Masked
 from .dataset import Compositor
+from .kernels import Kernel
 from .norm import TrainingOperations
 from .options import add_options, check_size, device_of
 from .perceptual import Perceptual
@@ -95,27 +96,6 @@ class _Part(NamedTuple):
 
     gradients: tuple[Tensor, ...]
     terms: dict[str, float]
-
-
-class Kernel(NamedTuple):
-    """A convolution's kernel, and the same memory as a matrix [out, in * h * w], which Muon asks for."""
-
-    kernel: nn.Parameter
-    matrix: nn.Parameter
-
-    @classmethod
-    def of(cls, kernel: nn.Parameter) -> Kernel:
-        return cls(kernel, nn.Parameter(_as_matrix(kernel.data)))
-
-    def take_gradient(self) -> None:
-        """Hands the kernel's gradient to the matrix."""
-        gradient, self.kernel.grad = self.kernel.grad, None
-        self.matrix.grad = None if gradient is None else _as_matrix(gradient)
-
-
-def _as_matrix(kernel_OIhw: Tensor) -> Tensor:
-    # In the order of channels-last memory, so that it is a view.
-    return kernel_OIhw.permute(0, 2, 3, 1).flatten(1)
 
 
 def _optimizers(

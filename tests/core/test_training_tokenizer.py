@@ -14,9 +14,10 @@ from torch import nn
 from echogen_core.checkpoints.keymap_tokenizer import translate_tokenizer
 from echogen_core.config import TokenizerConfig
 from echogen_core.training.compose import Masked
+from echogen_core.training.kernels import Kernel
 from echogen_core.training.norm import FastGroupNorm
 from echogen_core.training.perceptual import Perceptual
-from echogen_core.training.tokenizer import Kernel, Run, TokenizerRecipe, export, train, write_sheet
+from echogen_core.training.tokenizer import Run, TokenizerRecipe, export, train, write_sheet
 
 CONFIG = TokenizerConfig(
     bits=8, base_channels=8, channel_multipliers=(1, 2), res_blocks=1, fold=2, norm_groups=4
