@@ -23,7 +23,8 @@ from .u2net import U2Netp
 FIRST_SIDE, SIDE = 224, 320
 """Pixels of the square that the network looks at: to find the subject, and to see it from near."""
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-_AROUND = 0.25  # of a box's longer side, seen around it on each side from near
+AROUND = 0.25
+"""Of a box's longer side, seen around it on each side from near."""
 _FAINT = 0.1  # saliency below which nothing stands out
 _DOUBT = 0.13  # evidence below which a first look is taken again
 _FAVOUR = 1.0  # log-odds for what two looks disagree on
@@ -89,7 +90,7 @@ class SalientSubject(nn.Module):
             return mask_HW
         ground_HW = torch.full((height, width), float(box is not None))
         crop(ground_HW, region)[:] = 0
-        near = around(region, _AROUND, whole)
+        near = around(region, AROUND, whole)
         image_3hw, seen_hw, ground_hw = (crop(x, near) for x in (image_3HW, seen_HW, ground_HW))
         # A first look that saw as much around the box says little of what is in it.
         mistaken = (seen_hw * ground_hw).sum() / ground_hw.sum().clamp_min(1)
@@ -100,12 +101,17 @@ class SalientSubject(nn.Module):
 
     def saliency(self, image_3HW: Tensor, side: int) -> Tensor:
         """[H, W] on the CPU: how much each pixel stands out, seen in a square of `side` pixels."""
-        weight = self.net.merge.weight
-        x_13HW = F.interpolate(image_3HW[None].to(weight), (side, side), mode="bilinear", antialias=True)
-        x_13HW = x_13HW / x_13HW.max().clamp_min(1e-6)
-        mean, std = (x_13HW.new_tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
-        saliency_11HW = self.net((x_13HW - mean) / std).sigmoid().float().cpu()
+        x_13HW = normalized(image_3HW.to(self.net.merge.weight), side)
+        saliency_11HW = self.net(x_13HW).sigmoid().float().cpu()
         return F.interpolate(saliency_11HW, image_3HW.shape[-2:], mode="bilinear")[0, 0]
+
+
+def normalized(image_3HW: Tensor, side: int) -> Tensor:
+    """[1, 3, side, side] as the network takes it: the brightest value 1, then ImageNet's mean and spread."""
+    x_13HW = F.interpolate(image_3HW[None], (side, side), mode="bilinear", antialias=True)
+    x_13HW = x_13HW / x_13HW.max().clamp_min(1e-6)
+    mean, std = (x_13HW.new_tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
+    return (x_13HW - mean) / std
 
 
 def conspicuous_box(saliency_HW: Tensor) -> Frame | None:
