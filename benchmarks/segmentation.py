@@ -12,6 +12,10 @@ These pictures are for the final figures. --choosing 0 and --choosing 3 draw as 
 seventh training subject (no doors, no windows) with seeds of their own: ways to cut are compared on those,
 and the network was trained on none of them.
 
+--stamps (Debian's tuxpaint-stamps-default: its folder `stamps`) draws as many with cut-out photographs of
+animals, food and things, on the panoramas that the network was not trained on either. They are GPL: for
+measuring alone. --weights tests/golden/u2netp.safetensors measures the published network.
+
 IoU is taken at half coverage, masks as the nodes give them. "box": the truth's own bounding box, 3 % larger
 on each side, as a detector or a hand would draw it. The panoramas have 512 columns for 360°: at these sizes
 the grounds are soft, like a photographer's, and grain is added; a busy sharp ground is harder.
@@ -36,6 +40,7 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from echogen_core.checkpoints.read import read_weights
 from echogen_core.checkpoints.subject import load_salient
 from echogen_core.subject.regions import Box
 from echogen_core.subject.salient import SalientSubject
@@ -49,6 +54,7 @@ from echogen_core.training.composites import (
     read_grounds,
     render_sprites,
     split_subjects,
+    tight,
 )
 from echogen_core.training.cut import GROUNDS
 
@@ -60,19 +66,28 @@ VIEWS = [(30, 15), (330, 35)]
 GRAIN = 0.015  # standard deviation of the noise, of a camera at moderate sensitivity
 LOOSE = 0.03
 SEED, CHOOSING_SEEDS = 4, {0: 1004, 3: 1005}
+STAMP_KINDS = ("animals", "clothes", "food", "household", "plants", "sports", "vehicles")
+STAMP_SIDE = 200
 SOURCES = tuple(scene.source for scene in panoramas.SCENES if not scene.plain)
 
 
 class Series(Studio):
     """The pictures of the docstring above."""
 
-    def __init__(self, out: Path, npm: Path, furniture_folder: Path, choosing: int | None) -> None:
-        """choosing: see --choosing."""
-        sprites = render_sprites(
-            out / "renders", furniture_folder, subjects(furniture_folder, choosing), lambda model: VIEWS
-        )
-        seed = SEED if choosing is None else CHOOSING_SEEDS[choosing]
-        super().__init__(sprites, read_grounds(npm, SOURCES), np.random.default_rng(seed))
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.sources = SOURCES
+        seed = SEED if options.choosing is None else CHOOSING_SEEDS[options.choosing]
+        if options.stamps:
+            self.sources = tuple(source for source in SOURCES if source not in GROUNDS)
+            sprites = read_stamps(options.stamps)
+        else:
+            models = subjects(options.furniture, options.choosing)
+            sprites = render_sprites(options.out / "renders", options.furniture, models, lambda model: VIEWS)
+        super().__init__(sprites, read_grounds(options.npm, self.sources), np.random.default_rng(seed))
+
+    def new_ground(self, made: Composite) -> bool:
+        """Whether the network never saw this panorama in training."""
+        return self.sources[made.ground] not in GROUNDS
 
     def draw(self) -> list[Composite]:
         """All of them, in that order."""
@@ -99,6 +114,19 @@ def subjects(furniture_folder: Path, choosing: int | None) -> list[furniture.Fur
     return list(furniture.split_models(catalog, furniture.read_heldout_names()).heldout)
 
 
+def read_stamps(folder: Path) -> list[tuple[str, Tensor]]:
+    """Name and tight premultiplied picture of each cut-out photograph that is not too small."""
+    stamps = []
+    for kind in STAMP_KINDS:
+        for path in sorted((folder / kind).rglob("*.png")):
+            with Image.open(path) as picture:
+                photograph = picture.mode in ("RGBA", "LA", "P") and min(picture.size) >= STAMP_SIDE
+                rgba_HW4 = np.asarray(picture.convert("RGBA")) if photograph else None
+            if rgba_HW4 is not None and 0.05 < (rgba_HW4[..., 3] > 127).mean() < 0.95:
+                stamps.append((path.stem, tight(rgba_HW4)))
+    return stamps
+
+
 def box_share(made: Composite) -> float:
     """Share of the picture's area that the box around all subjects has."""
     left, top, right, bottom = bounds(made.truths_NHW.any(0))
@@ -118,7 +146,7 @@ def iou(mask_HW: Tensor, truth_HW: Tensor) -> float:
     return float((marked_HW & truth_HW).sum() / (marked_HW | truth_HW).sum())
 
 
-def measure(net: SalientSubject, composites: list[Composite]) -> list[dict[str, Any]]:
+def measure(net: SalientSubject, series: Series, composites: list[Composite]) -> list[dict[str, Any]]:
     """A row per composite and way of asking."""
     rows = []
     for index, made in enumerate(composites):
@@ -130,7 +158,7 @@ def measure(net: SalientSubject, composites: list[Composite]) -> list[dict[str, 
             "kind": kind,
             "size": box_share(made),
             "touching": kind != "pair" and index % 4 == 3,
-            "new_ground": SOURCES[made.ground] not in GROUNDS,
+            "new_ground": series.new_ground(made),
         }
         found_HW = net.mask(made.image_3HW[None])[0]
         rows.append({**base, "way": "alone", "names": " + ".join(made.names), "iou": iou(found_HW, whole_HW)})
@@ -203,11 +231,16 @@ def main() -> None:
     parser.add_argument("--npm", type=Path, default=Path("node_modules"), help="holds @pmndrs/assets")
     parser.add_argument("--furniture", type=Path, default=furniture.CATALOG_FOLDER)
     parser.add_argument("--choosing", type=int, choices=CHOOSING, help="other subjects, to choose by")
+    parser.add_argument("--stamps", type=Path, help="Tux Paint's stamps: other subjects, on new grounds")
+    parser.add_argument("--weights", type=Path, help="other weights than the packaged ones")
     parser.add_argument("--sheet", type=Path, help="a picture of the 24 worst and 24 others")
     options = parser.parse_args()
-    composites = Series(options.out, options.npm, options.furniture, options.choosing).draw()
+    series = Series(options)
+    composites = series.draw()
     net = load_salient()
-    rows = measure(net, composites)
+    if options.weights:
+        net.load_state_dict(read_weights(options.weights).tensors)
+    rows = measure(net, series, composites)
     (options.out / "iou.json").write_text(json.dumps(rows, indent=1), encoding="utf-8")
     sys.stdout.write(report(rows))
     sys.stdout.write(

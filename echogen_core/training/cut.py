@@ -42,7 +42,7 @@ TEXTURES = ("brick", "grass", "gravel")
 WEIGHTS = "u2netp.safetensors"
 _SCALE = 0.75  # of PICTURE_HW: training pictures are smaller, the network's squares are as well
 _LOOKS = ((FIRST_SIDE, 4, 0), (SIDE, 1, 3))
-"""Side of the network's square; how many pictures a step are seen whole, and from near."""
+"""Side of the network's square, and how many pictures are seen whole and from near: steps take turns."""
 
 logger = logging.getLogger(__name__)
 
@@ -169,17 +169,13 @@ def cut_loss(logits_B1SS: Tensor, alpha_B1SS: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def objective(net: U2Netp, studio: TrainingStudio, seed: int, step: int) -> Objective:
-    """The loss of step `step`, on pictures drawn from random numbers of its own."""
+    """The loss of one step, a first look or a second one, on pictures from random numbers of its own."""
     studio.rng = np.random.default_rng((seed, step))
-    total, parts = torch.zeros(()), dict[str, Tensor]()
-    for side, whole, near in _LOOKS:
-        seen = [look(studio.draw(), side, index >= whole, studio.rng) for index in range(whole + near)]
-        x_B3SS, alpha_B1SS = (torch.stack(tensors) for tensors in zip(*seen, strict=True))
-        logits_B1SS = net(x_B3SS.contiguous(memory_format=torch.channels_last)).float()
-        loss, overlap = cut_loss(logits_B1SS, alpha_B1SS)
-        total = total + loss / len(_LOOKS)
-        parts |= {f"loss_{side}": loss.detach(), f"iou_{side}": overlap.detach()}
-    return Objective(total, parts)
+    side, whole, near = _LOOKS[step % len(_LOOKS)]
+    seen = [look(studio.draw(), side, index >= whole, studio.rng) for index in range(whole + near)]
+    x_B3SS, alpha_B1SS = (torch.stack(tensors) for tensors in zip(*seen, strict=True))
+    loss, overlap = cut_loss(net(x_B3SS).float(), alpha_B1SS)
+    return Objective(loss, {f"loss_{side}": loss.detach(), f"iou_{side}": overlap.detach()})
 
 
 def views_of(model: furniture.FurnitureModel) -> list[View]:
@@ -228,7 +224,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     net = salient.net.requires_grad_(True)
     torch.set_flush_denormal(True)
     run = EncoderRun(options.out, net, Optimisation(2e-4, 0.0), options.minutes, torch.device("cpu"))
-    run.train(lambda step: objective(net, studio, options.seed, step), dict, log_every=25, save_every=25)
+    run.train(lambda step: objective(net, studio, options.seed, step), dict, log_every=25, save_every=50)
     tensors = {name: tensor.half() for name, tensor in salient.state_dict().items()}
     logger.info("Written to %s.", write_safetensors(options.out / WEIGHTS, tensors, {}))
     return 0
