@@ -1,9 +1,10 @@
-"""Whose work the miniature was trained on: the attribution file that goes with the weights."""
+"""Whose work weights were trained on: the attribution file that goes with them."""
 
 from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,25 @@ LICENCES = {
 }
 
 
+ICONS = "Fluent Emoji 3D (package @lobehub/fluent-emoji-3d), MIT, Microsoft and LobeHub: icons."
+
+
 def attribution(data: Path) -> str:
-    """Markdown that names every 3-D model by collection, licence and creator, and the other sources."""
+    """What a miniature was trained on, from the folder that `prepare` made."""
     rows = json.loads((data / "subjects" / "subjects.json").read_text("utf-8"))
     scenes = json.loads((data / "scenes" / "scenes.json").read_text("utf-8"))
-    panoramas = [s for s in scenes if s["split"] == "train" and "hdri" in s.get("source", "")]
+    sources = [s["source"] for s in scenes if s["split"] == "train" and "hdri" in s.get("source", "")]
+    names = [Path(source).name for source in sources]
+    return attribution_text([row for row in rows if row["split"] == "train"], [ICONS, panoramas_line(names)])
+
+
+def panoramas_line(names: Iterable[str]) -> str:
+    """The line for panoramas of @pmndrs/assets."""
+    return f"Panoramas of the package @pmndrs/assets, CC0 1.0: {', '.join(names)}."
+
+
+def attribution_text(models: Iterable[Mapping[str, Any]], others: Iterable[str]) -> str:
+    """Markdown that names every 3-D model (source, licence, creator, name), and the other sources."""
     lines = [
         "# Attribution",
         "",
@@ -26,10 +41,9 @@ def attribution(data: Path) -> str:
         "not part of the pack themselves.",
         "",
     ]
-    groups: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
-    for row in rows:
-        if row["split"] == "train":
-            groups[(row["source"], row["licence"])].append(row)
+    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
+    for model in models:
+        groups[(model["source"], model["licence"])].append(model)
     for (source, licence), members in sorted(groups.items()):
         lines += [
             f"## {source.split('/')[-1]} collection of Sweet Home 3D ({len(members)} models)",
@@ -38,17 +52,8 @@ def attribution(data: Path) -> str:
             "",
         ]
         creators: dict[str, list[str]] = defaultdict(list)
-        for row in members:
-            creators[row["creator"] or "unnamed"].append(row["name"])
+        for model in members:
+            creators[model["creator"] or "unnamed"].append(model["name"])
         lines += [f"- {creator}: {'; '.join(sorted(names))}" for creator, names in sorted(creators.items())]
         lines.append("")
-    lines += [
-        "## Others",
-        "",
-        "- Fluent Emoji 3D (package @lobehub/fluent-emoji-3d), MIT, Microsoft and LobeHub: icons.",
-        "- Panoramas of the package @pmndrs/assets, CC0 1.0: "
-        + ", ".join(Path(scene["source"]).name for scene in panoramas)
-        + ".",
-        "",
-    ]
-    return "\n".join(lines)
+    return "\n".join([*lines, "## Others", "", *(f"- {other}" for other in others), ""])

@@ -126,6 +126,7 @@ def test_the_command_writes_weights_that_the_cut_reads(
     arguments: dict[str, Any] = {"start": start, "npm": tmp_path, "icons": tmp_path, "textures": tmp_path}
     words = [word for name, path in arguments.items() for word in (f"--{name}", str(path))]
     assert cut.main([*words, "--out", str(tmp_path / "run"), "--minutes", "0.01"]) == 0
+    assert "brick, grass, gravel" in (tmp_path / "run" / "ATTRIBUTION.md").read_text("utf-8")
     monkeypatch.setattr(subject, "U2NETP", tmp_path / "run" / cut.WEIGHTS)
     trained, published = subject.load_salient().state_dict(), load_file(start)
     for name, before in published.items():  # halves, and a step or two
