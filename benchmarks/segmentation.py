@@ -12,8 +12,8 @@ These pictures are for the final figures. --choosing 0 and --choosing 3 draw as 
 seventh training subject (no doors, no windows) with seeds of their own: ways to cut are compared on those,
 and the network was trained on none of them.
 
---stamps (Debian's tuxpaint-stamps-default: its folder `stamps`) draws as many with cut-out photographs of
-animals, food and things, on the panoramas that the network was not trained on either. They are GPL: for
+--stamps (Debian's tuxpaint-stamps-default: its folder `stamps`) draws as many with photographs and drawings
+of animals, food and things, on the panoramas that the network was not trained on either. They are GPL: for
 measuring alone. --weights tests/golden/u2netp.safetensors measures the published network.
 
 IoU is taken at half coverage, masks as the nodes give them. "box": the truth's own bounding box, 3 % larger
@@ -115,13 +115,13 @@ def subjects(furniture_folder: Path, choosing: int | None) -> list[furniture.Fur
 
 
 def read_stamps(folder: Path) -> list[tuple[str, Tensor]]:
-    """Name and tight premultiplied picture of each cut-out photograph that is not too small."""
+    """Name and tight premultiplied picture of each stamp that is not too small."""
     stamps = []
     for kind in STAMP_KINDS:
         for path in sorted((folder / kind).rglob("*.png")):
             with Image.open(path) as picture:
-                photograph = picture.mode in ("RGBA", "LA", "P") and min(picture.size) >= STAMP_SIDE
-                rgba_HW4 = np.asarray(picture.convert("RGBA")) if photograph else None
+                usable = picture.mode in ("RGBA", "LA", "P") and min(picture.size) >= STAMP_SIDE
+                rgba_HW4 = np.asarray(picture.convert("RGBA")) if usable else None
             if rgba_HW4 is not None and 0.05 < (rgba_HW4[..., 3] > 127).mean() < 0.95:
                 stamps.append((path.stem, tight(rgba_HW4)))
     return stamps

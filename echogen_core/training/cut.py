@@ -206,24 +206,31 @@ def read_textures(folder: Path) -> list[Tensor]:
     return textures
 
 
+def works(models: Sequence[furniture.FurnitureModel]) -> str:
+    """The attribution file."""
+    photographs = f"Photographs of scikit-image, CC0: {', '.join(TEXTURES)}."
+    named = [{**asdict(model), "source": model.archive} for model in models]
+    return attribution_text(named, [ICONS, panoramas_line(GROUNDS), photographs])
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line of this stage."""
     parser = argparse.ArgumentParser(prog="python -m echogen_core.training cut", description=__doc__)
+    parser.add_argument("--start", type=Path, required=True, help="the published weights, in our names")
     parser.add_argument("--npm", type=Path, required=True, help="node_modules with @pmndrs/assets")
     parser.add_argument("--icons", type=Path, required=True, help="folder made by `prepare`")
     parser.add_argument("--textures", type=Path, required=True, help="skimage/data of scikit-image's wheel")
     parser.add_argument("--furniture", type=Path, default=furniture.CATALOG_FOLDER)
-    parser.add_argument("--start", type=Path, required=True, help="the published weights, in our names")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; an earlier run goes on")
-    parser.add_argument(
-        "--share",
-        type=float,
-        default=SHARE,
-        help="of the trained weights in the mean",
-    )
-    parser.add_argument("--minutes", type=float, default=60.0, help="processor time")
+    parser.add_argument("--share", type=float, default=SHARE, help="of the trained weights in the mean")
+    parser.add_argument("--minutes", type=float, default=34.0, help="processor time")
     parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args(argv)
+    train(parser.parse_args(argv))
+    return 0
+
+
+def train(options: argparse.Namespace) -> None:
+    """The whole of a run: renders, steps, and the two files it leaves."""
     models = composites.split_subjects(options.furniture, None)
     studio = TrainingStudio(
         composites.render_sprites(options.out / "renders", options.furniture, models, views_of),
@@ -235,17 +242,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     salient, published = load_salient(), read_weights(options.start).tensors
     salient.load_state_dict(published)
     net = salient.net.requires_grad_(True)
-    torch.set_flush_denormal(True)
     run = EncoderRun(options.out, net, Optimisation(2e-4, 0.0), options.minutes, torch.device("cpu"))
     run.train(lambda step: objective(net, studio, options.seed, step), dict, log_every=25, save_every=50)
     trained = salient.state_dict()
     mean = {name: torch.lerp(published[name], trained[name], options.share).half() for name in published}
     logger.info("Written to %s.", write_safetensors(options.out / WEIGHTS, mean, {}))
-    works = [{**asdict(model), "source": model.archive} for model in models]
-    others = [
-        ICONS,
-        panoramas_line(GROUNDS),
-        "Photographs of scikit-image, CC0: " + ", ".join(TEXTURES) + ".",
-    ]
-    (options.out / "ATTRIBUTION.md").write_text(attribution_text(works, others), encoding="utf-8")
-    return 0
+    (options.out / "ATTRIBUTION.md").write_text(works(models), encoding="utf-8")
