@@ -92,13 +92,13 @@ PRESETS: dict[str, Preset] = {
                 semantic_width=192, semantic_length=65, content_length=64, mlp_ratio=2.0, levels=5,
             ),
             TokenizerConfig(
-                bits=32, base_channels=128, channel_multipliers=(1, 1), res_blocks=1, fold=4, norm_groups=8
+                bits=32, base_channels=128, channel_multipliers=(1, 1), res_blocks=1, fold=8, norm_groups=8
             ),
             budget="nano",
             reference_size=64,
             gamma_t=4.0,
             gamma_i=3.0,
-            tau=0.5,
+            tau=0.7,
         ),
         Preset(
             "echogen-0.1b",
@@ -127,7 +127,7 @@ CANDIDATES: dict[str, Preset] = {
     preset.name: preset
     for preset in (
         Preset(
-            "nano-128",
+            "nano-fine",
             TransformerConfig(
                 depth=6, width=320, heads=5, bits=32, text_width=128, text_length=64,
                 semantic_width=192, semantic_length=257, content_length=256, mlp_ratio=2.0, levels=7,
@@ -135,7 +135,7 @@ CANDIDATES: dict[str, Preset] = {
             TokenizerConfig(
                 bits=32, base_channels=160, channel_multipliers=(1, 1), res_blocks=1, fold=4, norm_groups=8
             ),
-            budget="nano-128",
+            budget="nano-fine",
             reference_size=128,
             gamma_t=4.0,
             gamma_i=3.0,

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .checkpoints import Bundle, load_bundle
+from .checkpoints import Bundle, check_patch, load_bundle
 from .checkpoints.bundle import Places
 from .features import Subject, TextFeatures
 from .sampling import Bits, Branches, Guidance, PrefillCache, SamplingSettings, ScaleStep, sample
@@ -51,6 +51,8 @@ class EchoGenPipeline:
     """A bundle of models with the conditions of recent runs kept, so that tuning costs only the sampling."""
 
     def __init__(self, bundle: Bundle) -> None:
+        """Raises ValueError when the tokenizer's pictures are not of the preset's size."""
+        check_patch(bundle.preset, bundle.tokenizer.config)
         self.bundle = bundle
         self.preset = bundle.preset
         self.prefill = PrefillCache(bundle.transformer, capacity=8)

@@ -60,9 +60,10 @@ _TALL_LADDERS: dict[str, tuple[float, tuple[Grid, ...]]] = {
 _WIDE_TEMPLATES = {"4:5": 0.8, "3:4": 0.75, "2:3": 0.666, "4:7": 0.571, "1:2": 0.5, "2:5": 0.4, "1:3": 0.333}
 # fmt: on
 _BUDGET_SCALES = {"0.06M": 7, "0.25M": 10, "0.60M": 12, "1M": 13}
-_MINIATURE_LADDERS: dict[str, tuple[Grid, ...]] = {
-    "nano": ((1, 1), (2, 2), (3, 3), (5, 5), (8, 8)),
-    "nano-128": ((1, 1), (2, 2), (3, 3), (5, 5), (8, 8), (12, 12), (16, 16)),
+_MINIATURE_LADDERS: dict[str, tuple[int, tuple[Grid, ...]]] = {
+    # budget -> (pixels per token side, grids)
+    "nano": (16, ((1, 1), (2, 2), (3, 3), (5, 5), (8, 8))),
+    "nano-fine": (8, ((1, 1), (2, 2), (3, 3), (5, 5), (8, 8), (12, 12), (16, 16))),
 }
 
 ASPECT_RATIOS: tuple[str, ...] = tuple(
@@ -123,7 +124,8 @@ def find_schedule(budget: str, aspect_ratio: str = "1:1") -> ScaleSchedule:
             raise ValueError(
                 f"{budget} makes square pictures only: expected aspect ratio 1:1, got {aspect_ratio}."
             )
-        return ScaleSchedule("1:1", 1.0, budget, _MINIATURE_LADDERS[budget], 8, ladder[-1])
+        patch, scales = _MINIATURE_LADDERS[budget]
+        return ScaleSchedule("1:1", 1.0, budget, scales, patch, ladder[-1])
     return ScaleSchedule(aspect_ratio, h_div_w, budget, ladder[: _BUDGET_SCALES[budget]], 16, ladder[-1])
 
 

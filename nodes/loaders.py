@@ -55,7 +55,7 @@ class LoadBundle(io.ComfyNode):
                     "preset",
                     options=list(BUNDLES),
                     default=NANO,
-                    tooltip="nano (built in): a miniature, 64×64 px, works at once on a CPU. EchoGen-2B "
+                    tooltip="nano (built in): a miniature, 128×128 px, works at once on a CPU. EchoGen-2B "
                     "(about 1024×1024 px) and EchoGen-0.1B (about 256×256 px) need files: running the node "
                     "lists those that are missing.",
                 ),

@@ -181,7 +181,7 @@ def _picture_widgets() -> list[Any]:
             "size",
             options=_SIZES,
             default=OWN_SIZE,
-            tooltip="Pixels of the picture. auto: the size that the model was trained for (nano 64×64, "
+            tooltip="Pixels of the picture. auto: the size that the model was trained for (nano 128×128, "
             "EchoGen-0.1B about 256×256, EchoGen-2B about 1024×1024). A smaller size stops earlier.",
         ),
     ]

@@ -1,6 +1,6 @@
 """Weight files into modules and back: published ones by key tables, our own by their metadata."""
 
-from .bundle import ASSETS, Bundle, load_bundle, save_bundle
+from .bundle import ASSETS, Bundle, check_patch, load_bundle, save_bundle
 from .identify import Identity, identify
 from .load import Loaded, LoadInfo, load, load_part, load_tokenizer, load_transformer
 from .read import read_weights
@@ -12,6 +12,7 @@ __all__ = [
     "Identity",
     "LoadInfo",
     "Loaded",
+    "check_patch",
     "identify",
     "load",
     "load_bundle",

@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..config import Preset, find_preset
+from ..config import Preset, TokenizerConfig, find_preset
 from ..encoders import TOKENIZER_FILE, ContentEncoder, SemanticEncoder, TextEncoder
 from ..encoders.config import find_encoders
 from ..model import EchoGenTransformer
+from ..scales import find_schedule
 from ..tokenizer import BitTokenizer
 from .format import KINDS
 from .installed import find_parts, own_name, requests
@@ -126,6 +127,16 @@ def _find(name: str, places: Mapping[str, Sequence[Path]], given: Mapping[str, P
             "install it again, or train them (python -m echogen_core.training)."
         )
     return found.paths
+
+
+def check_patch(preset: Preset, tokenizer: TokenizerConfig) -> None:
+    """ValueError when a tokenizer's pictures are not of the preset's size."""
+    expected = find_schedule(preset.budget).patch
+    if tokenizer.patch != expected:
+        raise ValueError(
+            f"{preset.name}: the tokenizer part has {tokenizer.patch} px per token, the model expects "
+            f"{expected}. Use parts of one model, of one version."
+        )
 
 
 def _check_fit(bundle: Bundle) -> None:

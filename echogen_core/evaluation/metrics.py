@@ -29,6 +29,18 @@ def retrieved(features_ND: Tensor, gallery_GD: Tensor, labels_N: Tensor) -> Tens
     return (own_N > others_NG.amax(1)).float()
 
 
+def told_apart(features_ND: Tensor, gallery_GD: Tensor, labels_N: Tensor) -> Tensor:
+    """1.0 where a picture is more like its own subject than like its look-alike, [N]; chance 0.5.
+
+    The look-alike is the other subject whose reference is nearest to the own one's.
+
+    Of two bottles the right one: what retrieval among unlike things does not ask.
+    """
+    alike_GG = (gallery_GD @ gallery_GD.T).fill_diagonal_(-math.inf)
+    rivals_ND = gallery_GD[alike_GG.argmax(1)][labels_N]
+    return (similarity(features_ND, gallery_GD, labels_N) > (features_ND * rivals_ND).sum(1)).float()
+
+
 def similarity(features_ND: Tensor, gallery_GD: Tensor, labels_N: Tensor) -> Tensor:
     """Cosine of each picture to its own subject's reference, [N]."""
     return (features_ND * gallery_GD[labels_N]).sum(1)

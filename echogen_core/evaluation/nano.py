@@ -48,20 +48,21 @@ SCENE_SEED_OFFSET = 500_000  # the classifier's pictures share no seed with the 
 class Row:
     """One line of the table: what was found of each picture, [N] each.
 
-    centred_N: retrieval after the scene's mean feature is taken off. scenes_N: told by a linear probe;
-    near_mean_N: the same by the nearest class mean.
+    centred_N: retrieval after the scene's mean feature is taken off. apart_N: told from the subject's
+    look-alike. scenes_N: told by a linear probe; near_mean_N: the same by the nearest class mean.
     """
 
     name: str
     subjects_N: Tensor
     retrieved_N: Tensor
     centred_N: Tensor
+    apart_N: Tensor
     similarity_N: Tensor
     scenes_N: Tensor
     near_mean_N: Tensor
 
     def measure(self, values: str) -> Measure:
-        """Mean over subjects of "retrieved", "centred", "similarity", "scenes" or "near_mean"."""
+        """Mean over subjects of "retrieved", "centred", "apart", "similarity", "scenes", "near_mean"."""
         return metrics.over_subjects(getattr(self, f"{values}_N"), self.subjects_N)
 
 
@@ -133,7 +134,8 @@ class Examiner:
         centred_ND = metrics.centred(features_ND, self.means_CD[task.scenes_N])
         gallery_SD = metrics.centred(self.gallery_SD, self.gallery_SD.mean(0, keepdim=True))
         centred_N = metrics.retrieved(centred_ND, gallery_SD, task.subjects_N)
-        row = Row(name, task.subjects_N, retrieved_N, centred_N, similarity_N, scenes_N, near_mean_N)
+        apart_N = metrics.told_apart(features_ND, self.gallery_SD, task.subjects_N)
+        row = Row(name, task.subjects_N, retrieved_N, centred_N, apart_N, similarity_N, scenes_N, near_mean_N)
         logger.info(
             "%s: retrieval %.3f ± %.3f, similarity %.3f, scene %.3f",
             name, *row.measure("retrieved"), row.measure("similarity").value, row.measure("scenes").value,

@@ -48,7 +48,7 @@ class Task:
     crops_N3HW: Tensor
 
     def sprites(self, view: int) -> Tensor:
-        """The subjects of all pictures seen from one side, [N, 4, 96, 96]."""
+        """The subjects of all pictures seen from one side, [N, 4, H, W]."""
         views_S4HW = as_tensor(self.sprites_SVHW4[:, view])
         return views_S4HW[self.subjects_N]
 

@@ -46,12 +46,13 @@ def markdown(found: Findings, about: dict[str, Any]) -> str:
         f"{', '.join(map(str, about['seeds']))}; judge EfficientNet-Lite2. "
         "± is the standard error over subjects.",
         "",
-        "| row | subject retrieval@1 | the same, centred | similarity | scene accuracy | by nearest mean |",
-        "|---|---|---|---|---|---|",
+        "| row | subject retrieval@1 | the same, centred | told from its look-alike (chance 0.5) "
+        "| similarity | scene accuracy | by nearest mean |",
+        "|---|---|---|---|---|---|---|",
         *(
             f"| {row.name} | {_cell(row.measure('retrieved'))} | {_cell(row.measure('centred'))} "
-            f"| {_cell(row.measure('similarity'))} | {_cell(row.measure('scenes'))} "
-            f"| {row.measure('near_mean').value:.3f} |"
+            f"| {_cell(row.measure('apart'))} | {_cell(row.measure('similarity'))} "
+            f"| {_cell(row.measure('scenes'))} | {row.measure('near_mean').value:.3f} |"
             for row in found.rows
         ),
     ]
@@ -105,6 +106,7 @@ def as_json(found: Findings, about: dict[str, Any]) -> dict[str, Any]:
                 "name": row.name,
                 "retrieval": row.measure("retrieved")._asdict(),
                 "centred": row.measure("centred")._asdict(),
+                "told_apart": row.measure("apart")._asdict(),
                 "similarity": row.measure("similarity")._asdict(),
                 "scenes": row.measure("scenes")._asdict(),
                 "scenes_near_mean": row.measure("near_mean")._asdict(),
@@ -152,6 +154,7 @@ def describe(task: Task, sweep_prompts: int, seeds: Sequence[int], weights: Iter
         },
         "judge_input_pixels": SIDE,
         "retrieval": "the judge's cosine to the references of all subjects; pictures whole, nothing cut out",
+        "told_apart": "more like its own subject than like the other whose reference is nearest to its own's",
         "centred": "retrieval after the asked scene's mean feature, and the gallery's, are taken off",
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
         "weights_sha256": {path.name: fingerprint(path) for path in weights},

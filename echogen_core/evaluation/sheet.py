@@ -21,6 +21,7 @@ from .protocol import OTHER_VIEW, Task, make_task
 SCENES = ("forest", "meadow", "sea", "venice", "night", "plain-red")
 SWEEP_SCENE = "meadow"
 GAMMAS = (0.0, 1.0, 2.0, 4.0)
+BLIND_SCENES, BLIND_COLUMNS, BLIND_GAP, NUMBER_WIDTH = ("meadow", "sea", "plain-red"), 4, 40, 24
 TILE = 128
 """Side of a picture on the sheet."""
 LABEL_HEIGHT, NAME_WIDTH, GAP = 34, 120, 4
@@ -58,6 +59,31 @@ def contact_sheet(data: Path, miniature: Miniature, names: list[str], seed: int)
     return draw([held.subjects[row]["name"] for row in rows.tolist()], columns)
 
 
+def blind_sheet(data: Path, miniature: Miniature, seed: int) -> tuple[Image.Image, list[str]]:
+    """All held-out subjects in three scenes, numbered in an order of chance, for a stranger to name.
+
+    Neither references nor names are on it; the names come back in the order of the numbers.
+    """
+    held = Compositor(data, "heldout", icons=False)
+    rows = torch.randperm(len(held.views_NVHW4), generator=torch.Generator().manual_seed(seed))
+    known = {scene.name: index for index, scene in enumerate(held.scenes)}
+    found_S3HW = []
+    for name in BLIND_SCENES:
+        task = make_task(held, rows, torch.full_like(rows, known[name]), seed)
+        found_S3HW.append(miniature.pictures(task, miniature.preset))
+    height = -(-len(rows) // BLIND_COLUMNS)
+    parts = []
+    for start in range(0, len(rows), height):
+        numbers = [str(number + 1) for number in range(start, min(start + height, len(rows)))]
+        columns = [Column("", images_S3HW[start:][:height]) for images_S3HW in found_S3HW]
+        parts.append(draw(numbers, columns, NUMBER_WIDTH))
+    step = parts[0].width + BLIND_GAP
+    whole = Image.new("RGB", (len(parts) * step - BLIND_GAP, parts[0].height), "white")
+    for number, part in enumerate(parts):
+        whole.paste(part, (number * step, 0))
+    return whole, [held.subjects[row]["name"] for row in rows.tolist()]
+
+
 def rows_of(held: Compositor, names: list[str]) -> list[int]:
     """Rows of named held-out subjects; ValueError with the choices for a name that is not one."""
     known = {subject["name"]: subject["row"] for subject in held.subjects}
@@ -82,10 +108,10 @@ def _generated(heading: str, task: Task, miniature: Miniature, ask: Ask) -> Colu
     return Column(heading, miniature.pictures(task, ask))
 
 
-def draw(names: list[str], columns: list[Column]) -> Image.Image:
+def draw(names: list[str], columns: list[Column], name_width: int = NAME_WIDTH) -> Image.Image:
     """Columns side by side, names on the left, headings on top; small pictures enlarged without smoothing."""
     side = TILE
-    width = NAME_WIDTH + len(columns) * (side + GAP)
+    width = name_width + len(columns) * (side + GAP)
     height = LABEL_HEIGHT + len(names) * (side + GAP)
     canvas = Image.new("RGB", (width, height), "white")
     pen, font = ImageDraw.Draw(canvas), ImageFont.load_default(13)
@@ -93,7 +119,7 @@ def draw(names: list[str], columns: list[Column]) -> Image.Image:
         y = LABEL_HEIGHT + row * (side + GAP)
         pen.multiline_text((4, y + side // 2 - 14), _wrapped(name), fill="black", font=font)
     for number, column in enumerate(columns):
-        x = NAME_WIDTH + number * (side + GAP)
+        x = name_width + number * (side + GAP)
         pen.multiline_text((x + 2, 2), column.heading, fill="black", font=font, spacing=1)
         for row, image_3HW in enumerate(column.images_S3HW):
             tile = to_pil(image_3HW).resize((side, side), Image.Resampling.NEAREST)

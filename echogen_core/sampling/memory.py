@@ -154,10 +154,11 @@ def decoding_bytes(config: TokenizerConfig, pixels: int, dtype: torch.dtype) -> 
 
     Two blocks at full resolution come near: the first, with its input and a normed copy at the coarser width,
     another and its output at the finer; and the second, with that same input still, and four at the finer.
+    Where many pixels are folded into few channels, the finished pictures are larger: twice, in float32.
     """
     fine, coarse = (config.base_channels * m for m in config.channel_multipliers[:2])
     widest = max(2 * fine + 2 * coarse, 4 * fine + coarse)
-    return pixels // config.fold**2 * dtype.itemsize * widest
+    return max(pixels // config.fold**2 * dtype.itemsize * widest, 2 * 3 * 4 * pixels)
 
 
 def smallest_change(config: TransformerConfig, run: Run, available: int) -> str:

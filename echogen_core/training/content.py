@@ -27,6 +27,7 @@ from ..checkpoints.save import save_part
 from ..config import find_preset
 from ..encoders import ContentEncoder, ContentEncoderConfig
 from ..encoders.config import find_encoders
+from ..encoders.pictures import reference_picture
 from ..tokenizer import BitTokenizer
 from .dataset import Compositor, Mix
 from .encoder_run import EncoderRun, Objective, Optimisation
@@ -61,19 +62,28 @@ class Readings(NamedTuple):
     columns_BGhw: Tensor
 
 
+class Lesson(NamedTuple):
+    """References at the encoder's size, and the tokenizer's latents of them at the pictures' own, per channel
+    at mean 0 and deviation 1.
+    """
+
+    references_B3HW: Tensor
+    wanted_BDhw: Tensor
+
+
 class Trainee(nn.Module):
     """The encoder with the heads that only training needs."""
 
     def __init__(self, tokenizer: BitTokenizer, config: ContentEncoderConfig, recipe: Recipe) -> None:
         super().__init__()
-        self.recipe, self.patch = recipe, tokenizer.config.patch
-        self.grid = config.reference_size // self.patch
+        self.recipe, self.patch, self.grid = recipe, config.factor, config.grid
         self.encoder = ContentEncoder(config)
         self.widths = (3 * self.patch**2, tokenizer.config.bits, self.grid, self.grid)
         self.heads = nn.Conv2d(config.latent_channels, sum(self.widths), 1)
 
-    def forward(self, images_B3HW: Tensor, wanted_BDhw: Tensor) -> Objective:
-        """wanted_BDhw: the tokenizer's latents of the same pictures, brought to mean 0 and deviation 1."""
+    def forward(self, lesson: Lesson) -> Objective:
+        """The losses of what the heads read."""
+        images_B3HW, wanted_BDhw = lesson
         latents_BChw = self.encoder(images_B3HW).float()
         read = Readings(*self.heads(latents_BChw).float().split(self.widths, dim=1))
         pixels_BChw = F.pixel_unshuffle(images_B3HW * 2 - 1, self.patch)
@@ -104,24 +114,28 @@ class Trainee(nn.Module):
 
 
 class Teacher:
-    """Pictures of subjects on white with the tokenizer's latents of them."""
+    """Pictures of subjects on white with the tokenizer's latents of them. size: the encoder's."""
 
-    def __init__(self, data: Path, tokenizer: BitTokenizer, recipe: Recipe, device: torch.device) -> None:
-        self.tokenizer = tokenizer.to(device)
+    def __init__(
+        self, data: Path, tokenizer: BitTokenizer, size: int, recipe: Recipe, device: torch.device
+    ) -> None:
+        self.tokenizer, self.size = tokenizer.to(device), size
         self.seen = Compositor(data, "train", seed=recipe.seed, device=device)
         self.unseen = Compositor(data, "heldout", seed=recipe.seed, device=device)
         self.mix = Mix(icons=recipe.icons)
-        latents_BDhw = self._latents(self.draw(self.seen, 128, 0))
+        latents_BDhw = self._latents(self._draw(self.seen, 128, 0))
         self.mean_1D11 = latents_BDhw.mean((0, 2, 3), keepdim=True)
         self.deviation_1D11 = latents_BDhw.std((0, 2, 3), keepdim=True)
 
-    def draw(self, source: Compositor, count: int, seed: int) -> Tensor:
+    def lesson(self, source: Compositor, count: int, seed: int) -> Lesson:
+        """`count` pictures out of `seen` or `unseen`."""
+        images_B3HW = self._draw(source, count, seed)
+        wanted_BDhw = (self._latents(images_B3HW) - self.mean_1D11) / self.deviation_1D11
+        return Lesson(reference_picture(images_B3HW, self.size), wanted_BDhw)
+
+    def _draw(self, source: Compositor, count: int, seed: int) -> Tensor:
         source.generator.manual_seed(seed)
         return source.batch(count, self.mix).references_B3HW
-
-    def wanted(self, images_B3HW: Tensor) -> Tensor:
-        """The tokenizer's latents, channel by channel at mean 0 and deviation 1."""
-        return (self._latents(images_B3HW) - self.mean_1D11) / self.deviation_1D11
 
     @torch.no_grad()
     def _latents(self, images_B3HW: Tensor) -> Tensor:
@@ -132,9 +146,9 @@ class Teacher:
 def evaluate(trainee: Trainee, teacher: Teacher) -> dict[str, float]:
     """On unseen subjects: pixels in dB, the explained share of the tokenizer's latents, the place's loss."""
     trainee.eval()
-    images_B3HW = teacher.draw(teacher.unseen, 64, trainee.recipe.seed)
-    wanted_BDhw = teacher.wanted(images_B3HW)
-    losses = trainee(images_B3HW, wanted_BDhw).parts
+    lesson = teacher.lesson(teacher.unseen, 64, trainee.recipe.seed)
+    images_B3HW, wanted_BDhw = lesson
+    losses = trainee(lesson).parts
     read = Readings(*trainee.heads(trainee.encoder(images_B3HW)).float().split(trainee.widths, dim=1))
     error = F.mse_loss(read.pixels_BChw / 2, F.pixel_unshuffle(images_B3HW * 2 - 1, trainee.patch) / 2)
     rest = F.mse_loss(read.latents_BDhw, wanted_BDhw) / wanted_BDhw.var()
@@ -174,11 +188,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     tokenizer = load_part(arguments.tokenizer, "tokenizer")
     trainee = Trainee(tokenizer, find_encoders(arguments.preset).content, recipe)
     run = EncoderRun(arguments.out, trainee, recipe.optimisation, arguments.minutes, device)
-    teacher = Teacher(arguments.data, tokenizer, recipe, device)
+    teacher = Teacher(arguments.data, tokenizer, trainee.encoder.config.reference_size, recipe, device)
 
     def objective(step: int) -> Objective:
-        images_B3HW = teacher.draw(teacher.seen, recipe.pictures, recipe.seed * 1_000_003 + step)
-        result: Objective = trainee(images_B3HW, teacher.wanted(images_B3HW))
+        lesson = teacher.lesson(teacher.seen, recipe.pictures, recipe.seed * 1_000_003 + step)
+        result: Objective = trainee(lesson)
         return result
 
     run.train(objective, lambda: evaluate(trainee, teacher))

@@ -58,7 +58,7 @@ def shows_one_of(label: str, names: Iterable[str]) -> bool:
     return False
 
 
-def fit_to_frame(image: Image.Image, size: int = 96, fill: float = FILL) -> Array:
+def fit_to_frame(image: Image.Image, size: int, fill: float = FILL) -> Array:
     """RGBA uint8 [size,size,4]: the visible part centred, its longer side `fill` of the frame."""
     box = image.getchannel("A").point(lambda alpha: 255 if alpha > 8 else 0).getbbox()
     if box is None:
@@ -71,7 +71,7 @@ def fit_to_frame(image: Image.Image, size: int = 96, fill: float = FILL) -> Arra
     return np.asarray(small)
 
 
-def prepare_icons(out: Path, npm: Path, size: int = 96) -> int:
+def prepare_icons(out: Path, npm: Path, size: int) -> int:
     """Writes icons/train_views.npy uint8 [N,1,size,size,4] and icons.json; returns N."""
     target = out / "icons"
     pictures = npm / "@lobehub" / "fluent-emoji-3d" / "assets"

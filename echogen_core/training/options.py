@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from ..config import CANDIDATES, Preset
+from ..scales import find_schedule
 from .dataset import load_scenes
 
 MINIATURES = ("nano", *CANDIDATES)
@@ -30,9 +31,9 @@ def device_of(name: str | None) -> torch.device:
 def check_size(data: Path, preset: Preset) -> None:
     """Raises ValueError when the prepared pictures are not of the preset's size."""
     size = load_scenes(data, "train")[0].crops_KHW3.shape[1]
-    if size != preset.reference_size:
+    needed = find_schedule(preset.budget).pixels_hw[0]
+    if size != needed:
         raise ValueError(
-            f"{data} holds pictures of {size} px, {preset.name} needs {preset.reference_size} px: prepare "
-            f"them with `python -m echogen_core.training prepare --picture {preset.reference_size}` in a "
-            "folder of their own."
+            f"{data} holds pictures of {size} px, {preset.name} needs {needed} px: prepare them with "
+            f"`python -m echogen_core.training prepare --picture {needed}` in a folder of their own."
         )

@@ -191,7 +191,7 @@ def tone_map(panorama_PQ3: Array, exposure: float) -> Array:
     return result
 
 
-def panorama_crops(panorama_PQ3: Array, count: int, rng: np.random.Generator, size: int = 64) -> Array:
+def panorama_crops(panorama_PQ3: Array, count: int, rng: np.random.Generator, size: int) -> Array:
     """uint8 [K,size,size,3] of random yaw, pitch and field of view; `panorama_PQ3` is tone-mapped already."""
     crops = []
     for _ in range(count):
@@ -208,7 +208,7 @@ def panorama_crops(panorama_PQ3: Array, count: int, rng: np.random.Generator, si
     return np.stack(crops)
 
 
-def plain_crops(color: str, count: int, rng: np.random.Generator, size: int = 64) -> Array:
+def plain_crops(color: str, count: int, rng: np.random.Generator, size: int) -> Array:
     """uint8 [K,size,size,3]: a coloured wall and ground, a soft horizon, slightly changing light."""
     base_3 = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)]) / 255
     axis = np.linspace(-1, 1, size)
@@ -230,7 +230,7 @@ def read_mapped(scene: Scene, npm: Path) -> Array:
     return tone_map(panorama_PQ3, scene.exposure)
 
 
-def scene_crops(scene: Scene, panorama_PQ3: Array | None, count: int, seed: int, size: int = 64) -> Array:
+def scene_crops(scene: Scene, panorama_PQ3: Array | None, count: int, seed: int, size: int) -> Array:
     """The K crops of one scene; they depend on the seed and the scene's name alone.
 
     panorama_PQ3: tone-mapped; None for a plain ground.
@@ -255,14 +255,14 @@ class CropJob(NamedTuple):
 def _crop_job(job: CropJob) -> None:
     source_PQ3 = None if job.scene.plain else job.panorama(job.scene)
     save_array(job.path, scene_crops(job.scene, source_PQ3, job.crops, job.seed, job.size))
-    logger.info("Scene %s: %d crops.", job.scene.name, job.count)
+    logger.info("Scene %s: %d crops.", job.scene.name, job.crops)
 
 
 def prepare_scenes(
     out: Path,
     panorama: Callable[[Scene], Array],
     seed: int,
-    size: int = 64,
+    size: int,
     count: int = CROPS_PER_SCENE,
     workers: int = 1,
 ) -> dict[str, int]:

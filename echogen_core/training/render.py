@@ -226,7 +226,7 @@ def light_of(azimuth_deg: int, elevation_deg: int, lights: int) -> int:
 
 def render_views(
     parts: list[Part],
-    size: int = 96,
+    size: int,
     supersample: int = 3,
     angles: list[tuple[int, int]] | None = None,
     lights: int = 1,

@@ -32,6 +32,7 @@ from ..encoders.config import find_encoders
 from .encoder_run import EncoderRun, Objective, Optimisation
 from .options import add_options, device_of
 
+SAMPLES = 3  # of a view for two pixels across: sampled from a finer one, a picture would flicker
 AZIMUTHS = 12  # of the prepared views, 30 degrees apart; views are numbered elevation by elevation
 
 
@@ -114,6 +115,9 @@ def on_white(
     if transform_B23 is None:
         layers_B4HW = F.interpolate(layers_B4HW, size=(size, size), mode="bilinear", antialias=True)
     else:
+        finest = SAMPLES * size // 2
+        if layers_B4HW.shape[-1] > finest:
+            layers_B4HW = F.interpolate(layers_B4HW, (finest, finest), mode="bilinear", antialias=True)
         grid = F.affine_grid(transform_B23.to(device), [len(layers_B4HW), 4, size, size], align_corners=False)
         layers_B4HW = F.grid_sample(layers_B4HW, grid, align_corners=False)
     alpha_B1HW = layers_B4HW[:, 3:].clamp(0, 1)

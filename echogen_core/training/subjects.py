@@ -28,7 +28,7 @@ Array = NDArray[Any]
 
 
 def prepare_subjects(
-    out: Path, folder: Path, workers: int, size: int = 96, lights: int = 1, models: int | None = None
+    out: Path, folder: Path, workers: int, size: int, lights: int = 1, models: int | None = None
 ) -> dict[str, int]:
     """Writes subjects/{train,heldout}_views.npy and subjects.json; models drawn before are kept.
 

@@ -24,6 +24,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from ..checkpoints import load_part
 from ..checkpoints.save import save_part
 from ..config import Preset, TokenizerConfig, find_preset
 from ..scales import find_schedule
@@ -34,6 +35,7 @@ from .kernels import Kernel
 from .norm import TrainingOperations
 from .options import add_options, check_size, device_of
 from .perceptual import Perceptual
+from .refold import refolded
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +64,7 @@ class TokenizerRecipe:
     commitment_weight: float = 0.1
     subject_weight: float = 2.0  # added to the weight of the subject's pixels: bits are spent on it first
     perceptual_weight: float = 0.4  # 0: never computed
-    perceptual_share: float = 0.5  # part of a batch that it is computed for
+    perceptual_share: float = 0.25  # part of a batch that it is computed for
     perceptual_start: float = 0.3  # part of the run before it: first the pixels
     seed: int = 0
     eval_seconds: float = 60.0
@@ -205,7 +207,7 @@ class Run:
                 latent_BDHW = self.model.latent(pictures.images_B3HW)
             codes_BDHW = quantize_multiscale(latent_BDHW.detach(), self.scales).codes_BDHW
             # One straight-through step over all scales: less noise than the scales' own gradients added up.
-            easing = min(1.0, self.progress / max(recipe.easing, 1e-9))
+            easing = min(1.0, self.progress / recipe.easing) if recipe.easing else 1.0
             straight_BDHW = latent_BDHW + easing * (codes_BDHW - latent_BDHW).detach()
             output_B3HW = self.model.reconstruct(codes_BDHW if frozen else straight_BDHW)
         terms = _pixel_terms(output_B3HW, pictures, recipe.subject_weight)
@@ -317,7 +319,7 @@ def _train(run: Run, source: PictureSource, heldout: Masked, maker: ThreadPoolEx
 
 @torch.no_grad()
 def write_sheet(model: BitTokenizer, scales: Sequence[Scale], pictures_B3HW: Tensor, path: Path) -> None:
-    """A PNG with rows of eight pictures, each above its reconstruction, four times enlarged."""
+    """A PNG with rows of eight pictures, each above its reconstruction; small ones enlarged to 256 px."""
     decoded_B3HW = model.decode(model.encode(pictures_B3HW, scales).quantized_BDHW)
     rows = [
         torch.cat(list(part), dim=2)
@@ -326,7 +328,8 @@ def write_sheet(model: BitTokenizer, scales: Sequence[Scale], pictures_B3HW: Ten
     ]
     sheet_HW3 = torch.cat(rows, dim=1).permute(1, 2, 0)
     array = (sheet_HW3.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
-    Image.fromarray(np.repeat(np.repeat(array, 4, 0), 4, 1)).save(path)
+    times = max(1, 256 // pictures_B3HW.shape[-1])
+    Image.fromarray(np.repeat(np.repeat(array, times, 0), times, 1)).save(path)
 
 
 def export(run: Run, path: Path) -> BitTokenizer:
@@ -343,9 +346,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="tokenizer", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder made by `prepare`")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; an earlier run goes on")
+    parser.add_argument(
+        "--start",
+        type=Path,
+        help="tokenizer.safetensors to begin with, also one for smaller pictures; give it again to go on",
+    )
     parser.add_argument("--minutes", type=float, default=defaults.minutes)
     parser.add_argument("--decoder-phase", type=float, default=defaults.decoder_phase)
     parser.add_argument("--lr", type=float, default=defaults.lr)
+    parser.add_argument("--muon", type=float, default=defaults.muon, help="the same of Muon: convolutions")
     parser.add_argument("--batch", type=int, default=defaults.batch)
     parser.add_argument("--perceptual", type=float, default=defaults.perceptual_weight, help="weight; 0: off")
     parser.add_argument("--seed", type=int, default=defaults.seed)
@@ -360,19 +369,31 @@ def main(argv: Sequence[str] | None = None) -> None:
         minutes=options.minutes,
         decoder_phase=options.decoder_phase,
         lr=options.lr,
+        muon=options.muon,
         batch=options.batch,
         perceptual_weight=options.perceptual,
         workers=options.workers if device.type == "cpu" else 1,
         seed=options.seed,
     )
-    run_recipe(find_preset(options.preset), recipe, options.data, options.out, device)
+    if options.start:  # it knows its codes and its pixels: nothing has to set in
+        recipe = replace(recipe, easing=0.0, perceptual_start=0.0)
+    run_recipe(find_preset(options.preset), recipe, options.data, options.out, device, options.start)
 
 
-def run_recipe(preset: Preset, recipe: TokenizerRecipe, data: Path, out: Path, device: torch.device) -> None:
-    """The whole of a run: train, export, and the figures and pictures to judge it by."""
+def run_recipe(
+    preset: Preset,
+    recipe: TokenizerRecipe,
+    data: Path,
+    out: Path,
+    device: torch.device,
+    start: Path | None = None,
+) -> None:
+    """The whole of a run: train (`start`: on), export, and the figures and pictures to judge it by."""
     check_size(data, preset)
     run = Run(preset.tokenizer, find_schedule(preset.budget).scales, recipe, out, device)
     resumed = run.resume()
+    if start and not resumed:
+        run.model.load_state_dict(refolded(load_part(start, "tokenizer"), preset.tokenizer))
     run.log({"resumed": resumed, "recipe": asdict(recipe), "config": asdict(run.config)})
     heldout = CompositorPictures(data, "heldout", 1, device).pictures(64)
     train(run, CompositorPictures(data, "train", recipe.seed + run.step, device), heldout)

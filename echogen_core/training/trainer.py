@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..encoders import ContentEncoder, SemanticEncoder, TextEncoder
+from ..encoders.pictures import reference_picture
 from ..encoders.text import TokenBatch
 from ..model import EchoGenTransformer
 from ..model.transformer import Conditions
@@ -40,14 +41,9 @@ from .state import replaced, update_average, write_state
 logger = logging.getLogger(__name__)
 
 
-LAST_MIX = Mix(scale=(0.78, 0.9), spread=0.3, turned=0.15)
-"""Subjects large and near the middle: nobody has to guess where they stand, so copying is learnt sooner."""
-
-MIXES = {
-    "nano": LAST_MIX,
-    "nano-128": replace(LAST_MIX, scale=(0.7, 0.9), placed=0.4, sized=0.25, night=0.1),
-}
-"""Preset -> what its pictures are like at the end of training."""
+LAST_MIX = Mix(scale=(0.7, 0.9), spread=0.3, turned=0.15, placed=0.4, sized=0.25, night=0.1)
+"""What pictures are like at the end of training: subjects large and near the middle where the prompt names no
+place or size (nobody has to guess where they stand, so copying is learnt sooner), else where it says."""
 
 
 @dataclass(frozen=True)
@@ -260,11 +256,18 @@ class Trainer:
         def begin() -> Future[PairBatch]:
             recipe = self.recipe
             mix = curriculum(progress, recipe.mix)
-            return self.loader.submit(self.data.batch, recipe.batch, mix, recipe.targets)
+            return self.loader.submit(self._pairs, self.data, recipe.batch, mix, recipe.targets)
 
         pairs = (self.upcoming or begin()).result()
         self.upcoming = begin()
         return pairs
+
+    def _pairs(self, source: Compositor, count: int, mix: Mix, targets: int = 1) -> PairBatch:
+        """A batch, its references as large as the encoders want them."""
+        pairs, size = source.batch(count, mix, targets), self.parts.content.config.reference_size
+        if pairs.references_B3HW.shape[-1] == size:
+            return pairs
+        return pairs._replace(references_B3HW=reference_picture(pairs.references_B3HW, size))
 
     def _share(self, pairs: PairBatch, noise: Noise) -> _Share:
         logits, forced = self._forward(pairs, noise, self.recipe.drop, self.recipe.flips)
@@ -283,7 +286,7 @@ class Trainer:
         eager = torch.compiler.set_stance("force_eager") if self.recipe.compiler else nullcontext()
         with torch.no_grad(), self.averaged(), eager:
             logits, forced = self._forward(
-                self.heldout.batch(96, self.recipe.mix), self.noise[0], drop=0.0, flips=0.0
+                self._pairs(self.heldout, 96, self.recipe.mix), self.noise[0], drop=0.0, flips=0.0
             )
         accuracy = scale_accuracy(logits, forced.labels_BLD, self.parts.schedule)
         loss = float(bit_loss(logits, forced.labels_BLD, self.parts.schedule))

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer
 
-from ..checkpoints import Bundle, load_bundle, load_part, save_bundle
+from ..checkpoints import Bundle, check_patch, load_bundle, load_part, save_bundle
 from ..config import Preset, find_preset
 from ..encoders import (
     TOKENIZER_FILE,
@@ -34,7 +34,7 @@ from .attribution import attribution
 from .dataset import PLAIN, SUBJECT_WORDS, Compositor, Mix
 from .initialise import initialise
 from .options import add_options, check_size, device_of
-from .trainer import MIXES, Parts, Recipe, Trainer
+from .trainer import LAST_MIX, Parts, Recipe, Trainer
 from .words import NIGHT, PLACES, SIZES, sized
 
 logger = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ def fresh_parts(preset: Preset, encoders: EncoderConfigs, args: argparse.Namespa
     torch.manual_seed(args.seed)
     vocabulary = args.out / TOKENIZER_FILE
     if not vocabulary.is_file():
-        corpus = prompt_corpus(Compositor(args.data, "train"), MIXES[preset.name])
+        corpus = prompt_corpus(Compositor(args.data, "train"), LAST_MIX)
         build_tokenizer(corpus, encoders.text.vocabulary).save(str(vocabulary))
     transformer = EchoGenTransformer(preset.transformer)
     initialise(transformer, torch.Generator().manual_seed(args.seed))
@@ -75,9 +75,10 @@ def parts_of(bundle: Bundle, **others: Any) -> Parts:
     """A bundle's modules, to be trained on, with `others` (kind -> module) in the place of its own.
 
     Raises:
-        ValueError: another tokenizer has more or fewer bits.
+        ValueError: another tokenizer has more or fewer bits, or pixels a token.
     """
     tokenizer: BitTokenizer = others.pop("tokenizer", bundle.tokenizer)
+    check_patch(bundle.preset, tokenizer.config)
     if tokenizer.config.bits != bundle.preset.transformer.bits:
         raise ValueError(
             f"expected a tokenizer of {bundle.preset.transformer.bits} bits, as the bundle's transformer, "
@@ -139,7 +140,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         parts = fresh_parts(preset, find_encoders(preset.name), args)
     recipe = Recipe(
-        mix=MIXES[preset.name],
         minutes=args.minutes,
         batch=args.batch,
         targets=args.targets,

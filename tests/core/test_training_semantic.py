@@ -54,10 +54,11 @@ def test_augmentation_keeps_the_ground_white_and_the_hue_of_a_pair(data: Path) -
     assert (first_B3 - second_B3).abs().max() < 0.2
 
 
-def test_on_white_averages_when_it_shrinks() -> None:
+@pytest.mark.parametrize("moved", [None, torch.eye(2, 3)[None]])
+def test_on_white_averages_when_it_shrinks(moved: torch.Tensor | None) -> None:
     rgba_BHW4 = np.zeros((1, 96, 96, 4), np.uint8)
     rgba_BHW4[:, ::2] = [0, 0, 0, 255]
-    pictures = on_white(rgba_BHW4, 32)
+    pictures = on_white(rgba_BHW4, 32, moved)
     assert (pictures.images_B3HW[..., 2:-2, :] - 0.5).abs().max() < 0.1
 
 

@@ -9,14 +9,16 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors import safe_open
-from torch import nn
+from torch import Tensor, nn
 
 from echogen_core.checkpoints.keymap_tokenizer import translate_tokenizer
 from echogen_core.config import TokenizerConfig
+from echogen_core.tokenizer import BitTokenizer
 from echogen_core.training.compose import Masked
 from echogen_core.training.kernels import Kernel
 from echogen_core.training.norm import FastGroupNorm
 from echogen_core.training.perceptual import Perceptual
+from echogen_core.training.refold import refolded
 from echogen_core.training.tokenizer import Run, TokenizerRecipe, export, train, write_sheet
 
 CONFIG = TokenizerConfig(
@@ -80,6 +82,26 @@ def test_resume_goes_on_where_it_stopped(tmp_path: Path) -> None:
     )
 
 
+def test_a_larger_fold_starts_as_the_old_picture_enlarged() -> None:
+    torch.manual_seed(0)
+    old, config = BitTokenizer(CONFIG).eval(), replace(CONFIG, fold=6)
+    new = BitTokenizer(config).eval()
+    new.load_state_dict(refolded(old, config))
+
+    def enlarged(images_B3HW: Tensor) -> Tensor:
+        return images_B3HW.repeat_interleave(3, 2).repeat_interleave(3, 3)
+
+    images_B3HW = Blobs(2).pictures(2).images_B3HW
+    with torch.no_grad():
+        latent_BDHW = old.latent(images_B3HW)
+        torch.testing.assert_close(new.latent(enlarged(images_B3HW)), latent_BDHW)
+        picture_B3HW = enlarged(old.reconstruct(latent_BDHW))
+        torch.testing.assert_close(new.reconstruct(latent_BDHW), picture_B3HW)
+    for other in (replace(CONFIG, fold=3), replace(config, bits=9), replace(CONFIG, fold=1)):
+        with pytest.raises(ValueError, match="at most by a smaller fold"):
+            refolded(old, other)
+
+
 def test_the_last_phase_leaves_the_codes_alone(tmp_path: Path) -> None:
     run = Run(CONFIG, SCALES, RECIPE, tmp_path)
     run.step = 25
@@ -128,6 +150,15 @@ def test_the_perceptual_distance_is_zero_for_the_same_and_has_a_gradient() -> No
     assert 0 < float(distance.detach()) < 4
     (gradient,) = torch.autograd.grad(distance, [leaf])
     assert gradient.abs().sum() > 0
+
+
+@pytest.mark.parametrize(("side", "seen"), [(8, 128), (64, 128), (128, 128), (192, 192)])
+def test_small_pictures_are_enlarged_for_the_perceptual_distance(side: int, seen: int) -> None:
+    stem = nn.Conv2d(3, 4, 3)
+    shapes = []
+    stem.register_forward_pre_hook(lambda _, inputs: shapes.append(inputs[0].shape[-2:]))
+    Perceptual(stem, [nn.Conv2d(4, 4, 1)], (0,)).distance(*torch.rand(2, 1, 3, side, side))
+    assert shapes == [(seen, seen)] * 2
 
 
 @pytest.mark.parametrize("groups", [1, 4, 8])

@@ -12,7 +12,7 @@ import comfy_server
 from comfy_server import Graph, Recorder, Run, changed, node_of
 from runner.server import Server
 
-NANO_SIDE = 64
+NANO_SIDE = 128
 NANO_SCALES = 5
 ENCODERS = ("EchoGenEncodeText", "EchoGenEncodeSemantic", "EchoGenEncodeContent")
 

@@ -105,7 +105,7 @@ def shown(
         "ImageScaleBy",
         (x + width - NARROWEST, y),
         (NARROWEST, 90),
-        ["bicubic", 6.0],
+        ["bicubic", 3.0],
         {"image": (decode, 0)},
         ENLARGE,
     )

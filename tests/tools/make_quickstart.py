@@ -12,16 +12,16 @@ from layout import ENLARGE, LEFT_GROUPS, NARROWEST, Group, Item, Layout, sampler
 PROMPT = "a teddy bear on a meadow"
 NOTE = """## EchoGen: the same subject in a new scene
 
-1. Press **Run**. nano, the built-in miniature, makes a 64×64 px picture in about a second.
+1. Press **Run**. nano, the built-in miniature, makes a 128×128 px picture in about a second.
 2. Drag **γ_I (subject)** or **γ_t (prompt)** on the sampler and run again: subject and prompt are \
 remembered, only the sampler works.
-3. Change the **prompt**: first the subject, then the place.
+3. Change the **prompt**: first the subject, then the place. nano knows *on the left* and *at night* too.
 4. Your own picture: put **Load Image** in the place of *EchoGen Sample Picture*, with the same two wires. \
 Is its background busy? Paint the subject in the mask editor.
 5. Leave an input of the sampler open and that path is off: no text, no semantic, no content.
 
-nano is tiny: scenes come out, subjects are soft shapes of the right colours. For real pictures choose \
-**EchoGen-2B** in *Load EchoGen*; running it lists the files to download.
+nano is tiny: scenes come out, subjects are soft shapes with the right parts and colours. \
+For real pictures choose **EchoGen-2B** in *Load EchoGen*; running it lists the files to download.
 
 Help for a node: select it and press the **?** above it."""
 
@@ -37,12 +37,12 @@ def items() -> dict[str, Item]:
             "SaveImage", (1800, 80), (NARROWEST, 240), ["EchoGen/quickstart"], {"images": ("decode", 0)}
         ),
         "enlarge": Item(
-            "ImageScaleBy", (1560, 200), (NARROWEST, 90), ["bicubic", 6.0], {"image": ("decode", 0)}, ENLARGE
+            "ImageScaleBy", (1560, 200), (NARROWEST, 90), ["bicubic", 3.0], {"image": ("decode", 0)}, ENLARGE
         ),
         "show": Item("PreviewImage", (1592, 410), (400, 435), [], {"images": ("enlarge", 0)}),
         "scales": Item("EchoGenDecodeScales", (2085, 80), (300, 60), [], bits),
         "enlarge_scales": Item(
-            "ImageScaleBy", (2085, 200), (300, 90), ["bicubic", 3.0], {"image": ("scales", 0)}, ENLARGE
+            "ImageScaleBy", (2085, 200), (300, 90), ["bicubic", 2.0], {"image": ("scales", 0)}, ENLARGE
         ),
         "show_scales": Item("PreviewImage", (2085, 380), (300, 450), [], {"images": ("enlarge_scales", 0)}),
     }

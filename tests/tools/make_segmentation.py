@@ -92,7 +92,7 @@ def items() -> dict[str, Item]:
             {"bits": ("sampler", 0), "tokenizer": ("load", 1)},
         ),
         "enlarge": Item(
-            "ImageScaleBy", (1100, 1035), (380, 90), ["bicubic", 6.0], {"image": ("decode", 0)}, ENLARGE
+            "ImageScaleBy", (1100, 1035), (380, 90), ["bicubic", 3.0], {"image": ("decode", 0)}, ENLARGE
         ),
         "show": Item("PreviewImage", (1100, 1175), (380, 390), [], {"images": ("enlarge", 0)}),
         "save": Item(
