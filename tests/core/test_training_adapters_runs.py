@@ -256,7 +256,7 @@ def test_adapters_load_beside_their_base_and_change_the_picture(bench: Bench, st
     sizes = {name: getattr(loaded.config, name) for name in ("semantic_width", "semantic_length")}
     untrained = load_start(bench.base, None, sizes | {"content_width": 16, "content_length": 64}, 0)
     first, second = _sampled(untrained), _sampled(loaded)
-    assert first.shape == second.shape == (1, 3, 64, 64) and not torch.equal(first, second)
+    assert first.shape == second.shape == (1, 3, 128, 128) and not torch.equal(first, second)
 
 
 @torch.no_grad()
@@ -285,7 +285,7 @@ def test_an_echogen_model_is_trained_on_beside_its_own_base(bench: Bench) -> Non
     whole = load_bundle("nano", transformer=out / "subject.safetensors").transformer.state_dict()
     assert all(torch.equal(whole[name], tensor) for name, tensor in trained.state_dict().items())
     sheet = Image.open(out / "pictures" / "0000001.png")
-    assert sheet.size == (4 * 64, 3 * 64)
+    assert sheet.size == (4 * 128, 3 * 128)
 
 
 def test_broken_pictures_are_replaced_and_counted(bench: Bench) -> None:
