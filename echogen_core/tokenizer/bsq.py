@@ -35,6 +35,7 @@ class TeacherForcing(NamedTuple):
 
     labels_BLD: Tensor  # uint8, all scales
     inputs_BLD: Tensor  # fp32, scales 1 .. K-1
+    margins_BLD: Tensor  # fp32 >= 0: how far each label's value is from 0, on the unit sphere
 
 
 def bits_to_codes(bits_BhwD: Tensor) -> Tensor:
@@ -172,6 +173,7 @@ def quantize_with_bit_flips(
         ValueError: the last scale is not the latent's size, or a random generator is missing.
     """
     sizes = _check_scales(latent_BDHW, scales)
+    margins: list[Tensor] = []
     flips = min(flip_scales, len(sizes)) if strength > 0 else 0
     labels: list[Tensor] = []
     inputs: list[Tensor] = []
@@ -179,7 +181,9 @@ def quantize_with_bit_flips(
         latent_BDHW = latent_BDHW.float()
         summed_BDHW = torch.zeros_like(latent_BDHW)
         for index, size in enumerate(sizes):
-            codes_BDhw, bits_BhwD = quantize_once(shrink(latent_BDHW - summed_BDHW, size))
+            left_BDhw = shrink(latent_BDHW - summed_BDHW, size)
+            margins.append(F.normalize(left_BDhw, dim=1).abs().flatten(2).transpose(1, 2))
+            codes_BDhw, bits_BhwD = quantize_once(left_BDhw)
             labels.append(bits_BhwD.flatten(1, 2))
             if index < flips:
                 codes_BDhw = bits_to_codes(_flip(bits_BhwD, strength, numpy_rng, generator))
@@ -188,7 +192,7 @@ def quantize_with_bit_flips(
                 inputs.append(next_scale_input(summed_BDHW, sizes[index + 1]))
     if not inputs:
         inputs.append(latent_BDHW.new_zeros(latent_BDHW.shape[0], 0, latent_BDHW.shape[1]))
-    return TeacherForcing(torch.cat(labels, 1), torch.cat(inputs, 1))
+    return TeacherForcing(torch.cat(labels, 1), torch.cat(inputs, 1), torch.cat(margins, 1))
 
 
 def _flip(

@@ -1,8 +1,8 @@
 """`python -m echogen_core.training STAGE`.
 
-prepare, tokenizer, semantic, content and transformer, in this order, make nano; cut trains the built-in cut's
-network on; adapters trains the subject parameters of a published or small model. Each stage says with --help
-what it takes; each can be stopped and run again.
+prepare, tokenizer, semantic, content, transformer and decoder, in this order, make nano; cut trains the
+built-in cut's network on; adapters trains the subject parameters of a published or small model. Each stage
+says with --help what it takes; each can be stopped and run again.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ STAGES = {
     "semantic": "nano's semantic encoder",
     "content": "nano's content encoder",
     "transformer": "nano's transformer with its text encoder, then its bundle",
+    "decoder": "nano's decoder, on, with codes as its transformer draws them",
     "cut": "the built-in cut's network, on from U²-Netp's published weights",
     "adapters": "the subject parameters of an EchoGen model, beside its frozen Infinity base",
 }

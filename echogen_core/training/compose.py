@@ -26,6 +26,11 @@ class Placement(NamedTuple):
     x_B: Tensor
     bottom_B: Tensor
 
+    def scaled(self, factor_B: Tensor) -> Placement:
+        """Larger or smaller about the frames' middles."""
+        grown_B = self.scale_B * factor_B
+        return Placement(grown_B, self.x_B, self.bottom_B + (grown_B - self.scale_B) / 2)
+
 
 class Masked(NamedTuple):
     """Pictures [B, 3, H, W] and the subject's share of each pixel, 0..1."""
@@ -39,13 +44,15 @@ def compose(sprites_B4HW: Tensor, backgrounds_B3HW: Tensor, placement: Placement
     return compose_masked(sprites_B4HW, backgrounds_B3HW, placement).images_B3HW
 
 
-def compose_masked(sprites_B4HW: Tensor, backgrounds_B3HW: Tensor, placement: Placement) -> Masked:
+def compose_masked(
+    sprites_B4HW: Tensor, backgrounds_B3HW: Tensor, placement: Placement, stand: bool = True
+) -> Masked:
     """Sprites in scenes, with a contact shadow and a little of the scene's light.
 
-    The sprite's frame is scaled to `placement.scale_B` of the picture and moved so that the lowest opaque
-    row stands at `placement.bottom_B`.
+    The sprite's frame is scaled to `placement.scale_B` of the picture and moved so that at
+    `placement.bottom_B` stands the lowest opaque row, or without `stand` the frame's own bottom.
     """
-    rgb_B3HW, alpha_B1HW = _place(sprites_B4HW, placement, backgrounds_B3HW.shape[-1])
+    rgb_B3HW, alpha_B1HW = _place(sprites_B4HW, placement, backgrounds_B3HW.shape[-1], stand)
     shadow_B1HW = _shadow(alpha_B1HW)
     tint_B311 = backgrounds_B3HW.mean((2, 3), keepdim=True)
     tint_B311 = tint_B311 / tint_B311.mean(1, keepdim=True).clamp_min(0.05)
@@ -80,9 +87,7 @@ def at_night(images_B3HW: Tensor, night_B: Tensor) -> Tensor:
     )
 
 
-def _place(
-    sprites_B4HW: Tensor, placement: Placement, size: int, stand: bool = True
-) -> tuple[Tensor, Tensor]:
+def _place(sprites_B4HW: Tensor, placement: Placement, size: int, stand: bool) -> tuple[Tensor, Tensor]:
     """Premultiplied colour [B, 3, size, size] and alpha of sprites moved into the frame, antialiased."""
     alpha_B1HW = sprites_B4HW[:, 3:]
     premultiplied = torch.cat((sprites_B4HW[:, :3] * alpha_B1HW, alpha_B1HW), dim=1)

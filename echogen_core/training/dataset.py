@@ -26,6 +26,9 @@ from .words import Said, draw_said, said_scale, said_x
 AZIMUTHS = 12
 """Views of a subject per elevation, 30 degrees apart; index = elevation * AZIMUTHS + azimuth."""
 
+REFERENCE_JITTER = 0.12
+"""By how much of its frame a reference's subject may be smaller."""
+
 SUBJECT_WORDS = ("the subject", "the same subject", "this object", "it")
 PLAIN = "on a plain white background"
 
@@ -38,6 +41,11 @@ class Mix:
     turned: share of pairs that turn at all (the side that will be asked for cannot be known, so a small model
     answers turns with a blur of all sides).
     scale: range of the subject's size in the frame. spread: how far from the middle, 0 to 1 of what fits.
+    settled: every wording has one place and size, the middles of its ranges, for the reference's whole frame
+    (else each subject stands somewhere in them): a picture is then its reference moved and scaled in one of a
+    few known ways, and copying can be learnt in hours of a CPU.
+    crops: how many of each scene's backgrounds are drawn, never mirrored: few can be known by heart.
+    0: all, in half of the pictures mirrored.
     recolour: share of pairs whose hue is rotated (the same in both), which makes new subjects from old ones.
     plain: share of targets on white. named: share of prompts that name the subject.
     placed, sized, night: shares of prompts with words for place, size and night (words.py), which the
@@ -49,6 +57,8 @@ class Mix:
     turned: float = 0.25
     scale: tuple[float, float] = (0.65, 0.95)
     spread: float = 1.0
+    settled: bool = False
+    crops: int = 0
     recolour: float = 0.5
     plain: float = 0.0
     named: float = 0.5
@@ -157,12 +167,15 @@ class Compositor:
         each = None if said is None else said.repeated(targets)
         placement = draw_placement(count * targets, mix, self.generator, each)
         middle = torch.full((count,), 0.5)
-        jitter = 1 - 0.12 * self._uniform(count)
+        jitter = 1 - REFERENCE_JITTER * self._uniform(count)
+        if mix.settled:
+            grown = jitter.repeat_interleave(targets) / (1 - REFERENCE_JITTER / 2)
+            placement = placement.scaled(grown)
         prompts = []
         for index, (name, phrase) in enumerate(zip(sprites.names, phrases, strict=True)):
             word = self._word(name, mix.named)
             prompts.append(f"{word} {phrase}" if said is None else said.prompt(index, word, phrase))
-        seen = compose_masked(sprites.targets_T4HW, background_T3HW, placement)
+        seen = compose_masked(sprites.targets_T4HW, background_T3HW, placement, stand=not mix.settled)
         places = Placement(jitter, middle, middle + jitter / 2)
         return PairBatch(
             references_B3HW=on_white(sprites.references_B4HW, places, self.size),
@@ -226,9 +239,10 @@ class Compositor:
                 phrases.append(PLAIN)
                 continue
             scene = self.scenes[index]
+            known = min(mix.crops or len(scene.crops_KHW3), len(scene.crops_KHW3))
             for _ in range(targets):
-                crops.append(self.grounds.starts[index] + self._integer(len(scene.crops_KHW3)))
-                flips.append(self._integer(2))
+                crops.append(self.grounds.starts[index] + self._integer(known))
+                flips.append(0 if mix.crops else self._integer(2))
             phrases.append(scene.phrases[self._integer(len(scene.phrases))])
         scenes_B = torch.tensor(scenes)
         # contiguous: the mean of a scene's colours is summed in the order of the memory
@@ -253,12 +267,14 @@ class Compositor:
 
 
 def draw_placement(count: int, mix: Mix, generator: torch.Generator, said: Said | None = None) -> Placement:
-    """Sizes and places in the mix's ranges or as said, [count] each.
+    """Sizes and places in the mix's ranges or as said, [count] each; in their middles where it is settled.
 
     Subjects stand in the lower part of the frame.
     """
     low, high = mix.scale
     uniform_3B = torch.rand(3, count, generator=generator)
+    if mix.settled:
+        uniform_3B = torch.full_like(uniform_3B, 0.5)
     scale_B = low + (high - low) * uniform_3B[0]
     if said is not None:
         scale_B = said_scale(said, scale_B, uniform_3B[0])

@@ -19,10 +19,16 @@ def scale_weights(schedule: ScaleSchedule) -> Tensor:
     return weights_T / weights_T.sum()
 
 
-def token_losses(logits_BTd2: Tensor, labels_BTd: Tensor) -> Tensor:
-    """Cross-entropy of every token, averaged over its bits, [B, T] float32."""
+def token_losses(logits_BTd2: Tensor, labels_BTd: Tensor, margins_BTd: Tensor | None = None) -> Tensor:
+    """Cross-entropy of every token, averaged over its bits, [B, T] float32.
+
+    margins: weights of a token's bits, see `bit_loss`.
+    """
     losses = F.cross_entropy(logits_BTd2.float().flatten(0, 2), labels_BTd.long().flatten(), reduction="none")
-    return losses.view(labels_BTd.shape).mean(-1)
+    losses_BTd = losses.view(labels_BTd.shape)
+    if margins_BTd is not None:
+        losses_BTd = losses_BTd * (margins_BTd / margins_BTd.mean(-1, keepdim=True).clamp_min(1e-6))
+    return losses_BTd.mean(-1)
 
 
 def subject_emphasis(masks_B1HW: Tensor, schedule: ScaleSchedule, weight: float) -> Tensor:
@@ -40,11 +46,20 @@ def subject_emphasis(masks_B1HW: Tensor, schedule: ScaleSchedule, weight: float)
 
 
 def bit_loss(
-    logits_BTd2: Tensor, labels_BTd: Tensor, schedule: ScaleSchedule, emphasis_BT: Tensor | None = None
+    logits_BTd2: Tensor,
+    labels_BTd: Tensor,
+    schedule: ScaleSchedule,
+    emphasis_BT: Tensor | None = None,
+    margins_BTd: Tensor | None = None,
 ) -> Tensor:
-    """The training loss: token losses weighed by scale (and `emphasis_BT`), averaged over pictures."""
+    """The training loss: token losses weighed by scale (and `emphasis_BT`), averaged over pictures.
+
+    margins: what each bit's value was before its sign was taken. A wrong bit adds squared error to the latent
+    in proportion to it: (v + c)^2 - (v - c)^2 = 4vc. The sign of a value near 0 is a coin's fall, matters to
+    no picture, and only adds noise to the gradient. Not in the official loss, which has no margins.
+    """
     weights_T = scale_weights(schedule).to(logits_BTd2.device)
-    losses_BT = token_losses(logits_BTd2, labels_BTd) * weights_T
+    losses_BT = token_losses(logits_BTd2, labels_BTd, margins_BTd) * weights_T
     if emphasis_BT is not None:
         losses_BT = losses_BT * emphasis_BT
     return losses_BT.sum(-1).mean()

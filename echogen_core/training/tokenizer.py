@@ -15,9 +15,9 @@ import math
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -30,67 +30,18 @@ from ..config import Preset, TokenizerConfig, find_preset
 from ..scales import find_schedule
 from ..tokenizer import BitTokenizer, Scale, quantize_multiscale
 from .compose import Masked
-from .dataset import Compositor
 from .kernels import Kernel
 from .norm import TrainingOperations
-from .options import add_options, check_size, device_of
+from .options import check_size, device_of
 from .perceptual import Perceptual
+from .pictures import Coded, CompositorPictures, PictureSource
+from .recipe import TokenizerRecipe, add_recipe, given_recipe
 from .refold import refolded
 
 logger = logging.getLogger(__name__)
 
 WEIGHTS = "tokenizer.safetensors"
 """Name of the finished file in a run's folder."""
-
-
-@dataclass(frozen=True)
-class TokenizerRecipe:
-    """How the tokenizer is trained. The run ends at whichever of `minutes` and `steps` comes first."""
-
-    minutes: float = 25.0
-    steps: int = 1_000_000
-    batch: int = 32
-    workers: int = 2  # threads that share a batch: one meeting a step, where OpenMP has one a layer
-    lr: float = 1.5e-3  # of AdamW; Muon's follows the same course
-    muon: float = 0.02
-    decoder_lr: float = 0.4  # peak of the last phase, as a share of the first one's
-    warmup: float = 0.03  # part of the run
-    decoder_phase: float = 0.25  # last part of the run, codes frozen
-    easing: float = 0.1  # first part of the run, in which quantisation sets in: colours are learnt sooner
-    weight_decay: float = 0.01
-    clip: float = 1.0
-    mse_weight: float = 2.0
-    gradient_weight: float = 1.0
-    commitment_weight: float = 0.1
-    subject_weight: float = 2.0  # added to the weight of the subject's pixels: bits are spent on it first
-    perceptual_weight: float = 0.4  # 0: never computed
-    perceptual_share: float = 0.25  # part of a batch that it is computed for
-    perceptual_start: float = 0.3  # part of the run before it: first the pixels
-    seed: int = 0
-    eval_seconds: float = 60.0
-    save_seconds: float = 120.0
-
-
-class PictureSource(Protocol):
-    """Where training pictures come from."""
-
-    def pictures(self, count: int) -> Masked:
-        """fp32 [count, 3, H, W], RGB 0..1, and where their subjects are."""
-        ...
-
-
-class CompositorPictures:
-    """Composites and, every fourth, the subject on white, as the transformer will see them."""
-
-    def __init__(self, data: Path, split: str, seed: int, device: torch.device) -> None:
-        self._compositor = Compositor(data, split, seed, device=device)
-
-    def pictures(self, count: int) -> Masked:
-        batch = self._compositor.batch(count)
-        pictures_B3HW, subject_B1HW = batch.targets_B3HW.clone(), batch.subject_masks_B1HW.clone()
-        pictures_B3HW[::4] = batch.references_B3HW[::4]
-        subject_B1HW[::4] = (batch.references_B3HW[::4].amin(1, keepdim=True) < 0.98).float()
-        return Masked(pictures_B3HW, subject_B1HW)
 
 
 class _Part(NamedTuple):
@@ -113,7 +64,7 @@ def _optimizers(
     return muon, adam
 
 
-def _pixel_terms(output_B3HW: Tensor, pictures: Masked, subject_weight: float) -> dict[str, Tensor]:
+def _pixel_terms(output_B3HW: Tensor, pictures: Masked | Coded, subject_weight: float) -> dict[str, Tensor]:
     """Absolute, squared and edge errors, on the scale -1..1, the subject's pixels counted more."""
     error_B3HW = (output_B3HW - pictures.images_B3HW) * 2
     weight_B1HW = 1 + subject_weight * pictures.subject_B1HW
@@ -172,16 +123,15 @@ class Run:
         warm = min(1.0, (part + 1e-3) / max(self.recipe.warmup, 1e-9))
         return peak * warm * 0.5 * (1 + math.cos(math.pi * min(part, 1.0)))
 
-    def train_step(self, pictures: Masked) -> dict[str, float]:
+    def train_step(self, pictures: Masked | Coded) -> dict[str, float]:
         """One optimiser step; returns the loss terms."""
         started = time.monotonic()
         self.model.train()
         rate = self.rate()
         for group in (group for optimizer in self.optimizers for group in optimizer.param_groups):
             group["lr"] = group["peak"] * rate
-        shares = [
-            Masked(*part) for part in zip(*(t.chunk(self.recipe.workers) for t in pictures), strict=True)
-        ]
+        chunks = zip(*(tensor.chunk(self.recipe.workers) for tensor in pictures), strict=True)
+        shares = [type(pictures)(*part) for part in chunks]
         parts = list(self._workers.map(self._gradients, shares))
         for parameter, *gradients in zip(self._trained(), *(part.gradients for part in parts), strict=True):
             parameter.grad = sum(gradients[1:], gradients[0]) / len(gradients)
@@ -200,21 +150,30 @@ class Run:
     def _trained(self) -> list[nn.Parameter]:
         return list((self.model.decoder if self.frozen else self.model).parameters())
 
-    def _gradients(self, pictures: Masked) -> _Part:
-        recipe, frozen = self.recipe, self.frozen
+    def _reconstruct(self, pictures: Masked | Coded) -> tuple[Tensor, dict[str, Tensor]]:
+        """Decoded pictures [B, 3, H, W], and the commitment while the encoder still learns."""
+        if isinstance(pictures, Coded):
+            return self.model.reconstruct(pictures.codes_BDHW), {}
+        with torch.set_grad_enabled(not self.frozen):
+            latent_BDHW = self.model.latent(pictures.images_B3HW)
+        codes_BDHW = quantize_multiscale(latent_BDHW.detach(), self.scales).codes_BDHW
+        if self.frozen:
+            return self.model.reconstruct(codes_BDHW), {}
+        # One straight-through step over all scales: less noise than the scales' own gradients added up.
+        easing = min(1.0, self.progress / self.recipe.easing) if self.recipe.easing else 1.0
+        straight_BDHW = latent_BDHW + easing * (codes_BDHW - latent_BDHW).detach()
+        commitment = (latent_BDHW - codes_BDHW).square().sum(1).mean()
+        return self.model.reconstruct(straight_BDHW), {"commitment": commitment}
+
+    def _gradients(self, pictures: Masked | Coded) -> _Part:
+        recipe = self.recipe
         with torch.autocast(self.device.type, dtype=torch.bfloat16):
-            with torch.set_grad_enabled(not frozen):
-                latent_BDHW = self.model.latent(pictures.images_B3HW)
-            codes_BDHW = quantize_multiscale(latent_BDHW.detach(), self.scales).codes_BDHW
-            # One straight-through step over all scales: less noise than the scales' own gradients added up.
-            easing = min(1.0, self.progress / recipe.easing) if recipe.easing else 1.0
-            straight_BDHW = latent_BDHW + easing * (codes_BDHW - latent_BDHW).detach()
-            output_B3HW = self.model.reconstruct(codes_BDHW if frozen else straight_BDHW)
+            output_B3HW, more = self._reconstruct(pictures)
         terms = _pixel_terms(output_B3HW, pictures, recipe.subject_weight)
         loss = terms["l1"] + recipe.mse_weight * terms["mse"] + recipe.gradient_weight * terms["edges"]
-        if not frozen:
-            terms["commitment"] = (latent_BDHW - codes_BDHW).square().sum(1).mean()
-            loss = loss + recipe.commitment_weight * terms["commitment"]
+        if more:
+            terms |= more
+            loss = loss + recipe.commitment_weight * more["commitment"]
         if self.perceptual is not None and self.progress >= recipe.perceptual_start:
             some = max(1, round(len(output_B3HW) * recipe.perceptual_share))
             with torch.autocast(self.device.type, dtype=torch.bfloat16):
@@ -225,25 +184,28 @@ class Run:
         return _Part(gradients, {name: round(float(value.detach()), 5) for name, value in terms.items()})
 
     @torch.no_grad()
-    def evaluate(self, pictures: Masked) -> dict[str, float]:
+    def evaluate(self, pictures: Masked | Coded) -> dict[str, float]:
         """PSNR (dB, mean of the pictures' own; the subject's pixels alone) and how evenly each bit is used.
 
-        bit_entropy: 1 means half zeros, half ones.
+        bit_entropy: 1 means half zeros, half ones; left out where codes are given.
         """
         self.model.eval()
         with torch.autocast(self.device.type, dtype=torch.bfloat16):
+            if isinstance(pictures, Coded):
+                return self._likeness(self.model.decode(pictures.codes_BDHW), pictures)
             encoded = self.model.encode(pictures.images_B3HW, self.scales)
             output_B3HW = self.model.decode(encoded.quantized_BDHW)
+        ones = [bits.flatten(0, 2).float().mean(0) for bits in encoded.bits]
+        entropy = torch.stack([(torch.special.entr(p) + torch.special.entr(1 - p)).mean() for p in ones])
+        evenness = round(float(entropy.mean() / math.log(2)), 3)
+        return {**self._likeness(output_B3HW, pictures), "bit_entropy": evenness}
+
+    @staticmethod
+    def _likeness(output_B3HW: Tensor, pictures: Masked | Coded) -> dict[str, float]:
         error_B1HW = (output_B3HW - pictures.images_B3HW).square().mean(1, keepdim=True)
         subject_B1HW = pictures.subject_B1HW
         subject_B = (error_B1HW * subject_B1HW).sum((1, 2, 3)) / subject_B1HW.sum((1, 2, 3)).clamp_min(1)
-        ones = [bits.flatten(0, 2).float().mean(0) for bits in encoded.bits]
-        entropy = torch.stack([(torch.special.entr(p) + torch.special.entr(1 - p)).mean() for p in ones])
-        return {
-            "psnr": _decibels(error_B1HW.mean((1, 2, 3))),
-            "subject_psnr": _decibels(subject_B),
-            "bit_entropy": round(float(entropy.mean() / math.log(2)), 3),
-        }
+        return {"psnr": _decibels(error_B1HW.mean((1, 2, 3))), "subject_psnr": _decibels(subject_B)}
 
     def save(self) -> None:
         """Everything needed to go on, written whole or not at all."""
@@ -281,7 +243,7 @@ def _decibels(error_B: Tensor) -> float:
     return round(float((-10 * error_B.clamp_min(1e-10).log10()).mean()), 3)
 
 
-def train(run: Run, source: PictureSource, heldout: Masked) -> dict[str, float]:
+def train(run: Run, source: PictureSource, heldout: Masked | Coded) -> dict[str, float]:
     """Trains until the recipe's end; returns the last evaluation.
 
     The weights are written as soon as the codes are final, so that a transformer can begin to learn them.
@@ -291,7 +253,9 @@ def train(run: Run, source: PictureSource, heldout: Masked) -> dict[str, float]:
         return _train(run, source, heldout, maker)
 
 
-def _train(run: Run, source: PictureSource, heldout: Masked, maker: ThreadPoolExecutor) -> dict[str, float]:
+def _train(
+    run: Run, source: PictureSource, heldout: Masked | Coded, maker: ThreadPoolExecutor
+) -> dict[str, float]:
     last_eval = last_save = run.elapsed
     was_frozen = run.frozen
     recent: list[dict[str, float]] = []
@@ -351,30 +315,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         type=Path,
         help="tokenizer.safetensors to begin with, also one for smaller pictures; give it again to go on",
     )
-    parser.add_argument("--minutes", type=float, default=defaults.minutes)
     parser.add_argument("--decoder-phase", type=float, default=defaults.decoder_phase)
-    parser.add_argument("--lr", type=float, default=defaults.lr)
-    parser.add_argument("--muon", type=float, default=defaults.muon, help="the same of Muon: convolutions")
-    parser.add_argument("--batch", type=int, default=defaults.batch)
-    parser.add_argument("--perceptual", type=float, default=defaults.perceptual_weight, help="weight; 0: off")
-    parser.add_argument("--seed", type=int, default=defaults.seed)
-    parser.add_argument("--workers", type=int, default=defaults.workers, help="threads that share a batch")
-    add_options(parser)
+    add_recipe(parser, defaults)
     options = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(1)  # the workers are the parallelism
     device = device_of(options.device)
-    recipe = replace(
-        defaults,
-        minutes=options.minutes,
-        decoder_phase=options.decoder_phase,
-        lr=options.lr,
-        muon=options.muon,
-        batch=options.batch,
-        perceptual_weight=options.perceptual,
-        workers=options.workers if device.type == "cpu" else 1,
-        seed=options.seed,
-    )
+    recipe = replace(given_recipe(options, defaults, device), decoder_phase=options.decoder_phase)
     if options.start:  # it knows its codes and its pixels: nothing has to set in
         recipe = replace(recipe, easing=0.0, perceptual_start=0.0)
     run_recipe(find_preset(options.preset), recipe, options.data, options.out, device, options.start)

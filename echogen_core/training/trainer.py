@@ -21,19 +21,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..encoders import ContentEncoder, SemanticEncoder, TextEncoder
 from ..encoders.pictures import reference_picture
-from ..encoders.text import TokenBatch
 from ..model import EchoGenTransformer
 from ..model.transformer import Conditions
 from ..scales import ScaleSchedule
 from ..tokenizer import BitTokenizer
 from ..tokenizer.bsq import TeacherForcing, quantize_with_bit_flips
-from .conditions import drop_conditions
+from .conditions import drop_conditions, encode_pairs
 from .dataset import Compositor, Mix, PairBatch
 from .loss import bit_loss, scale_accuracy, subject_emphasis
 from .state import replaced, update_average, write_state
@@ -41,9 +39,9 @@ from .state import replaced, update_average, write_state
 logger = logging.getLogger(__name__)
 
 
-LAST_MIX = Mix(scale=(0.7, 0.9), spread=0.3, turned=0.15, placed=0.4, sized=0.25, night=0.1)
-"""What pictures are like at the end of training: subjects large and near the middle where the prompt names no
-place or size (nobody has to guess where they stand, so copying is learnt sooner), else where it says."""
+LAST_MIX = Mix(scale=(0.7, 0.86), settled=True, turned=0.0, crops=6, placed=0.4, sized=0.25, night=0.1)
+"""What pictures are like: subjects large and near the middle where the prompt names no place or size, else
+where it says; always from the reference's own side, before one of a few views of the scene."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +53,7 @@ class Recipe:
     batch: references a step, each with `targets` pictures, which share its conditions' keys and values.
     subject: how much more the subject's tokens count. drop: probability of dropping text, semantic and
     content, independently. flips: largest bit flip rate.
+    margins: bits count by their margin (loss.bit_loss).
     workers: threads that share a batch and meet once a step (PyTorch's own threads meet in every layer).
     muon, adam: peak learning rates of block matrices and of everything else; pretrained: of the
     semantic and content encoders, which come trained. ema: decay per step.
@@ -66,12 +65,13 @@ class Recipe:
     batch: int = 20
     targets: int = 3
     warmup: int = 40
-    cooldown: float = 0.35
+    cooldown: float = 0.5
     muon: float = 0.02
     adam: float = 2e-3
     pretrained: float = 5e-4
     ema: float = 0.995
     subject: float = 2.0
+    margins: bool = True
     drop: float = 0.1
     flips: float = 0.3
     workers: int = 2
@@ -118,7 +118,12 @@ class Parts:
 
 
 def curriculum(progress: float, last: Mix = LAST_MIX) -> Mix:
-    """Copying first, turning later: from the same view, large, in the middle, to `last`."""
+    """Copying first, turning later: from the same view, large, in the middle, to `last`.
+
+    Where subjects have one place for each wording there is nothing to make easier: `last` from the start.
+    """
+    if last.settled:
+        return last
     ease = min(1.0, progress / 0.5)
     return replace(
         last,
@@ -273,7 +278,8 @@ class Trainer:
         logits, forced = self._forward(pairs, noise, self.recipe.drop, self.recipe.flips)
         schedule = self.parts.schedule
         emphasis_BT = subject_emphasis(pairs.subject_masks_B1HW, schedule, self.recipe.subject)
-        loss = bit_loss(logits, forced.labels_BLD, schedule, emphasis_BT)
+        margins_BTd = forced.margins_BLD if self.recipe.margins else None
+        loss = bit_loss(logits, forced.labels_BLD, schedule, emphasis_BT, margins_BTd)
         # the last layer's content stream has dead weights, without a gradient
         gradients = torch.autograd.grad(loss, list(self.trained.parameters()), allow_unused=True)
         accuracy = scale_accuracy(logits.detach(), forced.labels_BLD, schedule)
@@ -314,16 +320,9 @@ class Trainer:
 
     def _conditions(self, pairs: PairBatch, keep_3B: Tensor) -> Conditions:
         """keep_3B: whether text, semantic and content stay, per reference."""
-        parts = self.parts
-        tokens = parts.text.tokenize(pairs.prompts)
-        if self.recipe.compiler:
-            tokens = _padded(tokens, TEXT_STEP)
-        text_BLT = parts.text(tokens.ids_BL, tokens.mask_BL).float()
-        semantic = parts.semantic(pairs.references_B3HW)
-        content_BSF = parts.content(pairs.references_B3HW).float().flatten(2).transpose(1, 2)
-        cls_BC, patches_BPC = semantic.cls_BC.float(), semantic.patches_BPC.float()
-        given = Conditions(text_BLT, cls_BC, patches_BPC, content_BSF, tokens.mask_BL.bool())
-        return drop_conditions(parts.transformer, given, keep_3B)
+        multiple = TEXT_STEP if self.recipe.compiler else 1
+        given = encode_pairs(self.parts, pairs.prompts, pairs.references_B3HW, multiple)
+        return drop_conditions(self.parts.transformer, given, keep_3B)
 
 
 def split_pairs(pairs: PairBatch, parts: int) -> list[PairBatch]:
@@ -343,12 +342,6 @@ def split_pairs(pairs: PairBatch, parts: int) -> list[PairBatch]:
         )
         for i in range(parts)
     ]
-
-
-def _padded(tokens: TokenBatch, step: int) -> TokenBatch:
-    """The same with a length that is a multiple of `step`, masked: one shape for what is compiled."""
-    missing = -tokens.ids_BL.shape[1] % step
-    return TokenBatch(*(F.pad(values_BL, (0, missing)) for values_BL in tokens))
 
 
 def _noise(seed: int, step: int, worker: int, device: torch.device) -> Noise:

@@ -17,7 +17,7 @@ NIGHT = "at night"
 LEFT, MIDDLE, RIGHT = range(len(PLACES))
 
 # Shares of the frame: nothing said, small, large. At a side only so much fits that the place is plain.
-_SCALES = ((0.0, 0.0), (0.32, 0.45), (0.80, 0.95))
+_SCALES = ((0.0, 0.0), (0.32, 0.45), (0.85, 1.00))
 _SIDE_SCALES = ((0.42, 0.60), (0.32, 0.42), (0.60, 0.68))
 _EDGE = 0.46
 """Where the middle of a subject is that touches the frame, in its own widths: views fill 0.9 of theirs."""

@@ -113,6 +113,9 @@ def test_quantiser_with_32_bits() -> None:
     forced = quantize_with_bit_flips(golden["raw_features"], scales, strength=0)
     assert torch.equal(forced.labels_BLD, golden["gt_bits"])
     torch.testing.assert_close(forced.inputs_BLD, golden["x_BLC_wo_prefix"], atol=1e-6, rtol=0)
+    first_BD = torch.nn.functional.normalize(golden["raw_features"].float().mean((2, 3)), dim=1)
+    torch.testing.assert_close(forced.margins_BLD[:, 0], first_BD.abs(), atol=1e-6, rtol=0)
+    assert forced.margins_BLD.shape == forced.labels_BLD.shape
 
 
 @pytest.mark.parametrize("case", ["clean", "noise"])

@@ -43,8 +43,7 @@ from echogen_core.training.transformer import main, parts_of, prompt_corpus
 from echogen_core.training.words import NIGHT, sized
 
 from . import golden
-
-SIZE = 128
+from .prepared import SIZE, write_prepared
 
 # Drawn by the code that drew for the shipped nano.
 GOLDEN_PROMPTS = [
@@ -102,31 +101,22 @@ def test_tokens_of_the_subject_count_more() -> None:
     assert bit_loss(logits, labels, schedule, emphasis) != plain
 
 
+def test_bits_count_by_their_margin() -> None:
+    schedule = find_schedule("nano")
+    logits, labels = torch.randn(2, schedule.tokens, 4, 2), torch.zeros(2, schedule.tokens, 4)
+    plain = bit_loss(logits, labels, schedule)
+    assert torch.allclose(plain, bit_loss(logits, labels, schedule, None, torch.full_like(labels, 0.3)))
+    half = torch.tensor([0.0, 0.0, 0.2, 0.2]).expand_as(labels)
+    assert torch.allclose(
+        bit_loss(logits, labels, schedule, None, half),
+        bit_loss(logits[:, :, 2:], labels[:, :, 2:], schedule),
+        rtol=1e-5,
+    )
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A prepared folder of random coloured squares: two subjects a split, two scenes."""
-    folder = tmp_path_factory.mktemp("data")
-    rng = np.random.default_rng(0)
-    rows = []
-    for name in ("subjects", "icons", "scenes"):
-        (folder / name).mkdir()
-    for split in ("train", "heldout"):
-        views = np.zeros((2, 24, 96, 96, 4), dtype=np.uint8)
-        views[:, :, 20:80, 30:70, 3] = 255
-        views[..., :3] = rng.integers(0, 255, (2, 1, 1, 1, 3))
-        np.save(folder / "subjects" / f"{split}_views.npy", views)
-        rows += [
-            {"name": f"{split} {i}", "split": split, "row": i, "source": "s", "creator": "c", "licence": "l"}
-            for i in range(2)
-        ]
-    (folder / "subjects" / "subjects.json").write_text(json.dumps(rows))
-    np.save(folder / "icons" / "train_views.npy", np.full((2, 1, 96, 96, 4), 255, dtype=np.uint8))
-    scenes = [{"name": n, "phrases": [f"in a {n}"], "split": "train"} for n in ("wood", "town")]
-    for scene in scenes:
-        crops = np.full((3, SIZE, SIZE, 3), rng.integers(0, 255), dtype=np.uint8)
-        np.save(folder / "scenes" / f"{scene['name']}.npy", crops)
-    (folder / "scenes" / "scenes.json").write_text(json.dumps(scenes))
-    return folder
+    return write_prepared(tmp_path_factory.mktemp("data"))
 
 
 def test_pairs_are_reproducible_and_complete(data: Path) -> None:
@@ -189,6 +179,42 @@ def test_the_subject_stands_where_the_words_say(data: Path) -> None:
     assert {bool(re.search("small|large", prompt)) for prompt in pairs.prompts} == {True, False}
 
 
+def test_a_settled_subject_is_its_reference_moved_and_scaled(data: Path) -> None:
+    mix = Mix(scale=(0.7, 0.86), settled=True, turned=0.0, placed=0.6, sized=0.6)
+    pairs = Compositor(data, "train", seed=0, icons=False).batch(48, mix, targets=2)
+    references = (pairs.references_B3HW < 0.999).any(1)
+    mappings: dict[tuple[str, ...], list[tuple[float, float, float]]] = {}
+    for index, prompt in enumerate(pairs.prompts):
+        first, second = pairs.subject_masks_B1HW[2 * index : 2 * index + 2, 0]
+        assert torch.equal(first, second)
+        (top, bottom, left, right), (high, low, west, east) = _box(references[index]), _box(first > 0.02)
+        wording = tuple(re.findall("small|large|left|middle|right", prompt))
+        scale = (low - high) / (bottom - top)
+        across, down = west + east - scale * (left + right), high + low - scale * (top + bottom)
+        mappings.setdefault(wording, []).append((scale, across / 2, down / 2))
+    assert len(mappings) >= 10
+    for wording, same in mappings.items():
+        scales, *moves = (max(values) - min(values) for values in zip(*same, strict=True))
+        assert scales < 0.08 and max(moves) < 2, wording
+
+
+def _box(mask_HW: torch.Tensor) -> tuple[int, int, int, int]:
+    """First and last row, first and last column that are marked."""
+    rows, columns = (mask_HW.any(axis).nonzero()[:, 0].tolist() for axis in (1, 0))
+    return rows[0], rows[-1], columns[0], columns[-1]
+
+
+def test_few_backgrounds_of_a_scene_are_drawn_and_never_mirrored(data: Path) -> None:
+    compositor = Compositor(data, "train", seed=0, icons=False)
+    left_HW3 = np.zeros((SIZE, SIZE, 3), dtype=np.uint8)
+    left_HW3[:, SIZE // 2 :] = 50
+    crops = left_HW3 + 100 * np.arange(3, dtype=np.uint8)[:, None, None, None]
+    compositor.grounds = Pictures([crops, crops], torch.device("cpu"))
+    for known, expected in ((0, {0, 50, 100, 150, 200, 250}), (2, {0, 100}), (9, {0, 100, 200})):
+        corners = compositor.batch(64, Mix(crops=known)).targets_B3HW[:, 0, 0, 0] * 255
+        assert set(corners.round().int().tolist()) == expected
+
+
 def test_sizes_go_before_the_noun() -> None:
     found = [sized(word, "small") for word in (*SUBJECT_WORDS, "a teddy bear")]
     assert found == [
@@ -232,8 +258,9 @@ def test_shares_keep_references_with_their_targets(data: Path) -> None:
 
 
 def test_curriculum_ends_at_the_given_mix() -> None:
-    assert curriculum(0.0).max_turn == 0 and curriculum(0.0).spread == 0
-    assert curriculum(1.0) == LAST_MIX and curriculum(1.0, Mix()) == Mix()
+    assert curriculum(0.0, Mix()).max_turn == 0 and curriculum(0.0, Mix()).spread == 0
+    assert curriculum(1.0, Mix()) == Mix()
+    assert LAST_MIX.settled and curriculum(0.0) == curriculum(1.0) == LAST_MIX
 
 
 def test_content_latents_learn_pixels_and_place(data: Path, tmp_path: Path) -> None:

@@ -18,8 +18,9 @@ from echogen_core.training.compose import Masked
 from echogen_core.training.kernels import Kernel
 from echogen_core.training.norm import FastGroupNorm
 from echogen_core.training.perceptual import Perceptual
+from echogen_core.training.recipe import TokenizerRecipe
 from echogen_core.training.refold import refolded
-from echogen_core.training.tokenizer import Run, TokenizerRecipe, export, train, write_sheet
+from echogen_core.training.tokenizer import Run, export, train, write_sheet
 
 CONFIG = TokenizerConfig(
     bits=8, base_channels=8, channel_multipliers=(1, 2), res_blocks=1, fold=2, norm_groups=4
