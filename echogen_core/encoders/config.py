@@ -95,8 +95,10 @@ ENCODERS: dict[str, EncoderConfigs] = {
         TextEncoderConfig(
             vocabulary=1024, width=128, depth=2, heads=4, head_width=32, hidden=384, max_tokens=64
         ),
-        SemanticEncoderConfig(image_size=64, patch=8, width=192, depth=4, heads=3, reference_size=64),
-        ContentEncoderConfig(base_channels=24, res_blocks=1, norm_groups=8, reference_size=64),
+        SemanticEncoderConfig(image_size=112, patch=14, width=192, depth=4, heads=3, reference_size=112),
+        ContentEncoderConfig(
+            base_channels=24, res_blocks=1, latent_channels=32, norm_groups=8, reference_size=112
+        ),
     ),
     "echogen-0.1b": EncoderConfigs(
         TextEncoderConfig(),

@@ -11,7 +11,7 @@ Shape suffixes: B batch, N rows (branches x pictures), L tokens, S key tokens, C
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
@@ -49,13 +49,20 @@ class LayerCondition(NamedTuple):
         return LayerCondition(self.cross.kept_as(dtype), self.content and self.content.kept_as(dtype))
 
 
+Watch = Callable[[int, Tensor, KeyValue], None]
+
+
 @dataclass(frozen=True)
 class Rows:
-    """Consecutive rows that share conditions: the pictures of one branch, or a whole training batch."""
+    """Consecutive rows that share conditions: the pictures of one branch, or a whole training batch.
+
+    watch: is shown each layer's number, queries and content keys: for training that guides attention.
+    """
 
     count: int
     layers: Sequence[LayerCondition]
     memory: Memory
+    watch: Watch | None = None
 
 
 class Modulation(NamedTuple):
@@ -255,6 +262,8 @@ class SelfAttention(nn.Module):
             content_kv = group.layers[layer].content
             if content_kv is not None:
                 content.append(attend(q_g, content_kv, 1.0))
+                if group.watch is not None:
+                    group.watch(layer, q_g, content_kv)
         out = merge_heads(torch.cat(image))
         if content:
             out = out + self.content_to_image(merge_heads(torch.cat(content)))

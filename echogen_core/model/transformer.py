@@ -20,7 +20,7 @@ from ..features import ContentFeatures, SemanticFeatures, TextFeatures
 from ..scales import ScaleSchedule
 from .functional import FP8, block_causal_mask, match, sequence_rope
 from .kv_cache import MaskedMemory
-from .layers import Block, Factory, Head, LayerCondition, Rows, TextNorm, TextPool
+from .layers import Block, Factory, Head, LayerCondition, Rows, TextNorm, TextPool, Watch
 
 
 @dataclass(frozen=True)
@@ -240,11 +240,20 @@ class EchoGenTransformer(nn.Module):
         """Level embedding of a scale, [C]."""
         return self.level_embed(torch.tensor(scale, device=like.device)).to(like.dtype)
 
-    def teacher_forced(self, inputs: Conditions, next_inputs_BLd: Tensor, schedule: ScaleSchedule) -> Tensor:
+    def teacher_forced(
+        self,
+        inputs: Conditions,
+        next_inputs_BLd: Tensor,
+        schedule: ScaleSchedule,
+        watch: Watch | None = None,
+        kept_K: Tensor | None = None,
+    ) -> Tensor:
         """Training pass: logits [B, tokens, d, 2] of all scales at once.
 
         next_inputs_BLd: next-scale inputs of scales 1.. (everything but the first scale), [B, tokens-1, d].
         B may be a multiple of the number of conditions: each then serves as many consecutive pictures.
+        watch: see Rows; its queries are those of the prefix and of all tokens computed.
+        kept: the tokens to compute, ascending, as if there were no others (None: all): patch dropout.
         """
         cache = self.prefill(inputs)
         pictures = next_inputs_BLd.shape[0] // cache.pooled_BC.shape[0]
@@ -259,7 +268,10 @@ class EchoGenTransformer(nn.Module):
         x_BLC = torch.cat((prefix + self.level(0, prefix), embedded), dim=1)
         rope = sequence_rope(schedule, self.config.head_width, self.prefix).to(x_BLC.device)
         mask = block_causal_mask(schedule, self.prefix).to(x_BLC.device)
-        rows = [Rows(x_BLC.shape[0], cache.layers, MaskedMemory(mask))]
+        if kept_K is not None:
+            places = torch.cat((torch.arange(self.prefix, device=kept_K.device), kept_K + self.prefix))
+            x_BLC, rope, mask = x_BLC[:, places], rope[:, places], mask[places][:, places]
+        rows = [Rows(x_BLC.shape[0], cache.layers, MaskedMemory(mask), watch)]
         return self(x_BLC, rope, rows, signals, pooled)[:, self.prefix :]
 
 

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 STAGES = {
     "prepare": "pictures from the packages of 3-D models, panoramas and icons",
     "pack": "prepared pictures in a small form, to travel, and back",
+    "enlarge": "a beginning out of a miniature of other sizes",
     "tokenizer": "nano's BSQ tokenizer",
     "semantic": "nano's semantic encoder",
     "content": "nano's content encoder",

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .words import Frames
+
 _SUPERSAMPLE = 2
 _SHADOW_SIDE = 64
 """Side of the pictures that the shadow's lengths are given for; they grow with the picture."""
@@ -26,10 +28,12 @@ class Placement(NamedTuple):
     x_B: Tensor
     bottom_B: Tensor
 
-    def scaled(self, factor_B: Tensor) -> Placement:
-        """Larger or smaller about the frames' middles."""
-        grown_B = self.scale_B * factor_B
-        return Placement(grown_B, self.x_B, self.bottom_B + (grown_B - self.scale_B) / 2)
+    @classmethod
+    def in_frames(cls, frames: Frames, share_B: Tensor) -> Placement:
+        """In the middle of squares, as large as a share of them; `bottom_B` is the sprites' own bottom."""
+        scale_B = frames.side_B * share_B
+        bottom_B = frames.top_B + (frames.side_B + scale_B) / 2
+        return cls(scale_B, frames.left_B + frames.side_B / 2, bottom_B)
 
 
 class Masked(NamedTuple):

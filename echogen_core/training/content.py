@@ -32,6 +32,7 @@ from ..tokenizer import BitTokenizer
 from .dataset import Compositor, Mix
 from .encoder_run import EncoderRun, Objective, Optimisation
 from .options import add_options, check_size, device_of
+from .state import fitting
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,8 @@ class Readings(NamedTuple):
 
 
 class Lesson(NamedTuple):
-    """References at the encoder's size, and the tokenizer's latents of them at the pictures' own, per channel
-    at mean 0 and deviation 1.
+    """References at the encoder's size, and the tokenizer's latents of them, per channel at mean 0 and
+    deviation 1.
     """
 
     references_B3HW: Tensor
@@ -130,12 +131,11 @@ class Teacher:
     def lesson(self, source: Compositor, count: int, seed: int) -> Lesson:
         """`count` pictures out of `seen` or `unseen`."""
         images_B3HW = self._draw(source, count, seed)
-        wanted_BDhw = (self._latents(images_B3HW) - self.mean_1D11) / self.deviation_1D11
-        return Lesson(reference_picture(images_B3HW, self.size), wanted_BDhw)
+        return Lesson(images_B3HW, (self._latents(images_B3HW) - self.mean_1D11) / self.deviation_1D11)
 
     def _draw(self, source: Compositor, count: int, seed: int) -> Tensor:
         source.generator.manual_seed(seed)
-        return source.batch(count, self.mix).references_B3HW
+        return reference_picture(source.batch(count, self.mix).references_B3HW, self.size)
 
     @torch.no_grad()
     def _latents(self, images_B3HW: Tensor) -> Tensor:
@@ -175,6 +175,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True, help="folder of prepared data")
     parser.add_argument("--tokenizer", type=Path, required=True, help="tokenizer.safetensors of its stage")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; an earlier run goes on")
+    parser.add_argument("--start", type=Path, help="content.safetensors to begin with, as far as it fits")
     parser.add_argument("--minutes", type=float, default=12.0, help="processor minutes (on a GPU: minutes)")
     parser.add_argument("--pictures", type=int, default=Recipe.pictures, help="pictures a step")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
@@ -187,6 +188,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     torch.manual_seed(recipe.seed)
     tokenizer = load_part(arguments.tokenizer, "tokenizer")
     trainee = Trainee(tokenizer, find_encoders(arguments.preset).content, recipe)
+    if arguments.start:
+        fitting(trainee.encoder, load_part(arguments.start, "content").state_dict())
     run = EncoderRun(arguments.out, trainee, recipe.optimisation, arguments.minutes, device)
     teacher = Teacher(arguments.data, tokenizer, trainee.encoder.config.reference_size, recipe, device)
 

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from .compose import Placement, at_night, compose_masked, on_white, rotate_hue
-from .words import Said, draw_said, said_scale, said_x
+from .words import Frames, Said, draw_said, said_scale, said_x, settled_frames
 
 AZIMUTHS = 12
 """Views of a subject per elevation, 30 degrees apart; index = elevation * AZIMUTHS + azimuth."""
@@ -41,9 +41,9 @@ class Mix:
     turned: share of pairs that turn at all (the side that will be asked for cannot be known, so a small model
     answers turns with a blur of all sides).
     scale: range of the subject's size in the frame. spread: how far from the middle, 0 to 1 of what fits.
-    settled: every wording has one place and size, the middles of its ranges, for the reference's whole frame
-    (else each subject stands somewhere in them): a picture is then its reference moved and scaled in one of a
-    few known ways, and copying can be learnt in hours of a CPU.
+    settled: every wording has one place and size for the reference's whole frame (words.settled_frames), in
+    the place of `scale` and `spread`: a picture is then its reference moved and scaled in one of a few known
+    ways, and copying can be learnt in hours of a CPU.
     crops: how many of each scene's backgrounds are drawn, never mirrored: few can be known by heart.
     0: all, in half of the pictures mirrored.
     recolour: share of pairs whose hue is rotated (the same in both), which makes new subjects from old ones.
@@ -77,7 +77,7 @@ class PairBatch(NamedTuple):
 
     targets [B * n, 3, H, W]: n consecutive pictures of each reference's subject in its prompt's scene;
     subject_masks [B * n, 1, H, W]: the subject's share of each of their pixels, 0..1.
-    Icons are numbered after the furniture.
+    Icons are numbered after the furniture. frames [B * n]: of settled pictures, where their references lie.
     """
 
     references_B3HW: Tensor
@@ -86,6 +86,7 @@ class PairBatch(NamedTuple):
     prompts: list[str]
     scenes_B: Tensor
     subjects_B: Tensor
+    frames: Frames | None = None
 
 
 class _Sprites(NamedTuple):
@@ -163,27 +164,29 @@ class Compositor:
         """Draw `count` references with `targets` pictures each."""
         sprites = self._draw_sprites(count, mix, targets)
         scenes_B, background_T3HW, phrases = self._draw_scenes(count, mix, targets)
-        said = self._draw_said(phrases, mix) if mix.wordy else None
-        each = None if said is None else said.repeated(targets)
-        placement = draw_placement(count * targets, mix, self.generator, each)
+        said = self._draw_said(phrases, mix) if mix.wordy else Said.nothing(count)
+        each = said.repeated(targets)
         middle = torch.full((count,), 0.5)
         jitter = 1 - REFERENCE_JITTER * self._uniform(count)
-        if mix.settled:
-            grown = jitter.repeat_interleave(targets) / (1 - REFERENCE_JITTER / 2)
-            placement = placement.scaled(grown)
-        prompts = []
-        for index, (name, phrase) in enumerate(zip(sprites.names, phrases, strict=True)):
-            word = self._word(name, mix.named)
-            prompts.append(f"{word} {phrase}" if said is None else said.prompt(index, word, phrase))
+        frames = settled_frames(each) if mix.settled else None
+        if frames is None:
+            placement = draw_placement(count * targets, mix, self.generator, each)
+        else:
+            placement = Placement.in_frames(frames, jitter.repeat_interleave(targets))
+        prompts = [
+            said.prompt(index, self._word(name, mix.named), phrase)
+            for index, (name, phrase) in enumerate(zip(sprites.names, phrases, strict=True))
+        ]
         seen = compose_masked(sprites.targets_T4HW, background_T3HW, placement, stand=not mix.settled)
         places = Placement(jitter, middle, middle + jitter / 2)
         return PairBatch(
             references_B3HW=on_white(sprites.references_B4HW, places, self.size),
-            targets_B3HW=seen.images_B3HW if each is None else at_night(seen.images_B3HW, each.night_B),
+            targets_B3HW=at_night(seen.images_B3HW, each.night_B) if mix.wordy else seen.images_B3HW,
             subject_masks_B1HW=seen.subject_B1HW,
             prompts=prompts,
             scenes_B=scenes_B,
             subjects_B=torch.tensor(sprites.subjects),
+            frames=frames,
         )
 
     def _draw_sprites(self, count: int, mix: Mix, targets: int) -> _Sprites:
@@ -267,14 +270,12 @@ class Compositor:
 
 
 def draw_placement(count: int, mix: Mix, generator: torch.Generator, said: Said | None = None) -> Placement:
-    """Sizes and places in the mix's ranges or as said, [count] each; in their middles where it is settled.
+    """Sizes and places in the mix's ranges or as said, [count] each.
 
     Subjects stand in the lower part of the frame.
     """
     low, high = mix.scale
     uniform_3B = torch.rand(3, count, generator=generator)
-    if mix.settled:
-        uniform_3B = torch.full_like(uniform_3B, 0.5)
     scale_B = low + (high - low) * uniform_3B[0]
     if said is not None:
         scale_B = said_scale(said, scale_B, uniform_3B[0])

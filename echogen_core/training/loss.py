@@ -51,14 +51,17 @@ def bit_loss(
     schedule: ScaleSchedule,
     emphasis_BT: Tensor | None = None,
     margins_BTd: Tensor | None = None,
+    kept_T: Tensor | None = None,
 ) -> Tensor:
     """The training loss: token losses weighed by scale (and `emphasis_BT`), averaged over pictures.
 
     margins: what each bit's value was before its sign was taken. A wrong bit adds squared error to the latent
     in proportion to it: (v + c)^2 - (v - c)^2 = 4vc. The sign of a value near 0 is a coin's fall, matters to
     no picture, and only adds noise to the gradient. Not in the official loss, which has no margins.
+    kept: which of the schedule's tokens are given (None: all).
     """
     weights_T = scale_weights(schedule).to(logits_BTd2.device)
+    weights_T = weights_T if kept_T is None else weights_T[kept_T]
     losses_BT = token_losses(logits_BTd2, labels_BTd, margins_BTd) * weights_T
     if emphasis_BT is not None:
         losses_BT = losses_BT * emphasis_BT

@@ -32,6 +32,18 @@ def replaced(named: Mapping[str, nn.Parameter], values: Mapping[str, Tensor]) ->
         _copy(named, own)
 
 
+def fitting(module: nn.Module, state: dict[str, Tensor], fresh: str | None = None) -> list[str]:
+    """Loads what has a module's names and shapes, but for names with `fresh` in them; returns what it left."""
+    own = module.state_dict()
+    kept = {
+        name: tensor
+        for name, tensor in state.items()
+        if name in own and own[name].shape == tensor.shape and not (fresh and fresh in name)
+    }
+    module.load_state_dict({**own, **kept})
+    return sorted(own.keys() - kept.keys())
+
+
 def write_state(path: Path, state: Mapping[str, Any]) -> None:
     """torch.save beside the target, then renamed: an interrupted run leaves the earlier file."""
     torch.save(dict(state), path.with_suffix(".tmp"))

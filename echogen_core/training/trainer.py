@@ -33,13 +33,15 @@ from ..tokenizer import BitTokenizer
 from ..tokenizer.bsq import TeacherForcing, quantize_with_bit_flips
 from .conditions import drop_conditions, encode_pairs
 from .dataset import Compositor, Mix, PairBatch
+from .guide import Guide
 from .loss import bit_loss, scale_accuracy, subject_emphasis
 from .state import replaced, update_average, write_state
+from .words import Frames
 
 logger = logging.getLogger(__name__)
 
 
-LAST_MIX = Mix(scale=(0.7, 0.86), settled=True, turned=0.0, crops=6, placed=0.4, sized=0.25, night=0.1)
+LAST_MIX = Mix(settled=True, turned=0.0, crops=4, placed=0.3, sized=0.2, night=0.1)
 """What pictures are like: subjects large and near the middle where the prompt names no place or size, else
 where it says; always from the reference's own side, before one of a few views of the scene."""
 
@@ -51,12 +53,16 @@ class Recipe:
     mix: what pictures are like at the end.
     minutes: of training in all, resumed runs included. warmup: steps. cooldown: last share of the minutes.
     batch: references a step, each with `targets` pictures, which share its conditions' keys and values.
+    guide: weight of what tells attention where to look (guide.py), which ends at `guided` of the minutes.
+    thinned: share of the last scale's tokens that a step computes, until `whole` of the minutes: in the time
+    of two steps it takes three, and what a token copies it hardly reads off its neighbours.
     subject: how much more the subject's tokens count. drop: probability of dropping text, semantic and
     content, independently. flips: largest bit flip rate.
     margins: bits count by their margin (loss.bit_loss).
     workers: threads that share a batch and meet once a step (PyTorch's own threads meet in every layer).
     muon, adam: peak learning rates of block matrices and of everything else; pretrained: of the
-    semantic and content encoders, which come trained. ema: decay per step.
+    semantic and content encoders, which come trained; scales: of the logarithms of attention's sharpness,
+    which have to go far. ema: decay per step.
     compiler: backend of torch.compile for the blocks, such as "inductor"; "": none.
     """
 
@@ -69,7 +75,12 @@ class Recipe:
     muon: float = 0.02
     adam: float = 2e-3
     pretrained: float = 5e-4
+    scales: float = 0.01
     ema: float = 0.995
+    guide: float = 0.1
+    guided: float = 0.5
+    thinned: float = 0.5
+    whole: float = 0.6
     subject: float = 2.0
     margins: bool = True
     drop: float = 0.1
@@ -94,11 +105,12 @@ class Noise(NamedTuple):
 
 
 class _Share(NamedTuple):
-    """One worker's part of a step."""
+    """One worker's part of a step; lost: nats by which guided heads looked elsewhere (0: not guided)."""
 
     gradients: tuple[Tensor | None, ...]
     loss: float
     accuracy: list[float]
+    lost: float
 
 
 @dataclass
@@ -171,8 +183,7 @@ class Trainer:
         saved = started = time.monotonic()
         compiling = bool(self.recipe.compiler)  # the first step: minutes that teach nothing do not count
         log_path = self.out / "log.jsonl"
-        # at these sizes plain matrix products beat the fused attention's backward pass on a CPU
-        attention = sdpa_kernel(SDPBackend.MATH) if self.device.type == "cpu" else nullcontext()
+        attention = plain_attention() if self.device.type == "cpu" else nullcontext()
         with log_path.open("a", encoding="utf-8") as log, attention:
             while self.progress() < 1 and time.monotonic() - started < at_most * 60:
                 began = time.monotonic()
@@ -253,7 +264,9 @@ class Trainer:
         update_average(self.average, self.trained.named_parameters(), self.step, self.recipe.ema)
         accuracy = np.mean([share.accuracy for share in shares], axis=0)
         loss = float(np.mean([share.loss for share in shares]))
-        return {"loss": loss, "lr": rate, "bits": [round(float(a), 4) for a in accuracy]}
+        lost = float(np.mean([share.lost for share in shares]))
+        bits = [round(float(a), 4) for a in accuracy]
+        return {"loss": loss, "lost": lost, "lr": rate, "bits": bits}
 
     def _next_pairs(self, progress: float) -> PairBatch:
         """The batch that was drawn beside the last step; the one after it is begun."""
@@ -275,15 +288,33 @@ class Trainer:
         return pairs._replace(references_B3HW=reference_picture(pairs.references_B3HW, size))
 
     def _share(self, pairs: PairBatch, noise: Noise) -> _Share:
-        logits, forced = self._forward(pairs, noise, self.recipe.drop, self.recipe.flips)
         schedule = self.parts.schedule
+        kept_K = self._kept(noise)
+        logits, forced, lost = self._forward(pairs, noise, self.recipe.drop, self.recipe.flips, kept_K)
         emphasis_BT = subject_emphasis(pairs.subject_masks_B1HW, schedule, self.recipe.subject)
-        margins_BTd = forced.margins_BLD if self.recipe.margins else None
-        loss = bit_loss(logits, forced.labels_BLD, schedule, emphasis_BT, margins_BTd)
+        start, end = schedule.spans[-1]
+        emphasis_BT[:, start:] *= (end - start) / (len(kept_K) - start)
+        margins_BKd = forced.margins_BLD[:, kept_K] if self.recipe.margins else None
+        labels_BKd = forced.labels_BLD[:, kept_K]
+        loss = bit_loss(logits, labels_BKd, schedule, emphasis_BT[:, kept_K], margins_BKd, kept_K)
         # the last layer's content stream has dead weights, without a gradient
-        gradients = torch.autograd.grad(loss, list(self.trained.parameters()), allow_unused=True)
-        accuracy = scale_accuracy(logits.detach(), forced.labels_BLD, schedule)
-        return _Share(gradients, float(loss.detach()), accuracy)
+        gradients = torch.autograd.grad(
+            loss + self._guidance() * lost, list(self.trained.parameters()), allow_unused=True
+        )
+        accuracy = scale_accuracy(logits.detach(), labels_BKd, schedule)
+        return _Share(gradients, float(loss.detach()), accuracy, float(lost.detach()))
+
+    def _kept(self, noise: Noise) -> Tensor:
+        """The tokens that a step computes: all, or of the last scale a random part."""
+        start, end = self.parts.schedule.spans[-1]
+        share = 1.0 if self.progress() >= self.recipe.whole else self.recipe.thinned
+        drawn = torch.randperm(end - start, generator=noise.generator, device=self.device)
+        some = drawn[: round((end - start) * share)].sort().values
+        return torch.cat((torch.arange(start, device=self.device), some + start))
+
+    def _guidance(self) -> float:
+        """Weight of the guide, falling to nothing."""
+        return self.recipe.guide * max(0.0, 1 - self.progress() / self.recipe.guided)
 
     def _validate(self) -> dict[str, Any]:
         """Loss and bit accuracy on held-out subjects, nothing dropped or flipped."""
@@ -291,7 +322,7 @@ class Trainer:
         # other shapes than the training's: compiled once more they would crowd those out
         eager = torch.compiler.set_stance("force_eager") if self.recipe.compiler else nullcontext()
         with torch.no_grad(), self.averaged(), eager:
-            logits, forced = self._forward(
+            logits, forced, _ = self._forward(
                 self._pairs(self.heldout, 96, self.recipe.mix), self.noise[0], drop=0.0, flips=0.0
             )
         accuracy = scale_accuracy(logits, forced.labels_BLD, self.parts.schedule)
@@ -299,8 +330,9 @@ class Trainer:
         return {"heldout_loss": loss, "heldout_bits": [round(a, 4) for a in accuracy]}
 
     def _forward(
-        self, pairs: PairBatch, noise: Noise, drop: float, flips: float
-    ) -> tuple[Tensor, TeacherForcing]:
+        self, pairs: PairBatch, noise: Noise, drop: float, flips: float, kept_K: Tensor | None = None
+    ) -> tuple[Tensor, TeacherForcing, Tensor]:
+        """Logits (of kept tokens; None: all), what they should be, and how far guided heads looked elsewhere."""
         parts = self.parts
         with torch.autocast(self.device.type, torch.bfloat16):
             with torch.no_grad():
@@ -315,14 +347,37 @@ class Trainer:
             shape = (3, len(pairs.prompts))
             keep_3B = torch.rand(shape, generator=noise.generator, device=self.device) >= drop
             inputs = self._conditions(pairs, keep_3B)
-            logits = parts.transformer.teacher_forced(inputs, forced.inputs_BLD, parts.schedule)
-        return logits, forced
+            guide = None if kept_K is None else self._guide(pairs, keep_3B[2], kept_K)
+            logits = parts.transformer.teacher_forced(
+                inputs, forced.inputs_BLD, parts.schedule, guide, kept_K
+            )
+        return logits, forced, logits.new_zeros(()) if guide is None else guide.loss()
+
+    def _guide(self, pairs: PairBatch, given_B: Tensor, kept_K: Tensor) -> Guide | None:
+        if pairs.frames is None or not self._guidance():
+            return None
+        grid = self.parts.content.config.grid
+        return Guide(pairs.frames, pairs.subject_masks_B1HW, given_B, self.parts.schedule, grid, kept_K)
 
     def _conditions(self, pairs: PairBatch, keep_3B: Tensor) -> Conditions:
         """keep_3B: whether text, semantic and content stay, per reference."""
         multiple = TEXT_STEP if self.recipe.compiler else 1
         given = encode_pairs(self.parts, pairs.prompts, pairs.references_B3HW, multiple)
         return drop_conditions(self.parts.transformer, given, keep_3B)
+
+
+@contextmanager
+def plain_attention() -> Iterator[None]:
+    """Attention as matrix products in the type they come in: on a CPU, at these sizes, the fused attention's
+    backward pass takes twice as long, and products cast to float32 three times.
+    """
+    reduced = torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed()
+    torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(True)  # of CPUs too, whatever its name says
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(reduced)
 
 
 def split_pairs(pairs: PairBatch, parts: int) -> list[PairBatch]:
@@ -339,6 +394,7 @@ def split_pairs(pairs: PairBatch, parts: int) -> list[PairBatch]:
             prompts[i],
             pairs.scenes_B[i::parts],
             pairs.subjects_B[i::parts],
+            None if pairs.frames is None else Frames(*(t.unflatten(0, owned)[i::parts].flatten() for t in pairs.frames)),
         )
         for i in range(parts)
     ]
@@ -356,19 +412,22 @@ def _apply(optimizer: torch.optim.Optimizer) -> None:
 
 def _optimizers(trained: nn.ModuleDict, recipe: Recipe) -> list[torch.optim.Optimizer]:
     """Muon for the matrices inside the transformer's blocks, a share for each worker; AdamW for the rest."""
-    matrices: list[nn.Parameter] = []
-    pretrained: list[nn.Parameter] = []
-    others: list[nn.Parameter] = []
+    kinds: dict[str, list[nn.Parameter]] = {"muon": [], "adam": [], "pretrained": [], "scales": []}
     for name, parameter in trained.named_parameters():
         inside = name.startswith("transformer.blocks.") and parameter.ndim == 2 and name.endswith("weight")
-        kind = pretrained if name.startswith(("semantic.", "content.")) else others
-        (matrices if inside else kind).append(parameter)
+        kind = "pretrained" if name.startswith(("semantic.", "content.")) else "adam"
+        kind = "scales" if name.endswith("log_scale") else kind
+        kinds["muon" if inside else kind].append(parameter)
     optimizers: list[torch.optim.Optimizer] = []
     for worker in range(recipe.workers):
-        share = matrices[worker :: recipe.workers]
+        share = kinds["muon"][worker :: recipe.workers]
         if share:
             optimizers.append(torch.optim.Muon(share, lr=recipe.muon, momentum=0.95, weight_decay=0.01))
     for group in (group for muon in optimizers for group in muon.param_groups):
         group["peak"] = recipe.muon
-    groups = [{"params": others, "peak": recipe.adam}, {"params": pretrained, "peak": recipe.pretrained}]
+    groups = [
+        {"params": parameters, "peak": getattr(recipe, kind)}
+        for kind, parameters in kinds.items()
+        if kind != "muon"
+    ]
     return [*optimizers, torch.optim.AdamW(groups, lr=recipe.adam, betas=(0.9, 0.97), weight_decay=0.01)]

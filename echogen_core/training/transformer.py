@@ -32,6 +32,7 @@ from ..scales import find_schedule
 from ..tokenizer import BitTokenizer
 from .attribution import attribution
 from .dataset import PLAIN, SUBJECT_WORDS, Compositor, Mix
+from .guide import sharpen
 from .initialise import initialise
 from .options import add_options, check_size, device_of
 from .trainer import LAST_MIX, Parts, Recipe, Trainer
@@ -61,6 +62,7 @@ def fresh_parts(preset: Preset, encoders: EncoderConfigs, args: argparse.Namespa
         build_tokenizer(corpus, encoders.text.vocabulary).save(str(vocabulary))
     transformer = EchoGenTransformer(preset.transformer)
     initialise(transformer, torch.Generator().manual_seed(args.seed))
+    sharpen(transformer)
     return Parts(
         transformer=transformer,
         text=TextEncoder(encoders.text, wrap_tokenizer(Tokenizer.from_file(str(vocabulary)))),

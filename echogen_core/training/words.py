@@ -24,6 +24,22 @@ _EDGE = 0.46
 _INNER = 0.36
 """Largest distance of the subject's middle from the frame's side where a side is said."""
 
+_SETTLED = (
+    # left, top and side in sixteenths of the frame, for no place, left, middle and right
+    ((1, 2, 14), (0, 7, 8), (1, 2, 14), (8, 7, 8)),
+    ((4.5, 8, 7), (0.5, 9, 6), (4.5, 8, 7), (9.5, 9, 6)),
+    ((0, 0, 16), (0, 5, 10), (0, 0, 16), (6, 5, 10)),
+)
+"""Squares that the reference's own frame takes where places are settled: nothing said, small, large."""
+
+
+class Frames(NamedTuple):
+    """Where the whole frame of a reference lies in its pictures: left, top and side, [B] shares of theirs."""
+
+    left_B: Tensor
+    top_B: Tensor
+    side_B: Tensor
+
 
 class Said(NamedTuple):
     """Indices into PLACES and SIZES, -1 where nothing is said, and whether it is night; [B] each."""
@@ -31,6 +47,12 @@ class Said(NamedTuple):
     places_B: Tensor
     sizes_B: Tensor
     night_B: Tensor
+
+    @classmethod
+    def nothing(cls, count: int) -> Said:
+        """Of so many prompts without such words."""
+        unsaid_B = torch.full((count,), -1)
+        return cls(unsaid_B, unsaid_B, unsaid_B > 0)
 
     def repeated(self, times: int) -> Said:
         """Each prompt's words for so many consecutive pictures."""
@@ -70,6 +92,16 @@ def said_scale(said: Said, scale_B: Tensor, uniform_B: Tensor) -> Tensor:
     )
     drawn_B = torch.lerp(ranges_B2[:, 0], ranges_B2[:, 1], uniform_B)
     return torch.where(side_B | (said.sizes_B >= 0), drawn_B, scale_B)
+
+
+def settled_frames(said: Said) -> Frames:
+    """The one place and size of what is said.
+
+    On a grid of sixteenths, where a picture of 128 px has its tokens and a reference of 112 px, at fourteen
+    sixteenths, a content cell for each of them.
+    """
+    rows_B3 = torch.tensor(_SETTLED)[said.sizes_B + 1, said.places_B + 1] / 16
+    return Frames(*rows_B3.unbind(1))
 
 
 def said_x(said: Said, x_B: Tensor, scale_B: Tensor, uniform_B: Tensor) -> Tensor:

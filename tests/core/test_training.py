@@ -18,9 +18,7 @@ from echogen_core.config import CANDIDATES, PRESETS, TokenizerConfig, find_prese
 from echogen_core.encoders import (
     ENCODERS,
     ContentEncoder,
-    ContentEncoderConfig,
     SemanticEncoder,
-    SemanticEncoderConfig,
     TextEncoder,
     build_tokenizer,
     wrap_tokenizer,
@@ -77,7 +75,7 @@ def test_weights_and_accuracy_of_scales() -> None:
     schedule = find_schedule("nano")
     weights = scale_weights(schedule)
     assert weights.sum() == pytest.approx(1.0)
-    assert weights[0] / weights[-1] == pytest.approx(8.0)  # sides 1 and 8
+    assert weights[0] / weights[-1] == pytest.approx(16.0)  # sides 1 and 16
     labels = torch.zeros(1, schedule.tokens, 3, dtype=torch.uint8)
     logits = torch.zeros(1, schedule.tokens, 3, 2)
     logits[..., 0] = 1
@@ -93,7 +91,7 @@ def test_tokens_of_the_subject_count_more() -> None:
     emphasis = subject_emphasis(masks, schedule, 2.0)
     start, end = schedule.spans[-1]
     assert [emphasis[:, a:b].mean().item() for a, b in schedule.spans] == pytest.approx([1] * 5)
-    left, right = emphasis[0, start:end].view(8, 8)[0, [0, 7]]
+    left, right = emphasis[0, start:end].view(schedule.scales[-1])[0, [0, -1]]
     assert left == pytest.approx(3 * right) and emphasis[1, start] == right
     logits, labels = torch.randn(2, schedule.tokens, 3, 2), torch.zeros(2, schedule.tokens, 3)
     plain = bit_loss(logits, labels, schedule)
@@ -180,7 +178,7 @@ def test_the_subject_stands_where_the_words_say(data: Path) -> None:
 
 
 def test_a_settled_subject_is_its_reference_moved_and_scaled(data: Path) -> None:
-    mix = Mix(scale=(0.7, 0.86), settled=True, turned=0.0, placed=0.6, sized=0.6)
+    mix = Mix(settled=True, turned=0.0, placed=0.6, sized=0.6)
     pairs = Compositor(data, "train", seed=0, icons=False).batch(48, mix, targets=2)
     references = (pairs.references_B3HW < 0.999).any(1)
     mappings: dict[tuple[str, ...], list[tuple[float, float, float]]] = {}
@@ -264,7 +262,7 @@ def test_curriculum_ends_at_the_given_mix() -> None:
 
 
 def test_content_latents_learn_pixels_and_place(data: Path, tmp_path: Path) -> None:
-    config = TokenizerConfig(8, 8, (1, 1), 1, fold=8, norm_groups=8)
+    config = TokenizerConfig(8, 8, (1, 1), 1, fold=4, norm_groups=8)
     tokenizer = save_part(tmp_path / "tokenizer.safetensors", "tokenizer", BitTokenizer(config), config)
     files = ["--data", str(data), "--tokenizer", str(tokenizer), "--out", str(tmp_path)]
     figures = []
@@ -276,7 +274,7 @@ def test_content_latents_learn_pixels_and_place(data: Path, tmp_path: Path) -> N
     assert figures[1]["heldout_place"] < figures[0]["heldout_place"]
     encoder = load_part(tmp_path / "content.safetensors", "content")
     latents = encoder.encode(torch.rand(1, 3, 64, 64)).latents_VCHW
-    assert latents.shape == (1, 16, 8, 8) and torch.isfinite(latents).all()
+    assert latents.shape == (1, 32, 14, 14) and torch.isfinite(latents).all()
 
 
 def _parts() -> Parts:
@@ -291,11 +289,9 @@ def _parts() -> Parts:
     return Parts(
         transformer,
         TextEncoder(text, tokens),
-        ContentEncoder(ContentEncoderConfig(base_channels=8, res_blocks=1, norm_groups=8, reference_size=64)),
-        SemanticEncoder(
-            SemanticEncoderConfig(image_size=64, patch=8, width=32, depth=1, heads=2, reference_size=64)
-        ),
-        BitTokenizer(TokenizerConfig(8, 8, (1, 1), 1, fold=8, norm_groups=8)).eval().requires_grad_(False),
+        ContentEncoder(replace(ENCODERS["nano"].content, base_channels=8)),
+        SemanticEncoder(replace(ENCODERS["nano"].semantic, width=32, depth=1, heads=2)),
+        BitTokenizer(TokenizerConfig(8, 8, (1, 1), 1, fold=4, norm_groups=8)).eval().requires_grad_(False),
         find_schedule("nano"),
     )
 
@@ -357,7 +353,7 @@ def test_references_come_as_large_as_the_encoders_want_them(data: Path, tmp_path
     trainer = Trainer(_parts(), data, tmp_path, Recipe(batch=2, workers=1))
     assert trainer.data.size == SIZE
     pairs = trainer._next_pairs(0.5)
-    assert pairs.references_B3HW.shape == (2, 3, 64, 64) and pairs.targets_B3HW.shape[-1] == SIZE
+    assert pairs.references_B3HW.shape == (2, 3, 112, 112) and pairs.targets_B3HW.shape[-1] == SIZE
 
 
 def test_a_tokenizer_begins_as_another_one(data: Path, tmp_path: Path) -> None:
@@ -372,13 +368,13 @@ def test_a_tokenizer_begins_as_another_one(data: Path, tmp_path: Path) -> None:
 
 
 def test_a_tokenizer_of_other_pictures_is_refused(tmp_path: Path) -> None:
-    bundle, config = load_bundle("nano"), replace(PRESETS["nano"].tokenizer, fold=4)
+    bundle, config = load_bundle("nano"), replace(PRESETS["nano"].tokenizer, fold=8)
     other = BitTokenizer(config)
     for use in (
         lambda: parts_of(bundle, tokenizer=other),
         lambda: EchoGenPipeline(replace(bundle, tokenizer=other)),
     ):
-        with pytest.raises(ValueError, match="has 8 px per token, the model expects 16"):
+        with pytest.raises(ValueError, match="has 16 px per token, the model expects 8"):
             use()
 
 
