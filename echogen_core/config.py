@@ -89,7 +89,8 @@ PRESETS: dict[str, Preset] = {
             "nano",
             TransformerConfig(
                 depth=6, width=256, heads=4, bits=32, text_width=128, text_length=64,
-                semantic_width=192, semantic_length=65, content_width=32, content_length=196, mlp_ratio=2.0, levels=5,
+                semantic_width=192, semantic_length=65, content_width=32, content_length=196,
+                mlp_ratio=2.0, levels=5,
             ),
             TokenizerConfig(
                 bits=32, base_channels=128, channel_multipliers=(1, 1), res_blocks=1, fold=4, norm_groups=8

@@ -166,13 +166,11 @@ class Compositor:
         scenes_B, background_T3HW, phrases = self._draw_scenes(count, mix, targets)
         said = self._draw_said(phrases, mix) if mix.wordy else Said.nothing(count)
         each = said.repeated(targets)
+        frames = settled_frames(each) if mix.settled else None
+        drawn = None if mix.settled else draw_placement(count * targets, mix, self.generator, each)
         middle = torch.full((count,), 0.5)
         jitter = 1 - REFERENCE_JITTER * self._uniform(count)
-        frames = settled_frames(each) if mix.settled else None
-        if frames is None:
-            placement = draw_placement(count * targets, mix, self.generator, each)
-        else:
-            placement = Placement.in_frames(frames, jitter.repeat_interleave(targets))
+        placement = drawn or Placement.in_frames(frames, jitter.repeat_interleave(targets))
         prompts = [
             said.prompt(index, self._word(name, mix.named), phrase)
             for index, (name, phrase) in enumerate(zip(sprites.names, phrases, strict=True))

@@ -34,7 +34,7 @@ from .options import check_size, device_of
 from .pictures import Coded, CompositorPictures
 from .recipe import TokenizerRecipe, add_recipe, given_recipe
 from .tokenizer import Run, export, train
-from .trainer import LAST_MIX
+from .transformer_recipe import LAST_MIX
 
 logger = logging.getLogger(__name__)
 

@@ -1,8 +1,8 @@
 """A beginning for the miniature's training out of one of other sizes.
 
-`python -m echogen_core.training enlarge --start OLD --tokenizer FILE --out NEW` writes a bundle of the preset's
-sizes: what fits is kept, larger patches see what the smaller ones saw, and the content path begins anew,
-because its tokens are others. NEW is no model yet: `transformer --start NEW` trains it.
+`python -m echogen_core.training enlarge --start OLD --tokenizer FILE --out NEW` writes a bundle of the
+preset's sizes: what fits is kept, larger patches see what the smaller ones saw, and the content path begins
+anew, because its tokens are others. NEW is no model yet: `transformer --start NEW` trains it.
 Shapes: O outputs, P old and Q new pixels across a patch.
 """
 
@@ -34,7 +34,7 @@ _PATCHES = "dino.embeddings.patch_embeddings.projection.weight"
 
 
 def repatched(kernel_O3PP: Tensor, side: int) -> Tensor:
-    """A patch embedding for patches of `side` pixels that reads of each what the old one read of it reduced."""
+    """A patch embedding that reads of patches of `side` pixels what the old one read of them reduced."""
     old = kernel_O3PP.shape[-1]
     unit_Q1Q = torch.eye(side)[:, None]
     reduce_QP = F.interpolate(unit_Q1Q, old, mode="linear", antialias=False, align_corners=False)[:, 0]
@@ -90,7 +90,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--preset", choices=MINIATURES, default="nano", help="whose sizes (default: nano)")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(argv)
-    save_bundle(enlarge(options.start, options.tokenizer, find_preset(options.preset), options.seed), options.out)
+    bundle = enlarge(options.start, options.tokenizer, find_preset(options.preset), options.seed)
+    save_bundle(bundle, options.out)
     logger.info("Bundle written to %s.", options.out)
     return 0
 

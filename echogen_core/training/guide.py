@@ -88,8 +88,8 @@ class Guide:
         wanted_BTS = wanted_cells(frames, schedule, grid).to(masks_B1HW.device)[:, kept_T]
         covered = torch.cat([F.interpolate(masks_B1HW, size, mode="area").flatten(1) for size in scales], 1)
         given_B1 = given_B.repeat_interleave(len(masks_B1HW) // len(given_B))[:, None]
-        weight_BT = covered[:, kept_T] * given_B1 * wanted_BTS.sum(-1)
-        self._weighted_BTS = wanted_BTS * (weight_BT / weight_BT.sum().clamp_min(1))[:, :, None]
+        weighted_BTS = wanted_BTS * (covered[:, kept_T] * given_B1)[:, :, None]
+        self._weighted_BTS = weighted_BTS / weighted_BTS.sum().clamp_min(1)
         self._losses: list[Tensor] = []
 
     def __call__(self, layer: int, q_BHLD: Tensor, content: KeyValue) -> None:

@@ -33,7 +33,7 @@ def replaced(named: Mapping[str, nn.Parameter], values: Mapping[str, Tensor]) ->
 
 
 def fitting(module: nn.Module, state: dict[str, Tensor], fresh: str | None = None) -> list[str]:
-    """Loads what has a module's names and shapes, but for names with `fresh` in them; returns what it left."""
+    """Loads what has a module's names and shapes, without names that hold `fresh`; returns what is left."""
     own = module.state_dict()
     kept = {
         name: tensor

@@ -22,7 +22,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..encoders import ContentEncoder, SemanticEncoder, TextEncoder
 from ..encoders.pictures import reference_picture
@@ -31,66 +30,17 @@ from ..model.transformer import Conditions
 from ..scales import ScaleSchedule
 from ..tokenizer import BitTokenizer
 from ..tokenizer.bsq import TeacherForcing, quantize_with_bit_flips
+from .attention import plain_attention
 from .conditions import drop_conditions, encode_pairs
 from .dataset import Compositor, Mix, PairBatch
 from .guide import Guide
 from .loss import bit_loss, scale_accuracy, subject_emphasis
+from .optimisers import build_optimizers
 from .state import replaced, update_average, write_state
+from .transformer_recipe import LAST_MIX, Recipe
 from .words import Frames
 
 logger = logging.getLogger(__name__)
-
-
-LAST_MIX = Mix(settled=True, turned=0.0, crops=4, placed=0.3, sized=0.2, night=0.1)
-"""What pictures are like: subjects large and near the middle where the prompt names no place or size, else
-where it says; always from the reference's own side, before one of a few views of the scene."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Settings of a run.
-
-    mix: what pictures are like at the end.
-    minutes: of training in all, resumed runs included. warmup: steps. cooldown: last share of the minutes.
-    batch: references a step, each with `targets` pictures, which share its conditions' keys and values.
-    guide: weight of what tells attention where to look (guide.py), which ends at `guided` of the minutes.
-    thinned: share of the last scale's tokens that a step computes, until `whole` of the minutes: in the time
-    of two steps it takes three, and what a token copies it hardly reads off its neighbours.
-    subject: how much more the subject's tokens count. drop: probability of dropping text, semantic and
-    content, independently. flips: largest bit flip rate.
-    margins: bits count by their margin (loss.bit_loss).
-    workers: threads that share a batch and meet once a step (PyTorch's own threads meet in every layer).
-    muon, adam: peak learning rates of block matrices and of everything else; pretrained: of the
-    semantic and content encoders, which come trained; scales: of the logarithms of attention's sharpness,
-    which have to go far. ema: decay per step.
-    compiler: backend of torch.compile for the blocks, such as "inductor"; "": none.
-    """
-
-    mix: Mix = LAST_MIX
-    minutes: float = 90.0
-    batch: int = 20
-    targets: int = 3
-    warmup: int = 40
-    cooldown: float = 0.5
-    muon: float = 0.02
-    adam: float = 2e-3
-    pretrained: float = 5e-4
-    scales: float = 0.01
-    ema: float = 0.995
-    guide: float = 0.1
-    guided: float = 0.5
-    thinned: float = 0.5
-    whole: float = 0.6
-    subject: float = 2.0
-    margins: bool = True
-    drop: float = 0.1
-    flips: float = 0.3
-    workers: int = 2
-    clip: float = 1.0
-    seed: int = 0
-    checkpoint_minutes: float = 2.0
-    validate_every: int = 200
-    compiler: str = ""
 
 
 TEXT_STEP = 32
@@ -161,7 +111,7 @@ class Trainer:
                 block.compile(backend=recipe.compiler)
         parts.tokenizer.to(self.device)
         self.average = {name: p.detach().clone() for name, p in self.trained.named_parameters()}
-        self.optimizers = _optimizers(self.trained, recipe)
+        self.optimizers = build_optimizers(self.trained, recipe)
         self.step, self.seconds = 0, 0.0
         self.data = Compositor(data, "train", seed=recipe.seed, device=self.device)
         self.heldout = Compositor(data, "heldout", seed=recipe.seed, device=self.device)
@@ -332,7 +282,7 @@ class Trainer:
     def _forward(
         self, pairs: PairBatch, noise: Noise, drop: float, flips: float, kept_K: Tensor | None = None
     ) -> tuple[Tensor, TeacherForcing, Tensor]:
-        """Logits (of kept tokens; None: all), what they should be, and how far guided heads looked elsewhere."""
+        """Logits (of kept tokens; None: all), what they should be, how far guided heads looked elsewhere."""
         parts = self.parts
         with torch.autocast(self.device.type, torch.bfloat16):
             with torch.no_grad():
@@ -366,26 +316,13 @@ class Trainer:
         return drop_conditions(self.parts.transformer, given, keep_3B)
 
 
-@contextmanager
-def plain_attention() -> Iterator[None]:
-    """Attention as matrix products in the type they come in: on a CPU, at these sizes, the fused attention's
-    backward pass takes twice as long, and products cast to float32 three times.
-    """
-    reduced = torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed()
-    torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(True)  # of CPUs too, whatever its name says
-    try:
-        with sdpa_kernel(SDPBackend.MATH):
-            yield
-    finally:
-        torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(reduced)
-
-
 def split_pairs(pairs: PairBatch, parts: int) -> list[PairBatch]:
     """Equal shares of a batch, each reference with its own targets."""
     prompts = [pairs.prompts[i::parts] for i in range(parts)]
     owned = (len(pairs.prompts), -1)
     targets = pairs.targets_B3HW.unflatten(0, owned)
     masks = pairs.subject_masks_B1HW.unflatten(0, owned)
+    frames = pairs.frames
     return [
         PairBatch(
             pairs.references_B3HW[i::parts],
@@ -394,7 +331,7 @@ def split_pairs(pairs: PairBatch, parts: int) -> list[PairBatch]:
             prompts[i],
             pairs.scenes_B[i::parts],
             pairs.subjects_B[i::parts],
-            None if pairs.frames is None else Frames(*(t.unflatten(0, owned)[i::parts].flatten() for t in pairs.frames)),
+            frames and Frames(*(values.unflatten(0, owned)[i::parts].flatten() for values in frames)),
         )
         for i in range(parts)
     ]
@@ -408,26 +345,3 @@ def _noise(seed: int, step: int, worker: int, device: torch.device) -> Noise:
 def _apply(optimizer: torch.optim.Optimizer) -> None:
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-
-
-def _optimizers(trained: nn.ModuleDict, recipe: Recipe) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices inside the transformer's blocks, a share for each worker; AdamW for the rest."""
-    kinds: dict[str, list[nn.Parameter]] = {"muon": [], "adam": [], "pretrained": [], "scales": []}
-    for name, parameter in trained.named_parameters():
-        inside = name.startswith("transformer.blocks.") and parameter.ndim == 2 and name.endswith("weight")
-        kind = "pretrained" if name.startswith(("semantic.", "content.")) else "adam"
-        kind = "scales" if name.endswith("log_scale") else kind
-        kinds["muon" if inside else kind].append(parameter)
-    optimizers: list[torch.optim.Optimizer] = []
-    for worker in range(recipe.workers):
-        share = kinds["muon"][worker :: recipe.workers]
-        if share:
-            optimizers.append(torch.optim.Muon(share, lr=recipe.muon, momentum=0.95, weight_decay=0.01))
-    for group in (group for muon in optimizers for group in muon.param_groups):
-        group["peak"] = recipe.muon
-    groups = [
-        {"params": parameters, "peak": getattr(recipe, kind)}
-        for kind, parameters in kinds.items()
-        if kind != "muon"
-    ]
-    return [*optimizers, torch.optim.AdamW(groups, lr=recipe.adam, betas=(0.9, 0.97), weight_decay=0.01)]

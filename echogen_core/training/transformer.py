@@ -35,7 +35,8 @@ from .dataset import PLAIN, SUBJECT_WORDS, Compositor, Mix
 from .guide import sharpen
 from .initialise import initialise
 from .options import add_options, check_size, device_of
-from .trainer import LAST_MIX, Parts, Recipe, Trainer
+from .trainer import Parts, Trainer
+from .transformer_recipe import LAST_MIX, Recipe
 from .words import NIGHT, PLACES, SIZES, sized
 
 logger = logging.getLogger(__name__)

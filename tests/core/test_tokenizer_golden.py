@@ -134,7 +134,7 @@ def test_bitwise_self_correction(case: str) -> None:
 
 
 def test_bit_flips_take_the_new_numpy_generator_and_leave_global_state_alone() -> None:
-    latent_BDHW = torch.randn(2, 24, 8, 8, generator=torch.Generator().manual_seed(0))
+    latent_BDHW = torch.randn(2, 24, 16, 16, generator=torch.Generator().manual_seed(0))
     before = torch.get_rng_state()
     runs = [
         quantize_with_bit_flips(

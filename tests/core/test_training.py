@@ -36,8 +36,9 @@ from echogen_core.training.initialise import initialise
 from echogen_core.training.loss import bit_loss, scale_accuracy, scale_weights, subject_emphasis, token_losses
 from echogen_core.training.options import check_size
 from echogen_core.training.tokenizer import main as train_tokenizer
-from echogen_core.training.trainer import LAST_MIX, Parts, Recipe, Trainer, curriculum, split_pairs
+from echogen_core.training.trainer import Parts, Trainer, curriculum, split_pairs
 from echogen_core.training.transformer import main, parts_of, prompt_corpus
+from echogen_core.training.transformer_recipe import LAST_MIX, Recipe
 from echogen_core.training.words import NIGHT, sized
 
 from . import golden
