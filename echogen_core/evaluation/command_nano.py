@@ -148,13 +148,15 @@ def examine_seed(args: argparse.Namespace, miniature: Miniature | None, judge: J
     examiner = nano.Examiner(judge, task, args.data, seed)
     rows, points, psnr_N = nano.data_rows(examiner), [], torch.zeros(0)
     if args.baselines and args.tokenizer:
-        images_N3HW = through_tokenizer(load_tokenizer(args.tokenizer), task.real(OTHER_VIEW))
+        images_N3HW = through_tokenizer(
+            load_tokenizer(args.tokenizer), task.real(OTHER_VIEW), find_preset(args.preset)
+        )
         rows.append(examiner.row(nano.TOKENIZER, images_N3HW))
     placed = places.place_rows(places.build_place_task(args.data, args.subjects, seed), miniature)
     if miniature:
         rows += nano.model_rows(examiner, miniature)
         real_N3HW = task.real(OTHER_VIEW)
-        psnr_N = decibels(real_N3HW, through_tokenizer(miniature.bundle.tokenizer, real_N3HW))
+        psnr_N = decibels(real_N3HW, miniature.through_tokenizer(real_N3HW))
         if args.sweep_prompts:
             short = build_task(args.data, args.subjects, args.sweep_prompts, seed)
             points = nano.sweep(examiner, short, miniature) + nano.text_sweep(examiner, short, miniature)

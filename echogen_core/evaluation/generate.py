@@ -11,12 +11,11 @@ import torch
 from torch import Tensor
 
 from ..checkpoints import Bundle
-from ..config import find_preset
+from ..config import Preset
 from ..pipeline import EchoGenPipeline, Settings
 from ..sampling import PrefillCache
-from ..scales import Grid, find_schedule
+from ..scales import find_schedule
 from ..tokenizer import BitTokenizer
-from ..training.options import MINIATURES
 from .protocol import Task
 
 BATCH = 24
@@ -68,26 +67,21 @@ class Miniature:
         pipeline.prefill.clear()
         return torch.cat(images).cpu()
 
+    def through_tokenizer(self, images_N3HW: Tensor) -> Tensor:
+        """Pictures to bits and back, see the function of this name."""
+        return through_tokenizer(self.bundle.tokenizer, images_N3HW, self.bundle.preset)
+
 
 @torch.inference_mode()
-def through_tokenizer(tokenizer: BitTokenizer, images_N3HW: Tensor) -> Tensor:
-    """Pictures to bits and back, [N, 3, H, W]: the best that any choice of bits by the model could do."""
+def through_tokenizer(tokenizer: BitTokenizer, images_N3HW: Tensor, preset: Preset) -> Tensor:
+    """Pictures to bits and back, [N, 3, H, W]: the best that any choice of bits by the model could do.
+
+    ValueError when they are not of the preset's size.
+    """
     device = next(tokenizer.parameters()).device
-    scales = _scales(tokenizer, images_N3HW.shape[-1])
+    scales = find_schedule(preset.budget).scales
     parts = []
     for batch_B3HW in images_N3HW.split(BATCH):
         encoded = tokenizer.encode(batch_B3HW.to(device), scales)
         parts.append(tokenizer.decode(encoded.quantized_BDHW).cpu())
     return torch.cat(parts).clone()
-
-
-def _scales(tokenizer: BitTokenizer, size: int) -> tuple[Grid, ...]:
-    """The scales of the miniature with pictures of this side and this tokenizer's pixels a token."""
-    patch = tokenizer.config.patch
-    for found in (find_schedule(find_preset(name).budget) for name in MINIATURES):
-        if (found.patch, found.pixels_hw) == (patch, (size, size)):
-            return found.scales
-    raise ValueError(
-        f"No miniature makes pictures of {size} px with a tokenizer of {patch} px a token: "
-        "measure it on data of its own size."
-    )

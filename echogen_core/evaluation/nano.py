@@ -18,7 +18,7 @@ from torch import Tensor
 
 from . import metrics
 from .baselines import disc_of_mean_colour, reduce_to_cells
-from .generate import Ask, Miniature, through_tokenizer
+from .generate import Ask, Miniature
 from .judge import Judge
 from .metrics import Measure
 from .places import PlaceRow
@@ -166,7 +166,7 @@ def model_rows(examiner: Examiner, miniature: Miniature) -> list[Row]:
         CONTENT: replace(preset, semantic=False),
         NANO: preset,
     }
-    rows = [examiner.row(TOKENIZER, through_tokenizer(miniature.bundle.tokenizer, task.real(OTHER_VIEW)))]
+    rows = [examiner.row(TOKENIZER, miniature.through_tokenizer(task.real(OTHER_VIEW)))]
     return rows + [examiner.row(name, miniature.pictures(task, ask)) for name, ask in asks.items()]
 
 

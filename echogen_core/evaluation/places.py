@@ -20,7 +20,7 @@ from torch import Tensor
 from ..training.dataset import Compositor, Mix, draw_placement
 from ..training.words import PLACES, Said
 from . import metrics
-from .generate import Miniature, through_tokenizer
+from .generate import Miniature
 from .metrics import Measure
 from .protocol import REFERENCE_VIEW, WORD, Task, make_task
 
@@ -164,6 +164,6 @@ def place_rows(places: PlaceTask, miniature: Miniature | None) -> list[PlaceRow]
     real_N3HW = places.task.real(REFERENCE_VIEW)
     rows = [places.row(REAL, real_N3HW)]
     if miniature is not None:
-        rows.append(places.row(TOKENIZER, through_tokenizer(miniature.bundle.tokenizer, real_N3HW)))
+        rows.append(places.row(TOKENIZER, miniature.through_tokenizer(real_N3HW)))
         rows.append(places.row(NANO, miniature.pictures(places.task, miniature.preset)))
     return rows

@@ -15,7 +15,7 @@ from torch import Tensor
 from ..subject.pictures import to_pil
 from ..training.dataset import Compositor
 from .baselines import disc_of_mean_colour, reduce_to_cells
-from .generate import Ask, Miniature, through_tokenizer
+from .generate import Ask, Miniature
 from .protocol import OTHER_VIEW, Task, make_task
 
 SCENES = ("forest", "meadow", "sea", "venice", "night", "plain-red")
@@ -98,7 +98,7 @@ def stand_ins(task: Task, miniature: Miniature) -> list[Column]:
     sprites_N4HW, real = task.sprites(OTHER_VIEW), task.real(OTHER_VIEW)
     return [
         Column("real\nnext view", real),
-        Column("real through\ntokenizer", through_tokenizer(miniature.bundle.tokenizer, real)),
+        Column("real through\ntokenizer", miniature.through_tokenizer(real)),
         Column("4x4 cells", task.placed(reduce_to_cells(sprites_N4HW, 4))),
         Column("disc", task.placed(disc_of_mean_colour(sprites_N4HW))),
     ]

@@ -331,7 +331,8 @@ def test_the_candidate_is_trained_by_the_same_commands(data: Path, tmp_path: Pat
     assert sum(2 * p.numel() for module in modules for p in module.parameters()) < 60e6, "bytes in fp16"
     assert encoders.semantic.grid**2 + 1 == preset.transformer.semantic_length
     assert encoders.content.grid**2 == preset.transformer.content_length
-    assert find_schedule(preset.budget).pixels_hw == (128, 128) == 2 * (preset.reference_size,)
+    assert find_schedule(preset.budget).pixels_hw == (128, 128)
+    assert preset.reference_size == encoders.content.reference_size == encoders.semantic.reference_size
     assert preset.transformer.levels == len(find_schedule(preset.budget).scales)
     assert preset.name not in (*PRESETS, *ENCODERS, *BUDGETS), "no weights yet: nobody is offered it"
 
