@@ -131,13 +131,14 @@ CANDIDATES: dict[str, Preset] = {
             "nano-fine",
             TransformerConfig(
                 depth=6, width=320, heads=5, bits=32, text_width=128, text_length=64,
-                semantic_width=192, semantic_length=257, content_length=256, mlp_ratio=2.0, levels=7,
+                semantic_width=192, semantic_length=197, content_width=32, content_length=196,
+                mlp_ratio=2.0, levels=7,
             ),
             TokenizerConfig(
                 bits=32, base_channels=160, channel_multipliers=(1, 1), res_blocks=1, fold=4, norm_groups=8
             ),
             budget="nano-fine",
-            reference_size=128,
+            reference_size=112,
             gamma_t=4.0,
             gamma_i=3.0,
             tau=0.5,

@@ -112,8 +112,8 @@ ENCODERS: dict[str, EncoderConfigs] = {
 CANDIDATES: dict[str, EncoderConfigs] = {
     "nano-fine": EncoderConfigs(
         ENCODERS["nano"].text,
-        SemanticEncoderConfig(image_size=128, patch=8, width=192, depth=4, heads=3, reference_size=128),
-        ContentEncoderConfig(base_channels=24, res_blocks=1, norm_groups=8, reference_size=128),
+        SemanticEncoderConfig(image_size=112, patch=8, width=192, depth=4, heads=3, reference_size=112),
+        ENCODERS["nano"].content,
     ),
 }
 """The encoders of config.CANDIDATES."""
