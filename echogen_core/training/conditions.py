@@ -33,14 +33,17 @@ class Encoders(Protocol):
 def encode_pairs(
     encoders: Encoders, prompts: list[str], references_B3HW: Tensor, multiple: int = 1
 ) -> Conditions:
-    """Features of prompts and references as large as the encoders want them; gradients reach the encoders.
+    """Features of prompts and of references as large as the encoders want them.
+
+    Gradients reach the text encoder alone.
 
     multiple: prompts are padded to a multiple of so many tokens: few lengths, for a compiled model.
     """
     tokens = padded(encoders.text.tokenize(prompts), multiple)
     text_BLT = encoders.text(tokens.ids_BL, tokens.mask_BL).float()
-    semantic = encoders.semantic(references_B3HW)
-    content_BSF = encoders.content(references_B3HW).float().flatten(2).transpose(1, 2)
+    with torch.no_grad():
+        semantic = encoders.semantic(references_B3HW)
+        content_BSF = encoders.content(references_B3HW).float().flatten(2).transpose(1, 2)
     cls_BC, patches_BPC = semantic.cls_BC.float(), semantic.patches_BPC.float()
     return Conditions(text_BLT, cls_BC, patches_BPC, content_BSF, tokens.mask_BL.bool())
 

@@ -45,7 +45,9 @@ class Recipe:
 
     pictures: int = 48
     icons: float = 0.4
-    optimisation: Optimisation = field(default_factory=lambda: Optimisation(2e-3, 0.01))
+    optimisation: Optimisation = field(
+        default_factory=lambda: Optimisation(2e-3, muon=0.01, weight_decay=0.01)
+    )
     pixel_weight: float = 4.0
     place_weight: float = 0.1
     unit_weight: float = 0.05

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from .kernels import Kernel
 from .state import write_state
 
 logger = logging.getLogger(__name__)
@@ -21,9 +22,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Optimisation:
-    """AdamW's settings. warmup: share of the run; the rate then falls by a cosine to a fiftieth."""
+    """AdamW's settings, and Muon's rate for convolutions' kernels (0: AdamW moves them too).
+
+    warmup: share of the run; the rates then fall by a cosine to a fiftieth.
+    """
 
     learning_rate: float = 1.5e-3
+    muon: float = 0.0
     weight_decay: float = 0.05
     warmup: float = 0.04
 
@@ -52,21 +57,34 @@ class EncoderRun:
         self.out, self.optimisation, self.seconds, self.device = out, optimisation, minutes * 60, device
         out.mkdir(parents=True, exist_ok=True)
         self.clock: Callable[[], float] = time.monotonic if self.device.type == "cuda" else time.process_time
-        self.trainee = trainee.to(self.device).train()
-        decayed = [p for p in trainee.parameters() if p.ndim > 1]
-        others = [p for p in trainee.parameters() if p.ndim <= 1]
-        groups = [
-            {"params": decayed, "weight_decay": optimisation.weight_decay},
-            {"params": others, "weight_decay": 0.0},
-        ]
-        self.optimizer = torch.optim.AdamW(groups, lr=optimisation.learning_rate, betas=(0.9, 0.98))
+        trainee.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.trainee = trainee.train()
+        moved = [p for p in trainee.parameters() if p.ndim == 4] if optimisation.muon else []
+        self.kernels = [Kernel.of(p) for p in moved]
+        self.optimizers = self._optimizers({id(p) for p in moved})
         self.step, self.spent = 0, 0.0
         if self.checkpoint.exists():
             saved = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
             self.trainee.load_state_dict(saved["trainee"])
-            self.optimizer.load_state_dict(saved["optimizer"])
+            for optimizer, state in zip(self.optimizers, saved["optimizers"], strict=True):
+                optimizer.load_state_dict(state)
             self.step, self.spent = saved["step"], saved["spent"]
             logger.info("Going on at step %d, %.1f minutes spent.", self.step, self.spent / 60)
+
+    def _optimizers(self, moved: set[int]) -> list[torch.optim.Optimizer]:
+        """AdamW for all but the kernels that Muon moves; each group knows its peak rate."""
+        chosen = self.optimisation
+        rest = [p for p in self.trainee.parameters() if id(p) not in moved]
+        decayed, others = ([p for p in rest if (p.ndim > 1) == large] for large in (True, False))
+        groups = [
+            {"params": decayed, "weight_decay": chosen.weight_decay, "peak": chosen.learning_rate},
+            {"params": others, "weight_decay": 0.0, "peak": chosen.learning_rate},
+        ]
+        optimizers: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, betas=(0.9, 0.98))]
+        if self.kernels:
+            matrices = [{"params": [kernel.matrix for kernel in self.kernels], "peak": chosen.muon}]
+            optimizers.append(torch.optim.Muon(matrices, momentum=0.95, weight_decay=chosen.weight_decay))
+        return optimizers
 
     @property
     def checkpoint(self) -> Path:
@@ -103,22 +121,24 @@ class EncoderRun:
     def _one_step(self, objective: Callable[[int], Objective]) -> Mapping[str, Tensor]:
         progress = min(1.0, self.spent / max(self.seconds, 1e-9))
         rise = min(1.0, progress / self.optimisation.warmup + 0.02)
-        for group in self.optimizer.param_groups:
-            group["lr"] = (
-                self.optimisation.learning_rate * rise * (0.51 + 0.49 * math.cos(math.pi * progress))
-            )
+        rate = rise * (0.51 + 0.49 * math.cos(math.pi * progress))
+        for group in (group for optimizer in self.optimizers for group in optimizer.param_groups):
+            group["lr"] = group["peak"] * rate
         with torch.autocast(self.device.type, torch.bfloat16):
             loss = objective(self.step)
-        self.optimizer.zero_grad(set_to_none=True)
         loss.total.backward()
         nn.utils.clip_grad_norm_(self.trainee.parameters(), 1.0)
-        self.optimizer.step()
+        for kernel in self.kernels:
+            kernel.take_gradient()
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
         return loss.parts
 
     def _save(self) -> None:
         state = {
             "trainee": self.trainee.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "step": self.step,
             "spent": self.spent,
         }

@@ -10,12 +10,11 @@ from .transformer_recipe import Recipe
 
 def build_optimizers(trained: nn.ModuleDict, recipe: Recipe) -> list[torch.optim.Optimizer]:
     """Muon for the matrices inside the transformer's blocks, a share for each worker; AdamW for the rest."""
-    kinds: dict[str, list[nn.Parameter]] = {"muon": [], "adam": [], "pretrained": [], "scales": []}
+    kinds: dict[str, list[nn.Parameter]] = {"muon": [], "adam": [], "scales": []}
     for name, parameter in trained.named_parameters():
         inside = name.startswith("transformer.blocks.") and parameter.ndim == 2 and name.endswith("weight")
-        kind = "pretrained" if name.startswith(("semantic.", "content.")) else "adam"
-        kind = "scales" if name.endswith("log_scale") else kind
-        kinds["muon" if inside else kind].append(parameter)
+        kind = "muon" if inside else "scales" if name.endswith("log_scale") else "adam"
+        kinds[kind].append(parameter)
     optimizers: list[torch.optim.Optimizer] = []
     for worker in range(recipe.workers):
         share = kinds["muon"][worker :: recipe.workers]

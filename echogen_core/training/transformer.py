@@ -1,4 +1,4 @@
-"""Trains nano's transformer (with its encoders) and writes the bundle.
+"""Trains nano's transformer with its text encoder and writes the bundle.
 
 `python -m echogen_core.training transformer --data DATA --tokenizer FILE --semantic FILE --content FILE --out
 RUN`; run again, it goes on where it stopped. `--start BUNDLE` trains shipped weights on instead, with the
@@ -67,8 +67,8 @@ def fresh_parts(preset: Preset, encoders: EncoderConfigs, args: argparse.Namespa
     return Parts(
         transformer=transformer,
         text=TextEncoder(encoders.text, wrap_tokenizer(Tokenizer.from_file(str(vocabulary)))),
-        content=load_part(args.content, "content").requires_grad_(True),
-        semantic=load_part(args.semantic, "semantic").requires_grad_(True),
+        content=load_part(args.content, "content"),
+        semantic=load_part(args.semantic, "semantic"),
         tokenizer=load_part(args.tokenizer, "tokenizer"),
         schedule=find_schedule(preset.budget),
     )
@@ -89,8 +89,8 @@ def parts_of(bundle: Bundle, **others: Any) -> Parts:
         )
     names = ("transformer", "text", "content", "semantic")
     modules = {name: others.get(name, getattr(bundle, name)) for name in names}
-    for module in modules.values():
-        module.requires_grad_(True)
+    for name in ("transformer", "text"):
+        modules[name].requires_grad_(True)
     return Parts(**modules, tokenizer=tokenizer, schedule=find_schedule(bundle.preset.budget))
 
 

@@ -25,9 +25,8 @@ class Recipe:
     content, independently. flips: largest bit flip rate.
     margins: bits count by their margin (loss.bit_loss).
     workers: threads that share a batch and meet once a step (PyTorch's own threads meet in every layer).
-    muon, adam: peak learning rates of block matrices and of everything else; pretrained: of the
-    semantic and content encoders, which come trained; scales: of the logarithms of attention's sharpness,
-    which have to go far. ema: decay per step.
+    muon, scales, adam: peak learning rates of block matrices, of the logarithms of attention's sharpness,
+    which have to go far, and of everything else. ema: decay per step.
     compiler: backend of torch.compile for the blocks, such as "inductor"; "": none.
     """
 
@@ -39,7 +38,6 @@ class Recipe:
     cooldown: float = 0.5
     muon: float = 0.02
     adam: float = 2e-3
-    pretrained: float = 5e-4
     scales: float = 0.01
     ema: float = 0.995
     guide: float = 0.1
