@@ -192,6 +192,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     trainee = Trainee(tokenizer, find_encoders(arguments.preset).content, recipe)
     if arguments.start:
         fitting(trainee.encoder, load_part(arguments.start, "content").state_dict())
+        scaled(trainee.encoder, 1 / recipe.deviation)
     run = EncoderRun(arguments.out, trainee, recipe.optimisation, arguments.minutes, device)
     teacher = Teacher(arguments.data, tokenizer, trainee.encoder.config.reference_size, recipe, device)
 

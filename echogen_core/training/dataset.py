@@ -206,14 +206,18 @@ class Compositor:
                 names.append(self.subjects[row]["name"])
             references.append(drawn[0])
             others.extend(drawn[1:])
-        both = self.sprites.take(references + others)
         # colour and mirror image belong to the subject: the same in its reference and all its targets
         owner = torch.cat((torch.arange(count), torch.arange(count).repeat_interleave(targets)))
+        still = all(row == references[i // targets] for i, row in enumerate(others))
+        if still:  # each is drawn once
+            owner = owner[:count]
+        both = self.sprites.take(references if still else references + others)
         hue_B = self._uniform(count) * 2 * math.pi * (self._uniform(count) < mix.recolour)
         both = torch.cat((rotate_hue(both[:, :3], hue_B[owner]), both[:, 3:]), dim=1)
         flip_B = (self._uniform(count) < 0.5)[owner]
         both = _mirrored(both, flip_B)
-        return _Sprites(both[:count], both[count:], subjects, names)
+        seen = both.repeat_interleave(targets, 0) if still else both[count:]
+        return _Sprites(both[:count], seen, subjects, names)
 
     def _draw_views(self, mix: Mix, targets: int) -> list[int]:
         """Reference view, then target views within the largest turn."""

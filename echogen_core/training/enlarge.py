@@ -23,6 +23,7 @@ from ..config import Preset, find_preset
 from ..encoders import ContentEncoder, SemanticEncoder, SemanticEncoderConfig
 from ..encoders.config import find_encoders
 from ..model import EchoGenTransformer
+from .content import Recipe, scaled
 from .guide import sharpen
 from .initialise import initialise
 from .options import MINIATURES
@@ -58,6 +59,7 @@ def enlarge(start: Path, tokenizer: Path, preset: Preset, seed: int) -> Bundle:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         content = ContentEncoder(encoders.content)
+        scaled(content, Recipe().deviation)
     left = fitting(content, load_part(start / "content.safetensors", "content").state_dict())
     logger.info("Of the content encoder begin anew: %s.", ", ".join(left))
     return Bundle(
