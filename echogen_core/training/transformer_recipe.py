@@ -43,8 +43,8 @@ class Recipe:
     guide: float = 0.1
     guided: float = 0.5
     thinned: float = 0.5
-    whole: float = 0.6
-    subject: float = 2.0
+    whole: float = 0.9
+    subject: float = 0.0
     margins: bool = True
     drop: float = 0.1
     flips: float = 0.3

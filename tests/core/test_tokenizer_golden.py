@@ -212,7 +212,7 @@ def test_bits_and_codes_round_trip(bits: int, size: tuple[int, int], seed: int) 
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 2**31), kept=st.integers(1, 5))
 def test_sums_agree_with_the_quantiser(seed: int, kept: int) -> None:
-    latent_BDHW = torch.randn(2, 24, 8, 8, generator=torch.Generator().manual_seed(seed))
+    latent_BDHW = torch.randn(2, 24, *PRESET_SCALES[-1], generator=torch.Generator().manual_seed(seed))
     quantized = quantize_multiscale(latent_BDHW, PRESET_SCALES)
     torch.testing.assert_close(sum_codes(quantized.bits, PRESET_SCALES), quantized.codes_BDHW)
     clean = quantize_with_bit_flips(latent_BDHW, PRESET_SCALES, strength=0)
@@ -225,7 +225,7 @@ def test_sums_agree_with_the_quantiser(seed: int, kept: int) -> None:
 
 
 def test_gradients_pass_the_quantiser() -> None:
-    latent_BDHW = torch.randn(1, 24, 8, 8, requires_grad=True)
+    latent_BDHW = torch.randn(1, 24, *PRESET_SCALES[-1], requires_grad=True)
     quantize_multiscale(latent_BDHW, PRESET_SCALES).codes_BDHW.square().sum().backward()  # type: ignore[no-untyped-call]
     assert latent_BDHW.grad is not None and latent_BDHW.grad.abs().sum() > 0
 

@@ -114,8 +114,8 @@ def test_no_room_is_said_with_the_smallest_change(
 
     models.model.prefills.clear()
     whole = Run(find_schedule("nano"), pictures=4, branches=3, dtype=torch.float32)
-    single = estimate_memory(models.model.module.config, replace(whole, pictures=1)).streamed
-    monkeypatch.setattr(mm, "get_free_memory", lambda *_, **__: int(single * 1.05))
+    packed = estimate_memory(models.model.module.config, replace(whole, kept=torch.float8_e4m3fn)).streamed
+    monkeypatch.setattr(mm, "get_free_memory", lambda *_, **__: int(packed * 1.05))
     with pytest.raises(MemoryError, match="To make it fit, set cache to fp8"):
         run(pack, "EchoGenSampler", model=models.model, **{**SAMPLER, "batch": 4}, **conditions)
     assert models.model.prefills.nbytes == 0, "nothing was begun"

@@ -20,7 +20,7 @@ remembered, only the sampler works.
 Is its background busy? Paint the subject in the mask editor.
 5. Leave an input of the sampler open and that path is off: no text, no semantic, no content.
 
-nano is tiny: scenes come out, subjects are soft shapes with the right parts and colours. \
+nano is tiny: it draws your subject as the reference shows it, a little soft, in scenes that it knows. \
 For real pictures choose **EchoGen-2B** in *Load EchoGen*; running it lists the files to download.
 
 Help for a node: select it and press the **?** above it."""

@@ -6,7 +6,7 @@ import { fitted } from "./pins.js";
 
 /** @typedef {{picture: Blob | string, caption: string}} Shown  a picture or its address, and what it is */
 
-export const ROOM = 320; // px; five times nano's picture
+export const ROOM = 320; // px; two and a half times nano's picture
 
 export class Stage {
   /** @param {Record<string, string>} texts @param {Document} page */
