@@ -166,17 +166,19 @@ class Compositor:
         scenes_B, background_T3HW, phrases = self._draw_scenes(count, mix, targets)
         said = self._draw_said(phrases, mix) if mix.wordy else Said.nothing(count)
         each = said.repeated(targets)
-        frames = settled_frames(each) if mix.settled else None
-        drawn = None if mix.settled else draw_placement(count * targets, mix, self.generator, each)
         middle = torch.full((count,), 0.5)
-        jitter = 1 - REFERENCE_JITTER * self._uniform(count)
-        placement = drawn or Placement.in_frames(frames, jitter.repeat_interleave(targets))
+        if mix.settled:
+            frames, share_B = settled_frames(each), self._reference_shares(count)
+            placement = Placement.in_frames(frames, share_B.repeat_interleave(targets))
+        else:
+            frames, placement = None, draw_placement(count * targets, mix, self.generator, each)
+            share_B = self._reference_shares(count)
         prompts = [
             said.prompt(index, self._word(name, mix.named), phrase)
             for index, (name, phrase) in enumerate(zip(sprites.names, phrases, strict=True))
         ]
         seen = compose_masked(sprites.targets_T4HW, background_T3HW, placement, stand=not mix.settled)
-        places = Placement(jitter, middle, middle + jitter / 2)
+        places = Placement(share_B, middle, middle + share_B / 2)
         return PairBatch(
             references_B3HW=on_white(sprites.references_B4HW, places, self.size),
             targets_B3HW=at_night(seen.images_B3HW, each.night_B) if mix.wordy else seen.images_B3HW,
@@ -263,6 +265,10 @@ class Compositor:
     def _word(self, name: str, named: float) -> str:
         word = SUBJECT_WORDS[self._integer(len(SUBJECT_WORDS))]
         return f"a {name.lower()}" if name and float(self._uniform(1)) < named else word
+
+    def _reference_shares(self, count: int) -> Tensor:
+        """How large references' sprites are in their frames."""
+        return 1 - REFERENCE_JITTER * self._uniform(count)
 
     def _uniform(self, count: int) -> Tensor:
         return torch.rand(count, generator=self.generator)

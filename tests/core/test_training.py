@@ -431,5 +431,6 @@ def test_the_command_trains_the_shipped_bundle_on(data: Path, tmp_path: Path) ->
     assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 1
     shipped, trained = (load_bundle("nano", folder) for folder in (ASSETS / "nano", tmp_path / "bundle"))
     assert not torch.equal(shipped.transformer.start, trained.transformer.start)
-    before, after = (bundle.tokenizer.state_dict() for bundle in (shipped, trained))
-    assert all(torch.equal(before[name], after[name]) for name in before)
+    for kind in ("tokenizer", "semantic", "content"):
+        before, after = (bundle.parts()[kind].state_dict() for bundle in (shipped, trained))
+        assert all(torch.equal(before[name], after[name]) for name in before), kind
