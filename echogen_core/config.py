@@ -97,9 +97,7 @@ PRESETS: dict[str, Preset] = {
             ),
             budget="nano",
             reference_size=112,
-            gamma_t=4.0,
-            gamma_i=3.0,
-            tau=0.7,
+            tau=0.5,
         ),
         Preset(
             "echogen-0.1b",
@@ -139,8 +137,6 @@ CANDIDATES: dict[str, Preset] = {
             ),
             budget="nano-fine",
             reference_size=112,
-            gamma_t=4.0,
-            gamma_i=3.0,
             tau=0.5,
         ),
     )

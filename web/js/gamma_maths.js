@@ -11,10 +11,10 @@ const BEND = 0.6;
 export const DEFAULT = Object.freeze({ t: 2.5, i: 2.5 });
 
 /**
- * What a model likes best where that is something else, by the name that Load EchoGen has for it.
+ * What a model likes best, by the name that Load EchoGen has for it; of all others: DEFAULT.
  * @type {Readonly<Record<string, Gamma>>}
  */
-export const MODEL_DEFAULTS = Object.freeze({ "nano (built in)": { t: 4, i: 3 } });
+export const MODEL_DEFAULTS = Object.freeze({ "nano (built in)": { t: 2.5, i: 2.5 } });
 
 /** @type {Readonly<Record<string, Gamma>>} */
 export const PRESETS = Object.freeze({
