@@ -65,7 +65,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _gradients(model: EchoGenTransformer) -> tuple[torch.Tensor, dict[str, float]]:
     generator = torch.Generator().manual_seed(1)
-    latent = torch.randn(1, model.config.bits, 8, 8, generator=generator)
+    latent = torch.randn(1, model.config.bits, *NANO.scales[-1], generator=generator)
     forced = quantize_with_bit_flips(latent, NANO.scales, strength=0.0)
     given = small.random_inputs(model.config, generator)
     logits = model.teacher_forced(given, forced.inputs_BLD, NANO)

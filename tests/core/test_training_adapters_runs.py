@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import shutil
@@ -253,8 +254,9 @@ def test_adapters_load_beside_their_base_and_change_the_picture(bench: Bench, st
     loaded = load_transformer(shutil.copy(adapter, models)).module
     average = bench.state("straight")["average"]
     assert all(torch.equal(loaded.get_parameter(name), tensor) for name, tensor in average.items())
-    sizes = {name: getattr(loaded.config, name) for name in ("semantic_width", "semantic_length")}
-    untrained = load_start(bench.base, None, sizes | {"content_width": 16, "content_length": 64}, 0)
+    kinds = ("semantic_width", "semantic_length", "content_width", "content_length")
+    sizes = {name: getattr(loaded.config, name) for name in kinds}
+    untrained = load_start(bench.base, None, sizes, 0)
     first, second = _sampled(untrained), _sampled(loaded)
     assert first.shape == second.shape == (1, 3, 128, 128) and not torch.equal(first, second)
 
@@ -266,7 +268,8 @@ def _sampled(model: Any) -> torch.Tensor:
     text = TextFeatures(torch.randn(4, config.text_width, generator=noise))
     patches = torch.randn(1, config.semantic_length - 1, config.semantic_width, generator=noise)
     semantic = SemanticFeatures(torch.randn(1, config.semantic_width, generator=noise), patches)
-    content = ContentFeatures(torch.randn(1, config.content_width, 8, 8, generator=noise))
+    side = math.isqrt(config.content_length)
+    content = ContentFeatures(torch.randn(1, config.content_width, side, side, generator=noise))
     settings = SamplingSettings(Guidance.constant(2.0, 3.0, 5), greedy=True)
     branches = PrefillCache(model).branches(text, semantic, content)
     *_, last = sample(model, branches, find_schedule("nano"), [0], settings)
@@ -308,9 +311,9 @@ def test_one_batch_is_learnt_by_heart(bench: Bench) -> None:
     folder = bench.folder / "single"
     small.write_rows(folder, [small.row(0), small.row(1)])
     words = small.arguments(folder, bench.folder / "run-single", base=bench.base, images=bench.folder)
-    learning = {"steps": 300, "batch": 2, "base-rate": 128 * 0.005, "slow": 1, "schedule": "cosine"}
+    learning = {"steps": 800, "batch": 2, "base-rate": 128 * 0.02, "slow": 1, "schedule": "cosine"}
     plain = {"flips": 0, "drop": 0, "short": 0, "ema": 0, "warmup": 10}
-    files = {"cache": bench.folder / "cache", "log-every": 20, "save-every": 300}
+    files = {"cache": bench.folder / "cache", "log-every": 20, "save-every": 800}
     for name, value in (learning | plain | files).items():
         words += [f"--{name}", str(value)]
     assert main([*words, "--no-checkpointing"]) == 0
