@@ -73,7 +73,7 @@ def test_a_batch_of_masks_that_does_not_fit(recorder: Recorder, graph: Graph) ->
     [
         ("TestOtherModelsFeatures", "text", ("2048",)),
         ("TestOtherModelsSemantic", "semantic", ("768",)),
-        ("TestOtherModelsContent", "content", ("64",)),
+        ("TestOtherModelsContent", "content", ("16", "32")),
     ],
 )
 def test_features_of_another_model(
