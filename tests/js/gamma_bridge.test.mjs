@@ -51,7 +51,7 @@ test("a double click goes to what the wired model likes, where that is known", (
     node.getInputNode = (slot) => (slot === 1 && preset ? loader : null);
     return new GammaBridge(node).home();
   };
-  assert.deepEqual(wired("nano (built in)"), { t: 4, i: 3 });
+  assert.deepEqual(wired("nano (built in)"), { t: 2.5, i: 2.5 });
   assert.deepEqual(wired("EchoGen-2B"), { t: 2.5, i: 2.5 });
   assert.deepEqual(wired(null), { t: 2.5, i: 2.5 });
   assert.deepEqual(new GammaBridge(sampler().node).home(), { t: 2.5, i: 2.5 });
