@@ -276,6 +276,12 @@ def test_content_latents_learn_pixels_and_place(data: Path, tmp_path: Path) -> N
     encoder = load_part(tmp_path / "content.safetensors", "content")
     latents = encoder.encode(torch.rand(1, 3, 64, 64)).latents_VCHW
     assert latents.shape == (1, 32, 14, 14) and torch.isfinite(latents).all()
+    files[-1] = str(tmp_path / "on")
+    started = ["--start", str(tmp_path / "content.safetensors"), "--minutes", "0.0001"]
+    assert train_content([*files, "--pictures", "4", *started]) == 0
+    went_on = load_part(tmp_path / "on" / "content.safetensors", "content")
+    away = (went_on.conv_in.weight - encoder.conv_in.weight).abs().max()
+    assert away < 0.5 * encoder.conv_in.weight.abs().max(), "a step from where it began"
 
 
 def _parts() -> Parts:
