@@ -44,8 +44,8 @@ class Mix:
     settled: every wording has one place and size for the reference's whole frame (words.settled_frames), in
     the place of `scale` and `spread`: a picture is then its reference moved and scaled in one of a few known
     ways, and copying can be learnt in hours of a CPU.
-    crops: how many of each scene's backgrounds are drawn, never mirrored: few can be known by heart.
-    0: all, in half of the pictures mirrored.
+    crops: how many of each scene's backgrounds are drawn, typical ones first, never mirrored: few can be known
+    by heart. 0: all, in half of the pictures mirrored.
     recolour: share of pairs whose hue is rotated (the same in both), which makes new subjects from old ones.
     plain: share of targets on white. named: share of prompts that name the subject.
     placed, sized, night: shares of prompts with words for place, size and night (words.py), which the
@@ -98,9 +98,12 @@ class _Sprites(NamedTuple):
 
 @dataclass(frozen=True)
 class Scene:
+    """A named background; order: of its crops, from the most typical one."""
+
     name: str
     phrases: tuple[str, ...]
     crops_KHW3: np.ndarray = field(repr=False)
+    order: tuple[int, ...]
 
 
 class Pictures:
@@ -246,9 +249,9 @@ class Compositor:
                 phrases.append(PLAIN)
                 continue
             scene = self.scenes[index]
-            known = min(mix.crops or len(scene.crops_KHW3), len(scene.crops_KHW3))
+            known = scene.order[: mix.crops or None]
             for _ in range(targets):
-                crops.append(self.grounds.starts[index] + self._integer(known))
+                crops.append(self.grounds.starts[index] + known[self._integer(len(known))])
                 flips.append(0 if mix.crops else self._integer(2))
             phrases.append(scene.phrases[self._integer(len(scene.phrases))])
         scenes_B = torch.tensor(scenes)
@@ -299,11 +302,14 @@ def load_scenes(data: Path | str, split: str) -> list[Scene]:
     """The scenes of a split ("train" or "heldout"), in the order of scenes.json."""
     data = Path(data)
     rows = json.loads(_existing(data / "scenes.json", data / "scenes" / "scenes.json").read_text("utf-8"))
-    return [
-        Scene(row["name"], tuple(row["phrases"]), _load(data / "scenes" / f"{row['name']}.npy"))
-        for row in rows
-        if row["split"] == split
-    ]
+    scenes = []
+    for row in rows:
+        if row["split"] == split:
+            crops_KHW3 = _load(data / "scenes" / f"{row['name']}.npy")
+            typical = [index for index in row.get("typical", ()) if index < len(crops_KHW3)]
+            others = [index for index in range(len(crops_KHW3)) if index not in typical]
+            scenes.append(Scene(row["name"], tuple(row["phrases"]), crops_KHW3, (*typical, *others)))
+    return scenes
 
 
 def _mirrored(pictures_BCHW: Tensor, flip_B: Tensor) -> Tensor:

@@ -36,13 +36,18 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Scene:
-    """A named background; `source` is a panorama of @pmndrs/assets or the colour "#rrggbb" of a ground."""
+    """A named background; `source` is a panorama of @pmndrs/assets or the colour "#rrggbb" of a ground.
+
+    typical: crops (of seed 0) that show at a glance where one is, chosen by looking at the first four; a small
+    model learns these by heart.
+    """
 
     name: str
     source: str
     phrases: tuple[str, ...]
     split: str = "train"
     exposure: float = 1.0  # over the automatic one: a night stays dark
+    typical: tuple[int, ...] = (0, 1)
 
     @property
     def plain(self) -> bool:
@@ -60,17 +65,36 @@ def _plain(name: str, color: str) -> Scene:
 # Bridge and sunrise are never trained on.
 SCENES: tuple[Scene, ...] = (
     Scene(
-        "room", "apartment", ("in an empty room", "in a bright apartment", "on the wooden floor of a room")
+        "room",
+        "apartment",
+        ("in an empty room", "in a bright apartment", "on the wooden floor of a room"),
+        typical=(0, 2),
     ),
     Scene("city", "city", ("in a city", "on a city square", "in front of tall buildings")),
-    Scene("desert", "dawn", ("in a desert", "on rocky ground at dusk", "in the desert at dawn")),
-    Scene("forest", "forest", ("in a forest", "among the trees of a forest", "in the woods")),
-    Scene("hall", "hall", ("in a ballroom", "in a large dark hall", "on the tiled floor of a hall")),
     Scene(
-        "laboratory", "lab", ("in an old laboratory", "in a green laboratory", "among the machines of a lab")
+        "desert", "dawn", ("in a desert", "on rocky ground at dusk", "in the desert at dawn"), typical=(0, 3)
     ),
-    Scene("lobby", "lobby", ("in a lobby", "in a yellow lobby", "in a waiting room")),
-    Scene("night", "night", ("at night", "in a field at night", "under the night sky"), exposure=0.3),
+    Scene("forest", "forest", ("in a forest", "among the trees of a forest", "in the woods"), typical=(2, 3)),
+    Scene(
+        "hall",
+        "hall",
+        ("in a ballroom", "in a large dark hall", "on the tiled floor of a hall"),
+        typical=(0, 3),
+    ),
+    Scene(
+        "laboratory",
+        "lab",
+        ("in an old laboratory", "in a green laboratory", "among the machines of a lab"),
+        typical=(1, 3),
+    ),
+    Scene("lobby", "lobby", ("in a lobby", "in a yellow lobby", "in a waiting room"), typical=(1, 2)),
+    Scene(
+        "night",
+        "night",
+        ("at night", "in a field at night", "under the night sky"),
+        exposure=0.3,
+        typical=(0, 2),
+    ),
     Scene("meadow", "park", ("on a meadow", "on green grass", "on the grass under a blue sky")),
     Scene("sea", "sky", ("above the sea", "over water under clouds", "on the water")),
     Scene(
@@ -80,13 +104,32 @@ SCENES: tuple[Scene, ...] = (
         "promenade",
         "venice",
         ("by the sea at dusk", "on a seaside promenade", "at the waterside in the evening"),
+        typical=(1, 3),
     ),
-    Scene("venice", "sunset", ("in Venice", "on a square in Venice", "in front of an old palace")),
-    Scene("warehouse", "warehouse", ("in an empty warehouse", "in a concrete hall", "in a garage")),
     Scene(
-        "bridge", "bridge", ("on a glass bridge", "inside a covered bridge", "in a bright tunnel"), "heldout"
+        "venice",
+        "sunset",
+        ("in Venice", "on a square in Venice", "in front of an old palace"),
+        typical=(1, 2),
     ),
-    Scene("sunrise", "sunrise", ("in a field at sunrise", "on a misty field", "on a field path"), "heldout"),
+    Scene(
+        "warehouse",
+        "warehouse",
+        ("in an empty warehouse", "in a concrete hall", "in a garage"),
+        typical=(1, 2),
+    ),
+    Scene(
+        "bridge",
+        "bridge",
+        ("on a glass bridge", "inside a covered bridge", "in a bright tunnel"),
+        "heldout",
+    ),
+    Scene(
+        "sunrise",
+        "sunrise",
+        ("in a field at sunrise", "on a misty field", "on a field path"),
+        "heldout",
+    ),
     _plain("red", "#c8322d"),
     _plain("yellow", "#e9c63c"),
     _plain("blue", "#3161bd"),
@@ -285,6 +328,7 @@ def prepare_scenes(
         {
             "name": scene.name,
             "phrases": list(scene.phrases),
+            "typical": list(scene.typical),
             "split": scene.split,
             "source": "drawn" if scene.plain else f"@pmndrs/assets/hdri/{scene.source}",
             "licence": "MIT" if scene.plain else "CC0-1.0",

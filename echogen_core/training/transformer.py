@@ -119,6 +119,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--batch", type=int, default=defaults.batch, help="references a step")
     parser.add_argument("--targets", type=int, default=defaults.targets, help="pictures of each reference")
     parser.add_argument("--seed", type=int, default=defaults.seed)
+    parser.add_argument(
+        "--guide",
+        type=float,
+        default=defaults.guide,
+        help="weight of guided attention; 0 for a bundle that looks where it should",
+    )
     parser.add_argument("--workers", type=int, default=defaults.workers, help="threads that share a batch")
     parser.add_argument("--export", action="store_true", help="write the bundle and stop")
     parser.add_argument(
@@ -148,6 +154,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         targets=args.targets,
         workers=args.workers if device.type == "cpu" else 1,
         seed=args.seed,
+        guide=args.guide,
         compiler=args.compile,
     )
     trainer = Trainer(parts, args.data, args.out, recipe, device)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from .dataset import Mix
 
-LAST_MIX = Mix(settled=True, turned=0.0, crops=4, placed=0.3, sized=0.2, night=0.1)
+LAST_MIX = Mix(settled=True, turned=0.0, crops=2, placed=0.3, sized=0.2, night=0.1)
 """What pictures are like: subjects large and near the middle where the prompt names no place or size, else
-where it says; always from the reference's own side, before one of a few views of the scene."""
+where it says; always from the reference's own side, before one of two views of the scene."""
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,10 @@ def write_prepared(folder: Path) -> Path:
         ]
     (folder / "subjects" / "subjects.json").write_text(json.dumps(rows))
     np.save(folder / "icons" / "train_views.npy", np.full((2, 1, 96, 96, 4), 255, dtype=np.uint8))
-    scenes = [{"name": n, "phrases": [f"in a {n}"], "split": "train"} for n in ("wood", "town")]
+    scenes = [
+        {"name": name, "phrases": [f"in a {name}"], "typical": typical, "split": "train"}
+        for name, typical in (("wood", [0, 1]), ("town", [2, 0]))
+    ]
     for scene in scenes:
         crops = np.full((3, SIZE, SIZE, 3), rng.integers(0, 255), dtype=np.uint8)
         np.save(folder / "scenes" / f"{scene['name']}.npy", crops)

@@ -203,15 +203,18 @@ def _box(mask_HW: torch.Tensor) -> tuple[int, int, int, int]:
     return rows[0], rows[-1], columns[0], columns[-1]
 
 
-def test_few_backgrounds_of_a_scene_are_drawn_and_never_mirrored(data: Path) -> None:
+def test_few_backgrounds_of_a_scene_are_drawn_typical_ones_and_never_mirrored(data: Path) -> None:
     compositor = Compositor(data, "train", seed=0, icons=False)
     left_HW3 = np.zeros((SIZE, SIZE, 3), dtype=np.uint8)
     left_HW3[:, SIZE // 2 :] = 50
     crops = left_HW3 + 100 * np.arange(3, dtype=np.uint8)[:, None, None, None]
     compositor.grounds = Pictures([crops, crops], torch.device("cpu"))
-    for known, expected in ((0, {0, 50, 100, 150, 200, 250}), (2, {0, 100}), (9, {0, 100, 200})):
-        corners = compositor.batch(64, Mix(crops=known)).targets_B3HW[:, 0, 0, 0] * 255
-        assert set(corners.round().int().tolist()) == expected
+    every, mirrored_too = {0, 100, 200}, {0, 50, 100, 150, 200, 250}
+    for known, wood, town in ((0, mirrored_too, mirrored_too), (2, {0, 100}, {200, 0}), (9, every, every)):
+        pairs = compositor.batch(128, Mix(crops=known))
+        corners = (pairs.targets_B3HW[:, 0, 0, 0] * 255).round().int()
+        for scene, expected in enumerate((wood, town)):
+            assert set(corners[pairs.scenes_B == scene].tolist()) == expected
 
 
 def test_sizes_go_before_the_noun() -> None:
