@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from ..checkpoints.convert import DTYPES
 from ..checkpoints.format import KINDS
 from ..config import PRESETS
 from ..pipeline import EchoGenPipeline, Settings
+from .scorers import fingerprint
 
 ENCODER_KINDS = ("text", "semantic", "content")
 
@@ -24,6 +24,7 @@ class Swap(NamedTuple):
 
     kind: str
     folder: Path
+    fingerprint: str = ""  # of what was found there, see Loader.identified
 
     @property
     def label(self) -> str:
@@ -55,12 +56,14 @@ class Arm:
 
     @property
     def key(self) -> str:
-        """Its name in files: letters, digits, dots and underscores."""
+        """Its name in files: letters, digits, dots and underscores.
+
+        A swap counts by its numbers: an encoder replaced by another in the same folder is another arm.
+        """
         name = f"{self.conditions.replace(' ', '_')}_gt{self.gamma_t:g}_gi{self.gamma_i:g}"
         if self.swap is None:
             return name
-        place = hashlib.sha256(str(self.swap.folder.resolve()).encode()).hexdigest()[:6]
-        return f"{name}_{self.swap.kind}_{place}"
+        return f"{name}_{self.swap.kind}_{self.swap.fingerprint[:8]}"
 
     @property
     def label(self) -> str:
@@ -114,6 +117,20 @@ class Loader:
             self._kept = swap, EchoGenPipeline(bundle)
         return self._kept[1]
 
+    def identified(self, swap: Swap) -> Swap:
+        """The swap with the fingerprint of its encoder, which is loaded as it will be for the pictures.
+
+        Raises ValueError, naming the option, when it is missing, damaged or does not fit the model.
+        """
+        try:
+            bundle = self.pipeline(swap).bundle
+        except (ValueError, OSError) as error:
+            raise ValueError(
+                f"--swap {swap.kind}={swap.folder} cannot be used: expected a folder with another "
+                f"{swap.kind} encoder of the same sizes. {error}"
+            ) from error
+        return swap._replace(fingerprint=fingerprint([bundle.parts()[swap.kind]]))
+
 
 def own_arm(model: str, gamma_t: float | None, gamma_i: float | None) -> Arm:
     """Both conditions, with the preset's γ where none is given."""
@@ -124,7 +141,10 @@ def own_arm(model: str, gamma_t: float | None, gamma_i: float | None) -> Arm:
 def ablation_arms(
     own: Arm, gammas_t: Sequence[float], gammas_i: Sequence[float], swaps: Sequence[Swap]
 ) -> list[Arm]:
-    """Semantic only, content only, both; both by other encoders; the γ grid. No arm twice."""
+    """Semantic only, content only, both; both by other encoders; the γ grid. No arm twice.
+
+    swaps: identified, see Loader.
+    """
     rewired = [
         Arm(own.gamma_t, own.gamma_i, content=False),
         Arm(own.gamma_t, own.gamma_i, semantic=False),
@@ -132,4 +152,7 @@ def ablation_arms(
     ]
     swapped = [Arm(own.gamma_t, own.gamma_i, swap=swap) for swap in swaps]
     grid = [Arm(gamma_t, gamma_i) for gamma_t in gammas_t for gamma_i in gammas_i]
-    return list(dict.fromkeys([*rewired, *swapped, *grid]))
+    found: dict[str, Arm] = {}
+    for arm in (*rewired, *swapped, *grid):
+        found.setdefault(arm.key, arm)
+    return list(found.values())

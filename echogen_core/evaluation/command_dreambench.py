@@ -1,7 +1,8 @@
 """`dreambench` and `ablations`: DreamBench, every picture once, with Parquet and page at the end.
 
 What is done is not done again: start the same command anew after a break, or with more subjects, prompts,
-pictures or γ. Several GPUs: accelerate launch -m echogen_core.evaluation dreambench ...
+pictures or γ. Several GPUs: accelerate launch -m echogen_core.evaluation dreambench ... (on several machines
+with one --out, on a disk that they share).
 
 Writes a page (OUT/dreambench.html, OUT/ablations.html), the raw scores as .parquet beside it, and the
 pictures below OUT.
@@ -14,6 +15,7 @@ import json
 import logging
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from .dreambench import read_dreambench
 from .options import add_model, chosen_model
 from .page import Report, write_page
 from .processes import Team, join
-from .records import Record, check_parquet, claim, write_parquet
+from .records import Record, check_parquet, check_shared, claim, write_parquet
 from .scorers import Scorers, fingerprint
 from .subject_tools import Segmentation, load_segmentation
 from .work import Plan, Worker, work
@@ -49,7 +51,10 @@ def add_parser(subparsers: Any) -> None:
         parser.set_defaults(run=run)
         parser.add_argument("--data", type=Path, required=True, help="DreamBench as published")
         parser.add_argument(
-            "--out", type=Path, required=True, help="folder for scores, pictures and the page"
+            "--out",
+            type=Path,
+            required=True,
+            help="folder for scores, pictures and the page (several machines: a shared one)",
         )
         parser.add_argument(
             "--subjects", nargs="+", default=[], help="names, or how many of the list (default: all)"
@@ -88,14 +93,16 @@ def run(args: argparse.Namespace) -> int:
     team = join(args.device)
     loader = Loader(chosen_model(args, team.device))
     own = own_arm(args.model, args.gamma_t, args.gamma_i)
-    arms = [own]
-    if args.what == "ablations":
-        arms = ablation_arms(own, args.grid_t or [own.gamma_t], args.grid_i, args.swap)
     bench = read_dreambench(args.data, args.subjects, args.prompts)
-    plan = Plan(bench, tuple(arms), args.pictures, args.seed)
+    plan = Plan(bench, (own,), args.pictures, args.seed)
     scoring = Scorers(args.dino, args.clip, team.device)
     segmentation = load_segmentation(args.detector, args.segmenter, team.device)
     settings = _claim(args, loader, segmentation, scoring, team)
+    if args.what == "ablations":
+        # all encoders are looked at before any work: the arms before theirs may take hours
+        swaps = [loader.identified(swap) for swap in args.swap]
+        arms = ablation_arms(own, args.grid_t or [own.gamma_t], args.grid_i, swaps)
+        plan = replace(plan, arms=tuple(arms))
     worker = Worker(plan, args.out, scoring, segmentation, loader)
     records = work(plan, args.out, team, worker)
     if team.rank == 0:
@@ -122,6 +129,7 @@ def _claim(
     if team.rank == 0:
         claim(args.out, settings)
     team.wait()
+    check_shared(args.out)
     claim(args.out, settings)
     return settings
 
@@ -139,6 +147,7 @@ def _report(
     about = {
         "size": "subjects {}, prompts of each {}, pictures of a prompt {}".format(*size),
         **settings,
+        **{arm.swap.label: f"numbers {arm.swap.fingerprint}" for arm in plan.arms if arm.swap},
         "scores": "DINO, CLIP-I: mean cosine with all real pictures; CLIP-T: cosine with the prompt",
     }
     comparison, seconds = published.ABLATIONS, ""

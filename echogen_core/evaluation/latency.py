@@ -155,4 +155,6 @@ def _now(device: torch.device) -> float:
     """Seconds, when all that was asked of the device is done: an accelerator outlives the call."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
     return time.perf_counter()

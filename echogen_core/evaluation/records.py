@@ -120,6 +120,18 @@ class Log:
             os.fsync(stream.fileno())
 
 
+def check_shared(folder: Path) -> None:
+    """To be called after the first process's `claim`: refuses a folder that is not the same for all.
+
+    Raises ValueError when what the first process keeps in it is not seen here.
+    """
+    if not (folder / SETTINGS).is_file():
+        raise ValueError(
+            f"Expected {folder / SETTINGS}, which the first process has just written, but it is not there on "
+            "this machine: several machines need the same --out, a folder on a disk that they share."
+        )
+
+
 def claim(folder: Path, settings: dict[str, Any]) -> None:
     """Keep the settings that scores of this folder were made with, or compare with those kept.
 

@@ -129,7 +129,10 @@ def pending(plan: Plan, done: Mapping[Key, Record], team: Team) -> list[Key]:
 
 
 def work(plan: Plan, folder: Path, team: Team, worker: Worker) -> list[Record]:
-    """Do what is not done; returns the plan's records in its order (of all processes)."""
+    """Do what is not done; returns the plan's records in its order (of all processes).
+
+    Raises ValueError when the other processes' records are not in this folder.
+    """
     log = Log(folder, team.rank)
     share = pending(plan, log.read(), team)
     team.wait()  # nobody writes before all have seen what is done
@@ -143,4 +146,11 @@ def work(plan: Plan, folder: Path, team: Team, worker: Worker) -> list[Record]:
         )
     team.wait()
     found = log.read()
-    return [found[key] for key in plan.wanted()]
+    wanted = list(plan.wanted())
+    if missing := [key for key in wanted if key not in found]:
+        raise ValueError(
+            f"Expected {len(wanted)} finished pictures in {folder}, {len(missing)} are not there, the first: "
+            f"{missing[0].path}. Several machines need the same --out, on a disk that they share: copy the "
+            "pictures and scores-*.jsonl of all into one folder, or start again with a shared one."
+        )
+    return [found[key] for key in wanted]

@@ -61,6 +61,17 @@ def write_clip(folder: Path) -> Path:
     return folder
 
 
+def write_networks(folder: Path) -> tuple[Path, Path]:
+    """Both, each in a folder of its own."""
+    return write_dino(folder / "dino"), write_clip(folder / "clip")
+
+
+def small_options(data: Path, dino: Path, clip: Path) -> list[str]:
+    """The command's options for these, on one thread of the processor."""
+    named = {"data": data, "dino": dino, "clip": clip, "device": "cpu", "threads": 1}
+    return [word for name, value in named.items() for word in (f"--{name}", str(value))]
+
+
 def write_dreambench(folder: Path) -> Path:
     """Three subjects, two of them objects, with two or three pictures and two prompts each."""
     root = folder / "dataset"

@@ -18,18 +18,18 @@ import torch
 from PIL import Image
 
 from echogen_core.checkpoints import ASSETS, load_transformer, save_part
-from echogen_core.config import PRESETS
-from echogen_core.evaluation import curve, published
+from echogen_core.evaluation import command_dreambench, curve, latency, published
 from echogen_core.evaluation.__main__ import main
-from echogen_core.evaluation.arms import Arm, Swap, ablation_arms
+from echogen_core.evaluation.arms import Arm
 from echogen_core.evaluation.dreambench import open_picture, read_dreambench
+from echogen_core.evaluation.processes import Team
 from echogen_core.evaluation.records import Log, Record, claim
 from echogen_core.evaluation.scorers import Scorers, mean_cosine, prepare
 from echogen_core.evaluation.summary import Interval, bootstrap, subject_means, summarise, summarise_classes
 from echogen_core.evaluation.work import Plan
 from echogen_core.model import EchoGenTransformer
 
-from .small_scorers import SUBJECTS, write_clip, write_dino, write_dreambench
+from .small_scorers import SUBJECTS, small_options, write_dreambench, write_networks
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -41,17 +41,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def networks(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    folder = tmp_path_factory.mktemp("networks")
-    return write_dino(folder / "dino"), write_clip(folder / "clip")
+    return write_networks(tmp_path_factory.mktemp("networks"))
 
 
 @pytest.fixture(scope="module")
 def options(data: Path, networks: tuple[Path, Path]) -> list[str]:
-    dino, clip = networks
-    return [
-        *("--data", str(data), "--dino", str(dino), "--clip", str(clip), "--device", "cpu"),
-        *("--threads", "1", "--pictures", "2"),
-    ]
+    return [*small_options(data, *networks), "--pictures", "2"]
 
 
 @pytest.fixture(scope="module")
@@ -366,38 +361,25 @@ def test_a_picture_has_one_seed_whatever_else_is_asked_for(data: Path) -> None:
         Plan(bench, (Arm(2, 3),), 0, 0)
 
 
-def test_arms_of_the_ablations_come_once_each(tmp_path: Path) -> None:
-    own = Arm(2.5, 2.5)
-    arms = ablation_arms(own, [1, 2.5], [0, 2.5], [Swap("semantic", tmp_path)])
-    assert [arm.conditions for arm in arms[:3]] == ["semantic only", "content only", "both"]
-    assert len(arms) == 3 + 1 + 4 - 1  # the grid holds the own arm again
-    assert len({arm.key for arm in arms}) == len(arms)
-    assert arms[3].label == f"both, γ_t 2.5, γ_I 2.5, semantic encoder {tmp_path.name}"
-
-
-def test_ablations_end_in_a_page_with_the_curve(
-    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_machines_without_a_shared_folder_are_told_so(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = [*options, "--out", str(tmp_path), "--subjects", "2", "--prompts", "1", "--pictures", "1"]
-    preset = PRESETS["nano"]
-    asked += ["--grid-i", "0", f"{preset.gamma_i:g}", "--swap", f"semantic={ASSETS / 'nano'}"]
-    assert main(["ablations", *asked]) == 0
-    arms = ["semantic_only", "content_only", "both", "both", "both"]
-    rows = parquet.read_table(tmp_path / "ablations.parquet").to_pylist()
-    assert [row["arm"].split("_gt")[0] for row in rows] == [name for name in arms for _ in range(2)]
-    scores = {row["arm"]: [r["dino"] for r in rows if r["arm"] == row["arm"]] for row in rows}
-    gammas = f"gt{preset.gamma_t:g}_gi{preset.gamma_i:g}"
-    own = f"both_{gammas}"
-    swapped = next(arm for arm in scores if "_semantic_" in arm)
-    assert scores[swapped] == scores[own]  # the same encoder from the same file
-    assert scores[f"both_gt{preset.gamma_t:g}_gi0"] != scores[own] != scores[f"semantic_only_{gammas}"]
-    text = (tmp_path / "ablations.html").read_text(encoding="utf-8")
-    page = ElementTree.fromstring(text.removeprefix("<!DOCTYPE html>"))
-    (picture,) = page.iter("svg")
-    assert len(list(picture.iter("polyline"))) == 1 and len(list(picture.iter("circle"))) == 2
-    assert len(list(picture.iter("rect"))) == 1 + 3  # the frame; semantic only, content only, the swap
-    words = f"γ_t {preset.gamma_t:g}, γ_I {preset.gamma_i:g}"
-    assert f"semantic only, {words}, all (2 subjects)" in capsys.readouterr().out
+    """Each of two processes alone with its folder: the launcher, and the other machine, are not there."""
+    asked = [*options, "--subjects", "1", "--prompts", "2", "--pictures", "1"]
+
+    def start(rank: int, out: Path) -> str:
+        team = Team(rank, 2, torch.device("cpu"), lambda: None, lambda: None)
+        monkeypatch.setattr(command_dreambench, "join", lambda _: team)
+        assert main(["dreambench", *asked, "--out", str(out)]) == 2
+        return capsys.readouterr().err
+
+    # the second one's machine has no settings of the first: said before any work
+    assert "several machines need the same --out" in start(1, tmp_path / "second")
+    assert not list((tmp_path / "second").rglob("*"))
+    # the first one finds its own picture alone
+    err = start(0, tmp_path / "first")
+    assert "Expected 2 finished pictures" in err and "1 are not there" in err
+    assert "clock/01_0.png" in err and len(_lines(tmp_path / "first")) == 1
 
 
 def test_the_curve_puts_points_where_they_belong() -> None:
@@ -432,3 +414,12 @@ def test_latency_is_taken_part_by_part(tmp_path: Path, capsys: pytest.CaptureFix
     assert found["about"]["type of the numbers"] == "fp32"
     assert "| sampling | " in (text := capsys.readouterr().out) and "4.95 s" in text
     assert main([*asked, "--runs", "0"]) == 2
+
+
+def test_the_clock_waits_for_the_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[str] = []
+    monkeypatch.setattr(torch.mps, "synchronize", lambda: waited.append("mps"))
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: waited.append(str(device)))
+    for name in ("cpu", "mps", "cuda:1"):
+        latency._now(torch.device(name))
+    assert waited == ["mps", "cuda:1"]

@@ -275,6 +275,17 @@ def test_the_projects_dependencies_are_those_of_requirements_txt() -> None:
     assert not names & {"torch", "torchvision", "numpy", "opencv-python"}
 
 
+def test_the_projects_test_extra_has_what_the_tests_import() -> None:
+    block = re.search(r"^test = \[(.*?)\]", (ROOT / "pyproject.toml").read_text(), re.M | re.S)
+    assert block is not None
+    listed = set(re.findall(r'"([^"]+)"', block.group(1)))
+    assert listed >= set(pins.TEST_PACKAGES)
+    sources = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests" / "core").glob("*.py"))
+    imported = set(re.findall(r"^\s*(?:from|import) (\w+)", sources, re.M)) & set(pins.TEST_IMPORTS_ALONE)
+    assert {"accelerate", "tensorboard"} <= imported
+    assert imported - {"groundingdino", "segment_anything"} <= listed, "these two need --no-deps"
+
+
 def test_a_port_in_use_is_left_alone() -> None:
     with server.socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

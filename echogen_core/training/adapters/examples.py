@@ -23,8 +23,6 @@ logger = logging.getLogger(__name__)
 CAPTION, NOISE = 0, 1
 """Purposes of an item's random numbers."""
 
-ATTEMPTS = 1000  # rows that are tried in the place of a broken one
-
 
 @dataclass(frozen=True)
 class Example:
@@ -33,7 +31,7 @@ class Example:
     prompt, ratio: as this time. target_3HW: at the size of the ratio's schedule, reference_3HW: square, both
     in 0..1; None where their features are in `cached`.
     cached: "text", "reference" or "target" -> features found on the disk; keys: under what name the others
-    are to be kept there. faults: of rows that this one stands in for.
+    are to be kept there. faults: of rows found broken in search of this one; each comes up once.
     """
 
     item: Item
@@ -60,20 +58,22 @@ class Examples(Dataset[Example]):
         return len(self.rows)
 
     def __getitem__(self, item: Item) -> Example:
-        """Raises ValueError when no row of the aspect ratio can be read."""
+        """Raises ValueError when no row of the aspect ratio can be read, after all have been tried."""
         numbers = self.rows.buckets[self.rows[item.row].ratio]
         start = int((numbers == item.row).argmax())
         faults: list[Fault] = []
-        for attempt in range(min(len(numbers), ATTEMPTS)):
-            number = int(numbers[(start + attempt) % len(numbers)])
-            if number not in self._broken:
-                try:
-                    return self._read(item, number, tuple(faults))
-                except FaultyRow as error:
-                    self._broken[number] = error.fault
-            faults.append(self._broken[number])
+        for place in range(start, start + len(numbers)):
+            number = int(numbers[place % len(numbers)])
+            if number in self._broken:
+                continue
+            try:
+                return self._read(item, number, tuple(faults))
+            except FaultyRow as error:
+                self._broken[number] = error.fault
+                faults.append(error.fault)
+        last = self._broken[int(numbers[start - 1])]
         raise ValueError(
-            f"{len(faults)} rows one after the other cannot be used, the last: {faults[-1]}. Relative paths "
+            f"{len(numbers)} rows one after the other cannot be used, the last: {last}. Relative paths "
             "start from the folder given with --images."
         )
 
@@ -85,7 +85,8 @@ class Examples(Dataset[Example]):
         cached: dict[str, dict[str, Tensor]] = {}
         keys: dict[str, str] = {}
         if self.cache is not None:
-            keys["text"] = self.cache.key("text", prompt.encode())
+            # half a character from a broken paste has no bytes: "?", as the tokenizer reads it
+            keys["text"] = self.cache.key("text", prompt.encode("utf-8", "replace"))
             keys["reference"] = self.cache.key("reference", reference)
             keys["target"] = self.cache.key("target", target, size_hw)
             found = {kind: self.cache.read(kind, key) for kind, key in keys.items()}

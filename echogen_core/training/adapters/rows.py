@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import io
 import json
-import math
+import os
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ FILE_NAME = re.compile(r"(\d+(?:\.\d+)?)_(\d+)\.jsonl")
 TEXTS = ("output_image", "cond_image", "long_caption")
 LOOKED_AT = 1000  # rows whose files are looked for before a run
 LONG_SENTENCE = 15  # words from which the first sentence alone is a short caption
+EXTREME = 16  # from how many times a size's area a picture is cut before it is scaled to cover that size
 
 
 class Fault(NamedTuple):
@@ -74,7 +76,7 @@ def parse_row(line: str, where: str, images: Path, ratios: Mapping[str, float]) 
     """
     try:
         content = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FaultyRow(Fault(where, "no JSON", str(error))) from error
     if not isinstance(content, dict):
         raise FaultyRow(Fault(where, "no JSON object", f"got a {type(content).__name__}"))
@@ -83,7 +85,8 @@ def parse_row(line: str, where: str, images: Path, ratios: Mapping[str, float]) 
         if not isinstance(value, str) or not value.strip():
             raise FaultyRow(Fault(where, f"no {name}", f"expected a text, got {value!r}"))
     tall = content.get("h_div_w")
-    if not isinstance(tall, int | float) or isinstance(tall, bool) or not 0 < tall < math.inf:
+    # JSON's integers have no limit: from those beyond a float's nothing could be subtracted.
+    if not isinstance(tall, int | float) or isinstance(tall, bool) or not 0 < tall <= sys.float_info.max:
         raise FaultyRow(Fault(where, "no h_div_w", f"expected height by width, above 0, got {tall!r}"))
     return Row(
         where,
@@ -150,8 +153,9 @@ class Rows:
         faults = []
         for row in map(self.__getitem__, numbers):
             for path in (row.output_image, row.cond_image):
-                if not path.is_file():
-                    faults.append(Fault(row.where, "missing picture", f"{path}: no such file"))
+                # not Path.is_file, which raises for names that are too long and for folders that are closed
+                if not os.path.isfile(path):
+                    faults.append(Fault(row.where, "missing picture", f"{printable(path)}: no such file"))
                     break
         if len(faults) == len(numbers):
             raise FileNotFoundError(
@@ -222,7 +226,7 @@ def open_picture(content: bytes, path: Path, where: str) -> Image.Image:
             return image.convert("RGB")
     # Pillow's readers raise many kinds of errors on damaged files.
     except Exception as error:
-        raise FaultyRow(Fault(where, "unreadable picture", f"{path}: {error}")) from error
+        raise FaultyRow(Fault(where, "unreadable picture", f"{printable(path)}: {error}")) from error
 
 
 def read_bytes(path: Path, where: str) -> bytes:
@@ -230,7 +234,15 @@ def read_bytes(path: Path, where: str) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise FaultyRow(Fault(where, "missing picture", f"{path}: {error.strerror}")) from error
+        raise FaultyRow(Fault(where, "missing picture", f"{printable(path)}: {error.strerror}")) from error
+    # A NUL, or half a character from a broken paste: no file can have that name.
+    except ValueError as error:
+        raise FaultyRow(Fault(where, "missing picture", f"{printable(path)}: {error}")) from error
+
+
+def printable(path: Path) -> str:
+    """A path as any console and log takes it: a NUL or half a character stands as its escape."""
+    return str(path).replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
 
 
 def cover(image: Image.Image, size_hw: Sequence[int]) -> Tensor:
@@ -240,7 +252,16 @@ def cover(image: Image.Image, size_hw: Sequence[int]) -> Tensor:
     scaled_wh = (max(width, int(image.width * scale)), max(height, int(image.height * scale)))
     left, top = (scaled_wh[0] - width) // 2, (scaled_wh[1] - height) // 2
     box = (left, top, left + width, top + height)
-    return to_tensor(image.resize(scaled_wh, Image.Resampling.LANCZOS).crop(box))
+    if scaled_wh[0] * scaled_wh[1] <= EXTREME * width * height:
+        return to_tensor(image.resize(scaled_wh, Image.Resampling.LANCZOS).crop(box))
+    # An extreme strip would take gigabytes when scaled whole: only what the middle is made of is scaled.
+    source = (
+        left * image.width / scaled_wh[0],
+        top * image.height / scaled_wh[1],
+        (left + width) * image.width / scaled_wh[0],
+        (top + height) * image.height / scaled_wh[1],
+    )
+    return to_tensor(image.resize((width, height), Image.Resampling.LANCZOS, box=source))
 
 
 def to_tensor(image: Image.Image) -> Tensor:
