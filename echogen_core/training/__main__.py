@@ -12,6 +12,8 @@ import logging
 import sys
 from collections.abc import Sequence
 
+from .missing import MissingPackageError
+
 STAGES = {
     "prepare": "pictures from the packages of 3-D models, panoramas and icons",
     "pack": "prepared pictures in a small form, to travel, and back",
@@ -27,7 +29,7 @@ STAGES = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Hands over to the stage's own command line; 2 when there is no such stage."""
+    """Hands over to the stage's own command line; 2 when there is no such stage, or its input is at fault."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] not in STAGES:
         lines = [f"  {name:12} {text}" for name, text in STAGES.items()]
@@ -35,7 +37,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0 if arguments in (["-h"], ["--help"]) else 2
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     stage = importlib.import_module(f".{arguments[0]}", __package__)
-    return int(stage.main(arguments[1:]) or 0)
+    try:
+        return int(stage.main(arguments[1:]) or 0)
+    except (FileNotFoundError, MissingPackageError, ValueError) as error:
+        sys.stderr.write(f"python -m echogen_core.training {arguments[0]}: {error}\n")
+        return 2
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from .compose import Placement, at_night, compose_masked, on_white, rotate_hue
+from .files import load_array, prepared
 from .words import Frames, Said, draw_said, said_scale, said_x, settled_frames
 
 AZIMUTHS = 12
@@ -35,7 +36,7 @@ PLAIN = "on a plain white background"
 
 @dataclass(frozen=True)
 class Mix:
-    """What a batch is made of; a curriculum changes it as training goes on.
+    """What a batch is made of.
 
     icons: share of flat icons. max_turn: largest turn between reference and target, in steps of 30 degrees;
     turned: share of pairs that turn at all (the side that will be asked for cannot be known, so a small model
@@ -44,8 +45,8 @@ class Mix:
     settled: every wording has one place and size for the reference's whole frame (words.settled_frames), in
     the place of `scale` and `spread`: a picture is then its reference moved and scaled in one of a few known
     ways, and copying can be learnt in hours of a CPU.
-    crops: how many of each scene's backgrounds are drawn, typical ones first, never mirrored: few can be known
-    by heart. 0: all, in half of the pictures mirrored.
+    crops: how many of each scene's backgrounds are drawn, typical ones first, never mirrored: few can be
+    known by heart. 0: all, in half of the pictures mirrored.
     recolour: share of pairs whose hue is rotated (the same in both), which makes new subjects from old ones.
     plain: share of targets on white. named: share of prompts that name the subject.
     placed, sized, night: shares of prompts with words for place, size and night (words.py), which the
@@ -149,13 +150,11 @@ class Compositor:
         Raises FileNotFoundError, saying which command makes the data, when they are absent.
         """
         data, self.device = Path(data), torch.device(device)
-        self.views_NVHW4 = _load(data / "subjects" / f"{split}_views.npy")
-        rows = json.loads(
-            _existing(data / "subjects.json", data / "subjects" / "subjects.json").read_text("utf-8")
-        )
+        self.views_NVHW4 = load_array(data / "subjects" / f"{split}_views.npy")
+        rows = json.loads(prepared(data / "subjects" / "subjects.json").read_text("utf-8"))
         self.subjects = sorted((row for row in rows if row["split"] == split), key=lambda row: row["row"])
         has_icons = icons and split == "train"
-        self.icons_NVHW4 = _load(data / "icons" / "train_views.npy") if has_icons else None
+        self.icons_NVHW4 = load_array(data / "icons" / "train_views.npy") if has_icons else None
         self.scenes = load_scenes(data, "train")
         self.size: int = self.scenes[0].crops_KHW3.shape[1]
         tables = [self.views_NVHW4] if self.icons_NVHW4 is None else [self.views_NVHW4, self.icons_NVHW4]
@@ -301,11 +300,11 @@ def draw_placement(count: int, mix: Mix, generator: torch.Generator, said: Said 
 def load_scenes(data: Path | str, split: str) -> list[Scene]:
     """The scenes of a split ("train" or "heldout"), in the order of scenes.json."""
     data = Path(data)
-    rows = json.loads(_existing(data / "scenes.json", data / "scenes" / "scenes.json").read_text("utf-8"))
+    rows = json.loads(prepared(data / "scenes" / "scenes.json").read_text("utf-8"))
     scenes = []
     for row in rows:
         if row["split"] == split:
-            crops_KHW3 = _load(data / "scenes" / f"{row['name']}.npy")
+            crops_KHW3 = load_array(data / "scenes" / f"{row['name']}.npy")
             typical = [index for index in row.get("typical", ()) if index < len(crops_KHW3)]
             others = [index for index in range(len(crops_KHW3)) if index not in typical]
             scenes.append(Scene(row["name"], tuple(row["phrases"]), crops_KHW3, (*typical, *others)))
@@ -315,18 +314,4 @@ def load_scenes(data: Path | str, split: str) -> list[Scene]:
 def _mirrored(pictures_BCHW: Tensor, flip_B: Tensor) -> Tensor:
     return torch.where(
         flip_B.to(pictures_BCHW.device)[:, None, None, None], pictures_BCHW.flip(-1), pictures_BCHW
-    )
-
-
-def _load(path: Path) -> np.ndarray:
-    return np.load(_existing(path), mmap_mode="r")
-
-
-def _existing(*candidates: Path) -> Path:
-    for path in candidates:
-        if path.is_file():
-            return path
-    raise FileNotFoundError(
-        f"Training data are missing: {candidates[0]}. "
-        "Make them with `python -m echogen_core.training prepare`."
     )

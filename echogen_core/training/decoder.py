@@ -34,7 +34,7 @@ from .options import check_size, device_of
 from .pictures import Coded, CompositorPictures
 from .recipe import TokenizerRecipe, add_recipe, given_recipe
 from .tokenizer import Run, export, train
-from .transformer_recipe import LAST_MIX
+from .transformer_recipe import NANO_MIX
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class DrawnCodes:
     @torch.no_grad()
     def pictures(self, count: int) -> Coded:
         """fp32 [count, 3, H, W] with their subjects' masks and drawn codes."""
-        pairs, bundle = self._compositor.batch(count, LAST_MIX), self._bundle
+        pairs, bundle = self._compositor.batch(count, NANO_MIX), self._bundle
         references_B3HW = reference_picture(pairs.references_B3HW, bundle.content.config.reference_size)
         scales = self._schedule.scales
         with torch.autocast(self._device.type, torch.bfloat16):

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from .kernels import Kernel
+from .optimisers import go_on
 from .state import write_state
 
 logger = logging.getLogger(__name__)
@@ -66,8 +67,7 @@ class EncoderRun:
         if self.checkpoint.exists():
             saved = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
             self.trainee.load_state_dict(saved["trainee"])
-            for optimizer, state in zip(self.optimizers, saved["optimizers"], strict=True):
-                optimizer.load_state_dict(state)
+            go_on(self.optimizers, saved["optimizers"])
             self.step, self.spent = saved["step"], saved["spent"]
             logger.info("Going on at step %d, %.1f minutes spent.", self.step, self.spent / 60)
 

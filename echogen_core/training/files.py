@@ -1,4 +1,4 @@
-"""Arrays on disk that are either whole or absent."""
+"""Prepared files: either whole or absent."""
 
 from __future__ import annotations
 
@@ -15,3 +15,18 @@ def save_array(path: Path, array: NDArray[Any]) -> None:
     with temporary.open("wb") as stream:
         np.save(stream, array)
     temporary.replace(path)
+
+
+def load_array(path: Path) -> NDArray[Any]:
+    """A prepared array, read from the disk where it is used. Raises FileNotFoundError as `prepared`."""
+    array: NDArray[Any] = np.load(prepared(path), mmap_mode="r")
+    return array
+
+
+def prepared(path: Path) -> Path:
+    """The path of a file that `prepare` writes. Raises FileNotFoundError, saying so, where there is none."""
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"Training data are missing: {path}. Make them with `python -m echogen_core.training prepare`."
+        )
+    return path

@@ -38,8 +38,8 @@ Array = NDArray[Any]
 class Scene:
     """A named background; `source` is a panorama of @pmndrs/assets or the colour "#rrggbb" of a ground.
 
-    typical: crops (of seed 0) that show at a glance where one is, chosen by looking at the first four; a small
-    model learns these by heart.
+    typical: crops (of seed 0) that show at a glance where one is, chosen by looking at the first four; a
+    small model learns these by heart.
     """
 
     name: str

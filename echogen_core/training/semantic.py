@@ -30,6 +30,7 @@ from ..checkpoints.save import save_part
 from ..encoders import SemanticEncoder, SemanticEncoderConfig
 from ..encoders.config import find_encoders
 from .encoder_run import EncoderRun, Objective, Optimisation
+from .files import load_array
 from .options import add_options, device_of
 
 SAMPLES = 3  # of a view for two pixels across: sampled from a finer one, a picture would flicker
@@ -72,7 +73,7 @@ class Views:
     """Prepared cut-outs, read from disk as they are needed."""
 
     def __init__(self, data: Path) -> None:
-        self.subjects_NVHW4: NDArray[np.uint8] = np.load(data / "subjects/train_views.npy", mmap_mode="r")
+        self.subjects_NVHW4: NDArray[np.uint8] = load_array(data / "subjects/train_views.npy")
         icons = data / "icons/train_views.npy"
         self.icons_NVHW4: NDArray[np.uint8] | None = np.load(icons, mmap_mode="r") if icons.exists() else None
         held = data / "subjects/heldout_views.npy"

@@ -32,6 +32,7 @@ from ..tokenizer import BitTokenizer, Scale, quantize_multiscale
 from .compose import Masked
 from .kernels import Kernel
 from .norm import TrainingOperations
+from .optimisers import go_on
 from .options import check_size, device_of
 from .perceptual import Perceptual
 from .pictures import Coded, CompositorPictures, PictureSource
@@ -226,8 +227,7 @@ class Run:
             return False
         state: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)
         self.model.load_state_dict(state["model"])
-        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
+        go_on(self.optimizers, state["optimizers"])
         self.step, self.elapsed = state["step"], state["elapsed"]
         return True
 

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,9 +35,9 @@ from .conditions import drop_conditions, encode_pairs
 from .dataset import Compositor, Mix, PairBatch
 from .guide import Guide
 from .loss import bit_loss, scale_accuracy, subject_emphasis
-from .optimisers import build_optimizers
+from .optimisers import build_optimizers, go_on
 from .state import replaced, update_average, write_state
-from .transformer_recipe import LAST_MIX, Recipe
+from .transformer_recipe import Recipe
 from .words import Frames
 
 logger = logging.getLogger(__name__)
@@ -82,23 +82,6 @@ class Parts:
 
     def frozen(self) -> tuple[nn.Module, ...]:
         return self.tokenizer, self.semantic, self.content
-
-
-def curriculum(progress: float, last: Mix = LAST_MIX) -> Mix:
-    """Copying first, turning later: from the same view, large, in the middle, to `last`.
-
-    Where subjects have one place for each wording there is nothing to make easier: `last` from the start.
-    """
-    if last.settled:
-        return last
-    ease = min(1.0, progress / 0.5)
-    return replace(
-        last,
-        max_turn=0 if progress < 0.15 else last.max_turn,
-        spread=last.spread * ease,
-        scale=(last.scale[0] + (1 - ease) * 0.1, last.scale[1]),
-        plain=0.3 * (1 - ease) + last.plain,
-    )
 
 
 class Trainer:
@@ -169,7 +152,6 @@ class Trainer:
             "optimizers": [o.state_dict() for o in self.optimizers],
             "step": self.step,
             "seconds": self.seconds,
-            "recipe": asdict(self.recipe),
         }
         write_state(self.out / "state.pt", state)
         logger.info("Saved step %d after %.1f minutes.", self.step, self.seconds / 60)
@@ -192,8 +174,7 @@ class Trainer:
         self.trained.load_state_dict(state["trained"])
         self.average = state["average"]
         if len(state["optimizers"]) == len(self.optimizers):
-            for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-                optimizer.load_state_dict(saved)
+            go_on(self.optimizers, state["optimizers"])
         else:
             logger.warning("Another number of workers: the optimisers start afresh from the saved weights.")
         self.step, self.seconds = state["step"], state["seconds"]
@@ -207,7 +188,7 @@ class Trainer:
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * rate
-        pairs = self._next_pairs(progress)
+        pairs = self._next_pairs()
         shares = list(self.pool.map(self._share, split_pairs(pairs, self.recipe.workers), self.noise))
         for parameter, *gradients in zip(
             self.trained.parameters(), *(share.gradients for share in shares), strict=True
@@ -224,13 +205,12 @@ class Trainer:
         bits = [round(float(a), 4) for a in accuracy]
         return {"loss": loss, "lost": lost, "lr": rate, "bits": bits}
 
-    def _next_pairs(self, progress: float) -> PairBatch:
+    def _next_pairs(self) -> PairBatch:
         """The batch that was drawn beside the last step; the one after it is begun."""
 
         def begin() -> Future[PairBatch]:
             recipe = self.recipe
-            mix = curriculum(progress, recipe.mix)
-            return self.loader.submit(self._pairs, self.data, recipe.batch, mix, recipe.targets)
+            return self.loader.submit(self._pairs, self.data, recipe.batch, recipe.mix, recipe.targets)
 
         pairs = (self.upcoming or begin()).result()
         self.upcoming = begin()

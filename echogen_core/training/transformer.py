@@ -36,7 +36,7 @@ from .guide import sharpen
 from .initialise import initialise
 from .options import add_options, check_size, device_of
 from .trainer import Parts, Trainer
-from .transformer_recipe import LAST_MIX, Recipe
+from .transformer_recipe import NANO_MIX, Recipe
 from .words import NIGHT, PLACES, SIZES, sized
 
 logger = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ def fresh_parts(preset: Preset, encoders: EncoderConfigs, args: argparse.Namespa
     torch.manual_seed(args.seed)
     vocabulary = args.out / TOKENIZER_FILE
     if not vocabulary.is_file():
-        corpus = prompt_corpus(Compositor(args.data, "train"), LAST_MIX)
+        corpus = prompt_corpus(Compositor(args.data, "train"), NANO_MIX)
         build_tokenizer(corpus, encoders.text.vocabulary).save(str(vocabulary))
     transformer = EchoGenTransformer(preset.transformer)
     initialise(transformer, torch.Generator().manual_seed(args.seed))
@@ -139,6 +139,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     files = {kind: path for kind, path in given.items() if path}
     if not args.start and len(files) < 3:
         parser.error("give --tokenizer, --semantic and --content, or --start with a bundle folder")
+    if args.batch % args.workers:
+        parser.error(f"--batch must be a multiple of {args.workers}, the workers that share it")
     torch.set_num_threads(1)  # the workers are the parallelism
     args.out.mkdir(parents=True, exist_ok=True)
     preset, device = find_preset(args.preset), device_of(args.device)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from .dataset import Mix
 
-LAST_MIX = Mix(settled=True, turned=0.0, crops=2, placed=0.3, sized=0.2, night=0.1)
+NANO_MIX = Mix(settled=True, turned=0.0, crops=2, placed=0.3, sized=0.2, night=0.1)
 """What pictures are like: subjects large and near the middle where the prompt names no place or size, else
 where it says; always from the reference's own side, before one of two views of the scene."""
 
@@ -15,7 +15,7 @@ where it says; always from the reference's own side, before one of two views of 
 class Recipe:
     """Settings of a run.
 
-    mix: what pictures are like at the end.
+    mix: what pictures are like.
     minutes: of training in all, resumed runs included. warmup: steps. cooldown: last share of the minutes.
     batch: references a step, each with `targets` pictures, which share its conditions' keys and values.
     guide: weight of what tells attention where to look (guide.py), which ends at `guided` of the minutes.
@@ -30,7 +30,7 @@ class Recipe:
     compiler: backend of torch.compile for the blocks, such as "inductor"; "": none.
     """
 
-    mix: Mix = LAST_MIX
+    mix: Mix = NANO_MIX
     minutes: float = 90.0
     batch: int = 16
     targets: int = 4

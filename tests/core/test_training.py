@@ -36,9 +36,9 @@ from echogen_core.training.initialise import initialise
 from echogen_core.training.loss import bit_loss, scale_accuracy, scale_weights, subject_emphasis, token_losses
 from echogen_core.training.options import check_size
 from echogen_core.training.tokenizer import main as train_tokenizer
-from echogen_core.training.trainer import Parts, Trainer, curriculum, split_pairs
+from echogen_core.training.trainer import Parts, Trainer, split_pairs
 from echogen_core.training.transformer import main, parts_of, prompt_corpus
-from echogen_core.training.transformer_recipe import LAST_MIX, Recipe
+from echogen_core.training.transformer_recipe import NANO_MIX, Recipe
 from echogen_core.training.words import NIGHT, sized
 
 from . import golden
@@ -259,12 +259,6 @@ def test_shares_keep_references_with_their_targets(data: Path) -> None:
     assert torch.equal(shares[1].targets_B3HW[3:6], pairs.targets_B3HW[9:12])
 
 
-def test_curriculum_ends_at_the_given_mix() -> None:
-    assert curriculum(0.0, Mix()).max_turn == 0 and curriculum(0.0, Mix()).spread == 0
-    assert curriculum(1.0, Mix()) == Mix()
-    assert LAST_MIX.settled and curriculum(0.0) == curriculum(1.0) == LAST_MIX
-
-
 def test_content_latents_learn_pixels_and_place(data: Path, tmp_path: Path) -> None:
     config = TokenizerConfig(8, 8, (1, 1), 1, fold=4, norm_groups=8)
     tokenizer = save_part(tmp_path / "tokenizer.safetensors", "tokenizer", BitTokenizer(config), config)
@@ -390,7 +384,7 @@ def test_a_tokenizer_of_other_pictures_is_refused(tmp_path: Path) -> None:
 
 
 def test_words_are_in_the_vocabulary_where_they_are_said(data: Path) -> None:
-    plain, wordy = (set(prompt_corpus(Compositor(data), mix)) for mix in (Mix(), LAST_MIX))
+    plain, wordy = (set(prompt_corpus(Compositor(data), mix)) for mix in (Mix(), NANO_MIX))
     for word in ("small", "on the right", NIGHT):
         assert any(word in prompt for prompt in wordy) and not any(word in prompt for prompt in plain)
 
@@ -435,6 +429,8 @@ def test_another_tokenizer_must_have_as_many_bits() -> None:
 def test_the_command_trains_the_shipped_bundle_on(data: Path, tmp_path: Path) -> None:
     arguments = ["--data", str(data), "--out", str(tmp_path), "--start", str(ASSETS / "nano")]
     arguments += ["--batch", "2", "--targets", "1", "--device", "cpu"]
+    with pytest.raises(SystemExit):
+        main([*arguments, "--batch", "3"])
     assert main([*arguments, "--minutes", "60", "--at-most", "0.0001"]) == 0
     assert main([*arguments, "--minutes", "60", "--at-most", "0"]) == 0, "goes on, and is told to end at once"
     assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 1
