@@ -39,7 +39,7 @@ SEMANTIC = "nano, semantic only (preset)"
 CONTENT = "nano, content only (preset)"
 
 SWEEP = (0.0, 1.0, 2.0, 3.0, 4.0)
-TEXT_SWEEP = (0.0, 2.0, 4.0)
+TEXT_SWEEP = (0.0, 1.0, 2.0, 3.0, 4.0)
 EXAMPLES_PER_SCENE = 30
 SCENE_SEED_OFFSET = 500_000  # the classifier's pictures share no seed with the task
 

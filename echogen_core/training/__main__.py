@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     stage = importlib.import_module(f".{arguments[0]}", __package__)
     try:
         return int(stage.main(arguments[1:]) or 0)
-    except (FileNotFoundError, MissingPackageError, ValueError) as error:
+    except (OSError, MissingPackageError, ValueError) as error:
         sys.stderr.write(f"python -m echogen_core.training {arguments[0]}: {error}\n")
         return 2
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,9 +46,40 @@ def fitting(module: nn.Module, state: dict[str, Tensor], fresh: str | None = Non
 
 
 def write_state(path: Path, state: Mapping[str, Any]) -> None:
-    """torch.save beside the target, then renamed: an interrupted run leaves the earlier file."""
-    torch.save(dict(state), path.with_suffix(".tmp"))
-    path.with_suffix(".tmp").replace(path)
+    """torch.save beside the target, then renamed: an interrupted run leaves the earlier file.
+
+    Raises OSError when the disk is full or cannot be written: the earlier file stays, nothing is left beside.
+    """
+    partial, size = path.with_suffix(".tmp"), _stored_bytes(state)
+    try:
+        if size > shutil.disk_usage(path.parent).free:
+            raise OSError("too little room")
+        torch.save(dict(state), partial)
+        partial.replace(path)
+    except (OSError, RuntimeError) as error:  # torch's own writer reports a full disk as a RuntimeError
+        free = shutil.disk_usage(path.parent).free
+        raise OSError(
+            f"Could not write {path}: it takes {size / 1e9:.2f} GB, and {free / 1e9:.2f} GB are free there "
+            f"({error}). Make room, or choose another folder; an earlier {path.name} is as it was."
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _stored_bytes(state: Any) -> int:
+    """What torch.save writes of tensors in nested mappings and lists: each storage once, whole."""
+    sizes: dict[int, int] = {}
+    waiting = [state]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, Tensor):
+            storage = value.untyped_storage()
+            sizes[storage.data_ptr()] = storage.nbytes()
+        elif isinstance(value, Mapping):
+            waiting += value.values()
+        elif isinstance(value, list | tuple):
+            waiting += value
+    return sum(sizes.values())
 
 
 @torch.no_grad()

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,8 +19,13 @@ from echogen_core.checkpoints import save_part
 from echogen_core.config import PRESETS, TransformerConfig
 from echogen_core.model import EchoGenTransformer
 from echogen_core.model.transformer import Conditions
+from echogen_core.training.adapters import main
 from echogen_core.training.initialise import initialise
 
+from . import fsdp_on_cpu
+
+ROOT = Path(__file__).resolve().parents[2]
+FSDP = "tests.core.fsdp_on_cpu"
 NANO = PRESETS["nano"].transformer
 PLAIN = TransformerConfig(
     depth=2, width=128, heads=4, bits=NANO.bits, text_width=NANO.text_width, text_length=NANO.text_length,
@@ -99,3 +108,68 @@ def random_inputs(config: TransformerConfig, generator: torch.Generator, count: 
         noise(config.semantic_length - 1, config.semantic_width),
         noise(config.content_length, config.content_width),
     )
+
+
+class Bench:
+    """One folder with base, rows and cached features, where runs take place."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.base = make_base(folder)
+        self.rows = make_rows(folder)
+
+    def arguments(self, name: str, **options: Any) -> list[str]:
+        chosen = {"base": self.base, "cache": self.folder / "cache", **options}
+        return arguments(self.rows, self.folder / name, **chosen)
+
+    def run(self, name: str, **options: Any) -> Path:
+        assert main(self.arguments(name, **options)) == 0
+        return self.folder / name
+
+    def state(self, name: str) -> dict[str, Any]:
+        state: dict[str, Any] = torch.load(self.folder / name / "state.pt", weights_only=True)
+        return state
+
+    def start(
+        self,
+        name: str | tuple[str, ...],
+        processes: int = 1,
+        module: str = "echogen_core.training",
+        **options: Any,
+    ) -> list[subprocess.Popen[bytes]]:
+        """The command in processes of its own, with what a launcher of several tells each.
+
+        name: the folder of all, or of each, as of machines that share none; what these say is kept.
+        """
+        own = {"OMP_NUM_THREADS": str(torch.get_num_threads()), "ACCELERATE_USE_CPU": "true"}
+        own |= fsdp_on_cpu.ENVIRONMENT if module == FSDP else {}
+        port = _free_port()
+        places = [{} if processes == 1 else _rank(number, processes, port) for number in range(processes)]
+        names, said = ((name,) * processes, None) if isinstance(name, str) else (name, subprocess.PIPE)
+        command = [sys.executable, "-m", module, "adapters"]
+        return [
+            subprocess.Popen(
+                [*command, *self.arguments(own_name, **options)],
+                cwd=ROOT,
+                env={**os.environ, **own, **place},
+                stderr=said,
+            )
+            for own_name, place in zip(names, places, strict=True)
+        ]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _rank(number: int, processes: int, port: int) -> dict[str, str]:
+    return {
+        "RANK": str(number),
+        "LOCAL_RANK": str(number),
+        "WORLD_SIZE": str(processes),
+        "LOCAL_WORLD_SIZE": str(processes),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }

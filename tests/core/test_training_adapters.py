@@ -23,6 +23,7 @@ from echogen_core.scales import find_schedule
 from echogen_core.tokenizer.bsq import quantize_with_bit_flips
 from echogen_core.training import team
 from echogen_core.training.adapters import main
+from echogen_core.training.adapters.cache import FeatureCache
 from echogen_core.training.adapters.estimate import Machine, activation_bytes, estimate
 from echogen_core.training.adapters.examples import Example, Examples
 from echogen_core.training.adapters.features import Encoders, Preparation
@@ -188,17 +189,19 @@ FAULTS = {
     "no long_caption": small.row(0, long_caption="  "),
     "no h_div_w": small.row(0, h_div_w="tall"),
 }
+DEEP, HUGE = "[" * 100_000, small.row(0, h_div_w=10**400)
+"""Lines that Python's parser or a float has no room for."""
 
 
 def test_every_fault_of_a_row_is_counted(tmp_path: Path) -> None:
-    rows = [small.row(0), *FAULTS.values(), small.row(1)]
+    rows = [small.row(0), *FAULTS.values(), DEEP, HUGE, small.row(1)]
     path = small.write_rows(tmp_path, rows)
     with path.open("ab") as file:
         file.write(b'\n{"long_caption": "\xff"}\n')
     (tmp_path / "notes.jsonl").write_text("{}")
     found = Rows(tmp_path, "nano")
     counts = Counter(fault.kind for fault in found.faults)
-    assert counts == Counter([*FAULTS, "no UTF-8", "file name", "row count"])
+    assert counts == Counter([*FAULTS, "no JSON", "no h_div_w", "no UTF-8", "file name", "row count"])
     assert len(found) == 2 and found[1].where == f"{path.name}:{len(rows)}"
     assert next(fault.where for fault in found.faults if fault.kind == "no UTF-8").endswith(
         f":{len(rows) + 2}"
@@ -238,6 +241,23 @@ def test_pictures_cover_their_size_and_stand_on_white(tmp_path: Path) -> None:
     assert open_picture(clear.read_bytes(), clear, "").getpixel((0, 0)) == (255, 255, 255)
     with pytest.raises(FaultyRow, match="unreadable picture"):
         open_picture(b"GIF89a nothing", clear, "row 3")
+
+
+def test_of_an_extreme_strip_only_the_middle_is_scaled() -> None:
+    thirds = np.repeat(np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255]], np.uint8), 1000, axis=0)
+    column, row = (Image.fromarray(thirds.reshape(shape)) for shape in ((-1, 1, 3), (1, -1, 3)))
+    blocks = Image.core.get_stats()["allocated_blocks"]
+    for strip, size_hw in ((column, (80, 64)), (row, (80, 64)), (row, (1, 1))):
+        found_3HW = cover(strip, size_hw)
+        assert found_3HW.shape == (3, *size_hw)
+        assert (found_3HW == torch.tensor([0.0, 1.0, 0.0])[:, None, None]).all()
+    assert Image.core.get_stats()["allocated_blocks"] - blocks < 10, "each of 16 MB at most"
+    # as when the whole strip is scaled; no colours near the ends, where overshoots are clipped
+    noise = np.random.default_rng(0).integers(90, 160, (200, 8, 3), dtype=np.uint8)
+    scaled = Image.fromarray(noise).resize((16, 400), Image.Resampling.LANCZOS)
+    expected_HW3 = np.asarray(scaled.crop((0, 192, 16, 208)))
+    found_HW3 = cover(Image.fromarray(noise), (16, 16)).permute(1, 2, 0).numpy() * 255
+    assert np.abs(found_HW3 - expected_HW3).max() < 2.5
 
 
 # --- the plan
@@ -361,6 +381,36 @@ def test_a_ratio_without_a_readable_row_ends_the_run(tmp_path: Path) -> None:
         (tmp_path / "img" / f"output_{number}.png").write_bytes(b"\x89PNG broken")
     with pytest.raises(ValueError, match=r"2 rows one after the other cannot be used.*unreadable picture"):
         Examples(rows, 64, 0, 0.5, None)[Item(0, 0, 0)]
+
+
+def test_texts_that_no_file_system_or_encoding_takes_cost_only_their_row(tmp_path: Path) -> None:
+    folder = small.make_rows(tmp_path, 2)
+    half = "\ud83d"  # of an emoji
+    names = ["img/a\0b.png", f"img/{half}.png", "img/" + "long" * 999, "img"]
+    broken = [small.row(0, cond_image=name) for name in names]
+    small.write_rows(folder, [*broken, small.row(1, long_caption=f"a chair {half}")])
+    (folder / "1.000_000000002.jsonl").unlink()
+    rows = Rows(folder, "nano", tmp_path)
+    looked_at, missing = rows.without_pictures()
+    assert (looked_at, len(missing)) == (5, 4)
+    cache = FeatureCache(tmp_path / "cache", {"text": "t", "reference": "r", "target": "l"})
+    examples = Examples(rows, 64, 0, 0.5, cache)
+    example = examples[Item(0, 0, 0)]
+    assert example.prompt == f"a chair {half}" and set(example.keys) == {"text", "reference", "target"}
+    assert [fault.kind for fault in example.faults] == ["missing picture"] * 4
+    for fault in (*missing, *example.faults):
+        fault.detail.encode(), "a console has to take it"
+    assert examples[Item(0, 1, 0)].faults == (), "said once"
+
+
+def test_a_readable_row_is_found_however_many_before_it_are_broken(tmp_path: Path) -> None:
+    folder = small.make_rows(tmp_path, 1)
+    gone = [small.row(0, cond_image=f"img/gone_{number}.png") for number in range(1500)]
+    small.write_rows(folder, [*gone, small.row(0)], "1.000_000001501.jsonl")
+    (folder / "1.000_000000001.jsonl").unlink()
+    example = Examples(Rows(folder, "nano", tmp_path), 64, 0, 0.5, None)[Item(1, 0, 0)]
+    assert example.reference_3HW is not None
+    assert len({fault.where for fault in example.faults}) == 1499
 
 
 def test_processes_that_cannot_see_each_other_do_not_start(monkeypatch: pytest.MonkeyPatch) -> None:

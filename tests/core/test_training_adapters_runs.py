@@ -7,9 +7,6 @@ import os
 import random
 import shutil
 import signal
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,59 +27,7 @@ from echogen_core.training.adapters.journal import Journal, progress
 from echogen_core.training.adapters.model import TeacherForced, load_start
 
 from . import adapter_training as small
-from . import fsdp_on_cpu
-
-ROOT = Path(__file__).resolve().parents[2]
-FSDP = "tests.core.fsdp_on_cpu"
-
-
-class Bench:
-    """One folder with base, rows and cached features, where runs take place."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.base = small.make_base(folder)
-        self.rows = small.make_rows(folder)
-
-    def arguments(self, name: str, **options: Any) -> list[str]:
-        chosen = {"base": self.base, "cache": self.folder / "cache", **options}
-        return small.arguments(self.rows, self.folder / name, **chosen)
-
-    def run(self, name: str, **options: Any) -> Path:
-        assert main(self.arguments(name, **options)) == 0
-        return self.folder / name
-
-    def state(self, name: str) -> dict[str, Any]:
-        state: dict[str, Any] = torch.load(self.folder / name / "state.pt", weights_only=True)
-        return state
-
-    def start(
-        self, name: str, processes: int = 1, module: str = "echogen_core.training", **options: Any
-    ) -> list[subprocess.Popen[bytes]]:
-        """The command in processes of its own, with what a launcher of several tells each."""
-        own = {"OMP_NUM_THREADS": str(torch.get_num_threads()), "ACCELERATE_USE_CPU": "true"}
-        own |= fsdp_on_cpu.ENVIRONMENT if module == FSDP else {}
-        port = _free_port()
-        words = [sys.executable, "-m", module, "adapters", *self.arguments(name, **options)]
-        places = [{} if processes == 1 else _rank(number, processes, port) for number in range(processes)]
-        return [subprocess.Popen(words, cwd=ROOT, env={**os.environ, **own, **place}) for place in places]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _rank(number: int, processes: int, port: int) -> dict[str, str]:
-    return {
-        "RANK": str(number),
-        "LOCAL_RANK": str(number),
-        "WORLD_SIZE": str(processes),
-        "LOCAL_WORLD_SIZE": str(processes),
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-    }
+from .adapter_training import FSDP, Bench
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -15,8 +15,9 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import fields, replace
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -28,6 +29,10 @@ from ..missing import MissingPackageError
 from ..team import check_together, on_processors
 from .recipe import Recipe
 from .rows import Rows
+
+if TYPE_CHECKING:
+    from .estimate import Estimate, Machine
+    from .trainer import AdapterTrainer
 
 logger = logging.getLogger(__name__)
 
@@ -52,9 +57,20 @@ HELP = {
 }
 
 
+AT_LEAST = {
+    1: ("steps", "batch", "accumulate", "log_every", "save_every"),
+    0: ("warmup", "workers", "pictures_every", "base_rate", "slow", "weight_decay"),
+}
+SHARES = ("drop", "flips", "short", "ema")
+"""Options by what they may be: the least, and those from 0 to 1."""
+
+PATIENCE = timedelta(days=1)
+"""How long processes wait for one that writes tens of GB; when one ends, the launcher ends the others."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line of this stage; 1 with a message when the input is at fault."""
-    parser = _parser()
+    parser = make_parser()
     args = parser.parse_args(argv)
     try:
         return dry_run(args) if args.dry_run else train(args)
@@ -65,16 +81,27 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def train(args: argparse.Namespace) -> int:
     """Load everything and train to the last step."""
-    accelerator = _accelerator(args)
+    trainer = make_trainer(args)
+    trainer.run()
+    trainer.accelerator.end_training()
+    return 0
+
+
+def make_trainer(args: argparse.Namespace) -> AdapterTrainer:
+    """All that the options name, loaded and ready to go on; what it takes goes to the log before."""
+    recipe, preset, accelerator = _recipe(args), PRESETS[args.model], _accelerator(args)
     from .examples import Examples
     from .features import Encoders, Preparation
     from .model import TeacherForced, anchor, load_start
     from .trainer import AdapterTrainer
 
-    recipe, preset = _recipe(args), PRESETS[args.model]
     args.out.mkdir(parents=True, exist_ok=True)
     rows = Rows(args.data, preset.budget, args.images)
     rows.without_pictures()
+    if accelerator.is_main_process:
+        machine, found = _estimate(args, recipe, rows, accelerator)
+        for line in (str(machine), *found.lines(recipe.steps)):
+            logger.info("%s", line)
     encoders = Encoders.load(args.model, _folders(args), accelerator.device)
     model = load_start(args.base, args.start, encoders.subject_sizes(), recipe.seed, args.official_start)
     encoders.check(model.config)
@@ -86,31 +113,16 @@ def train(args: argparse.Namespace) -> int:
         encoders, preset, rows.schedules, recipe.seed, recipe.drop, recipe.flips, cache, accelerator.device
     )
     wrapped = TeacherForced(model, recipe.checkpointing)
-    trainer = AdapterTrainer(accelerator, wrapped, start, examples, preparation, recipe, args.out)
-    trainer.run()
-    accelerator.end_training()
-    return 0
+    return AdapterTrainer(accelerator, wrapped, start, examples, preparation, recipe, args.out)
 
 
 def dry_run(args: argparse.Namespace) -> int:
     """Print what training would take: rows and their faults, memory, time. No weights are read."""
-    from .estimate import Machine, estimate, measure_flops
-
     recipe, preset = _recipe(args), PRESETS[args.model]
     accelerator = _accelerator(args)
     rows = Rows(args.data, preset.budget, args.images)
     looked_at, missing = rows.without_pictures()
-    config = _sizes(args, preset)
-    largest = max((rows.schedules[ratio] for ratio in rows.buckets), key=lambda schedule: schedule.tokens)
-    dtype = torch.bfloat16 if _half(args) else torch.float32
-    machine = Machine(
-        accelerator.num_processes,
-        accelerator.distributed_type == "FSDP",
-        _half(args),
-        accelerator.device.type == "cuda",
-        measure_flops(accelerator.device, dtype),
-    )
-    found = estimate(config, ENCODERS[args.model], preset.tokenizer, largest, recipe, machine)
+    machine, found = _estimate(args, recipe, rows, accelerator)
     per_step = recipe.batch * recipe.accumulate * accelerator.num_processes
     lines = [
         f"rows: {len(rows)} usable, {len(rows.faults)} faults; of {looked_at} rows looked at, {len(missing)} "
@@ -119,8 +131,7 @@ def dry_run(args: argparse.Namespace) -> int:
         *(f"  {fault.where}: {fault.kind} ({fault.detail})" for fault in [*rows.faults, *missing][:20]),
         f"a step: {per_step} pictures; {recipe.steps} steps see {recipe.steps * per_step / len(rows):.1f} "
         "times every row",
-        f"machine: {accelerator.device}, {accelerator.num_processes} processes"
-        f"{', weights shared' if machine.sharded else ''}, {machine.flops / 1e12:.3g} TFLOP/s measured",
+        str(machine),
         *found.lines(recipe.steps),
     ]
     if accelerator.is_main_process:
@@ -128,7 +139,8 @@ def dry_run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """The options of this stage."""
     parser = argparse.ArgumentParser(
         prog="python -m echogen_core.training adapters",
         description=__doc__,
@@ -163,16 +175,17 @@ def _recipe(args: argparse.Namespace) -> Recipe:
     """The options as a Recipe. ValueError for one out of its range."""
     known = {field.name for field in fields(Recipe)} & set(vars(args))
     recipe = Recipe(**{name: getattr(args, name) for name in known}, checkpointing=not args.no_checkpointing)
-    positive = ("steps", "batch", "accumulate", "log_every", "save_every")
-    wrong = [name for name in positive if getattr(recipe, name) < 1]
-    wrong += [name for name in ("drop", "flips", "short", "ema") if not 0 <= getattr(recipe, name) <= 1]
+    wrong = [
+        (n, f"of at least {least}")
+        for least, names in AT_LEAST.items()
+        for n in names
+        if not getattr(recipe, n) >= least
+    ]
+    wrong += [(name, "between 0 and 1") for name in SHARES if not 0 <= getattr(recipe, name) <= 1]
+    wrong += [] if recipe.clip > 0 else [("clip", "above 0")]
     if wrong:
-        raise ValueError(
-            "expected "
-            + ", ".join(f"--{name.replace('_', '-')} of at least 1" for name in wrong if name in positive)
-            + ", ".join(f"--{name} between 0 and 1" for name in wrong if name not in positive)
-            + "."
-        )
+        named = (f"--{n.replace('_', '-')} {range_} (got {getattr(recipe, n)})" for n, range_ in wrong)
+        raise ValueError(f"expected {', '.join(named)}.")
     return recipe
 
 
@@ -180,6 +193,7 @@ def _accelerator(args: argparse.Namespace) -> Any:
     """As `accelerate launch` asks for it, without its autocast: the model casts by itself (see model.py)."""
     try:
         from accelerate import Accelerator, DataLoaderConfiguration
+        from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
     except ImportError as error:
         raise MissingPackageError(
             "Training needs the package accelerate: pip install accelerate (or this pack with [training])."
@@ -189,6 +203,10 @@ def _accelerator(args: argparse.Namespace) -> Any:
         mixed_precision="no",
         gradient_accumulation_steps=args.accumulate,
         dataloader_config=DataLoaderConfiguration(split_batches=True),
+        kwargs_handlers=[
+            InitProcessGroupKwargs(timeout=PATIENCE),
+            DistributedDataParallelKwargs(gradient_as_bucket_view=True),  # no second copy of the gradients
+        ],
     )
     check_together(accelerator.num_processes)
     return accelerator
@@ -205,15 +223,39 @@ def _folders(args: argparse.Namespace) -> list[Path]:
     return args.parts or [ASSETS / args.model]
 
 
+def _estimate(
+    args: argparse.Namespace, recipe: Recipe, rows: Rows, accelerator: Any
+) -> tuple[Machine, Estimate]:
+    """This machine, measured for a second, and what the run takes on it."""
+    from .estimate import Machine, estimate, measure_flops
+
+    preset, half = PRESETS[args.model], _half(args)
+    largest = max((rows.schedules[ratio] for ratio in rows.buckets), key=lambda schedule: schedule.tokens)
+    machine = Machine(
+        accelerator.num_processes,
+        accelerator.distributed_type == "FSDP",
+        half,
+        accelerator.device.type == "cuda",
+        measure_flops(accelerator.device, torch.bfloat16 if half else torch.float32),
+    )
+    config = _sizes(args, preset)
+    return machine, estimate(config, ENCODERS[args.model], preset.tokenizer, largest, recipe, machine)
+
+
 def _sizes(args: argparse.Namespace, preset: Preset) -> TransformerConfig:
-    """Sizes of the model to train: of the file given, or the preset's."""
+    """Sizes of the model to train: of the file given, or the preset's. ValueError when it is none."""
     path = args.start or args.base
     if path is None:
         return preset.transformer
-    config = identify(path).config
+    found = identify(path)
+    if found.kind != "transformer":
+        option = "--start" if args.start else "--base"
+        raise ValueError(
+            f"{path} is {found.title}: expected a transformer of EchoGen or Infinity with {option}."
+        )
     subject = preset.transformer
     return replace(
-        config,
+        found.config,
         subject=True,
         semantic_width=subject.semantic_width,
         semantic_length=subject.semantic_length,

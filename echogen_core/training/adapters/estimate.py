@@ -43,6 +43,13 @@ class Machine:
     cuda: bool
     flops: float
 
+    def __str__(self) -> str:
+        shared = ", weights shared" if self.sharded else ""
+        device = "GPU" if self.cuda else "CPU"
+        return (
+            f"machine: {device}, {self.processes} processes{shared}, {self.flops / 1e12:.3g} TFLOP/s measured"
+        )
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -87,10 +94,13 @@ def estimate(
     trained = sum(counts[name] for name in learns)
     frozen = sum(counts.values()) - trained
     share = machine.processes if machine.sharded else 1
+    # each process's gradients lie in the buckets that are exchanged; those of a step's first batches do not
+    copies = machine.processes > 1 and not machine.sharded and recipe.accumulate > 1
     memory = {
         "frozen weights": 4 * frozen // share,
         "trained weights": 4 * trained // share,
         "their gradients": 4 * trained // share,
+        "gradients to exchange": 4 * trained if copies else 0,
         "AdamW": 8 * trained // share,
         "moving average": 4 * trained // share if recipe.ema else 0,
         "encoders and tokenizer": _encoder_bytes(encoders, tokenizer, machine.cuda),

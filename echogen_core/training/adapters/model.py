@@ -111,17 +111,25 @@ def anchor(model: EchoGenTransformer, base: Path | None, out: Path, write: bool)
 
     Without a base file the model's own frozen tensors are written as one (by the process with `write`), so
     that what is trained can be loaded.
+    Raises ValueError when `out` has another one already: adapters of an earlier run may need it.
     """
-    if base is None:
-        plain = replace(model.config, subject=False)
-        digests = tensor_digests(model.state_dict, base_names(model.config))
-        if write and not (out / BASE_FILE).is_file():
-            module = EchoGenTransformer(plain, device="meta")
-            state = model.state_dict()
-            module.load_state_dict({name: state[name] for name in digests}, assign=True)
-            save_part(out / BASE_FILE, "transformer", module, plain, None)
-        return Start(model.config, BASE_FILE, total_digest(digests))
-    return Start(model.config, base.name, total_digest(_digests(base, model)))
+    if base is not None:
+        return Start(model.config, base.name, total_digest(_digests(base, model)))
+    plain, path = replace(model.config, subject=False), out / BASE_FILE
+    digests = tensor_digests(model.state_dict, base_names(model.config))
+    digest = total_digest(digests)
+    if path.is_file():
+        if fault(identify(path), model.config) or total_digest(_digests(path, model)) != digest:
+            raise ValueError(
+                f"{path} is the base of another run, not that of the model given with --start: use the same "
+                "--start to go on, or another --out."
+            )
+    elif write:
+        module = EchoGenTransformer(plain, device="meta")
+        state = model.state_dict()
+        module.load_state_dict({name: state[name] for name in digests}, assign=True)
+        save_part(path, "transformer", module, plain, None)
+    return Start(model.config, BASE_FILE, digest)
 
 
 def save_adapter(path: Path, start: Start, subject: Mapping[str, Tensor]) -> Path:

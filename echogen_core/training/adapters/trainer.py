@@ -27,6 +27,7 @@ from torch.distributed.checkpoint.state_dict import (
 )
 from torch.utils.data import DataLoader
 
+from ...checkpoints.format import BASE_NAME, BASE_SHA256
 from ..initialise import subject_names
 from ..loss import bit_loss, scale_means, token_accuracy, token_losses
 from ..state import replaced, update_average, write_state
@@ -36,13 +37,16 @@ from .journal import Journal, progress
 from .model import ADAPTER_FILE, Start, TeacherForced, parameter_groups, save_adapter
 from .pictures import draw_sheet
 from .plan import Plan
-from .recipe import FIXED, Recipe, rate_share
+from .recipe import Recipe, rate_share
+from .resume import check_same_step, check_state
 from .rows import Fault
 
 logger = logging.getLogger(__name__)
 
 STATE_FILE = "state.pt"
 FULL = StateDictOptions(full_state_dict=True, cpu_offload=True)
+OPTIONS = ("peak", "weight_decay")
+"""Settings of the optimiser's groups that follow the options, whatever a saved state says."""
 
 
 class AdapterTrainer:
@@ -138,9 +142,13 @@ class AdapterTrainer:
                 "trained": trained,
                 "average": average,
                 "optimizer": optimizer,
+                "faults": self._met_faults(),
+                BASE_NAME: self.start.base_name,
+                BASE_SHA256: self.start.base_sha256,
             }
-            write_state(self.out / STATE_FILE, state)
+            # the adapter first: a state that says that all is done must have it beside it
             save_adapter(self.out / ADAPTER_FILE, self.start, {**trained, **average, **frozen})
+            write_state(self.out / STATE_FILE, state)
             logger.info("Saved step %d.", self.step)
         accelerator.wait_for_everyone()
 
@@ -178,27 +186,33 @@ class AdapterTrainer:
             register_fsdp_forward_method(block, "condition")
 
     def _resume(self) -> None:
-        path = self.out / STATE_FILE
-        if not path.is_file():
+        """Goes on from the state in `out`, if there is one; rates and weight decay stay the recipe's.
+
+        Raises ValueError when it is another run's, or not the same for all processes.
+        """
+        path, state = self.out / STATE_FILE, self._read_state()
+        check_same_step(path, gather_object([state["step"] if state else 0]))
+        if state is None:
             return
-        # on a CPU what is loaded is used in place, and the file is to be replaced
-        mapped = self.accelerator.device.type != "cpu"
-        state = torch.load(path, weights_only=True, map_location="cpu", mmap=mapped)
-        saved = state["recipe"]
-        own = asdict(self.recipe)
-        changed = [f"{n} {saved[n]} instead of {own[n]}" for n in FIXED if saved[n] != own[n]]
-        per_step = saved["batch"] * saved["accumulate"] * state["processes"]
-        if changed or per_step != self.per_step or bool(self.recipe.ema) != bool(state["average"]):
-            changed = changed or [f"{per_step} pictures a step, average {bool(state['average'])}"]
-            raise ValueError(
-                f"{path} is of a run with other settings ({', '.join(changed)}): use the same ones to go on, "
-                "or another --out."
-            )
+        check_state(path, state, self.recipe, self.per_step, self.start, self.trained)
         _load(self.trained, state["trained"])
         _load(self.average, state["average"])
+        own = [{name: group[name] for name in OPTIONS} for group in self.optimizer.param_groups]
         set_optimizer_state_dict(self.model, self.optimizer.optimizer, state["optimizer"], options=FULL)
+        for group, options in zip(self.optimizer.param_groups, own, strict=True):
+            group.update(options)
+        self.faults = {where: Fault(where, *rest) for where, *rest in state.get("faults", [])}
         self.step, self.seconds = state["step"], state["seconds"]
         logger.info("Going on at step %d.", self.step)
+
+    def _read_state(self) -> dict[str, Any] | None:
+        path = self.out / STATE_FILE
+        if not path.is_file():
+            return None
+        # on a CPU what is loaded is used in place, and the file is to be replaced
+        mapped = self.accelerator.device.type != "cpu"
+        state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu", mmap=mapped)
+        return state
 
     def _loader(self) -> Any:
         recipe, accelerator = self.recipe, self.accelerator
@@ -218,18 +232,23 @@ class AdapterTrainer:
         )
         return accelerator.prepare_data_loader(loader, device_placement=False)
 
-    def _micro_step(self, examples: list[Example]) -> tuple[Tensor, Tensor | None]:
-        """A batch's loss, then loss and bit accuracy of every scale [1 + 2 * scales]; the gradient's norm."""
+    def _micro_step(self, examples: list[Example]) -> tuple[Tensor, float]:
+        """A batch's loss, then loss and bit accuracy of every scale [1 + 2 * scales]; the gradient's norm.
+
+        The norm is 0 within a step. Raises ValueError when it is not finite: the step is not done then.
+        """
         accelerator, recipe = self.accelerator, self.recipe
         self._new_faults += [fault for example in examples for fault in example.faults]
         batch = self.preparation.batch(examples)
-        norm = None
+        norm = 0.0
         with accelerator.accumulate(self.model):
             logits = self.model(batch.given, batch.keep_3B, batch.forced.inputs_BLD, batch.schedule)
             loss = bit_loss(logits, batch.forced.labels_BLD, batch.schedule)
             accelerator.backward(loss)
             if accelerator.sync_gradients:
-                norm = accelerator.clip_grad_norm_(list(self.trained.values()), recipe.clip)
+                total = accelerator.clip_grad_norm_(list(self.trained.values()), recipe.clip)
+                # before the update: what is no number reaches neither the weights nor a saved state
+                norm = _finite("norm of the gradient", float(_full(total)), self.step + 1)
                 for group in self.optimizer.param_groups:
                     group["lr"] = group["peak"] * rate_share(self.step, recipe)
             self.optimizer.step()
@@ -244,25 +263,26 @@ class AdapterTrainer:
             scales = [scale_means(values, batch.schedule) for values in (losses, right)]
         return torch.cat((loss.detach()[None], *scales)), norm
 
-    def _record(self, metrics: Tensor, norm: Tensor | None) -> dict[str, Any]:
+    def _record(self, metrics: Tensor, norm: float) -> dict[str, Any]:
         """Averaged over the processes; NaN stops the run before it is saved."""
         loss, *rest = self.accelerator.reduce(metrics, "mean").tolist()
-        if not math.isfinite(loss):
-            raise ValueError(
-                f"The loss is {loss} at step {self.step}: lower --base-rate, or look for the data that does "
-                f"it. {STATE_FILE} holds the last good state."
-            )
+        _finite("loss", loss, self.step)
         self._report_faults(gather_object(self._new_faults))
         self._new_faults = []
         scales = len(rest) // 2
         return {
             "loss": loss,
             "rate": self.optimizer.param_groups[0]["peak"] * rate_share(self.step - 1, self.recipe),
-            "gradient": float(_full(norm)) if norm is not None else 0.0,
+            "gradient": norm,
             "scale_loss": [round(value, 5) for value in rest[:scales]],
             "bits": [round(value, 5) for value in rest[scales:]],
             "faults": dict(Counter(fault.kind for fault in self.faults.values())),
         }
+
+    def _met_faults(self) -> list[tuple[str, ...]]:
+        """Faults that came up in training; those of the rows themselves are found again at every start."""
+        of_rows = {fault.where for fault in self.examples.rows.faults}
+        return [tuple(fault) for where, fault in self.faults.items() if where not in of_rows]
 
     def _report_faults(self, faults: list[Fault]) -> None:
         """Each broken row is said once."""
@@ -279,6 +299,16 @@ class AdapterTrainer:
             if journal is not None:
                 journal.pictures(self.step, sheet)
         self.accelerator.wait_for_everyone()
+
+
+def _finite(what: str, value: float, step: int) -> float:
+    """The value, or ValueError: training past it would spoil the weights."""
+    if not math.isfinite(value):
+        raise ValueError(
+            f"The {what} is {value} at step {step}: lower --base-rate, or look for the data that does it. "
+            f"{STATE_FILE} holds the last good state."
+        )
+    return value
 
 
 def _full(tensor: Tensor, keep: bool = True) -> Tensor:
