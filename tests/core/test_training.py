@@ -357,7 +357,7 @@ def test_tokens_are_as_large_as_the_schedule_says(name: str) -> None:
 def test_references_come_as_large_as_the_encoders_want_them(data: Path, tmp_path: Path) -> None:
     trainer = Trainer(_parts(), data, tmp_path, Recipe(batch=2, workers=1))
     assert trainer.data.size == SIZE
-    pairs = trainer._next_pairs(0.5)
+    pairs = trainer._next_pairs()
     assert pairs.references_B3HW.shape == (2, 3, 112, 112) and pairs.targets_B3HW.shape[-1] == SIZE
 
 
