@@ -39,7 +39,13 @@ SEMANTIC = "nano, semantic only (preset)"
 CONTENT = "nano, content only (preset)"
 
 SWEEP = (0.0, 1.0, 2.0, 3.0, 4.0)
-TEXT_SWEEP = (0.0, 1.0, 2.0, 3.0, 4.0)
+TEXT_SWEEP = (0.0, 1.0, 2.0, 4.0)
+TEXT_GAMMA_I = 1.0
+"""γ_I beside which γ_t has to raise scene accuracy, beside the preset's.
+
+A larger one leaves little to raise: prompt and subject together say more of the picture's scene than the
+prompt alone, and γ_I multiplies that difference.
+"""
 EXAMPLES_PER_SCENE = 30
 SCENE_SEED_OFFSET = 500_000  # the classifier's pictures share no seed with the task
 
@@ -70,7 +76,7 @@ class Row:
 class SweepPoint:
     """Retrieval, likeness and scene of each picture at one γ, [N] each.
 
-    conditions: "both", "semantic" or "content" in the sweep of γ_I, "text" in that of γ_t.
+    conditions: "both", "semantic" or "content" in the sweep of γ_I, `beside` its γ_I in that of γ_t.
     """
 
     conditions: str
@@ -190,12 +196,19 @@ def sweep(examiner: Examiner, task: Task, miniature: Miniature) -> list[SweepPoi
 
 
 def text_sweep(examiner: Examiner, task: Task, miniature: Miniature) -> list[SweepPoint]:
-    """γ_t over the useful range, with both conditions at the preset's γ_I."""
+    """γ_t over the useful range, with both conditions at TEXT_GAMMA_I and at the preset's γ_I."""
     points = []
-    for gamma_t in TEXT_SWEEP:
-        pictures = miniature.pictures(task, replace(miniature.preset, gamma_t=gamma_t))
-        points.append(_sweep_point(examiner, task, "text", gamma_t, pictures))
+    for gamma_i in dict.fromkeys((TEXT_GAMMA_I, miniature.preset.gamma_i)):
+        for gamma_t in TEXT_SWEEP:
+            ask = replace(miniature.preset, gamma_t=gamma_t, gamma_i=gamma_i)
+            pictures = miniature.pictures(task, ask)
+            points.append(_sweep_point(examiner, task, beside(gamma_i), gamma_t, pictures))
     return points
+
+
+def beside(gamma_i: float) -> str:
+    """The conditions of a sweep of γ_t."""
+    return f"γ_I {gamma_i:g}"
 
 
 def _sweep_point(

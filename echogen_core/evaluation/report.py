@@ -6,7 +6,7 @@ import hashlib
 import importlib
 import importlib.metadata
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,30 +70,36 @@ def markdown(found: Findings, about: dict[str, Any]) -> str:
 
 
 def _sweeps(points: list[SweepPoint], prompts: int) -> list[str]:
-    """γ_I by conditions, then γ_t: a table each."""
+    """γ_I by conditions, then γ_t beside each γ_I: a table each."""
+    by_reference, by_text = (
+        [p for p in points if p.conditions.startswith("γ_I") == text] for text in (False, True)
+    )
     lines = []
-    by_reference = [point for point in points if point.conditions != "text"]
     if by_reference:
-        gammas = sorted({point.gamma for point in by_reference})
-        lines += [
-            "",
-            f"γ_I sweep ({prompts} prompts a subject): similarity (retrieval@1)",
-            "",
-            "| conditions | " + " | ".join(f"γ_I {gamma:g}" for gamma in gammas) + " |",
-            "|---" * (len(gammas) + 1) + "|",
-        ]
-        for conditions in dict.fromkeys(point.conditions for point in by_reference):
-            found = {point.gamma: point for point in by_reference if point.conditions == conditions}
-            cells = [
-                f"{found[g].measure('similarity').value:.3f} ({found[g].measure('retrieved').value:.2f})"
-                for g in gammas
-            ]
-            lines.append(f"| {conditions} | " + " | ".join(cells) + " |")
-    by_text = sorted((point for point in points if point.conditions == "text"), key=lambda p: p.gamma)
+        lines += ["", f"γ_I sweep ({prompts} prompts a subject): similarity (retrieval@1)", ""]
+        lines += _sweep_table(
+            by_reference,
+            "γ_I",
+            lambda p: f"{p.measure('similarity').value:.3f} ({p.measure('retrieved').value:.2f})",
+        )
     if by_text:
-        lines += ["", "| | " + " | ".join(f"γ_t {point.gamma:g}" for point in by_text) + " |"]
-        lines += ["|---" * (len(by_text) + 1) + "|"]
-        lines += ["| scene accuracy | " + " | ".join(_cell(p.measure("scenes")) for p in by_text) + " |"]
+        lines += ["", f"γ_t sweep ({prompts} prompts a subject): scene accuracy (similarity)", ""]
+        lines += _sweep_table(
+            by_text, "γ_t", lambda p: f"{_cell(p.measure('scenes'))} ({p.measure('similarity').value:.3f})"
+        )
+    return lines
+
+
+def _sweep_table(points: list[SweepPoint], symbol: str, cell: Callable[[SweepPoint], str]) -> list[str]:
+    """A line for each conditions, a column for each γ, of which all have the same."""
+    gammas = sorted({point.gamma for point in points})
+    lines = [
+        "| conditions | " + " | ".join(f"{symbol} {gamma:g}" for gamma in gammas) + " |",
+        "|---" * (len(gammas) + 1) + "|",
+    ]
+    for conditions in dict.fromkeys(point.conditions for point in points):
+        found = {point.gamma: cell(point) for point in points if point.conditions == conditions}
+        lines.append(f"| {conditions} | " + " | ".join(found[gamma] for gamma in gammas) + " |")
     return lines
 
 

@@ -45,7 +45,12 @@ def targets(rows: list[Row], points: list[SweepPoint], places: list[PlaceRow], p
             f"{places[0].right.value:.3f}",
         ),
         nano.rising_gate("similarity rises with γ_I", points, "both", "similarity"),
-        nano.rising_gate("scene accuracy rises with γ_t", points, "text", "scenes"),
+        nano.rising_gate(
+            f"scene accuracy rises with γ_t (γ_I {nano.TEXT_GAMMA_I:g})",
+            points,
+            nano.beside(nano.TEXT_GAMMA_I),
+            "scenes",
+        ),
         Gate(
             "similarity: text only, semantic, semantic + content, 95 % intervals apart",
             all(apart(low, high) for low, high in pairwise(steps)),

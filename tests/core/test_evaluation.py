@@ -255,7 +255,7 @@ def test_every_row_the_sweeps_and_the_places_come_out_of_one_run(
     assert all(0 <= row["told_apart"]["value"] <= 1 for row in found["rows"])
     assert [(p["conditions"], p["gamma"]) for p in found["sweep"]] == [
         ("both", 0), ("both", 4), ("semantic", 0), ("semantic", 4), ("content", 0), ("content", 4),
-        ("text", 0), ("text", 4),
+        ("γ_I 1", 0), ("γ_I 1", 4), ("γ_I 2.5", 0), ("γ_I 2.5", 4),
     ]  # fmt: skip
     assert found["sweep"][0]["similarity"] == found["sweep"][2]["similarity"]
     assert [row["name"] for row in found["places"]] == [places.REAL, places.TOKENIZER, places.NANO]
@@ -294,7 +294,7 @@ def test_gates_compare_what_they_say(data: Path) -> None:
         _row(nano.SEMANTIC, [1, 0, 0], [0.5, 0.6, 0.7], 0.8),
         _row(nano.NANO, [1, 1, 1], [0.7, 0.7, 0.8], 0.79),
     ]
-    points = [_point(conditions, gamma) for conditions in ("both", "text") for gamma in (0.0, 4.0)]
+    points = [_point(conditions, gamma) for conditions in ("both", "γ_I 1") for gamma in (0.0, 4.0)]
     gates = nano.gates(rows, points)
     assert [gate.passed for gate in gates] == [True, True, True, False, True, True]
     labels_N = torch.arange(3)
