@@ -46,6 +46,7 @@ TEXT_GAMMA_I = 1.0
 A larger one leaves little to raise: prompt and subject together say more of the picture's scene than the
 prompt alone, and γ_I multiplies that difference.
 """
+BESIDE = "γ_I "
 EXAMPLES_PER_SCENE = 30
 SCENE_SEED_OFFSET = 500_000  # the classifier's pictures share no seed with the task
 
@@ -85,6 +86,11 @@ class SweepPoint:
     retrieved_N: Tensor
     similarity_N: Tensor
     scenes_N: Tensor
+
+    @property
+    def of_text(self) -> bool:
+        """Whether it belongs to a sweep of γ_t."""
+        return self.conditions.startswith(BESIDE)
 
     def measure(self, values: str) -> Measure:
         """Mean over subjects of "retrieved", "similarity" or "scenes"."""
@@ -208,7 +214,7 @@ def text_sweep(examiner: Examiner, task: Task, miniature: Miniature) -> list[Swe
 
 def beside(gamma_i: float) -> str:
     """The conditions of a sweep of γ_t."""
-    return f"γ_I {gamma_i:g}"
+    return f"{BESIDE}{gamma_i:g}"
 
 
 def _sweep_point(

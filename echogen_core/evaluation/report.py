@@ -71,9 +71,7 @@ def markdown(found: Findings, about: dict[str, Any]) -> str:
 
 def _sweeps(points: list[SweepPoint], prompts: int) -> list[str]:
     """γ_I by conditions, then γ_t beside each γ_I: a table each."""
-    by_reference, by_text = (
-        [p for p in points if p.conditions.startswith("γ_I") == text] for text in (False, True)
-    )
+    by_reference, by_text = ([p for p in points if p.of_text == text] for text in (False, True))
     lines = []
     if by_reference:
         lines += ["", f"γ_I sweep ({prompts} prompts a subject): similarity (retrieval@1)", ""]

@@ -15,8 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from .kernels import Kernel
-from .optimisers import go_on
-from .state import write_state
+from .state import go_on, write_state
 
 logger = logging.getLogger(__name__)
 

@@ -1,9 +1,6 @@
-"""The optimisers of the transformer's training, and how those of any stage go on."""
+"""The optimisers of the transformer's training."""
 
 from __future__ import annotations
-
-from collections.abc import Iterable, Mapping
-from typing import Any
 
 import torch
 from torch import nn
@@ -31,15 +28,3 @@ def build_optimizers(trained: nn.ModuleDict, recipe: Recipe) -> list[torch.optim
         if kind != "muon"
     ]
     return [*optimizers, torch.optim.AdamW(groups, lr=recipe.adam, betas=(0.9, 0.97), weight_decay=0.01)]
-
-
-def go_on(optimizers: Iterable[torch.optim.Optimizer], saved: Iterable[Mapping[str, Any]]) -> None:
-    """Loads what optimisers had gathered; rates and decay stay those that this run was given.
-
-    Raises ValueError when `saved` is of other optimisers.
-    """
-    for optimizer, state in zip(optimizers, saved, strict=True):
-        chosen = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
-        optimizer.load_state_dict(dict(state))
-        for group, own in zip(optimizer.param_groups, chosen, strict=True):
-            group.update(own)

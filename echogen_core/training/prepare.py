@@ -3,7 +3,8 @@
     DATA/subjects/{train,heldout}_views.npy  uint8 [N,V,S,S,4]: straight alpha, centred, 0.9 of the frame
     DATA/subjects/subjects.json              id, name, source, creator, licence, split, row, replaced_views
     DATA/icons/train_views.npy               uint8 [N,1,S,S,4], and icons.json
-    DATA/scenes/{name}.npy                   uint8 [K,P,P,3], and scenes.json: name, phrases, typical, split
+    DATA/scenes/{name}.npy                   uint8 [K,P,P,3], and scenes.json: name, phrases, typical,
+                                             split, source, licence
     DATA/meta.json                           sizes, view order, seeds, sources
 
 P is --picture, S is --sprite. What exists is kept, so an interrupted run goes on where it stopped. Nothing is

@@ -45,6 +45,22 @@ def fitting(module: nn.Module, state: dict[str, Tensor], fresh: str | None = Non
     return sorted(own.keys() - kept.keys())
 
 
+@contextmanager
+def options_kept(optimizer: torch.optim.Optimizer) -> Iterator[None]:
+    """A state loaded within brings what was gathered; rates, decay and the like stay as this run set them."""
+    chosen = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
+    yield
+    for group, own in zip(optimizer.param_groups, chosen, strict=True):
+        group.update(own)
+
+
+def go_on(optimizers: Iterable[torch.optim.Optimizer], saved: Iterable[Mapping[str, Any]]) -> None:
+    """Loads optimisers' states, but for their options. Raises ValueError when `saved` is of other ones."""
+    for optimizer, state in zip(optimizers, saved, strict=True):
+        with options_kept(optimizer):
+            optimizer.load_state_dict(dict(state))
+
+
 def write_state(path: Path, state: Mapping[str, Any]) -> None:
     """torch.save beside the target, then renamed: an interrupted run leaves the earlier file.
 

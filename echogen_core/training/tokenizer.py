@@ -32,12 +32,12 @@ from ..tokenizer import BitTokenizer, Scale, quantize_multiscale
 from .compose import Masked
 from .kernels import Kernel
 from .norm import TrainingOperations
-from .optimisers import go_on
 from .options import check_size, device_of
 from .perceptual import Perceptual
 from .pictures import Coded, CompositorPictures, PictureSource
 from .recipe import TokenizerRecipe, add_recipe, given_recipe
 from .refold import refolded
+from .state import go_on, write_state
 
 logger = logging.getLogger(__name__)
 
@@ -216,9 +216,7 @@ class Run:
             "step": self.step,
             "elapsed": self.elapsed,
         }
-        partial = self.out / "checkpoint.partial"
-        torch.save(state, partial)
-        partial.replace(self.out / "checkpoint.pt")
+        write_state(self.out / "checkpoint.pt", state)
 
     def resume(self) -> bool:
         """Loads the last checkpoint, if there is one."""

@@ -35,8 +35,8 @@ from .conditions import drop_conditions, encode_pairs
 from .dataset import Compositor, Mix, PairBatch
 from .guide import Guide
 from .loss import bit_loss, scale_accuracy, subject_emphasis
-from .optimisers import build_optimizers, go_on
-from .state import replaced, update_average, write_state
+from .optimisers import build_optimizers
+from .state import go_on, replaced, update_average, write_state
 from .transformer_recipe import Recipe
 from .words import Frames
 

@@ -399,7 +399,7 @@ def test_texts_that_no_file_system_or_encoding_takes_cost_only_their_row(tmp_pat
     assert example.prompt == f"a chair {half}" and set(example.keys) == {"text", "reference", "target"}
     assert [fault.kind for fault in example.faults] == ["missing picture"] * 4
     for fault in (*missing, *example.faults):
-        fault.detail.encode(), "a console has to take it"
+        fault.detail.encode()  # a console has to take it
     assert examples[Item(0, 1, 0)].faults == (), "said once"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,19 +30,7 @@ from .adapter_training import Bench
 
 SHIPPED = ASSETS / "nano" / "transformer.safetensors"
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """More would only wait for each other at these sizes."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    return Bench(tmp_path_factory.mktemp("bench"))
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +50,7 @@ def groups(state: dict[str, Any]) -> set[tuple[float, float]]:
 
 def other_base(folder: Path, width: int) -> Path:
     """A base with other numbers: of the bench's sizes at width 128."""
-    config = small.PLAIN.__class__(**{**vars(small.PLAIN), "width": width})
+    config = replace(small.PLAIN, width=width)
     model = EchoGenTransformer(config)
     initialise(model, torch.Generator().manual_seed(7))
     return save_part(folder / f"other-{width}.safetensors", "transformer", model, config, None)

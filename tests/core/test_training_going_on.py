@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from echogen_core.training.__main__ import main
-from echogen_core.training.optimisers import build_optimizers, go_on
+from echogen_core.training.optimisers import build_optimizers
+from echogen_core.training.state import go_on
 from echogen_core.training.transformer_recipe import Recipe
 
 

@@ -30,7 +30,7 @@ from torch.utils.data import DataLoader
 from ...checkpoints.format import BASE_NAME, BASE_SHA256
 from ..initialise import subject_names
 from ..loss import bit_loss, scale_means, token_accuracy, token_losses
-from ..state import replaced, update_average, write_state
+from ..state import options_kept, replaced, update_average, write_state
 from .examples import Example, Examples, as_list, worker_threads
 from .features import Preparation
 from .journal import Journal, progress
@@ -45,8 +45,6 @@ logger = logging.getLogger(__name__)
 
 STATE_FILE = "state.pt"
 FULL = StateDictOptions(full_state_dict=True, cpu_offload=True)
-OPTIONS = ("peak", "weight_decay")
-"""Settings of the optimiser's groups that follow the options, whatever a saved state says."""
 
 
 class AdapterTrainer:
@@ -197,10 +195,9 @@ class AdapterTrainer:
         check_state(path, state, self.recipe, self.per_step, self.start, self.trained)
         _load(self.trained, state["trained"])
         _load(self.average, state["average"])
-        own = [{name: group[name] for name in OPTIONS} for group in self.optimizer.param_groups]
-        set_optimizer_state_dict(self.model, self.optimizer.optimizer, state["optimizer"], options=FULL)
-        for group, options in zip(self.optimizer.param_groups, own, strict=True):
-            group.update(options)
+        optimizer = self.optimizer.optimizer
+        with options_kept(optimizer):
+            set_optimizer_state_dict(self.model, optimizer, state["optimizer"], options=FULL)
         self.faults = {where: Fault(where, *rest) for where, *rest in state.get("faults", [])}
         self.step, self.seconds = state["step"], state["seconds"]
         logger.info("Going on at step %d.", self.step)
