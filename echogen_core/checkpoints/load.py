@@ -28,6 +28,13 @@ from .source import Source, read_source
 
 logger = logging.getLogger(__name__)
 
+_OF_LAYERS: dict[str, Any] = {
+    "transformer": EchoGenTransformer,
+    "tokenizer": BitTokenizer,
+    "content": ContentEncoder,
+}
+"""The parts whose layers are the caller's `operations`."""
+
 
 @dataclass(frozen=True)
 class LoadInfo:
@@ -84,9 +91,10 @@ def load(
     if dtype == FP8 and kind != "transformer":
         dtype = torch.bfloat16
     module = build(source, operations, dtype, vocabulary)
+    wanted = wanted_state(source, module, dtype)
     try:
-        state = match_scales(module_names(kind, source.state, module), module.state_dict())
-        fill(module, {name: tensor.to(device) for name, tensor in state.items()}, TITLES[kind])
+        state = match_scales(module_names(kind, source.state, module), wanted)
+        fill(module, {name: tensor.to(device) for name, tensor in state.items()}, TITLES[kind], wanted)
     except ValueError as error:
         raise ValueError(f"{source.raw.path}: {error}") from error
     if kind == "transformer" and not module.config.subject:
@@ -115,15 +123,23 @@ def build(source: Source, operations: Any, dtype: torch.dtype, vocabulary: str |
     """The empty module of a part on the meta device."""
     config = source.config
     place: dict[str, Any] = {"dtype": dtype, "device": "meta"}
-    if source.kind == "transformer":
-        return EchoGenTransformer(config, operations, **place)
-    if source.kind == "tokenizer":
-        return BitTokenizer(config, operations, **place)
-    if source.kind == "content":
-        return ContentEncoder(config, operations, **place)
+    if source.kind in _OF_LAYERS:
+        return _OF_LAYERS[source.kind](config, operations, **place)
     if source.kind == "semantic":
         return SemanticEncoder(config, **place)
     return TextEncoder(config, _tokenizer(source, vocabulary), **place)
+
+
+def wanted_state(source: Source, module: Any, dtype: torch.dtype) -> Mapping[str, Tensor]:
+    """What the state dict of a part's filled module has, as meta tensors.
+
+    Asked of torch.nn's layers whatever the module's own are: some of ComfyUI's have no weights before these
+    are loaded.
+    """
+    if source.kind in _OF_LAYERS:
+        module = _OF_LAYERS[source.kind](source.config, nn, dtype=dtype, device="meta")
+    state: Mapping[str, Tensor] = module.state_dict()
+    return state
 
 
 def _tokenizer(source: Source, vocabulary: str | Path | None) -> Any:
@@ -144,13 +160,16 @@ def module_names(kind: str, state: Mapping[str, Tensor], module: Any) -> dict[st
     return dict(state)
 
 
-def fill(module: nn.Module, state: Mapping[str, Tensor], title: str) -> None:
+def fill(
+    module: nn.Module, state: Mapping[str, Tensor], title: str, wanted: Mapping[str, Tensor] | None = None
+) -> None:
     """Puts `state` in the place of the module's meta tensors, in their types, all names and shapes checked.
 
+    wanted: the filled module's state dict (`wanted_state`); None: the empty one's has all of it.
     Raises:
         ValueError: names that are unknown, missing or of another shape. Nothing is filled then.
     """
-    wanted = module.state_dict()
+    wanted = module.state_dict() if wanted is None else wanted
     missing = [name for name in wanted if name not in state]
     unknown = [name for name in state if name not in wanted]
     wrong = [
@@ -173,8 +192,20 @@ def fill(module: nn.Module, state: Mapping[str, Tensor], title: str) -> None:
     tie: Callable[[], None] | None = getattr(module, "tie", None)
     if tie is not None:
         tie()
+    _check_filled(module, cast)
+
+
+def _check_filled(module: nn.Module, given: Mapping[str, Tensor]) -> None:
+    """Every tensor is the one that was given, however the layers took it, and nothing else is left empty."""
+    held = module.state_dict()
+    lost = [name for name, tensor in given.items() if name not in held or not _same(held[name], tensor)]
+    assert not lost and held.keys() == given.keys(), f"the layers did not take {some(lost or [*held])}"
     tensors = (*module.named_parameters(), *module.named_buffers())
-    assert not [name for name, tensor in tensors if tensor.is_meta and name not in state]
+    assert not [name for name, tensor in tensors if tensor.is_meta and name not in given]
+
+
+def _same(held: Tensor, given: Tensor) -> bool:
+    return (held.shape, held.dtype, held.device) == (given.shape, given.dtype, given.device)
 
 
 def _form(tensor: Tensor) -> str:

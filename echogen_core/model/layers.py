@@ -128,6 +128,10 @@ def scaled_linear(operations: Any) -> Any:
                 self.bias = nn.Parameter(torch.zeros(outputs, device=place["device"]))
             self.weight_scale = nn.Parameter(torch.ones((), device=place["device"]))
 
+        def _load_from_state_dict(self, *arguments: Any) -> None:
+            """As nn.Linear. ComfyUI builds a layer that loads itself whole, and leaves its state to it."""
+            super()._load_from_state_dict(*arguments)
+
         def forward(self, x: Tensor) -> Tensor:
             scaled: Tensor = super().forward(x * match(self.weight_scale, x))
             return scaled
