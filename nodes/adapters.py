@@ -112,8 +112,11 @@ class VaeContentEncoder:
         self._vae = vae
         self._reference_size = reference_size
 
-    def encode(self, images_B3HW: Tensor) -> ContentFeatures:
-        """Float32 latents of pictures of one subject, any size; ValueError as `check_pictures`."""
+    def encode(self, images_B3HW: Tensor, device: torch.device | str | None = None) -> ContentFeatures:
+        """Float32 latents of pictures of one subject, any size; ValueError as `check_pictures`.
+
+        device: without effect, the VAE knows where it computes.
+        """
         pictures_B3HW = reference_picture(images_B3HW, self._reference_size)
         return ContentFeatures(self._vae.encode(pictures_B3HW.movedim(1, -1)).float())
 
@@ -173,8 +176,9 @@ def kept_file(name: str) -> Path:
 
     Raises ValueError when it lies outside ComfyUI's input and output folders, FileNotFoundError when absent.
     """
-    path = Path(os.path.abspath(folder_paths.get_annotated_filepath(name)))
     roots = (folder_paths.get_input_directory(), folder_paths.get_output_directory())
+    below, folder = folder_paths.annotated_filepath(name)
+    path = Path(os.path.abspath(os.path.join(folder or roots[0], below)))
     if not any(path.is_relative_to(os.path.abspath(root)) for root in roots):
         raise ValueError(f"Expected a file in ComfyUI's input or output folder, got {name!r}.")
     if not path.is_file():

@@ -16,9 +16,13 @@ REST = {name: value for name, value in SAMPLER.items() if name not in ("gamma_t"
 
 def sweep(pack: dict[str, Any], models: Any, **inputs: Any) -> Any:
     """What γ Sweep gives back, its message to the front end included."""
-    node = pack["EchoGenGammaSweep"].PREPARE_CLASS_CLONE({"hidden": {}})
+    import execution
+
+    node = pack["EchoGenGammaSweep"]
+    # the hidden values in whichever form this ComfyUI's executor has them
+    *_, hidden = execution.get_input_data({}, node, "1")
     sockets = {"model": models.model, "tokenizer": models.tokenizer}
-    return node.EXECUTE_NORMALIZED(**sockets, **{**LISTS, **REST, **inputs})
+    return node.PREPARE_CLASS_CLONE(hidden).EXECUTE_NORMALIZED(**sockets, **{**LISTS, **REST, **inputs})
 
 
 @pytest.fixture(scope="module")

@@ -53,7 +53,17 @@ def test_the_files_are_those_of_the_generator(name: str, opened: dict[str, Any])
         *make_published.LAYOUTS,
     )
     (made,) = [each for each in layouts if each.name == name]
-    assert layout.workflow_json(made, comfy_pack.object_info()) == opened
+    again = layout.workflow_json(made, comfy_pack.object_info())
+    assert without_loose_ends(again) == without_loose_ends(opened)
+
+
+def without_loose_ends(workflow: dict[str, Any]) -> dict[str, Any]:
+    """The same without the unused outputs of ComfyUI's own nodes: its versions differ in them."""
+    kept: dict[str, Any] = json.loads(json.dumps(workflow))
+    for node in kept["nodes"]:
+        if not node["type"].startswith("EchoGen"):
+            node["outputs"] = [output for output in node.get("outputs", []) if output.get("links")]
+    return kept
 
 
 def test_comfyui_accepts_the_twin_or_says_what_to_fetch(
