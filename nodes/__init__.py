@@ -8,6 +8,7 @@ from . import (
     conditioning,
     decoding,
     guidance,
+    linked,
     loaders,
     runtime,
     sampling,
@@ -18,15 +19,19 @@ from . import (
 )
 
 NODES: list[type[io.ComfyNode]] = [
-    *loaders.NODES,
-    *subject.NODES,
-    *segmentation.NODES,
-    *subject_files.NODES,
-    *conditioning.NODES,
-    *guidance.NODES,
-    *sampling.NODES,
-    *sweep.NODES,
-    *decoding.NODES,
+    linked.checked(node)
+    for nodes in (
+        loaders.NODES,
+        subject.NODES,
+        segmentation.NODES,
+        subject_files.NODES,
+        conditioning.NODES,
+        guidance.NODES,
+        sampling.NODES,
+        sweep.NODES,
+        decoding.NODES,
+    )
+    for node in nodes
 ]
 
 

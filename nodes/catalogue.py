@@ -79,6 +79,11 @@ def bundle_identity(model: str) -> str:
     return identity(find_parts(model, places(model)).paths.values())
 
 
+def identity_of_all(kind: str) -> str:
+    """`identity` of every file of this kind: any of them may come over a link."""
+    return identity(sorted(_known(kind).values()))
+
+
 def folders(kind: str) -> list[Path]:
     """ComfyUI's folders for parts of this kind."""
     return [*runtime.folders(FOLDERS[kind]), *runtime.folders(runtime.FOLDER)]

@@ -77,8 +77,10 @@ class LoadBundle(io.ComfyNode):
         )
 
     @classmethod
-    def fingerprint_inputs(cls, preset: str, dtype: str = "auto") -> Any:
-        return catalogue.bundle_identity(BUNDLES[preset])
+    def fingerprint_inputs(cls, preset: str | None, dtype: str | None = "auto") -> Any:
+        # None: it comes over a link, and may be any.
+        names = list(BUNDLES.values()) if preset is None else [BUNDLES[preset]]
+        return [catalogue.bundle_identity(name) for name in names]
 
     @classmethod
     def execute(cls, preset: str, dtype: str = "auto") -> io.NodeOutput:
@@ -98,10 +100,9 @@ class LoadBundle(io.ComfyNode):
         return io.NodeOutput(
             runtime.manage_model(bundle.transformer, bundle.preset),
             runtime.manage(bundle.tokenizer, bundle.preset),
-            # Whole: partly plain torch.nn (transformers), or asked for the device of one of their weights.
-            runtime.manage(bundle.text, bundle.preset, whole=True),
-            runtime.manage(bundle.semantic, bundle.preset, whole=True),
-            runtime.manage(bundle.content, bundle.preset, whole=True),
+            runtime.manage(bundle.text, bundle.preset, plain=True),
+            runtime.manage(bundle.semantic, bundle.preset, plain=True),
+            runtime.manage(bundle.content, bundle.preset),
         )
 
 
@@ -111,8 +112,10 @@ class FileLoader(io.ComfyNode):
     KIND = ""
 
     @classmethod
-    def validate_inputs(cls, file: str) -> bool | str:
-        # In place of ComfyUI's own check, which would only list what is there.
+    def validate_inputs(cls, file: str | None) -> bool | str:
+        # In place of ComfyUI's own check, which would only list what is there. None: it comes over a link.
+        if file is None:
+            return True
         try:
             catalogue.chosen(cls.KIND, file)
         except FileNotFoundError as error:
@@ -120,7 +123,9 @@ class FileLoader(io.ComfyNode):
         return True
 
     @classmethod
-    def fingerprint_inputs(cls, file: str, **_: Any) -> Any:
+    def fingerprint_inputs(cls, file: str | None, **_: Any) -> Any:
+        if file is None:
+            return catalogue.identity_of_all(cls.KIND)
         return catalogue.identity([catalogue.chosen(cls.KIND, file)])
 
     @classmethod
@@ -235,7 +240,7 @@ class LoadTextEncoder(FileLoader):
 
     @classmethod
     def execute(cls, file: str, dtype: str) -> io.NodeOutput:
-        return io.NodeOutput(runtime.manage(*cls.load(file, dtype), whole=True))
+        return io.NodeOutput(runtime.manage(*cls.load(file, dtype), plain=True))
 
 
 class LoadSemanticEncoder(FileLoader):
@@ -269,7 +274,7 @@ class LoadSemanticEncoder(FileLoader):
     @classmethod
     def execute(cls, file: str, model: str) -> io.NodeOutput:
         config = None if model == "auto" else ENCODERS[LARGE_MODELS[model]].semantic
-        return io.NodeOutput(runtime.manage(*cls.load(file, config=config), whole=True))
+        return io.NodeOutput(runtime.manage(*cls.load(file, config=config), plain=True))
 
 
 class ContentEncoderFromVAE(io.ComfyNode):

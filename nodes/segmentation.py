@@ -20,7 +20,7 @@ from . import subject_models, subject_preview
 from . import subject_steps as steps
 from .adapters import CATEGORY, image_to, schema
 from .boxes import boxes_to
-from .subject_models import AUTO, DESCRIBER
+from .subject_models import AUTO, DESCRIBER, Kind
 
 _SOURCES = (
     "Any will do: the mask editor or the transparency of Load Image, another pack, ComfyUI's own SAM3 or "
@@ -34,14 +34,20 @@ class SubjectNode(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, **values: Any) -> Any:
         named = [(kind, values[name]) for name, kind in inputs.MODELS.items() if name in values]
-        return [subject_models.identity(kind, name or AUTO) for kind, name in named]
+        return [_identities(kind, name) for kind, name in named]
 
 
-def _valid(**names: str) -> bool | str:
-    """True, or what to fetch for the first model that is not there."""
+def _identities(kind: Kind, name: str | None) -> list[str]:
+    """What the entry of a drop-down stands for; None comes over a link and may be any of them."""
+    names = subject_models.choices(kind) if name is None else [name]
+    return [subject_models.identity(kind, each) for each in names]
+
+
+def _valid(**names: str | None) -> bool | str:
+    """True, or what to fetch for the first model that is not there; None comes over a link."""
     try:
         for name, value in names.items():
-            subject_models.chosen(inputs.MODELS[name], value or AUTO)
+            subject_models.chosen(inputs.MODELS[name], AUTO if value is None else value)
     except FileNotFoundError as error:
         return str(error)
     return True
@@ -75,7 +81,7 @@ class DescribeSubject(SubjectNode):
         )
 
     @classmethod
-    def validate_inputs(cls, describer: str) -> bool | str:
+    def validate_inputs(cls, describer: str | None) -> bool | str:
         return _valid(describer=describer)
 
     @classmethod
@@ -136,7 +142,7 @@ class DetectSubject(SubjectNode):
         )
 
     @classmethod
-    def validate_inputs(cls, detector: str) -> bool | str:
+    def validate_inputs(cls, detector: str | None) -> bool | str:
         return _valid(detector=detector)
 
     @classmethod
@@ -202,7 +208,7 @@ class SegmentSubject(SubjectNode):
         )
 
     @classmethod
-    def validate_inputs(cls, segmenter: str) -> bool | str:
+    def validate_inputs(cls, segmenter: str | None) -> bool | str:
         return _valid(segmenter=segmenter)
 
     @classmethod
@@ -270,7 +276,9 @@ class SubjectSegmentation(SubjectNode):
         )
 
     @classmethod
-    def validate_inputs(cls, describer: str, detector: str, segmenter: str) -> bool | str:
+    def validate_inputs(
+        cls, describer: str | None, detector: str | None, segmenter: str | None
+    ) -> bool | str:
         return _valid(describer=describer, detector=detector, segmenter=segmenter)
 
     @classmethod

@@ -98,7 +98,9 @@ class LoadSubject(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, file: str) -> bool | str:
+    def validate_inputs(cls, file: str | None) -> bool | str:
+        if file is None:  # it comes over a link
+            return True
         try:
             adapters.kept_file(file)
         except (ValueError, FileNotFoundError) as error:
@@ -106,7 +108,9 @@ class LoadSubject(io.ComfyNode):
         return True
 
     @classmethod
-    def fingerprint_inputs(cls, file: str) -> Any:
+    def fingerprint_inputs(cls, file: str | None) -> Any:
+        if file is None:
+            return catalogue.identity(path for _, path in adapters.kept_files(FOLDER, ENDING))
         return catalogue.identity([adapters.kept_file(file)])
 
     @classmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import importlib.util
 import os
 import sys
@@ -33,6 +34,9 @@ def load_pack() -> ModuleType:
     folder = str(comfyui_folder())
     sys.path[:] = [folder, *(path for path in sys.path if path != folder)]
     import comfy.cli_args
+
+    # ComfyUI's start takes this package before its nodes.py puts the folder of another `utils` in front.
+    importlib.import_module("utils")
 
     comfy.cli_args.args.cpu = True
     spec = importlib.util.spec_from_file_location(PACK, ROOT / "__init__.py")
