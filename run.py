@@ -28,7 +28,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("command", nargs="?", choices=("start", "demo", "test"), default="start")
     parser.add_argument(
-        "--comfyui", metavar="PATH", help="your ComfyUI (else COMFYUI_PATH, else one is brought)"
+        "--comfyui",
+        metavar="PATH",
+        help="your ComfyUI (else COMFYUI_PATH, for tests ECHOGEN_COMFYUI before it, else one is brought)",
     )
     parser.add_argument("--state", metavar="DIR", help="where .venv and .comfy go (default: beside run.py)")
     parser.add_argument("--port", type=int, help="the server's port (default: 8188, or a free one)")
@@ -53,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
     state = Path(options.state).expanduser().absolute() if options.state else PACK
     setting = session.Setting(PACK, state)
     try:
-        found = comfyui.find(options.comfyui, os.environ, PACK)
+        found = comfyui.find(options.comfyui, os.environ, PACK, for_tests=options.command == "test")
         if options.command == "test":
             return 0 if checks.run(setting, found, options.only) else 1
         if options.command == "demo":

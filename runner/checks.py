@@ -54,7 +54,8 @@ class Checks:
     """The checks of one run, bound to the environment and the ComfyUI they use.
 
     counts and note are filled by the checks; output: a file for what the commands print (None: the console);
-    browser_program: the Chromium of the checks that need one.
+    browser_program: the Chromium of the checks that need one; own_frontend: shown by the servers of e2e and
+    browser (None: ComfyUI's own).
     """
 
     setting: Setting
@@ -65,6 +66,7 @@ class Checks:
     note: str = ""
     output: Path | None = None
     browser_program: Path | None = None
+    own_frontend: Path | None = None
 
     def call(self, command: Sequence[str | Path], environ: dict[str, str] | None = None) -> int:
         """Runs a command in the pack's folder; the exit status."""
@@ -135,12 +137,13 @@ class Checks:
         return self.setting.pack / "tests" / "core"
 
     def nodes(self) -> bool:
-        environ = {"PYTHONPATH": str(self.comfy.path), "ECHOGEN_COMFYUI": str(self.comfy.path)}
+        environ = {"PYTHONPATH": str(self.comfy.path), comfyui.VARIABLE_FOR_TESTS: str(self.comfy.path)}
         return self.pytest("nodes", ["tests/nodes"], environ)
 
     def server_environ(self) -> dict[str, str]:
-        """What tests/e2e reads: where ComfyUI is, and where screenshots and logs go."""
-        return {"ECHOGEN_COMFYUI": str(self.comfy.path), "ECHOGEN_RESULTS": str(self.results)}
+        """What tests/e2e reads: where ComfyUI and the front end are, and where screenshots and logs go."""
+        environ = {comfyui.VARIABLE_FOR_TESTS: str(self.comfy.path), "ECHOGEN_RESULTS": str(self.results)}
+        return {**environ, **({frontend.VARIABLE: str(self.own_frontend)} if self.own_frontend else {})}
 
     def e2e(self) -> bool:
         targets = ["tests/e2e", f"--ignore-glob={IN_THE_BROWSER}"]
@@ -153,7 +156,7 @@ class Checks:
     def newest(self) -> bool:
         """A node's life in the renderer of the newest front end; more would take too many minutes."""
         folder = frontend.bring(self.setting.comfy, self.venv)
-        extra = {"ECHOGEN_FRONTEND": str(folder)}
+        extra = {frontend.VARIABLE: str(folder)}
         return self.in_the_browser("newest", self.results / "newest", [ON_THE_NEWEST, "-k", "nodes2"], extra)
 
     def in_the_browser(
@@ -210,12 +213,15 @@ def chosen(only: str | None) -> list[str]:
 def run(setting: Setting, found: comfyui.ComfyUI | None, only: str | None) -> bool:
     """Runs the chosen checks; True when all of them passed."""
     names = chosen(only)
+    own_frontend = frontend.given(os.environ)
     begin = time.monotonic()
     ready = own_setup(setting, found, extra_steps=True)
     results = setting.comfy / "results"
     results.mkdir(parents=True, exist_ok=True)
-    checks = Checks(setting, Environment(setting.venv), ready.comfy, results)
-    outcomes = [Outcome("set up", True, time.monotonic() - begin, ready.comfy.found_by)]
+    checks = Checks(setting, Environment(setting.venv), ready.comfy, results, own_frontend=own_frontend)
+    core = f"ComfyUI {comfyui.version(ready.comfy.path)} ({ready.comfy.found_by})"
+    say(f"Testing with {core}: {ready.comfy.path}\nFront end: {own_frontend or 'its own'}")
+    outcomes = [Outcome("set up", True, time.monotonic() - begin, core)]
     for name in names:
         if name not in SIDE_BY_SIDE:
             say(f"\n===== {name} =====")

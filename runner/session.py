@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import time
+import urllib.parse
 import webbrowser
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import comfyui, environment, server
+from . import comfyui, device, environment, server
 from .say import Problem, say
 
 QUICKSTART = "quickstart"
@@ -39,24 +42,39 @@ class Setting:
 
 @dataclass(frozen=True)
 class Ready:
-    """What a server is started with."""
+    """What a server is started with.
+
+    base: a folder of ours, for the log and, where it is `closed`, for all that the server makes.
+    pack_name: the folder under custom_nodes that ComfyUI knows the pack by.
+    """
 
     comfy: comfyui.ComfyUI
     python: Path
     base: Path
+    pack_name: str = comfyui.PACK_NAME
+    closed: bool = True
+
+    def running(self, port: int | None) -> AbstractContextManager[server.Server]:
+        """The server, on the device that its ComfyUI takes; says what it is at."""
+        version = comfyui.version(self.comfy.path)
+        say(f"Starting ComfyUI {version} from {self.comfy.path} ({self.comfy.found_by})")
+        extra = device.start_arguments(self.python, self.comfy.path)
+        return server.running(self.python, self.comfy.path, self.base, port, extra, closed=self.closed)
 
 
 def own_setup(setting: Setting, found: comfyui.ComfyUI | None, extra_steps: bool = False) -> Ready:
     """A ComfyUI that runs in our own environment and base folder; the user's ComfyUI is only read."""
-    steps = environment.comfyui_steps(comfyui.requirements(found) if found else ())
+    steps = environment.comfyui_steps()
+    if found:
+        steps = environment.comfyui_steps(comfyui.requirements(found), comfyui.needs_torchaudio(found))
     if extra_steps:
         steps += environment.test_steps()
     venv = environment.ensure(setting.venv, steps)
     comfy = found or comfyui.bring(setting.comfy, venv)
     base = setting.comfy / "base"
-    comfyui.link_pack(setting.pack, base)
+    link = comfyui.link_pack(setting.pack, base)
     prepare_base(base)
-    return Ready(comfy, venv.python, base)
+    return Ready(comfy, venv.python, base, link.name)
 
 
 def setup(setting: Setting, found: comfyui.ComfyUI | None) -> Ready:
@@ -65,6 +83,8 @@ def setup(setting: Setting, found: comfyui.ComfyUI | None) -> Ready:
         if found:
             say(f"{found.path} has no Python environment beside it; using {setting.venv}.")
         return own_setup(setting, found)
+    if found.python.parent.name == comfyui.PORTABLE_PYTHON:
+        os.environ["PYTHONNOUSERSITE"] = "1"  # what the portable build's own start does with -s
     missing = missing_modules(found.python)
     if missing:
         raise Problem(
@@ -74,7 +94,7 @@ def setup(setting: Setting, found: comfyui.ComfyUI | None) -> Ready:
         )
     link = comfyui.link_pack(setting.pack, found.path)
     say(f"The pack is in {link}")
-    return Ready(found, found.python, found.path)
+    return Ready(found, found.python, setting.comfy, link.name, closed=False)
 
 
 def missing_modules(python: Path) -> list[str]:
@@ -110,18 +130,16 @@ def quickstart_graph(pack: Path) -> dict[str, Any]:
     return dict(graph)
 
 
-def workflow_page(url: str, name: str) -> str:
+def workflow_page(url: str, name: str, pack_name: str = comfyui.PACK_NAME) -> str:
     """The address that opens the front end with one of our workflows in it."""
-    return f"{url}/?template={name}&source={comfyui.PACK_NAME}"
+    return f"{url}/?template={name}&source={urllib.parse.quote(pack_name)}"
 
 
 def start(setting: Setting, found: comfyui.ComfyUI | None, port: int | None, browser: bool) -> None:
     """Sets up, starts the server, opens the quickstart, and stays until Ctrl+C."""
     ready = setup(setting, found)
-    say(f"Starting ComfyUI from {ready.comfy.path} ({ready.comfy.found_by})")
-    arguments = server.device_arguments(ready.python)
-    with server.running(ready.python, ready.comfy.path, ready.base, port, arguments) as running:
-        page = workflow_page(running.url, QUICKSTART)
+    with ready.running(port) as running:
+        page = workflow_page(running.url, QUICKSTART, ready.pack_name)
         say(f"\nComfyUI is at   {running.url}")
         say(f"Quickstart:     {page}")
         say(f"Log:            {running.log}")
@@ -144,9 +162,7 @@ def demo(setting: Setting, found: comfyui.ComfyUI | None, out: Path, port: int |
     out.mkdir(parents=True, exist_ok=True)
     ready = own_setup(setting, found)
     set_up = time.monotonic()
-    say(f"Starting ComfyUI from {ready.comfy.path} ({ready.comfy.found_by})")
-    arguments = server.device_arguments(ready.python)
-    with server.running(ready.python, ready.comfy.path, ready.base, port, arguments) as running:
+    with ready.running(port) as running:
         started = time.monotonic()
         try:
             entry = running.client.wait(running.client.queue(graph), timeout=900)

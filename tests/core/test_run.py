@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import run
-from runner import checks, chromium, comfyui, environment, pins, server, session
+from runner import comfyui, environment, pins, server, session
 from runner.say import Problem
 
 ROOT = Path(run.__file__).resolve().parent
@@ -59,13 +59,6 @@ def test_an_option_of_another_command_is_refused(
     assert "goes with `run.py" in capsys.readouterr().err
 
 
-def test_only_keeps_the_usual_order_and_names_the_choices() -> None:
-    assert checks.chosen("unit, lint") == ["lint", "unit"]
-    assert checks.chosen(None) == list(checks.NAMES)
-    with pytest.raises(Problem, match=r"tastes.*choose from lint, types"):
-        checks.chosen("lint,tastes")
-
-
 # --- which ComfyUI ---------------------------------------------------------------------------------------
 
 
@@ -83,6 +76,42 @@ def test_the_option_wins_over_the_variable_and_the_variable_over_the_parent(tmp_
     assert found(str(option), environ) == option.resolve()
     assert found(None, environ) == variable.resolve()
     assert found(None, {}) == parent.resolve()
+
+
+def test_the_tests_own_variable_is_for_tests_alone(tmp_path: Path) -> None:
+    ours, users, option = (make_comfyui(tmp_path / name) for name in ("ours", "users", "option"))
+    environ = {"ECHOGEN_COMFYUI": str(ours), "COMFYUI_PATH": str(users)}
+
+    def found(option: str | None, for_tests: bool) -> tuple[Path, str]:
+        comfy = comfyui.find(option, environ, tmp_path, for_tests)
+        assert comfy is not None
+        return comfy.path, comfy.found_by
+
+    assert found(None, True) == (ours.resolve(), "ECHOGEN_COMFYUI")
+    assert found(None, False) == (users.resolve(), "COMFYUI_PATH")
+    assert found(str(option), True) == (option.resolve(), "--comfyui")
+
+
+def test_the_comfyui_that_we_brought_stays_ours_when_it_is_named(tmp_path: Path) -> None:
+    comfy = make_comfyui(tmp_path / "comfy")
+    (comfy / "requirements.txt").write_text("comfyui-workflow-templates==1\ntorchaudio\n")
+    (comfy / comfyui.STAMP).write_text(pins.COMFYUI_WHEEL_SHA256)
+    found = comfyui.find(str(comfy), {}, tmp_path)
+    assert found is not None and not found.users_own
+    assert comfyui.requirements(found) == [] and not comfyui.needs_torchaudio(found)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "version"),
+    [
+        ("comfyui_version.py", '# by the build\n__version__ = "0.33.0"\n', "0.33.0"),
+        ("pyproject.toml", '[project]\nname = "ComfyUI"\nversion = "0.46.0"\n', "0.46.0"),
+        ("other.txt", "", "unknown"),
+    ],
+)
+def test_a_comfyuis_version_is_read(name: str, text: str, version: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+    assert comfyui.version(tmp_path) == version
 
 
 def test_a_linked_pack_is_found_through_its_link(tmp_path: Path) -> None:
@@ -116,6 +145,17 @@ def test_another_comfyuis_requirements_leave_torch_alone(tmp_path: Path) -> None
     (comfy.path / "requirements.txt").write_text(text)
     assert comfyui.requirements(comfy) == ["comfy-kitchen>=0.2", "av>=14"]
     assert comfyui.requirements(comfyui.ComfyUI(comfy.path, users_own=False, found_by="a test")) == []
+
+
+def test_torchaudio_is_brought_where_it_is_needed(tmp_path: Path) -> None:
+    comfy = comfyui.ComfyUI(make_comfyui(tmp_path / "comfy"), users_own=True, found_by="a test")
+    (comfy.path / "requirements.txt").write_text("torch\ntorchaudio>=2\n")
+    assert comfyui.needs_torchaudio(comfy)
+    (comfy.path / "comfyui_version.py").write_text(f'__version__ = "{pins.COMFYUI_VERSION}"\n')
+    assert not comfyui.needs_torchaudio(comfy), "the one that was seen to load without"
+    (comfy.path / "comfyui_version.py").unlink()
+    (comfy.path / "requirements.txt").write_text("torch\n")
+    assert not comfyui.needs_torchaudio(comfy)
 
 
 # --- linking the pack ------------------------------------------------------------------------------------
@@ -211,6 +251,32 @@ def test_a_step_that_fails_is_tried_again_next_time(tmp_path: Path, monkeypatch:
     with pytest.raises(Problem):
         environment.ensure(home, [environment.Step("first", ("a",))])
     assert environment.read_stamp(environment.Environment(home)) == {}
+
+
+@pytest.mark.parametrize(
+    ("for_cpu", "sign"), [({"torch", "torchvision", "torchaudio"}, "=="), ({"torch"}, "==="), (set(), "===")]
+)
+def test_the_trio_is_of_one_build(
+    for_cpu: set[str], sign: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[list[str]] = []
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(environment, "check_disk", lambda folder, needed, what: None)
+    # pip itself is the network's edge.
+    monkeypatch.setattr(environment, "pip", lambda env, arguments, what: ran.append(list(arguments)))
+    monkeypatch.setattr(
+        environment, "resolve", lambda env, part: "2.0+cpu" if part.split("==")[0] in for_cpu else "2.0"
+    )
+    step = environment.comfyui_steps(["av"], with_audio=True)[0]
+    environment.install(environment.Environment(tmp_path), step)
+    assert ran == [["install", *(part.replace("==", sign) for part in pins.TORCH_TRIO)]]
+    assert environment.read_stamp(environment.Environment(tmp_path)) == {"torch": step.fingerprint}
+
+
+def test_the_trio_leaves_the_wheels_environment_as_it_is() -> None:
+    usual, trio = environment.comfyui_steps()[0], environment.comfyui_steps(with_audio=True)[0]
+    assert usual == environment.Step("torch", ())
+    assert trio.imports == ("torchaudio",) and trio.fingerprint != usual.fingerprint
 
 
 def test_a_half_made_environment_is_made_anew(tmp_path: Path) -> None:
@@ -328,56 +394,3 @@ def test_pictures_are_named_after_the_nodes_that_show_them() -> None:
 
 def test_missing_modules_are_listed() -> None:
     assert session.missing_modules(Path(sys.executable)) == []
-
-
-def test_a_chromium_that_only_complains_is_not_taken(tmp_path: Path) -> None:
-    stub, good = tmp_path / "stub", tmp_path / "good"
-    stub.write_text("#!/bin/sh\nexit 1\n")
-    good.write_text("#!/bin/sh\nexit 0\n")
-    for program in (stub, good):
-        program.chmod(0o755)
-    # On Windows a program that is there counts: asking it would open a window.
-    assert chromium.starts(stub) == (os.name == "nt")
-    assert chromium.starts(good) and not chromium.starts(tmp_path / "none")
-    assert chromium.find({chromium.VARIABLE: str(good)}) == good
-
-
-class TwoAtOnce(checks.Checks):
-    """Checks whose browser tests are two programs that wait for each other."""
-
-    def browser(self) -> bool:
-        return self.meet("browser", "newest")
-
-    def newest(self) -> bool:
-        return self.meet("newest", "browser")
-
-    def meet(self, own: str, other: str) -> bool:
-        code = (
-            "import pathlib, sys, time\n"
-            "pathlib.Path(sys.argv[1]).touch()\n"
-            "while not pathlib.Path(sys.argv[2]).exists(): time.sleep(0.01)\n"
-            "print(sys.argv[1] + ' was here')"
-        )
-        self.counts.passed += 1
-        return self.call([sys.executable, "-c", code, own, other]) == 0
-
-
-def test_the_browser_checks_run_at_the_same_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv(chromium.VARIABLE, sys.executable)
-    comfy = comfyui.ComfyUI(tmp_path, users_own=True, found_by="a test")
-    both = TwoAtOnce(session.Setting(tmp_path, tmp_path), environment.Environment(tmp_path), comfy, tmp_path)
-    outcomes = checks.side_by_side(both, ["browser", "newest"])
-    assert [(outcome.name, outcome.passed) for outcome in outcomes] == [("browser", True), ("newest", True)]
-    assert both.counts.passed == 2
-    shown = capsys.readouterr().out
-    assert shown.index("browser was here") < shown.index("newest was here")
-
-
-def test_the_reports_numbers_are_added_up(tmp_path: Path) -> None:
-    report = tmp_path / "unit.xml"
-    report.write_text('<testsuites><testsuite tests="5" failures="1" errors="1" skipped="1"/></testsuites>')
-    counts = checks.Counts()
-    assert checks.add_counts(counts, report) == "2 passed, 2 failed, 1 skipped"
-    assert (counts.passed, counts.failed, counts.skipped) == (2, 2, 1)

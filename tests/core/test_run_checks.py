@@ -1,0 +1,114 @@
+"""`python run.py test`: which checks run, with which front end and browser, and how they are counted."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from runner import checks, chromium, comfyui, environment, frontend, session
+from runner.say import Problem
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_only_keeps_the_usual_order_and_names_the_choices() -> None:
+    assert checks.chosen("unit, lint") == ["lint", "unit"]
+    assert checks.chosen(None) == list(checks.NAMES)
+    with pytest.raises(Problem, match=r"tastes.*choose from lint, types"):
+        checks.chosen("lint,tastes")
+
+
+def test_a_chromium_that_only_complains_is_not_taken(tmp_path: Path) -> None:
+    stub, good = tmp_path / "stub", tmp_path / "good"
+    stub.write_text("#!/bin/sh\nexit 1\n")
+    good.write_text("#!/bin/sh\nexit 0\n")
+    for program in (stub, good):
+        program.chmod(0o755)
+    # On Windows a program that is there counts: asking it would open a window.
+    assert chromium.starts(stub) == (os.name == "nt")
+    assert chromium.starts(good) and not chromium.starts(tmp_path / "none")
+    assert chromium.find({chromium.VARIABLE: str(good)}) == good
+
+
+class TwoAtOnce(checks.Checks):
+    """Checks whose browser tests are two programs that wait for each other."""
+
+    def browser(self) -> bool:
+        return self.meet("browser", "newest")
+
+    def newest(self) -> bool:
+        return self.meet("newest", "browser")
+
+    def meet(self, own: str, other: str) -> bool:
+        code = (
+            "import pathlib, sys, time\n"
+            "pathlib.Path(sys.argv[1]).touch()\n"
+            "while not pathlib.Path(sys.argv[2]).exists(): time.sleep(0.01)\n"
+            "print(sys.argv[1] + ' was here')"
+        )
+        self.counts.passed += 1
+        return self.call([sys.executable, "-c", code, own, other]) == 0
+
+
+def test_the_browser_checks_run_at_the_same_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(chromium.VARIABLE, sys.executable)
+    comfy = comfyui.ComfyUI(tmp_path, users_own=True, found_by="a test")
+    both = TwoAtOnce(session.Setting(tmp_path, tmp_path), environment.Environment(tmp_path), comfy, tmp_path)
+    outcomes = checks.side_by_side(both, ["browser", "newest"])
+    assert [(outcome.name, outcome.passed) for outcome in outcomes] == [("browser", True), ("newest", True)]
+    assert both.counts.passed == 2
+    shown = capsys.readouterr().out
+    assert shown.index("browser was here") < shown.index("newest was here")
+
+
+class Told(checks.Checks):
+    """Checks that keep what a command would be told."""
+
+    def call(self, command: Sequence[str | Path], environ: dict[str, str] | None = None) -> int:
+        self.note = json.dumps(environ)
+        return 0
+
+
+def test_a_named_front_end_is_shown_by_every_server_but_the_newests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = tmp_path / "static"
+    named.mkdir()
+    monkeypatch.setattr(
+        frontend, "bring", lambda state, environment: tmp_path / "newest"
+    )  # the network's edge
+    comfy = comfyui.ComfyUI(tmp_path, users_own=True, found_by="a test")
+    setting, venv = session.Setting(ROOT, tmp_path), environment.Environment(tmp_path)
+    told = Told(setting, venv, comfy, tmp_path, browser_program=Path("chromium"), own_frontend=named)
+    shown = {}
+    for name in ("e2e", "browser", "newest"):
+        assert getattr(told, name)()
+        environ = json.loads(told.note)
+        assert environ["ECHOGEN_COMFYUI"] == str(tmp_path)
+        shown[name] = environ["ECHOGEN_FRONTEND"]
+    assert shown == {"e2e": str(named), "browser": str(named), "newest": str(tmp_path / "newest")}
+
+
+def test_a_named_front_end_must_be_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert frontend.given({}) is None and frontend.given({"ECHOGEN_FRONTEND": ""}) is None
+    with pytest.raises(Problem, match=r"ECHOGEN_FRONTEND is .*static, which is no front end"):
+        frontend.given({"ECHOGEN_FRONTEND": "static"})
+    (tmp_path / "static").mkdir()
+    (tmp_path / "static" / "index.html").touch()
+    assert frontend.given({"ECHOGEN_FRONTEND": "static"}) == tmp_path / "static"
+
+
+def test_the_reports_numbers_are_added_up(tmp_path: Path) -> None:
+    report = tmp_path / "unit.xml"
+    report.write_text('<testsuites><testsuite tests="5" failures="1" errors="1" skipped="1"/></testsuites>')
+    counts = checks.Counts()
+    assert checks.add_counts(counts, report) == "2 passed, 2 failed, 1 skipped"
+    assert (counts.passed, counts.failed, counts.skipped) == (2, 2, 1)
