@@ -1,58 +1,80 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { GammaBridge } from "../../web/js/gamma_bridge.js";
+import { connect, graph, node, subgraphWithSampler } from "./graph.mjs";
 
-/** A sampler as the graph has it, with a record of what was told to its widgets. */
-function sampler(inputs = []) {
-  const told = [];
-  const widget = (name, value) => ({ name, value, callback: (now) => told.push([name, now]) });
-  const widgets = [widget("gamma_t", 2), widget("gamma_i", 3), widget("seed", 7)];
-  return { node: { widgets, inputs }, told };
-}
+const sampler = (where = graph()) =>
+  node(where, "EchoGenSampler", { gamma_t: 2, gamma_i: 3, seed: 7 }, ["text", "model", "guidance"]);
 
 test("it reads and writes the two widgets and nothing else", () => {
-  const { node, told } = sampler();
-  const bridge = new GammaBridge(node);
+  const made = sampler();
+  const bridge = new GammaBridge(made);
   assert.deepEqual(bridge.read(), { t: 2, i: 3 });
+  assert.deepEqual(bridge.holders(), []);
   bridge.write({ t: 4.02, i: 3 });
-  assert.deepEqual(node.widgets.map((widget) => widget.value), [4, 3, 7]);
-  assert.deepEqual(told, [["gamma_t", 4]], "only what changed is told");
+  assert.deepEqual(made.widgets.map((widget) => widget.value), [4, 3, 7]);
+  assert.deepEqual(made.told, [["gamma_t", 4]], "only what changed is told");
 });
 
-test("a linked γ is locked, the other one is not", () => {
-  const { node } = sampler([{ name: "gamma_i", widget: { name: "gamma_i" }, link: 5 }]);
-  const bridge = new GammaBridge(node);
+test("a linked γ is shown and locked, the other one is not", () => {
+  const root = graph();
+  const [made, primitive] = [sampler(root), node(root, "PrimitiveFloat", { value: 6 })];
+  connect(root, primitive, 0, made, "gamma_i");
+  const bridge = new GammaBridge(made);
   assert.deepEqual(bridge.locked(), { t: false, i: true });
   bridge.write({ t: 1, i: 1 });
-  assert.deepEqual(bridge.read(), { t: 1, i: 3 });
+  assert.deepEqual(bridge.read(), { t: 1, i: 6 });
+  assert.deepEqual([primitive.told, made.widgets[1].value], [[], 3]);
+  assert.deepEqual(bridge.holders(), ["PrimitiveFloat"]);
 });
 
-test("a schedule locks both", () => {
-  const { node } = sampler([{ name: "guidance", link: 0 }, { name: "gamma_t", link: null }]);
-  assert.deepEqual(new GammaBridge(node).locked(), { t: true, i: true });
+test("a schedule locks both, and no single value counts", () => {
+  const root = graph();
+  const made = sampler(root);
+  connect(root, node(root, "EchoGenGuidanceSchedule", { gamma_t: 1 }), 0, made, "guidance");
+  const bridge = new GammaBridge(made);
+  assert.deepEqual(bridge.locked(), { t: true, i: true });
+  assert.deepEqual(bridge.read(), { t: NaN, i: NaN });
 });
 
-test("its state changes with values and links", () => {
-  const { node } = sampler([{ name: "gamma_t", link: null }]);
-  const bridge = new GammaBridge(node);
-  const before = bridge.state();
-  assert.equal(bridge.state(), before);
-  node.widgets[0].value = 5;
-  const moved = bridge.state();
-  assert.notEqual(moved, before);
-  node.inputs[0].link = 1;
-  assert.notEqual(bridge.state(), moved);
+test("in a subgraph it changes the value that counts", () => {
+  const root = graph();
+  const { inner, sampler } = subgraphWithSampler(root);
+  const host = node(root, "the blueprint", { gamma: 1.5 }, [], { subgraph: inner });
+  const bridge = new GammaBridge(sampler);
+  assert.deepEqual(bridge.read(), { t: 1.5, i: 3 });
+  assert.deepEqual(bridge.holders(), ["the blueprint"]);
+  bridge.write({ t: 4, i: 5 });
+  assert.deepEqual(host.told, [["gamma", 4]]);
+  assert.deepEqual(sampler.widgets.map(({ value }) => value), [2, 5], "its own row is not what counts");
+});
+
+test("its state changes with values, links and titles", () => {
+  const root = graph();
+  const [made, primitive] = [sampler(root), node(root, "PrimitiveFloat", { value: 5 })];
+  const bridge = new GammaBridge(made);
+  const states = [bridge.state()];
+  assert.equal(bridge.state(), states[0]);
+  made.widgets[0].value = 5;
+  states.push(bridge.state());
+  connect(root, primitive, 0, made, "gamma_t");
+  states.push(bridge.state());
+  primitive.title = "mine";
+  states.push(bridge.state());
+  primitive.widgets[0].value = 6;
+  states.push(bridge.state());
+  assert.equal(new Set(states).size, 5);
 });
 
 test("a double click goes to what the wired model likes, where that is known", () => {
   const wired = (preset) => {
-    const { node } = sampler([{ name: "text", link: 1 }, { name: "model", link: 2 }]);
+    const made = sampler();
     const loader = { widgets: [{ name: "preset", value: preset }] };
-    node.getInputNode = (slot) => (slot === 1 && preset ? loader : null);
-    return new GammaBridge(node).home();
+    made.getInputNode = (slot) => (slot === 1 && preset ? loader : null);
+    return new GammaBridge(made).home();
   };
   assert.deepEqual(wired("nano (built in)"), { t: 2.5, i: 2.5 });
   assert.deepEqual(wired("EchoGen-2B"), { t: 2.5, i: 2.5 });
   assert.deepEqual(wired(null), { t: 2.5, i: 2.5 });
-  assert.deepEqual(new GammaBridge(sampler().node).home(), { t: 2.5, i: 2.5 });
+  assert.deepEqual(new GammaBridge(sampler()).home(), { t: 2.5, i: 2.5 });
 });

@@ -15,8 +15,12 @@ const HISTORY_MS = [0, 200, 500, 1000]; // a run that has just ended may not be 
 
 const live = new LiveQueue({
   async queue() {
+    const workflow = app.extensionManager?.workflow?.activeWorkflow;
+    const previewMethod = app.extensionManager?.setting.get("Comfy.Execution.PreviewMethod");
     try {
-      return (await api.queuePrompt(0, await app.graphToPrompt())).prompt_id;
+      const { prompt_id } = await api.queuePrompt(0, await app.graphToPrompt(), { previewMethod });
+      enterInRecord(prompt_id, workflow);
+      return prompt_id;
     } catch (error) {
       throw new Error(reason(error));
     }
@@ -35,10 +39,20 @@ const host = {
     node.setDirtyCanvas?.(true, true);
   },
   remember: () => asOneStep(() => {}),
-  zoom: () => app.canvas?.ds?.scale ?? 1,
   inputsOf,
   thumb,
 };
+
+/**
+ * App mode shows the pictures of runs whose workflow the front end has on record. Only its own Run button writes there,
+ * and extensions are given no way to: hence the store by its name. Older front ends have no such record.
+ * @param {string} run @param {{path: string, instanceId?: string} | undefined} workflow
+ */
+function enterInRecord(run, workflow) {
+  const page = /** @type {any} */ (document.getElementById("vue-app"))?.__vue_app__;
+  const record = page?.config.globalProperties.$pinia?._s.get("execution");
+  if (workflow) record?.ensureSessionWorkflowPath?.(run, workflow.path, workflow.instanceId);
+}
 
 /** Why the server refused a graph, the first reason of a node before the general one. @param {any} error */
 function reason(error) {
@@ -108,6 +122,6 @@ app.registerExtension({
   },
   nodeCreated(/** @type {any} */ node) {
     if (node.comfyClass !== "EchoGenSampler") return;
-    addView(new SamplerPanel(new GammaBridge(node), host), "gamma_pad");
+    addView(new SamplerPanel(new GammaBridge(node), host), "gamma_pad", host.texts.label);
   },
 });

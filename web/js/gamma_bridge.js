@@ -1,72 +1,74 @@
 // @ts-check
-/** Between the pad and the sampler's two float widgets, which alone hold the values. */
+/** Between the pad and the two float widgets that hold the values: the sampler's, or those that stand for them. */
 
 import { DEFAULT, MODEL_DEFAULTS, snap } from "./gamma_maths.js";
+import { sourceOf } from "./value_source.js";
 
 /** @typedef {import("./gamma_maths.js").Gamma} Gamma */
-/** @typedef {{name: string, value: any, callback?: (value: any) => void}} Widget */
-/** @typedef {{name: string, link?: number | null, widget?: {name: string}}} Slot */
-/**
- * @typedef {object} SamplerNode
- * @property {number | string} [id]
- * @property {Widget[]} [widgets]
- * @property {Slot[]} [inputs]
- * @property {{id?: string}} [graph]
- * @property {Record<string, any>} [properties]  what the workflow file keeps of a node besides its widgets
- * @property {(slot: number) => SamplerNode | null} [getInputNode]
- * @property {(front: boolean, back?: boolean) => void} [setDirtyCanvas]
- */
+/** @typedef {import("./value_source.js").GraphNode} GraphNode */
+/** @typedef {import("./value_source.js").Source} Source */
 
+/** @type {Readonly<Record<"t" | "i", string>>} */
 const NAMES = Object.freeze({ t: "gamma_t", i: "gamma_i" });
 
+/** What counts for one of a sampler's settings; a guidance schedule sets both γ. @param {GraphNode} node @param {string} name */
+export function samplerSource(node, name) {
+  const schedule = sourceOf(node, "guidance");
+  return schedule.linked && Object.values(NAMES).includes(name) ? schedule : sourceOf(node, name);
+}
+
 export class GammaBridge {
-  /** @param {SamplerNode} node */
+  /** @param {GraphNode} node */
   constructor(node) {
     this.node = node;
   }
 
-  /** @returns {Gamma} */
+  /** The values that count; NaN where only a run can tell. @returns {Gamma} */
   read() {
-    return { t: Number(this.#widget("t")?.value), i: Number(this.#widget("i")?.value) };
+    const { t, i } = this.#sources();
+    return { t: Number(t.value), i: Number(i.value) };
   }
 
   /** Sets what is not locked, as if it had been typed. @param {Gamma} gamma */
   write(gamma) {
-    const locked = this.locked();
+    const sources = this.#sources();
     for (const axis of /** @type {const} */ (["t", "i"])) {
-      const widget = this.#widget(axis);
+      const { widget } = sources[axis];
       const value = snap(gamma[axis]);
-      if (!widget || locked[axis] || widget.value === value) continue;
+      if (!widget || widget.value === value) continue;
       widget.value = value;
       widget.callback?.(value);
     }
     this.node.setDirtyCanvas?.(true, true);
   }
 
-  /** Which γ comes over a wire, from its own socket or from a guidance schedule. */
+  /** Which γ is not to be changed from here: it comes over a wire, or from a guidance schedule. */
   locked() {
-    const linked = (/** @type {string} */ name) =>
-      !!this.node.inputs?.some((slot) => (slot.widget?.name ?? slot.name) === name && slot.link != null);
-    const scheduled = linked("guidance");
-    return { t: scheduled || linked(NAMES.t), i: scheduled || linked(NAMES.i) };
+    const { t, i } = this.#sources();
+    return { t: !t.widget, i: !i.widget };
+  }
+
+  /** Titles of the other nodes that set γ. @returns {string[]} */
+  holders() {
+    const { t, i } = this.#sources();
+    return [...new Set([t, i].flatMap(({ holder }) => holder?.title ?? []))];
   }
 
   /** Where a double click goes: what the wired model likes best, as far as its loader says which model it is. */
   home() {
     const slot = this.node.inputs?.findIndex(({ name }) => name === "model") ?? -1;
     const loader = slot < 0 ? null : this.node.getInputNode?.(slot);
-    return MODEL_DEFAULTS[loader?.widgets?.find(({ name }) => name === "preset")?.value] ?? DEFAULT;
+    return (loader && MODEL_DEFAULTS[sourceOf(loader, "preset").value]) ?? DEFAULT;
   }
 
   /** Changes exactly when the pad must be drawn anew. @returns {string} */
   state() {
-    const { t, i } = this.read();
-    const locked = this.locked();
-    return `${t} ${i} ${locked.t} ${locked.i}`;
+    const [{ t, i }, locked] = [this.read(), this.locked()];
+    return [t, i, locked.t, locked.i, ...this.holders()].join(" ");
   }
 
-  /** @param {"t" | "i"} axis */
-  #widget(axis) {
-    return this.node.widgets?.find((widget) => widget.name === NAMES[axis]);
+  /** @returns {{t: Source, i: Source}} */
+  #sources() {
+    return { t: samplerSource(this.node, NAMES.t), i: samplerSource(this.node, NAMES.i) };
   }
 }

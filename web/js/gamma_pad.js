@@ -31,8 +31,10 @@ const STYLE = `
 .echogen-pad .free { stroke: #ffb02e; stroke-width: 2; }
 .echogen-pad text { fill: #c9c9cf; user-select: none; }
 .echogen-pad .values { fill: #fff; }
+.echogen-pad .outside { fill: #7cb7ff; }
 .echogen-pad .fast { fill: #8fe0b3; }
 .echogen-pad circle { fill: #ffb02e; stroke: #fff; stroke-width: 2; }
+.echogen-pad circle.held { fill: none; stroke: #ffb02e; }
 .echogen-pad .row { display: flex; gap: 4px; }
 .echogen-pad button { flex: 1; min-width: 0; padding: 3px 2px; overflow: hidden; text-overflow: ellipsis;
   white-space: nowrap; font: inherit; color: #e6e6e6; background: #35353b; border: 1px solid #5c5c66;
@@ -82,12 +84,13 @@ export class GammaPad {
     clearTimeout(this.burst);
   }
 
-  /** Follows the widgets, its own size, and how large the canvas is shown. @param {number} [zoom] */
-  draw(zoom) {
-    if (zoom) this.letters = Math.round(Math.min(LARGEST_LETTERS, Math.max(LETTERS, LETTERS / zoom)));
+  /** Follows the widgets, its own size, and how large it is shown. */
+  draw() {
     const [width, height] = this.size;
+    if (!width || !height) return;
+    this.letters = Math.round(Math.min(LARGEST_LETTERS, Math.max(LETTERS, LETTERS / this.#zoom())));
     const state = `${this.bridge.state()} ${width} ${height} ${this.letters}`;
-    if (state === this.drawn || !width || !height) return;
+    if (state === this.drawn) return;
     this.drawn = state;
     const { left, bottom } = this.#edges();
     this.#describe();
@@ -100,6 +103,11 @@ export class GammaPad {
     );
   }
 
+  /** How large it is shown: a canvas zooms, app mode does not. */
+  #zoom() {
+    return this.svg.getBoundingClientRect().width / this.svg.clientWidth || 1;
+  }
+
   #edges() {
     return { left: this.letters + 15, bottom: this.letters + 9 };
   }
@@ -109,19 +117,31 @@ export class GammaPad {
     const [gamma, locked] = [this.bridge.read(), this.bridge.locked()];
     const both = locked.t && locked.i;
     this.root.classList.toggle("locked", both);
-    this.svg.setAttribute("aria-valuenow", String(gamma.t));
-    this.svg.setAttribute("aria-valuetext", this.#label());
+    if (Number.isNaN(gamma.t)) this.svg.removeAttribute("aria-valuenow");
+    else this.svg.setAttribute("aria-valuenow", String(gamma.t));
+    this.svg.setAttribute("aria-valuetext", [this.#label(), this.#outside()].filter(Boolean).join(", "));
     this.svg.setAttribute("aria-disabled", String(both));
     for (const button of this.row.querySelectorAll("button")) button.disabled = both;
   }
 
-  /** The values in words; one that comes over a wire is not known here. */
+  /** The values in words. */
   #label() {
     const [gamma, locked] = [this.bridge.read(), this.bridge.locked()];
-    if (locked.t && locked.i) return this.texts.locked;
-    const value = (/** @type {"t" | "i"} */ axis) => (locked[axis] ? this.texts.linked : gamma[axis]);
-    const fast = !locked.t && !locked.i && branches(gamma) < 3 ? this.texts.fast : "";
-    return `γ_t ${value("t")}, γ_I ${value("i")} ${fast}`.trim();
+    const [both, known] = [locked.t && locked.i, !Number.isNaN(gamma.t + gamma.i)];
+    if (both && !known) return this.texts.locked;
+    const value = (/** @type {"t" | "i"} */ axis) => {
+      const words = [Number.isNaN(gamma[axis]) ? "" : gamma[axis], locked[axis] && !both ? this.texts.linked : ""];
+      return words.filter((word) => word !== "").join(" ");
+    };
+    const values = `γ_t ${value("t")}, γ_I ${value("i")}`;
+    if (both) return `${values} · ${this.texts.locked}`;
+    return known && branches(gamma) < 3 ? `${values} ${this.texts.fast}` : values;
+  }
+
+  /** Which other nodes set γ, in words. */
+  #outside() {
+    const titles = this.bridge.holders().map((title) => `“${title}”`);
+    return titles.length ? this.texts.outside.replace("{node}", titles.join(", ")) : "";
   }
 
   /** @param {Scale} scale */
@@ -144,20 +164,27 @@ export class GammaPad {
       draw("text", { x: x(8) - 2, y: y(0) - 5, "text-anchor": "end" }, `γ_t ${this.texts.prompt} →`),
       draw("text", { x: x(0) + 4, y: y(8) + size }, `↑ γ_I ${this.texts.subject}`),
       draw("text", { class: "values", x: x(0) + 4, y: y(8) + 2.3 * size }, this.#label()),
+      draw("text", { class: "outside", x: x(0) + 4, y: y(8) + 3.6 * size }, this.#outside()),
       ...this.#dot(x, y).map(([kind, at]) => draw(kind, at)),
     ];
   }
 
   /**
-   * A dot; where one γ comes from outside, a line over all its values; nothing where both do.
+   * A dot; where one γ comes from outside, a line over all that the dot can be moved to, or over all that a γ which is
+   * not known may be; nothing where both are so.
    * @param {Scale["x"]} x @param {Scale["y"]} y @returns {[string, Record<string, string | number>][]}
    */
   #dot(x, y) {
     const [{ t, i }, locked] = [this.bridge.read(), this.bridge.locked()];
-    if (locked.t && locked.i) return [];
-    if (locked.t) return [["line", { class: "free", x1: x(0), x2: x(8), y1: y(i), y2: y(i) }]];
-    if (locked.i) return [["line", { class: "free", x1: x(t), x2: x(t), y1: y(0), y2: y(8) }]];
-    return [["circle", { cx: x(t), cy: y(i), r: Math.max(7, this.letters / 2) }]];
+    const across = { class: "free", x1: x(0), x2: x(8), y1: y(i), y2: y(i) };
+    const up = { class: "free", x1: x(t), x2: x(t), y1: y(0), y2: y(8) };
+    if (Number.isNaN(t) && Number.isNaN(i)) return [];
+    if (Number.isNaN(t)) return [["line", across]];
+    if (Number.isNaN(i)) return [["line", up]];
+    const kind = locked.t && locked.i ? "held" : "";
+    /** @type {[string, Record<string, string | number>]} */
+    const dot = ["circle", { class: kind, cx: x(t), cy: y(i), r: Math.max(7, this.letters / 2) }];
+    return locked.t === locked.i ? [dot] : [["line", locked.t ? up : across], dot];
   }
 
   /** Moves the dot; true when it was elsewhere. @param {Gamma} gamma */
@@ -185,7 +212,7 @@ export class GammaPad {
   /** Where on the pad a pointer is, as shares of its sides. @param {PointerEvent} event */
   #place(event) {
     const box = this.svg.getBoundingClientRect();
-    const zoom = box.width / (this.svg.clientWidth || box.width); // the canvas may be zoomed
+    const zoom = this.#zoom();
     const { left, bottom } = this.#edges();
     return {
       across: (event.clientX - box.left - left * zoom) / (box.width - (left + RIGHT) * zoom),

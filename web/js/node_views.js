@@ -36,9 +36,10 @@ export async function loadTexts(section) {
 
 /**
  * Puts a view into its node as a widget that holds nothing.
- * @param {View} view @param {string} name @param {number} [least]  height in pixels, where the view has none
+ * @param {View} view @param {string} name @param {string} label  what app mode and the side panel call it
+ * @param {number} [least]  height in pixels, where the view has none
  */
-export function addView(view, name, least = 0) {
+export function addView(view, name, label, least = 0) {
   addStyle(document, "echogen-view-style", STYLE);
   view.root.classList.add("echogen-view");
   const exactly = () => view.height && view.height + 2 * MARGIN;
@@ -49,6 +50,7 @@ export function addView(view, name, least = 0) {
     getMaxHeight: exactly,
   });
   widget.serialize = false;
+  widget.label = label;
   const kept = { view, gone: false };
   views.add(kept);
   const before = view.node.onRemoved;

@@ -19,7 +19,6 @@ import { StripView } from "./strip_view.js";
  * @property {import("./live_queue.js").LiveQueue} live
  * @property {Map<string, Blob>} full  pinned pictures in full, by run; gone with the page
  * @property {(node: any) => void} resized  the panel's height has changed
- * @property {() => number} zoom  how large the canvas is shown
  * @property {() => void} remember  a change is complete: a step for undo
  * @property {(run: string, node: any) => Promise<Record<string, any> | null>} inputsOf  as the server ran them
  * @property {(picture: Blob) => Promise<string>} thumb  a small copy as a data: address
@@ -141,7 +140,7 @@ export class SamplerPanel {
     const { live } = this.host;
     const { graph, id } = this.node;
     if (graph) this.owner = `${graph.id}:${id}`;
-    this.pad.draw(this.host.zoom());
+    this.pad.draw();
     if (!this.choice.on && live.owner === this.owner) void live.stop(this.owner, this.choice.cancels);
     this.row.draw(this.choice, live.phase(this.owner), live.owner === this.owner ? live.refusal : "");
     this.#drawPictures();

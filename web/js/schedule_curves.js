@@ -302,6 +302,6 @@ app.registerExtension({
     texts = await loadTexts("echogen_schedule");
   },
   nodeCreated(/** @type {any} */ node) {
-    if (node.comfyClass === "EchoGenGuidanceSchedule") addView(new ScheduleCurves(node), "schedule", HEIGHT);
+    if (node.comfyClass === "EchoGenGuidanceSchedule") addView(new ScheduleCurves(node), "schedule", texts.label, HEIGHT);
   },
 });

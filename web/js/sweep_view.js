@@ -5,7 +5,7 @@
 import { app } from "/scripts/app.js";
 // @ts-ignore: served by ComfyUI
 import { api } from "/scripts/api.js";
-import { GammaBridge } from "./gamma_bridge.js";
+import { samplerSource } from "./gamma_bridge.js";
 import { addView, asOneStep, loadTexts } from "./node_views.js";
 import { addStyle, make } from "./page.js";
 import { merged, ownNumber, place, settings, target, total } from "./sweep_maths.js";
@@ -165,12 +165,16 @@ class SweepView {
   #give(table, cell) {
     const sampler = this.node.graph?.getNodeById(this.samplers.value);
     if (!sampler) return void (this.note = texts.no_sampler);
-    const locked = new GammaBridge(sampler).locked();
-    this.note = locked.t || locked.i ? texts.linked : "";
+    const set = Object.entries(settings(table, cell)).map(([name, value]) => ({
+      name,
+      value,
+      source: samplerSource(sampler, name),
+    }));
+    const linked = set.filter(({ source }) => source.linked && !source.widget).map(({ name }) => texts[name]);
+    this.note = linked.length ? `${texts.linked}: ${linked.join(", ")}` : "";
     asOneStep(() => {
-      for (const [name, value] of Object.entries(settings(table, cell))) {
-        if ((name === "gamma_t" && locked.t) || (name === "gamma_i" && locked.i)) continue;
-        const widget = widgetOf(sampler, name);
+      for (const { value, source } of set) {
+        const { widget } = source;
         if (!widget || widget.value === value) continue;
         widget.value = value;
         widget.callback?.(value);
@@ -180,9 +184,7 @@ class SweepView {
   }
 }
 
-const widgetOf = (/** @type {any} */ node, /** @type {string} */ name) =>
-  node?.widgets?.find((/** @type {any} */ widget) => widget.name === name);
-const valueOf = (/** @type {any} */ node, /** @type {string} */ name) => widgetOf(node, name)?.value;
+const valueOf = (/** @type {any} */ node, /** @type {string} */ name) => node && samplerSource(node, name).value;
 
 app.registerExtension({
   name: "EchoGen.Sweep",
@@ -194,7 +196,7 @@ app.registerExtension({
   },
   nodeCreated(/** @type {any} */ node) {
     if (node.comfyClass !== "EchoGenGammaSweep") return;
-    addView(new SweepView(node), "sweep", HEIGHT);
+    addView(new SweepView(node), "sweep", texts.label, HEIGHT);
     const before = node.onExecuted;
     node.onExecuted = function (/** @type {any} */ output) {
       before?.apply(this, arguments);

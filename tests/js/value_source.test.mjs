@@ -1,0 +1,110 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { sourceOf } from "../../web/js/value_source.js";
+import { connect, graph, node, subgraphWithSampler } from "./graph.mjs";
+
+const sampler = (where) => node(where, "EchoGenSampler", { gamma_t: 2, gamma_i: 3 }, ["guidance"]);
+
+test("without a wire it is the widget itself", () => {
+  const made = sampler(graph());
+  assert.deepEqual(sourceOf(made, "gamma_t"), { value: 2, widget: made.widgets[0], holder: null, linked: false });
+  assert.deepEqual(sourceOf(made, "guidance"), { value: undefined, widget: null, holder: null, linked: false });
+});
+
+for (const type of ["PrimitiveNode", "PrimitiveFloat", "PrimitiveInt"]) {
+  test(`${type} is read, and left alone`, () => {
+    const root = graph();
+    const [made, primitive] = [sampler(root), node(root, type, { value: 4.5 })];
+    connect(root, primitive, 0, made, "gamma_t");
+    assert.deepEqual(sourceOf(made, "gamma_t"), { value: 4.5, widget: null, holder: primitive, linked: true });
+    assert.equal(sourceOf(made, "gamma_i").linked, false);
+  });
+}
+
+test("what a run computes is not known", () => {
+  const root = graph();
+  const [made, maths] = [sampler(root), node(root, "SomeMaths", { value: 4.5 })];
+  connect(root, maths, 0, made, "gamma_t");
+  assert.deepEqual(sourceOf(made, "gamma_t"), { value: undefined, widget: null, holder: maths, linked: true });
+});
+
+test("reroutes, chained primitives and subgraphs on the way are followed", () => {
+  const root = graph();
+  const [made, reroute, first, second] = [
+    sampler(root),
+    node(root, "Reroute", {}, [""]),
+    node(root, "PrimitiveFloat", { value: 1 }),
+    node(root, "PrimitiveFloat", { value: 6 }),
+  ];
+  const inner = graph(root);
+  const passing = node(inner, "Reroute", {}, [""]);
+  const host = node(root, "a subgraph", { gamma: 0 }, [], { subgraph: inner });
+  connect(inner, null, 0, passing, "");
+  connect(inner, passing, 0, null, 0);
+  connect(root, second, 0, first, "value");
+  connect(root, first, 0, host, "gamma");
+  connect(root, host, 0, reroute, "");
+  connect(root, reroute, 0, made, "gamma_t");
+  const { value, widget, holder } = sourceOf(made, "gamma_t");
+  assert.deepEqual([value, widget, holder], [6, null, second]);
+});
+
+test("wires in a circle end", () => {
+  const root = graph();
+  const [made, one, other] = [sampler(root), node(root, "Reroute", {}, [""]), node(root, "Reroute", {}, [""])];
+  connect(root, one, 0, other, "");
+  connect(root, other, 0, one, "");
+  connect(root, one, 0, made, "gamma_t");
+  assert.deepEqual(sourceOf(made, "gamma_t"), { value: undefined, widget: null, holder: null, linked: true });
+});
+
+test("muted and bypassed nodes set nothing; a bypassed one hands on what comes in", () => {
+  for (const mode of [2, 4]) {
+    const root = graph();
+    const [made, primitive] = [sampler(root), node(root, "PrimitiveFloat", { value: 4 }, [], { mode })];
+    connect(root, primitive, 0, made, "gamma_t");
+    assert.deepEqual(sourceOf(made, "gamma_t"), { value: 2, widget: made.widgets[0], holder: null, linked: false });
+  }
+  const root = graph();
+  const [made, maths] = [sampler(root), node(root, "SomeMaths", { a: 1 }, [], { mode: 4 })];
+  connect(root, node(root, "PrimitiveFloat", { value: 5 }), 0, maths, "a");
+  connect(root, maths, 0, made, "gamma_t");
+  assert.equal(sourceOf(made, "gamma_t").value, 5);
+});
+
+test("in a subgraph the widget that its node shows counts, and is the one to change", () => {
+  const root = graph();
+  const { inner, sampler } = subgraphWithSampler(root);
+  const host = node(root, "the blueprint", { "any name": 5.5 }, [], { subgraph: inner });
+  assert.deepEqual(sourceOf(sampler, "gamma_t"), { value: 5.5, widget: host.widgets[0], holder: host, linked: true });
+  connect(root, node(root, "PrimitiveFloat", { value: 7 }), 0, host, "any name");
+  const wired = sourceOf(sampler, "gamma_t");
+  assert.deepEqual([wired.value, wired.widget], [7, null]);
+});
+
+test("an input that the subgraph's node has no widget and no wire for sets nothing", () => {
+  const root = graph();
+  const { inner, sampler } = subgraphWithSampler(root);
+  node(root, "the blueprint", {}, ["gamma"], { subgraph: inner });
+  assert.deepEqual(sourceOf(sampler, "gamma_t"), { value: 2, widget: sampler.widgets[0], holder: null, linked: false });
+});
+
+test("two nodes of one subgraph: known where they agree, for neither to change", () => {
+  const root = graph();
+  const { inner, sampler } = subgraphWithSampler(root);
+  const [, other] = [1, 1].map((value) => node(root, "the blueprint", { gamma: value }, [], { subgraph: inner }));
+  assert.deepEqual(sourceOf(sampler, "gamma_t"), { value: 1, widget: null, holder: null, linked: true });
+  other.widgets[0].value = 8;
+  assert.equal(sourceOf(sampler, "gamma_t").value, undefined);
+});
+
+test("subgraphs in subgraphs; those that are in no use do not count", () => {
+  const root = graph();
+  const { inner, sampler } = subgraphWithSampler(root);
+  const middle = graph(root);
+  const host = node(middle, "the blueprint", { gamma: 1 }, [], { subgraph: inner });
+  connect(middle, null, 0, host, "gamma");
+  node(graph(root), "left over", { gamma: 8 }, [], { subgraph: inner });
+  const outer = node(root, "around it", { gamma: 3.5 }, [], { subgraph: middle });
+  assert.deepEqual(sourceOf(sampler, "gamma_t"), { value: 3.5, widget: outer.widgets[0], holder: outer, linked: true });
+});
