@@ -52,7 +52,8 @@ class EncodeText(io.ComfyNode):
 
     @classmethod
     def execute(cls, text_encoder: runtime.Managed, prompt: str) -> io.NodeOutput:
-        return io.NodeOutput(runtime.loaded(text_encoder).encode(prompt))
+        encoder = runtime.loaded(text_encoder)
+        return io.NodeOutput(encoder.encode(prompt, device=text_encoder.device))
 
 
 class EncodeSemantic(io.ComfyNode):
@@ -86,7 +87,8 @@ class EncodeSemantic(io.ComfyNode):
     @classmethod
     def execute(cls, semantic_encoder: runtime.Managed, image: Tensor, strength: float) -> io.NodeOutput:
         images_B3HW = pictures_from(image, "reference picture")
-        return io.NodeOutput(runtime.loaded(semantic_encoder).encode(images_B3HW)._replace(strength=strength))
+        features = runtime.loaded(semantic_encoder).encode(images_B3HW, semantic_encoder.device)
+        return io.NodeOutput(features._replace(strength=strength))
 
 
 class EncodeContent(io.ComfyNode):
@@ -120,7 +122,8 @@ class EncodeContent(io.ComfyNode):
     @classmethod
     def execute(cls, content_encoder: runtime.Managed, image: Tensor, strength: float) -> io.NodeOutput:
         images_B3HW = pictures_from(image, "reference picture")
-        return io.NodeOutput(runtime.loaded(content_encoder).encode(images_B3HW)._replace(strength=strength))
+        features = runtime.loaded(content_encoder).encode(images_B3HW, content_encoder.device)
+        return io.NodeOutput(features._replace(strength=strength))
 
 
 NODES: list[type[Any]] = [EncodeText, EncodeSemantic, EncodeContent]

@@ -35,16 +35,16 @@ def prepare(
     _check_room(model, conditions, run, estimate)
     prefills = model.prefills
     if prefills.missing(conditions):
-        runtime.load_phase(model, [model.prefill_patcher], estimate.prefill)
+        runtime.load(model.prefill_patcher, model.prefills_patcher, working_bytes=estimate.prefill)
     branches = prefills.branches(*conditions)
     working = estimate.arena + estimate.sampling_work
-    patchers = [model.patcher]
+    patchers = [model.patcher, model.prefills_patcher]
     if tokenizer is not None:
         patchers.append(tokenizer.patcher)
         height, width = schedule.pixels_hw
         picture = decoding_bytes(tokenizer.module.config, height * width, runtime.weights_dtype(tokenizer))
         working = max(working, picture)  # previews are smaller, and the keys are gone before the last
-    runtime.load_phase(model, patchers, working)
+    runtime.load(*patchers, working_bytes=working)
     return branches
 
 
@@ -55,7 +55,8 @@ def decode(tokenizer: runtime.Managed, codes_BDHW: Tensor) -> Tensor:
     # as many at once as fit into the limit, at least one
     at_once = max(pixels, min(len(codes_BDHW) * pixels, runtime.DECODED_AT_ONCE))
     working = decoding_bytes(config, at_once, runtime.weights_dtype(tokenizer))
-    return runtime.decode(runtime.loaded(tokenizer, working_bytes=working), codes_BDHW)
+    runtime.loaded(tokenizer, working_bytes=working)
+    return runtime.decode(tokenizer, codes_BDHW)
 
 
 def describe(
@@ -80,11 +81,12 @@ def _check_room(
 ) -> None:
     """Drops what other runs left where room is short; MemoryError when that is not enough."""
     available = runtime.room(model.patcher)
-    if available + model.prefills.nbytes < estimate.streamed:
-        change = smallest_change(model.module.config, run, available + model.prefills.nbytes)
+    if available < estimate.streamed:
+        change = smallest_change(model.module.config, run, available)
         raise MemoryError(
             f"This picture takes about {in_words(estimate.streamed)} besides the model's weights, and there "
             f"is room for {in_words(available)}. To make it fit, {change}."
         )
-    if available < (estimate.resident if runtime.offloads(model.patcher) else estimate.streamed):
+    wanted = estimate.resident if runtime.offloads(model.patcher) else estimate.streamed
+    if available - model.prefills.nbytes < wanted:
         model.prefills.keep_only(conditions)

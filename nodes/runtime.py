@@ -1,6 +1,6 @@
 """What the nodes ask of ComfyUI: devices, folders, the memory manager, progress and interruption.
 
-With adapters.py the only place that imports `comfy` and `folder_paths`.
+With adapters.py and patchers.py the only place that imports `comfy` and `folder_paths`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from echogen_core.tokenizer import BitTokenizer
 from echogen_core.tokenizer.bsq import enlarge
 
 from .adapters import contact_sheet
+from .patchers import PrefillPatcher, WholePatcher
 
 FOLDER = "echogen"
 """Name of the pack's own folder under ComfyUI's models, and of its entry in folder_paths."""
@@ -45,14 +46,17 @@ _PREVIEW_TOKENS = 32  # a side; a large picture in full at every scale would dou
 class Managed:
     """A core module under ComfyUI's memory manager: what travels on the model and encoder wires.
 
-    whole: its layers are plain torch.nn ones (transformers), which cannot be loaded in part.
     preset: what belongs to it; defaults of the sampler come from here.
     """
 
     module: Any
     patcher: Any
     preset: Preset
-    whole: bool = False
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes. Its weights may lie elsewhere, and come when a layer needs them."""
+        return compute_device(self.patcher)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,19 +66,16 @@ class ManagedModel(Managed):
     The cache lives and dies with the model; ComfyUI keeps the features of unchanged nodes, so their identity,
     by which the cache knows them, is stable from run to run.
     patcher has the weights that sampling uses, prefill_patcher those of the prefill (about half each): on a
-    small card ComfyUI keeps only those of the phase at hand.
+    small card ComfyUI keeps only those of the phase at hand. prefills_patcher has what was computed.
     """
 
     prefill_patcher: Any = field(kw_only=True)
+    prefills_patcher: PrefillPatcher = field(kw_only=True)
     prefills: PrefillCache = field(kw_only=True)
-    own_move: OwnMove = field(kw_only=True)
 
-
-@dataclass
-class OwnMove:
-    """Whether weights are moved for this very model's run, which must not cost it its prefills."""
-
-    under_way: bool = False
+    def get_models(self) -> list[Any]:
+        """All patchers, for ComfyUI, which asks what a prompt uses."""
+        return [self.patcher, self.prefill_patcher, self.prefills_patcher]
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +84,6 @@ class ManagedTool:
 
     module: Any
     patcher: Any
-    whole: bool = True
 
 
 def operations() -> Any:
@@ -99,40 +99,34 @@ def transformer_dtype() -> torch.dtype:
     return dtype
 
 
-def manage(module: nn.Module, preset: Preset, whole: bool = False) -> Managed:
-    """Hands a module, on the CPU, to the memory manager. Nothing is moved before it is used."""
-    return Managed(module, _patcher(module), preset, whole)
+def manage(module: nn.Module, preset: Preset, plain: bool = False) -> Managed:
+    """Hands a module, on the CPU, to the memory manager. Nothing is moved before it is used.
+
+    plain: its layers are torch.nn's, not those of `operations`.
+    """
+    return Managed(module, _patcher(module, plain), preset)
 
 
 def manage_model(transformer: EchoGenTransformer, preset: Preset) -> ManagedModel:
-    """The same for the transformer, by phases. Its prefills are dropped when ComfyUI unloads either."""
+    """The same for the transformer, by phases, and for its prefills."""
     transformer.eval().requires_grad_(False)
     phases = split_phases(transformer)
     patcher, prefill_patcher = _patcher(phases.sampling), _patcher(phases.prefill)
     capacity = LARGE_CAPACITY if preset.transformer.width >= _LARGE_WIDTH else SMALL_CAPACITY
-    prefills = PrefillCache(transformer, capacity, patcher.load_device)
-    own_move = OwnMove()
-
-    def on_detach(_: Any, unloaded: bool) -> None:
-        # ComfyUI detaches, without unloading, a model that it is about to use again.
-        if unloaded and not own_move.under_way:
-            prefills.clear()
-
-    for phase in (patcher, prefill_patcher):
-        phase.add_callback(CallbacksMP.ON_DETACH, on_detach)
+    prefills = PrefillCache(transformer, capacity, compute_device(patcher))
     return ManagedModel(
         transformer,
         patcher,
         preset,
         prefill_patcher=prefill_patcher,
+        prefills_patcher=PrefillPatcher(prefills, compute_device(patcher)),
         prefills=prefills,
-        own_move=own_move,
     )
 
 
 def manage_tool(module: nn.Module, on_unload: Callable[[], None]) -> ManagedTool:
     """Hands a model of the subject path to the memory manager; `on_unload` is called when it is unloaded."""
-    patcher = _patcher(module)
+    patcher = _patcher(module, plain=True)
 
     def on_detach(_: Any, unloaded: bool) -> None:
         if unloaded:
@@ -142,50 +136,55 @@ def manage_tool(module: nn.Module, on_unload: Callable[[], None]) -> ManagedTool
     return ManagedTool(module, patcher)
 
 
-def _patcher(module: nn.Module) -> Any:
-    # Newer ComfyUI builds its dynamic loading on a class of its own.
-    patcher_class = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
+def _patcher(module: nn.Module, plain: bool = False) -> Any:
+    # Newer ComfyUI builds its dynamic loading on a class of its own, which is for its layers alone.
+    core = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
     module.eval().requires_grad_(False)
-    return patcher_class(module, load_device=mm.get_torch_device(), offload_device=mm.unet_offload_device())
+    return (WholePatcher if plain else core)(
+        module, load_device=mm.get_torch_device(), offload_device=mm.unet_offload_device()
+    )
+
+
+def compute_device(patcher: Any) -> torch.device:
+    """Where a patcher's module computes."""
+    device: torch.device = patcher.load_device
+    return device
+
+
+def load(*patchers: Any, working_bytes: int = 0) -> None:
+    """Brings what patchers hold to the compute device, with `working_bytes` to spare; others make room."""
+    mm.load_models_gpu(list(patchers), memory_required=working_bytes)
 
 
 def loaded(*managed: Managed | ManagedTool, working_bytes: int = 0) -> Any:
-    """Brings modules to the compute device, with `working_bytes` to spare; returns the first."""
-    whole = any(item.whole for item in managed)
-    mm.load_models_gpu(
-        [item.patcher for item in managed], memory_required=working_bytes, force_full_load=whole
-    )
+    """The first one's module, when all of them are where they compute, with `working_bytes` to spare."""
+    load(*(item.patcher for item in managed), working_bytes=working_bytes)
     return managed[0].module
-
-
-def load_phase(model: ManagedModel, patchers: Sequence[Any], working_bytes: int) -> None:
-    """Brings one phase of a run to the compute device; the other makes room if it must."""
-    model.own_move.under_way = True
-    try:
-        mm.load_models_gpu(list(patchers), memory_required=working_bytes)
-    finally:
-        model.own_move.under_way = False
 
 
 def offloads(patcher: Any) -> bool:
     """Whether unloading a model frees the memory that it computes in."""
-    return patcher.load_device.type not in ("cpu", "mps")
+    device = compute_device(patcher)
+    return device.type not in ("cpu", "mps") and patcher.offload_device != device
+
+
+def room(patcher: Any) -> int:
+    """Bytes that a run may take on a model's device when everything that can leave it has left."""
+    device = compute_device(patcher)
+    free: int = mm.get_free_memory(device)
+    # The entry of a model that has just ended is empty.
+    others = [other for other in mm.loaded_models() if other is not None and other.load_device == device]
+    leaving = sum(
+        other.loaded_size() for other in others if isinstance(other, PrefillPatcher) or offloads(other)
+    )
+    reserved = 0 if device.type in ("cpu", "mps") else int(mm.extra_reserved_memory())
+    return free + leaving - reserved
 
 
 def weights_dtype(managed: Managed) -> torch.dtype:
     """Type of a module's weights."""
     dtype: torch.dtype = next(managed.module.parameters()).dtype
     return dtype
-
-
-def room(patcher: Any) -> int:
-    """Bytes that a run may take on a model's device when everything that can be unloaded is."""
-    device = patcher.load_device
-    free: int = mm.get_free_memory(device)
-    if not offloads(patcher):
-        return free
-    loaded_bytes: int = sum(p.loaded_size() for p in mm.loaded_models() if p.load_device == device)
-    return free + loaded_bytes - int(mm.extra_reserved_memory())
 
 
 class ScaleProgress:
@@ -201,7 +200,7 @@ class ScaleProgress:
         preview = None
         if self._tokenizer is not None:
             codes_BdHW = step.codes_BdHW if step.last else _reduced(step.codes_BdHW)
-            sheet = contact_sheet(decode(self._tokenizer.module, codes_BdHW))
+            sheet = contact_sheet(decode(self._tokenizer, codes_BdHW))
             preview = ("JPEG", sheet, None)  # without a size, or small pictures would be enlarged
         self._bar.update_absolute(step.index + 1, step.total, preview)
 
@@ -234,12 +233,13 @@ def _reduced(codes_BDHW: Tensor) -> Tensor:
     return enlarge(codes_BDHW, (max(1, round(height * share)), max(1, round(width * share))))
 
 
-def decode(tokenizer: BitTokenizer, codes_BDHW: Tensor) -> Tensor:
+def decode(tokenizer: Managed, codes_BDHW: Tensor) -> Tensor:
     """Pictures [B, 3, H, W] on the CPU, about a megapixel at a time; the tokenizer is loaded already."""
-    patch = tokenizer.config.patch
+    module: BitTokenizer = tokenizer.module
+    patch = module.config.patch
     pixels = codes_BDHW.shape[-2] * codes_BDHW.shape[-1] * patch**2
-    parts = codes_BDHW.to(mm.get_torch_device()).split(max(1, DECODED_AT_ONCE // pixels))
-    return torch.cat([tokenizer.decode(part).cpu() for part in parts])
+    parts = codes_BDHW.to(tokenizer.device).split(max(1, DECODED_AT_ONCE // pixels))
+    return torch.cat([module.decode(part).cpu() for part in parts])
 
 
 def progress_bar(steps: int) -> Any:

@@ -151,8 +151,9 @@ def pages_of(vary: str, values: str, own: Page, text_encoder: runtime.Managed | 
             raise ValueError(f"prompt: expected 1 to {MOST} prompts, one a line, got {len(prompts)}.")
         if text_encoder is None:
             raise ValueError("To vary the prompt connect text_encoder, from Load EchoGen.")
-        encoder = runtime.loaded(text_encoder)
-        return [own._replace(title=prompt, text=encoder.encode(prompt)) for prompt in prompts]
+        encoder, device = runtime.loaded(text_encoder), text_encoder.device
+        encoded = [encoder.encode(prompt, device=device) for prompt in prompts]
+        return [own._replace(title=prompt, text=text) for prompt, text in zip(prompts, encoded, strict=True)]
     if vary == "seed":
         numbers = parse_numbers(values, "seed", 0, _EXACT, MOST)
         return [own._replace(title=f"seed {n:.0f}", seed=int(n)) for n in numbers]
@@ -209,7 +210,7 @@ def _draw(
 
 def _put(sheet: Sheet, cell: Cell, step: ScaleStep, tokenizer: runtime.Managed) -> dict[str, Any]:
     """Decodes a cell's picture into the grid; what the front end is told of it."""
-    picture = to_pil(runtime.decode(tokenizer.module, step.codes_BdHW)[0])
+    picture = to_pil(runtime.decode(tokenizer, step.codes_BdHW)[0])
     sheet.grid.put(cell.row, cell.column, picture)
     picture.thumbnail((_SHOWN, _SHOWN))
     told = {**cell._asdict(), "picture": runtime.keep_for_session(picture, "sweep")}

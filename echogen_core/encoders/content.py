@@ -113,8 +113,10 @@ class ContentEncoder(nn.Module):
         return moments_BCHW[:, : self.config.latent_channels]
 
     @torch.no_grad()
-    def encode(self, images_B3HW: Tensor) -> ContentFeatures:
-        """Float32 latents of pictures of one subject, any size; ValueError as `check_pictures`."""
-        device = self.conv_in.weight.device
-        pictures_B3HW = reference_picture(images_B3HW, self.config.reference_size).to(device)
-        return ContentFeatures(self(pictures_B3HW).float())
+    def encode(self, images_B3HW: Tensor, device: torch.device | str | None = None) -> ContentFeatures:
+        """Float32 latents of pictures of one subject, any size; ValueError as `check_pictures`.
+
+        device: where to compute (None: where the weights are, which must then all be there).
+        """
+        pictures_B3HW = reference_picture(images_B3HW, self.config.reference_size)
+        return ContentFeatures(self(pictures_B3HW.to(device or self.conv_in.weight.device)).float())

@@ -97,8 +97,11 @@ class SemanticEncoder(nn.Module):
         return SemanticTokens(tokens_BLC[:, 0], tokens_BLC[:, 1:])
 
     @torch.no_grad()
-    def encode(self, images_B3HW: Tensor) -> SemanticFeatures:
-        """Float32 features of pictures of one subject, any size; ValueError as `check_pictures`."""
-        device = self.dino.embeddings.cls_token.device
-        tokens = self(reference_picture(images_B3HW, self.config.reference_size).to(device))
+    def encode(self, images_B3HW: Tensor, device: torch.device | str | None = None) -> SemanticFeatures:
+        """Float32 features of pictures of one subject, any size; ValueError as `check_pictures`.
+
+        device: where to compute (None: where the weights are, which must then all be there).
+        """
+        pictures_B3HW = reference_picture(images_B3HW, self.config.reference_size)
+        tokens = self(pictures_B3HW.to(device or self.dino.embeddings.cls_token.device))
         return SemanticFeatures(tokens.cls_BC.float(), tokens.patches_BPC.float())

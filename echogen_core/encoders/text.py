@@ -142,8 +142,11 @@ class TextEncoder(nn.Module):
         features_BLC: Tensor = self.t5(input_ids=ids_BL, attention_mask=mask_BL).last_hidden_state
         return features_BLC
 
-    def tokenize(self, prompts: Sequence[str]) -> TokenBatch:
-        """Ids and mask of the prompts, padded to the longest; too long ones are cut, with a warning."""
+    def tokenize(self, prompts: Sequence[str], device: torch.device | str | None = None) -> TokenBatch:
+        """Ids and mask of the prompts, padded to the longest; too long ones are cut, with a warning.
+
+        device: where they go (None: where the weights are).
+        """
         # A lone surrogate (half a character from a broken paste) has no bytes: it becomes "?".
         texts = [prompt.encode("utf-8", "replace").decode("utf-8") for prompt in prompts]
         limit = self.config.max_tokens
@@ -157,7 +160,7 @@ class TextEncoder(nn.Module):
                 )
                 rows[index] = [*row[: limit - 1], row[-1]]
         longest = max(len(row) for row in rows)
-        device = self.t5.shared.weight.device
+        device = device or self.t5.shared.weight.device
         ids_BL = torch.zeros(len(rows), longest, dtype=torch.long)
         mask_BL = torch.zeros(len(rows), longest, dtype=torch.long)
         for index, row in enumerate(rows):
@@ -166,9 +169,12 @@ class TextEncoder(nn.Module):
         return TokenBatch(ids_BL.to(device), mask_BL.to(device))
 
     @torch.no_grad()
-    def encode(self, prompt: str, allow_empty: bool = False) -> TextFeatures:
+    def encode(
+        self, prompt: str, allow_empty: bool = False, device: torch.device | str | None = None
+    ) -> TextFeatures:
         """Features of one prompt, one float32 row per token with the closing token, no padding.
 
+        device: where to compute (None: where the weights are, which must then all be there).
         ValueError for an empty prompt, unless `allow_empty` (then only the closing token goes on).
         """
         if not prompt.strip() and not allow_empty:
@@ -176,5 +182,5 @@ class TextEncoder(nn.Module):
                 "Expected a prompt that says where the subject is, got an empty one. "
                 "Write a few words, or leave the text input open to generate without text."
             )
-        batch = self.tokenize([prompt])
+        batch = self.tokenize([prompt], device)
         return TextFeatures(self(batch.ids_BL, batch.mask_BL)[0].float())

@@ -142,6 +142,14 @@ class PrefillCache:
         """Forget everything (the model moved, or its memory is wanted back)."""
         self._kept.clear()
 
+    def give_back(self, wanted: int) -> int:
+        """Forget the least recently used until `wanted` bytes are free, or all; the bytes that are."""
+        freed = 0
+        while self._kept and freed < wanted:
+            _, (_, cache) = self._kept.popitem(last=False)
+            freed += cache.nbytes
+        return freed
+
     @property
     def nbytes(self) -> int:
         """Bytes of keys and values held."""

@@ -92,7 +92,7 @@ def test_half_precision_weights_as_the_large_models_have_them(
     half = load_bundle("nano", models_folder / "nano", operations=runtime.operations(), dtype=torch.bfloat16)
     model, tokenizer = runtime.manage_model(half.transformer, half.preset), half.tokenizer
     managed = runtime.manage(tokenizer, half.preset)
-    encoder = runtime.manage(half.semantic, half.preset, whole=True)
+    encoder = runtime.manage(half.semantic, half.preset, plain=True)
     (semantic,) = run(pack, "EchoGenEncodeSemantic", semantic_encoder=encoder, image=picture, strength=1.0)
     assert torch.allclose(semantic.patches_VPC, features["semantic"].patches_VPC, atol=0.2)
     (bits,) = run(

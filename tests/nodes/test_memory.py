@@ -10,8 +10,6 @@ import torch
 from live_bytes import LiveBytes
 from test_execution import SAMPLER, run, same_bits
 
-import comfy_pack
-
 
 @pytest.fixture
 def conditions(pack: dict[str, Any], models: Any) -> dict[str, Any]:
@@ -29,35 +27,34 @@ def live_bytes(models: Any) -> LiveBytes:
     return LiveBytes(*(managed.module for managed in modules))
 
 
-def test_both_phases_are_under_the_memory_manager(
+def test_both_phases_and_the_prefills_are_under_the_memory_manager(
     pack: dict[str, Any], models: Any, conditions: dict[str, Any]
 ) -> None:
     import comfy.model_management as mm
 
     mm.unload_all_models()
     run(pack, "EchoGenSampler", model=models.model, **SAMPLER, **conditions)
-    names = {type(patcher.model).__name__ for patcher in mm.loaded_models()}
-    assert {"PrefillPhase", "SamplingPhase"} <= names
+    known = mm.loaded_models()
+    assert (
+        all(patcher in known for patcher in models.model.get_models()) and len(models.model.get_models()) == 3
+    )
     mm.unload_all_models()
-    run_again = dict(model=models.model, **SAMPLER, **conditions)
+    assert models.model.prefills.nbytes == 0, "giving everything back includes the prefills"
     before = models.model.prefills.computed
-    run(pack, "EchoGenSampler", **run_again)
-    assert models.model.prefills.computed == before + 3, "giving everything back includes the prefills"
-    models.model.prefill_patcher.detach()
-    assert models.model.prefills.nbytes == 0
+    run(pack, "EchoGenSampler", model=models.model, **SAMPLER, **conditions)
+    assert models.model.prefills.computed == before + 3
 
 
-def test_weights_that_make_way_for_a_phase_of_the_same_run_cost_no_prefill(
+def test_weights_that_leave_cost_no_prefill(
     pack: dict[str, Any], models: Any, conditions: dict[str, Any]
 ) -> None:
-    runtime = comfy_pack.pack_module("nodes.runtime")
-    run(pack, "EchoGenSampler", model=models.model, **SAMPLER, **conditions)
-    held = models.model.prefills.nbytes
-    models.model.own_move.under_way = True
+    (bits,) = run(pack, "EchoGenSampler", model=models.model, **SAMPLER, **conditions)
+    held, computed = models.model.prefills.nbytes, models.model.prefills.computed
     models.model.prefill_patcher.detach()
-    runtime.load_phase(models.model, [models.model.patcher], 0)
+    models.model.patcher.detach()
     assert models.model.prefills.nbytes == held > 0
-    assert not models.model.own_move.under_way
+    (again,) = run(pack, "EchoGenSampler", model=models.model, **SAMPLER, **conditions)
+    assert same_bits(again, bits) and models.model.prefills.computed == computed
 
 
 def test_a_run_cancelled_in_each_phase_leaves_nothing(
