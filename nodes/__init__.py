@@ -13,6 +13,7 @@ from . import (
     runtime,
     sampling,
     segmentation,
+    showing,
     subject,
     subject_files,
     sweep,
@@ -40,6 +41,7 @@ class EchoGenExtension(ComfyExtension):
 
     def __init__(self) -> None:
         runtime.register_folders()
+        showing.leave_to_results(NODES)
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return NODES

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import comfy.model_management as mm
 import folder_paths
 import numpy as np
 import torch
@@ -37,7 +38,7 @@ Bits = io.Custom("ECHOGEN_BITS")
 BoundingBox = io.Custom("BOUNDING_BOX")  # by its name: ComfyUI 0.3.75 has no class for it yet
 Guidance = io.Custom("ECHOGEN_GUIDANCE")
 
-_LATER_SCHEMA_FIELDS = ("search_aliases",)
+_LATER_SCHEMA_FIELDS = ("search_aliases", "has_intermediate_output")
 
 
 def schema(**fields: Any) -> io.Schema:
@@ -67,8 +68,17 @@ def channels_first(image_BHWC: Tensor) -> Tensor:
 
 
 def image_to(images_BCHW: Tensor) -> Tensor:
-    """The core's pictures as a ComfyUI IMAGE: float32 [B, H, W, C] on the CPU."""
-    return images_BCHW.movedim(1, -1).float().cpu().contiguous()
+    """The core's pictures as a ComfyUI IMAGE: [B, H, W, C], see `handed_on`."""
+    return handed_on(images_BCHW.movedim(1, -1)).contiguous()
+
+
+def handed_on(x_BHW: Tensor) -> Tensor:
+    """An IMAGE or a MASK where and as ComfyUI keeps them between nodes: float32 on the CPU by default.
+
+    --gpu-only keeps them on the card, --fp16-intermediates (of newer versions) as float16.
+    """
+    dtype = getattr(mm, "intermediate_dtype", lambda: torch.float32)()
+    return x_BHW.to(mm.intermediate_device(), dtype)
 
 
 def contact_sheet(images_B3HW: Tensor, longest: int = 1024) -> Image.Image:

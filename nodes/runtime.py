@@ -165,7 +165,7 @@ def loaded(*managed: Managed | ManagedTool, working_bytes: int = 0) -> Any:
 def offloads(patcher: Any) -> bool:
     """Whether unloading a model frees the memory that it computes in."""
     device = compute_device(patcher)
-    return device.type not in ("cpu", "mps") and patcher.offload_device != device
+    return device != patcher.offload_device and device.type != "mps"
 
 
 def room(patcher: Any) -> int:
@@ -209,10 +209,21 @@ Interrupted = mm.InterruptProcessingException
 """Raised by the model, and by progress, when the artist cancels."""
 
 
+def prompt_server() -> Any:
+    """ComfyUI's server, None without one."""
+    # Looked up rather than imported: it brings its whole front end management along.
+    return getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None)
+
+
+def is_output(node_id: str) -> bool:
+    """Whether ComfyUI knows a node of that id, and runs it for itself."""
+    known = getattr(sys.modules.get("nodes"), "NODE_CLASS_MAPPINGS", {})
+    return getattr(known.get(node_id), "OUTPUT_NODE", False) is True
+
+
 def tell_front_end(event: str, data: dict[str, Any]) -> None:
     """Sends an event to the browser that asked for the running prompt; nothing without a server."""
-    # Looked up rather than imported: ComfyUI's server brings its whole front end management along.
-    running = getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None)
+    running = prompt_server()
     if running is not None:
         running.send_sync(event, data, running.client_id)
 

@@ -1,6 +1,6 @@
 """Nodes that find the subject: what it is, where it is, which pixels are its own; and all of it in one.
 
-They are output nodes: each can be run by itself, and shows what it found also when it is not run again.
+Each can be run by itself, and shows what it found also when it is not run again: see showing.py.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from echogen_core.subject.regions import Pick
 from . import subject_inputs as inputs
 from . import subject_models, subject_preview
 from . import subject_steps as steps
-from .adapters import CATEGORY, image_to, schema
+from .adapters import CATEGORY, handed_on, image_to, schema
 from .boxes import boxes_to
 from .subject_models import AUTO, DESCRIBER, Kind
 
@@ -66,6 +66,7 @@ class DescribeSubject(SubjectNode):
             "before the model's.",
             search_aliases=["caption", "qwen", "vlm", "describe image"],
             is_output_node=True,
+            has_intermediate_output=True,
             inputs=[
                 io.Image.Input("image", tooltip="One or several pictures; each is described by itself."),
                 inputs.phrase_input("With a phrase the model is not asked."),
@@ -111,6 +112,7 @@ class DetectSubject(SubjectNode):
             "the chosen one is passed on.",
             search_aliases=["grounding dino", "bounding box", "detect object", "find by text"],
             is_output_node=True,
+            has_intermediate_output=True,
             inputs=[
                 io.Image.Input(
                     "image", tooltip="One or several pictures; a miss in one never stops the rest."
@@ -171,7 +173,7 @@ class DetectSubject(SubjectNode):
             boxes_to(steps.boxes_of(full)),
             boxes_to([one.hits for one in full]),
             min(one.chosen.score for one in found if one.chosen),
-            shown,
+            handed_on(shown),
             ui=subject_preview.show(cls, [shown], [subject_preview.words(one) for one in found]),
         )
 
@@ -189,6 +191,7 @@ class SegmentSubject(SubjectNode):
             "box, the built-in cut does it.",
             search_aliases=["sam", "segment anything", "mask from box"],
             is_output_node=True,
+            has_intermediate_output=True,
             inputs=[
                 io.Image.Input("image", tooltip="One or several pictures."),
                 inputs.box_input(
@@ -220,9 +223,9 @@ class SegmentSubject(SubjectNode):
         wanted = steps.Wanted(segmenter=segmenter, soften=soften, backend=backend)
         found = steps.segmented(images_BCHW, gifts, wanted)
         shown = subject_preview.previews(images_BCHW, found)
-        mask = torch.stack([one.mask_HW for one in _full_size(found, image)])
+        mask = handed_on(torch.stack([one.mask_HW for one in _full_size(found, image)]))
         words = [subject_preview.words(one) for one in found]
-        return io.NodeOutput(mask, shown, ui=subject_preview.show(cls, [shown], words))
+        return io.NodeOutput(mask, handed_on(shown), ui=subject_preview.show(cls, [shown], words))
 
 
 class SubjectSegmentation(SubjectNode):
@@ -238,6 +241,7 @@ class SubjectSegmentation(SubjectNode):
             "what a model calls it. Without model files a built-in cut does it, and the node says so.",
             search_aliases=["remove background", "rembg", "cut out", "segment", "u2net", "grounded sam"],
             is_output_node=True,
+            has_intermediate_output=True,
             inputs=[
                 io.Image.Input(
                     "image", tooltip="One or several pictures; a miss in one never stops the rest."
@@ -303,7 +307,7 @@ class SubjectSegmentation(SubjectNode):
         shown = [subject_preview.previews(images_BCHW, found), cut_out]
         return io.NodeOutput(
             cut_out,
-            torch.stack([one.mask_HW for one in full]),
+            handed_on(torch.stack([one.mask_HW for one in full])),
             "\n".join(one.phrase for one in found),
             boxes_to(steps.boxes_of(full)),
             ui=subject_preview.show(cls, shown, [subject_preview.words(one) for one in found]),

@@ -1,6 +1,6 @@
 """Nodes that turn a picture into the reference: a packaged sample, and the subject cut out.
 
-They are output nodes: each can be run by itself, and shows its picture also when it is not run again.
+Each can be run by itself, and shows its picture also when it is not run again: see showing.py.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from echogen_core.subject import cutout, samples
 from . import subject_inputs as inputs
 from . import subject_preview
 from . import subject_steps as steps
-from .adapters import CATEGORY, advanced, image_from_pil, image_to, schema
+from .adapters import CATEGORY, advanced, handed_on, image_from_pil, image_to, schema
 
 
 class SamplePicture(io.ComfyNode):
@@ -33,6 +33,7 @@ class SamplePicture(io.ComfyNode):
             "use your own: it has the same two outputs.",
             search_aliases=["example image", "demo picture", "test image"],
             is_output_node=True,
+            has_intermediate_output=True,
             inputs=[
                 io.Combo.Input(
                     "picture",
@@ -51,7 +52,7 @@ class SamplePicture(io.ComfyNode):
     @classmethod
     def execute(cls, picture: str) -> io.NodeOutput:
         image, mask = image_from_pil(samples.open_sample(picture))
-        return io.NodeOutput(image, mask, ui=ui.PreviewImage(image, cls=cls))
+        return io.NodeOutput(handed_on(image), handed_on(mask), ui=ui.PreviewImage(image, cls=cls))
 
 
 class CutOutSubject(io.ComfyNode):
@@ -67,6 +68,7 @@ class CutOutSubject(io.ComfyNode):
             "none of it. Any mask will do; without one, a plain ground is recognised by itself.",
             search_aliases=["remove background", "crop subject", "segment", "isolate"],
             is_output_node=True,
+            has_intermediate_output=True,
             inputs=[
                 io.Image.Input("image", tooltip="One or several pictures. Several are cut one by one."),
                 io.Mask.Input(
@@ -118,13 +120,16 @@ class CutOutSubject(io.ComfyNode):
             marks = cutout.MaskMarks.SUBJECT
         ground = cutout.parse_colour(background)
         cut = cutout.cut_out(images_BCHW, mask, margin, ground, marks, only_largest)
-        warnings = [gift.warning for gift in gifts] or [""] * len(image)
+        about_mask = steps.EMPTY_MASK if cut.unused else steps.joined(mask, len(image))
+        warnings = [gift.warning for gift in gifts] or [about_mask] * len(image)
         for index in cut.missed:
             warnings[index] = "Nothing is marked in this picture: it is kept whole."
         shown = cut_out = image_to(cut.images_B3SS)
         if any(warnings):
             shown = subject_preview.captioned(cut.images_B3SS, [("", text) for text in warnings])
-        return io.NodeOutput(cut_out, cut.masks_BSS, ui=subject_preview.show(cls, [shown], warnings))
+        return io.NodeOutput(
+            cut_out, handed_on(cut.masks_BSS), ui=subject_preview.show(cls, [shown], warnings)
+        )
 
 
 NODES: list[type[Any]] = [SamplePicture, CutOutSubject]

@@ -6,6 +6,7 @@ Shape suffixes: B pictures, C channels, H height, W width. Values 0..1; boxes in
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -28,6 +29,7 @@ from .adapters import channels_first
 from .boxes import boxes_from, rectangles, resize_hit
 from .subject_models import AUTO, DESCRIBER, DETECTOR, SEGMENTER
 
+EMPTY_MASK = "The mask is empty: not used."
 _SAM_BYTES = 4 << 30  # of the largest SAM besides its weights: attention among 64×64 patches, several copies
 
 
@@ -113,13 +115,20 @@ def given(
     for index, words in enumerate(phrases_for(phrase, count)):
         mask_HW = None if masks is None or is_empty(masks[index]) else masks[index]
         faults = (
-            (masks is not None and mask_HW is None, f"The {source} is empty: not used."),
+            (masks is not None and mask_HW is None, EMPTY_MASK.replace("mask", source)),
+            (mask_HW is not None and source == "mask", joined(mask, count)),
             (bounding_box is not None and not boxes[index], "There is no box for this picture."),
             (longest > MAX_PHRASE, f"The phrase is cut to {MAX_PHRASE} characters."),
         )
         warning = " ".join(text for applies, text in faults if applies)
         every.append(Given(words, mask_HW, source, tuple(boxes[index]), warning))
     return every
+
+
+def joined(mask: Tensor | None, count: int) -> str:
+    """A word on several masks for each of several pictures: who gave them may have meant another share."""
+    each = 0 if mask is None or count < 2 else math.prod(mask.shape[:-2]) // count
+    return f"{each} masks for each picture: joined." if each > 1 else ""
 
 
 def described(images_BCHW: Tensor, describer: str) -> list[str]:

@@ -138,7 +138,9 @@ class Sweep(io.ComfyNode):
         except runtime.Interrupted:
             _remember_cut(drawn)
         done = [sheet for sheet in sheets if sheet.cells]
-        grids = torch.cat([adapters.image_from_pil(sheet.grid.image)[0] for sheet in done])
+        grids = adapters.handed_on(
+            torch.cat([adapters.image_from_pil(sheet.grid.image)[0] for sheet in done])
+        )
         cells = [cell for sheet in done for cell in sheet.cells]
         return io.NodeOutput(grids, drawn, ui={"echogen_sweep": [{**table, "cells": cells}]})
 

@@ -49,12 +49,14 @@ class Cutout(NamedTuple):
     """images_B3SS: the subjects on the ground; masks_BSS: where they are; source: how they were found.
 
     missed: pictures of a batch, counted from 0, whose mask was empty: they are kept whole.
+    unused: whether masks were given that mark nothing in any picture.
     """
 
     images_B3SS: Tensor
     masks_BSS: Tensor
     source: str
     missed: tuple[int, ...] = ()
+    unused: bool = False
 
 
 def parse_colour(text: str) -> Colour:
@@ -80,12 +82,14 @@ def cut_out(
 
     images_BCHW: [B, 3 or 4, H, W]; a fourth channel serves as mask when none is given.
     masks_BHW: [B or 1, h, w]; of another size but the same proportions is resized. None: see `find_ground`.
+    [N·B, h, w] are N masks for each picture, those of the first picture first: they are joined.
     margin: free share of the result on each side, 0 to 0.45; none where the subject is the whole picture.
     only_largest: of several subjects apart from each other, the one that covers most is kept.
     Pictures of a batch share the largest side; pictures over 2048 px are reduced first. One empty mask never
-    stops a batch: see `Cutout.missed`.
+    stops a batch: see `Cutout.missed`. When all are empty they count as none, as those that ComfyUI's LoadImage
+    gives opaque pictures.
     Raises ValueError for an unusable picture, a mask of other proportions, a margin out of range, or when
-    no mask marks anything.
+    there is nothing to cut out.
     """
     if not 0 <= margin <= LARGEST_MARGIN:
         raise ValueError(f"The margin must be 0 to {LARGEST_MARGIN} of the picture's side, got {margin}.")
@@ -94,7 +98,12 @@ def cut_out(
         height, width = pictures_BCHW.shape[-2:]
         log.info("The %d×%d px picture is reduced to %d px first.", width, height, LARGEST_WORKING_SIDE)
         pictures_BCHW = fit_within(pictures_BCHW)
-    alphas_BHW, source = _subject_masks(pictures_BCHW, masks_BHW, MaskMarks(mask_marks))
+    facing_BHW = None
+    if masks_BHW is not None:
+        count, _, height, width = pictures_BCHW.shape
+        facing_BHW = facing_masks(masks_BHW, (count, height, width), MaskMarks(mask_marks))
+    unused = facing_BHW is not None and is_empty(facing_BHW)
+    alphas_BHW, source = _subject_masks(pictures_BCHW, None if unused else facing_BHW)
     missed = tuple(index for index, alpha_HW in enumerate(alphas_BHW) if is_empty(alpha_HW))
     if missed:
         log.warning("Nothing is marked in %d of %d pictures: kept whole.", len(missed), len(alphas_BHW))
@@ -109,7 +118,7 @@ def cut_out(
     ]
     side = max(cut.shape[-1] for cut in cuts)
     cuts_B4SS = torch.stack([_resize_square(cut, side) for cut in cuts])
-    return Cutout(cuts_B4SS[:, :3], cuts_B4SS[:, 3], source, missed)
+    return Cutout(cuts_B4SS[:, :3], cuts_B4SS[:, 3], source, missed, unused)
 
 
 def keep_largest(mask_HW: Tensor) -> Tensor:
@@ -118,20 +127,18 @@ def keep_largest(mask_HW: Tensor) -> Tensor:
     return mask_HW * torch.from_numpy(labels_HW == areas.argmax()).to(mask_HW.device)
 
 
-def _subject_masks(pictures_BCHW: Tensor, masks_BHW: Tensor | None, marks: MaskMarks) -> tuple[Tensor, str]:
+def _subject_masks(pictures_BCHW: Tensor, masks_BHW: Tensor | None) -> tuple[Tensor, str]:
     """[B, H, W] with 1 on the subject, and a word on where it came from."""
-    count, channels, height, width = pictures_BCHW.shape
     if masks_BHW is not None:
-        masks_BHW = facing_masks(masks_BHW, (count, height, width), marks)
-    if masks_BHW is None and channels == 4:
+        return masks_BHW, "mask"
+    _, channels, height, width = pictures_BCHW.shape
+    if channels == 4:
         return _not_empty(pictures_BCHW[:, 3], "transparency of the picture"), "alpha"
-    if masks_BHW is None:
-        found = [find_ground(image_CHW) for image_CHW in pictures_BCHW]
-        whole = torch.ones(height, width)
-        alphas = [whole if ground is None else (~ground).float() for ground in found]
-        source = "whole picture" if all(ground is None for ground in found) else "plain ground"
-        return _not_empty(torch.stack(alphas), "picture: it is one plain colour, so its subject"), source
-    return _not_empty(masks_BHW, "mask"), "mask"
+    found = [find_ground(image_CHW) for image_CHW in pictures_BCHW]
+    whole = torch.ones(height, width)
+    alphas = [whole if ground is None else (~ground).float() for ground in found]
+    source = "whole picture" if all(ground is None for ground in found) else "plain ground"
+    return _not_empty(torch.stack(alphas), "picture: it is one plain colour, so its subject"), source
 
 
 def facing_masks(masks_BHW: Tensor, shape: tuple[int, int, int], marks: MaskMarks) -> Tensor | None:
@@ -169,16 +176,7 @@ def _not_empty(alphas_BHW: Tensor, what: str) -> Tensor:
 def _fit_mask(masks_BHW: Tensor, shape: tuple[int, int, int]) -> Tensor:
     """[B, H, W] float mask in 0..1 for pictures of that shape."""
     count, height, width = shape
-    masks_BHW = masks_BHW.float()
-    if masks_BHW.ndim == 4 and masks_BHW.shape[1] == 1:
-        masks_BHW = masks_BHW[:, 0]
-    if masks_BHW.ndim == 2:
-        masks_BHW = masks_BHW[None]
-    if masks_BHW.ndim != 3 or masks_BHW.shape[0] not in (1, count):
-        raise ValueError(
-            f"Expected one mask for all or one for each of the {count} pictures, "
-            f"got shape {list(masks_BHW.shape)}."
-        )
+    masks_BHW = _one_each(masks_BHW.cpu().float(), count)
     if not bool(torch.isfinite(masks_BHW).all()):
         raise ValueError("The mask holds values that are not numbers (NaN or infinity): expected 0 to 1.")
     mask_height, mask_width = masks_BHW.shape[-2:]
@@ -190,6 +188,23 @@ def _fit_mask(masks_BHW: Tensor, shape: tuple[int, int, int]) -> Tensor:
     if (mask_height, mask_width) != (height, width):
         masks_BHW = F.interpolate(masks_BHW[:, None], (height, width), mode="bilinear", antialias=True)[:, 0]
     return masks_BHW.clamp(0, 1).expand(count, height, width)
+
+
+def _one_each(masks_BHW: Tensor, count: int) -> Tensor:
+    """[1 or count, h, w]: several masks of a picture joined to one; no mask at all is an empty one."""
+    if masks_BHW.ndim == 4:
+        masks_BHW = masks_BHW.flatten(0, 1)
+    if masks_BHW.ndim == 2:
+        masks_BHW = masks_BHW[None]
+    given = len(masks_BHW)
+    if masks_BHW.ndim != 3 or (given != 1 and given % count):
+        raise ValueError(
+            f"Expected one mask for all or one for each of the {count} pictures (or as many for each), "
+            f"got shape {list(masks_BHW.shape)}."
+        )
+    if given == 0:
+        return masks_BHW.new_zeros(1, *masks_BHW.shape[1:])
+    return masks_BHW if given == 1 else masks_BHW.unflatten(0, (count, -1)).amax(dim=1)
 
 
 def _facing_subject(mask_HW: Tensor, marks: MaskMarks) -> Tensor:
@@ -224,7 +239,7 @@ def find_ground(image_CHW: Tensor) -> Tensor | None:
     border_alike = (border_CN - ground_C11[..., 0]).abs().amax(dim=0) < _GROUND_TOLERANCE
     if float(border_alike.float().mean()) < _GROUND_SHARE:
         return None
-    return torch.from_numpy(_flood_from_border(alike_HW.numpy()))
+    return torch.from_numpy(_flood_from_border(alike_HW.cpu().numpy()))
 
 
 def _flood_from_border(open_HW: Mask) -> Mask:

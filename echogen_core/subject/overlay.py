@@ -36,7 +36,7 @@ def draw_overlay(
     shown_13hw = fit_within(image_13HW, longest)
     if mask_HW is not None:
         mask_11hw = F.interpolate(
-            mask_HW[None, None].float(), shown_13hw.shape[-2:], mode="bilinear", antialias=True
+            mask_HW[None, None].cpu().float(), shown_13hw.shape[-2:], mode="bilinear", antialias=True
         )
         veil_1311 = torch.tensor(_VEIL).view(1, 3, 1, 1)
         grey_11hw = shown_13hw.mean(1, keepdim=True)

@@ -20,7 +20,9 @@ _WHOLE = {torch.uint8: 255, torch.uint16: 65535}  # what stands for 1
 
 
 def check_picture(images_BCHW: Tensor, what: str = "picture") -> Tensor:
-    """The pictures as float32 in 0..1, after checks whose messages name `what`.
+    """The pictures as float32 in 0..1 on the CPU, after checks whose messages name `what`.
+
+    On the CPU, because all that follows works with Pillow and numpy.
 
     images_BCHW: [B, 3 or 4, H, W]; one channel (grey) becomes three. Values a little outside 0..1, as some
     upscalers leave them, are clamped; unsigned integers (8 and 16 bits) are scaled by their range.
@@ -40,6 +42,7 @@ def check_picture(images_BCHW: Tensor, what: str = "picture") -> Tensor:
             f"The {what} is {width}×{height} px: at least {SMALLEST_SIDE} px on each side are needed. "
             "Load a larger picture, or check the crop before it."
         )
+    images_BCHW = images_BCHW.cpu()
     broken = int((~torch.isfinite(images_BCHW)).sum())
     if broken:
         raise ValueError(

@@ -136,8 +136,22 @@ def test_one_empty_mask_does_not_stop_a_batch(caplog: pytest.LogCaptureFixture) 
     assert cut.missed == (1,) and "1 of 3" in caplog.text
     assert torch.equal(cut.images_B3SS[1], images[1]), "the missed picture is kept whole"
     assert cut_out(images[:1], masks[:1], mask_marks=MaskMarks.SUBJECT).missed == ()
-    with pytest.raises(ValueError, match="in all 3 pictures"):
-        cut_out(images, torch.zeros(3, 40, 40))
+    none = cut_out(images, torch.zeros(3, 40, 40))
+    assert none.unused and none.missed == () and none.source == "whole picture", "as without a mask"
+    assert not cut.unused and torch.equal(none.images_B3SS, cut_out(images).images_B3SS)
+
+
+def test_several_masks_of_a_picture_are_joined() -> None:
+    pair = torch.rand(2, 3, 40, 40)
+    first, second, third = (mask_of(40, 40, box) for box in ((2, 2, 8, 8), (30, 30, 38, 38), (0, 20, 9, 29)))
+    one = cut_out(pair[:1], torch.cat([first, second]), 0.0, mask_marks=MaskMarks.SUBJECT)
+    assert torch.equal(one.images_B3SS, cut_out(pair[:1], first + second, 0.0).images_B3SS)
+    masks = torch.cat([first, second, second, third])
+    two = cut_out(pair, masks, 0.0)
+    joined = torch.cat([first + second, second + third])
+    assert torch.equal(two.masks_BSS, cut_out(pair, joined, 0.0).masks_BSS)
+    assert torch.equal(two.masks_BSS, cut_out(pair, masks.unflatten(0, (2, 2)), 0.0).masks_BSS)
+    assert cut_out(pair, masks[:0], 0.0).unused, "a segmentation that found nothing"
 
 
 def test_of_several_subjects_the_largest_can_be_taken() -> None:
@@ -153,7 +167,6 @@ def test_of_several_subjects_the_largest_can_be_taken() -> None:
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        (lambda: cut_out(torch.rand(1, 3, 20, 20), torch.zeros(1, 20, 20)), "mask is empty"),
         (lambda: cut_out(torch.ones(1, 3, 20, 20)), "one plain colour"),
         (lambda: cut_out(torch.zeros(1, 4, 20, 20)), "transparency"),
         (lambda: cut_out(torch.rand(1, 3, 1, 1)), "1×1 px"),

@@ -37,7 +37,7 @@ class Keep:
 
 
 class Give:
-    """The start of a graph, of any type, as switches and other packs' nodes are: gives a value of the test's."""
+    """The start of a graph: gives a value of the test's, of any type, as switches of many packs do."""
 
     values: ClassVar[dict[str, Any]] = {}
     RETURN_TYPES, FUNCTION, CATEGORY = ("*",), "give", "test"
@@ -72,8 +72,9 @@ class Front:
 
 @dataclass
 class Outcome:
-    """kept: what arrived at each Keep. ran: nodes that were run, not taken from the cache. error: its message.
+    """What a run came to.
 
+    kept: what arrived at each Keep. ran: nodes that were run, not taken from the cache. error: its message.
     refused: node -> what validation said of it. shown: node -> what it shows.
     """
 

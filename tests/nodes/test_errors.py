@@ -20,10 +20,10 @@ def grey(height: int = 32, width: int = 32) -> torch.Tensor:
 @pytest.mark.parametrize(
     ("inputs", "says"),
     [
-        ({"image": grey(), "mask": torch.zeros(1, 32, 32)}, "mask is empty"),
+        ({"image": torch.ones(1, 32, 32, 3), "mask": torch.zeros(1, 32, 32)}, "one plain colour"),
         ({"image": grey(1, 1)}, "1×1 px"),
         ({"image": torch.full((1, 32, 32, 3), float("nan"))}, "NaN"),
-        ({"image": grey(), "mask": torch.ones(3, 32, 32)}, "one mask for all"),
+        ({"image": grey().expand(2, -1, -1, -1), "mask": torch.ones(3, 32, 32)}, "one mask for all"),
         ({"image": grey(), "background": "heaven"}, "Unknown colour"),
         ({"image": torch.zeros(0, 32, 32, 3)}, "no picture"),
     ],
@@ -136,7 +136,7 @@ def test_a_damaged_weight_file(pack: dict[str, Any], models: Any, models_folder:
 
 
 def test_an_unknown_sample_picture(pack: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="Choices"):
+    with pytest.raises(ValueError, match="expected one of .*teddy_bear"):
         run(pack, "EchoGenSamplePicture", picture="../../config.py")
 
 
