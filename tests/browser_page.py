@@ -29,6 +29,8 @@ NOISE = (
 )
 OURS = ("echogen", "EchoGen")
 SAMPLER = "app.graph._nodes.find(n => n.type === 'EchoGenSampler')"
+# Dialogs of a first visit, which cover the page.
+SEEN = {"Comfy.TutorialCompleted": True, "Comfy.OnboardingCoachmarks.Seen": ["appMode", "firstRun"]}
 STRIP = "document.querySelector('.echogen-panel .strip')"
 
 
@@ -70,8 +72,7 @@ def open_quickstart(page: Page, comfy: Server, vue: bool) -> None:
 
 def open_workflow(page: Page, comfy: Server, vue: bool, name: str) -> None:
     """Opens a shipped workflow from the template browser's address, and fits it into view."""
-    settings = {"Comfy.TutorialCompleted": True, "Comfy.VueNodes.Enabled": vue}
-    comfy.client.post_json("/settings", settings)
+    comfy.client.post_json("/settings", {**SEEN, "Comfy.VueNodes.Enabled": vue})
     page.goto(session.workflow_page(comfy.url, name))
     page.wait_for_function("!!(window.app?.graph && window.app.extensionManager)", timeout=READY_MS)
     page.wait_for_function("app.graph._nodes.some(n => n.type.startsWith('EchoGen'))", timeout=READY_MS)

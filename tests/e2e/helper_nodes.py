@@ -1,4 +1,4 @@
-"""Nodes that only the tests' server has: inputs that no node of ComfyUI makes."""
+"""Nodes that only the tests' server has: what no node of ComfyUI makes."""
 
 from __future__ import annotations
 
@@ -40,6 +40,21 @@ class TestPicture:
         return image_HW3.expand(count, -1, -1, -1).clone(), mask_HW.expand(count, -1, -1).clone()
 
 
+class TestNumber:
+    """A number that no front end can know before the run."""
+
+    CATEGORY = "tests"
+    RETURN_TYPES = ("FLOAT",)
+    FUNCTION = "make"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {"required": {"half": ("FLOAT", {"default": 1.0})}}
+
+    def make(self, half: float) -> tuple[float]:
+        return (2 * half,)
+
+
 class TestOtherModelsFeatures:
     """Turns features into ones as wide as the 2B model's encoders give them."""
 
@@ -78,5 +93,11 @@ class TestOtherModelsContent(TestOtherModelsFeatures):
 
 NODE_CLASS_MAPPINGS = {
     node.__name__: node
-    for node in (TestPicture, TestOtherModelsFeatures, TestOtherModelsSemantic, TestOtherModelsContent)
+    for node in (
+        TestPicture,
+        TestNumber,
+        TestOtherModelsFeatures,
+        TestOtherModelsSemantic,
+        TestOtherModelsContent,
+    )
 }

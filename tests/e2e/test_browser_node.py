@@ -142,35 +142,6 @@ def test_the_pad_follows_typing_folding_size_and_zoom(vue: bool, page: Page, com
     ends_clean(page, trouble)
 
 
-def test_a_linked_gamma_is_locked(vue: bool, page: Page, comfy: Server) -> None:
-    trouble = Trouble(page)
-    open_quickstart(page, comfy, vue)
-    page.evaluate(
-        f"""() => {{
-            const value = LiteGraph.createNode('PrimitiveFloat'), sampler = {SAMPLER};
-            value.pos = [sampler.pos[0] - 300, sampler.pos[1] + sampler.size[1] + 60];
-            app.graph.add(value);
-            value.widgets[0].value = 2.25;
-            value.connect(0, sampler, sampler.inputs.findIndex(input => input.name === 'gamma_i'));
-        }}"""
-    )
-    page.wait_for_timeout(SETTLED_MS)
-    pad = page.locator(".echogen-pad")
-    assert pad.locator("circle").count() == 0 and pad.locator(".free").count() == 1, (
-        "a line: γ_t alone is free"
-    )
-    (start,) = all_gammas(page)
-    drag_dot(page, 0.9, 0.9)
-    (moved,) = all_gammas(page)
-    assert moved[0] > start[0] + 1 and moved[1] == start[1]
-    entry = run_to_the_end(page, comfy)
-    prompt = entry["prompt"][2]
-    (inputs,) = [node["inputs"] for node in prompt.values() if node["class_type"] == "EchoGenSampler"]
-    assert inputs["gamma_t"] == pytest.approx(moved[0])
-    assert prompt[inputs["gamma_i"][0]]["inputs"]["value"] == 2.25
-    ends_clean(page, trouble)
-
-
 def test_saved_and_opened_again_it_is_the_same(vue: bool, page: Page, comfy: Server) -> None:
     trouble = Trouble(page)
     open_quickstart(page, comfy, vue)

@@ -39,8 +39,12 @@ def fails_with(recorder: Recorder, bad: Graph, *words: str) -> str:
     return run.message
 
 
-def test_an_empty_mask(recorder: Recorder, graph: Graph) -> None:
-    fails_with(recorder, with_picture(graph, empty_mask=True), "mask", "empty")
+def test_an_empty_mask_counts_as_none(recorder: Recorder, graph: Graph) -> None:
+    without = with_picture(comfy_server.single(), empty_mask=True)
+    del without[node_of(without, "EchoGenCutOutSubject")]["inputs"]["mask"]
+    runs = [recorder.run(each) for each in (with_picture(graph, empty_mask=True), without)]
+    (one,), (other,) = (run.pictures["picture"] for run in runs)
+    assert one.tobytes() == other.tobytes()
 
 
 @pytest.mark.parametrize("prompt", ["", "   \n"])

@@ -7,6 +7,7 @@ import { snap, toGamma, toShare } from "./gamma_maths.js";
 import { addView, asOneStep, loadTexts } from "./node_views.js";
 import { addStyle, make, shape } from "./page.js";
 import { curve, needed, parsePoints, SCALES, SHAPES, weights, written } from "./schedule_maths.js";
+import { sourceOf } from "./value_source.js";
 
 /** @typedef {import("./schedule_maths.js").Axis} Axis */
 /** @typedef {import("./schedule_maths.js").Settings} Settings */
@@ -89,31 +90,27 @@ class ScheduleCurves {
       button.disabled = locked;
       button.setAttribute("aria-pressed", String(button.value === settings.shape));
     }
-    const [t, i] = AXES.map((axis) => curve(settings, axis));
-    if (!t || !i || locked) {
+    const known = Object.values(settings).every((value) => value !== undefined);
+    const [t, i] = known ? AXES.map((axis) => curve(settings, axis)) : [];
+    if (!t || !i) {
       this.svg.replaceChildren();
       this.told.textContent = locked ? texts.linked : texts.unreadable;
       return;
     }
     this.svg.replaceChildren(...this.#frame(), ...this.#branches(t, i), ...AXES.flatMap((axis) => this.#curve(axis)));
-    this.told.textContent = this.#words(t, i);
+    this.told.textContent = locked ? `${this.#words(t, i)} · ${texts.linked}` : this.#words(t, i);
     this.svg.setAttribute("aria-valuetext", this.told.textContent);
     this.svg.setAttribute("aria-valuenow", String(this.held ? this.#handles(this.held.axis)[this.held.index] : t[0]));
   }
 
-  /** @returns {Settings} */
+  /** What counts; undefined where only a run can tell. @returns {Settings} */
   #settings() {
-    return /** @type {any} */ (Object.fromEntries(NAMES.map((name) => [name, this.#widget(name)?.value])));
+    return /** @type {any} */ (Object.fromEntries(NAMES.map((name) => [name, sourceOf(this.node, name).value])));
   }
 
-  /** @param {string} name */
-  #widget(name) {
-    return this.node.widgets?.find((/** @type {any} */ widget) => widget.name === name);
-  }
-
-  /** Whether something comes over a wire, so that its value is unknown here. */
+  /** Whether something comes over a wire, and so is not to be changed here. */
   #locked() {
-    return !!this.node.inputs?.some((/** @type {any} */ slot) => slot.link != null);
+    return NAMES.some((name) => !sourceOf(this.node, name).widget);
   }
 
   /**
@@ -208,7 +205,7 @@ class ScheduleCurves {
   /** @param {Partial<Settings>} changes */
   #set(changes) {
     for (const [name, value] of Object.entries(changes)) {
-      const widget = this.#widget(name);
+      const { widget } = sourceOf(this.node, name);
       if (!widget || widget.value === value) continue;
       widget.value = value;
       widget.callback?.(value);

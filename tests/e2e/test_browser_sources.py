@@ -1,0 +1,226 @@
+"""γ that is set elsewhere, by a wire or on a subgraph's node: the pad shows what counts where it can."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page
+
+import comfy_server
+from browser_page import (
+    READY_MS,
+    SAMPLER,
+    Trouble,
+    drag_dot,
+    fit_view,
+    gammas,
+    open_quickstart,
+    run_to_the_end,
+)
+from runner.server import Server
+
+SETTLED_MS = 1000  # the panel follows the graph about seven times a second
+ROOT = "(app.rootGraph ?? app.graph)"
+HOST = f"{ROOT}._nodes.find(n => n.subgraph)"
+NAMES = ("gamma_t", "gamma_i")
+
+
+def wire_to(page: Page, target: str, name: str, node_type: str, value: float) -> None:
+    """Adds a node with that value in its first widget beside the target, and wires it to the input `name`."""
+    page.evaluate(
+        f"""([name, type, value]) => {{
+            const target = {target}, source = LiteGraph.createNode(type);
+            source.pos = [target.pos[0] - 300, target.pos[1] + target.size[1] + 60];
+            target.graph.add(source);
+            if (source.widgets?.length) source.widgets[0].value = value;
+            source.connect(0, target, target.inputs.findIndex(input => input.name === name));
+            if (type === 'PrimitiveNode') source.widgets[0].value = value;
+        }}""",
+        [name, node_type, value],
+    )
+    page.wait_for_timeout(SETTLED_MS)
+
+
+def pad_words(page: Page) -> str:
+    """What the pad says: values, and where they are set."""
+    texts = page.locator(".echogen-pad:visible").locator("text.values, text.outside").all_text_contents()
+    return " | ".join(texts)
+
+
+def dot(page: Page) -> tuple[float, float]:
+    """Where the dot is, as shares of the pad's grid from the lower left."""
+    x, y = page.locator(".echogen-pad:visible svg").evaluate(
+        """svg => {
+            const circle = svg.querySelector('circle');
+            const lines = [...svg.querySelectorAll('line:not([class])')];
+            const share = (at, name) => {
+                const ends = lines.map(line => +line.getAttribute(name)), start = Math.min(...ends);
+                return (circle.getAttribute(at) - start) / (Math.max(...ends) - start);
+            };
+            return [share('cx', 'x1'), 1 - share('cy', 'y1')];
+        }"""
+    )
+    return x, y
+
+
+def share(gamma: float) -> float:
+    """The place of a γ on a side of the pad."""
+    return float((gamma / 8) ** 0.6)
+
+
+def sampler_inputs(entry: dict[str, Any]) -> dict[str, Any]:
+    """What the server's only sampler was given."""
+    (inputs,) = [n["inputs"] for n in entry["prompt"][2].values() if n["class_type"] == "EchoGenSampler"]
+    return dict(inputs)
+
+
+@pytest.mark.parametrize("source", ["PrimitiveFloat", "PrimitiveNode"])
+def test_a_linked_gamma_is_shown_and_locked(source: str, vue: bool, page: Page, comfy: Server) -> None:
+    trouble = Trouble(page)
+    open_quickstart(page, comfy, vue)
+    start = gammas(page)
+    wire_to(page, SAMPLER, "gamma_i", source, 6.25)
+    title = page.evaluate(f"app.graph._nodes.find(n => n.type === '{source}').title")
+    assert pad_words(page) == f"γ_t {start[0]:g}, γ_I 6.25 linked | set on “{title}”"
+    assert dot(page) == pytest.approx((share(start[0]), share(6.25)), abs=0.01)
+    assert page.locator(".echogen-pad .free").count() == 1, "γ_t alone can be moved"
+    drag_dot(page, 0.9, 0.9)
+    moved = gammas(page)
+    assert moved[0] > start[0] + 1
+    assert f"γ_t {moved[0]:g}, γ_I 6.25 linked" in pad_words(page)
+
+    page.evaluate(f"app.graph._nodes.find(n => n.type === '{source}').widgets[0].value = 1.75")
+    page.wait_for_timeout(SETTLED_MS)
+    assert dot(page) == pytest.approx((share(moved[0]), share(1.75)), abs=0.01), "it follows the other node"
+    page.screenshot(
+        path=comfy_server.results_path() / f"browser_linked_{source}_{'nodes2' if vue else 'canvas'}.png"
+    )
+    prompt = (entry := run_to_the_end(page, comfy))["prompt"][2]
+    sent = sampler_inputs(entry)
+    assert sent["gamma_t"] == pytest.approx(moved[0])
+    by_wire = sent["gamma_i"]
+    assert (prompt[by_wire[0]]["inputs"]["value"] if isinstance(by_wire, list) else by_wire) == 1.75
+    assert not trouble.found, trouble.found
+
+
+def test_a_gamma_that_only_a_run_can_tell(vue: bool, page: Page, comfy: Server) -> None:
+    trouble = Trouble(page)
+    open_quickstart(page, comfy, vue)
+    wire_to(page, SAMPLER, "gamma_t", "TestNumber", 1.5)
+    assert pad_words(page).startswith(f"γ_t linked, γ_I {gammas(page)[1]:g} | set on “")
+    assert (
+        page.locator(".echogen-pad circle").count() == 0 and page.locator(".echogen-pad .free").count() == 1
+    )
+    wire_to(page, SAMPLER, "gamma_i", "TestNumber", 2)
+    assert pad_words(page).startswith("linked: set from outside | set on “")
+    before = gammas(page)
+    drag_dot(page, 0.9, 0.9)
+    assert gammas(page) == before, "it does not pretend to change what does not count"
+    page.locator(".echogen-pad svg").focus()
+    page.keyboard.press("ArrowUp")
+    assert gammas(page) == before
+    assert not trouble.found, trouble.found
+
+
+def open_blueprint(page: Page, comfy: Server, vue: bool) -> None:
+    """The blueprint as one node, with a sample picture before it and Preview Image behind it."""
+    open_quickstart(page, comfy, vue)
+    file = comfy_server.ROOT / "subgraphs" / "EchoGen subject in scene.json"
+    page.evaluate("graph => app.loadGraphData(graph)", json.loads(file.read_text(encoding="utf-8")))
+    page.wait_for_function(f"!!{HOST}", timeout=READY_MS)
+    page.evaluate(
+        f"""() => {{
+            const host = {HOST}, make = (type, x) => {{
+                const node = LiteGraph.createNode(type);
+                node.pos = [x, 0];
+                app.graph.add(node);
+                return node;
+            }};
+            const sample = make('EchoGenSamplePicture', -400), show = make('PreviewImage', 600);
+            sample.connect(0, host, 0);
+            sample.connect(1, host, 1);
+            host.connect(0, show, 0);
+        }}"""
+    )
+
+
+def host_gammas(page: Page) -> tuple[float, float]:
+    """γ_t and γ_I on the blueprint's node."""
+    values = page.evaluate(
+        f"names => names.map(name => {HOST}.widgets.find(w => w.name === name).value)", list(NAMES)
+    )
+    return values[0], values[1]
+
+
+def set_on_host(page: Page, gamma_t: float, gamma_i: float) -> None:
+    """As typed into the blueprint's node."""
+    page.evaluate(
+        f"""values => Object.entries(values).forEach(([name, value]) => {{
+            const widget = {HOST}.widgets.find(w => w.name === name);
+            widget.value = value;
+            widget.callback?.(value);
+        }})""",
+        dict(zip(NAMES, (gamma_t, gamma_i), strict=True)),
+    )
+
+
+def go_inside(page: Page) -> None:
+    """Opens the subgraph, as a double click on its node does."""
+    page.evaluate(f"() => {{ app.canvas.openSubgraph({HOST}.subgraph, {HOST}) }}")
+    page.wait_for_timeout(2 * SETTLED_MS)
+    fit_view(page)
+
+
+def go_outside(page: Page) -> None:
+    """Back to the whole graph."""
+    page.evaluate(f"() => {{ app.canvas.setGraph({ROOT}) }}")
+    page.wait_for_timeout(SETTLED_MS)
+
+
+def test_the_blueprint_is_one_node_that_runs(vue: bool, page: Page, comfy: Server) -> None:
+    trouble = Trouble(page)
+    open_blueprint(page, comfy, vue)
+    names = page.evaluate(f"{HOST}.widgets.map(w => w.name)")
+    shown = ["preset", "prompt", "gamma_t", "gamma_i", "seed"]
+    assert [name for name in names if name in shown] == shown
+    set_on_host(page, 2.5, 1.5)
+    entry = run_to_the_end(page, comfy)
+    assert sampler_inputs(entry)["gamma_i"] == 1.5
+    assert len(comfy.client.pictures(entry)) >= 1
+    assert not trouble.found, trouble.found
+
+
+def test_inside_the_blueprint_the_pad_moves_what_counts(vue: bool, page: Page, comfy: Server) -> None:
+    trouble = Trouble(page)
+    open_blueprint(page, comfy, vue)
+    set_on_host(page, 3, 1.5)
+    go_inside(page)
+    assert pad_words(page) == "γ_t 3, γ_I 1.5 | set on “EchoGen subject in scene”"
+    assert dot(page) == pytest.approx((share(3), share(1.5)), abs=0.01)
+    drag_dot(page, 0.3, 0.8, page.locator(".echogen-pad:visible"))
+    moved = host_gammas(page)
+    assert moved[0] < 2 < 4 < moved[1]
+    assert pad_words(page).startswith(f"γ_t {moved[0]:g}, γ_I {moved[1]:g} ")
+    name = "nodes2" if vue else "canvas"
+    page.screenshot(path=comfy_server.results_path() / f"browser_blueprint_inside_{name}.png")
+    entry = run_to_the_end(page, comfy)
+    sent = sampler_inputs(entry)
+    assert (sent["gamma_t"], sent["gamma_i"]) == pytest.approx(moved)
+    strip = page.locator(".echogen-panel .scales img:visible")
+    strip.nth(4).wait_for(timeout=READY_MS)
+
+    go_outside(page)
+    page.screenshot(path=comfy_server.results_path() / f"browser_blueprint_outside_{name}.png")
+    wire_to(page, HOST, "gamma_i", "PrimitiveFloat", 6.5)
+    go_inside(page)
+    assert f"γ_t {moved[0]:g}, γ_I 6.5 linked" in pad_words(page), (
+        "a wire outside counts more than the node's widget"
+    )
+    drag_dot(page, 0.8, 0.2, page.locator(".echogen-pad:visible"))
+    assert host_gammas(page)[0] > 4
+    sent = sampler_inputs(entry := run_to_the_end(page, comfy))
+    assert sent["gamma_t"] == pytest.approx(host_gammas(page)[0])
+    assert entry["prompt"][2][sent["gamma_i"][0]]["inputs"]["value"] == 6.5
+    assert not trouble.found, trouble.found
