@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -61,6 +62,39 @@ def test_two_tabs_leave_each_other_alone(vue: bool, page: Page, second_page: Pag
     assert comfy.client.wait(blocking)["status"]["status_str"] == "success"
     assert finished_run(second_page, theirs) == left, "the other tab's run goes on"
     assert [trouble.found for trouble in troubles] == [[], []]
+
+
+def test_runs_of_other_workflows_and_programs_are_not_shown(vue: bool, page: Page, comfy: Server) -> None:
+    """Each has nodes of the same numbers, and all of them tell this page."""
+    trouble = Trouble(page)
+    open_quickstart(page, comfy, vue)
+    program = comfy_server.changed(comfy_server.single(), "EchoGenSampler", seed=3000 + vue)
+    answer = comfy.client.post_json("/prompt", {"prompt": program})  # told to all, as it names no client
+    comfy.client.wait(answer["prompt_id"])
+    page.wait_for_timeout(1000)
+    assert not run_on_show(page)
+
+    page.evaluate(f"{SAMPLER}.widgets.find(w => w.name === 'batch').value = 64")
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.wait_for_function(f"{STRIP}.dataset.run", timeout=READY_MS)
+    elsewhere = run_on_show(page)
+    graph = json.loads((comfy_server.ROOT / "workflows" / "quickstart.json").read_text(encoding="utf-8"))
+    graph["id"] = "0b6f3c4e-4a3a-4a57-9b7e-5d1d3c0c9a11"
+    page.evaluate("graph => app.loadGraphData(graph)", graph)
+    page.wait_for_function(f"app.graph.id === {json.dumps(graph['id'])} && {STRIP}", timeout=READY_MS)
+    page.evaluate(
+        """() => {
+            window.heard = 0;
+            app.api.addEventListener('b_preview_with_metadata', () => (window.heard += 1));
+        }"""
+    )
+    page.wait_for_function("window.heard > 1", timeout=READY_MS)
+    assert not run_on_show(page), "the other workflow's pictures"
+    comfy.client.post_json("/interrupt", {})
+    press_live(page)
+    drag_dot(page, 0.7, 0.6)
+    assert finished_run(page) != elsewhere
+    assert not trouble.found, trouble.found
 
 
 def test_a_tab_closed_during_a_run_harms_nothing(page: Page, second_page: Page, comfy: Server) -> None:

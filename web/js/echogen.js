@@ -9,9 +9,10 @@ import { GammaBridge } from "./gamma_bridge.js";
 import { LiveQueue } from "./live_queue.js";
 import { addView, asOneStep, loadTexts, nodeAt, viewsAt } from "./node_views.js";
 import { THUMB } from "./pins.js";
+import { RunRecords } from "./run_records.js";
 import { SamplerPanel } from "./sampler_panel.js";
 
-const HISTORY_MS = [0, 200, 500, 1000]; // a run that has just ended may not be in the history yet
+const records = new RunRecords(async (address) => (await api.fetchApi(address)).json());
 
 const live = new LiveQueue({
   async queue() {
@@ -62,22 +63,11 @@ function reason(error) {
   return first ? `${node.class_type}: ${first.message} ${first.details}` : (general?.message ?? error.message);
 }
 
-/** The graph of a run, as the server has it: while it runs in the queue, then in the history. @param {string} run */
-async function graphOf(run) {
-  const read = async (/** @type {string} */ address) => (await api.fetchApi(address)).json();
-  const running = (await read("/queue")).queue_running.find((/** @type {any[]} */ entry) => entry[1] === run);
-  return (running ?? (await read(`/history/${run}`))[run]?.prompt)?.[2];
-}
-
 /** A node's inputs as the server ran them; null when it does not know any more. @param {string} run @param {any} node */
 async function inputsOf(run, node) {
-  for (const wait of HISTORY_MS) {
-    await new Promise((done) => setTimeout(done, wait));
-    const graph = (await graphOf(run)) ?? {};
-    const path = Object.keys(graph).find((path) => nodeAt(path) === node);
-    if (path) return graph[path].inputs;
-  }
-  return null;
+  const graph = (await records.graph(run)) ?? {};
+  const path = Object.keys(graph).find((path) => nodeAt(path) === node);
+  return path ? graph[path].inputs : null;
 }
 
 /** @param {Blob} picture */
@@ -100,18 +90,24 @@ function listen() {
   }
   on("progress_state", ({ prompt_id, nodes }) => {
     for (const [path, { value, max }] of Object.entries(nodes)) {
-      for (const panel of panelsAt(path)) panel.strip.progress(prompt_id, value, max);
+      tell(path, prompt_id, (panel) => panel.strip.progress(prompt_id, value, max));
     }
   });
   on("b_preview_with_metadata", ({ blob, displayNodeId, promptId, jobId }) => {
-    // Newer front ends say jobId.
-    for (const panel of panelsAt(displayNodeId)) panel.preview(promptId ?? jobId, blob);
+    const run = promptId ?? jobId; // newer front ends say jobId
+    tell(displayNodeId, run, (panel) => panel.preview(run, blob));
   });
 }
 
-/** @param {string} path */
-function* panelsAt(path) {
-  for (const view of viewsAt(path)) if (view instanceof SamplerPanel) yield view;
+/**
+ * Tells a node's panels of a run, if it was queued from the workflow on show: another one, open beside it, has nodes of
+ * the same numbers. What is told first arrives first.
+ * @param {string} path @param {string} run @param {(panel: SamplerPanel) => void} what
+ */
+async function tell(path, run, what) {
+  const panels = [...viewsAt(path)].filter((view) => view instanceof SamplerPanel);
+  const { id } = app.rootGraph ?? app.graph;
+  if (panels.length && (await records.workflow(run)) === id) panels.forEach(what);
 }
 
 app.registerExtension({

@@ -1,0 +1,36 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { RunRecords } from "../../web/js/run_records.js";
+
+/** A server's queue and history, with a record of what was asked for. */
+function server(running, ended) {
+  const asked = [];
+  const read = async (address) => {
+    asked.push(address);
+    const run = address.split("/")[2];
+    return run ? (ended[run] ? { [run]: { prompt: ended[run] } } : {}) : { queue_running: running };
+  };
+  return { asked, records: new RunRecords(read, [0, 0]) };
+}
+
+const entry = (run, id) => [1, run, { 3: { inputs: {} } }, { extra_pnginfo: id ? { workflow: { id } } : undefined }];
+
+test("a run that is drawn is found in the queue, one that has ended in the history", async () => {
+  const { records } = server([entry("new", "mine")], { old: entry("old", "theirs") });
+  assert.deepEqual(await records.graph("new"), { 3: { inputs: {} } });
+  assert.equal(await records.workflow("new"), "mine");
+  assert.equal(await records.workflow("old"), "theirs");
+});
+
+test("a run is asked for once", async () => {
+  const { records, asked } = server([entry("new", "mine")], {});
+  assert.deepEqual(await Promise.all([1, 2, 3].map(() => records.workflow("new"))), ["mine", "mine", "mine"]);
+  assert.deepEqual(asked, ["/queue"]);
+});
+
+test("runs of programs come from no workflow; unknown ones are asked for again, then given up", async () => {
+  const { records, asked } = server([entry("program", null)], {});
+  assert.equal(await records.workflow("program"), undefined);
+  assert.equal(await records.graph("gone"), undefined);
+  assert.equal(asked.length, 5);
+});

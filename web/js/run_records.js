@@ -1,0 +1,45 @@
+// @ts-check
+/** What the server has on record of runs: their graphs, and the workflows that they were queued from. */
+
+/** @typedef {[number, string, Record<string, any>, Record<string, any>]} Entry  number, run, graph, what came with it */
+
+const WAITS_MS = [0, 200, 500, 1000]; // a run that has just ended may not be in the history yet
+const REMEMBERED = 50; // runs
+
+export class RunRecords {
+  /** @param {(address: string) => Promise<any>} read  asks the server @param {number[]} [waits] */
+  constructor(read, waits = WAITS_MS) {
+    this.read = read;
+    this.waits = waits;
+    /** @type {Map<string, Promise<string | undefined>>} */
+    this.workflows = new Map();
+  }
+
+  /** A run's graph: from the queue while it runs, then from the history; undefined where neither knows it.
+   *  @param {string} run */
+  async graph(run) {
+    return (await this.#entry(run))?.[2];
+  }
+
+  /** Number of the workflow that a run was queued from; undefined where it came from none. @param {string} run */
+  workflow(run) {
+    const known = this.workflows.get(run);
+    if (known) return known;
+    const asked = this.#entry(run).then((entry) => entry?.[3]?.extra_pnginfo?.workflow?.id);
+    this.workflows.set(run, asked);
+    const [oldest] = this.workflows.keys();
+    if (this.workflows.size > REMEMBERED) this.workflows.delete(oldest);
+    return asked;
+  }
+
+  /** @param {string} run @returns {Promise<Entry | undefined>} */
+  async #entry(run) {
+    for (const wait of this.waits) {
+      await new Promise((done) => setTimeout(done, wait));
+      const running = (await this.read("/queue")).queue_running.find((/** @type {Entry} */ entry) => entry[1] === run);
+      const entry = running ?? (await this.read(`/history/${run}`))[run]?.prompt;
+      if (entry) return entry;
+    }
+    return undefined;
+  }
+}
