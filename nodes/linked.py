@@ -16,7 +16,7 @@ _NUMBERS: dict[str, Any] = {"INT": int, "FLOAT": float}
 def checked(node: Node) -> Node:
     """The node, whose `execute` now refuses what does not fit its widgets, and says so.
 
-    Of what the node checks by itself (the inputs of its `validate_inputs`) only the type is looked at.
+    The inputs of its `validate_inputs` are left to that, as ComfyUI leaves them.
     ValueError names the input, what it takes and what came.
     """
     run = node.execute.__func__
@@ -29,6 +29,9 @@ def checked(node: Node) -> Node:
         for field in node.define_schema().inputs:
             if field.id in values and not (field.optional and values[field.id] is None):
                 values[field.id] = _fitting(field, values[field.id], field.id in own)
+        answer = node.validate_inputs(**{name: values[name] for name in own}) if own else True
+        if answer is not True:
+            raise ValueError(answer)
         return run(cls, **values)
 
     node.execute = classmethod(execute)

@@ -6,6 +6,7 @@ The browser is the one stand-in: `Front` writes down what it would be told.
 from __future__ import annotations
 
 import asyncio
+import copy
 import inspect
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,15 @@ EXTRAS = (
 """Files of ComfyUI's own further nodes that tests plug in, where this version has them."""
 
 
+class Anything(str):
+    """The type that fits all, as packs have long written it."""
+
+    __slots__ = ()
+
+    def __ne__(self, other: object) -> bool:
+        return False
+
+
 class Keep:
     """The end of a graph: keeps what arrives."""
 
@@ -29,7 +39,7 @@ class Keep:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
-        return {"required": {"value": ("*", {})}, "hidden": {"node": "UNIQUE_ID"}}
+        return {"required": {"value": (Anything("*"), {})}, "hidden": {"node": "UNIQUE_ID"}}
 
     def keep(self, value: Any, node: str) -> tuple[()]:
         self.kept.setdefault(node, []).append(value)
@@ -40,7 +50,7 @@ class Give:
     """The start of a graph: gives a value of the test's, of any type, as switches of many packs do."""
 
     values: ClassVar[dict[str, Any]] = {}
-    RETURN_TYPES, FUNCTION, CATEGORY = ("*",), "give", "test"
+    RETURN_TYPES, FUNCTION, CATEGORY = (Anything("*"),), "give", "test"
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
@@ -65,6 +75,10 @@ class Front:
     def __init__(self) -> None:
         self.sockets_metadata: dict[str, Any] = {}
         self.told: list[tuple[str, Any]] = []
+        self.on_prompt: list[Any] = []
+
+    def add_on_prompt_handler(self, handler: Any) -> None:
+        self.on_prompt.append(handler)
 
     def send_sync(self, event: Any, data: Any, sid: Any = None) -> None:
         self.told.append((event, data))
@@ -95,18 +109,23 @@ class Comfy:
         limits = {"lru": 0, "ram": 1.0, "ram_inactive": 1.0}
         self._executor = execution.PromptExecutor(self.front, cache_args=limits)
 
-    def run(self, prompt: dict[str, Any], targets: list[str] | None = None) -> Outcome:
-        """Validates and runs a prompt as the server does. targets: the outputs wanted; None: all."""
+    def run(self, prompt: dict[str, Any]) -> Outcome:
+        """Handles, validates and runs a prompt as the server does."""
         import execution
 
         Keep.kept = {}
+        prompt = copy.deepcopy(prompt)  # ComfyUI writes fingerprints into it
+        request: dict[str, Any] = {"prompt": prompt}
+        for handler in self.front.on_prompt:
+            request = handler(request)
+        targets = request.get("partial_execution_targets")
         valid, _, outputs, faults = asyncio.run(execution.validate_prompt("test", prompt, targets))
         refused = {
             node: "; ".join(f"{each['message']}: {each['details']}" for each in found["errors"])
             for node, found in dict(faults).items()
         }
         if not valid:
-            return Outcome(refused=refused or {"": "no outputs"})
+            return Outcome(refused=refused or {"": "no outputs"})  # as ComfyUI says of such a prompt
         self.front.told.clear()
         self._executor.execute(prompt, "test", {"client_id": "test"}, outputs)
         told = self.front.told

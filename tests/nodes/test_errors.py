@@ -136,7 +136,7 @@ def test_a_damaged_weight_file(pack: dict[str, Any], models: Any, models_folder:
 
 
 def test_an_unknown_sample_picture(pack: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="expected one of .*teddy_bear"):
+    with pytest.raises(ValueError, match=r"expected one of .*teddy_bear"):
         run(pack, "EchoGenSamplePicture", picture="../../config.py")
 
 
