@@ -25,10 +25,14 @@ _NO_VALUES: dict[Any, Callable[[Tensor], Any]] = {
 
 
 class LiveBytes(TorchDispatchMode):
-    """While active, `live` is the bytes of the held modules and of tensors made since, `peak` the most."""
+    """While active, `live` is the bytes of the held modules and of tensors made since, `peak` the most.
 
-    def __init__(self, *held: nn.Module) -> None:
+    device: only those on it count (None: all).
+    """
+
+    def __init__(self, *held: nn.Module, device: torch.device | None = None) -> None:
         super().__init__()
+        self._device = device
         self.live = self.peak = 0
         self._known: Any = WeakIdKeyDictionary()
         for module in held:
@@ -55,6 +59,8 @@ class LiveBytes(TorchDispatchMode):
         return result
 
     def _see(self, tensor: Tensor) -> None:
+        if self._device is not None and tensor.device != self._device:
+            return
         storage = tensor.untyped_storage()
         if storage not in self._known:
             size = storage.nbytes()
