@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from typing import Any
 
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Playwright, Response
@@ -96,6 +97,15 @@ def run_to_the_end(page: Page, comfy: Server) -> dict[str, Any]:
         if new is not None and history[new]["status"]["completed"]:
             return dict(history[new])
     raise AssertionError("the prompt did not end")
+
+
+def until(page: Page, holds: Callable[[], bool], what: str) -> None:
+    """Waits until something is so; a busy machine draws the page about once a second."""
+    for _ in range(READY_MS // 200):
+        if holds():
+            return
+        page.wait_for_timeout(200)
+    raise AssertionError(f"it never came to be: {what}")
 
 
 def press_live(page: Page) -> None:

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 import comfy_server
 from browser_page import (
@@ -19,6 +19,7 @@ from browser_page import (
     gammas,
     open_quickstart,
     press_live,
+    until,
 )
 from runner.server import Server
 
@@ -79,8 +80,7 @@ def test_the_pad_in_app_mode(vue: bool, page: Page, comfy: Server) -> None:
     dragged = gammas(page)
     assert dragged[0] > start[0] + 1 > start[1] > dragged[1]
     field = page.locator(ITEM).nth(1).get_by_role("spinbutton")
-    page.wait_for_timeout(SETTLED_MS)
-    assert float(field.input_value()) == pytest.approx(dragged[0]), "its field follows"
+    until(page, lambda: float(field.input_value()) == pytest.approx(dragged[0]), "its field follows")
     page.locator(".echogen-pad svg").focus()
     page.keyboard.press("ArrowUp")
     assert gammas(page) == pytest.approx((dragged[0], dragged[1] + 0.25))
@@ -89,11 +89,10 @@ def test_the_pad_in_app_mode(vue: bool, page: Page, comfy: Server) -> None:
 
     field.fill("3.5")
     field.press("Enter")
-    page.wait_for_timeout(SETTLED_MS)
+    values = page.locator(".echogen-pad text.values")
+    expect(values).to_have_text("γ_t 3.5, γ_I 4", timeout=READY_MS)
     assert gammas(page)[0] == 3.5
-    assert "γ_t 3.5, γ_I 4" in str(page.locator(".echogen-pad svg").get_attribute("aria-valuetext"))
-    letters = page.locator(".echogen-pad text.values").get_attribute("font-size")
-    assert letters == "11", "nothing is zoomed here"
+    assert values.get_attribute("font-size") == "11", "nothing is zoomed here"
 
     press_live(page)
     drag_dot(page, 0.4, 0.7)

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 import comfy_server
 from browser_page import (
@@ -25,6 +25,7 @@ SETTLED_MS = 1000  # the panel follows the graph about seven times a second
 ROOT = "(app.rootGraph ?? app.graph)"
 HOST = f"{ROOT}._nodes.find(n => n.subgraph)"
 NAMES = ("gamma_t", "gamma_i")
+BLUEPRINT = "set on “EchoGen subject in scene”"
 
 
 def wire_to(page: Page, target: str, name: str, node_type: str, value: float) -> None:
@@ -40,13 +41,13 @@ def wire_to(page: Page, target: str, name: str, node_type: str, value: float) ->
         }}""",
         [name, node_type, value],
     )
-    page.wait_for_timeout(SETTLED_MS)
 
 
-def pad_words(page: Page) -> str:
-    """What the pad says: values, and where they are set."""
-    texts = page.locator(".echogen-pad:visible").locator("text.values, text.outside").all_text_contents()
-    return " | ".join(texts)
+def says(page: Page, values: str, outside: str = "") -> None:
+    """Waits until the pad says these values, and where they are set."""
+    pad = page.locator(".echogen-pad:visible")
+    expect(pad.locator("text.values")).to_have_text(values, timeout=READY_MS)
+    expect(pad.locator("text.outside")).to_have_text(outside, timeout=READY_MS)
 
 
 def dot(page: Page) -> tuple[float, float]:
@@ -83,16 +84,16 @@ def test_a_linked_gamma_is_shown_and_locked(source: str, vue: bool, page: Page, 
     start = gammas(page)
     wire_to(page, SAMPLER, "gamma_i", source, 6.25)
     title = page.evaluate(f"app.graph._nodes.find(n => n.type === '{source}').title")
-    assert pad_words(page) == f"γ_t {start[0]:g}, γ_I 6.25 linked | set on “{title}”"
+    says(page, f"γ_t {start[0]:g}, γ_I 6.25 linked", f"set on “{title}”")
     assert dot(page) == pytest.approx((share(start[0]), share(6.25)), abs=0.01)
     assert page.locator(".echogen-pad .free").count() == 1, "γ_t alone can be moved"
     drag_dot(page, 0.9, 0.9)
     moved = gammas(page)
     assert moved[0] > start[0] + 1
-    assert f"γ_t {moved[0]:g}, γ_I 6.25 linked" in pad_words(page)
+    says(page, f"γ_t {moved[0]:g}, γ_I 6.25 linked", f"set on “{title}”")
 
     page.evaluate(f"app.graph._nodes.find(n => n.type === '{source}').widgets[0].value = 1.75")
-    page.wait_for_timeout(SETTLED_MS)
+    says(page, f"γ_t {moved[0]:g}, γ_I 1.75 linked", f"set on “{title}”")
     assert dot(page) == pytest.approx((share(moved[0]), share(1.75)), abs=0.01), "it follows the other node"
     page.screenshot(
         path=comfy_server.results_path() / f"browser_linked_{source}_{'nodes2' if vue else 'canvas'}.png"
@@ -109,12 +110,13 @@ def test_a_gamma_that_only_a_run_can_tell(vue: bool, page: Page, comfy: Server) 
     trouble = Trouble(page)
     open_quickstart(page, comfy, vue)
     wire_to(page, SAMPLER, "gamma_t", "TestNumber", 1.5)
-    assert pad_words(page).startswith(f"γ_t linked, γ_I {gammas(page)[1]:g} | set on “")
+    title = page.evaluate("app.graph._nodes.find(n => n.type === 'TestNumber').title")
+    says(page, f"γ_t linked, γ_I {gammas(page)[1]:g}", f"set on “{title}”")
     assert (
         page.locator(".echogen-pad circle").count() == 0 and page.locator(".echogen-pad .free").count() == 1
     )
     wire_to(page, SAMPLER, "gamma_i", "TestNumber", 2)
-    assert pad_words(page).startswith("linked: set from outside | set on “")
+    says(page, "linked: set from outside", f"set on “{title}”")
     before = gammas(page)
     drag_dot(page, 0.9, 0.9)
     assert gammas(page) == before, "it does not pretend to change what does not count"
@@ -197,12 +199,12 @@ def test_inside_the_blueprint_the_pad_moves_what_counts(vue: bool, page: Page, c
     open_blueprint(page, comfy, vue)
     set_on_host(page, 3, 1.5)
     go_inside(page)
-    assert pad_words(page) == "γ_t 3, γ_I 1.5 | set on “EchoGen subject in scene”"
+    says(page, "γ_t 3, γ_I 1.5", BLUEPRINT)
     assert dot(page) == pytest.approx((share(3), share(1.5)), abs=0.01)
-    drag_dot(page, 0.3, 0.8, page.locator(".echogen-pad:visible"))
+    drag_dot(page, 0.25, 0.8, page.locator(".echogen-pad:visible"))
     moved = host_gammas(page)
     assert moved[0] < 2 < 4 < moved[1]
-    assert pad_words(page).startswith(f"γ_t {moved[0]:g}, γ_I {moved[1]:g} ")
+    says(page, f"γ_t {moved[0]:g}, γ_I {moved[1]:g}", BLUEPRINT)
     name = "nodes2" if vue else "canvas"
     page.screenshot(path=comfy_server.results_path() / f"browser_blueprint_inside_{name}.png")
     entry = run_to_the_end(page, comfy)
@@ -215,9 +217,9 @@ def test_inside_the_blueprint_the_pad_moves_what_counts(vue: bool, page: Page, c
     page.screenshot(path=comfy_server.results_path() / f"browser_blueprint_outside_{name}.png")
     wire_to(page, HOST, "gamma_i", "PrimitiveFloat", 6.5)
     go_inside(page)
-    assert f"γ_t {moved[0]:g}, γ_I 6.5 linked" in pad_words(page), (
-        "a wire outside counts more than the node's widget"
-    )
+    title = page.evaluate(f"{ROOT}._nodes.find(n => n.type === 'PrimitiveFloat').title")
+    # The wire to the blueprint's node counts, not the node's own widget.
+    says(page, f"γ_t {moved[0]:g}, γ_I 6.5 linked", f"{BLUEPRINT}, “{title}”")
     drag_dot(page, 0.8, 0.2, page.locator(".echogen-pad:visible"))
     assert host_gammas(page)[0] > 4
     sent = sampler_inputs(entry := run_to_the_end(page, comfy))

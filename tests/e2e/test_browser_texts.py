@@ -1,0 +1,81 @@
+"""What the page says and offers: help, other languages, templates with their pictures, the blueprint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page
+
+import comfy_server
+from browser_page import READY_MS, SAMPLER, Trouble, open_quickstart
+from runner.server import Server
+
+PACK = "comfyui-echogen"
+WORKFLOWS = sorted(path.stem for path in (comfy_server.ROOT / "workflows").glob("*.json"))
+
+
+@pytest.fixture
+def language(request: pytest.FixtureRequest, comfy: Server) -> Iterator[str]:
+    """The page's language for one test."""
+    comfy.client.post_json("/settings", {"Comfy.Locale": request.param})
+    yield request.param
+    comfy.client.post_json("/settings", {"Comfy.Locale": "en"})
+
+
+def test_help_beside_the_graph(vue: bool, page: Page, comfy: Server) -> None:
+    trouble = Trouble(page)
+    open_quickstart(page, comfy, vue)
+    page.evaluate(f"app.canvas.selectNode({SAMPLER})")
+    page.get_by_test_id("info-button").click()
+    page.get_by_text("Draws the picture's bits by next-scale prediction").first.wait_for(timeout=READY_MS)
+    assert page.get_by_role("heading", name="Typical errors").count() > 0
+    # The front end asks for a page in its own language first; ours are in one.
+    assert [word for word in trouble.found if not word.endswith("/en.md")] == []
+
+
+LANGUAGES = [("ja", "γ パッド", "バランス"), ("zh", "γ 面板", "均衡")]
+
+
+@pytest.mark.parametrize(("language", "label", "preset"), LANGUAGES, indirect=["language"])
+def test_other_languages(language: str, label: str, preset: str, page: Page, comfy: Server) -> None:
+    trouble = Trouble(page)
+    comfy.client.post_json("/settings", {"Comfy.VueNodes.Enabled": True})
+    page.goto(f"{comfy.url}/?template=quickstart&source={PACK}")
+    page.wait_for_function(f"window.app?.graph && {SAMPLER}", timeout=READY_MS)
+    page.locator(".echogen-pad").get_by_title(preset).wait_for(timeout=READY_MS)
+    labels = page.evaluate(f"{SAMPLER}.widgets.map(widget => widget.label)")
+    assert label in labels
+    assert not trouble.found, trouble.found
+
+
+def test_templates_show_their_pictures(page: Page, comfy: Server) -> None:
+    trouble = Trouble(page)
+    open_quickstart(page, comfy, True)
+    page.evaluate("void app.extensionManager.command.execute('Comfy.BrowseTemplates')")
+    page.get_by_role("dialog").get_by_text(PACK).first.click()
+    page.wait_for_function(
+        """count => [...document.querySelectorAll('[role=dialog] img')]
+            .filter(image => image.naturalWidth).length === count""",
+        arg=len(WORKFLOWS),
+        timeout=READY_MS,
+    )
+    words = page.get_by_role("dialog").inner_text()
+    assert [name for name in WORKFLOWS if name not in words] == []
+    page.screenshot(path=comfy_server.results_path() / "browser_templates.png")
+    assert not trouble.found, trouble.found
+
+
+def test_the_blueprint_is_found_by_searching(page: Page, comfy: Server) -> None:
+    trouble = Trouble(page)
+    open_quickstart(page, comfy, True)
+    page.evaluate("app.graph.clear()")
+    page.evaluate("void app.extensionManager.command.execute('Workspace.SearchBox.Toggle')")
+    field = page.get_by_role("dialog").locator("input").first
+    field.fill("EchoGen subject in scene")
+    page.wait_for_timeout(1000)
+    field.press("Enter")
+    page.wait_for_timeout(1000)
+    page.mouse.click(1200, 700)  # where it is put, in front ends that ask
+    page.wait_for_function("app.graph._nodes.some(node => node.subgraph)", timeout=READY_MS)
+    assert not trouble.found, trouble.found
