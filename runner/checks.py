@@ -20,7 +20,8 @@ from .session import Setting, own_setup
 
 NAMES = ("lint", "types", "imports", "js", "unit", "golden", "nodes", "e2e", "browser", "newest")
 IN_THE_BROWSER = "tests/e2e/test_browser*.py"
-ON_THE_NEWEST = "tests/e2e/test_browser_node.py"  # all of them there, by hand: with ECHOGEN_FRONTEND
+# What differs most between front ends; all of them there, by hand: with ECHOGEN_FRONTEND.
+ON_THE_NEWEST = [f"tests/e2e/test_browser_{name}.py" for name in ("node", "app", "sources")]
 SIDE_BY_SIDE = ("browser", "newest")  # they wait for a page much of the time
 STEP_SECONDS = 1500  # the whole must end in 25 minutes
 
@@ -154,10 +155,10 @@ class Checks:
         return self.in_the_browser("browser", self.results, targets)
 
     def newest(self) -> bool:
-        """A node's life in the renderer of the newest front end; more would take too many minutes."""
+        """What differs most, in the renderer of the newest front end; more would take too many minutes."""
         folder = frontend.bring(self.setting.comfy, self.venv)
         extra = {frontend.VARIABLE: str(folder)}
-        return self.in_the_browser("newest", self.results / "newest", [ON_THE_NEWEST, "-k", "nodes2"], extra)
+        return self.in_the_browser("newest", self.results / "newest", [*ON_THE_NEWEST, "-k", "nodes2"], extra)
 
     def in_the_browser(
         self, name: str, results: Path, targets: Sequence[str], extra: dict[str, str] | None = None
