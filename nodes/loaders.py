@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
 from comfy_api.latest import io
 
+from echogen_core.checkpoints.identify import identify
 from echogen_core.config import PRESETS, Preset
 from echogen_core.encoders import ENCODERS
+from echogen_core.model.functional import FP8
+from echogen_core.sampling.memory import transformer_weights
 
 from . import adapters, catalogue, runtime
 from .adapters import CATEGORY, schema
@@ -21,15 +25,16 @@ DTYPES: dict[str, torch.dtype | None] = {
     "auto": None,
     "bf16": torch.bfloat16,
     "fp16": torch.float16,
-    "fp8": torch.float8_e4m3fn,
+    "fp8": FP8,
     "fp32": torch.float32,
 }
 """What the loaders offer for the type of the weights in memory."""
 
 _DTYPE_TIP = (
-    "Type of the weights in memory. auto: bf16 where this machine computes in it, else fp32 (nano: fp32). "
-    "fp8: the transformer in half of bf16's memory, a little less exact. fp16: for cards without bf16. fp32: "
-    "exact, twice bf16's memory."
+    "Type of the weights in memory. auto: as ComfyUI was started (--fp16-unet and the like); else fp8 where "
+    "the file is; else bf16 on cards that compute in it, fp16 on those before (Turing), half precision that "
+    "is computed in fp32 on older ones (Pascal), fp32 without a card; nano: fp32. fp8: the transformer in "
+    "half of bf16's memory, a little less exact. fp16: for cards without bf16. fp32: exact, twice the memory."
 )
 LARGE_MODELS: dict[str, str] = {name: preset for name, preset in BUNDLES.items() if preset != "nano"}
 _PICTURE_TIP = (
@@ -61,7 +66,7 @@ class LoadBundle(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "dtype",
-                    options=list(DTYPES),
+                    options=_dtype_names(),
                     default="auto",
                     optional=True,
                     tooltip=_DTYPE_TIP,
@@ -88,14 +93,17 @@ class LoadBundle(io.ComfyNode):
 
         name = BUNDLES[preset]
         try:
-            catalogue.parts(name)
+            paths = catalogue.parts(name)
         except FileNotFoundError as error:
             raise FileNotFoundError(f"{error}\nOr choose '{NANO}', which needs nothing.") from error
+        types = _precision(name, dtype, paths["transformer"])
         bundle = load_bundle(
             name,
             catalogue.places(name),
             operations=runtime.operations(),
-            dtype=DTYPES[dtype] or _usual_dtype(name),
+            dtype=_computable(dtype, types),
+            transformer_dtype=types.weights,
+            compute_dtype=types.compute,
         )
         return io.NodeOutput(
             runtime.manage_model(bundle.transformer, bundle.preset),
@@ -140,12 +148,15 @@ class FileLoader(io.ComfyNode):
 
         path = catalogue.chosen(cls.KIND, file)
         preset = catalogue.preset_of(cls.KIND, path)
+        is_transformer = cls.KIND == "transformer"
+        types = _precision(preset.name, dtype, path if is_transformer else None)
         module = load_part(
             path,
             cls.KIND,
             config=config,
             operations=runtime.operations(),
-            dtype=DTYPES[dtype] or _usual_dtype(preset.name),
+            dtype=types.weights if is_transformer else _computable(dtype, types),
+            compute_dtype=types.compute,
             base=catalogue.folders("transformer"),
         )
         return module, preset
@@ -170,7 +181,7 @@ class LoadModel(FileLoader):
                     "EchoGen or Infinity weights, .pth or .safetensors, in models/diffusion_models or "
                     "models/echogen. Only files that hold such a model are listed, whatever they are called."
                 ),
-                io.Combo.Input("dtype", options=list(DTYPES), default="auto", tooltip=_DTYPE_TIP),
+                io.Combo.Input("dtype", options=_dtype_names(), default="auto", tooltip=_DTYPE_TIP),
             ],
             outputs=[adapters.Model.Output("model", display_name="model", tooltip="For EchoGen Sampler.")],
         )
@@ -231,8 +242,8 @@ class LoadTextEncoder(FileLoader):
                     "dtype",
                     options=[name for name in DTYPES if name != "fp8"],
                     default="auto",
-                    tooltip="Type of the weights in memory. auto: bf16 where this machine computes in it, "
-                    "else fp32. The encoder is done before sampling begins; its memory is free then.",
+                    tooltip="Type of the weights in memory. auto: what the transformer is computed "
+                    "in. The encoder is done before sampling begins; its memory is free then.",
                 ),
             ],
             outputs=[_text_output()],
@@ -304,9 +315,26 @@ class ContentEncoderFromVAE(io.ComfyNode):
         return io.NodeOutput(runtime.Managed(encoder, vae.patcher, preset))
 
 
-def _usual_dtype(preset: str) -> torch.dtype:
-    """nano is small enough for full precision anywhere, and then looks the same everywhere."""
-    return torch.float32 if preset == "nano" else runtime.transformer_dtype()
+def _precision(preset: str, dtype: str, transformer: Path | None) -> runtime.Precision:
+    """How to hold and to compute what belongs to a model; transformer: its file, where it is known."""
+    wanted = DTYPES[dtype]
+    if preset == "nano":  # small enough for full precision anywhere, and then it looks the same everywhere
+        wanted = wanted or torch.float32
+    if transformer is None:
+        return runtime.precision(wanted)
+    found = identify(transformer)
+    parameters = transformer_weights(found.config, torch.float32).all // torch.float32.itemsize
+    return runtime.precision(wanted, parameters, found.dtype)
+
+
+def _computable(dtype: str, types: runtime.Precision) -> torch.dtype:
+    """Type of the parts that are held as they are computed, as all but the transformer are."""
+    wanted = DTYPES[dtype]
+    return types.compute if wanted is None or wanted == FP8 else wanted
+
+
+def _dtype_names() -> list[str]:
+    return [name for name, dtype in DTYPES.items() if dtype != FP8 or runtime.keeps_fp8()]
 
 
 def _tokenizer_output() -> Any:

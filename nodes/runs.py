@@ -70,6 +70,7 @@ def describe(
         pictures,
         branches=model.prefills.needed(conditions),
         dtype=model.module.stored_dtype,
+        computed=model.module.dtype,
         kept=conditions.kept,
         prompt_tokens=len(text.tokens_LC) if text is not None else model.module.config.text_length,
         views=max(views, default=1),
@@ -82,7 +83,7 @@ def _check_room(
     """Drops what other runs left where room is short; MemoryError when that is not enough."""
     available = runtime.room(model.patcher)
     if available < estimate.streamed:
-        change = smallest_change(model.module.config, run, available)
+        change = smallest_change(model.module.config, run, available, runtime.keeps_fp8())
         raise MemoryError(
             f"This picture takes about {in_words(estimate.streamed)} besides the model's weights, and there "
             f"is room for {in_words(available)}. To make it fit, {change}."

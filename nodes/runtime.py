@@ -5,13 +5,14 @@ With adapters.py and patchers.py the only place that imports `comfy` and `folder
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import comfy.model_management as mm
 import comfy.model_patcher
@@ -19,18 +20,23 @@ import comfy.ops
 import comfy.utils
 import folder_paths
 import torch
+from comfy.cli_args import LatentPreviewMethod, args
 from comfy.patcher_extension import CallbacksMP
+from comfy_execution.utils import get_executing_context
 from PIL import Image
 from torch import Tensor, nn
 
 from echogen_core.config import Preset
 from echogen_core.model import EchoGenTransformer, split_phases
+from echogen_core.model.functional import FP8
 from echogen_core.sampling import PrefillCache, ScaleStep
 from echogen_core.tokenizer import BitTokenizer
 from echogen_core.tokenizer.bsq import enlarge
 
 from .adapters import contact_sheet
 from .patchers import PrefillPatcher, WholePatcher
+
+logger = logging.getLogger(__name__)
 
 FOLDER = "echogen"
 """Name of the pack's own folder under ComfyUI's models, and of its entry in folder_paths."""
@@ -39,6 +45,7 @@ SMALL_CAPACITY, LARGE_CAPACITY = 8, 4
 """Branches (conditions of one run: up to three) whose prefill is kept."""
 _LARGE_WIDTH = 1024  # transformer width from which one branch's prefill takes about a gigabyte
 DECODED_AT_ONCE = 1 << 20  # pixels
+_COMPUTED = (torch.bfloat16, torch.float16, torch.float32)
 _PREVIEW_TOKENS = 32  # a side; a large picture in full at every scale would double the time
 
 
@@ -91,12 +98,43 @@ def operations() -> Any:
     return comfy.ops.manual_cast
 
 
-def transformer_dtype() -> torch.dtype:
-    """Type of a large model's weights on this machine: what it computes in, bfloat16 before float16."""
-    dtype: torch.dtype = mm.unet_dtype(
-        device=mm.get_torch_device(), supported_dtypes=[torch.bfloat16, torch.float16, torch.float32]
+class Precision(NamedTuple):
+    """Types of a model's matrices in memory, and of what they are multiplied with."""
+
+    weights: torch.dtype
+    compute: torch.dtype
+
+
+def keeps_fp8() -> bool:
+    """Whether the compute device knows float8 at all."""
+    return not (mm.mps_mode() or mm.directml_enabled)
+
+
+def precision(
+    wanted: torch.dtype | None = None, parameters: int = 0, stored: torch.dtype | None = None
+) -> Precision:
+    """How a large model of so many parameters is held and computed on this machine.
+
+    wanted: type of its matrices; None: what ComfyUI's start options ask for, else FP8 where they are stored
+    so, else what ComfyUI would take, bfloat16 before float16.
+    """
+    device = mm.get_torch_device()
+    weights = wanted or _usual_weights(device, parameters, stored)
+    if device.type == "cpu":  # where ComfyUI knows float32 alone
+        return Precision(weights, torch.bfloat16 if weights == FP8 else weights)
+    return Precision(weights, mm.unet_manual_cast(weights, device, _COMPUTED) or weights)
+
+
+def _usual_weights(device: torch.device, parameters: int, stored: torch.dtype | None) -> torch.dtype:
+    usual: torch.dtype = mm.unet_dtype(
+        device=device, model_params=parameters, supported_dtypes=list(_COMPUTED)
     )
-    return dtype
+    if usual.itemsize == 1 and usual != FP8:
+        logger.warning("EchoGen has 8-bit matrices of one kind, e4m3 with a scale each: not %s.", usual)
+    forced = any(getattr(args, f"{name}_unet", False) for name in ("fp32", "fp64", "bf16", "fp16"))
+    if usual.itemsize > 1 and (forced or stored != FP8 or not keeps_fp8()):
+        return usual
+    return FP8 if keeps_fp8() else torch.float16
 
 
 def manage(module: nn.Module, preset: Preset, plain: bool = False) -> Managed:
@@ -193,7 +231,7 @@ class ScaleProgress:
     def __init__(self, scales: int, tokenizer: Managed | None) -> None:
         # Made inside `execute`: the bar takes hold of the running prompt here, and raises when interrupted.
         self._bar = comfy.utils.ProgressBar(scales)
-        self._tokenizer = tokenizer
+        self._tokenizer = tokenizer if previews_wanted() else None
 
     def report(self, step: ScaleStep) -> None:
         """Call after each scale. The last picture shown is the finished one (a grid for a batch)."""
@@ -205,8 +243,39 @@ class ScaleProgress:
         self._bar.update_absolute(step.index + 1, step.total, preview)
 
 
+def previews_wanted() -> bool:
+    """Whether the running prompt is to show pictures on the way: unless it, or the server's start, said no.
+
+    None is also what ComfyUI starts with when nobody said anything: that is no refusal, our previews need no
+    model of their own.
+    """
+    asked = _running_prompt_options().get("preview_method", "default")
+    if asked != "default":
+        return bool(asked != LatentPreviewMethod.NoPreviews.value)
+    said = any(word.partition("=")[0].startswith("--preview-m") for word in sys.argv)
+    return not (said and args.preview_method == LatentPreviewMethod.NoPreviews)
+
+
+def _running_prompt_options() -> dict[str, Any]:
+    """What came along with the prompt that is running; empty without a server."""
+    queue = getattr(prompt_server(), "prompt_queue", None)
+    running = queue.get_current_queue_volatile()[0] if queue is not None else []
+    return dict(running[0][3]) if running else {}  # (number, id, prompt, options, …); one runs at a time
+
+
 Interrupted = mm.InterruptProcessingException
 """Raised by the model, and by progress, when the artist cancels."""
+
+
+def stop_what_follows() -> None:
+    """For a node that was cancelled and still has something to hand on: the nodes behind it do not run."""
+    mm.interrupt_current_processing()
+
+
+def running_node() -> str:
+    """Id of the node whose `execute` or fingerprint is asked; '' outside a run."""
+    context = get_executing_context()
+    return "" if context is None else str(context.node_id)
 
 
 def prompt_server() -> Any:

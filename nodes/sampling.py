@@ -220,7 +220,7 @@ def _drawing_widgets() -> list[Any]:
         advanced(
             io.Combo.Input,
             "cache",
-            options=list(KEPT),
+            options=[name for name, kept in KEPT.items() if kept is None or runtime.keeps_fp8()],
             default="full",
             optional=True,
             tooltip="How the model remembers subject, prompt and picture while it draws. full: as computed. "

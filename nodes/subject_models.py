@@ -62,7 +62,7 @@ DESCRIBER = Kind(
     ("LLM", "prompt_generator", "text_encoders", runtime.FOLDER),
     "qwen2_5_vl",
     "the folder Qwen/Qwen2.5-VL-3B-Instruct from the hub (7.5 GB)",
-    lambda path, _: load_describer(path, runtime.transformer_dtype()),
+    lambda path, _: load_describer(path, runtime.precision().compute),
 )
 DETECTOR = Kind(
     "GroundingDINO",

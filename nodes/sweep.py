@@ -29,7 +29,8 @@ _EXACT = 1 << 53  # whole numbers up to here survive a float
 _SHOWN = 384  # pixels of a cell in the node: 144 large pictures would fill a browser's memory
 VARIED = ("nothing", "tau", "seed", "prompt")
 
-_cut_short = 0  # cancelled sweeps so far: ComfyUI must not take their partial grids for finished ones
+_cuts: list[tuple[str, dict[str, Any]]] = []
+"""Node and values of each cancelled sweep: ComfyUI must not take its partial grids for finished ones."""
 
 
 class Page(NamedTuple):
@@ -72,7 +73,7 @@ class Sweep(io.ComfyNode):
             display_name="γ Sweep (EchoGen)",
             category=f"{CATEGORY}/sampling",
             description="Draws the same picture for every pair of γ_t and γ_I, in a labelled grid. Subject "
-            "and prompt are computed once. Cancel keeps the cells that are done.",
+            "and prompt are computed once. Cancel keeps the cells that are done, and ends the run.",
             search_aliases=["xy plot", "grid search", "gamma sweep", "parameter sweep", "cfg grid"],
             inputs=[
                 *_sockets(),
@@ -97,8 +98,11 @@ class Sweep(io.ComfyNode):
         )
 
     @classmethod
-    def fingerprint_inputs(cls, **_: Any) -> int:
-        return _cut_short
+    def fingerprint_inputs(cls, **values: Any) -> int:
+        """How often this very sweep was cancelled; None stands for a value that comes over a link."""
+        known = [(name, value) for name, value in values.items() if value is not None]
+        mine = [cut for node, cut in _cuts if node == runtime.running_node()]
+        return sum(all(cut.get(name, value) == value for name, value in known) for cut in mine)
 
     @classmethod
     def execute(
@@ -132,11 +136,17 @@ class Sweep(io.ComfyNode):
         try:
             subject = Subject(semantic, content)
             for cell, step in _draw(model, tokenizer, sheets, columns, rows, subject, schedule):
+                told = _put(sheets[cell.page], cell, step, tokenizer)
                 drawn.append(replace(step.bits, scales=tuple(bits.cpu() for bits in step.bits.scales)))
-                _tell(cls.hidden, {**table, "cells": [_put(sheets[cell.page], cell, step, tokenizer)]})
+                _tell(cls.hidden, {**table, "cells": [told]})
                 progress.update(1)
         except runtime.Interrupted:
-            _remember_cut(drawn)
+            if not drawn:
+                raise
+            asked = dict(gamma_t=gamma_t, gamma_i=gamma_i, vary=vary, values=values, seed=seed)
+            asked |= dict(aspect_ratio=aspect_ratio, size=size, tau=tau, top_p=top_p, top_k=top_k)
+            _cuts.append((runtime.running_node(), asked))
+            runtime.stop_what_follows()
         done = [sheet for sheet in sheets if sheet.cells]
         grids = adapters.handed_on(
             torch.cat([adapters.image_from_pil(sheet.grid.image)[0] for sheet in done])
@@ -218,14 +228,6 @@ def _put(sheet: Sheet, cell: Cell, step: ScaleStep, tokenizer: runtime.Managed) 
     told = {**cell._asdict(), "picture": runtime.keep_for_session(picture, "sweep")}
     sheet.cells.append(told)
     return told
-
-
-def _remember_cut(drawn: list[Bits]) -> None:
-    """A sweep was cancelled: what is done goes on; without any cell the whole run ends, as usual."""
-    global _cut_short
-    _cut_short += 1
-    if not drawn:
-        raise runtime.Interrupted
 
 
 def _sockets() -> list[Any]:

@@ -53,6 +53,7 @@ def load_bundle(
     operations: Any = nn,
     dtype: torch.dtype | None = torch.float32,
     transformer_dtype: torch.dtype | None = None,
+    compute_dtype: torch.dtype | None = None,
     device: torch.device | str = "cpu",
     transformer: str | Path | None = None,
 ) -> Bundle:
@@ -62,7 +63,8 @@ def load_bundle(
         name: a key of config.PRESETS or CANDIDATES.
         directory: where the files are; several (for each kind, if need be) are searched in order. None: the
             weights in the pack.
-        operations, dtype, device: as `load`. transformer_dtype: where the transformer's is another.
+        operations, dtype, compute_dtype, device: as `load`. transformer_dtype: where that of the transformer
+            is another.
         transformer: its very file, in the place of one to be found: subject parameters just trained, say.
     Raises:
         FileNotFoundError: names every missing file, its size, where it comes from and where it belongs.
@@ -78,6 +80,7 @@ def load_bundle(
             config=getattr(find_encoders(name), kind, None),
             operations=operations,
             dtype=(transformer_dtype or dtype) if kind == "transformer" else dtype,
+            compute_dtype=compute_dtype,
             device=device,
             base=places["transformer"],
         )

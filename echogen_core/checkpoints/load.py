@@ -61,6 +61,7 @@ def load(
     config: Any = None,
     operations: Any = nn,
     dtype: torch.dtype | None = torch.float32,
+    compute_dtype: torch.dtype | None = None,
     device: torch.device | str = "cpu",
     vocabulary: str | Path | None = None,
     base: Base = None,
@@ -74,6 +75,7 @@ def load(
         operations: namespace of the layers (not for text and semantic, which are transformers' classes).
         dtype: of the weights in memory; None keeps the stored type. float8_e4m3fn: the transformer's matrices
             with their scales; the other parts do not compute in it and become bfloat16.
+        compute_dtype: transformer only, see EchoGenTransformer.
         vocabulary: text only: the tokenizer's file or folder, where it is neither in the file nor beside it.
         base: transformer only: the base of a file of subject parameters, where it is not in the same folder;
             or folders to search for it.
@@ -91,6 +93,8 @@ def load(
     if dtype == FP8 and kind != "transformer":
         dtype = torch.bfloat16
     module = build(source, operations, dtype, vocabulary)
+    if kind == "transformer" and compute_dtype is not None:
+        module.dtype = compute_dtype
     wanted = wanted_state(source, module, dtype)
     try:
         state = match_scales(module_names(kind, source.state, module), wanted)

@@ -35,14 +35,16 @@ class Weights(NamedTuple):
 class Run:
     """What the memory of a run depends on.
 
-    branches: computed ones, 1 to 3 (equal γ_t and γ_I need two). dtype: of the matrices. kept: of the
-    remembered keys and values (None: as computed). prompt_tokens: of the prompt. views: reference pictures.
+    branches: computed ones, 1 to 3 (equal γ_t and γ_I need two). dtype: of the matrices. computed: of what
+    they are multiplied with (None: as the matrices, bfloat16 for float8). kept: of the remembered keys and
+    values (None: as computed). prompt_tokens: of the prompt. views: reference pictures.
     """
 
     schedule: ScaleSchedule
     pictures: int = 1
     branches: int = 2
     dtype: torch.dtype = torch.bfloat16
+    computed: torch.dtype | None = None
     kept: torch.dtype | None = None
     prompt_tokens: int = 64
     views: int = 1
@@ -90,7 +92,8 @@ class MemoryEstimate:
 
 def estimate_memory(config: TransformerConfig, run: Run) -> MemoryEstimate:
     """Bytes that a run of a transformer takes, to about a tenth."""
-    size = _compute_size(run.dtype)
+    # float8 matrices are multiplied in bfloat16
+    size = run.computed.itemsize if run.computed else max(run.dtype.itemsize, torch.bfloat16.itemsize)
     kept = size if run.kept is None else run.kept.itemsize
     c, depth, prefix = config.width, config.depth, int(config.subject)
     content = config.content_length * prefix
@@ -112,11 +115,6 @@ def estimate_memory(config: TransformerConfig, run: Run) -> MemoryEstimate:
         prefill_work=cast + max(first, last) - conditions,
         sampling_work=cast + _sampling_work(config, run, size, grids[-1], sum(grids) + prefix),
     )
-
-
-def _compute_size(dtype: torch.dtype) -> int:
-    """Bytes of an activation; float8 matrices compute in bfloat16."""
-    return max(dtype.itemsize, torch.bfloat16.itemsize)
 
 
 def _prefill_work(config: TransformerConfig, size: int, content: int) -> int:
@@ -161,18 +159,22 @@ def decoding_bytes(config: TokenizerConfig, pixels: int, dtype: torch.dtype) -> 
     return max(pixels // config.fold**2 * dtype.itemsize * widest, 2 * 3 * 4 * pixels)
 
 
-def smallest_change(config: TransformerConfig, run: Run, available: int) -> str:
-    """What to change so that a run fits into `available` bytes, the least first; in the sampler's words."""
-    packed = replace(run, kept=FP8)
-    single = replace(packed, pictures=1)
-    options = [("set cache to fp8", packed)] if run.kept is None else []
+def smallest_change(config: TransformerConfig, run: Run, available: int, fp8: bool = True) -> str:
+    """What to change so that a run fits into `available` bytes, the least first; in the sampler's words.
+
+    fp8: whether the device can remember keys and values in it.
+    """
+    packed = replace(run, kept=FP8) if fp8 else run
+    single, and_packed = replace(packed, pictures=1), " and cache to fp8" if fp8 else ""
+    options = [("set cache to fp8", packed)] if fp8 and run.kept is None else []
     options += [(f"set batch to {n}", replace(run, pictures=n)) for n in range(run.pictures - 1, 0, -1)]
-    options.append(("set batch to 1 and cache to fp8", single))
+    options.append((f"set batch to 1{and_packed}", single))
     for budget in reversed([budget for budget in BUDGETS if budget != "nano"]):
         schedule = find_schedule(budget, run.schedule.aspect_ratio)
         if schedule.tokens < run.schedule.tokens:
             smaller = replace(single, schedule=schedule)
-            options.append((f"set size to {budget}, batch to 1 and cache to fp8", smaller))
+            others = ", batch to 1 and cache to fp8" if fp8 else " and batch to 1"
+            options.append((f"set size to {budget}{others}", smaller))
     for words, changed in options:
         if estimate_memory(config, changed).streamed <= available:
             return words

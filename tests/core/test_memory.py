@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,11 +15,13 @@ from random_models import (
     random_transformer,
     without_subject,
 )
+from torch import nn
 from torch._subclasses import FakeTensorMode
 
 from echogen_core.config import PRESETS, TransformerConfig
 from echogen_core.model import EchoGenTransformer
 from echogen_core.model.functional import FP8
+from echogen_core.model.layers import CastLinear
 from echogen_core.sampling import PrefillCache, SamplingSettings, sample
 from echogen_core.sampling.memory import (
     GIGABYTE,
@@ -111,6 +114,25 @@ def test_the_2b_model_fits_the_cards_that_people_have() -> None:
 def test_the_smallest_change_that_fits(available: int, pictures: int, says: str) -> None:
     run = replace(LARGE_RUN, pictures=pictures)
     assert smallest_change(LARGE, run, available * GIGABYTE) == says
+
+
+@pytest.mark.parametrize(
+    ("available", "says"),
+    [(16, "set batch to 3"), (8, "set batch to 1"), (6, "set size to 0.60M and batch to 1")],
+)
+def test_no_fp8_is_proposed_where_there_is_none(available: int, says: str) -> None:
+    run = replace(LARGE_RUN, pictures=4)
+    assert smallest_change(LARGE, run, available * GIGABYTE, fp8=False) == says
+
+
+def test_a_type_to_compute_in_of_its_own_takes_its_own_room() -> None:
+    run = Run(QUARTER, dtype=torch.bfloat16, computed=torch.float32)
+    casting = SimpleNamespace(Linear=CastLinear, LayerNorm=nn.LayerNorm, Embedding=nn.Embedding)
+    conditions = random_conditions(SMALL, run)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        model = EchoGenTransformer(SMALL, casting, run.dtype, compute_dtype=run.computed)
+        peaks = measured_peaks(model.eval().requires_grad_(False), conditions, run)
+    check(estimate_memory(SMALL, run), peaks)
 
 
 def test_fifty_runs_and_a_cancelled_one_leave_nothing() -> None:

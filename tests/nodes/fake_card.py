@@ -51,7 +51,7 @@ class FakeCard:
 
 
 class Pages:
-    """The weights of one model that are on the card. The one that was prepared last takes the others' room."""
+    """The weights of one model that are on the card. The one prepared last takes the others' room."""
 
     every: ClassVar[list[Pages]] = []  # the last one prepared at the end
     card: ClassVar[FakeCard]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+import graphs
 import pytest
 import torch
+from graphs import Comfy, Give, node
 from test_execution import SAMPLER, run, same_bits
 
 import comfy_pack
@@ -95,29 +98,81 @@ def test_what_cannot_be_swept(pack: dict[str, Any], models: Any, inputs: dict[st
         sweep(pack, models, **inputs)
 
 
-def test_cancel_keeps_what_is_done(
-    pack: dict[str, Any], models: Any, text: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def comfy(models: Any, text: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Comfy]:
+    """A session to draw sweeps in."""
+    graphs.register()
+    given = {"model": models.model, "tokenizer": models.tokenizer, "text": text}
+    monkeypatch.setattr(Give, "values", given)
+    yield Comfy()
     import comfy.model_management as mm
 
-    runtime, node = comfy_pack.pack_module("nodes.runtime"), pack["EchoGenGammaSweep"]
-    cells: list[Any] = []
+    mm.interrupt_current_processing(False)
 
-    def cancel_at_the_second(event: str, data: Any) -> None:
-        cells.extend(data["cells"])
-        if data["cells"] and len(cells) == 2:
-            mm.interrupt_current_processing()
 
-    monkeypatch.setattr(runtime, "tell_front_end", cancel_at_the_second)
-    before = node.fingerprint_inputs()
-    grid, bits = sweep(pack, models, text=text).result
-    assert len(bits) == 2 and grid.shape[0] == 1
-    assert node.fingerprint_inputs() != before, "or ComfyUI would take the part for the whole"
-    assert len(sweep(pack, models, text=text).result[1]) == 6, "the next run is whole"
+def sweeps(*names: str) -> dict[str, Any]:
+    """Sweeps of the same values, and what is behind them; only `mine` has a prompt."""
+    prompt = {name: node("Give", name=name) for name in Give.values}
+    for name in names:
+        sockets = {given: [given, 0] for given in Give.values if given != "text" or name == "mine"}
+        prompt[name] = node("EchoGenGammaSweep", **sockets, **LISTS, **REST)
+        prompt[f"behind {name}"] = node("Keep", value=[name, 0])
+    return prompt
 
-    mm.interrupt_current_processing()
-    with pytest.raises(mm.InterruptProcessingException):
-        sweep(pack, models, text=text)
+
+def cancel_at(cell: int, monkeypatch: pytest.MonkeyPatch, at: str = "tell_front_end") -> None:
+    """The artist cancels when the front end is told of that cell, or while it is decoded (`at`)."""
+    import comfy.model_management as mm
+
+    runtime = comfy_pack.pack_module("nodes.runtime")
+    as_ever, seen = getattr(runtime, at), []
+
+    def watched(*args: Any) -> Any:
+        if at == "decode" or args[1]["cells"]:
+            seen.append(args)
+            if len(seen) == cell:
+                mm.interrupt_current_processing()
+        return as_ever(*args)
+
+    monkeypatch.setattr(runtime, at, watched)
+
+
+def interrupted(comfy: Comfy) -> bool:
+    return "execution_interrupted" in [event for event, _ in comfy.front.told]
+
+
+def test_cancel_keeps_what_is_done_and_ends_the_run(comfy: Comfy, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert comfy.run(sweeps("other")).kept
+    with monkeypatch.context() as patch:
+        cancel_at(2, patch)
+        cut = comfy.run(sweeps("other", "mine"))
+    assert interrupted(comfy) and not cut.error
+    (table,) = cut.shown["mine"]["echogen_sweep"]
+    assert len(table["cells"]) == 2
+    assert "behind mine" not in cut.kept and "other" not in cut.ran
+    again = comfy.run(sweeps("other", "mine"))
+    assert not interrupted(comfy) and again.kept["behind mine"][0].shape[0] == 1
+    assert "mine" in again.ran, "the part is not taken for the whole"
+    assert "other" not in again.ran, "nor does another sweep of the same values run for it"
+    (table,) = again.shown["mine"]["echogen_sweep"]
+    assert len(table["cells"]) == 6
+    assert "mine" not in comfy.run(sweeps("other", "mine")).ran
+
+
+@pytest.mark.parametrize("at", ["start", "decode"])
+def test_cancel_in_the_first_cell_is_no_fault(comfy: Comfy, monkeypatch: pytest.MonkeyPatch, at: str) -> None:
+    with monkeypatch.context() as patch:
+        if at == "decode":
+            cancel_at(1, patch, "decode")
+        else:
+            sampler = comfy_pack.pack_module("nodes.sweep")
+            as_ever = sampler.sample
+            import comfy.model_management as mm
+
+            patch.setattr(sampler, "sample", lambda *a: (mm.interrupt_current_processing(), as_ever(*a))[1])
+        cut = comfy.run(sweeps("mine"))
+    assert interrupted(comfy) and not cut.error and "mine" not in cut.shown and not cut.kept
+    assert len(comfy.run(sweeps("mine")).shown["mine"]["echogen_sweep"][0]["cells"]) == 6
 
 
 def test_a_grid_of_large_pictures_is_reduced(pack: dict[str, Any]) -> None:
