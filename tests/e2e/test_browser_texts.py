@@ -71,10 +71,9 @@ def test_the_blueprint_is_found_by_searching(page: Page, comfy: Server) -> None:
     open_quickstart(page, comfy, True)
     page.evaluate("app.graph.clear()")
     page.evaluate("void app.extensionManager.command.execute('Workspace.SearchBox.Toggle')")
-    field = page.get_by_role("dialog").locator("input").first
+    field = page.locator("[role=dialog] input, [role=search] input").first
     field.fill("EchoGen subject in scene")
-    page.wait_for_timeout(1000)
-    field.press("Enter")
+    page.get_by_role("option").filter(has_text="EchoGen subject in scene").first.click()
     page.wait_for_timeout(1000)
     page.mouse.click(1200, 700)  # where it is put, in front ends that ask
     page.wait_for_function("app.graph._nodes.some(node => node.subgraph)", timeout=READY_MS)
