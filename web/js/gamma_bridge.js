@@ -11,7 +11,10 @@ import { sourceOf } from "./value_source.js";
 /** @type {Readonly<Record<"t" | "i", string>>} */
 const NAMES = Object.freeze({ t: "gamma_t", i: "gamma_i" });
 
-/** What counts for one of a sampler's settings; a guidance schedule sets both γ. @param {GraphNode} node @param {string} name */
+/**
+ * What counts for one of a sampler's settings; a guidance schedule sets both γ.
+ * @param {GraphNode} node @param {string} name
+ */
 export function samplerSource(node, name) {
   const schedule = sourceOf(node, "guidance");
   return schedule.linked && Object.values(NAMES).includes(name) ? schedule : sourceOf(node, name);

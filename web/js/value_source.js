@@ -50,7 +50,10 @@ const [MUTED, BYPASSED] = [2, 4];
 const HOLDERS = ["PrimitiveNode", "PrimitiveFloat", "PrimitiveInt"]; // hand on their first widget
 const FARTHEST = 50; // steps; a longer way goes in a circle
 
-/** What counts for a node's widget, or for a socket without one. @param {GraphNode} node @param {string} name @returns {Source} */
+/**
+ * What counts for a node's widget, or for a socket without one.
+ * @param {GraphNode} node @param {string} name @returns {Source}
+ */
 export function sourceOf(node, name) {
   const ends = [...endsOf(node, name, new Map(), 0)];
   const values = new Set(ends.map((end) => end?.widget?.value));
@@ -63,7 +66,10 @@ export function sourceOf(node, name) {
   };
 }
 
-/** @param {GraphNode} node @param {string} name @param {Inside} inside @param {number} steps @returns {Generator<End>} */
+/**
+ * @param {GraphNode} node
+ * @param {string} name @param {Inside} inside @param {number} steps @returns {Generator<End>}
+ */
 function* endsOf(node, name, inside, steps) {
   const own = { holder: node, widget: node.widgets?.find((widget) => widget.name === name), free: true };
   const slot = node.inputs?.findIndex((input) => (input.widget?.name ?? input.name) === name) ?? -1;
@@ -71,7 +77,10 @@ function* endsOf(node, name, inside, steps) {
   for (const end of into(node, slot, inside, steps)) yield end ?? own;
 }
 
-/** What comes into a slot. @param {GraphNode} node @param {number} slot @param {Inside} inside @param {number} steps @returns {Generator<End>} */
+/**
+ * What comes into a slot.
+ * @param {GraphNode} node @param {number} slot @param {Inside} inside @param {number} steps @returns {Generator<End>}
+ */
 function* into(node, slot, inside, steps) {
   const { graph } = node;
   const link = graph && linkTo(graph, node.id, slot);
@@ -79,7 +88,10 @@ function* into(node, slot, inside, steps) {
   else yield null;
 }
 
-/** Up a wire. @param {Graph} graph @param {Link} link @param {Inside} inside @param {number} steps @returns {Generator<End>} */
+/**
+ * Up a wire.
+ * @param {Graph} graph @param {Link} link @param {Inside} inside @param {number} steps @returns {Generator<End>}
+ */
 function* along(graph, link, inside, steps) {
   if (steps > FARTHEST) return yield {};
   if (String(link.origin_id) !== INPUTS) {
@@ -93,7 +105,10 @@ function* along(graph, link, inside, steps) {
   }
 }
 
-/** The widget that a subgraph's node shows for one of its inputs. @param {GraphNode} host @param {number} slot @returns {End} */
+/**
+ * The widget that a subgraph's node shows for one of its inputs.
+ * @param {GraphNode} host @param {number} slot @returns {End}
+ */
 function shownBy(host, slot) {
   const input = host.inputs?.[slot];
   const widget = input && host.getWidgetFromSlot?.(input);
@@ -133,7 +148,10 @@ function linkTo(graph, node, slot) {
   return undefined;
 }
 
-/** The nodes that a subgraph runs as, where they are in use themselves. @param {Graph} subgraph @returns {GraphNode[]} */
+/**
+ * The nodes that a subgraph runs as, where they are in use themselves.
+ * @param {Graph} subgraph @returns {GraphNode[]}
+ */
 function hostsOf(subgraph) {
   const root = subgraph.rootGraph;
   if (!root) return [];
