@@ -90,9 +90,13 @@ class SemanticEncoder(nn.Module):
             return normal_B3HW
         return F.interpolate(normal_B3HW, size=size, mode="bicubic", align_corners=False)
 
-    def forward(self, images_B3HW: Tensor) -> SemanticTokens:
-        """Tokens of square pictures in 0..1, differentiable."""
-        pixels_B3HW = self.preprocess(images_B3HW).to(self.dino.embeddings.cls_token.dtype)
+    def forward(self, images_B3HW: Tensor, device: torch.device | str | None = None) -> SemanticTokens:
+        """Tokens of square pictures in 0..1, differentiable.
+
+        They are prepared where they are, and encoded on `device` (None: there as well).
+        """
+        pixels_B3HW = self.preprocess(images_B3HW)
+        pixels_B3HW = pixels_B3HW.to(device or images_B3HW.device, self.dino.embeddings.cls_token.dtype)
         tokens_BLC = self.dino(pixel_values=pixels_B3HW).last_hidden_state
         return SemanticTokens(tokens_BLC[:, 0], tokens_BLC[:, 1:])
 
@@ -103,5 +107,5 @@ class SemanticEncoder(nn.Module):
         device: where to compute (None: where the weights are, which must then all be there).
         """
         pictures_B3HW = reference_picture(images_B3HW, self.config.reference_size)
-        tokens = self(pictures_B3HW.to(device or self.dino.embeddings.cls_token.device))
+        tokens = self(pictures_B3HW, device or self.dino.embeddings.cls_token.device)
         return SemanticFeatures(tokens.cls_BC.float(), tokens.patches_BPC.float())

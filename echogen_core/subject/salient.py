@@ -101,7 +101,8 @@ class SalientSubject(nn.Module):
 
     def saliency(self, image_3HW: Tensor, side: int) -> Tensor:
         """[H, W] on the CPU: how much each pixel stands out, seen in a square of `side` pixels."""
-        x_13HW = normalized(image_3HW.to(self.net.merge.weight), side)
+        # prepared on the processor: the same everywhere, and not every device can resample so
+        x_13HW = normalized(image_3HW.cpu().float(), side).to(self.net.merge.weight)
         saliency_11HW = self.net(x_13HW).sigmoid().float().cpu()
         return F.interpolate(saliency_11HW, image_3HW.shape[-2:], mode="bilinear")[0, 0]
 

@@ -66,7 +66,7 @@ def enlarge(codes_BDhw: Tensor, size: Scale) -> Tensor:
     """
     if codes_BDhw.shape[-2:] == size:
         return codes_BDhw
-    return F.interpolate(codes_BDhw.unsqueeze(2), size=(1, *size), mode="trilinear").squeeze(2)
+    return _resample(codes_BDhw.unsqueeze(2), (1, *size), "trilinear").squeeze(2)
 
 
 def add_scale(summed_BDHW: Tensor | None, bits_BhwD: Tensor, size: Scale) -> Tensor:
@@ -126,7 +126,17 @@ def shrink(residual_BDHW: Tensor, size: Scale) -> Tensor:
     """Area average to `size`."""
     if residual_BDHW.shape[-2:] == size:
         return residual_BDHW
-    return F.interpolate(residual_BDHW, size=size, mode="area")
+    return _resample(residual_BDHW, size, "area")
+
+
+def _resample(x: Tensor, size: tuple[int, ...], mode: str) -> Tensor:
+    """F.interpolate; for Apple's devices on the processor.
+
+    They lack it for volumes before PyTorch 2.9, and for areas that do not divide evenly.
+    """
+    if x.device.type != "mps":
+        return F.interpolate(x, size=size, mode=mode)
+    return F.interpolate(x.cpu(), size=size, mode=mode).to(x.device)
 
 
 def quantize_multiscale(latent_BDHW: Tensor, scales: Sequence[Scale]) -> Quantized:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 from torch import Tensor
+from torch._subclasses import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from echogen_core.checkpoints.keymap_tokenizer import published_name, translate_tokenizer
 from echogen_core.config import PRESETS, TokenizerConfig
@@ -26,7 +29,7 @@ from echogen_core.tokenizer import (
     quantize_with_bit_flips,
     sum_codes,
 )
-from echogen_core.tokenizer.bsq import shrink
+from echogen_core.tokenizer.bsq import enlarge, shrink
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 TINY = TokenizerConfig(bits=16, base_channels=32, channel_multipliers=(1, 1, 1, 1, 2), res_blocks=2)
@@ -222,6 +225,29 @@ def test_sums_agree_with_the_quantiser(seed: int, kept: int) -> None:
         start = sum(h * w for h, w in PRESET_SCALES[1:kept])
         inputs_BLD = next_scale_input(partial_BDHW, PRESET_SCALES[kept])
         torch.testing.assert_close(inputs_BLD, clean.inputs_BLD[:, start : start + inputs_BLD.shape[1]])
+
+
+class Resampling(TorchDispatchMode):
+    """Notes on which device pictures and codes are resampled."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.devices: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if "upsample" in str(func) or "adaptive" in str(func):
+            self.devices.append(args[0].device.type)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(("device", "expected"), [("mps", "cpu"), ("cpu", "cpu"), ("xpu", "xpu")])
+def test_codes_are_resampled_on_the_processor_for_a_device_that_cannot(device: str, expected: str) -> None:
+    with FakeTensorMode(), Resampling() as seen:
+        codes_BDHW = torch.empty(1, 16, 6, 6, device=device)
+        assert enlarge(codes_BDHW, (9, 9)).device.type == device
+        assert shrink(codes_BDHW, (4, 4)).device.type == device
+        assert enlarge(codes_BDHW, (6, 6)) is codes_BDHW
+    assert seen.devices == [expected] * 2
 
 
 def test_gradients_pass_the_quantiser() -> None:
