@@ -96,7 +96,7 @@ class LoadBundle(io.ComfyNode):
             paths = catalogue.parts(name)
         except FileNotFoundError as error:
             raise FileNotFoundError(f"{error}\nOr choose '{NANO}', which needs nothing.") from error
-        types = _precision(name, dtype, paths["transformer"])
+        types = _precision(name, dtype, paths.get("transformer"))  # load_bundle says what is missing
         bundle = load_bundle(
             name,
             catalogue.places(name),
