@@ -149,6 +149,8 @@ def insert_card(size: int, dynamic: bool, patch: pytest.MonkeyPatch) -> FakeCard
     patch.setattr(mm, "vram_state", mm.VRAMState.NORMAL_VRAM)
     patch.setattr(mm, "soft_empty_cache", lambda *_: None)
     patch.setattr(mm, "NUM_STREAMS", 0)
+    patch.setattr(mm, "should_use_fp16", lambda *_, **__: True)
+    patch.setattr(mm, "should_use_bf16", lambda *_, **__: True)
     patch.setattr(nn.Module, "_apply", _move)
     patch.setattr(Pages, "every", [])
     if dynamic:

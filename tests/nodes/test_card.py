@@ -49,25 +49,56 @@ class Foreign(nn.Module):
         self.load_state_dict(state, assign=True)
 
 
+def picture(pack: dict[str, Any], loaded: Any) -> torch.Tensor:
+    """What all of the nodes make together, of what Load EchoGen gave."""
+    model, tokenizer, text, semantic, content = loaded
+    runtime = comfy_pack.pack_module("nodes.runtime")
+    (words,) = run(pack, "EchoGenEncodeText", text_encoder=text, prompt="a car on a beach")
+    # not by their nodes: a picture without numbers cannot be looked at
+    reference = torch.empty(1, 3, model.preset.reference_size, model.preset.reference_size)
+    seen = runtime.loaded(semantic).encode(reference, semantic.device)
+    detail = runtime.loaded(content).encode(reference, content.device)
+    features = {"text": words, "semantic": seen, "content": detail}
+    (bits,) = run(pack, "EchoGenSampler", model=model, **SAMPLER, **features)
+    (image,) = run(pack, "EchoGenDecodeBits", bits=bits, tokenizer=tokenizer)
+    assert image.shape == (SAMPLER["batch"], 128, 128, 3)
+    return image
+
+
 @pytest.mark.parametrize("dtype", ["fp32", "bf16", "fp16", "fp8"])
 def test_a_picture_is_drawn_without_mixing_devices(
     pack: dict[str, Any], models: Any, card: FakeCard, dtype: str
 ) -> None:
     loaded = pack["EchoGenLoadBundle"].execute("nano (built in)", dtype).result
-    model, tokenizer, text, semantic, content = loaded
-    runtime = comfy_pack.pack_module("nodes.runtime")
     with card.without_numbers():
-        (words,) = run(pack, "EchoGenEncodeText", text_encoder=text, prompt="a car on a beach")
-        # not by their nodes: a picture without numbers cannot be looked at
-        picture = torch.empty(1, 3, model.preset.reference_size, model.preset.reference_size)
-        seen = runtime.loaded(semantic).encode(picture, semantic.device)
-        detail = runtime.loaded(content).encode(picture, content.device)
-        features = {"text": words, "semantic": seen, "content": detail}
-        (bits,) = run(pack, "EchoGenSampler", model=model, **SAMPLER, **features)
-        (image,) = run(pack, "EchoGenDecodeBits", bits=bits, tokenizer=tokenizer)
-        assert image.device.type == "cpu" and image.shape == (SAMPLER["batch"], 128, 128, 3)
-        assert card.used > 0
+        assert picture(pack, loaded).device.type == "cpu" and card.used > 0
     assert card.used < 1 << 20, "but for the small parameters between the layers"
+
+
+@pytest.mark.parametrize("option", ["gpu_only", "highvram", "lowvram", "novram"])
+def test_a_picture_is_drawn_however_memory_is_to_be_used(
+    pack: dict[str, Any], models: Any, card: FakeCard, option: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import comfy.model_management as mm
+    from comfy.cli_args import args
+
+    states = {"lowvram": mm.VRAMState.LOW_VRAM, "novram": mm.VRAMState.NO_VRAM}
+    monkeypatch.setattr(args, option, True)
+    monkeypatch.setattr(mm, "vram_state", states.get(option, mm.VRAMState.HIGH_VRAM))
+    loaded = pack["EchoGenLoadBundle"].execute("nano (built in)", "bf16").result
+    with card.without_numbers():
+        assert picture(pack, loaded).device == (CARD if option == "gpu_only" else torch.device("cpu"))
+        streamed = option == "novram" and not isinstance(loaded[0].patcher, runtime_dynamic())
+        assert (loaded[0].patcher.loaded_size() < 1 << 20) == streamed
+        plain = loaded[2].patcher
+        assert plain.loaded_size() == plain.model_size(), "no layer of a plain module stays behind"
+
+
+def runtime_dynamic() -> tuple[type, ...]:
+    """The patchers that load models dynamically."""
+    import comfy.model_patcher as patchers
+
+    return (patchers.ModelPatcherDynamic,) if dynamic_is_known() else ()
 
 
 class Plain(nn.Module):
