@@ -65,13 +65,15 @@ class Client:
         answer = json.loads(self.post("/upload/image", body, f"multipart/form-data; boundary={boundary}"))
         return str(answer["name"])
 
-    def queue(self, prompt: dict[str, Any]) -> str:
+    def queue(self, prompt: dict[str, Any], **extra_data: Any) -> str:
         """Queues an API-format graph; returns its id. Raises PromptFailed when the server refuses any of it.
 
         ComfyUI accepts a graph when one of its outputs is sound, and leaves out the others.
+        extra_data: what goes along with it, as the front end's own settings do.
         """
+        request = {"prompt": prompt, "client_id": self.client_id, "extra_data": extra_data}
         try:
-            answer = self.post_json("/prompt", {"prompt": prompt, "client_id": self.client_id})
+            answer = self.post_json("/prompt", request)
         except urllib.error.HTTPError as error:
             raise PromptFailed(error.read().decode("utf-8", "replace")) from error
         if answer.get("node_errors"):

@@ -14,7 +14,7 @@ import shutil
 import struct
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,7 +55,9 @@ def results_path() -> Path:
 
 
 @contextmanager
-def serving(base: Path, pack: Path = ROOT, name: str = "e2e") -> Iterator[Server]:
+def serving(
+    base: Path, pack: Path = ROOT, name: str = "e2e", options: Sequence[str] = ()
+) -> Iterator[Server]:
     """A server on the CPU whose only custom nodes are the pack and the tests' own; its log is kept."""
     comfyui.link_pack(pack, base)
     shutil.copyfile(ROOT / "tests" / "e2e" / "helper_nodes.py", base / "custom_nodes" / "helper_nodes.py")
@@ -65,7 +67,7 @@ def serving(base: Path, pack: Path = ROOT, name: str = "e2e") -> Iterator[Server
     port = server.free_port(0)
     environ = {"PYTHONPATH": ""}
     frontend = os.environ.get("ECHOGEN_FRONTEND")
-    extra = ["--cpu", *(["--front-end-root", frontend] if frontend else [])]
+    extra = ["--cpu", *(["--front-end-root", frontend] if frontend else []), *options]
     with server.running(Path(sys.executable), comfyui_path(), base, port, extra, environ) as running:
         try:
             yield running
@@ -153,12 +155,14 @@ class Recorder:
     def close(self) -> None:
         self.socket.close()
 
-    def run(self, graph: Mapping[str, Any], on_event: Callable[[Run], None] | None = None) -> Run:
+    def run(
+        self, graph: Mapping[str, Any], on_event: Callable[[Run], None] | None = None, **extra_data: Any
+    ) -> Run:
         """Runs a graph to its end, good or bad. `on_event` is called after every event.
 
-        Raises PromptFailed when the server refuses the graph.
+        extra_data: see Client.queue. Raises PromptFailed when the server refuses the graph.
         """
-        run = Run(self.client.queue(dict(graph)))
+        run = Run(self.client.queue(dict(graph), **extra_data))
         end = time.monotonic() + RUN_SECONDS
         while not self._take(run):
             if on_event:

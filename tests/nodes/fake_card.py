@@ -21,7 +21,36 @@ from torch._subclasses import FakeTensor, FakeTensorMode
 from torch.overrides import TorchFunctionMode
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
-_setup_privateuseone_for_python_backend("card")  # a type of our own, so that PyTorch asks no driver
+from echogen_core.model.functional import sequence_rope
+
+
+class _Backend:
+    """What PyTorch asks of a type of device: there is none of it for anyone who looks."""
+
+    def is_available(self) -> bool:
+        return False
+
+    def is_initialized(self) -> bool:
+        return True
+
+    def device_count(self) -> int:
+        return 0
+
+    def current_device(self) -> int:
+        return 0
+
+    def _is_in_bad_fork(self) -> bool:
+        return False
+
+    def manual_seed_all(self, seed: int) -> None:
+        """Nothing is drawn there."""
+
+    def get_amp_supported_dtype(self) -> list[torch.dtype]:
+        return []
+
+
+# a type of our own, so that PyTorch asks no driver
+_setup_privateuseone_for_python_backend("card", backend_module=_Backend())
 CARD = torch.device("card:0")
 
 
@@ -45,9 +74,12 @@ class FakeCard:
         """While active, nothing is computed. Everything leaves the card at the end."""
         import comfy.model_management as mm
 
-        with FakeTensorMode(allow_non_fake_inputs=True), self._counted, _WithoutNumbers():
-            yield
-            mm.free_memory(1e30, CARD)
+        try:
+            with FakeTensorMode(allow_non_fake_inputs=True), self._counted, _WithoutNumbers():
+                yield
+                mm.free_memory(1e30, CARD)
+        finally:
+            sequence_rope.cache_clear()  # its tables are kept for all runs, those without numbers as well
 
 
 class Pages:
