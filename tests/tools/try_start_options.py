@@ -1,6 +1,8 @@
 """Starts a ComfyUI with each of its options in turn and draws a picture: for docs/start_options.md.
 
 ECHOGEN_COMFYUI=PATH python tests/tools/try_start_options.py [FIRST WORDS OF OPTIONS …]
+
+All run with --cpu, which excludes the ways of using a card's memory: tests/nodes/test_card.py has those.
 """
 
 from __future__ import annotations
@@ -18,12 +20,12 @@ import comfy_server  # noqa: E402
 from runner.say import Problem  # noqa: E402
 
 OPTIONS = (
-    "", "--gpu-only", "--highvram", "--normalvram", "--lowvram", "--novram", "--disable-smart-memory",
-    "--disable-dynamic-vram", "--force-fp32", "--force-fp16", "--fp32-unet", "--fp64-unet", "--bf16-unet",
-    "--fp16-unet", "--fp8_e4m3fn-unet", "--fp8_e5m2-unet", "--fp8_e8m0fnu-unet", "--fp16-intermediates",
-    "--cache-classic", "--cache-none", "--cache-lru 1", "--cache-ram 1", "--preview-method none",
-    "--preview-method auto", "--disable-metadata", "--deterministic", "--force-channels-last", "--fast",
-    "--use-split-cross-attention", "--disable-mmap", "--multi-user",
+    "", "--disable-smart-memory", "--disable-dynamic-vram", "--force-fp32", "--force-fp16", "--fp32-unet",
+    "--fp64-unet", "--bf16-unet", "--fp16-unet", "--fp8_e4m3fn-unet", "--fp8_e5m2-unet",
+    "--fp8_e8m0fnu-unet", "--fp16-intermediates", "--cache-classic", "--cache-none", "--cache-lru 1",
+    "--cache-ram 1", "--preview-method none", "--preview-method auto", "--disable-metadata",
+    "--deterministic", "--force-channels-last", "--fast", "--use-split-cross-attention", "--disable-mmap",
+    "--multi-user",
 )  # fmt: skip
 
 
