@@ -22,11 +22,13 @@ def checked(node: Node) -> Node:
     run = node.execute.__func__
     names = list(inspect.signature(run).parameters)[1:]
     own = inspect.signature(node.validate_inputs).parameters if "validate_inputs" in _overridden(node) else {}
+    # Once: a schema walks the model folders for its lists, which `validate_inputs` looks through by itself.
+    fields = functools.cache(lambda: node.define_schema().inputs)
 
     @functools.wraps(run)
     def execute(cls: Any, *args: Any, **values: Any) -> Any:
         values |= zip(names, args, strict=False)
-        for field in node.define_schema().inputs:
+        for field in fields():
             if field.id in values and not (field.optional and values[field.id] is None):
                 values[field.id] = _fitting(field, values[field.id], field.id in own)
         answer = node.validate_inputs(**{name: values[name] for name in own}) if own else True
