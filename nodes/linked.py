@@ -48,6 +48,8 @@ def _overridden(node: Node) -> set[str]:
 
 def _fitting(field: Any, value: Any, own_check: bool) -> Any:
     kind = field.get_io_type()
+    if value is None:
+        raise _unfit(field, kind, value)
     if kind in _NUMBERS:
         return _number(field, _NUMBERS[kind], value)
     if kind == "BOOLEAN":
@@ -73,6 +75,6 @@ def _number(field: Any, kind: Any, value: Any, within: bool = True) -> Any:
 
 def _unfit(field: Any, expected: str, value: Any) -> ValueError:
     return ValueError(
-        f"{field.display_name or field.id}: expected {expected}, got {str(value)[:80]!r}. It comes over a "
-        "link: change it in the node that it comes from."
+        f"{field.display_name or field.id}: expected {expected}, got {str(value)[:80]!r}. Change it, or the "
+        "node that it comes from."
     )

@@ -284,10 +284,22 @@ def prompt_server() -> Any:
     return getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None)
 
 
-def is_output(node_id: str) -> bool:
-    """Whether ComfyUI knows a node of that id, and runs it for itself."""
-    known = getattr(sys.modules.get("nodes"), "NODE_CLASS_MAPPINGS", {})
-    return getattr(known.get(node_id), "OUTPUT_NODE", False) is True
+def is_output(kind: str) -> bool:
+    """Whether ComfyUI knows that kind of node, and runs such nodes for themselves."""
+    return getattr(_known_nodes().get(kind), "OUTPUT_NODE", False) is True
+
+
+def is_lazy(kind: str, name: str) -> bool:
+    """Whether that kind of node asks for that input only when it wants it, as a switch does."""
+    inputs = _known_nodes()[kind].INPUT_TYPES() if kind in _known_nodes() else {}
+    options = [group[name][1:] for group in inputs.values() if name in group]
+    return any(bool(each and each[0].get("lazy")) for each in options)
+
+
+def _known_nodes() -> dict[str, Any]:
+    """Every kind of node, of ComfyUI's own and of all packs."""
+    known: dict[str, Any] = getattr(sys.modules.get("nodes"), "NODE_CLASS_MAPPINGS", {})
+    return known
 
 
 def tell_front_end(event: str, data: dict[str, Any]) -> None:

@@ -86,8 +86,8 @@ def cut_out(
     margin: free share of the result on each side, 0 to 0.45; none where the subject is the whole picture.
     only_largest: of several subjects apart from each other, the one that covers most is kept.
     Pictures of a batch share the largest side; pictures over 2048 px are reduced first. One empty mask never
-    stops a batch: see `Cutout.missed`. When all are empty they count as none, as those that ComfyUI's LoadImage
-    gives opaque pictures.
+    stops a batch: see `Cutout.missed`. When all are empty they count as none, as those that ComfyUI's
+    LoadImage gives opaque pictures.
     Raises ValueError for an unusable picture, a mask of other proportions, a margin out of range, or when
     there is nothing to cut out.
     """
@@ -150,7 +150,15 @@ def facing_masks(masks_BHW: Tensor, shape: tuple[int, int, int], marks: MaskMark
     if _is_placeholder(masks_BHW, shape[1:]):
         log.info("The mask is the empty one that a picture without transparency comes with: not used.")
         return None
-    return torch.stack([_facing_subject(mask_HW, marks) for mask_HW in _fit_mask(masks_BHW, shape)])
+    masks_BNHW = _fit_mask(masks_BHW, shape)
+    return torch.stack([_joined(masks_NHW, marks) for masks_NHW in masks_BNHW])
+
+
+def _joined(masks_NHW: Tensor, marks: MaskMarks) -> Tensor:
+    """[H, W] with 1 on what any of a picture's masks marks; empty ones say nothing beside others."""
+    marking = [mask_HW for mask_HW in masks_NHW if not is_empty(mask_HW)] or [masks_NHW[0]]
+    # each by itself: where two leave out a subject each, what both leave out is neither
+    return torch.stack([_facing_subject(mask_HW, marks) for mask_HW in marking]).amax(dim=0)
 
 
 def is_empty(mask_HW: Tensor) -> bool:
@@ -174,24 +182,28 @@ def _not_empty(alphas_BHW: Tensor, what: str) -> Tensor:
 
 
 def _fit_mask(masks_BHW: Tensor, shape: tuple[int, int, int]) -> Tensor:
-    """[B, H, W] float mask in 0..1 for pictures of that shape."""
+    """[B, N, H, W] float masks in 0..1 for pictures of that shape."""
     count, height, width = shape
-    masks_BHW = _one_each(masks_BHW.cpu().float(), count)
+    masks_BHW = _in_a_row(masks_BHW.cpu().float(), count)
     if not bool(torch.isfinite(masks_BHW).all()):
         raise ValueError("The mask holds values that are not numbers (NaN or infinity): expected 0 to 1.")
     mask_height, mask_width = masks_BHW.shape[-2:]
-    if abs(mask_height * width - mask_width * height) > max(height, width, mask_height, mask_width):
+    unlike = abs(mask_height * width - mask_width * height) > max(height, width, mask_height, mask_width)
+    if unlike or 0 in (mask_height, mask_width):
         raise ValueError(
             f"The mask is {mask_width}×{mask_height} px and does not fit the {width}×{height} px picture: "
             "expected the same proportions. Use the mask that belongs to this picture."
         )
     if (mask_height, mask_width) != (height, width):
         masks_BHW = F.interpolate(masks_BHW[:, None], (height, width), mode="bilinear", antialias=True)[:, 0]
-    return masks_BHW.clamp(0, 1).expand(count, height, width)
+    masks_BHW = masks_BHW.clamp(0, 1)
+    if len(masks_BHW) == 1:
+        return masks_BHW.expand(count, 1, height, width)
+    return masks_BHW.unflatten(0, (count, -1))
 
 
-def _one_each(masks_BHW: Tensor, count: int) -> Tensor:
-    """[1 or count, h, w]: several masks of a picture joined to one; no mask at all is an empty one."""
+def _in_a_row(masks_BHW: Tensor, count: int) -> Tensor:
+    """[1 or a multiple of count, h, w]; no mask at all is an empty one."""
     if masks_BHW.ndim == 4:
         masks_BHW = masks_BHW.flatten(0, 1)
     if masks_BHW.ndim == 2:
@@ -202,9 +214,7 @@ def _one_each(masks_BHW: Tensor, count: int) -> Tensor:
             f"Expected one mask for all or one for each of the {count} pictures (or as many for each), "
             f"got shape {list(masks_BHW.shape)}."
         )
-    if given == 0:
-        return masks_BHW.new_zeros(1, *masks_BHW.shape[1:])
-    return masks_BHW if given == 1 else masks_BHW.unflatten(0, (count, -1)).amax(dim=1)
+    return masks_BHW if given else masks_BHW.new_zeros(1, *masks_BHW.shape[1:])
 
 
 def _facing_subject(mask_HW: Tensor, marks: MaskMarks) -> Tensor:

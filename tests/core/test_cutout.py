@@ -141,6 +141,23 @@ def test_one_empty_mask_does_not_stop_a_batch(caplog: pytest.LogCaptureFixture) 
     assert not cut.unused and torch.equal(none.images_B3SS, cut_out(images).images_B3SS)
 
 
+@pytest.mark.parametrize("marks", [MaskMarks.AUTO, MaskMarks.BACKGROUND])
+def test_several_masks_of_the_background_are_joined_as_subjects(marks: MaskMarks) -> None:
+    picture, left, right = torch.rand(1, 3, 48, 64), torch.zeros(1, 48, 64), torch.zeros(1, 48, 64)
+    left[:, 8:38, 4:12], right[:, 8:38, 40:48] = 1, 1
+    both = torch.cat([left, right])
+    expected = cut_out(picture, both, 0.0, mask_marks=MaskMarks.SUBJECT)
+    turned = cut_out(picture, 1 - both, 0.0, mask_marks=marks)
+    assert torch.equal(turned.masks_BSS, expected.masks_BSS) and not turned.unused
+    beside_nothing = torch.cat([1 - both, torch.zeros(1, 48, 64)])
+    assert torch.equal(cut_out(picture, beside_nothing, 0.0, mask_marks=marks).masks_BSS, expected.masks_BSS)
+
+
+def test_a_mask_without_pixels_is_refused() -> None:
+    with pytest.raises(ValueError, match="The mask is 0×0 px"):
+        cut_out(torch.rand(1, 3, 48, 64), torch.zeros(5, 0, 0), 0.0)
+
+
 def test_several_masks_of_a_picture_are_joined() -> None:
     pair = torch.rand(2, 3, 40, 40)
     first, second, third = (mask_of(40, 40, box) for box in ((2, 2, 8, 8), (30, 30, 38, 38), (0, 20, 9, 29)))

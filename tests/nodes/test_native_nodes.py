@@ -19,7 +19,10 @@ TODAYS = {
     "InvertMask", "ResizeImageMaskNode", "JoinImageWithAlpha", "SplitImageWithAlpha", "ImageFromBatch",
     "RepeatImageBatch", "RebatchImages", "BatchMasksNode", "SAM3_Detect",
 }  # fmt: skip
-"""What the tests below plug in. A ComfyUI of 2026 has all of it, an older one a part."""
+"""What the tests below plug in. A ComfyUI of 2026 has all of it, an older one a part.
+
+SAM3_Detect only has to be there: it needs a model, and what it gives is made by hand.
+"""
 
 SNAPSHOT = json.loads((Path(__file__).parent / "schema_snapshot.json").read_text(encoding="utf-8"))
 DROP_DOWNS = [
@@ -371,7 +374,63 @@ def test_several_masks_of_a_picture_are_joined(native: set[str]) -> None:
     assert kept(nothing, ["cut", 0])[0].shape[0] == 1
 
 
+def test_several_masks_turned_round_are_joined(native: set[str]) -> None:
+    left, right = {"x": 4, "y": 8, "width": 8, "height": 30}, {"x": 40, "y": 8, "width": 8, "height": 30}
+    both = give(masks=torch.cat([inside(left), inside(right)]))
+    turned = both | {"turned": node("InvertMask", mask=["masks", 0])}
+    (expected,) = kept(both | {"cut": cut(mask=["masks", 0])}, ["cut", 1])
+    for marks in ("auto", "background"):
+        (masks,) = kept(turned | {"cut": cut(mask=["turned", 0], mask_marks=marks)}, ["cut", 1])
+        assert torch.equal(masks, expected), marks
+
+
+# --- loops
+
+
+class Again:
+    """A loop, as ComfyUI has them: a node that goes on as the nodes of one round, and itself."""
+
+    RETURN_TYPES, FUNCTION, CATEGORY = ("IMAGE",), "go_round", "test"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {"required": {"image": ("IMAGE",), "rounds": ("INT", {"default": 3})}}
+
+    def go_round(self, image: Any, rounds: int) -> dict[str, Any]:
+        from comfy_execution.graph_utils import GraphBuilder
+
+        graph = GraphBuilder()
+        last = graph.node("EchoGenCutOutSubject", image=image, **{**CUT, "margin": 0.05 * rounds})
+        if rounds > 1:
+            last = graph.node("Again", image=last.out(0), rounds=rounds - 1)
+        return {"result": (last.out(0),), "expand": graph.finalize()}
+
+
+def test_a_loop_goes_round(native: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    import nodes as comfy_nodes
+
+    monkeypatch.setitem(comfy_nodes.NODE_CLASS_MAPPINGS, "Again", Again)
+    by_hand: dict[str, Any] = {}
+    image = ["photo", 0]
+    for rounds in (3, 2, 1):
+        by_hand[f"cut{rounds}"] = cut(image=image, margin=0.05 * rounds)
+        image = [f"cut{rounds}", 0]
+    (expected,) = kept(by_hand, image)
+    (looped,) = kept({"again": node("Again", image=["photo", 0], rounds=3)}, ["again", 0])
+    assert torch.equal(looped, expected)
+
+
 # --- lists and batches
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("image", "image: expected IMAGE"), ("margin", "margin: expected FLOAT")]
+)
+def test_nothing_over_a_wire_is_said(native: set[str], name: str, said: str) -> None:
+    outcome = Comfy().run(
+        {**give(nothing=None, photo=Give.values["photo"]), "cut": cut(**{name: ["nothing", 0]})}
+    )
+    assert said in outcome.error and "None" in outcome.error
 
 
 def test_lists_in_and_out(native: set[str], models: Any, photo: torch.Tensor) -> None:

@@ -98,10 +98,19 @@ def test_they_show_also_when_all_is_known(comfy: Comfy) -> None:
     assert again.ran == [] and again.shown["one"] == shown
 
 
+def test_what_a_broken_end_leaves_behind_is_still_shown(comfy: Comfy) -> None:
+    lacking = node("ImageScaleBy", image=["one", 0], upscale_method="no such", scale_by=1.0)
+    outcome = comfy.run(photo_and(one=cut(), two=lacking, end=node("PreviewImage", images=["two", 0])))
+    assert "images" in outcome.shown["one"] and "two" in outcome.refused
+
+
 def chosen(prompt: Any, **request: Any) -> Any:
     showing = comfy_pack.pack_module("nodes.showing")
     outcome = showing.chosen_outputs(
-        {"prompt": prompt, **request}, {"Show"}, lambda kind: kind in ("Show", "Save")
+        {"prompt": prompt, **request},
+        {"Show"},
+        lambda kind: kind in ("Show", "Save"),
+        lambda kind, name: kind == "Switch",
     )
     return outcome.get("partial_execution_targets")
 
@@ -110,12 +119,19 @@ def test_which_outputs_are_left_out(pack: dict[str, Any]) -> None:
     def linked(kind: str, *sources: str) -> dict[str, Any]:
         return node(kind, **{f"x{number}": [source, 0] for number, source in enumerate(sources)})
 
-    assert chosen({"a": linked("Show"), "b": linked("Save", "a")}) == ["b"]
-    assert chosen({"a": linked("Show"), "b": linked("Other", "a"), "c": linked("Save", "b")}) == ["b", "c"]
-    assert chosen({"a": linked("Show"), "b": linked("Show", "a")}) == ["b"], "which runs the other"
-    assert chosen({"a": linked("Show"), "b": linked("Other", "a")}) is None, "nothing else would run it"
-    assert chosen({"a": linked("Show"), "b": linked("Save")}) is None
-    assert chosen({"a": linked("Show"), "b": linked("Save", "a")}, partial_execution_targets=["a"]) == ["a"]
+    ways = {"a": linked("Show"), "b": linked("Show"), "c": linked("Switch", "a", "b")}
+    assert chosen({**ways, "d": linked("Save", "c")}) == ["c", "d"]
+    assert chosen({**ways, "d": linked("Save", "c"), "e": linked("Save", "b")}) == ["b", "c", "d", "e"]
+    assert chosen({**ways, "d": linked("Save", "c"), "e": linked("Show", "b")}) == ["b", "c", "d", "e"]
+    further = {"a": linked("Show"), "b": linked("Other", "a"), "c": linked("Switch", "b")}
+    assert chosen({**further, "d": linked("Save", "c")}) == ["b", "c", "d"]
+    assert chosen({**ways}) is None, "nothing behind the switch"
+    assert chosen({"a": linked("Show"), "b": linked("Other", "a"), "c": linked("Save", "b")}) is None, (
+        "it is run anyway"
+    )
+    assert chosen({"a": linked("Show", "b"), "b": linked("Show", "a")}) is None, "ComfyUI names the circle"
+    named = {**ways, "d": linked("Save", "c")}
+    assert chosen(named, partial_execution_targets=["a"]) == ["a"]
 
 
 @pytest.mark.parametrize(
