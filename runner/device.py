@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import cards, pins
-from .say import say
+from . import cards, pins, pythons
+from .say import command_line, say
 
 # ComfyUI's own choice without options: it knows more makers than we do, and raises where there is no device.
 QUESTION = """
-import importlib.util, json, sys
+import importlib.util
 import torch
-sys.path.insert(0, sys.argv[1])
+sys.path.insert(0, sys.argv[2])
 answer = {"torch": torch.__version__, "directml": importlib.util.find_spec("torch_directml") is not None}
 try:
     from comfy.model_management import get_torch_device
@@ -23,8 +21,8 @@ except ImportError:
     raise
 except Exception as error:
     answer["reason"] = f"{type(error).__name__}: {error}"
-print(json.dumps(answer))
 """
+ASK_SECONDS = 300  # torch from a slow disk takes a minute
 
 
 @dataclass(frozen=True)
@@ -37,20 +35,12 @@ class Device:
     reason: str = ""
 
 
-def ask(python: Path, comfy: Path) -> Device | None:
-    """Which device the ComfyUI in folder `comfy`, run by `python`, would take; None when it does not load."""
-    answer = subprocess.run(
-        [str(python), "-c", QUESTION, str(comfy)],
-        cwd=comfy,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-    if answer.returncode != 0:
-        return None
-    told = json.loads(answer.stdout.splitlines()[-1])  # ComfyUI and its packages may print before it
+def ask(python: Path, comfy: Path) -> Device:
+    """Which device the ComfyUI in folder `comfy`, run by `python`, would take.
+
+    Raises pythons.NoAnswer when it does not load or takes too long.
+    """
+    told = pythons.ask(python, QUESTION, str(comfy), folder=comfy, seconds=ASK_SECONDS)
     # An error may have several lines: the first says what happened.
     reason = (str(told.get("reason", "")).splitlines() or [""])[0]
     return Device(told.get("device", "cpu"), told["torch"], told["directml"], reason)
@@ -61,8 +51,10 @@ def start_arguments(python: Path, comfy: Path) -> list[str]:
 
     ComfyUI ends at once where torch has no device and `--cpu` is missing.
     """
-    device = ask(python, comfy)
-    if device is None:  # it will not start: its own log tells best
+    try:
+        device = ask(python, comfy)
+    except pythons.NoAnswer as reason:
+        say(f"What ComfyUI computes on could not be asked ({reason}); its own log tells.")
         return []
     if device.kind != "cpu":
         say(f"ComfyUI computes on: {device.kind} (PyTorch {device.torch})")
@@ -81,6 +73,8 @@ def on_the_cpu(device: Device, card: cards.Card | None, python: Path) -> str:
         return f"ComfyUI computes on: CPU, for no graphics card was found ({because})"
     told = f"{card.name} is there, but the PyTorch of {python} cannot use it ({because}).\n"
     then = "ComfyUI computes on: CPU, which is slow. "
+    if not card.build and not card.heading:
+        return told + then + "No PyTorch of today is made for a card of its age."
     if not card.build:
         return told + then + f'ComfyUI\'s README says which PyTorch to install, under "{card.heading}".'
     if device.torch.endswith(f"+{card.build}"):
@@ -93,7 +87,6 @@ def on_the_cpu(device: Device, card: cards.Card | None, python: Path) -> str:
 
 def install_command(python: Path, build: str) -> str:
     """pip's command for PyTorch's `build` of the versions that were seen working."""
-    wheels = " ".join(f"{wheel}+{build}" for wheel in pins.TORCH_TRIO)
-    # PowerShell takes a program in quotation marks for a text: only where a blank asks for them.
-    program = f'"{python}"' if " " in str(python) else str(python)
-    return f"{program} -m pip install {wheels} --index-url {pins.TORCH_BUILDS}/{build}"
+    wheels = [f"{wheel}+{build}" for wheel in pins.TORCH_TRIO]
+    index = f"{pins.TORCH_BUILDS}/{build}"
+    return command_line([str(python), "-m", "pip", "install", *wheels, "--index-url", index])

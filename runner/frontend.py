@@ -8,7 +8,7 @@ from pathlib import Path
 
 from . import pins
 from .environment import Environment, pip
-from .say import Problem
+from .say import Problem, named_path
 
 VARIABLE = "ECHOGEN_FRONTEND"
 
@@ -17,7 +17,7 @@ def given(environ: Mapping[str, str]) -> Path | None:
     """The front end that ECHOGEN_FRONTEND names. Raises Problem when there is none in that folder."""
     if not (named := environ.get(VARIABLE)):
         return None
-    folder = Path(named).expanduser().absolute()  # the server has another working folder
+    folder = named_path(named, VARIABLE)  # absolute: the server has another working folder
     if not (folder / "index.html").is_file():
         raise Problem(
             f"{VARIABLE} is {folder}, which is no front end: expected a folder with index.html, such as "

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .say import Problem
+from .say import Problem, make_folder
 
 READY_SECONDS = 300.0  # a busy machine takes a minute
 READY_SECONDS_OF_A_USERS = 1800.0  # with many packs, some of which install things first
@@ -173,9 +173,15 @@ def running(
     """Starts the server, waits until it answers, and stops it at the end.
 
     base: a folder of ours, for the log and, where the server is `closed`, for all that it makes.
-    Raises Problem, with the end of its log, when it stops or does not answer in time.
+    Raises Problem, with the end of its log, when it stops or does not answer in time; and when `port` is
+    taken, for then another server would answer.
     """
-    base.mkdir(parents=True, exist_ok=True)
+    make_folder(base, "The folder for the server's log")
+    if port and free_port(port) != port:
+        raise Problem(
+            f"Port {port} is taken: another server, perhaps a ComfyUI, answers there. Stop that one, give "
+            "another --port, or leave --port out for a free one."
+        )
     port = port or free_port()
     log = base / "comfyui.log"
     with log.open("wb") as out:

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import time
 import urllib.parse
 import webbrowser
@@ -15,13 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import comfyui, device, environment, server
-from .say import Problem, say
+from . import comfyui, device, environment, pythons, server
+from .say import Problem, make_folder, say
 
 QUICKSTART = "quickstart"
 PICTURE_NODES = ("SaveImage", "PreviewImage")  # not the pictures that other nodes show of their inputs
 SAMPLE_NODE = "EchoGenSamplePicture"
-NEEDED_BY_THE_PACK = ("torch", "transformers", "safetensors", "einops", "PIL", "numpy")
 
 
 @dataclass(frozen=True)
@@ -77,38 +75,20 @@ def own_setup(setting: Setting, found: comfyui.ComfyUI | None, extra_steps: bool
     return Ready(comfy, venv.python, base, link.name)
 
 
-def setup(setting: Setting, found: comfyui.ComfyUI | None) -> Ready:
+def setup(setting: Setting, found: comfyui.ComfyUI | None, named_python: str | None = None) -> Ready:
     """For `python run.py`: the user's ComfyUI as it is, where there is one, else one of our own."""
-    if found is None or found.python is None:
-        if found:
-            say(f"{found.path} has no Python environment beside it; using {setting.venv}.")
+    if found is None or not found.users_own:
+        if named_python:
+            raise Problem("--python goes with a ComfyUI of your own, and none was found: --comfyui PATH.")
         return own_setup(setting, found)
-    if found.python.parent.name == comfyui.PORTABLE_PYTHON:
+    python = pythons.choose(found.path, named_python, os.environ, setting.venv)
+    if python is None:
+        return own_setup(setting, found)
+    if pythons.is_portable(python):
         os.environ["PYTHONNOUSERSITE"] = "1"  # what the portable build's own start does with -s
-    missing = missing_modules(found.python)
-    if missing:
-        raise Problem(
-            f"The Python of that ComfyUI ({found.python}) lacks {', '.join(missing)}, which ComfyUI itself "
-            f"needs; nothing was installed. Install its requirements:\n"
-            f'  "{found.python}" -m pip install -r "{found.path / "requirements.txt"}"'
-        )
     link = comfyui.link_pack(setting.pack, found.path)
     say(f"The pack is in {link}")
-    return Ready(found, found.python, setting.comfy, link.name, closed=False)
-
-
-def missing_modules(python: Path) -> list[str]:
-    """Which of the modules that the pack needs that Python cannot find."""
-    code = (
-        "import importlib.util as u, json, sys; "
-        "print(json.dumps([n for n in sys.argv[1:] if u.find_spec(n) is None]))"
-    )
-    answer = subprocess.run(
-        [str(python), "-c", code, *NEEDED_BY_THE_PACK], capture_output=True, text=True, check=False
-    )
-    if answer.returncode != 0:
-        raise Problem(f"{python} does not run:\n{answer.stderr}")
-    return list(json.loads(answer.stdout))
+    return Ready(found, python, setting.comfy, link.name, closed=False)
 
 
 def prepare_base(base: Path) -> None:
@@ -135,9 +115,15 @@ def workflow_page(url: str, name: str, pack_name: str = comfyui.PACK_NAME) -> st
     return f"{url}/?template={name}&source={urllib.parse.quote(pack_name)}"
 
 
-def start(setting: Setting, found: comfyui.ComfyUI | None, port: int | None, browser: bool) -> None:
+def start(
+    setting: Setting,
+    found: comfyui.ComfyUI | None,
+    port: int | None,
+    browser: bool,
+    named_python: str | None = None,
+) -> None:
     """Sets up, starts the server, opens the quickstart, and stays until Ctrl+C."""
-    ready = setup(setting, found)
+    ready = setup(setting, found, named_python)
     with ready.running(port) as running:
         page = workflow_page(running.url, QUICKSTART, ready.pack_name)
         say(f"\nComfyUI is at   {running.url}")
@@ -159,14 +145,14 @@ def demo(setting: Setting, found: comfyui.ComfyUI | None, out: Path, port: int |
     begin = time.monotonic()
     graph = quickstart_graph(setting.pack)
     reference = reference_of(graph, samples(setting.pack))
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out, "--out")
     ready = own_setup(setting, found)
     set_up = time.monotonic()
     with ready.running(port) as running:
         started = time.monotonic()
         try:
             entry = running.client.wait(running.client.queue(graph), timeout=900)
-        except server.PromptFailed as failure:
+        except (server.PromptFailed, OSError) as failure:  # OSError: the server is gone
             raise Problem(f"The quickstart failed: {failure}\nLog: {running.log}") from failure
         made = time.monotonic()
         pictures = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -57,6 +56,38 @@ def test_an_option_of_another_command_is_refused(
     with pytest.raises(SystemExit):
         run.parse(arguments)
     assert "goes with `run.py" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("port", ["0", "-1", "65536", "http"])
+def test_a_port_that_is_none_is_refused(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run.parse([f"--port={port}"])
+    assert f"from 1 to 65535, got {port}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--comfyui", "~nosuch/ComfyUI"], "--comfyui is ~nosuch/ComfyUI: "),
+        (["--state", "~nosuch/state"], "--state is ~nosuch/state: "),
+        (["--state", "{file}"], "--state is {file}, where no folder can be made: "),
+        (["--state", "{file}/below"], "--state is {file}/below, where no folder can be made: "),
+        (["demo", "--out", "{file}"], "--out is {file}, where no folder can be made: "),
+        (["--python", "python3", "--state", "{folder}"], "--python goes with a ComfyUI of your own"),
+    ],
+)
+def test_a_path_that_will_not_do_is_told_without_a_traceback(
+    arguments: list[str],
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.delenv("COMFYUI_PATH", raising=False)
+    file = tmp_path / "file"
+    file.touch()
+    assert run.main([part.format(file=file, folder=tmp_path) for part in arguments]) == 1
+    assert words.format(file=file) in capsys.readouterr().out
 
 
 # --- which ComfyUI ---------------------------------------------------------------------------------------
@@ -128,15 +159,6 @@ def test_no_comfyui_is_none_and_a_wrong_folder_is_named(tmp_path: Path) -> None:
         comfyui.find(None, {"COMFYUI_PATH": str(tmp_path)}, tmp_path)
 
 
-def test_the_python_beside_a_comfyui_is_found(tmp_path: Path) -> None:
-    comfy = comfyui.ComfyUI(make_comfyui(tmp_path / "comfy"), users_own=True, found_by="a test")
-    assert comfy.python is None
-    program = comfy.path / "venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    program.parent.mkdir(parents=True)
-    program.touch()
-    assert comfy.python == program
-
-
 def test_another_comfyuis_requirements_leave_torch_alone(tmp_path: Path) -> None:
     comfy = comfyui.ComfyUI(make_comfyui(tmp_path / "comfy"), users_own=True, found_by="a test")
     text = (
@@ -156,45 +178,6 @@ def test_torchaudio_is_brought_where_it_is_needed(tmp_path: Path) -> None:
     (comfy.path / "comfyui_version.py").unlink()
     (comfy.path / "requirements.txt").write_text("torch\n")
     assert not comfyui.needs_torchaudio(comfy)
-
-
-# --- linking the pack ------------------------------------------------------------------------------------
-
-
-def test_linking_is_repeatable_and_mends_a_stale_link(tmp_path: Path) -> None:
-    old, pack, base = tmp_path / "old", tmp_path / "pack", tmp_path / "base"
-    for folder in (old, pack):
-        folder.mkdir()
-        (folder / "kept").touch()
-    comfyui.link_pack(old, base)
-    link = comfyui.link_pack(pack, base)
-    assert comfyui.link_pack(pack, base) == link
-    assert link.resolve() == pack.resolve()
-    assert (old / "kept").exists() and (pack / "kept").exists()
-
-
-def test_a_link_that_leads_nowhere_is_replaced(tmp_path: Path) -> None:
-    gone, pack, base = tmp_path / "gone", tmp_path / "pack", tmp_path / "base"
-    gone.mkdir()
-    pack.mkdir()
-    comfyui.link_pack(gone, base)
-    gone.rmdir()
-    assert comfyui.link_pack(pack, base).resolve() == pack.resolve()
-
-
-def test_a_real_folder_in_the_way_is_not_touched(tmp_path: Path) -> None:
-    pack, base = tmp_path / "pack", tmp_path / "base"
-    pack.mkdir()
-    (base / "custom_nodes" / comfyui.PACK_NAME).mkdir(parents=True)
-    with pytest.raises(Problem, match="is not a link to this pack"):
-        comfyui.link_pack(pack, base)
-
-
-def test_a_pack_already_in_custom_nodes_gets_no_second_link(tmp_path: Path) -> None:
-    pack = tmp_path / "base" / "custom_nodes" / "my-echogen"
-    pack.mkdir(parents=True)
-    assert comfyui.link_pack(pack, tmp_path / "base") == pack
-    assert [entry.name for entry in pack.parent.iterdir()] == ["my-echogen"]
 
 
 # --- bringing ComfyUI ------------------------------------------------------------------------------------
@@ -361,6 +344,20 @@ def test_a_port_in_use_is_left_alone() -> None:
     assert other != port and other > 0
 
 
+def test_a_named_port_that_is_taken_is_told_before_anything_starts(tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text("open('started', 'w')")
+    with server.socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = int(taken.getsockname()[1])
+        with (
+            pytest.raises(Problem, match=f"Port {port} is taken"),
+            server.running(Path(sys.executable), tmp_path, tmp_path / "base", port),
+        ):
+            pass
+    assert not (tmp_path / "started").exists()
+
+
 def test_a_server_that_stops_at_once_shows_its_log(tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text("print('no such flag'); raise SystemExit(1)")
     with (
@@ -390,7 +387,3 @@ def test_pictures_are_named_after_the_nodes_that_show_them() -> None:
         "2": {"class_type": "A"},
     }
     assert session.file_names(graph, ["1", "2", "2"]) == ["01_save_the_picture.png", "02_a.png", "03_a.png"]
-
-
-def test_missing_modules_are_listed() -> None:
-    assert session.missing_modules(Path(sys.executable)) == []

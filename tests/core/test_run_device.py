@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 
 import pytest
 
-from runner import cards, comfyui, device, server, session
-from runner.say import Problem
+from runner import cards, comfyui, device, pythons, server
+from runner.say import command_line
 
-# Answers once, as a ComfyUI that is ready, and ends; its arguments are the first line of its log.
-MAIN = """
-import http.server, json, sys
+from .users_comfyui import RAISES, TAKES, start, users_comfyui
 
-class Answer(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(b"{}")
-
-print(json.dumps(sys.argv[1:]), flush=True)
-port = int(sys.argv[sys.argv.index("--port") + 1])
-http.server.HTTPServer(("127.0.0.1", port), Answer).handle_request()
-"""
-TAKES = "import types\ndef get_torch_device(): return types.SimpleNamespace(type={!r})\n"
-RAISES = "def get_torch_device(): raise AssertionError('Torch not compiled with CUDA enabled')\n"
+FIND = cards.find
 CUDA_MISSING = "AssertionError: Torch not compiled with CUDA enabled"
 
 
@@ -37,34 +22,6 @@ CUDA_MISSING = "AssertionError: Torch not compiled with CUDA enabled"
 def no_card(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tests' machine may have a card: none of it must show."""
     monkeypatch.setattr(cards, "find", lambda: None)
-
-
-def users_comfyui(path: Path, management: str) -> comfyui.ComfyUI:
-    """A ComfyUI with its own Python, which sees the packages of this one; `management` picks the device."""
-    (path / "comfy").mkdir(parents=True)
-    (path / "custom_nodes").mkdir()
-    (path / "folder_paths.py").touch()
-    (path / "main.py").write_text(MAIN, encoding="utf-8")
-    (path / "comfyui_version.py").write_text('__version__ = "0.46.0"\n', encoding="utf-8")
-    (path / "comfy" / "model_management.py").write_text(management, encoding="utf-8")
-    venv = path / "venv"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True)
-    packages = sysconfig.get_path("purelib", vars={"base": str(venv)})
-    (Path(packages) / "outer.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")
-    return comfyui.ComfyUI(path, users_own=True, found_by="a test")
-
-
-def start(comfy: comfyui.ComfyUI, folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[list[str], str]:
-    """Starts it as `python run.py` does, until it ends by itself; its arguments and the page."""
-    pages: list[str] = []
-    monkeypatch.setattr(session.webbrowser, "open", pages.append)
-    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
-    pack = folder / "pack"
-    pack.mkdir(exist_ok=True)
-    with pytest.raises(Problem, match="ComfyUI stopped"):
-        session.start(session.Setting(pack, folder / "state"), comfy, None, True)
-    log = (folder / "state" / ".comfy" / "comfyui.log").read_text(encoding="utf-8")
-    return list(json.loads(log.splitlines()[0])), pages[0]
 
 
 # --- the user's own ComfyUI ------------------------------------------------------------------------------
@@ -98,10 +55,38 @@ def test_without_a_device_it_starts_on_the_cpu_and_says_so(
     assert "computes on: CPU, for no graphics card was found" in said and CUDA_MISSING in said
 
 
-def test_one_that_does_not_load_is_started_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_does_not_load_is_started_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     comfy = users_comfyui(tmp_path / "comfy", "import not_installed")
     arguments, _ = start(comfy, tmp_path, monkeypatch)
     assert arguments[2:] == [], "its own log tells what is missing"
+    said = capsys.readouterr().out
+    assert "could not be asked (ModuleNotFoundError: No module named 'not_installed')" in said
+
+
+@pytest.mark.parametrize(
+    "noise",
+    ["print('at the start', end='')", "import atexit; atexit.register(print, 'at the end')"],
+    ids=["start", "end"],
+)
+def test_what_else_is_printed_is_not_taken_for_the_answer(noise: str, tmp_path: Path) -> None:
+    comfy = users_comfyui(tmp_path / "comfy", f"{TAKES.format('cuda')}{noise}\n")
+    python = pythons.in_environment(comfy.path / "venv")
+    (comfy.path / "sitecustomize.py").write_text(noise, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(comfy.path))
+        assert device.ask(python, comfy.path).kind == "cuda"
+        assert pythons.fault_of(python, comfy.path) == ""
+
+
+def test_one_that_hangs_is_started_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    comfy = users_comfyui(tmp_path / "comfy", "import time\nwhile True: time.sleep(1)\n")
+    monkeypatch.setattr(device, "ASK_SECONDS", 0.5)
+    assert device.start_arguments(pythons.in_environment(comfy.path / "venv"), comfy.path) == []
+    assert "could not be asked (no answer in 0 s)" in capsys.readouterr().out
 
 
 def test_the_quickstart_is_asked_of_the_folder_that_the_pack_lies_in(
@@ -145,8 +130,19 @@ def test_a_card_that_torch_cannot_use_comes_with_the_one_command() -> None:
     ]
 
 
-def test_a_program_is_quoted_only_where_it_must_be() -> None:
-    assert device.install_command(Path("/a b/python"), "xpu").startswith('"/a b/python" -m pip install ')
+@pytest.mark.parametrize("folder", ["plain", "a b", "it's", "$HOME", "a(b)", "a&b"])
+def test_the_command_can_be_pasted_whatever_the_path(folder: str, tmp_path: Path) -> None:
+    (tmp_path / folder).mkdir()
+    tool(tmp_path / folder, "python", "it ran")
+    program = tmp_path / folder / ("python.bat" if os.name == "nt" else "python")
+    command = device.install_command(program, "xpu")
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "it ran"
+
+
+def test_a_card_that_is_too_old_gets_no_command() -> None:
+    said = device.on_the_cpu(device.Device("cpu", "2.11.0+cpu"), cards.Card("GT 710", ""), Path("python"))
+    assert "pip install" not in said and "README" not in said and "a card of its age" in said
 
 
 def test_the_right_build_is_not_installed_again() -> None:
@@ -173,17 +169,37 @@ def test_a_card_without_builds_leads_to_comfyuis_readme() -> None:
         ("Tesla T4, 470.1, 7.5\nNVIDIA H100, 470.1, 9.0", ("NVIDIA H100", "cu128")),
         ("Tesla M40, 450.1", ("Tesla M40", "cu128")),
         ("NVIDIA Thing, [N/A], [N/A]", ("NVIDIA Thing", "cu128")),
+        ("H100 MIG 1g, 10gb, 580.1, 9.0", ("H100 MIG 1g, 10gb", "cu130")),
+        ("NVIDIA GeForce GT 710, 470.1, 3.5", ("NVIDIA GeForce GT 710", "")),
+        ("Tesla M40, 570.1, 5.2", ("Tesla M40", "cu126")),
+        ("Unable to determine the device handle: Unknown Error\nRTX 3060, 580.1, 8.6", ("RTX 3060", "cu130")),
     ],
 )
 def test_the_build_goes_by_card_and_driver(answer: str, card: tuple[str, str]) -> None:
     assert cards.nvidia_card(answer) == cards.Card(*card)
 
 
+@pytest.mark.parametrize(
+    "answer", ["No devices were found", "Failed to initialize NVML: Driver/library version mismatch", ""]
+)
+def test_a_line_of_words_is_no_card(answer: str) -> None:
+    assert cards.nvidia_card(answer) is None
+
+
+def test_a_card_that_can_be_used_comes_before_one_that_is_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    old, new = cards.Card("GT 710", ""), cards.Card("An Intel card", "xpu")
+    monkeypatch.setattr(cards, "nvidia", lambda root: old)
+    monkeypatch.setattr(cards, "intel", lambda root: new)
+    assert FIND() == new
+    monkeypatch.setattr(cards, "intel", lambda root: None)
+    assert FIND() == old
+
+
 def tool(folder: Path, name: str, prints: str, status: int = 0) -> None:
     """A program of that name that prints a line and ends."""
     code = f"print({prints!r}); raise SystemExit({status})"
     (folder / f"{name}.py").write_text(code, encoding="utf-8")
-    call = f'"{sys.executable}" "{folder / name}.py"'
+    call = command_line([sys.executable, f"{folder / name}.py"])
     program = folder / (f"{name}.bat" if os.name == "nt" else name)
     program.write_text(f"@{call}\n" if os.name == "nt" else f"#!/bin/sh\nexec {call}\n", encoding="utf-8")
     program.chmod(0o755)
