@@ -38,7 +38,7 @@ def test_a_picture_comes_of_every_set(
             assert run.error is None, run.error
             assert len(run.previews) == (0 if "none" in options else SCALES)
             assert np.array_equal(np.asarray(run.pictures["picture"][0].convert("RGB")), expected)
-            again = other.run(changed(graph, "EchoGenSampler", seed=7))
+            again = other.run(changed(graph, "EchoGenSampler", seed=12345))
             assert again.error is None and node_of(graph, "EchoGenSampler") in again.executed
         finally:
             other.close()
