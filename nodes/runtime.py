@@ -231,7 +231,7 @@ class ScaleProgress:
     def __init__(self, scales: int, tokenizer: Managed | None) -> None:
         # Made inside `execute`: the bar takes hold of the running prompt here, and raises when interrupted.
         self._bar = comfy.utils.ProgressBar(scales)
-        self._tokenizer = tokenizer if previews_wanted() else None
+        self._tokenizer = tokenizer
 
     def report(self, step: ScaleStep) -> None:
         """Call after each scale. The last picture shown is the finished one (a grid for a batch)."""

@@ -93,8 +93,9 @@ class Sampler(io.ComfyNode):
         per_scale = guidance.over(scales) if guidance else Guidance.constant(gamma_t, gamma_i, scales)
         settings = settings_for(model.preset, per_scale, tau, top_p, top_k)
         run = RunConditions(text, semantic, content, settings.guidance, KEPT[cache])
-        branches = runs.prepare(model, run, schedule, batch, tokenizer)
-        progress = runtime.ScaleProgress(len(schedule.scales), tokenizer)
+        shown_by = tokenizer if runtime.previews_wanted() else None
+        branches = runs.prepare(model, run, schedule, batch, shown_by)
+        progress = runtime.ScaleProgress(len(schedule.scales), shown_by)
         seeds = [(seed + picture) % SEEDS for picture in range(batch)]
         step: ScaleStep | None = None
         for step in sample(model.module, branches, schedule, seeds, settings):
