@@ -102,13 +102,14 @@ def choose(folder: Path, named: str | None, environ: Mapping[str, str], ours: Pa
 
 
 def how_to_complete(tried: Sequence[tuple[Candidate, str]], folder: Path) -> str:
-    """The command that installs what the first incomplete Python lacks; empty when none of them runs."""
-    for candidate, fault in tried:
-        if fault.startswith(LACKS):
-            requirements = str(folder / "requirements.txt")
-            install = command_line([str(candidate.python), "-m", "pip", "install", "-r", requirements])
-            return f" Or install what is missing:\n  {install}"
-    return ""
+    """The command that completes the Python that lacks least; empty when none of them runs."""
+    incomplete = [(fault.count(","), candidate) for candidate, fault in tried if fault.startswith(LACKS)]
+    if not incomplete:
+        return ""
+    _, nearest = min(incomplete, key=lambda pair: pair[0])
+    requirements = str(folder / "requirements.txt")
+    install = command_line([str(nearest.python), "-m", "pip", "install", "-r", requirements])
+    return f" Or install what is missing:\n  {install}"
 
 
 def candidates(folder: Path, environ: Mapping[str, str], ours: Path) -> list[Candidate]:

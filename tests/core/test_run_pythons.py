@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -104,6 +105,18 @@ def test_an_incomplete_one_beside_it_is_told_with_the_command(
     with pytest.raises(Problem, match=r"(?s)it lacks torch, .*--python PATH") as told:
         choose(comfy)
     assert str(told.value).endswith(f"{beside} -m pip install -r {comfy.path / 'requirements.txt'}")
+
+
+def test_the_one_that_lacks_least_is_to_be_completed(
+    comfy: comfyui.ComfyUI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bare, nearer = (make_environment(comfy.path / name, complete=False) for name in (".venv", "venv"))
+    packages = sysconfig.get_path("purelib", vars={"base": str(comfy.path / "venv")})
+    (Path(packages) / "aiohttp.py").touch()
+    monkeypatch.setattr(sys, "executable", str(bare))
+    with pytest.raises(Problem) as told:
+        choose(comfy)
+    assert f"{nearer} -m pip install" in str(told.value)
 
 
 def test_one_beside_it_that_does_not_run_is_told(
