@@ -34,3 +34,24 @@ test("runs of programs come from no workflow; unknown ones are asked for again, 
   assert.equal(await records.graph("gone"), undefined);
   assert.equal(asked.length, 5);
 });
+
+test("an answer that cannot be read is asked for again, and harms nothing", async () => {
+  let bad = 1;
+  const { records } = server([entry("new", "mine")], {});
+  const { read } = records;
+  records.read = async (address) => {
+    if (bad-- > 0) throw new SyntaxError("Unexpected token '<'");
+    return read(address);
+  };
+  assert.equal(await records.workflow("new"), "mine");
+});
+
+test("what was not found is not remembered: it is found as soon as the server tells", async () => {
+  const ended = {};
+  const { records } = server([], ended);
+  assert.equal(await records.workflow("late"), undefined);
+  ended.late = entry("late", "mine");
+  assert.equal(await records.workflow("late"), "mine");
+  records.read = async () => Promise.reject(new Error("502"));
+  assert.equal(await records.workflow("other"), undefined, "no rejection reaches those who asked");
+});

@@ -7,12 +7,12 @@ import { app } from "/scripts/app.js";
 import { api } from "/scripts/api.js";
 import { GammaBridge } from "./gamma_bridge.js";
 import { LiveQueue } from "./live_queue.js";
-import { addView, asOneStep, loadTexts, nodeAt, viewsAt } from "./node_views.js";
+import { addView, asOneStep, loadTexts, nodeAt, readJson, viewsAt } from "./node_views.js";
 import { THUMB } from "./pins.js";
 import { RunRecords } from "./run_records.js";
 import { SamplerPanel } from "./sampler_panel.js";
 
-const records = new RunRecords(async (address) => (await api.fetchApi(address)).json());
+const records = new RunRecords(readJson);
 
 const live = new LiveQueue({
   async queue() {
@@ -113,8 +113,8 @@ async function tell(path, run, what) {
 app.registerExtension({
   name: "EchoGen",
   async init() {
-    host.texts = await loadTexts("echogen");
     listen();
+    host.texts = await loadTexts("echogen");
   },
   nodeCreated(/** @type {any} */ node) {
     if (node.comfyClass !== "EchoGenSampler") return;

@@ -24,12 +24,19 @@ const STYLE = ".isLOD .echogen-view { pointer-events: auto; }";
 /** @type {Set<Kept>} */
 const views = new Set();
 
+/** What the server answers; an error that names the status where it is none of success. @param {string} address */
+export async function readJson(address) {
+  const answer = await api.fetchApi(address);
+  if (!answer.ok) throw new Error(`The server answered ${answer.status} to ${address}, where JSON was expected.`);
+  return answer.json();
+}
+
 /**
  * Labels of locales/<language>/main.json, English where a language has none.
  * @param {string} section @returns {Promise<Record<string, string>>}
  */
 export async function loadTexts(section) {
-  const all = await (await api.fetchApi("/i18n")).json();
+  const all = await readJson("/i18n");
   const language = app.extensionManager?.setting?.get("Comfy.Locale") ?? "en";
   return { ...all.en?.[section], ...all[language]?.[section] };
 }

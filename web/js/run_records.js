@@ -7,7 +7,8 @@ const WAITS_MS = [0, 200, 500, 1000]; // a run that has just ended may not be in
 const REMEMBERED = 50; // runs
 
 export class RunRecords {
-  /** @param {(address: string) => Promise<any>} read  asks the server @param {number[]} [waits] */
+  /** @param {(address: string) => Promise<any>} read  asks the server; rejects where no answer of use came
+   *  @param {number[]} [waits] */
   constructor(read, waits = WAITS_MS) {
     this.read = read;
     this.waits = waits;
@@ -15,17 +16,21 @@ export class RunRecords {
     this.workflows = new Map();
   }
 
-  /** A run's graph: from the queue while it runs, then from the history; undefined where neither knows it.
+  /** A run's graph: from the queue while it runs, then from the history; undefined where neither tells.
    *  @param {string} run */
   async graph(run) {
     return (await this.#entry(run))?.[2];
   }
 
-  /** Number of the workflow that a run was queued from; undefined where it came from none. @param {string} run */
+  /** Number of the workflow that a run was queued from; undefined where it came from none, or where the server does not
+   *  tell: then the next one who asks has it asked again. @param {string} run */
   workflow(run) {
     const known = this.workflows.get(run);
     if (known) return known;
-    const asked = this.#entry(run).then((entry) => entry?.[3]?.extra_pnginfo?.workflow?.id);
+    const asked = this.#entry(run).then((entry) => {
+      if (!entry) this.workflows.delete(run);
+      return entry?.[3]?.extra_pnginfo?.workflow?.id;
+    });
     this.workflows.set(run, asked);
     const [oldest] = this.workflows.keys();
     if (this.workflows.size > REMEMBERED) this.workflows.delete(oldest);
@@ -36,10 +41,22 @@ export class RunRecords {
   async #entry(run) {
     for (const wait of this.waits) {
       await new Promise((done) => setTimeout(done, wait));
-      const running = (await this.read("/queue")).queue_running.find((/** @type {Entry} */ entry) => entry[1] === run);
-      const entry = running ?? (await this.read(`/history/${run}`))[run]?.prompt;
+      const queue = await this.#told("/queue");
+      const running = queue?.queue_running?.find((/** @type {Entry} */ entry) => entry[1] === run);
+      const entry = running ?? (await this.#told(`/history/${run}`))?.[run]?.prompt;
       if (entry) return entry;
     }
     return undefined;
+  }
+
+  /** An answer; undefined where none came, as through a proxy whose server is away for a moment.
+   *  @param {string} address */
+  async #told(address) {
+    try {
+      return await this.read(address);
+    } catch (error) {
+      console.warn(`EchoGen: ${address} could not be read, so a run's pictures may come late.`, error);
+      return undefined;
+    }
   }
 }
