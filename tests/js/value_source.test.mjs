@@ -108,3 +108,73 @@ test("subgraphs in subgraphs; those that are in no use do not count", () => {
   const outer = node(root, "around it", { gamma: 3.5 }, [], { subgraph: middle });
   assert.deepEqual(sourceOf(sampler, "gamma_t"), { value: 3.5, widget: outer.widgets[0], holder: outer, linked: true });
 });
+
+test("a PrimitiveNode counts whatever its mode", () => {
+  for (const mode of [2, 4]) {
+    const root = graph();
+    const [made, primitive] = [sampler(root), node(root, "PrimitiveNode", { value: 6.25 }, [], { mode, inputs: [] })];
+    connect(root, primitive, 0, made, "gamma_i");
+    assert.deepEqual(sourceOf(made, "gamma_i"), { value: 6.25, widget: null, holder: primitive, linked: true });
+  }
+});
+
+test("a PrimitiveNode writes into the widget that it is wired to, and hands nothing on", () => {
+  const root = graph();
+  const [made, reroute] = [sampler(root), node(root, "Reroute", {}, [""])];
+  connect(root, node(root, "PrimitiveNode", { value: 6.25 }, [], { inputs: [] }), 0, reroute, "");
+  connect(root, reroute, 0, made, "gamma_t");
+  assert.deepEqual(sourceOf(made, "gamma_t"), { value: 2, widget: made.widgets[0], holder: null, linked: false });
+  const number = node(root, "PrimitiveFloat", { value: 1 });
+  connect(root, node(root, "PrimitiveNode", { value: 5 }, [], { mode: 2, inputs: [] }), 0, number, "value");
+  connect(root, number, 0, made, "gamma_i");
+  assert.equal(sourceOf(made, "gamma_i").value, 5);
+});
+
+for (const [type, mode] of [
+  ["PrimitiveNode", 0],
+  ["PrimitiveNode", 2],
+  ["PrimitiveNode", 4],
+  ["PrimitiveFloat", 2],
+  ["PrimitiveFloat", 4],
+]) {
+  test(`a ${type} of mode ${mode} on the subgraph's node: the widget inside counts, and is the one to change`, () => {
+    const root = graph();
+    const { inner, sampler } = subgraphWithSampler(root);
+    const host = node(root, "the blueprint", { gamma: 5.5 }, [], { subgraph: inner });
+    connect(root, node(root, type, { value: 7 }, [], { mode }), 0, host, "gamma");
+    const own = { value: 2, widget: sampler.widgets[0], holder: null, linked: false };
+    assert.deepEqual(sourceOf(sampler, "gamma_t"), own);
+  });
+}
+
+test("a bypassed node hands on what its target can take, by the rules for wires", () => {
+  for (const [taken, given, value] of [
+    ["*", "*", 5],
+    ["INT,FLOAT", "FLOAT", 5],
+    ["float", "INT,FLOAT", 5],
+    ["", "*", 5],
+    ["STRING", "FLOAT", 2],
+    ["*", "STRING", 5],
+  ]) {
+    const root = graph();
+    const [made, passing] = [sampler(root), node(root, "Reroute", {}, ["in"], { mode: 4, outputs: [{ type: given }] })];
+    passing.inputs[0].type = taken;
+    connect(root, node(root, "PrimitiveFloat", { value: 5 }), 0, passing, "in");
+    connect(root, passing, 0, made, "gamma_t");
+    assert.equal(sourceOf(made, "gamma_t").value, value, `${taken} to ${given}`);
+  }
+});
+
+test("of a bypassed node's inputs it is the one in the place of the output, else the first of the asked type", () => {
+  const root = graph();
+  const [made, choice] = [sampler(root), node(root, "Switch", {}, ["on", "first", "second"], { mode: 4 })];
+  choice.outputs[0].type = "*";
+  ["BOOLEAN", "*", "FLOAT"].forEach((type, at) => (choice.inputs[at].type = type));
+  ["first", "second"].forEach((name, at) =>
+    connect(root, node(root, "PrimitiveFloat", { value: 5 + at }), 0, choice, name),
+  );
+  connect(root, choice, 0, made, "gamma_t");
+  assert.equal(sourceOf(made, "gamma_t").value, 6, "the first of the very type");
+  choice.inputs[2].type = "STRING";
+  assert.equal(sourceOf(made, "gamma_t").value, 5, "else the first that fits");
+});

@@ -47,7 +47,8 @@
 
 const [INPUTS, OUTPUTS] = ["-10", "-20"]; // litegraph's numbers for the two ends of a subgraph
 const [MUTED, BYPASSED] = [2, 4];
-const HOLDERS = ["PrimitiveNode", "PrimitiveFloat", "PrimitiveInt"]; // hand on their first widget
+const PRIMITIVE = "PrimitiveNode";
+const HOLDERS = ["PrimitiveFloat", "PrimitiveInt"]; // hand on their first widget
 const FARTHEST = 50; // steps; a longer way goes in a circle
 
 /**
@@ -67,6 +68,8 @@ export function sourceOf(node, name) {
 }
 
 /**
+ * A way that ends in nothing leaves the node's own widget. A PrimitiveNode hands nothing on either: whatever its mode,
+ * it writes into the widget behind its wire before each run, and into that alone.
  * @param {GraphNode} node
  * @param {string} name @param {Inside} inside @param {number} steps @returns {Generator<End>}
  */
@@ -74,34 +77,49 @@ function* endsOf(node, name, inside, steps) {
   const own = { holder: node, widget: node.widgets?.find((widget) => widget.name === name), free: true };
   const slot = node.inputs?.findIndex((input) => (input.widget?.name ?? input.name) === name) ?? -1;
   if (slot < 0) return yield own;
+  const writer = primitiveAt(node, slot);
+  if (writer && own.widget) return yield { holder: writer, widget: writer.widgets?.[0], free: false };
   for (const end of into(node, slot, inside, steps)) yield end ?? own;
+}
+
+/** The PrimitiveNode that is wired to a slot. @param {GraphNode} node @param {number} slot */
+function primitiveAt({ graph, id }, slot) {
+  const link = graph && linkTo(graph, id, slot);
+  const origin = link && graph.getNodeById?.(link.origin_id);
+  return origin?.type === PRIMITIVE ? origin : null;
 }
 
 /**
  * What comes into a slot.
- * @param {GraphNode} node @param {number} slot @param {Inside} inside @param {number} steps @returns {Generator<End>}
+ * @param {GraphNode} node @param {number} slot @param {Inside} inside @param {number} steps
+ * @param {unknown} [type]  that is asked for; the slot's own where left out
+ * @returns {Generator<End>}
  */
-function* into(node, slot, inside, steps) {
+function* into(node, slot, inside, steps, type = node.inputs?.[slot]?.type) {
   const { graph } = node;
   const link = graph && linkTo(graph, node.id, slot);
-  if (link) yield* along(graph, link, inside, steps);
+  if (link) yield* along(graph, link, inside, steps, type);
   else yield null;
 }
 
 /**
  * Up a wire.
- * @param {Graph} graph @param {Link} link @param {Inside} inside @param {number} steps @returns {Generator<End>}
+ * @param {Graph} graph @param {Link} link @param {Inside} inside @param {number} steps @param {unknown} type
+ * @returns {Generator<End>}
  */
-function* along(graph, link, inside, steps) {
+function* along(graph, link, inside, steps, type) {
   if (steps > FARTHEST) return yield {};
   if (String(link.origin_id) !== INPUTS) {
-    return yield* outOf(graph.getNodeById?.(link.origin_id), link.origin_slot, inside, steps + 1);
+    return yield* outOf(graph.getNodeById?.(link.origin_id), link.origin_slot, inside, steps + 1, type);
   }
   const entered = inside.get(graph);
   const hosts = entered ? [entered] : hostsOf(graph);
   if (!hosts.length) yield {};
   for (const host of hosts) {
-    for (const end of into(host, link.origin_slot, inside, steps + 1)) yield end ?? shownBy(host, link.origin_slot);
+    const wired = host.graph && linkTo(host.graph, host.id, link.origin_slot);
+    // What the subgraph's node shows counts only without a wire, even where the wire brings nothing.
+    if (wired) yield* into(host, link.origin_slot, inside, steps + 1);
+    else yield shownBy(host, link.origin_slot);
   }
 }
 
@@ -115,28 +133,43 @@ function shownBy(host, slot) {
   return widget ? { holder: host, widget, free: true } : null;
 }
 
-/** What a node hands on, where that can be read from it. @param {GraphNode | null | undefined} node @param {number} slot
- *  @param {Inside} inside @param {number} steps @returns {Generator<End>} */
-function* outOf(node, slot, inside, steps) {
+/**
+ * What a node hands on, where that can be read from it.
+ * @param {GraphNode | null | undefined} node @param {number} slot @param {Inside} inside @param {number} steps
+ * @param {unknown} type @returns {Generator<End>}
+ */
+function* outOf(node, slot, inside, steps, type) {
   if (!node) return yield {};
-  if (node.mode === MUTED) return yield null;
-  if (node.mode === BYPASSED) return yield* into(node, bypass(node, slot), inside, steps);
+  if (node.mode === MUTED || node.type === PRIMITIVE) return yield null;
+  if (node.mode === BYPASSED) return yield* into(node, bypass(node, slot, type), inside, steps);
   if (node.subgraph) {
     const link = linkTo(node.subgraph, OUTPUTS, slot);
     if (!link) return yield null;
-    return yield* along(node.subgraph, link, new Map(inside).set(node.subgraph, node), steps);
+    return yield* along(node.subgraph, link, new Map(inside).set(node.subgraph, node), steps, type);
   }
-  if (node.type === "Reroute") return yield* into(node, 0, inside, steps);
+  if (node.type === "Reroute") return yield* into(node, 0, inside, steps, type);
   const [held] = HOLDERS.includes(node.type ?? "") && slot === 0 ? (node.widgets ?? []) : [];
   if (!held) return yield { holder: node };
   for (const end of endsOf(node, held.name, inside, steps)) yield { ...end, free: false };
 }
 
-/** The input that a bypassed node hands on; -1 for none. @param {GraphNode} node @param {number} slot */
-function bypass(node, slot) {
-  const type = node.outputs?.[slot]?.type;
+/** The input that a bypassed node hands on to one that asks for a type; -1 for none.
+ *  @param {GraphNode} node @param {number} slot @param {unknown} type */
+function bypass(node, slot, type) {
   const types = node.inputs?.map((input) => input.type) ?? [];
-  return types[slot] === type ? slot : types.indexOf(type);
+  if (isAny(type)) return slot < types.length ? slot : 0;
+  const given = node.outputs?.[slot]?.type;
+  const hands = (/** @type {unknown} */ taken) => meet(taken, given) && meet(taken, type);
+  if (slot < types.length && hands(types[slot])) return slot;
+  return types.includes(type) ? types.indexOf(type) : types.findIndex(hands);
+}
+
+const isAny = (/** @type {unknown} */ type) => !type || type === "*";
+
+/** Whether two slots may be wired; a type may be a list, as INT,FLOAT. @param {unknown} one @param {unknown} other */
+function meet(one, other) {
+  const [ones, others] = [one, other].map((type) => String(type).toLowerCase().split(","));
+  return isAny(one) || isAny(other) || ones.some((type) => others.includes(type));
 }
 
 /** The wire into a slot. Read from the graph: what slots and nodes say of it differs between front ends.
