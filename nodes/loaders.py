@@ -33,8 +33,9 @@ DTYPES: dict[str, torch.dtype | None] = {
 _DTYPE_TIP = (
     "Type of the weights in memory. auto: as ComfyUI was started (--fp16-unet and the like); else fp8 where "
     "the file is; else bf16 on cards that compute in it, fp16 on those before (Turing), half precision that "
-    "is computed in fp32 on older ones (Pascal), fp32 without a card; nano: fp32. fp8: the transformer in "
-    "half of bf16's memory, a little less exact. fp16: for cards without bf16. fp32: exact, twice the memory."
+    "is computed in fp32 on older ones (Pascal; on Windows in fp16), fp32 without a card; nano: fp32. fp8: "
+    "the transformer in half of bf16's memory, a little less exact. fp16: for cards without bf16. fp32: "
+    "exact, twice the memory."
 )
 LARGE_MODELS: dict[str, str] = {name: preset for name, preset in BUNDLES.items() if preset != "nano"}
 _PICTURE_TIP = (

@@ -30,8 +30,8 @@ class WholePatcher(ModelPatcher):
 class PrefillPatcher(ModelPatcher):
     """Of the prefills of one transformer: what it has computed about subjects and prompts.
 
-    They count among the loaded models, are asked for room as these are, and give back those that were not
-    used for longest. What is given up is computed again when a run needs it.
+    They are among the loaded models, asked for room after these, and give back those that were not used for
+    longest. What is given up is computed again when a run needs it.
     """
 
     def __init__(self, prefills: PrefillCache, device: torch.device) -> None:
@@ -39,16 +39,16 @@ class PrefillPatcher(ModelPatcher):
         self._prefills = prefills
 
     def model_size(self) -> int:
+        """Bytes to load, and to keep in main memory: none, they are made where they are used."""
+        return 0
+
+    def loaded_size(self) -> int:
         """Bytes of the keys and values."""
         return self._prefills.nbytes
 
-    def loaded_size(self) -> int:
-        """The same: they are nowhere else."""
-        return self._prefills.nbytes
-
     def current_loaded_device(self) -> Any:
-        """Where they were computed: room for them is never asked for."""
-        return self.load_device
+        """Where the nothing is that there is to load."""
+        return self.offload_device
 
     def partially_load(self, *_: Any, **__: Any) -> int:
         """Bytes loaded: none, they are made by a run."""

@@ -81,7 +81,9 @@ def _check_room(
     model: runtime.ManagedModel, conditions: RunConditions, run: Run, estimate: MemoryEstimate
 ) -> None:
     """Drops what other runs left where room is short; MemoryError when that is not enough."""
-    available = runtime.room(model.patcher)
+    held = model.prefills.nbytes
+    without = runtime.room(model.patcher) - (held if runtime.offloads(model.prefills_patcher) else 0)
+    available = without + held  # what this run does not need of them can go, wherever they are
     if available < estimate.streamed:
         change = smallest_change(model.module.config, run, available, runtime.keeps_fp8())
         raise MemoryError(
@@ -89,5 +91,5 @@ def _check_room(
             f"is room for {in_words(available)}. To make it fit, {change}."
         )
     wanted = estimate.resident if runtime.offloads(model.patcher) else estimate.streamed
-    if available - model.prefills.nbytes < wanted:
+    if without < wanted:
         model.prefills.keep_only(conditions)

@@ -107,7 +107,7 @@ class Precision(NamedTuple):
 
 def keeps_fp8() -> bool:
     """Whether the compute device knows float8 at all."""
-    return not (mm.mps_mode() or mm.directml_enabled)
+    return not (mm.mps_mode() or getattr(mm, "directml_enabled", False))
 
 
 def precision(
@@ -129,12 +129,15 @@ def _usual_weights(device: torch.device, parameters: int, stored: torch.dtype | 
     usual: torch.dtype = mm.unet_dtype(
         device=device, model_params=parameters, supported_dtypes=list(_COMPUTED)
     )
-    if usual.itemsize == 1 and usual != FP8:
-        logger.warning("EchoGen has 8-bit matrices of one kind, e4m3 with a scale each: not %s.", usual)
     forced = any(getattr(args, f"{name}_unet", False) for name in ("fp32", "fp64", "bf16", "fp16"))
-    if usual.itemsize > 1 and (forced or stored != FP8 or not keeps_fp8()):
-        return usual
-    return FP8 if keeps_fp8() else torch.float16
+    taken = FP8 if usual.itemsize == 1 or (stored == FP8 and keeps_fp8() and not forced) else usual
+    if taken == FP8 and not keeps_fp8():
+        taken = torch.bfloat16 if mm.should_use_bf16(device) else torch.float16
+    if taken == torch.float64 and device.type == "mps":
+        taken = torch.float32
+    if taken != usual and stored != FP8:
+        logger.warning("EchoGen's weights are %s here: there are none of %s on this device.", taken, usual)
+    return taken
 
 
 def manage(module: nn.Module, preset: Preset, plain: bool = False) -> Managed:
@@ -212,9 +215,7 @@ def room(patcher: Any) -> int:
     free: int = mm.get_free_memory(device)
     # The entry of a model that has just ended is empty.
     others = [other for other in mm.loaded_models() if other is not None and other.load_device == device]
-    leaving = sum(
-        other.loaded_size() for other in others if isinstance(other, PrefillPatcher) or offloads(other)
-    )
+    leaving = sum(other.loaded_size() for other in others if offloads(other))
     reserved = 0 if device.type in ("cpu", "mps") else int(mm.extra_reserved_memory())
     return free + leaving - reserved
 
@@ -249,8 +250,8 @@ def previews_wanted() -> bool:
     None is also what ComfyUI starts with when nobody said anything: that is no refusal, our previews need no
     model of their own.
     """
-    asked = _running_prompt_options().get("preview_method", "default")
-    if asked != "default":
+    asked = _running_prompt_options().get("preview_method")
+    if asked in [method.value for method in LatentPreviewMethod]:
         return bool(asked != LatentPreviewMethod.NoPreviews.value)
     said = any(word.partition("=")[0].startswith("--preview-m") for word in sys.argv)
     return not (said and args.preview_method == LatentPreviewMethod.NoPreviews)

@@ -143,9 +143,10 @@ class Sweep(io.ComfyNode):
         except runtime.Interrupted:
             if not drawn:
                 raise
-            asked = dict(gamma_t=gamma_t, gamma_i=gamma_i, vary=vary, values=values, seed=seed)
-            asked |= dict(aspect_ratio=aspect_ratio, size=size, tau=tau, top_p=top_p, top_k=top_k)
-            _cuts.append((runtime.running_node(), asked))
+            if len(drawn) < len(pages) * len(rows) * len(columns):
+                asked = dict(gamma_t=gamma_t, gamma_i=gamma_i, vary=vary, values=values, seed=seed)
+                asked |= dict(aspect_ratio=aspect_ratio, size=size, tau=tau, top_p=top_p, top_k=top_k)
+                _cuts.append((runtime.running_node(), asked))
             runtime.stop_what_follows()
         done = [sheet for sheet in sheets if sheet.cells]
         grids = adapters.handed_on(
@@ -218,6 +219,7 @@ def _draw(
             settings = settings_for(model.preset, guidance, page.tau, page.top_p, page.top_k)
             *_, last = sample(model.module, branches, schedule, [page.seed], settings)
             yield Cell(number, row, column, gamma_t, gamma_i), last
+        del branches  # or they would still be there while the next page's are computed
 
 
 def _put(sheet: Sheet, cell: Cell, step: ScaleStep, tokenizer: runtime.Managed) -> dict[str, Any]:

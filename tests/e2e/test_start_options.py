@@ -44,10 +44,12 @@ def test_a_picture_comes_of_every_set(
             other.close()
 
 
-@pytest.mark.parametrize(("method", "shown"), [("none", 0), ("default", SCALES), ("auto", SCALES)])
+@pytest.mark.parametrize(
+    ("seed", "method", "shown"), [(101, "none", 0), (102, "default", SCALES), (103, "auto", SCALES)]
+)
 def test_a_prompt_that_wants_no_previews_gets_none(
-    recorder: Recorder, graph: Graph, method: str, shown: int
+    recorder: Recorder, graph: Graph, seed: int, method: str, shown: int
 ) -> None:
-    seeded = changed(graph, "EchoGenSampler", seed=100 + len(method))
+    seeded = changed(graph, "EchoGenSampler", seed=seed)
     run = recorder.run(seeded, preview_method=method)
     assert run.error is None and len(run.previews) == shown

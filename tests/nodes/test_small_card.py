@@ -181,6 +181,23 @@ def test_what_cannot_leave_is_no_room(artist: Artist, card: Card) -> None:
     assert runtime.room(artist.model.patcher) == card.size - pinned.model_size()
 
 
+def test_what_another_model_knows_does_not_leave_main_memory(
+    artist: Artist, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import comfy.model_management as mm
+
+    runtime = comfy_pack.pack_module("nodes.runtime")
+    with monkeypatch.context() as patch:
+        patch.setattr(mm, "get_torch_device", lambda: torch.device("cpu"))
+        at_home = Artist(artist.pack, artist.pack["EchoGenLoadBundle"].execute("nano (built in)").result)
+        at_home.draw(at_home.features())
+        assert at_home.model.prefills.nbytes > 0
+        patch.setattr(mm, "get_free_memory", lambda *_, **__: 1000)
+        assert runtime.room(at_home.model.patcher) == 1000, (
+            "ComfyUI never unloads for the sake of the processor"
+        )
+
+
 def test_an_entry_whose_model_has_ended_is_no_fault(artist: Artist) -> None:
     import comfy.model_management as mm
 

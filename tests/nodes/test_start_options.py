@@ -5,7 +5,7 @@ docs/start_options.md is the same table in words.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -30,6 +30,8 @@ class Machine:
     major: int = 0
     name: str = ""
     gigabytes: int = 8
+    windows: bool = False
+    prefers_fp16: bool = False  # what --fast makes of a card
 
     def insert(self, patch: pytest.MonkeyPatch) -> None:
         import comfy.model_management as mm
@@ -40,6 +42,8 @@ class Machine:
         patch.setattr(mm, "cpu_state", mm.CPUState.MPS if self.device == "mps" else mm.CPUState.GPU)
         patch.setattr(mm, "get_torch_device", lambda: torch.device(self.device))
         patch.setattr(mm, "get_total_memory", lambda *_, **__: self.gigabytes << 30)
+        patch.setattr(mm, "WINDOWS", self.windows)
+        patch.setattr(mm, "PRIORITIZE_FP16", self.prefers_fp16)
         patch.setattr(mm, "mac_version", lambda: (15, 0), raising=False)
         patch.setattr(torch.cuda, "get_device_properties", lambda *_: properties)
         patch.setattr(torch.cuda, "is_bf16_supported", lambda *_: True)  # it says so of Pascal too: emulated
@@ -50,6 +54,8 @@ AMPERE = Machine("cuda:0", 8, "NVIDIA GeForce RTX 3090", 24)
 TURING = Machine("cuda:0", 7, "NVIDIA GeForce RTX 2080")
 TURING_16 = Machine("cuda:0", 7, "NVIDIA GeForce GTX 1660")
 PASCAL = Machine("cuda:0", 6, "NVIDIA GeForce GTX 1080")
+PASCAL_ON_WINDOWS = replace(PASCAL, windows=True)
+AMPERE_FAST = replace(AMPERE, prefers_fp16=True)
 APPLE = Machine("mps", gigabytes=16)
 
 
@@ -85,7 +91,12 @@ def started_with(option: str, patch: pytest.MonkeyPatch) -> None:
         (PASCAL, "", E4M3, E4M3, FP32),
         (APPLE, "", FP32, BF16, BF16),
         (APPLE, "", E4M3, BF16, BF16),
-        (APPLE, "fp8_e4m3fn-unet", BF16, FP16, FP16),
+        (PASCAL_ON_WINDOWS, "", BF16, FP16, FP16),
+        (PASCAL_ON_WINDOWS, "", E4M3, E4M3, FP16),
+        (AMPERE_FAST, "", BF16, FP16, FP16),
+        (APPLE, "fp8_e4m3fn-unet", BF16, BF16, BF16),
+        (APPLE, "fp8_e5m2-unet", BF16, BF16, BF16),
+        (APPLE, "fp64-unet", BF16, FP32, FP32),
     ],
 )
 def test_what_auto_takes(
@@ -143,3 +154,24 @@ def test_a_picture_comes_of_every_pair_of_types(
 def first_branch(model: Any) -> Any:
     (_, cache), *_ = model.prefills._kept.values()
     return cache
+
+
+@pytest.mark.parametrize(
+    ("started", "asked", "shown"),
+    [
+        ([], None, True), ([], "default", True), ([], "none", False), ([], "taesd", True),
+        (["--preview-method", "none"], None, False), (["--preview-method=none"], "bogus", False),
+        (["--preview-method", "none"], "auto", True), (["--preview-size", "256"], "default", True),
+    ],
+)  # fmt: skip
+def test_who_says_whether_previews_are_shown(
+    pack: Any, monkeypatch: pytest.MonkeyPatch, started: list[str], asked: Any, shown: bool
+) -> None:
+    import sys
+
+    runtime = comfy_pack.pack_module("nodes.runtime")
+    options = (0, "run", {}, {"preview_method": asked}, [])
+    queue = SimpleNamespace(get_current_queue_volatile=lambda: ([options], []))
+    monkeypatch.setattr(runtime, "prompt_server", lambda: SimpleNamespace(prompt_queue=queue))
+    monkeypatch.setattr(sys, "argv", ["main.py", *started])
+    assert runtime.previews_wanted() == shown
