@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -225,4 +226,81 @@ def test_inside_the_blueprint_the_pad_moves_what_counts(vue: bool, page: Page, c
     sent = sampler_inputs(entry := run_to_the_end(page, comfy))
     assert sent["gamma_t"] == pytest.approx(host_gammas(page)[0])
     assert entry["prompt"][2][sent["gamma_i"][0]]["inputs"]["value"] == 6.5
+    assert not trouble.found, trouble.found
+
+
+def mode_of_newest(page: Page, mode: int) -> None:
+    """Mutes (2) or bypasses (4) the node that was added last."""
+    page.evaluate(f"mode => {{ {ROOT}._nodes.at(-1).mode = mode }}", mode)
+
+
+def sent_gamma_i(page: Page) -> float | None:
+    """γ_I of the only sampler in what Run would send; None where the front end leaves it out."""
+    number: float | None = page.evaluate(
+        """async () => {
+            const {output} = await app.graphToPrompt();
+            let value = Object.values(output).find(n => n.class_type === 'EchoGenSampler').inputs.gamma_i;
+            while (Array.isArray(value)) value = output[value[0]].inputs.value;
+            return value ?? null;
+        }"""
+    )
+    return number
+
+
+def pad_tells_what_is_sent(page: Page, case: str) -> None:
+    """The pad's γ_I is the one that is sent, before and after a drag, which moves it unless it is linked."""
+    page.wait_for_timeout(SETTLED_MS)
+    before = sent_gamma_i(page)
+    if before is None:
+        return  # front end 1.32.9 leaves out what a muted node sets; the server refuses such a run
+    drag_dot(page, 0.4, 0.3 if before > 2 else 0.7, page.locator(".echogen-pad:visible"))
+    page.wait_for_timeout(SETTLED_MS)
+    text = page.locator(".echogen-pad:visible text.values").text_content() or ""
+    shown = re.fullmatch(r"γ_t [\d.]+, γ_I ([\d.]+)( linked)?(?: fast)?", text)
+    assert shown, (case, text)
+    assert float(shown[1]) == pytest.approx(sent_gamma_i(page)), case
+    assert (before == pytest.approx(float(shown[1]))) is bool(shown[2]), f"{case}: it moves unless linked"
+
+
+@pytest.mark.parametrize("source", ["PrimitiveFloat", "PrimitiveNode"])
+def test_a_muted_or_bypassed_source(source: str, page: Page, comfy: Server) -> None:
+    trouble = Trouble(page)
+    open_quickstart(page, comfy, False)
+    for mode in (2, 4):
+        wire_to(page, SAMPLER, "gamma_i", source, 6.25)
+        mode_of_newest(page, mode)
+        pad_tells_what_is_sent(page, f"{source}, mode {mode}")
+    assert not trouble.found, trouble.found
+
+
+@pytest.mark.parametrize("source", ["PrimitiveFloat", "PrimitiveNode"])
+def test_a_source_of_any_mode_before_the_blueprint(source: str, page: Page, comfy: Server) -> None:
+    trouble = Trouble(page)
+    open_blueprint(page, comfy, False)
+    set_on_host(page, 3, 1.5)
+    for mode in (0, 2, 4):
+        wire_to(page, HOST, "gamma_i", source, 6.25)
+        mode_of_newest(page, mode)
+        go_inside(page)
+        pad_tells_what_is_sent(page, f"{source} before the blueprint, mode {mode}")
+        go_outside(page)
+    assert not trouble.found, trouble.found
+
+
+def test_a_bypassed_reroute_hands_on(page: Page, comfy: Server) -> None:
+    trouble = Trouble(page)
+    open_quickstart(page, comfy, False)
+    wire_to(page, SAMPLER, "gamma_i", "Reroute", 0)
+    reroute = f"{ROOT}._nodes.find(n => n.type === 'Reroute')"
+    page.evaluate(f"{reroute}.mode = 4")
+    page.evaluate(
+        f"""() => {{
+            const source = LiteGraph.createNode('PrimitiveFloat');
+            app.graph.add(source);
+            source.widgets[0].value = 5;
+            source.connect(0, {reroute}, 0);
+        }}"""
+    )
+    pad_tells_what_is_sent(page, "PrimitiveFloat through a bypassed Reroute")
+    says(page, f"γ_t {gammas(page)[0]:g}, γ_I 5 linked", "set on “Float”")
     assert not trouble.found, trouble.found

@@ -141,11 +141,24 @@ for (const [type, mode] of [
     const root = graph();
     const { inner, sampler } = subgraphWithSampler(root);
     const host = node(root, "the blueprint", { gamma: 5.5 }, [], { subgraph: inner });
+    host.inputs[0].widgetId = "1:gamma";
     connect(root, node(root, type, { value: 7 }, [], { mode }), 0, host, "gamma");
     const own = { value: 2, widget: sampler.widgets[0], holder: null, linked: false };
     assert.deepEqual(sourceOf(sampler, "gamma_t"), own);
   });
 }
+
+test("front ends without a widgetId write what the subgraph's node shows into the widget inside", () => {
+  const root = graph();
+  const { inner, sampler } = subgraphWithSampler(root);
+  const host = node(root, "the blueprint", { gamma: 5.5 }, [], { subgraph: inner });
+  const primitive = node(root, "PrimitiveNode", { value: 7 }, [], { mode: 2, inputs: [] });
+  const wire = connect(root, primitive, 0, host, "gamma");
+  assert.deepEqual(sourceOf(sampler, "gamma_t"), { value: 7, widget: null, holder: primitive, linked: true });
+  root.links.delete(wire);
+  connect(root, node(root, "PrimitiveFloat", { value: 6 }, [], { mode: 4 }), 0, host, "gamma");
+  assert.deepEqual(sourceOf(sampler, "gamma_t"), { value: 5.5, widget: host.widgets[0], holder: host, linked: true });
+});
 
 test("a bypassed node hands on what its target can take, by the rules for wires", () => {
   for (const [taken, given, value] of [

@@ -5,7 +5,7 @@
  */
 
 /** @typedef {{name: string, value: any, callback?: (value: any) => void}} Widget */
-/** @typedef {{name: string, type?: unknown, widget?: {name: string}}} Slot */
+/** @typedef {{name: string, type?: unknown, widget?: {name: string}, widgetId?: unknown}} Slot */
 /** @typedef {{origin_id: unknown, origin_slot: number, target_id: unknown, target_slot: number}} Link */
 /**
  * @typedef {object} Graph
@@ -77,16 +77,19 @@ function* endsOf(node, name, inside, steps) {
   const own = { holder: node, widget: node.widgets?.find((widget) => widget.name === name), free: true };
   const slot = node.inputs?.findIndex((input) => (input.widget?.name ?? input.name) === name) ?? -1;
   if (slot < 0) return yield own;
-  const writer = primitiveAt(node, slot);
-  if (writer && own.widget) return yield { holder: writer, widget: writer.widgets?.[0], free: false };
+  const written = writtenInto(node, slot);
+  if (written) return yield written;
   for (const end of into(node, slot, inside, steps)) yield end ?? own;
 }
 
-/** The PrimitiveNode that is wired to a slot. @param {GraphNode} node @param {number} slot */
-function primitiveAt({ graph, id }, slot) {
-  const link = graph && linkTo(graph, id, slot);
+/**
+ * What a PrimitiveNode writes into the widget of a slot.
+ * @param {GraphNode} node @param {number} slot @returns {End}
+ */
+function writtenInto({ graph, id, inputs }, slot) {
+  const link = inputs?.[slot]?.widget && graph && linkTo(graph, id, slot);
   const origin = link && graph.getNodeById?.(link.origin_id);
-  return origin?.type === PRIMITIVE ? origin : null;
+  return origin?.type === PRIMITIVE ? { holder: origin, widget: origin.widgets?.[0] } : null;
 }
 
 /**
@@ -116,11 +119,20 @@ function* along(graph, link, inside, steps, type) {
   const hosts = entered ? [entered] : hostsOf(graph);
   if (!hosts.length) yield {};
   for (const host of hosts) {
-    const wired = host.graph && linkTo(host.graph, host.id, link.origin_slot);
-    // What the subgraph's node shows counts only without a wire, even where the wire brings nothing.
-    if (wired) yield* into(host, link.origin_slot, inside, steps + 1);
-    else yield shownBy(host, link.origin_slot);
+    for (const end of into(host, link.origin_slot, inside, steps + 1)) yield end ?? setBy(host, link.origin_slot);
   }
+}
+
+/**
+ * What a subgraph's node sets inside where its input brings nothing. With a wire into the input that depends on the
+ * front end: those that know its widgets by a widgetId leave the widget inside alone, older ones write what they show
+ * into it.
+ * @param {GraphNode} host @param {number} slot @returns {End}
+ */
+function setBy(host, slot) {
+  const wired = host.graph && linkTo(host.graph, host.id, slot);
+  if (wired && host.inputs?.[slot]?.widgetId !== undefined) return null;
+  return writtenInto(host, slot) ?? shownBy(host, slot);
 }
 
 /**
