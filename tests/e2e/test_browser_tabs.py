@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, Route
 
 import comfy_server
 from browser_page import (
@@ -95,6 +95,68 @@ def test_runs_of_other_workflows_and_programs_are_not_shown(vue: bool, page: Pag
     drag_dot(page, 0.7, 0.6)
     assert finished_run(page) != elsewhere
     assert not trouble.found, trouble.found
+
+
+def test_two_files_with_one_number_keep_their_own_strips(vue: bool, page: Page, comfy: Server) -> None:
+    """As quickstart saved under another name, and quickstart opened again."""
+    trouble = Trouble(page)
+    open_quickstart(page, comfy, vue)
+    page.evaluate(
+        """async name => {
+            const store = app.extensionManager.workflow;
+            await store.renameWorkflow(store.activeWorkflow, `workflows/${name}.json`);
+            await store.saveWorkflow(store.activeWorkflow);
+        }""",
+        f"cat {vue}",
+    )
+    page.evaluate(f"{SAMPLER}.widgets.find(w => w.name === 'batch').value = 64")
+    page.evaluate(f"{SAMPLER}.widgets.find(w => w.name === 'seed').value = {5000 + vue}")
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.wait_for_function(f"{STRIP}.dataset.run", timeout=READY_MS)
+    number = page.evaluate("app.graph.id")
+    graph = json.loads((comfy_server.ROOT / "workflows" / "quickstart.json").read_text(encoding="utf-8"))
+    page.evaluate("graph => app.loadGraphData(graph, true, true, 'quickstart')", graph)
+    batch = f"{SAMPLER}?.widgets.find(w => w.name === 'batch').value"
+    page.wait_for_function(f"{batch} === 1 && {STRIP}", timeout=READY_MS)
+    assert page.evaluate("app.graph.id") == number
+    page.evaluate(
+        """() => {
+            window.heard = 0;
+            app.api.addEventListener('b_preview_with_metadata', () => (window.heard += 1));
+        }"""
+    )
+    page.wait_for_function("window.heard > 1", timeout=READY_MS)
+    page.wait_for_timeout(500)
+    assert not run_on_show(page), "the other file's pictures"
+    comfy.client.post_json("/interrupt", {})
+    assert not trouble.found, trouble.found
+
+
+def test_bad_answers_of_the_server_cost_no_strip(page: Page, comfy: Server) -> None:
+    """As from a proxy while the server is away for a moment; the run was queued before a reload."""
+    trouble = Trouble(page)
+    open_quickstart(page, comfy, False)
+    refused = []
+
+    def refuse(route: Route) -> None:
+        refused.append(route.request.url)
+        route.fulfill(status=502, body="<html>bad gateway</html>")
+
+    page.route("**/api/queue", refuse, times=3)
+    prompt = page.evaluate("async () => (await app.graphToPrompt()).output")
+    (sampler,) = [node["inputs"] for node in prompt.values() if node["class_type"] == "EchoGenSampler"]
+    sampler["seed"] = 4000
+    workflow = {"id": page.evaluate("app.graph.id")}
+    asked = {
+        "prompt": prompt,
+        "client_id": page.evaluate("app.api.clientId"),
+        "extra_data": {"extra_pnginfo": {"workflow": workflow}},
+    }
+    run = comfy.client.post_json("/prompt", asked)["prompt_id"]
+    assert finished_run(page) == run
+    assert refused
+    # The front end logs what it could not read itself; an error that nobody caught would be ours.
+    assert not [text for text in trouble.found if text.startswith("uncaught")], trouble.found
 
 
 def test_a_tab_closed_during_a_run_harms_nothing(page: Page, second_page: Page, comfy: Server) -> None:

@@ -55,3 +55,17 @@ test("what was not found is not remembered: it is found as soon as the server te
   records.read = async () => Promise.reject(new Error("502"));
   assert.equal(await records.workflow("other"), undefined, "no rejection reaches those who asked");
 });
+
+test("runs of this page are known by their workflow, even when spoken of before their id has come", async () => {
+  const { records, asked } = server([], {});
+  const workflow = {};
+  let answer;
+  records.sent(new Promise((done) => (answer = done)), workflow);
+  const early = records.ownWorkflow("new");
+  answer({ prompt_id: "new" });
+  assert.equal(await early, workflow);
+  assert.equal(await records.ownWorkflow("elsewhere"), undefined);
+  records.sent(Promise.reject(new Error("refused")), workflow);
+  assert.equal(await records.ownWorkflow("new"), workflow, "a refusal harms nothing");
+  assert.deepEqual(asked, []);
+});

@@ -16,7 +16,7 @@ const records = new RunRecords(readJson);
 
 const live = new LiveQueue({
   async queue() {
-    const workflow = app.extensionManager?.workflow?.activeWorkflow;
+    const workflow = workflowOnShow();
     const previewMethod = app.extensionManager?.setting.get("Comfy.Execution.PreviewMethod");
     try {
       const { prompt_id } = await api.queuePrompt(0, await app.graphToPrompt(), { previewMethod });
@@ -43,6 +43,18 @@ const host = {
   inputsOf,
   thumb,
 };
+
+const workflowOnShow = () => app.extensionManager?.workflow?.activeWorkflow;
+
+/** Notes from which workflow each run of this page is queued, whoever queues it: Run, Live or another extension. */
+function noteOwnRuns() {
+  const { queuePrompt } = api;
+  api.queuePrompt = function () {
+    const answer = queuePrompt.apply(this, arguments);
+    records.sent(answer, workflowOnShow());
+    return answer;
+  };
+}
 
 /**
  * App mode shows the pictures of runs whose workflow the front end has on record. Only its own Run button writes there,
@@ -101,18 +113,21 @@ function listen() {
 
 /**
  * Tells a node's panels of a run, if it was queued from the workflow on show: another one, open beside it, has nodes of
- * the same numbers. What is told first arrives first.
+ * the same numbers, and as a copy of the same file even the same number itself. What is told first arrives first.
  * @param {string} path @param {string} run @param {(panel: SamplerPanel) => void} what
  */
 async function tell(path, run, what) {
   const panels = [...viewsAt(path)].filter((view) => view instanceof SamplerPanel);
-  const { id } = app.rootGraph ?? app.graph;
-  if (panels.length && (await records.workflow(run)) === id) panels.forEach(what);
+  if (!panels.length) return;
+  const [shown, { id }] = [workflowOnShow(), app.rootGraph ?? app.graph];
+  const own = await records.ownWorkflow(run);
+  if (own ? own === shown : (await records.workflow(run)) === id) panels.forEach(what);
 }
 
 app.registerExtension({
   name: "EchoGen",
   async init() {
+    noteOwnRuns();
     listen();
     host.texts = await loadTexts("echogen");
   },

@@ -14,6 +14,28 @@ export class RunRecords {
     this.waits = waits;
     /** @type {Map<string, Promise<string | undefined>>} */
     this.workflows = new Map();
+    /** The page's workflows that runs were queued from. @type {Map<string, unknown>} */
+    this.own = new Map();
+    /** Runs that the server has not given an id yet; it may speak of them before it does. @type {Set<Promise<void>>} */
+    this.sending = new Set();
+  }
+
+  /** Notes a run that this page queues. @param {Promise<{prompt_id?: string}>} answer @param {unknown} workflow */
+  sent(answer, workflow) {
+    const noted = answer
+      .then(
+        ({ prompt_id }) => prompt_id && remember(this.own, prompt_id, workflow),
+        () => {}, // whoever queued it is told why
+      )
+      .then(() => void this.sending.delete(noted));
+    this.sending.add(noted);
+  }
+
+  /** The page's workflow that a run was queued from; undefined where it was queued elsewhere, or before a reload.
+   *  @param {string} run */
+  async ownWorkflow(run) {
+    await Promise.all(this.sending);
+    return this.own.get(run);
   }
 
   /** A run's graph: from the queue while it runs, then from the history; undefined where neither tells.
@@ -31,9 +53,7 @@ export class RunRecords {
       if (!entry) this.workflows.delete(run);
       return entry?.[3]?.extra_pnginfo?.workflow?.id;
     });
-    this.workflows.set(run, asked);
-    const [oldest] = this.workflows.keys();
-    if (this.workflows.size > REMEMBERED) this.workflows.delete(oldest);
+    remember(this.workflows, run, asked);
     return asked;
   }
 
@@ -59,4 +79,11 @@ export class RunRecords {
       return undefined;
     }
   }
+}
+
+/** @template T @param {Map<string, T>} known @param {string} run @param {T} what */
+function remember(known, run, what) {
+  known.set(run, what);
+  const [oldest] = known.keys();
+  if (known.size > REMEMBERED) known.delete(oldest);
 }
