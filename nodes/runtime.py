@@ -136,7 +136,11 @@ def _usual_weights(device: torch.device, parameters: int, stored: torch.dtype | 
     if taken == torch.float64 and device.type == "mps":
         taken = torch.float32
     if taken != usual and stored != FP8:
-        logger.warning("EchoGen's weights are %s here: there are none of %s on this device.", taken, usual)
+        logger.warning(
+            "%s in the place of %s: EchoGen has no such weights, or this device no such numbers.",
+            taken,
+            usual,
+        )
     return taken
 
 
