@@ -47,7 +47,7 @@ class PrefillPatcher(ModelPatcher):
         return self._prefills.nbytes
 
     def current_loaded_device(self) -> Any:
-        """Where the nothing is that there is to load."""
+        """Elsewhere than it computes: ComfyUI then asks room for `model_size`, which is none."""
         return self.offload_device
 
     def partially_load(self, *_: Any, **__: Any) -> int:
