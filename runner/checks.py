@@ -8,7 +8,7 @@ import subprocess
 import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,10 +19,12 @@ from .say import Problem, say
 from .session import Setting, own_setup
 
 NAMES = ("lint", "types", "imports", "js", "unit", "golden", "nodes", "e2e", "browser", "newest")
+LONGEST_FIRST = ("unit", "browser", "nodes", "newest", "e2e", "golden")
+AT_ONCE = 2  # of these: each on half of the processor, which small models hardly notice
 IN_THE_BROWSER = "tests/e2e/test_browser*.py"
 # What differs most between front ends; all of them there, by hand: with ECHOGEN_FRONTEND.
 ON_THE_NEWEST = [f"tests/e2e/test_browser_{name}.py" for name in ("node", "app", "sources")]
-SIDE_BY_SIDE = ("browser", "newest")  # they wait for a page much of the time
+SHOWN_IN_CHROMIUM = ("browser", "newest")
 STEP_SECONDS = 1500  # the whole must end in 25 minutes
 
 
@@ -55,8 +57,8 @@ class Checks:
     """The checks of one run, bound to the environment and the ComfyUI they use.
 
     counts and note are filled by the checks; output: a file for what the commands print (None: the console);
-    browser_program: the Chromium of the checks that need one; own_frontend: shown by the servers of e2e and
-    browser (None: ComfyUI's own).
+    threads: of each command (None: as many as it likes); browser_program: the Chromium of the checks that
+    need one; own_frontend: shown by the servers of e2e and browser (None: ComfyUI's own).
     """
 
     setting: Setting
@@ -66,6 +68,7 @@ class Checks:
     counts: Counts = field(default_factory=Counts)
     note: str = ""
     output: Path | None = None
+    threads: int | None = None
     browser_program: Path | None = None
     own_frontend: Path | None = None
 
@@ -74,6 +77,8 @@ class Checks:
         words = [str(word) for word in command]
         # An installed pack's own settings must not leak in: PYTHONPATH is set by the checks that need it.
         clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        if self.threads:
+            clean.setdefault("OMP_NUM_THREADS", str(self.threads))
         with self.output.open("ab") if self.output else nullcontext() as output:
             try:
                 done = subprocess.run(
@@ -141,36 +146,34 @@ class Checks:
         environ = {"PYTHONPATH": str(self.comfy.path), comfyui.VARIABLE_FOR_TESTS: str(self.comfy.path)}
         return self.pytest("nodes", ["tests/nodes"], environ)
 
-    def server_environ(self) -> dict[str, str]:
+    def server_environ(self, name: str) -> dict[str, str]:
         """What tests/e2e reads: where ComfyUI and the front end are, and where screenshots and logs go."""
-        environ = {comfyui.VARIABLE_FOR_TESTS: str(self.comfy.path), "ECHOGEN_RESULTS": str(self.results)}
+        results = self.results / name
+        results.mkdir(parents=True, exist_ok=True)
+        environ = {comfyui.VARIABLE_FOR_TESTS: str(self.comfy.path), "ECHOGEN_RESULTS": str(results)}
         return {**environ, **({frontend.VARIABLE: str(self.own_frontend)} if self.own_frontend else {})}
 
     def e2e(self) -> bool:
         targets = ["tests/e2e", f"--ignore-glob={IN_THE_BROWSER}"]
-        return self.pytest("e2e", targets, self.server_environ())
+        return self.pytest("e2e", targets, self.server_environ("e2e"))
 
     def browser(self) -> bool:
         targets = sorted(str(path) for path in self.setting.pack.glob(IN_THE_BROWSER))
-        return self.in_the_browser("browser", self.results, targets)
+        return self.in_the_browser("browser", targets)
 
     def newest(self) -> bool:
         """What differs most, in the renderer of the newest front end; more would take too many minutes."""
         folder = frontend.bring(self.setting.comfy, self.venv)
         extra = {frontend.VARIABLE: str(folder)}
-        return self.in_the_browser("newest", self.results / "newest", [*ON_THE_NEWEST, "-k", "nodes2"], extra)
+        return self.in_the_browser("newest", [*ON_THE_NEWEST, "-k", "nodes2"], extra)
 
-    def in_the_browser(
-        self, name: str, results: Path, targets: Sequence[str], extra: dict[str, str] | None = None
-    ) -> bool:
-        """Browser tests, their screenshots in `results`."""
-        results.mkdir(parents=True, exist_ok=True)
+    def in_the_browser(self, name: str, targets: Sequence[str], extra: dict[str, str] | None = None) -> bool:
+        """Browser tests, with the variables of `extra`."""
         if self.browser_program is None:
             self.note = "no Chromium to be had"
             return False
-        environ = {**self.server_environ(), **(extra or {}), chromium.VARIABLE: str(self.browser_program)}
-        environ["ECHOGEN_RESULTS"] = str(results)
-        return self.pytest(name, targets, environ)
+        program = {chromium.VARIABLE: str(self.browser_program)}
+        return self.pytest(name, targets, {**self.server_environ(name), **(extra or {}), **program})
 
 
 def playwrights_node(venv: Environment) -> str | None:
@@ -224,10 +227,10 @@ def run(setting: Setting, found: comfyui.ComfyUI | None, only: str | None) -> bo
     say(f"Testing with {core}: {ready.comfy.path}\nFront end: {own_frontend or 'its own'}")
     outcomes = [Outcome("set up", True, time.monotonic() - begin, core)]
     for name in names:
-        if name not in SIDE_BY_SIDE:
+        if name not in LONGEST_FIRST:
             say(f"\n===== {name} =====")
             outcomes.append(timed(checks, name))
-    outcomes += side_by_side(checks, [name for name in names if name in SIDE_BY_SIDE])
+    outcomes += side_by_side(checks, [name for name in names if name in LONGEST_FIRST])
     show(outcomes, checks.counts, time.monotonic() - begin, results)
     return all(outcome.passed for outcome in outcomes)
 
@@ -241,24 +244,36 @@ def timed(checks: Checks, name: str) -> Outcome:
 
 
 def side_by_side(checks: Checks, names: Sequence[str]) -> list[Outcome]:
-    """Checks at the same time; what they print follows one after the other."""
-    if not names:
-        return []
-    say(f"\n===== {' and '.join(names)} =====")
+    """Checks two at a time, in the order of `names` in the end; what each prints is shown when it is done."""
+    checks = replace(checks, browser_program=_chromium(checks, names))
+    if len(names) < 2:
+        return [timed(checks, name) for name in names]
+    threads = max(1, (os.cpu_count() or 1) // AT_ONCE)
+    running: dict[Future[Outcome], Checks] = {}
+    say(f"\n===== {', '.join(names)}: {AT_ONCE} at a time =====")
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for name in sorted(names, key=LONGEST_FIRST.index):
+            output = checks.results / f"{name}.log"
+            output.write_bytes(b"")
+            own = replace(checks, counts=Counts(), threads=threads, output=output)
+            running[pool.submit(timed, own, name)] = own
+        for done in as_completed(running):
+            outcome = done.result()
+            checks.counts.add(running[done].counts)
+            log = checks.results / f"{outcome.name}.log"
+            say(f"\n===== {outcome.name} =====\n{log.read_text(encoding='utf-8', errors='replace')}")
+    return sorted((done.result() for done in running), key=lambda outcome: names.index(outcome.name))
+
+
+def _chromium(checks: Checks, names: Sequence[str]) -> Path | None:
+    """The program of the checks that need one; None where none of `names` does, or there is none."""
+    if not any(name in SHOWN_IN_CHROMIUM for name in names):
+        return None
     tried = checks.results / "chromium.log"
     program = chromium.bring(checks.venv, tried)
     if program is None:
         say(f"{chromium.NONE_TO_BE_HAD}\nWhat was tried: {tried}")
-    logs = [checks.results / f"{name}.log" for name in names]
-    for log in logs:
-        log.write_bytes(b"")
-    owns = [replace(checks, counts=Counts(), output=log, browser_program=program) for log in logs]
-    with ThreadPoolExecutor(len(names)) as pool:
-        outcomes = list(pool.map(timed, owns, names))
-    for own, log in zip(owns, logs, strict=True):
-        checks.counts.add(own.counts)
-        say(log.read_text(encoding="utf-8", errors="replace"))
-    return outcomes
+    return program
 
 
 def show(outcomes: Sequence[Outcome], counts: Counts, seconds: float, results: Path) -> None:

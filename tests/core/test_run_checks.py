@@ -36,7 +36,7 @@ def test_a_chromium_that_only_complains_is_not_taken(tmp_path: Path) -> None:
 
 
 class TwoAtOnce(checks.Checks):
-    """Checks whose browser tests are two programs that wait for each other."""
+    """Checks of which two are programs that wait for each other."""
 
     def browser(self) -> bool:
         return self.meet("browser", "newest")
@@ -46,26 +46,28 @@ class TwoAtOnce(checks.Checks):
 
     def meet(self, own: str, other: str) -> bool:
         code = (
-            "import pathlib, sys, time\n"
+            "import os, pathlib, sys, time\n"
             "pathlib.Path(sys.argv[1]).touch()\n"
             "while not pathlib.Path(sys.argv[2]).exists(): time.sleep(0.01)\n"
-            "print(sys.argv[1] + ' was here')"
+            "print(sys.argv[1], 'was here with', os.environ['OMP_NUM_THREADS'])"
         )
         self.counts.passed += 1
         return self.call([sys.executable, "-c", code, own, other]) == 0
 
 
-def test_the_browser_checks_run_at_the_same_time(
+def test_long_checks_run_two_at_a_time_on_half_of_the_processor_each(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv(chromium.VARIABLE, sys.executable)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
     comfy = comfyui.ComfyUI(tmp_path, users_own=True, found_by="a test")
     both = TwoAtOnce(session.Setting(tmp_path, tmp_path), environment.Environment(tmp_path), comfy, tmp_path)
     outcomes = checks.side_by_side(both, ["browser", "newest"])
     assert [(outcome.name, outcome.passed) for outcome in outcomes] == [("browser", True), ("newest", True)]
     assert both.counts.passed == 2
     shown = capsys.readouterr().out
-    assert shown.index("browser was here") < shown.index("newest was here")
+    assert "browser was here with 3" in shown and "newest was here with 3" in shown
 
 
 class Told(checks.Checks):

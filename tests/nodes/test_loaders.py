@@ -374,26 +374,6 @@ def test_memory_returns_when_models_are_swapped(
     assert settled() <= before * 1.01
 
 
-def test_fifty_runs_in_a_row_keep_nothing(pack: dict[str, Any], models: Any) -> None:
-    (words,) = run(pack, "EchoGenEncodeText", text_encoder=models.text_encoder, prompt=PROMPT)
-
-    def once(seed: int) -> None:
-        (bits,) = run(
-            pack,
-            "EchoGenSampler",
-            model=models.model,
-            text=words,
-            **{**SAMPLER, "seed": seed},
-        )
-        run(pack, "EchoGenDecodeBits", bits=bits, tokenizer=models.tokenizer)
-
-    once(0)
-    before = held_bytes()
-    for seed in range(1, 51):
-        once(seed)
-    assert held_bytes() <= before * 1.01
-
-
 @pytest.mark.parametrize("phase", ["text", "semantic", "prefill", "sampling", "decoding"])
 def test_a_run_cancelled_in_any_phase_leaves_memory_and_models_as_they_were(
     pack: dict[str, Any], models: Any, phase: str, monkeypatch: pytest.MonkeyPatch
