@@ -226,6 +226,7 @@ class PixelJudge(Judge):
 def _random_bundle() -> Bundle:
     torch.manual_seed(3)
     preset, encoders = PRESETS["nano"], ENCODERS["nano"]
+    preset = replace(preset, transformer=replace(preset.transformer, depth=2))  # as deep as need be
     words = wrap_tokenizer(build_tokenizer(["the subject in scene 1 said a"], vocabulary=300))
     transformer = EchoGenTransformer(preset.transformer)
     for parameter in transformer.parameters():
