@@ -19,6 +19,8 @@ from comfy_api.latest import io
 from PIL import Image
 from torch import Tensor
 
+from echogen_core.checkpoints.faults import printable
+from echogen_core.checkpoints.walk import Entry, FileStamp, Search, entries, stamp_of
 from echogen_core.config import TokenizerConfig
 from echogen_core.encoders import reference_picture
 from echogen_core.features import ContentFeatures
@@ -172,27 +174,30 @@ def new_output(prefix: str, ending: str) -> Path:
     return Path(folder) / f"{name}_{counter:05}_{ending}"
 
 
-def kept_files(subfolder: str, ending: str) -> Iterator[tuple[str, Path]]:
+def kept_files(subfolder: str, ending: str) -> Iterator[tuple[str, Entry]]:
     """(name as ComfyUI writes it, file) of what lies in the input folder and below output/`subfolder`."""
-    for path in sorted(Path(folder_paths.get_input_directory()).glob(f"*{ending}")):
-        yield path.name, path
-    output = Path(folder_paths.get_output_directory())
-    for path in sorted((output / subfolder).rglob(f"*{ending}")):
-        yield f"{path.relative_to(output).as_posix()} [output]", path
+    below = Search((ending,), links=False, hidden=True)
+    for entry in entries(folder_paths.get_input_directory(), below._replace(deep=False)):
+        yield entry.name, entry
+    for entry in entries(os.path.join(folder_paths.get_output_directory(), subfolder), below):
+        yield f"{subfolder}/{entry.name} [output]", entry
 
 
-def kept_file(name: str) -> Path:
+def kept_file(name: object) -> Path:
     """The file that such a name stands for.
 
-    Raises ValueError when it lies outside ComfyUI's input and output folders, FileNotFoundError when absent.
+    Raises ValueError when it lies outside ComfyUI's input and output folders or is no name, FileNotFoundError
+    when there is no such file.
     """
+    if not isinstance(name, str):
+        raise ValueError(f"Expected the name of a file, got {printable(name)}.")
     roots = (folder_paths.get_input_directory(), folder_paths.get_output_directory())
     below, folder = folder_paths.annotated_filepath(name)
     path = Path(os.path.abspath(os.path.join(folder or roots[0], below)))
     if not any(path.is_relative_to(os.path.abspath(root)) for root in roots):
-        raise ValueError(f"Expected a file in ComfyUI's input or output folder, got {name!r}.")
-    if not path.is_file():
+        raise ValueError(f"Expected a file in ComfyUI's input or output folder, got {printable(name)!r}.")
+    if not isinstance(stamp_of(path), FileStamp):
         raise FileNotFoundError(
-            f"{name} is not there. Save a subject first, or put a shared one into {roots[0]}."
+            f"{printable(name)} is not there. Save a subject first, or put a shared one into {roots[0]}."
         )
     return path

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from echogen_core.checkpoints.bundle import ASSETS
+from echogen_core.checkpoints.faults import printable, some
 from echogen_core.checkpoints.format import KINDS, TITLES
 from echogen_core.checkpoints.identify import identify
 from echogen_core.checkpoints.installed import (
-    candidates,
+    MODELS,
     find_parts,
     look,
     preset_for,
@@ -18,6 +19,7 @@ from echogen_core.checkpoints.installed import (
     requests,
 )
 from echogen_core.checkpoints.published import FOLDERS, PUBLISHED
+from echogen_core.checkpoints.walk import FileStamp, entries, find, shown, stamp_of
 from echogen_core.config import Preset
 
 from . import runtime
@@ -47,23 +49,38 @@ def choices(kind: str) -> list[str]:
     return sorted(_known(kind)) or _published_names(kind)
 
 
-def chosen(kind: str, name: str) -> Path:
-    """The file of a drop-down's entry.
+def chosen(kind: str, name: object) -> Path:
+    """The file of a drop-down's entry; no other file is looked into.
 
-    Raises FileNotFoundError: what there is instead, or from where to fetch it.
+    Raises FileNotFoundError, for whatever else: what there is instead, or from where to fetch it.
     """
-    known = _known(kind)
-    if name in known:
-        return known[name]
-    where = ", ".join(str(folder) for folder in folders(kind))
+    faults: list[str] = []
+    for folder in folders(kind):
+        entry = find(folder, name, MODELS)
+        if entry is not None:
+            found = look(entry.place, entry.stamp)
+            if not isinstance(found, str) and found.kind == kind:
+                return Path(entry.place)
+            faults.append(found if isinstance(found, str) else f"{shown(entry.place)} is {found.title}.")
+    raise FileNotFoundError("\n".join([_absent(kind, name), *faults]))
+
+
+def named(names: Iterable[str]) -> str:
+    """'There are: a, b.', the first few in the order of the alphabet."""
+    return f"There are: {some([printable(name) for name in sorted(names)])}."
+
+
+def _absent(kind: str, name: object) -> str:
     wanted = [part for published in PUBLISHED.values() for part in published if part.name == name]
     if wanted:
-        raise FileNotFoundError(
+        return (
             f"{name} is missing. Fetch it (or let `python -m echogen_core models download` do it), then run "
             f"again; no restart is needed.\n{request(wanted[0], _home(kind))}"
         )
-    there = f"There are: {', '.join(sorted(known))}." if known else "There is none."
-    raise FileNotFoundError(f"No {TITLES[kind]} is called {name} in {where}. {there}")
+    where = ", ".join(str(folder) for folder in folders(kind))
+    known = _known(kind)
+    there = named(known) if known else "There is none."
+    return f"No {TITLES[kind]} is called {printable(name)} in {where}. {there}"
 
 
 def preset_of(kind: str, path: Path) -> Preset:
@@ -90,23 +107,30 @@ def folders(kind: str) -> list[Path]:
 
 
 def identity(paths: Iterable[Path]) -> str:
-    """A digest over path, size and time of files and folders: changes when one of them does.
+    """A digest over path, size and time of files and folders: changes when one of them does, or goes.
 
     A digest, because ComfyUI writes it into the pictures that people share, and their paths are their own.
     """
-    files = [file for path in paths for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
-    stamps = [(str(file), (stat := file.stat()).st_size, stat.st_mtime_ns) for file in files]
-    return hashlib.sha256(repr(stamps).encode()).hexdigest()
+    stamps = [(str(path), _written(path)) for path in paths]
+    return hashlib.sha256(repr(stamps).encode("utf-8", "backslashreplace")).hexdigest()
+
+
+def _written(path: Path) -> object:
+    """Size and time of writing: not when a file was last touched otherwise, as a backup does."""
+    stamp = stamp_of(path)
+    if stamp is None or isinstance(stamp, FileStamp):
+        return stamp and (stamp.size, stamp.written)
+    return [(name, each.size, each.written) for name, each in stamp]
 
 
 def _known(kind: str) -> dict[str, Path]:
     """Entry of the drop-down -> file or folder; the name is the path below its folder, as ComfyUI has it."""
     known: dict[str, Path] = {}
     for folder in folders(kind):
-        for path in candidates([folder]):
-            found = look(path)
+        for entry in entries(folder, MODELS):
+            found = look(entry.place, entry.stamp)
             if not isinstance(found, str) and found.kind == kind:
-                known.setdefault(path.relative_to(folder).as_posix(), path)
+                known.setdefault(entry.name, Path(entry.place))
     return known
 
 

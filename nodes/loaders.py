@@ -83,9 +83,9 @@ class LoadBundle(io.ComfyNode):
         )
 
     @classmethod
-    def fingerprint_inputs(cls, preset: str | None, dtype: str | None = "auto") -> Any:
+    def fingerprint_inputs(cls, preset: Any = None, **_: Any) -> Any:
         # None: it comes over a link, and may be any.
-        names = list(BUNDLES.values()) if preset is None else [BUNDLES[preset]]
+        names = [name for shown, name in BUNDLES.items() if preset == shown] or list(BUNDLES.values())
         return [catalogue.bundle_identity(name) for name in names]
 
     @classmethod
@@ -121,7 +121,7 @@ class FileLoader(io.ComfyNode):
     KIND = ""
 
     @classmethod
-    def validate_inputs(cls, file: str | None) -> bool | str:
+    def validate_inputs(cls, file: Any = None) -> bool | str:
         # In place of ComfyUI's own check, which would only list what is there. None: it comes over a link.
         if file is None:
             return True
@@ -132,10 +132,13 @@ class FileLoader(io.ComfyNode):
         return True
 
     @classmethod
-    def fingerprint_inputs(cls, file: str | None, **_: Any) -> Any:
+    def fingerprint_inputs(cls, file: Any = None, **_: Any) -> Any:
         if file is None:
             return catalogue.identity_of_all(cls.KIND)
-        return catalogue.identity([catalogue.chosen(cls.KIND, file)])
+        try:
+            return catalogue.identity([catalogue.chosen(cls.KIND, file)])
+        except FileNotFoundError:
+            return ""
 
     @classmethod
     def file_input(cls, tooltip: str) -> Any:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from comfy_api.latest import io, ui
 
+from echogen_core.checkpoints.remembered import Memory
+from echogen_core.checkpoints.subject_file import is_subject
 from echogen_core.features import ContentFeatures, SemanticFeatures, Subject
 
 from . import adapters, catalogue
@@ -98,7 +101,7 @@ class LoadSubject(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, file: str | None) -> bool | str:
+    def validate_inputs(cls, file: Any = None) -> bool | str:
         if file is None:  # it comes over a link
             return True
         try:
@@ -108,10 +111,13 @@ class LoadSubject(io.ComfyNode):
         return True
 
     @classmethod
-    def fingerprint_inputs(cls, file: str | None) -> Any:
+    def fingerprint_inputs(cls, file: Any = None) -> Any:
         if file is None:
-            return catalogue.identity(path for _, path in adapters.kept_files(FOLDER, ENDING))
-        return catalogue.identity([adapters.kept_file(file)])
+            return catalogue.identity(Path(entry.place) for _, entry in adapters.kept_files(FOLDER, ENDING))
+        try:
+            return catalogue.identity([adapters.kept_file(file)])
+        except (ValueError, FileNotFoundError):
+            return ""
 
     @classmethod
     def execute(cls, file: str) -> io.NodeOutput:
@@ -121,9 +127,10 @@ class LoadSubject(io.ComfyNode):
 
 
 def _files() -> list[str]:
-    from echogen_core.checkpoints.subject_file import is_subject
+    kept = adapters.kept_files(FOLDER, ENDING)
+    return [name for name, entry in kept if _subjects.of(entry.place, entry.stamp) is True] or [NONE_THERE]
 
-    return [name for name, path in adapters.kept_files(FOLDER, ENDING) if is_subject(path)] or [NONE_THERE]
 
+_subjects = Memory(is_subject)
 
 NODES: list[type[Any]] = [SaveSubject, LoadSubject]

@@ -6,17 +6,16 @@ an artist tunes, and the large ones must not stay in memory once something else 
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from echogen_core.checkpoints.installed import candidates, look
-from echogen_core.checkpoints.read import read_weights
+from echogen_core.checkpoints.faults import printable
+from echogen_core.checkpoints.identify import TOOLS, model_type
+from echogen_core.checkpoints.installed import MODELS, look
 from echogen_core.checkpoints.subject import (
     Backend,
     load_describer,
@@ -24,6 +23,7 @@ from echogen_core.checkpoints.subject import (
     load_salient,
     load_segmenter,
 )
+from echogen_core.checkpoints.walk import Entry, entries, find
 
 from . import catalogue, runtime
 
@@ -39,8 +39,8 @@ class Kind:
     """A model of the subject path.
 
     folders: ComfyUI's kinds of model where such files are kept, by us or by well-known packs; the first is
-    where a new one belongs. model_type: what the config.json of a folder says. marks: tensors that a single
-    file must have; strangers: tensors of relatives that are something else. fetch: what to get, from where.
+    where a new one belongs. model_type: what the config.json of a folder says, and a single file is told by
+    (a key of TOOLS; another model comes as a folder alone). fetch: what to get, from where.
     """
 
     title: str
@@ -48,8 +48,6 @@ class Kind:
     model_type: str
     fetch: str
     load: Callable[[Path, Backend], Any] = field(repr=False)
-    marks: tuple[str, ...] = ()
-    strangers: tuple[str, ...] = ()
 
 
 def _load_detector(path: Path, backend: Backend) -> Any:
@@ -70,7 +68,6 @@ DETECTOR = Kind(
     "grounding-dino",
     "the folder IDEA-Research/grounding-dino-tiny from the hub (0.7 GB), or groundingdino_swint_ogc.pth",
     _load_detector,
-    ("transformer.level_embed", "bert.embeddings.word_embeddings.weight"),
 )
 SEGMENTER = Kind(
     "SAM",
@@ -78,8 +75,6 @@ SEGMENTER = Kind(
     "sam",
     "sam_vit_b_01ec64.pth (0.4 GB) from Segment Anything's page, or the folder facebook/sam-vit-base",
     load_segmenter,
-    ("image_encoder.blocks.0.attn.qkv.weight", "mask_decoder.iou_token.weight"),
-    ("mask_decoder.hf_token.weight",),
 )
 _SALIENT = "U²-Netp"
 _GONE = object()
@@ -92,20 +87,23 @@ def choices(kind: Kind) -> list[str]:
     return [AUTO, NONE, *sorted(_known(kind))]
 
 
-def chosen(kind: Kind, name: str) -> Path | None:
+def chosen(kind: Kind, name: object) -> Path | None:
     """The file of a drop-down's entry; None: there is none, or none is wanted.
 
-    Raises FileNotFoundError (what to fetch, from where, into which folder) for a name that is not there.
+    Raises FileNotFoundError (what to fetch, from where, into which folder) for whatever is not there.
     """
-    known = _known(kind)
-    if name == NONE or (name == AUTO and not known):
+    if name == NONE:
         return None
     if name == AUTO:
-        return known[min(known)]
-    if name not in known:
-        there = f" There are: {', '.join(sorted(known))}." if known else ""
-        raise FileNotFoundError(f"No {kind.title} is called {name}.{there} {wanted(kind)}")
-    return known[name]
+        known = _known(kind)
+        return known[min(known)] if known else None
+    for folder in runtime.any_folders(kind.folders):
+        entry = find(folder, name, MODELS)
+        if entry is not None and _is_a(kind, entry):
+            return Path(entry.place)
+    known = _known(kind)
+    there = f" {catalogue.named(known)}" if known else ""
+    raise FileNotFoundError(f"No {kind.title} is called {printable(name)}.{there} {wanted(kind)}")
 
 
 def wanted(kind: Kind) -> str:
@@ -113,9 +111,12 @@ def wanted(kind: Kind) -> str:
     return f"Put {kind.fetch}, into models/{kind.folders[0]}; no restart is needed."
 
 
-def identity(kind: Kind, name: str) -> str:
-    """Changes when another file would be taken, or the file changes. '' where there is none."""
-    path = chosen(kind, name)
+def identity(kind: Kind, name: object) -> str:
+    """Changes when another file would be taken, or the file changes. '' where there is none. Never raises."""
+    try:
+        path = chosen(kind, name)
+    except FileNotFoundError:
+        return ""
     return "" if path is None else catalogue.identity([path])
 
 
@@ -162,38 +163,16 @@ def _known(kind: Kind) -> dict[str, Path]:
     """Entry of the drop-down -> file or folder; the name is the path below its folder."""
     known: dict[str, Path] = {}
     for folder in runtime.any_folders(kind.folders):
-        for path in _likely(kind, folder):
-            if _is_a(kind, path):
-                known.setdefault(path.relative_to(folder).as_posix(), path)
+        for entry in entries(folder, MODELS):
+            if _is_a(kind, entry):
+                known.setdefault(entry.name, Path(entry.place))
     return known
 
 
-def _likely(kind: Kind, folder: Path) -> Iterator[Path]:
-    return (path for path in candidates([folder]) if path.is_dir() or kind.marks)
-
-
-def _is_a(kind: Kind, path: Path) -> bool:
-    if path.is_dir():
-        return _model_type(path) == kind.model_type
-    stat = path.stat()
-    names = _names(path, stat.st_size, stat.st_mtime_ns)
-    return all(any(name.endswith(mark) for name in names) for mark in kind.marks) and not any(
-        name.endswith(stranger) for name in names for stranger in kind.strangers
-    )
-
-
-def _model_type(folder: Path) -> str:
-    try:
-        return str(json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type"))
-    except (OSError, ValueError, AttributeError):
-        return ""
-
-
-@lru_cache(maxsize=256)
-def _names(path: Path, size: int, changed: int) -> frozenset[str]:
-    """Names of the tensors in a file, also of those one level down; none where it cannot be read."""
-    if isinstance(look(path), str):
-        return frozenset()
-    tree = read_weights(path, shapes_only=True).tree
-    inner = [name for value in tree.values() if isinstance(value, dict) for name in value]
-    return frozenset([*tree, *inner])
+def _is_a(kind: Kind, entry: Entry) -> bool:
+    if entry.folder:
+        return model_type(entry.place, entry.stamp) == kind.model_type
+    if kind.model_type not in TOOLS:
+        return False
+    found = look(entry.place, entry.stamp)
+    return not isinstance(found, str) and found.tool == kind.model_type

@@ -5,17 +5,41 @@ One exception: torch's older stream format (before 1.6) can only be read whole.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
-from .faults import WrongModel
+from .faults import WrongModel, printable
 from .format import BASE_SHA256, KINDS, is_ours, read_config
 from .kinds import describe, describe_unknown, infer, recognise
 from .read import RawFile, read_weights
+from .remembered import Failure, Memory
+from .walk import Stamp
+
+
+class Marks(NamedTuple):
+    """Ends of tensors' names: all of `own` are in such a file, and none of `strangers`, its relatives'."""
+
+    own: tuple[str, ...]
+    strangers: tuple[str, ...] = ()
+
+
+TOOLS: dict[str, Marks] = {
+    "grounding-dino": Marks(("transformer.level_embed", "bert.embeddings.word_embeddings.weight")),
+    "sam": Marks(
+        ("image_encoder.blocks.0.attn.qkv.weight", "mask_decoder.iou_token.weight"),
+        ("mask_decoder.hf_token.weight",),
+    ),
+}
+"""Models of the subject path that come as single files, by what a folder's config.json calls them."""
+
+_ENDS = tuple(end for marks in TOOLS.values() for end in (*marks.own, *marks.strangers))
+_LONGEST_CONFIG = 1 << 24  # bytes
+_LONGEST_TITLE = 500
 
 
 @dataclass(frozen=True)
@@ -28,6 +52,7 @@ class Identity:
         stand at EchoGen-2B's. None where kind is.
     dtype: the type that most weights are stored in.
     ours: written by this project. adapter: the subject parameters alone, to be used with a base file.
+    tool: the model of the subject path that a single file is (a key of TOOLS); '': none.
     """
 
     kind: str | None
@@ -36,26 +61,59 @@ class Identity:
     dtype: torch.dtype
     ours: bool = False
     adapter: bool = False
+    tool: str = ""
 
 
-def identify(path: str | Path) -> Identity:
-    """What the file, or folder from the hub, holds. Remembered until it changes.
+def identify(path: str | Path, stamp: Stamp | None = None) -> Identity:
+    """What the file, or folder from the hub, holds. Remembered until it changes, failures as well.
 
-    Raises FileNotFoundError and ValueError as `read_weights`: nothing there, damaged, or wanting to run code.
+    stamp: as `walk.stamp_of`, where the caller has just seen it.
+    Raises FileNotFoundError, ValueError and OSError as `read_weights`: nothing there, damaged, wanting to run
+    code, not to be mapped; ValueError for all else that reading it comes to.
     """
-    path = Path(path)
-    members = sorted(path.iterdir()) if path.is_dir() else [path] if path.exists() else []
-    stamps = tuple((member.name, (s := member.stat()).st_size, s.st_mtime_ns) for member in members)
-    return _identify(path, stamps)
+    found = _identities.of(path, stamp)
+    if isinstance(found, Failure):
+        raise found.error()
+    return found
 
 
-@lru_cache(maxsize=1024)
-def _identify(path: Path, stamps: tuple[tuple[str, int, int], ...]) -> Identity:
+def model_type(folder: str | Path, stamp: Stamp | None = None) -> str:
+    """What the config.json in a folder calls its model; '' where it does not say. Never raises."""
+    found = _model_types.of(folder, stamp)
+    return "" if isinstance(found, Failure) else found
+
+
+def _identify(path: Path) -> Identity:
     raw = read_weights(path, shapes_only=True)
     try:
-        return classify(raw)
+        found = classify(raw)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+    title = printable(found.title, _LONGEST_TITLE)  # names in the file may be part of it
+    return replace(found, title=title, tool=_tool(raw.tree) if path.is_file() else "")
+
+
+def _tool(tree: Mapping[str, Any]) -> str:
+    inner = (name for value in tree.values() if isinstance(value, Mapping) for name in value)
+    names = [name for name in (*tree, *inner) if name.endswith(_ENDS)]
+
+    def are(ends: tuple[str, ...]) -> list[bool]:
+        return [any(name.endswith(end) for name in names) for end in ends]
+
+    fitting = (tool for tool, (own, strangers) in TOOLS.items() if all(are(own)) and not any(are(strangers)))
+    return next(fitting, "")
+
+
+def _model_type(folder: Path) -> str:
+    file = folder / "config.json"
+    if not file.is_file() or file.stat().st_size > _LONGEST_CONFIG:
+        return ""
+    config = json.loads(file.read_text(encoding="utf-8"))
+    return str(config.get("model_type")) if isinstance(config, Mapping) else ""
+
+
+_identities = Memory(_identify)
+_model_types = Memory(_model_type)
 
 
 def classify(raw: RawFile) -> Identity:

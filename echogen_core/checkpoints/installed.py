@@ -14,9 +14,13 @@ from .identify import Identity, identify
 from .kinds import describe
 from .published import PUBLISHED, PublishedPart, expected_config
 from .read import FOLDER_FILES
+from .remembered import Failure, Memory
+from .walk import Entry, Search, Stamp, entries, stamp_of
 
 STREAM_LIMIT = 1 << 30
 ENDINGS = (".safetensors", ".sft", ".pth", ".pt", ".bin", ".ckpt")
+MODELS = Search(ENDINGS, whole=FOLDER_FILES)
+"""Weight files, and folders as the hub has them."""
 
 DECISIVE: dict[str, tuple[str, ...]] = {
     "transformer": ("depth", "width", "bits", "subject"),
@@ -54,7 +58,7 @@ def find_parts(model: str, places: Mapping[str, Sequence[Path]]) -> Found:
     for kind in parts or KINDS:
         if kind not in parts:
             named = (folder / own_name(kind) for folder in places[kind])
-            path = next((path for path in named if path.exists()), None)
+            path = next((path for path in named if stamp_of(path) is not None), None)
         else:
             path = _fitting(model, parts[kind], places[kind], unfit)
         if path is not None:
@@ -114,27 +118,22 @@ def preset_for(kind: str, config: Any) -> Preset:
 
 def candidates(folders: Iterable[Path]) -> Iterator[Path]:
     """Weight files, and folders as the hub has them, below `folders`; sorted within each."""
-    for top in folders:
-        found: list[Path] = []
-        for place, below, names in os.walk(top, followlinks=True):
-            folder = Path(place)
-            below[:] = sorted(name for name in below if not name.startswith("."))
-            if folder != top and any(name in names for name in FOLDER_FILES):
-                found.append(folder)
-                below.clear()
-                continue
-            found += [folder / n for n in names if n.endswith(ENDINGS) and not n.startswith(".")]
-        yield from sorted(found)
+    return (Path(entry.place) for top in folders for entry in entries(top, MODELS))
 
 
-def look(path: Path) -> Identity | str:
-    """What a file or folder is, or why that cannot be told."""
-    try:
-        if _is_large_stream(path):
-            return f"{path} is of PyTorch's format before 1.6, too large to look into. Save it again."
-        return identify(path)
-    except (ValueError, OSError) as error:
-        return str(error)
+def look(path: str | Path, stamp: Stamp | None = None) -> Identity | str:
+    """What a file or folder is, or why that cannot be told. Remembered until it changes, never raises.
+
+    stamp: as `walk.stamp_of`, where the caller has just seen it.
+    """
+    found = _looks.of(path, stamp)
+    return found.text if isinstance(found, Failure) else found
+
+
+def _look(path: Path) -> Identity:
+    if _is_large_stream(path):
+        raise ValueError(f"{path} is of PyTorch's format before 1.6, too large to look into. Save it again.")
+    return identify(path)
 
 
 def _is_large_stream(path: Path) -> bool:
@@ -148,17 +147,22 @@ def _is_large_stream(path: Path) -> bool:
 def _fitting(model: str, part: PublishedPart, folders: Sequence[Path], unfit: dict[Path, str]) -> Path | None:
     """The first candidate that is the part; those that only have its name go to `unfit`."""
 
-    def is_proper(path: Path) -> bool:
-        return path.name == part.name or (path.name == own_name(part.kind) and path.parent.name == model)
+    def is_proper(entry: Entry) -> bool:
+        above, name = os.path.split(entry.place)
+        return name == part.name or (name == own_name(part.kind) and os.path.basename(above) == model)
 
-    for path in sorted(candidates(folders), key=lambda path: not is_proper(path)):
-        identity = look(path)
+    found = (entry for folder in folders for entry in entries(folder, MODELS))
+    for entry in sorted(found, key=lambda entry: not is_proper(entry)):
+        identity = look(entry.place, entry.stamp)
         if isinstance(identity, str):
             fault = identity
         elif identity.kind == part.kind and fits(model, part.kind, identity.config):
-            return path
+            return Path(entry.place)
         else:
-            fault = f"{path} is {identity.title}, not the {TITLES[part.kind]} of {model}."
-        if is_proper(path):
-            unfit[path] = fault
+            fault = f"{entry.place} is {identity.title}, not the {TITLES[part.kind]} of {model}."
+        if is_proper(entry):
+            unfit[Path(entry.place)] = fault
     return None
+
+
+_looks = Memory(_look)
