@@ -40,6 +40,7 @@ class EchoGenExtension(ComfyExtension):
     """What ComfyUI asks for the pack's nodes. Set-up happens here: `on_load` is unknown to ComfyUI 0.3.75."""
 
     def __init__(self) -> None:
+        runtime.let_streams_take_any_text()
         runtime.register_folders()
         showing.leave_to_results(NODES)
 

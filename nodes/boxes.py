@@ -14,17 +14,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from echogen_core.checkpoints.faults import printable
 from echogen_core.subject.regions import Box, Detection, check_box
 
+from .sockets import described
+
 _ROUNDING = 1e-3  # pixels; what is left of scaling a box forth and back
+MOST = 300
+"""Boxes in a picture, as many as detectors give at most; each of them is cut by itself."""
+_LABEL = 100  # characters
 _SIDES = ("x", "y", "width", "height")
 
 
 def boxes_from(value: Any, count: int, height: int, width: int) -> list[list[Detection]]:
     """The boxes of each of `count` pictures of that size, cut to the picture; an empty list: none there.
 
-    Raises ValueError for other forms, for numbers that are no box in the picture, and for lists of lists
-    that are neither one for all pictures nor one for each.
+    Raises ValueError for other forms, for numbers that are no box in the picture, for more than MOST boxes
+    in one, and for lists of lists that are neither one for all pictures nor one for each.
     """
     if isinstance(value, Mapping):
         value = [value]
@@ -36,6 +42,12 @@ def boxes_from(value: Any, count: int, height: int, width: int) -> list[list[Det
         raise ValueError(
             f"Expected boxes for all or for each of the {count} pictures, got {len(value)} lists of boxes. "
             "Connect the boxes that were found in these pictures."
+        )
+    most = max(map(len, value))
+    if most > MOST:
+        raise ValueError(
+            f"Expected at most {MOST} bounding boxes in a picture, got {most}. Raise the threshold of the "
+            "node that found them, or choose some."
         )
     found = [[_detection(box, height, width) for box in boxes] for boxes in value]
     return found * count if len(found) == 1 else found
@@ -65,10 +77,12 @@ def _detection(box: Any, height: int, width: int) -> Detection:
     try:
         x, y, across, down = (float(box[side]) for side in _SIDES)
         score = float(box.get("score", 1.0))
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RuntimeError):
         raise _unlike(box) from None
     inside = check_box((x, y, x + across, y + down), height, width)
-    return Detection(inside, score, str(box.get("label", "")))
+    label = box.get("label", "")
+    words = printable(label, _LABEL) if isinstance(label, str | int | float) else ""
+    return Detection(inside, score if math.isfinite(score) else 0.0, words)
 
 
 def _dictionary(hit: Detection) -> dict[str, Any]:
@@ -85,6 +99,7 @@ def _whole(box_xyxy: Box) -> tuple[int, int, int, int]:
 
 def _unlike(value: Any) -> ValueError:
     return ValueError(
-        f"Expected bounding boxes with x, y, width and height in pixels, got {str(value)[:80]!r}. Connect "
-        "the boxes of a detection node."
+        "Expected bounding boxes with x, y, width and height in pixels, got "
+        f"{printable(value, 80) if isinstance(value, dict) else described(value)}. Connect the boxes of a "
+        "detection node."
     )

@@ -67,7 +67,7 @@ class LabelledGrid:
 
     def _fitting(self, text: str, width: int) -> str:
         """The text on one line, cut to the width."""
-        text = " ".join(text.split())
+        text = " ".join(text[: 2 * width].split())  # a letter takes more than half a pixel
         while text and self._font.getlength(text) > width - 2 * _GAP:
             text = text.removesuffix("...")[:-1] + "..." if len(text) > 4 else ""
         return text

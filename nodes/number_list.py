@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import re
 
+from echogen_core.checkpoints.faults import printable
+
 SYNTAX = "Write numbers separated by commas, or ranges: 1-4 (steps of 1), 0-3 (+0.5), 0-8 [5] (5 values)."
 
-_NUMBER = r"\d*\.?\d+"
+_LONGEST = 10_000  # characters; longer texts are no list that anybody wrote, and take their time
+_PART = 100
+# No quantifier follows another that takes the same digits: a text of many would be tried in every way.
+_NUMBER = r"(?:\d+(?:\.\d+)?|\.\d+)"
 _RANGE = re.compile(rf"({_NUMBER})\s*-\s*({_NUMBER})\s*(?:\(\+\s*({_NUMBER})\s*\)|\[\s*(\d+)\s*\])?")
 
 
@@ -17,6 +22,8 @@ def parse_numbers(
 
     low, high: what they must lie between; most: how many there may be. Raises ValueError, naming `what`.
     """
+    if len(text) > _LONGEST:
+        raise ValueError(f"{what}: expected at most {most} values, got {len(text)} characters. {SYNTAX}")
     numbers: list[float] = []
     for part in filter(None, (part.strip() for part in text.replace("\n", ",").split(","))):
         numbers += _part(part, what, most)
@@ -33,11 +40,12 @@ def parse_numbers(
 
 
 def _part(part: str, what: str, most: int) -> list[float]:
-    if re.fullmatch(_NUMBER, part):
+    short = len(part) <= _PART
+    if short and re.fullmatch(_NUMBER, part):
         return [float(part)]
-    match = _RANGE.fullmatch(part)
+    match = _RANGE.fullmatch(part) if short else None
     if match is None:
-        raise ValueError(f"{what}: expected a number or a range, got {part!r}. {SYNTAX}")
+        raise ValueError(f"{what}: expected a number or a range, got '{printable(part, _PART)}'. {SYNTAX}")
     start, end = float(match[1]), float(match[2])
     if match[4]:
         gaps = max(1, int(match[4]) - 1)
@@ -45,7 +53,7 @@ def _part(part: str, what: str, most: int) -> list[float]:
     else:
         size = float(match[3] or 1)
         if size == 0:
-            raise ValueError(f"{what}: expected a step above 0, got {part!r}. {SYNTAX}")
+            raise ValueError(f"{what}: expected a step above 0, got '{part}'. {SYNTAX}")
         step = size if end >= start else -size
         # one more than allowed is enough to be refused: a typo must not fill the memory
         count = min(int(abs(end - start) / size + 1e-9), most) + 1

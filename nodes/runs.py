@@ -15,7 +15,7 @@ from echogen_core.sampling.memory import (
 )
 from echogen_core.scales import ScaleSchedule
 
-from . import runtime
+from . import room, runtime
 
 
 def prepare(
@@ -49,9 +49,13 @@ def prepare(
 
 
 def decode(tokenizer: runtime.Managed, codes_BDHW: Tensor) -> Tensor:
-    """Pictures [B, 3, H, W] on the CPU; brings the tokenizer to the device, with room to work."""
+    """Pictures [B, 3, H, W] on the CPU; brings the tokenizer to the device, with room to work.
+
+    Raises MemoryError where main memory has no room for them.
+    """
     config = tokenizer.module.config
     pixels = codes_BDHW.shape[-2] * codes_BDHW.shape[-1] * config.patch**2
+    room.check_decoded(len(codes_BDHW), pixels)
     # as many at once as fit into the limit, at least one
     at_once = max(pixels, min(len(codes_BDHW) * pixels, runtime.DECODED_AT_ONCE))
     working = decoding_bytes(config, at_once, runtime.weights_dtype(tokenizer))

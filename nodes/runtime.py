@@ -5,6 +5,7 @@ With adapters.py and patchers.py the only place that imports `comfy` and `folder
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -272,6 +273,11 @@ Interrupted = mm.InterruptProcessingException
 """Raised by the model, and by progress, when the artist cancels."""
 
 
+def check_interrupted() -> None:
+    """Raises Interrupted when the artist has cancelled; for work that nothing else looks after."""
+    mm.throw_exception_if_processing_interrupted()
+
+
 def stop_what_follows() -> None:
     """For a node that was cancelled and still has something to hand on: the nodes behind it do not run."""
     mm.interrupt_current_processing()
@@ -342,6 +348,17 @@ def decode(tokenizer: Managed, codes_BDHW: Tensor) -> Tensor:
 def progress_bar(steps: int) -> Any:
     """ComfyUI's progress bar: `update(1)` after each step, which raises when the run is interrupted."""
     return comfy.utils.ProgressBar(steps)
+
+
+def let_streams_take_any_text() -> None:
+    """Standard output and error write as an escape what their encoding lacks, as Python's own error stream.
+
+    ComfyUI puts streams of its own in their place, which raise instead: in the thread that runs prompts,
+    outside any `try`. Behind a pipe on Windows a γ in a message was enough, elsewhere half a character.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
 
 
 def register_folders() -> None:

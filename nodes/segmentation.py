@@ -15,12 +15,13 @@ from echogen_core.subject import cutout
 from echogen_core.subject.find import Found
 from echogen_core.subject.regions import Pick
 
+from . import room, subject_models, subject_preview
 from . import subject_inputs as inputs
-from . import subject_models, subject_preview
 from . import subject_steps as steps
 from .adapters import CATEGORY, handed_on, image_to, schema
 from .boxes import boxes_to
-from .subject_models import AUTO, DESCRIBER, Kind
+from .sockets import described
+from .subject_models import AUTO, DESCRIBER, NONE, Kind
 
 _SOURCES = (
     "Any will do: the mask editor or the transparency of Load Image, another pack, ComfyUI's own SAM3 or "
@@ -47,6 +48,8 @@ def _valid(**names: str | None) -> bool | str:
     """True, or what to fetch for the first model that is not there; None comes over a link."""
     try:
         for name, value in names.items():
+            if not isinstance(value, str | None):
+                return f"{name}: expected the name of a model, {AUTO} or {NONE}, got {described(value)}."
             subject_models.chosen(inputs.MODELS[name], AUTO if value is None else value)
     except FileNotFoundError as error:
         return str(error)
@@ -298,6 +301,7 @@ class SubjectSegmentation(SubjectNode):
         **widgets: Any,
     ) -> io.NodeOutput:
         images_BCHW = steps.pictures(image)
+        room.check_cut_outs(image, margin)
         ground, marks = cutout.parse_colour(background), cutout.MaskMarks(mask_marks)
         gifts = steps.given(images_BCHW, image.shape[1:3], phrase, mask, marks, bounding_box)
         found = steps.subjects(images_BCHW, gifts, _wanted(**widgets))

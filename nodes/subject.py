@@ -13,8 +13,8 @@ from torch import Tensor
 
 from echogen_core.subject import cutout, samples
 
+from . import room, subject_preview
 from . import subject_inputs as inputs
-from . import subject_preview
 from . import subject_steps as steps
 from .adapters import CATEGORY, advanced, handed_on, image_from_pil, image_to, schema
 
@@ -111,6 +111,9 @@ class CutOutSubject(io.ComfyNode):
         only_largest: bool = False,
     ) -> io.NodeOutput:
         images_BCHW, marks = steps.pictures(image), cutout.MaskMarks(mask_marks)
+        room.check_cut_outs(image, margin)
+        if mask is not None:
+            room.check_pictures(mask, "masks")
         gifts = []
         if bounding_box is not None:
             gifts = steps.given(images_BCHW, image.shape[1:3], "", mask, marks, bounding_box)

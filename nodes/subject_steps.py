@@ -24,7 +24,7 @@ from echogen_core.subject.phrases import MAX_PHRASE, clean_phrase
 from echogen_core.subject.pictures import check_picture, fit_within
 from echogen_core.subject.regions import Box, Detection, Pick, choose
 
-from . import runtime, subject_models
+from . import room, runtime, subject_models
 from .adapters import channels_first
 from .boxes import boxes_from, rectangles, resize_hit
 from .subject_models import AUTO, DESCRIBER, DETECTOR, SEGMENTER
@@ -80,7 +80,11 @@ class _Marked:
 
 
 def pictures(image_BHWC: Tensor) -> Tensor:
-    """[B, 3 or 4, H, W], at most 2048 px a side. Raises ValueError for anything that is no usable picture."""
+    """[B, 3 or 4, H, W], at most 2048 px a side.
+
+    Raises ValueError for anything that is no usable picture, MemoryError where there is no room to work.
+    """
+    room.check_pictures(image_BHWC, "pictures")
     return fit_within(check_picture(channels_first(image_BHWC), "picture"))
 
 
@@ -106,6 +110,8 @@ def given(
     Raises ValueError for masks and boxes that do not belong to these pictures.
     """
     count, channels, height, width = images_BCHW.shape
+    if mask is not None:
+        room.check_pictures(mask, "masks")
     masks, source = None if mask is None else facing_masks(mask, (count, height, width), marks), "mask"
     if masks is None and channels == 4 and bool((images_BCHW[:, 3] < 1).any()):
         masks, source = images_BCHW[:, 3], "transparency"
@@ -260,10 +266,17 @@ def _boxed(image_CHW: Tensor, gift: Given, boxes: Sequence[Detection], tools: To
         return Found(mask_HW, gift.phrase, gift.boxes, choose(boxes), gift.source)
     if not boxes:
         return _found(image_CHW, "", tools, wanted)
-    each = [_found(image_CHW, "box", replace(tools, detector=_Marked([box])), wanted) for box in boxes]
-    mask_HW = torch.stack([one.mask_HW for one in each]).amax(dim=0)
-    warning = " ".join(dict.fromkeys(one.warning for one in each if one.warning))
-    return replace(each[0], mask_HW=mask_HW, phrase=gift.phrase, hits=tuple(gift.boxes), warning=warning)
+    first: Found | None = None
+    warnings: list[str] = []
+    for box in boxes:
+        runtime.check_interrupted()  # hundreds of boxes take minutes
+        one = _found(image_CHW, "box", replace(tools, detector=_Marked([box])), wanted)
+        warnings.append(one.warning)
+        # joined as they come: hundreds of masks would be gigabytes
+        first = one if first is None else replace(first, mask_HW=torch.maximum(first.mask_HW, one.mask_HW))
+    assert first is not None
+    warning = " ".join(filter(None, dict.fromkeys(warnings)))
+    return replace(first, phrase=gift.phrase, hits=tuple(gift.boxes), warning=warning)
 
 
 def _warned(gift: Given, found: Found) -> Found:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import product
@@ -16,9 +17,9 @@ from echogen_core.sampling import Bits, Guidance, RunConditions, ScaleStep, samp
 from echogen_core.scales import ScaleSchedule
 from echogen_core.subject.pictures import to_pil
 
-from . import adapters, runs, runtime
+from . import adapters, room, runs, runtime
 from .adapters import CATEGORY, schema
-from .grid import LabelledGrid
+from .grid import LONGEST, LabelledGrid
 from .guidance import GAMMA_MAX
 from .number_list import SYNTAX, parse_numbers
 from .sampling import Sampler, schedule_for, settings_for
@@ -29,8 +30,11 @@ _EXACT = 1 << 53  # whole numbers up to here survive a float
 _SHOWN = 384  # pixels of a cell in the node: 144 large pictures would fill a browser's memory
 VARIED = ("nothing", "tau", "seed", "prompt")
 
-_cuts: list[tuple[str, dict[str, Any]]] = []
-"""Node and values of each cancelled sweep: ComfyUI must not take its partial grids for finished ones."""
+_TITLE = 300  # characters of a prompt that the front end is told
+_BYTES = 3 * (1 + 3 * 4)  # of a grid's pixel: as drawn, as numbers, joined, and handed on
+
+_cuts: deque[tuple[str, dict[str, Any]]] = deque(maxlen=100)
+"""Node and values of cancelled sweeps: ComfyUI must not take their partial grids for finished ones."""
 
 
 class Page(NamedTuple):
@@ -128,6 +132,7 @@ class Sweep(io.ComfyNode):
         rows = sorted(parse_numbers(gamma_i, "γ_I", 0.0, GAMMA_MAX, MOST), reverse=True)
         pages = pages_of(vary, values, Page("", text, seed, tau, top_p, top_k), text_encoder)
         schedule = schedule_for(model.preset, size, aspect_ratio)
+        _check_room(len(pages), len(columns), len(rows), schedule)
         sheets = [_sheet(page, columns, rows, schedule) for page in pages]
         table = _table(columns, rows, pages, vary)
         _tell(cls.hidden, table)
@@ -175,20 +180,36 @@ def pages_of(vary: str, values: str, own: Page, text_encoder: runtime.Managed | 
     return [own]
 
 
+def _check_room(pages: int, columns: int, rows: int, schedule: ScaleSchedule) -> None:
+    """MemoryError where main memory has no room for the grids."""
+    height, width = schedule.pixels_hw
+    across, down = min(LONGEST, columns * width), min(LONGEST, rows * height)
+    room.check_room(
+        pages * across * down * _BYTES,
+        f"{pages} grids of {across}×{down} px",
+        "Give shorter lists, or a smaller size.",
+    )
+
+
 def _table(columns: list[float], rows: list[float], pages: list[Page], vary: str) -> dict[str, Any]:
     """A sweep without its cells, as the front end knows it; run: unlike that of every other sweep.
 
     set: what a page takes to the sampler beside γ_t and γ_I.
     """
     varied = [vary] if vary in ("tau", "seed") else []
-    told = [{"title": page.title, "set": {name: getattr(page, name) for name in varied}} for page in pages]
+    told = [
+        {"title": page.title[:_TITLE], "set": {name: getattr(page, name) for name in varied}}
+        for page in pages
+    ]
     return {"run": uuid.uuid4().hex, "columns": columns, "rows": rows, "pages": told, "cells": []}
 
 
 def _tell(hidden: Any, table: dict[str, Any]) -> None:
     """Sends a sweep, or its newest cell, to the browser: for that node of that workflow, open or not."""
-    workflow = (hidden.extra_pnginfo or {}).get("workflow") or {}
-    address = {"node": hidden.unique_id, "graph": workflow.get("id")}
+    saved = hidden.extra_pnginfo
+    workflow = saved.get("workflow") if isinstance(saved, dict) else None
+    graph = workflow.get("id") if isinstance(workflow, dict) else None
+    address = {"node": hidden.unique_id, "graph": graph}
     runtime.tell_front_end("echogen.cell", {**address, **table})
 
 

@@ -30,6 +30,8 @@ WHITE: Colour = (1.0, 1.0, 1.0)
 DEFAULT_MARGIN = 0.08
 """Share of the squared picture left free on each side of the subject."""
 LARGEST_MARGIN = 0.45
+LARGEST_SQUARE = 4096
+"""Pixels. A wide margin round a large subject would make a picture of gigabytes: it is reduced to this."""
 
 _PRESENT = 2 / 255  # mask value from which a pixel belongs to the subject: soft edges count, noise does not
 _GROUND_TOLERANCE = 0.06  # largest channel difference within a plain ground
@@ -85,9 +87,9 @@ def cut_out(
     [N·B, h, w] are N masks for each picture, those of the first picture first: they are joined.
     margin: free share of the result on each side, 0 to 0.45; none where the subject is the whole picture.
     only_largest: of several subjects apart from each other, the one that covers most is kept.
-    Pictures of a batch share the largest side; pictures over 2048 px are reduced first. One empty mask never
-    stops a batch: see `Cutout.missed`. When all are empty they count as none, as those that ComfyUI's
-    LoadImage gives opaque pictures.
+    Pictures of a batch share the largest side, at most 4096 px; pictures over 2048 px are reduced first. One
+    empty mask never stops a batch: see `Cutout.missed`. When all are empty they count as none, as those that
+    ComfyUI's LoadImage gives opaque pictures.
     Raises ValueError for an unusable picture, a mask of other proportions, a margin out of range, or when
     there is nothing to cut out.
     """
@@ -285,9 +287,14 @@ def _square(image_3HW: Tensor, alpha_HW: Tensor, margin: float, background: Colo
     ground_311 = image_3HW.new_tensor(background).view(3, 1, 1)
     alpha_1hw = alpha_HW[None, top:bottom, left:right]
     cut_3hw = image_3HW[:, top:bottom, left:right] * alpha_1hw + ground_311 * (1 - alpha_1hw)
+    cut_4hw = torch.cat([cut_3hw, alpha_1hw])
+    if side > LARGEST_SQUARE:
+        height, width = (max(1, round(length * LARGEST_SQUARE / side)) for length in (height, width))
+        cut_4hw = F.interpolate(cut_4hw[None], (height, width), mode="bilinear", antialias=True)[0]
+        side = LARGEST_SQUARE
     canvas_4SS = torch.cat([ground_311.expand(3, side, side), image_3HW.new_zeros(1, side, side)])
     y, x = (side - height) // 2, (side - width) // 2
-    canvas_4SS[:, y : y + height, x : x + width] = torch.cat([cut_3hw, alpha_1hw])
+    canvas_4SS[:, y : y + height, x : x + width] = cut_4hw
     return canvas_4SS
 
 

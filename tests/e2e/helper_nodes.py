@@ -55,6 +55,56 @@ class TestNumber:
         return (2 * half,)
 
 
+class Anything(str):
+    """The type that fits all, as packs have long written it."""
+
+    __slots__ = ()
+
+    def __ne__(self, other: object) -> bool:
+        return False
+
+
+def _box(x: Any, y: Any, width: Any, height: Any, **more: Any) -> dict[str, Any]:
+    return {"x": x, "y": y, "width": width, "height": height, **more}
+
+
+def _values() -> dict[str, Any]:
+    nan, infinity = float("nan"), float("inf")
+    picture = torch.full((1, 64, 64, 3), 0.5)
+    return {
+        "none": None, "text": "abc", "surrogates": "\ud800\udfff", "long text": "word " * 200_000,
+        "number": 3, "nan": nan, "infinity": infinity, "huge": 10**400, "complex": 1j, "bytes": b"\xff",
+        "dict": {"a": {"b": 1}}, "list": [1, 2], "object": object(),
+        "picture": picture, "grey": picture[..., :1], "five channels": picture[..., [0, 1, 2, 0, 1]],
+        "no pictures": picture[:0], "no pixels": picture[:, :0], "one pixel": picture[:, :1, :1],
+        "flat": picture[0, :, :, 0], "nans": picture * nan, "whole numbers": (picture * 255).to(torch.uint8),
+        "halves": picture.half(), "tuple": (picture, picture),
+        # Their numbers are all one: they take no memory until someone copies them.
+        "gigabytes": torch.tensor(0.5).expand(64, 16384, 16384, 3),
+        "wide": torch.tensor(0.5).expand(1, 8, 100_000_000, 3),
+        "box": _box(4, 4, 30, 30), "inverted box": _box(30, 30, -10, -10),
+        "nan box": _box(nan, 0, infinity, 9),
+        "far box": _box(1e30, -1e30, 5, 5), "many boxes": [_box(n % 90, 4, 9, 9) for n in range(20_000)],
+        "boxes in boxes": [[[_box(4, 4, 9, 9)]]], "box of texts": _box("a", None, [], {}),
+        "labelled box": _box(4, 4, 30, 30, label="\ud800" + "x" * 100_000, score=nan),
+    }  # fmt: skip
+
+
+class TestAnything:
+    """Any value over a link of any type, as switches of many packs give it."""
+
+    CATEGORY = "tests"
+    RETURN_TYPES = (Anything("*"),)
+    FUNCTION = "give"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {"required": {"name": ("STRING", {})}}
+
+    def give(self, name: str) -> tuple[Any]:
+        return (_values()[name],)
+
+
 class TestOtherModelsFeatures:
     """Turns features into ones as wide as the 2B model's encoders give them."""
 
@@ -96,6 +146,7 @@ NODE_CLASS_MAPPINGS = {
     for node in (
         TestPicture,
         TestNumber,
+        TestAnything,
         TestOtherModelsFeatures,
         TestOtherModelsSemantic,
         TestOtherModelsContent,
