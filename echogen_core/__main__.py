@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 from collections.abc import Sequence
-from typing import Any
 
-from .commands import convert, generate, models
+from .stopping import until_stopped
 
-COMMANDS: tuple[Any, ...] = (generate, models, convert)
+PROGRAM = "python -m echogen_core"
+COMMANDS = ("generate", "models", "convert")
 """Modules of the sub-commands, in the order in which --help lists them."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; 0 when done, 1 with a message on standard error when the input is at fault."""
+    """Run a command; 0 when done, 1 with a message on standard error when the input is at fault.
+
+    Stopped by a signal: see `until_stopped`.
+    """
+    return until_stopped(PROGRAM, lambda: _run(argv))
+
+
+def _run(argv: Sequence[str] | None) -> int:
     parser = _parser()
     args = parser.parse_args(argv)
     try:
@@ -26,9 +34,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m echogen_core", description=__doc__)
+    parser = argparse.ArgumentParser(prog=PROGRAM, description=__doc__)
     subparsers = parser.add_subparsers(dest="command", required=True)
-    for command in COMMANDS:
+    for name in COMMANDS:  # imported here, where a signal is heard: that takes seconds
+        command = importlib.import_module(f".commands.{name}", __package__)
         command.add_parser(subparsers).set_defaults(run=command.run)
     return parser
 

@@ -16,6 +16,7 @@ from ..encoders.config import find_encoders
 from ..model import EchoGenTransformer
 from ..scales import find_schedule
 from ..tokenizer import BitTokenizer
+from ..writing import write_text
 from .format import KINDS
 from .installed import find_parts, own_name, requests
 from .load import load_part
@@ -101,7 +102,7 @@ def save_bundle(
         for kind, module in bundle.parts().items()
     ]
     vocabulary = directory / TOKENIZER_FILE
-    bundle.text.tokenizer.backend_tokenizer.save(str(vocabulary))
+    write_text(vocabulary, bundle.text.tokenizer.backend_tokenizer.to_str(pretty=True))
     return [*files, vocabulary]
 
 

@@ -2,8 +2,9 @@
 
 A file grows under a name of its own beside its place (`.<name>.<hash>.partial`) and moves there when its hash
 is the hub's. huggingface_hub's own `hf_hub_download` throws away what a broken run has fetched (2.x), which
-nobody wants of ten gigabytes: the transfer is its, the file is ours. HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE
-and the proxies' variables do what they do everywhere.
+nobody wants of ten gigabytes: the transfer is its, the file is ours. One process at a time is at it: a second
+one waits, and goes on with what has come, which is why the name is not one of writing.py's. HF_ENDPOINT,
+HF_TOKEN, HF_HUB_OFFLINE and the proxies' variables do what they do everywhere.
 """
 
 from __future__ import annotations
@@ -16,14 +17,19 @@ import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial as with_arguments
 from pathlib import Path
 from typing import Any
 
-from .published import PublishedFile, PublishedPart, in_words
+from ..disk import FULL, explained, failure, in_words
+from ..locks import alone
+from .published import PublishedFile, PublishedPart
 
 logger = logging.getLogger(__name__)
 
 _BLOCK = 1 << 20
+_OF_THE_DISK = (*FULL, errno.EFBIG, errno.EROFS, errno.EIO)
+"""Errors that come of writing here, not of the network."""
 
 
 @dataclass(frozen=True)
@@ -58,14 +64,25 @@ def download_part(
     for file in part.files:
         target = place / file.name
         remote = _ask(part, file, endpoint)
-        if target.exists():
-            _check_present(target, remote)
-            report(f"{target} is there and whole")
+        if _is_there(target, remote, report):
             continue
         report(f"{part.hub}: {file.name}, {in_words(remote.size)}, into {place}")
-        place.mkdir(parents=True, exist_ok=True)
-        _fetch(part, remote, target, report)
+        with explained(target):
+            place.mkdir(parents=True, exist_ok=True)
+        with alone(place / f".{target.name}.lock", with_arguments(_say_waiting, target, remote, report)):
+            # another process may have fetched it meanwhile
+            if not _is_there(target, remote, report):
+                _fetch(part, remote, target, report)
+                _remove_older(target)
     return folder / part.name
+
+
+def _say_waiting(target: Path, remote: Remote, report: Callable[[str], None]) -> None:
+    have = _size(_partial(target, remote))
+    report(
+        f"another process is fetching {target}, {in_words(have)} of {in_words(remote.size)} so far: waiting "
+        "for it. Ctrl+C ends this one alone"
+    )
 
 
 def _hub() -> Any:
@@ -97,20 +114,35 @@ def _ask(part: PublishedPart, file: PublishedFile, endpoint: str | None) -> Remo
 
 
 def _fetch(part: PublishedPart, remote: Remote, target: Path, report: Callable[[str], None]) -> None:
-    from huggingface_hub.file_download import http_get
-
-    partial = target.with_name(f".{target.name}.{remote.etag[:16]}.partial")
-    have = partial.stat().st_size if partial.exists() else 0
+    partial = _partial(target, remote)
+    have = _size(partial)
     if have > remote.size:
         partial.unlink()
         have = 0
     if have:
         report(f"going on at {in_words(have)}")
     _check_space(target.parent, remote.size - have, have)
+    if have < remote.size:  # else it was stopped before it could be looked at
+        _transfer(part, remote, target, partial, have)
+    if not _is_whole(partial, remote):
+        partial.unlink()
+        raise ValueError(
+            f"What came as {target.name} is not the file that the hub announced (its hash is not "
+            f"{remote.etag}), so it was thrown away. Run this again; when it happens again, a proxy or "
+            "mirror (HF_ENDPOINT) alters files."
+        )
+    with explained(target):
+        os.replace(partial, target)
+
+
+def _transfer(part: PublishedPart, remote: Remote, target: Path, partial: Path, have: int) -> None:
+    """The rest of a file, behind the `have` bytes that are there."""
+    from huggingface_hub.file_download import http_get
+
     # Plain bytes: a compressed answer could not be resumed.
     headers = _hub().utils.build_hf_headers() | {"Accept-Encoding": "identity"}
-    try:
-        with partial.open("ab") as out:
+    with explained(target), partial.open("ab") as out:
+        try:
             http_get(
                 remote.url,
                 out,
@@ -119,28 +151,46 @@ def _fetch(part: PublishedPart, remote: Remote, target: Path, report: Callable[[
                 expected_size=remote.size,
                 displayed_filename=target.name,
             )
-    except Exception as error:  # as above
-        kept = partial.stat().st_size
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise _no_space(target.parent, remote.size - kept, kept) from error
-        raise _explained(error, part, target.name, kept) from error
-    if not _is_whole(partial, remote):
-        partial.unlink()
-        raise ValueError(
-            f"What came as {target.name} is not the file that the hub announced (its hash is not "
-            f"{remote.etag}), so it was thrown away. Run this again; when it happens again, a proxy or "
-            "mirror (HF_ENDPOINT) alters files."
-        )
-    os.replace(partial, target)
+            out.flush()
+            os.fsync(out.fileno())  # before it is looked at: a power cut must not change it after that
+        except Exception as error:  # which classes there are depends on huggingface_hub's HTTP library
+            kept = _size(partial)
+            if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+                raise _disk_failure(error, target, remote.size - kept, kept) from error
+            raise _explained(error, part, target.name, kept) from error
 
 
-def _check_present(target: Path, remote: Remote) -> None:
-    """FileExistsError when another file than the hub's stands in the place."""
+def _size(partial: Path) -> int:
+    """Bytes of a file; 0 when there is none."""
+    try:
+        return partial.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _partial(target: Path, remote: Remote) -> Path:
+    return target.with_name(f".{target.name}.{remote.etag[:16]}.partial")
+
+
+def _remove_older(target: Path) -> None:
+    """Takes away what was begun of other versions of a file that is whole now; nobody else is at them."""
+    begun = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{16}}\.partial")
+    for path in target.parent.iterdir():
+        if begun.fullmatch(path.name):
+            path.unlink()
+
+
+def _is_there(target: Path, remote: Remote, report: Callable[[str], None]) -> bool:
+    """Whether the hub's file stands in its place. FileExistsError when another one does."""
+    if not target.exists():
+        return False
     if not _is_whole(target, remote):
         raise FileExistsError(
             f"{target} is in the way: it is not the hub's file (cut off, or of another kind). Move it away "
             "or delete it, then run this again."
         )
+    report(f"{target} is there and whole")
+    return True
 
 
 def _is_whole(path: Path, remote: Remote) -> bool:
@@ -160,19 +210,27 @@ def _is_whole(path: Path, remote: Remote) -> bool:
 
 
 def _check_space(folder: Path, needed: int, kept: int) -> None:
-    free = shutil.disk_usage(folder).free
-    if free < needed:
+    if shutil.disk_usage(folder).free < needed:
         raise _no_space(folder, needed, kept)
+
+
+def _disk_failure(error: OSError, target: Path, needed: int, kept: int) -> OSError:
+    if error.errno in FULL:
+        return _no_space(target.parent, needed, kept)
+    return failure(error, target, kept=_held(kept))
 
 
 def _no_space(folder: Path, needed: int, kept: int) -> OSError:
     free = in_words(shutil.disk_usage(folder).free)
-    held = f" What has come ({in_words(kept)}) is kept." if kept else ""
     return OSError(
         f"The disk of {folder} is too full: {in_words(needed)} more are needed, {free} are free. "
         f"Make room, or move the folder to a larger disk (extra_model_paths.yaml); then run this "
-        f"again.{held}"
+        f"again. {_held(kept)}".rstrip()
     )
+
+
+def _held(kept: int) -> str:
+    return f"What has come ({in_words(kept)}) is kept." if kept else ""
 
 
 def _explained(error: Exception, part: PublishedPart, name: str, kept: int = 0) -> OSError:
@@ -199,8 +257,7 @@ def _explained(error: Exception, part: PublishedPart, name: str, kept: int = 0) 
             f"{where}: the hub refuses ({status}). A token that is out of date is refused like this: renew "
             f"it (`hf auth login`, or HF_TOKEN), {by_hand}."
         )
-    held = f" What has come ({in_words(kept)}) is kept." if kept else ""
     return ConnectionError(
         f"{where} could not be fetched ({type(error).__name__}: {error}). Check the connection and run this "
-        f"again, {by_hand}.{held}"
+        f"again, {by_hand}. {_held(kept)}".rstrip()
     )

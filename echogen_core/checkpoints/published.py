@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..config import PRESETS
+from ..disk import in_words as in_words
 from ..encoders import ENCODERS
 
 WEB = "https://huggingface.co"
@@ -152,8 +153,3 @@ def expected_config(model: str, kind: str) -> Any:
         preset = PRESETS["echogen-2b"]
         return replace(preset.transformer, subject=False) if kind == "transformer" else preset.tokenizer
     return getattr(PRESETS[model], kind)
-
-
-def in_words(size: int) -> str:
-    """Bytes as '9.69 GB', '346.3 MB' or '0.5 MB'."""
-    return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"

@@ -6,15 +6,15 @@ then the tensors without gaps. Source: the safetensors format specification.
 
 from __future__ import annotations
 
-import errno
 import json
-import os
-import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 import torch
 from torch import Tensor
+
+from ..writing import Target, write_whole
 
 DTYPES: dict[torch.dtype, str] = {
     torch.float64: "F64",
@@ -32,18 +32,21 @@ DTYPES: dict[torch.dtype, str] = {
 }
 
 
-def write_safetensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Path:
+def write_safetensors(
+    target: Target, tensors: Mapping[str, Tensor], metadata: Mapping[str, str], lasting: bool = True
+) -> Path:
     """As `stream_safetensors`, of tensors that are all at hand."""
-    return stream_safetensors(path, tensors, tensors.items(), metadata)
+    return stream_safetensors(target, tensors, tensors.items(), metadata, lasting)
 
 
 def stream_safetensors(
-    path: str | Path,
+    target: Target,
     layout: Mapping[str, Tensor],
     tensors: Iterable[tuple[str, Tensor]],
     metadata: Mapping[str, str],
+    lasting: bool = True,
 ) -> Path:
-    """Write beside the file's place, and move it there when complete.
+    """Writes a file that appears whole or not at all; returns its path. See writing.write_whole.
 
     Args:
         layout: name -> a tensor of its shape and type (on the meta device, say).
@@ -51,31 +54,18 @@ def stream_safetensors(
     Raises:
         OSError: the disk is full or cannot be written. Nothing is left behind, an earlier file stays.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     header, offsets, size = _lay_out(layout, metadata)
-    free = shutil.disk_usage(path.parent).free
-    if free < size:
-        raise _too_little(path, size, free)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(header)
-            for name, tensor in tensors:
-                expected = layout[name]
-                assert tensor.dtype == expected.dtype and tensor.shape == expected.shape, name
-                file.seek(offsets.pop(name))
-                file.write(_bytes(tensor))
+
+    def fill(file: BinaryIO) -> None:
+        file.write(header)
+        for name, tensor in tensors:
+            expected = layout[name]
+            assert tensor.dtype == expected.dtype and tensor.shape == expected.shape, name
+            file.seek(offsets.pop(name))
+            file.write(_bytes(tensor))
         assert not offsets, f"never came: {list(offsets)}"
-        os.replace(partial, path)
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        partial.unlink(missing_ok=True)
-        raise _too_little(path, size, shutil.disk_usage(path.parent).free) from error
-    finally:
-        partial.unlink(missing_ok=True)
-    return path
+
+    return write_whole(target, fill, size, lasting)
 
 
 def _lay_out(layout: Mapping[str, Tensor], metadata: Mapping[str, str]) -> tuple[bytes, dict[str, int], int]:
@@ -102,10 +92,3 @@ def _lay_out(layout: Mapping[str, Tensor], metadata: Mapping[str, str]) -> tuple
 def _bytes(tensor: Tensor) -> memoryview:
     flat = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
     return flat.numpy().data
-
-
-def _too_little(path: Path, size: int, free: int) -> OSError:
-    return OSError(
-        f"No room for {path}: it takes {size / 1e9:.2f} GB, and {free / 1e9:.2f} GB are free there. "
-        "Make room, or choose another folder; nothing was written."
-    )

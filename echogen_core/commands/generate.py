@@ -21,6 +21,7 @@ from ..checkpoints.published import PUBLISHED
 from ..config import PRESETS
 from ..pipeline import NO_SUBJECT, EchoGenPipeline, Settings
 from ..scales import ASPECT_RATIOS
+from ..writing import write_whole
 from .models import PACK, places
 
 LARGEST_SIDE = 8192
@@ -58,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
     """Make the pictures and print their paths."""
     if args.batch < 1 or args.enlarge < 1:
         raise ValueError(f"--batch and --enlarge must be at least 1, got {args.batch} and {args.enlarge}.")
+    picture_format(args.out)  # before minutes of work, not after
     reference = read_picture(args.reference) if args.reference else None
     mask = read_mask(args.mask) if args.mask else None
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -105,8 +107,15 @@ def write_picture(image_3HW: Tensor, path: Path, enlarge: int = 1) -> None:
     image = Image.fromarray(array)
     if enlarge > 1:
         image = image.resize((image.width * enlarge, image.height * enlarge), Image.Resampling.BICUBIC)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image.save(path)
+    write_whole(path, lambda file: image.save(file, format=picture_format(path)))
+
+
+def picture_format(path: Path) -> str:
+    """Pillow's name of the format that a file name's ending stands for; ValueError when there is none."""
+    found = Image.registered_extensions().get(path.suffix.lower())
+    if found not in Image.SAVE:
+        raise ValueError(f"Expected a name that ends in .png, .jpg or .webp to write to, got {path}.")
+    return found
 
 
 def _open(path: Path) -> Image.Image:

@@ -9,32 +9,40 @@ latency     seconds of a picture, part by part
 from __future__ import annotations
 
 import argparse
+import importlib
 import logging
 import sys
 from collections.abc import Sequence
-from typing import Any
 
-from . import command_dreambench, command_latency, command_nano
+from ..stopping import until_stopped
 
-COMMANDS: tuple[Any, ...] = (command_nano, command_dreambench, command_latency)
-"""Modules with `add_parser(subparsers)`, which sets `run(args) -> int`."""
+PROGRAM = "python -m echogen_core.evaluation"
+COMMANDS = ("nano", "dreambench", "latency")
+"""Of each, the module command_<name> with `add_parser(subparsers)`, which sets `run(args) -> int`."""
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     made = argparse.ArgumentParser(
-        prog="python -m echogen_core.evaluation",
+        prog=PROGRAM,
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     subparsers = made.add_subparsers(dest="what", required=True)
-    for command in COMMANDS:
-        command.add_parser(subparsers)
+    for name in COMMANDS:  # imported here, where a signal is heard: that takes seconds
+        importlib.import_module(f".command_{name}", __package__).add_parser(subparsers)
     return made
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a measurement; 2 with a message on standard error when something it needs is missing."""
+    """Runs a measurement; 2 with a message on standard error when something it needs is missing.
+
+    Stopped by a signal: see `until_stopped`.
+    """
+    return until_stopped(PROGRAM, lambda: _run(argv))
+
+
+def _run(argv: Sequence[str] | None) -> int:
     args = parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     try:

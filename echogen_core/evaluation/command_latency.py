@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..subject.samples import FOLDER as SAMPLES
+from ..writing import write_text
 from . import latency
 from .arms import Loader, own_arm
 from .dreambench import open_picture
@@ -49,10 +50,9 @@ def run(args: argparse.Namespace) -> int:
     pipeline = Loader(model).pipeline()
     measured = latency.measure(pipeline, segmentation, case, arm, args.runs)
     about = latency.describe(model, arm, pipeline, segmentation, args.runs)
-    args.out.mkdir(parents=True, exist_ok=True)
     text = latency.markdown(measured, about)
     found = json.dumps(latency.as_json(measured, about), indent=1, ensure_ascii=False)
-    (args.out / latency.FILE).write_text(found, encoding="utf-8")
-    (args.out / "latency.md").write_text(text, encoding="utf-8")
+    write_text(args.out / latency.FILE, found)
+    write_text(args.out / "latency.md", text)
     sys.stdout.write(text)
     return 0

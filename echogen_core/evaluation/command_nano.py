@@ -23,10 +23,12 @@ from torch import Tensor
 from ..checkpoints import ASSETS, load_bundle, load_tokenizer
 from ..config import find_preset
 from ..training.options import add_options, check_size, device_of
+from ..writing import write_text
 from . import metrics, nano, places, report
 from .generate import Miniature, through_tokenizer
 from .judge import Judge
 from .protocol import OTHER_VIEW, build_task
+from .records import write_png
 from .report import Findings
 from .sheet import blind_sheet, contact_sheet
 from .targets import decibels, targets
@@ -87,15 +89,13 @@ def run(args: argparse.Namespace) -> int:
     bundle = None if args.baselines else load_bundle(args.preset, args.weights, device=device)
     miniature = None if bundle is None else Miniature(bundle)
     if args.sheet and miniature:
-        args.sheet.parent.mkdir(parents=True, exist_ok=True)
-        contact_sheet(args.data, miniature, args.sheet_subjects, args.seed).save(args.sheet, optimize=True)
+        write_png(contact_sheet(args.data, miniature, args.sheet_subjects, args.seed), args.sheet, True)
         logger.info("Contact sheet: %s", args.sheet)
     if args.blind and miniature:
-        args.blind.parent.mkdir(parents=True, exist_ok=True)
         picture, names = blind_sheet(args.data, miniature, args.seed)
-        picture.save(args.blind, optimize=True)
+        write_png(picture, args.blind, True)
         numbered = "".join(f"{number} {name}\n" for number, name in enumerate(names, 1))
-        args.blind.with_suffix(".txt").write_text(numbered, encoding="utf-8")
+        write_text(args.blind.with_suffix(".txt"), numbered)
         logger.info("Sheet without names: %s; the names lie beside it.", args.blind)
     if not args.sheet_only:
         sys.stdout.write(examine(args, miniature))
@@ -136,9 +136,9 @@ def _write(args: argparse.Namespace, miniature: Miniature | None, rounds: list[R
         about["preset"] = vars(miniature.preset)
     about["minutes"] = round(seconds / 60, 1)
     text = report.markdown(found, about)
-    (args.out / "nano.md").write_text(text, encoding="utf-8")
+    write_text(args.out / "nano.md", text)
     written = report.as_json(found, about)
-    (args.out / "nano.json").write_text(json.dumps(written, indent=1, ensure_ascii=False), encoding="utf-8")
+    write_text(args.out / "nano.json", json.dumps(written, indent=1, ensure_ascii=False))
     return text
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from ..writing import write_whole
 from . import curve, published
 from .arms import Arm
 from .dreambench import Subject, open_picture
@@ -97,10 +98,8 @@ class Report:
 
 def write_page(report: Report, path: Path, comparison: Sequence[published.Row], with_curve: bool) -> None:
     """Write the page, a piece at a time: with all its pictures it is large."""
-    temporary = path.with_suffix(".part")
-    with temporary.open("w", encoding="utf-8", newline="\n") as stream:
-        stream.writelines(f"{piece}\n" for piece in _pieces(report, comparison, with_curve))
-    temporary.replace(path)
+    pieces = _pieces(report, comparison, with_curve)
+    write_whole(path, lambda stream: stream.writelines(f"{piece}\n".encode() for piece in pieces))
 
 
 def tradeoff(report: Report) -> str:

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from PIL import Image
+
+from ..writing import append_line, write_text, write_whole
 
 SETTINGS = "settings.json"
 
@@ -71,17 +73,12 @@ def write_parquet(records: Iterable[Record], path: Path) -> None:
     kinds = {"str": arrow.string(), "bool": arrow.bool_(), "int": arrow.int32(), "float": arrow.float64()}
     schema = arrow.schema([(field.name, kinds[str(field.type)]) for field in fields(Record)])
     table = arrow.Table.from_pylist([asdict(record) for record in records], schema=schema)
-    temporary = path.with_suffix(".part")
-    parquet.write_table(table, temporary)
-    os.replace(temporary, path)
+    write_whole(path, lambda file: parquet.write_table(table, file))
 
 
-def write_png(image: Image.Image, path: Path) -> None:
-    """Store a picture whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.part")
-    image.save(temporary, format="PNG")
-    os.replace(temporary, path)
+def write_png(image: Image.Image, path: Path, optimize: bool = False) -> None:
+    """Store a picture whole or not at all; optimize: smaller, and slower to write."""
+    write_whole(path, lambda file: image.save(file, format="PNG", optimize=optimize))
 
 
 class Log:
@@ -113,11 +110,7 @@ class Log:
 
     def add(self, record: Record) -> None:
         """Write one line, down to the disk."""
-        with self._own.open("ab+") as stream:
-            _cut_unfinished(stream)
-            stream.write(json.dumps(asdict(record), ensure_ascii=False).encode() + b"\n")
-            stream.flush()
-            os.fsync(stream.fileno())
+        append_line(self._own, json.dumps(asdict(record), ensure_ascii=False), lasting=True)
 
 
 def check_shared(folder: Path) -> None:
@@ -138,12 +131,9 @@ def claim(folder: Path, settings: dict[str, Any]) -> None:
     Raises ValueError naming the settings that differ: scores of two models must not be mixed.
     """
     path = folder / SETTINGS
-    folder.mkdir(parents=True, exist_ok=True)
     if not path.is_file():
-        temporary = path.with_suffix(".part")
-        temporary.write_text(json.dumps(settings, indent=1, ensure_ascii=False), encoding="utf-8")
-        os.replace(temporary, path)
-        return
+        with suppress(FileExistsError):  # another command came first: its settings count
+            write_text(path, json.dumps(settings, indent=1, ensure_ascii=False), new=True)
     kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     if differ := [name for name in {**kept, **settings} if kept.get(name) != settings.get(name)]:
         details = "; ".join(f"{name}: {kept.get(name)} then, {settings.get(name)} now" for name in differ)
@@ -151,13 +141,3 @@ def claim(folder: Path, settings: dict[str, Any]) -> None:
             f"{folder} holds scores made with other settings ({details}). Use another --out, or the same "
             "settings."
         )
-
-
-def _cut_unfinished(stream: Any) -> None:
-    """Take off a last line that was never finished."""
-    end = stream.seek(0, os.SEEK_END)
-    stream.seek(max(0, end - 65536))
-    tail = stream.read()
-    if tail and not tail.endswith(b"\n"):
-        stream.truncate(end - len(tail) + tail.rfind(b"\n") + 1)
-    stream.seek(0, os.SEEK_END)

@@ -2,7 +2,7 @@
 
 prepare, tokenizer, semantic, content, transformer and decoder, in this order, make nano; cut trains the
 built-in cut's network on; adapters trains the subject parameters of a published or small model. Each stage
-says with --help what it takes; each can be stopped and run again.
+says with --help what it takes; each can be stopped (Ctrl+C, a signal, a power cut) and run again.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ import logging
 import sys
 from collections.abc import Sequence
 
+from ..stopping import until_stopped
 from .missing import MissingPackageError
 
+PROGRAM = "python -m echogen_core.training"
 STAGES = {
     "prepare": "pictures from the packages of 3-D models, panoramas and icons",
     "pack": "prepared pictures in a small form, to travel, and back",
@@ -33,14 +35,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] not in STAGES:
         lines = [f"  {name:12} {text}" for name, text in STAGES.items()]
-        sys.stderr.write("usage: python -m echogen_core.training STAGE ...\n" + "\n".join(lines) + "\n")
+        sys.stderr.write(f"usage: {PROGRAM} STAGE ...\n" + "\n".join(lines) + "\n")
         return 0 if arguments in (["-h"], ["--help"]) else 2
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    stage = importlib.import_module(f".{arguments[0]}", __package__)
+    return until_stopped(f"{PROGRAM} {arguments[0]}", lambda: _run(*arguments))
+
+
+def _run(name: str, *arguments: str) -> int:
+    stage = importlib.import_module(f".{name}", __package__)
     try:
-        return int(stage.main(arguments[1:]) or 0)
+        return int(stage.main(arguments) or 0)
     except (OSError, MissingPackageError, ValueError) as error:
-        sys.stderr.write(f"python -m echogen_core.training {arguments[0]}: {error}\n")
+        sys.stderr.write(f"{PROGRAM} {name}: {error}\n")
         return 2
 
 

@@ -32,6 +32,7 @@ from ..checkpoints.subject import load_salient
 from ..checkpoints.write import write_safetensors
 from ..subject.salient import AROUND, FIRST_SIDE, SIDE, around, crop, normalized
 from ..subject.u2net import U2Netp
+from ..writing import write_text
 from . import composites, furniture
 from .attribution import ICONS, attribution_text, panoramas_line
 from .composites import PICTURE_HW, Composite, Studio, View, bounds
@@ -247,4 +248,4 @@ def train(options: argparse.Namespace) -> None:
     trained = salient.state_dict()
     mean = {name: torch.lerp(published[name], trained[name], options.share).half() for name in published}
     logger.info("Written to %s.", write_safetensors(options.out / WEIGHTS, mean, {}))
-    (options.out / "ATTRIBUTION.md").write_text(works(models), encoding="utf-8")
+    write_text(options.out / "ATTRIBUTION.md", works(models))

@@ -27,6 +27,7 @@ from ..sampling.bits import draw_bits, picture_generators
 from ..sampling.guidance import Guidance
 from ..scales import find_schedule
 from ..tokenizer import add_scale, quantize_multiscale, quantize_with_bit_flips
+from ..writing import write_text
 from .attribution import attribution
 from .conditions import drop_conditions, encode_pairs
 from .dataset import Compositor
@@ -164,7 +165,7 @@ def train_decoder(
     decoder = export(run, out / "tokenizer.safetensors")
     folder = out / "bundle"
     save_bundle(replace(bundle, tokenizer=decoder), folder)
-    (folder / "ATTRIBUTION.md").write_text(attribution(data), encoding="utf-8")
+    write_text(folder / "ATTRIBUTION.md", attribution(data))
     return folder
 
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..writing import append_line
 from .kernels import Kernel
 from .state import go_on, write_state
 
@@ -145,6 +146,5 @@ class EncoderRun:
 
     def _log(self, record: dict[str, Any]) -> None:
         line = {"step": self.step, "minutes": round(self.spent / 60, 2), **record}
-        with (self.out / "log.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        append_line(self.out / "log.jsonl", json.dumps(line))
         logger.info("%s", line)

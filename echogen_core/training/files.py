@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..writing import write_whole
+
 
 def save_array(path: Path, array: NDArray[Any]) -> None:
-    """Writes beside the target and renames: neither an interrupted run nor a reader sees half a file."""
-    temporary = path.with_suffix(".partial")
-    with temporary.open("wb") as stream:
-        np.save(stream, array)
-    temporary.replace(path)
+    """Writes a whole file or none: neither an interrupted run nor a reader sees half of one."""
+    write_whole(path, lambda stream: np.save(stream, array), array.nbytes)
 
 
 def load_array(path: Path) -> NDArray[Any]:

@@ -15,6 +15,7 @@ from PIL import Image
 
 from echogen_core.training.files import save_array
 from echogen_core.training.furniture import read_heldout_names
+from echogen_core.writing import write_text
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +96,7 @@ def prepare_icons(out: Path, npm: Path, size: int) -> int:
             views.append(fit_to_frame(image.convert("RGBA"), size))
         records.append({"id": f"icon-{hexcode}", "name": label, "licence": "MIT", "row": len(records)})
     save_array(target / "train_views.npy", np.stack(views)[:, None])
-    (target / "icons.json").write_text(json.dumps(records, indent=1, ensure_ascii=False), encoding="utf-8")
+    write_text(target / "icons.json", json.dumps(records, indent=1, ensure_ascii=False))
     logger.info("%d icons.", len(records))
     return len(records)
 

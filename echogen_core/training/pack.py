@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ from echogen_core.training import panoramas
 from echogen_core.training.files import save_array
 from echogen_core.training.missing import MissingPackageError
 from echogen_core.training.prepare import META, read_sizes
+from echogen_core.writing import write_whole
 
 logger = logging.getLogger(__name__)
 
@@ -59,11 +60,15 @@ def pack(data: Path, npm: Path, out: Path, part_bytes: int, quality: int = 80) -
         groups[-1].append((name, content))
     paths = [out / f"data-{index:02}-of-{len(groups):02}.zip" for index in range(len(groups))]
     for path, entries in zip(paths, groups, strict=True):
-        with zipfile.ZipFile(path, "w") as archive:  # stored: what is in it is compressed
-            for name, content in entries:
-                archive.writestr(name, content)
+        write_whole(path, partial(_write_archive, entries=entries))
         logger.info("%s: %.1f MiB", path, path.stat().st_size / 2**20)
     return paths
+
+
+def _write_archive(file: BinaryIO, entries: Sequence[tuple[str, bytes]]) -> None:
+    with zipfile.ZipFile(file, "w") as archive:  # stored: what is in it is compressed
+        for name, content in entries:
+            archive.writestr(name, content)
 
 
 def unpack(packed: Path, data: Path, workers: int) -> None:
@@ -80,18 +85,20 @@ def unpack(packed: Path, data: Path, workers: int) -> None:
         with zipfile.ZipFile(path) as archive:
             files |= {name: archive.read(name) for name in archive.namelist()}
     for name in JSONS:
-        (data / name).parent.mkdir(parents=True, exist_ok=True)
-        (data / name).write_bytes(files[name])
+        _write_bytes(data / name, files[name])
     with ThreadPoolExecutor(workers) as pool:
         for table in TABLES:
             _unpack_table(files, table, data / f"{table}.npy", pool)
     folder = data / "panoramas"
-    folder.mkdir(exist_ok=True)
     for scene in panoramas.SCENES:
         if not scene.plain:
-            (folder / f"{scene.source}.webp").write_bytes(files[f"panoramas/{scene.source}.webp"])
+            _write_bytes(folder / f"{scene.source}.webp", files[f"panoramas/{scene.source}.webp"])
     size, seed = read_sizes(data).picture, json.loads(files[META])["seed"]
     panoramas.prepare_scenes(data, partial(read_picture, folder=folder), seed, size, workers=workers)
+
+
+def _write_bytes(path: Path, content: bytes) -> None:
+    write_whole(path, lambda file: file.write(content), len(content))
 
 
 def to_sheet(views_VSS4: Array) -> Image.Image:

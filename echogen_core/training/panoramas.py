@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from echogen_core.training.files import save_array
 from echogen_core.training.missing import MissingPackageError
+from echogen_core.writing import write_text
 
 logger = logging.getLogger(__name__)
 
@@ -335,6 +336,6 @@ def prepare_scenes(
         }
         for scene in SCENES
     ]
-    (target / "scenes.json").write_text(json.dumps(records, indent=1), encoding="utf-8")
+    write_text(target / "scenes.json", json.dumps(records, indent=1))
     splits = [record["split"] for record in records]
     return {split: splits.count(split) for split in ("train", "heldout")}

@@ -18,6 +18,7 @@ import json
 import logging
 import os
 import sys
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,7 @@ from typing import Any
 
 from echogen_core.training import furniture, icons, panoramas, render, subjects
 from echogen_core.training.missing import MissingPackageError
+from echogen_core.writing import write_text
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +107,7 @@ def prepare(
         "counts": summary,
         "sources": ["sweethome3d-furniture 1.8 (Debian)", *NPM_PACKAGES.split()],
     }
-    (out / META).write_text(json.dumps(meta, indent=1), encoding="utf-8")
+    write_text(out / META, json.dumps(meta, indent=1))
     return summary
 
 
@@ -118,7 +120,8 @@ def read_sizes(data: Path) -> Sizes:
 def claim(out: Path, sizes: Sizes) -> None:
     """Marks a folder as one of these sizes. Raises ValueError when it is one of others already."""
     if not (out / META).exists():
-        (out / META).write_text(json.dumps(asdict(sizes)), encoding="utf-8")
+        with suppress(FileExistsError):  # another command came first: its sizes count
+            write_text(out / META, json.dumps(asdict(sizes)), new=True)
     if read_sizes(out) != sizes:
         raise ValueError(
             f"{out} holds pictures made with {read_sizes(out)}, asked for is {sizes}: give another folder."

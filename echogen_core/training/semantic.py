@@ -29,6 +29,7 @@ from torch.nn import functional as F
 from ..checkpoints.save import save_part
 from ..encoders import SemanticEncoder, SemanticEncoderConfig
 from ..encoders.config import find_encoders
+from ..writing import write_text
 from .encoder_run import EncoderRun, Objective, Optimisation
 from .files import load_array
 from .options import add_options, device_of
@@ -299,7 +300,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     encoder = trainee.encoder
     save_part(arguments.out / "semantic.safetensors", "semantic", encoder, encoder.config)
     done = {"steps": run.step, "minutes": round(run.spent / 60, 2), "recipe": asdict(recipe), **figures}
-    (arguments.out / "DONE").write_text(json.dumps(done, indent=1) + "\n", encoding="utf-8")
+    write_text(arguments.out / "DONE", json.dumps(done, indent=1) + "\n")
     return 0
 
 

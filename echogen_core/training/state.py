@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor, nn
+
+from ..writing import write_whole
 
 
 @torch.no_grad()
@@ -62,24 +63,19 @@ def go_on(optimizers: Iterable[torch.optim.Optimizer], saved: Iterable[Mapping[s
 
 
 def write_state(path: Path, state: Mapping[str, Any]) -> None:
-    """torch.save beside the target, then renamed: an interrupted run leaves the earlier file.
+    """torch.save as a file that appears whole or not at all: a run stopped meanwhile keeps the earlier one.
 
     Raises OSError when the disk is full or cannot be written: the earlier file stays, nothing is left beside.
     """
-    partial, size = path.with_suffix(".tmp"), _stored_bytes(state)
-    try:
-        if size > shutil.disk_usage(path.parent).free:
-            raise OSError("too little room")
-        torch.save(dict(state), partial)
-        partial.replace(path)
-    except (OSError, RuntimeError) as error:  # torch's own writer reports a full disk as a RuntimeError
-        free = shutil.disk_usage(path.parent).free
-        raise OSError(
-            f"Could not write {path}: it takes {size / 1e9:.2f} GB, and {free / 1e9:.2f} GB are free there "
-            f"({error}). Make room, or choose another folder; an earlier {path.name} is as it was."
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)
+
+    def fill(file: BinaryIO) -> None:
+        try:
+            torch.save(dict(state), file)
+        except RuntimeError as error:
+            # torch's writer puts a complaint of its own before what stopped it: a full disk, or Ctrl+C
+            raise error.__context__ or error from None
+
+    write_whole(path, fill, _stored_bytes(state))
 
 
 def _stored_bytes(state: Any) -> int:

@@ -17,6 +17,7 @@ from echogen_core.training import furniture, render
 from echogen_core.training.files import save_array
 from echogen_core.training.furniture import FurnitureModel, Split
 from echogen_core.training.missing import MissingPackageError
+from echogen_core.writing import write_text
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ def prepare_subjects(
         save_array(target / f"{name}_views.npy", views_NVHW4)
         records += entries
         counts[name] = len(entries)
-    (target / "subjects.json").write_text(json.dumps(records, indent=1, ensure_ascii=False), encoding="utf-8")
+    write_text(target / "subjects.json", json.dumps(records, indent=1, ensure_ascii=False))
     return counts
 
 

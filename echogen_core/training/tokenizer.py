@@ -29,6 +29,7 @@ from ..checkpoints.save import save_part
 from ..config import Preset, TokenizerConfig, find_preset
 from ..scales import find_schedule
 from ..tokenizer import BitTokenizer, Scale, quantize_multiscale
+from ..writing import append_line, write_whole
 from .compose import Masked
 from .kernels import Kernel
 from .norm import TrainingOperations
@@ -232,8 +233,7 @@ class Run:
     def log(self, record: dict[str, Any]) -> None:
         """Appends a JSON line to log.jsonl."""
         record = {"step": self.step, "seconds": round(self.elapsed, 1), "frozen": self.frozen, **record}
-        with (self.out / "log.jsonl").open("a") as file:
-            file.write(json.dumps(record) + "\n")
+        append_line(self.out / "log.jsonl", json.dumps(record))
         logger.info("%s", record)
 
 
@@ -291,7 +291,8 @@ def write_sheet(model: BitTokenizer, scales: Sequence[Scale], pictures_B3HW: Ten
     sheet_HW3 = torch.cat(rows, dim=1).permute(1, 2, 0)
     array = (sheet_HW3.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
     times = max(1, 256 // pictures_B3HW.shape[-1])
-    Image.fromarray(np.repeat(np.repeat(array, times, 0), times, 1)).save(path)
+    sheet = Image.fromarray(np.repeat(np.repeat(array, times, 0), times, 1))
+    write_whole(path, lambda file: sheet.save(file, format="PNG"))
 
 
 def export(run: Run, path: Path) -> BitTokenizer:

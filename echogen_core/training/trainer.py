@@ -30,6 +30,7 @@ from ..model.transformer import Conditions
 from ..scales import ScaleSchedule
 from ..tokenizer import BitTokenizer
 from ..tokenizer.bsq import TeacherForcing, quantize_with_bit_flips
+from ..writing import append_line
 from .attention import plain_attention
 from .conditions import drop_conditions, encode_pairs
 from .dataset import Compositor, Mix, PairBatch
@@ -123,7 +124,7 @@ class Trainer:
         compiling = bool(self.recipe.compiler)  # the first step: minutes that teach nothing do not count
         log_path = self.out / "log.jsonl"
         attention = plain_attention() if self.device.type == "cpu" else nullcontext()
-        with log_path.open("a", encoding="utf-8") as log, attention:
+        with attention:
             while self.progress() < 1 and time.monotonic() - started < at_most * 60:
                 began = time.monotonic()
                 record = self._train_step()
@@ -134,8 +135,7 @@ class Trainer:
                     record |= self._validate()
                 if self.step % 20 == 0:
                     record |= {"step": self.step, "minutes": round(self.seconds / 60, 2)}
-                    log.write(json.dumps(record) + "\n")
-                    log.flush()
+                    append_line(log_path, json.dumps(record))
                 if time.monotonic() - saved > self.recipe.checkpoint_minutes * 60:
                     self.save()
                     saved = time.monotonic()

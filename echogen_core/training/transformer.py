@@ -30,6 +30,7 @@ from ..encoders.config import find_encoders
 from ..model import EchoGenTransformer
 from ..scales import find_schedule
 from ..tokenizer import BitTokenizer
+from ..writing import write_text
 from .attribution import attribution
 from .dataset import PLAIN, SUBJECT_WORDS, Compositor, Mix
 from .guide import sharpen
@@ -60,7 +61,7 @@ def fresh_parts(preset: Preset, encoders: EncoderConfigs, args: argparse.Namespa
     vocabulary = args.out / TOKENIZER_FILE
     if not vocabulary.is_file():
         corpus = prompt_corpus(Compositor(args.data, "train"), NANO_MIX)
-        build_tokenizer(corpus, encoders.text.vocabulary).save(str(vocabulary))
+        write_text(vocabulary, build_tokenizer(corpus, encoders.text.vocabulary).to_str(pretty=True))
     transformer = EchoGenTransformer(preset.transformer)
     initialise(transformer, torch.Generator().manual_seed(args.seed))
     sharpen(transformer)
@@ -101,7 +102,7 @@ def export(trainer: Trainer, preset: Preset, args: argparse.Namespace) -> Path:
     bundle = Bundle(preset, parts.transformer, parts.tokenizer, parts.text, parts.semantic, parts.content)
     with trainer.averaged():
         save_bundle(bundle, folder)
-    (folder / "ATTRIBUTION.md").write_text(attribution(args.data), encoding="utf-8")
+    write_text(folder / "ATTRIBUTION.md", attribution(args.data))
     return folder
 
 

@@ -13,6 +13,8 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from ...writing import append_line, write_text, write_whole
+
 logger = logging.getLogger(__name__)
 
 LOG_FILE = "log.jsonl"
@@ -24,18 +26,17 @@ class Journal:
     def __init__(self, out: Path, step: int) -> None:
         """step: where the run goes on; records of later steps are dropped."""
         self._out = out
-        path = out / LOG_FILE
-        if path.is_file():
-            lines = path.read_text(encoding="utf-8").splitlines()
+        self._log = out / LOG_FILE
+        if self._log.is_file():
+            lines = self._log.read_text(encoding="utf-8").splitlines()
             kept = [line for line in lines if _step_of(line) <= step]
-            path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-        self._log = path.open("a", encoding="utf-8")
+            if kept != lines:
+                write_text(self._log, "".join(f"{line}\n" for line in kept))
         self._board = _tensorboard(out, step)
 
     def record(self, step: int, record: Mapping[str, Any]) -> None:
-        """One line, flushed; numbers, and lists of them a scale each, go to TensorBoard as well."""
-        self._log.write(json.dumps({"step": step, **record}) + "\n")
-        self._log.flush()
+        """One line; numbers, and lists of them a scale each, go to TensorBoard as well."""
+        append_line(self._log, json.dumps({"step": step, **record}))
         if self._board is None:
             return
         for name, value in record.items():
@@ -47,19 +48,23 @@ class Journal:
 
     def pictures(self, step: int, images_3HW: Tensor) -> Path:
         """One sheet, [3, H, W] in 0..1, as pictures/<step>.png."""
-        path = self._out / "pictures" / f"{step:07}.png"
-        path.parent.mkdir(exist_ok=True)
+        path = sheet_path(self._out, step)
         pixels_HW3 = (images_3HW.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
-        Image.fromarray(np.ascontiguousarray(pixels_HW3)).save(path)
+        sheet = Image.fromarray(np.ascontiguousarray(pixels_HW3))
+        write_whole(path, lambda file: sheet.save(file, format="PNG"))
         if self._board is not None:
             self._board.add_image("reference, target, generated", images_3HW.clamp(0, 1), step)
         return path
 
     def close(self) -> None:
-        """Ends the files."""
-        self._log.close()
+        """Ends TensorBoard's file; the others are closed after each line."""
         if self._board is not None:
             self._board.close()
+
+
+def sheet_path(out: Path, step: int) -> Path:
+    """Where a run's sheet of pictures of a step lies."""
+    return out / "pictures" / f"{step:07}.png"
 
 
 def progress(step: int, steps: int, record: Mapping[str, Any], pace: float) -> str:

@@ -33,7 +33,7 @@ from ..loss import bit_loss, scale_means, token_accuracy, token_losses
 from ..state import options_kept, replaced, update_average, write_state
 from .examples import Example, Examples, as_list, worker_threads
 from .features import Preparation
-from .journal import Journal, progress
+from .journal import Journal, progress, sheet_path
 from .model import ADAPTER_FILE, Start, TeacherForced, parameter_groups, save_adapter
 from .pictures import draw_sheet
 from .plan import Plan
@@ -87,21 +87,23 @@ class AdapterTrainer:
     def run(self) -> None:
         """Train to the last step. Whatever stops it, state and log on the disk stay usable."""
         accelerator, recipe = self.accelerator, self.recipe
-        if self.step >= recipe.steps:
+        missing = self._sheet_is_missing()
+        if self.step >= recipe.steps and not missing:
             logger.info("Nothing to do: %d steps are done. More: --steps.", self.step)
             return
         journal = Journal(self.out, self.step) if accelerator.is_main_process else None
         self._report_faults(self.examples.rows.faults)
         sums: Tensor | None = None
-        began, counted = time.monotonic(), self.step
         try:
+            if missing:
+                self._pictures(journal)
+            began, counted = time.monotonic(), self.step
             for examples in self._loader():
                 metrics, norm = self._micro_step(examples)
                 sums = metrics if sums is None else sums + metrics
                 if not accelerator.sync_gradients:
                     continue
-                last = self.step == recipe.steps
-                saves = last or self.step % recipe.save_every == 0
+                saves = self.step == recipe.steps or self.step % recipe.save_every == 0
                 if saves or self.step % recipe.log_every == 0:
                     record = self._record(sums / (recipe.accumulate * (self.step - counted)), norm)
                     spent = time.monotonic() - began
@@ -114,7 +116,7 @@ class AdapterTrainer:
                     began, counted, sums = time.monotonic(), self.step, None
                 if saves:
                     self.save()
-                if recipe.pictures_every and (self.step % recipe.pictures_every == 0 or last):
+                if self._has_sheet():
                     self._pictures(journal)
         finally:
             if journal is not None:
@@ -287,6 +289,18 @@ class AdapterTrainer:
             if fault.where not in self.faults and self.accelerator.is_main_process:
                 logger.warning("Left out: %s, %s (%s)", *fault)
             self.faults[fault.where] = fault
+
+    def _has_sheet(self) -> bool:
+        """Whether there are to be pictures of this step."""
+        every = self.recipe.pictures_every
+        return bool(every) and (self.step % every == 0 or self.step == self.recipe.steps)
+
+    def _sheet_is_missing(self) -> bool:
+        """Whether an earlier run was stopped between saving this step and drawing it; the same for all."""
+        if not (self.step and self._has_sheet()):
+            return False
+        missing = not sheet_path(self.out, self.step).is_file()
+        return bool(gather_object([missing])[0])  # all machines do what the first one sees
 
     def _pictures(self, journal: Journal | None) -> None:
         """A sheet of pictures made with the (averaged) weights; under FSDP all processes have to draw it."""

@@ -1,0 +1,307 @@
+"""Files that are whole or absent, whatever stops their writer, and numbered names that are given out once.
+
+A file grows beside its place under a name of its own, `.<name>.<12 hex digits>.partial`, which its writer
+holds locked (flock, which ends with the process), and moves to its place when it is complete. What a killed
+writer has left is removed by the next one of the same name: a partial file that can be locked belongs to
+nobody. Windows has no such locks, but removes no file that is open.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import itertools
+import logging
+import os
+import re
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from .disk import check_room, explained
+
+logger = logging.getLogger(__name__)
+
+_ON_WINDOWS = sys.platform == "win32"
+_MOVING = 60.0
+"""Windows: seconds for which a partial file is left alone. It is closed for a moment before it moves."""
+_FORGOTTEN = 86_400.0
+"""Seconds after which partial files of earlier versions, which had no locks, count as nobody's."""
+_EARLIER_ENDINGS = {
+    ".pt": "tmp",
+    ".npy": "partial",
+    ".json": "part",
+    ".html": "part",
+    ".parquet": "part",
+    ".png": r"\d{1,10}\.part",
+}
+_LONGEST = 200  # bytes of a name, which most disks limit to 255: the rest is for the partial file's own
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """The first free of the names `folder/<name>_00001_<ending>`, 00002 and so on, from number `first`."""
+
+    folder: Path
+    name: str
+    ending: str
+    first: int = 1
+
+    def __iter__(self) -> Iterator[Path]:
+        for number in itertools.count(self.first):
+            yield self.folder / f"{self.name}_{number:05}_{self.ending}"
+
+    @property
+    def place(self) -> Path:
+        """What stands for all of the names where partial files are named."""
+        return self.folder / f"{self.name}{self.ending}"
+
+
+Target = str | Path | Numbered
+
+
+def write_whole(
+    target: Target,
+    fill: Callable[[BinaryIO], object],
+    size: int | None = None,
+    lasting: bool = True,
+    new: bool = False,
+) -> Path:
+    """Writes a file that appears whole or not at all, in a folder that is made if need be; returns its path.
+
+    A Numbered target gets a name that no other process has: however many write, no file is overwritten.
+
+    Args:
+        fill: writes the content into the open binary file that it is given.
+        size: how many bytes that will be, to be refused at once where there is no room.
+        lasting: down to the disk before it counts, so that not even a power cut leaves half a file in its
+            place. False for what is quickly made again and checked when it is read.
+        new: only where there is no such file yet.
+    Raises:
+        FileExistsError: `new`, and there is one.
+        OSError: with a message that names the file, what is wrong and what to do. What was there before is
+            as it was, nothing is left beside it.
+    """
+    place = target.place if isinstance(target, Numbered) else Path(target)
+    with explained(place, size):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        _check_place(place)
+        remove_abandoned(target)
+        if size is not None:
+            check_room(place, size)
+        partial, file = _own_partial(place)
+        try:
+            with file:
+                fill(file)
+                file.flush()
+                if lasting:
+                    os.fsync(file.fileno())
+                if _ON_WINDOWS:
+                    file.close()  # or it could not be moved; elsewhere the lock is kept until it has
+                path = _move(partial, target, new)
+        finally:
+            partial.unlink(missing_ok=True)
+        if lasting:
+            _settle(path.parent)
+    return path
+
+
+def write_text(target: Target, text: str, lasting: bool = True, new: bool = False) -> Path:
+    """`write_whole` of a text in UTF-8, with line breaks as they are."""
+    return write_whole(target, lambda file: file.write(text.encode()), None, lasting, new)
+
+
+def append_line(path: Path, line: str, lasting: bool = False) -> None:
+    """Adds a line to a text file; one that a killed process left unfinished at its end is taken off first.
+
+    lasting: as in `write_whole`. Processes that add at the same time take turns. Raises OSError as that does.
+    """
+    with explained(path), path.open("ab+") as stream:
+        _lock(stream, wait=True)
+        end = stream.seek(0, os.SEEK_END)
+        stream.seek(max(0, end - (1 << 16)))
+        tail = stream.read()
+        if tail and not tail.endswith(b"\n"):
+            stream.truncate(end - len(tail) + tail.rfind(b"\n") + 1)
+        stream.write(line.encode() + b"\n")
+        stream.flush()
+        if lasting:
+            os.fsync(stream.fileno())
+
+
+def remove_abandoned(target: Target) -> None:
+    """Removes the partial files of a target, and taken but empty numbers, that no living process owns."""
+    place = target.place if isinstance(target, Numbered) else Path(target)
+    partial = re.compile(rf"\.{re.escape(_stem(place.name))}\.[0-9a-f]{{12}}\.partial")
+    earlier = re.compile(_earlier(target))
+    for path in _files(place.parent):
+        if earlier.fullmatch(path.name):
+            gone = _age(path) > _FORGOTTEN and _removed(path)
+        elif partial.fullmatch(path.name) or (_is_number(path.name, target) and not _size(path)):
+            gone = _removed_unless_owned(path)
+        else:
+            continue
+        if gone:
+            logger.info("Removed %s, which a killed process has left.", path)
+
+
+def _files(folder: Path) -> list[Path]:
+    """A folder's own files; none where it may be written to, but not be listed."""
+    try:
+        with os.scandir(folder) as entries:
+            return [Path(entry.path) for entry in entries if entry.is_file(follow_symlinks=False)]
+    except PermissionError:
+        return []
+
+
+def _check_place(place: Path) -> None:
+    """OSError where no file can be of this name, before anything is written."""
+    if place.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(place))
+    with suppress(FileNotFoundError):
+        place.lstat()
+
+
+def _own_partial(place: Path) -> tuple[Path, BinaryIO]:
+    """A new partial file, open and locked."""
+    while True:
+        partial = place.with_name(f".{_stem(place.name)}.{uuid.uuid4().hex[:12]}.partial")
+        file = partial.open("x+b")
+        # Between the two lines another writer may have found it without an owner, and removed it.
+        if _lock(file) is not False and _is_at(file, partial):
+            return partial, file
+        file.close()
+
+
+def _move(partial: Path, target: Target, new: bool) -> Path:
+    if isinstance(target, Numbered):
+        return next(path for path in target if _take(partial, path))
+    path = Path(target)
+    if not new:
+        os.replace(partial, path)
+    elif not _take(partial, path):
+        raise FileExistsError(f"{path} is there already.")
+    return path
+
+
+def _take(partial: Path, path: Path) -> bool:
+    """Moves a complete file to a place that is free; False when it is not. Nothing is ever overwritten."""
+    try:
+        if _ON_WINDOWS:
+            os.rename(partial, path)  # refused there where a file is in the way
+        else:
+            os.link(partial, path)
+        return True
+    except FileExistsError:
+        # a network's answer may be lost, and the question repeated
+        return partial.exists() and path.exists() and partial.samefile(path)
+    except OSError:
+        return _take_without_links(partial, path)
+
+
+def _take_without_links(partial: Path, path: Path) -> bool:
+    """`_take` on a disk with one name per file (exFAT, some networks'): taken empty, and filled at once."""
+    try:
+        with path.open("x+b") as taken:
+            if _lock(taken) is False or not _is_at(taken, path):
+                return False
+            os.replace(partial, path)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _lock(file: BinaryIO, wait: bool = False) -> bool | None:
+    """Whether this process owns an open file now; None where the disk or the system has no such locks."""
+    if sys.platform == "win32":
+        return None
+    import fcntl
+
+    try:
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError as error:
+        return False if error.errno in (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES) else None
+    return True
+
+
+def _is_at(file: BinaryIO, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.lstat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _removed_unless_owned(path: Path) -> bool:
+    if _ON_WINDOWS:
+        return _age(path) > _MOVING and _removed(path)
+    try:
+        with path.open("r+b") as file:
+            return _lock(file) is True and _is_at(file, path) and _removed(path)
+    except OSError:  # gone by now, or another user's
+        return False
+
+
+def _removed(path: Path) -> bool:
+    try:
+        path.unlink()
+    except OSError:  # gone by now, another user's, or (Windows) open
+        return False
+    return True
+
+
+def _age(path: Path) -> float:
+    """Seconds since a file's last change; 0 for one that is gone."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file; 1 for one that is gone, which is nobody's to remove."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 1
+
+
+def _stem(name: str) -> str:
+    """What a partial file's name shows of the file's: all that there is room for."""
+    encoded = os.fsencode(name)
+    return name if len(encoded) <= _LONGEST else hashlib.sha1(encoded).hexdigest()
+
+
+def _is_number(name: str, target: Target) -> bool:
+    if not isinstance(target, Numbered):
+        return False
+    return bool(re.fullmatch(rf"{re.escape(target.name)}_\d+_{re.escape(target.ending)}", name))
+
+
+def _earlier(target: Target) -> str:
+    """How earlier versions named their partial files, which had no locks."""
+    if isinstance(target, Numbered):
+        return rf"\.{re.escape(target.name)}_\d+_{re.escape(target.ending)}\.\d{{1,10}}\.partial"
+    path = Path(target)
+    same = rf"\.{re.escape(path.name)}\.\d{{1,10}}\.partial"
+    if ending := _EARLIER_ENDINGS.get(path.suffix):
+        return rf"{same}|{re.escape(path.stem)}\.{ending}"
+    return same
+
+
+def _settle(folder: Path) -> None:
+    """Brings a folder's new names to the disk, where the system can."""
+    if _ON_WINDOWS:
+        return
+    descriptor: Any = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+            raise
+    finally:
+        os.close(descriptor)
