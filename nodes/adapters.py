@@ -22,9 +22,11 @@ from torch import Tensor
 from echogen_core.checkpoints.faults import printable
 from echogen_core.checkpoints.walk import Entry, FileStamp, Search, entries, stamp_of
 from echogen_core.config import TokenizerConfig
+from echogen_core.disk import explained
 from echogen_core.encoders import reference_picture
 from echogen_core.features import ContentFeatures
 from echogen_core.subject.pictures import check_picture, fit_within, flatten_alpha, to_pil
+from echogen_core.writing import Numbered
 
 CATEGORY = "EchoGen"
 
@@ -159,19 +161,23 @@ def check_tokenizer(tokenizer: TokenizerConfig, bits: int, patch: int, owner: st
         )
 
 
-def new_output(prefix: str, ending: str) -> Path:
-    """A file that is not there yet, in ComfyUI's output folder; numbered like its pictures.
+def new_output(prefix: str, ending: str) -> Numbered:
+    """Names in ComfyUI's output folder, numbered like its pictures, for a file that takes the first free one.
 
-    ValueError when the prefix leads out of that folder.
+    ValueError when the prefix is no name, or leads out of that folder; OSError when it cannot be read.
     """
     root = folder_paths.get_output_directory()
+    if "\0" in prefix or prefix != prefix.encode("utf-8", "replace").decode():
+        raise ValueError(f"Expected a name for files, got {printable(prefix)!r}: no disk takes all of it.")
     target = os.path.abspath(os.path.join(root, os.path.dirname(os.path.normpath(prefix))))
     if not Path(target).is_relative_to(os.path.abspath(root)):
         raise ValueError(
-            f"Expected a name inside ComfyUI's output folder, got {prefix!r}. Leave out '..' and drives."
+            f"Expected a name inside ComfyUI's output folder, got {printable(prefix)!r}. Leave out '..' and "
+            "drives."
         )
-    folder, name, counter, _, _ = folder_paths.get_save_image_path(prefix, root)
-    return Path(folder) / f"{name}_{counter:05}_{ending}"
+    with explained(Path(root) / prefix):
+        folder, name, counter, _, _ = folder_paths.get_save_image_path(prefix, root)
+    return Numbered(Path(folder), name, ending, counter)
 
 
 def kept_files(subfolder: str, ending: str) -> Iterator[tuple[str, Entry]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import psutil  # type: ignore[import-untyped,unused-ignore]
 from torch import Tensor
 
-from echogen_core.checkpoints.published import in_words
+from echogen_core.disk import in_words
 from echogen_core.subject.cutout import LARGEST_SQUARE
 from echogen_core.subject.pictures import LARGEST_WORKING_SIDE
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from echogen_core.checkpoints.published import in_words
+from echogen_core.disk import in_words
 from echogen_core.sampling import Branches, RunConditions
 from echogen_core.sampling.memory import (
     MemoryEstimate,

@@ -28,11 +28,13 @@ from PIL import Image
 from torch import Tensor, nn
 
 from echogen_core.config import Preset
+from echogen_core.disk import failure
 from echogen_core.model import EchoGenTransformer, split_phases
 from echogen_core.model.functional import FP8
 from echogen_core.sampling import PrefillCache, ScaleStep
 from echogen_core.tokenizer import BitTokenizer
 from echogen_core.tokenizer.bsq import enlarge
+from echogen_core.writing import write_whole
 
 from .adapters import contact_sheet
 from .patchers import PrefillPatcher, WholePatcher
@@ -321,12 +323,40 @@ def tell_front_end(event: str, data: dict[str, Any]) -> None:
 
 
 def keep_for_session(picture: Image.Image, prefix: str) -> dict[str, str]:
-    """Writes a picture into ComfyUI's temporary folder; its name as the front end asks for it."""
-    folder = Path(folder_paths.get_temp_directory())
-    folder.mkdir(parents=True, exist_ok=True)
+    """Writes a picture into ComfyUI's temporary folder; its name as the front end asks for it.
+
+    Nothing where the folder takes none, see `only_shown`.
+    """
     name = f"{prefix}_{uuid.uuid4().hex[:12]}.jpg"
-    picture.save(folder / name, quality=92)
-    return {"filename": name, "subfolder": "", "type": "temp"}
+    path = Path(folder_paths.get_temp_directory()) / name
+
+    def write() -> dict[str, str]:
+        write_whole(path, lambda file: picture.save(file, format="JPEG", quality=92), lasting=False)
+        return {"filename": name, "subfolder": "", "type": "temp"}
+
+    return only_shown(write)[0]
+
+
+def only_shown(write: Callable[[], dict[str, Any]]) -> tuple[dict[str, Any], str]:
+    """What `write` gives, which puts pictures to look at into ComfyUI's temporary folder; and ''.
+
+    A folder that is full, or that cannot be written, costs these pictures and not the results behind them:
+    then nothing and the reason. The log has it once.
+    """
+    folder = folder_paths.get_temp_directory()
+    try:
+        return write(), ""
+    except OSError as error:
+        about = error if error.strerror is None else failure(error, Path(folder) / "preview")
+        reason = f"Not shown. {about}"
+    if folder not in _full_folders:
+        _full_folders.add(folder)
+        logger.warning("Pictures that nodes only show are left out, results are not touched. %s", reason)
+    return {}, reason
+
+
+_full_folders: set[str] = set()
+"""Temporary folders that the log has named."""
 
 
 def _reduced(codes_BDHW: Tensor) -> Tensor:

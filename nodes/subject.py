@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 from torch import Tensor
 
 from echogen_core.subject import cutout, samples
@@ -52,7 +52,7 @@ class SamplePicture(io.ComfyNode):
     @classmethod
     def execute(cls, picture: str) -> io.NodeOutput:
         image, mask = image_from_pil(samples.open_sample(picture))
-        return io.NodeOutput(handed_on(image), handed_on(mask), ui=ui.PreviewImage(image, cls=cls))
+        return io.NodeOutput(handed_on(image), handed_on(mask), ui=subject_preview.show(cls, [image]))
 
 
 class CutOutSubject(io.ComfyNode):

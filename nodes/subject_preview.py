@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from textwrap import wrap
 from typing import Any
 
@@ -21,6 +22,7 @@ from echogen_core.subject.find import Found
 from echogen_core.subject.overlay import draw_overlay
 from echogen_core.subject.pictures import SMALLEST_SIDE, to_pil
 
+from . import runtime
 from .adapters import image_from_pil
 from .boxes import resize_hit
 
@@ -84,14 +86,23 @@ def _with_texts(pictures: Sequence[Image.Image], texts: Sequence[tuple[str, str]
     return torch.cat([image_from_pil(sheet)[0] for sheet in sheets])
 
 
-def show(cls: type[io.ComfyNode], pictures: Sequence[Tensor], texts: Sequence[str]) -> dict[str, Any]:
-    """What a node hands to the front end: batches of pictures, and its words for readers of the history."""
-    shown = [ui.PreviewImage(image_BHWC, cls=cls).as_dict() for image_BHWC in pictures]
+def show(cls: type[io.ComfyNode], pictures: Sequence[Tensor], texts: Sequence[str] = ()) -> dict[str, Any]:
+    """What a node hands to the front end: batches of pictures, and its words for readers of the history.
+
+    Pictures that the disk does not take are left out, and the words say why.
+    """
+    shown = [runtime.only_shown(partial(_written, cls, image_BHWC)) for image_BHWC in pictures]
+    said = [*texts, *dict.fromkeys(reason for _, reason in shown if reason)]
     return {
-        "images": [image for each in shown for image in each["images"]],
+        "images": [image for each, _ in shown for image in each.get("images", ())],
         "animated": (False,),
-        "text": tuple(texts),
+        **({"text": tuple(said)} if said else {}),
     }
+
+
+def _written(cls: type[io.ComfyNode], image_BHWC: Tensor) -> dict[str, Any]:
+    written: dict[str, Any] = ui.PreviewImage(image_BHWC, cls=cls).as_dict()
+    return written
 
 
 def words(found: Found) -> str:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..config import PRESETS
-from ..disk import in_words as in_words
 from ..encoders import ENCODERS
 
 WEB = "https://huggingface.co"
