@@ -2,7 +2,50 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+LARGEST_SIZE = 1 << 24
+"""Of any number of channels, words or tokens: more than any model has, few enough to count with."""
+
+MOST: Mapping[str, int] = {
+    "depth": 256,
+    "heads": 4096,
+    "base_channels": 1 << 14,
+    "res_blocks": 64,
+    "channel_multipliers": 16,  # how many, and each of them 1024
+    "fold": 64,
+    "patch": 256,
+    "mlp_ratio": 1024,
+    "levels": 4096,
+    "max_tokens": 1 << 16,
+    "image_size": 8192,
+    "reference_size": 8192,
+}
+"""Setting -> its largest value, where building or using a model takes time or memory that grows with it."""
+
+
+def check_sizes(config: Any) -> None:
+    """ValueError unless every setting of a model's sizes is of its type, positive, and not too large.
+
+    config: a dataclass of int, float, bool and tuple[int, ...]; a float may be a whole number.
+    """
+    for entry in fields(config):
+        name, kind, value = entry.name, str(entry.type), getattr(config, entry.name)
+        most = MOST.get(name, LARGEST_SIZE)
+        if kind == "bool":
+            fits = isinstance(value, bool)
+        elif kind.startswith("tuple"):
+            fits = isinstance(value, tuple) and 0 < len(value) <= most
+            fits = fits and all(type(item) is int and 0 < item <= 1024 for item in value)
+        else:
+            number = type(value) is int or (kind == "float" and type(value) is float and math.isfinite(value))
+            fits = number and 0 < value <= most
+        if not fits:
+            shown = repr(value)[:80].encode("ascii", "backslashreplace").decode()
+            raise ValueError(f"{name}: expected {kind}, each above 0 and at most {most}, got {shown}.")
 
 
 @dataclass(frozen=True)
@@ -25,6 +68,7 @@ class TransformerConfig:
     subject: bool = True
 
     def __post_init__(self) -> None:
+        check_sizes(self)
         if self.width % self.heads or (self.width // self.heads) % 4:
             raise ValueError(
                 f"width must be heads times a multiple of 4, got width {self.width} and {self.heads} heads."
@@ -60,6 +104,14 @@ class TokenizerConfig:
     res_blocks: int = 2  # per level of the encoder; the decoder has one more
     fold: int = 1  # pixels a side that become channels before the first convolution (published files: none)
     norm_groups: int = 32  # few channels need fewer: one channel a group would erase a picture's colours
+
+    def __post_init__(self) -> None:
+        check_sizes(self)
+        if self.base_channels % self.norm_groups:
+            raise ValueError(
+                f"base_channels must be a multiple of norm_groups, got {self.base_channels} and "
+                f"{self.norm_groups}."
+            )
 
     @property
     def patch(self) -> int:

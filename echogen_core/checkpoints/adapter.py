@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..config import TransformerConfig
 from ..model import EchoGenTransformer
-from .faults import some
+from .faults import AGAIN, printable, some
 from .format import BASE_NAME, BASE_SHA256, is_ours
 from .identify import Identity, identify
 from .installed import ENDINGS, candidates, look
@@ -74,6 +74,8 @@ def total_digest(digests: Mapping[str, str]) -> str:
 def base_state(raw: RawFile, config: TransformerConfig) -> Mapping[str, Tensor]:
     """A base file's tensors under our names; ValueError when they are not those of a base of these sizes."""
     if is_ours(raw.metadata):
+        if absent := [name for name in base_names(config) if name not in raw.tensors]:
+            raise ValueError(f"{raw.path} lacks tensors of its model: {some(absent)}. {AGAIN}")
         return raw.tensors
     return translate_transformer(raw.tree, replace(config, subject=False))
 
@@ -113,8 +115,8 @@ def add_base(raw: RawFile, config: TransformerConfig, base: Base) -> dict[str, T
         path = _find_base(raw, config, base or ())
     elif title := fault(identify(path := Path(base)), config) or _other_numbers(path, raw, config):
         raise ValueError(
-            f"these subject parameters belong to the base model {raw.metadata.get(BASE_NAME)}; {path} is "
-            f"{title}. Put the right base beside them, or choose it."
+            f"these subject parameters belong to the base model {printable(raw.metadata.get(BASE_NAME))}; "
+            f"{path} is {title}. Put the right base beside them, or choose it."
         )
     return {**base_state(read_weights(path), config), **raw.tensors}
 
@@ -124,6 +126,14 @@ def _other_numbers(path: Path, raw: RawFile, config: TransformerConfig) -> str |
     return (
         None if same else "one with other numbers (only its float32 and bfloat16 forms have the right ones)"
     )
+
+
+def _is_base(path: Path, raw: RawFile, config: TransformerConfig) -> bool:
+    """As `_other_numbers`, of one among several: a damaged one is none, and named when it is opened."""
+    try:
+        return _other_numbers(path, raw, config) is None
+    except ValueError:
+        return False
 
 
 def fault(identity: Identity, config: TransformerConfig) -> str | None:
@@ -145,12 +155,12 @@ def _find_base(raw: RawFile, config: TransformerConfig, folders: Sequence[Path])
         if not isinstance(found, str) and fault(found, config) is None:
             alike.append(path)
     for path in sorted(alike, key=lambda path: path.name != name):
-        if _other_numbers(path, raw, config) is None:
+        if _is_base(path, raw, config):
             return path
     others = (
         f" These are of its size, but with other numbers: {some([str(p) for p in alike])}." if alike else ""
     )
     raise FileNotFoundError(
-        f"{raw.path} holds subject parameters alone and needs its base model: put {name} "
+        f"{raw.path} holds subject parameters alone and needs its base model: put {printable(name)} "
         f"(from the hub FoundationVision/Infinity) into {own}.{others}"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+AGAIN = "Download it again."
 NAMED = 8
 LONGEST = 200
 
@@ -24,7 +25,7 @@ def describe_faults(missing: Sequence[str], unknown: Sequence[str], wrong: Seque
 def some(names: Sequence[str]) -> str:
     """The first eight names, and how many more there are."""
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+    return ", ".join(printable(name) for name in names[:NAMED]) + more
 
 
 def printable(name: object, longest: int = LONGEST) -> str:

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import MISSING, asdict, fields
 from typing import Any
 
 from ..config import TokenizerConfig, TransformerConfig
 from ..encoders import ContentEncoderConfig, SemanticEncoderConfig, TextEncoderConfig
+from .faults import printable, some
+from .json_text import parse_json
 
 FORMAT = "echogen"
 VERSION = "1"
@@ -50,6 +52,10 @@ EXAMPLES: dict[str, str] = {
 """The published files of the parts."""
 
 
+_COUNTS = ("depth", "res_blocks", "channel_multipliers")
+"""Settings that say how many layers there are."""
+
+
 def write_metadata(kind: str, config: Any) -> dict[str, str]:
     """Metadata of a file of this kind."""
     return {
@@ -65,25 +71,45 @@ def is_ours(metadata: Mapping[str, str]) -> bool:
     return metadata.get("format") == FORMAT
 
 
-def read_config(metadata: Mapping[str, str]) -> Any:
+def read_config(metadata: Mapping[str, str], tensors: int) -> Any:
     """The configuration in the metadata of a file whose kind is one of KINDS.
 
+    tensors: how many the file holds; of nothing that a model is built from there can be more.
     Raises:
-        ValueError: the file is of a later version, or its configuration cannot be read.
+        ValueError: the file is of a later version, or its configuration cannot be read or is of no model.
     """
     if metadata.get("version") != VERSION:
         raise ValueError(
-            f"expected file version {VERSION}, got {metadata.get('version')}. Update this pack to read it."
+            f"expected file version {VERSION}, got {printable(metadata.get('version'))}. "
+            "Update this pack to read it."
         )
     config_class = KINDS[metadata["kind"]]
     known = {field.name for field in fields(config_class)}
     try:
-        values = json.loads(metadata["config"])
-        unknown = sorted(set(values) - known)
-        if unknown:
-            raise ValueError(f"unknown settings {', '.join(unknown)}")
-        return config_class(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        values = parse_json(metadata.get("config", "null"))
+        if not isinstance(values, dict):
+            raise ValueError("expected names with values")
+        if unknown := sorted({*values} - known):
+            raise ValueError(f"unknown settings {some(unknown)}")
+        if missing := sorted(_needed(config_class) - {*values}):
+            raise ValueError(f"missing settings {some(missing)}")
+        config = config_class(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
+        _check_counts(config, tensors)
+    except ValueError as error:
         raise ValueError(
-            f"its configuration cannot be read ({error}). Update this pack, or write the file again."
+            f"its configuration cannot be read ({printable(error)}). Update this pack, or write the file "
+            "again."
         ) from error
+    return config
+
+
+def _needed(config_class: type[Any]) -> set[str]:
+    return {entry.name for entry in fields(config_class) if entry.default is MISSING}
+
+
+def _check_counts(config: Any, tensors: int) -> None:
+    """ValueError where there would be more layers than tensors."""
+    for name, value in asdict(config).items():
+        count = len(value) if isinstance(value, tuple) else value
+        if name in _COUNTS and count > tensors:
+            raise ValueError(f"{name} {count}, and the file has {tensors} tensors")

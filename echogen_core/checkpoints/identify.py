@@ -123,7 +123,7 @@ def classify(raw: RawFile) -> Identity:
         if kind not in KINDS:
             title = f"this pack's file of a {kind or 'thing without a name'}"
             return Identity(None, title, None, raw.dtype, ours=True)
-        config = read_config(raw.metadata)
+        config = read_config(raw.metadata, len(raw.tensors))
         adapter = BASE_SHA256 in raw.metadata
         title = describe(kind, config) + (", its subject parameters alone" if adapter else "")
         return Identity(kind, title, config, raw.dtype, ours=True, adapter=adapter)

@@ -14,6 +14,8 @@ from typing import Any
 from torch import Tensor
 from transformers import BertConfig, GroundingDinoConfig, SwinConfig
 
+from .keymap_semantic import thirds
+
 MARK = "transformer.encoder.fusion_layers.0.gamma_v"
 POINTS = 4
 """Sampling points of every published model; no shape tells them from the number of heads."""
@@ -117,7 +119,7 @@ def to_hub_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for name, tensor in state.items():
         renamed = _renamed(name)
         fused = _FUSED.fullmatch(renamed)
-        if fused is None:
+        if fused is None or not thirds(tensor):
             hub[renamed] = tensor
             continue
         for part, view in zip(("query", "key", "value"), tensor.chunk(3), strict=True):

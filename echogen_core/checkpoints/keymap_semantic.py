@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-import torch
 from torch import Tensor
 
 from ..encoders import SemanticEncoderConfig, resample_position_embedding
@@ -52,12 +51,17 @@ def to_hub_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for key, tensor in state.items():
         key = key.removeprefix("dinov2.")
         fused = FUSED_QKV.fullmatch(key)
-        if fused:
+        if fused and thirds(tensor):
             for name, part in zip(("query", "key", "value"), tensor.chunk(3), strict=True):
                 hub[f"encoder.layer.{fused[1]}.attention.attention.{name}.{fused[2]}"] = part
             continue
         hub[_hub_name(key)] = tensor
     return hub
+
+
+def thirds(tensor: Tensor) -> bool:
+    """Whether a tensor can be a fused query, key and value; one that cannot keeps its name."""
+    return tensor.ndim > 0 and tensor.shape[0] > 0 and tensor.shape[0] % 3 == 0
 
 
 def _hub_name(key: str) -> str:
@@ -81,9 +85,10 @@ def translate_semantic(
     found = to_hub_names(state)
     if POSITIONS in found:
         found[POSITIONS] = resample_position_embedding(found[POSITIONS], config.grid)
-    if "embeddings.mask_token" not in found and "embeddings.cls_token" in found:
+    token = found.get("embeddings.cls_token")
+    if "embeddings.mask_token" not in found and token is not None and token.ndim == 3:
         # Only masked pre-training reads it; some exports leave it out.
-        found["embeddings.mask_token"] = torch.zeros_like(found["embeddings.cls_token"][0])
+        found["embeddings.mask_token"] = token.new_zeros(token.shape[1:])
     renames = RENAMED if any(RENAMED[0][1] in name for name in expected) else ()
     translated: dict[str, Tensor] = {}
     for key, tensor in found.items():

@@ -100,10 +100,9 @@ def _published_names(ours: Iterable[str]) -> dict[str, str]:
 
 
 def _unnest(checkpoint: Mapping[str, Any]) -> Mapping[str, Tensor]:
-    for nest in NESTS:
-        if isinstance(checkpoint.get(nest), Mapping):
-            return checkpoint[nest]
-    return checkpoint
+    found = (checkpoint[nest] for nest in NESTS if isinstance(checkpoint.get(nest), Mapping))
+    inner: Mapping[str, Any] = next(found, checkpoint)
+    return {key: value for key, value in inner.items() if isinstance(value, Tensor)}
 
 
 def _complain(unknown: list[str], missing: list[str], wrong: list[str], config: TokenizerConfig) -> None:

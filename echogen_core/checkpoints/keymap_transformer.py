@@ -100,7 +100,7 @@ def translate_transformer(checkpoint: Mapping[str, Any], config: TransformerConf
     Raises:
         ValueError: names the keys that are unknown, missing or of another shape than `config` asks for.
     """
-    state = flatten_blocks(unnest(checkpoint))
+    state = flatten_blocks(_tensors(checkpoint))
     found: dict[str, Tensor] = {}
     missing, wrong = [], []
     for name, ours in EchoGenTransformer(config, device="meta").state_dict().items():
@@ -109,7 +109,7 @@ def translate_transformer(checkpoint: Mapping[str, Any], config: TransformerConf
             missing.append(key)
             continue
         tensor = state.pop(key)
-        if key in PADDED:
+        if key in PADDED and tensor.ndim:
             tensor = tensor[: ours.shape[0]]
         shape = _without_leading_ones(tensor)
         if shape != _without_leading_ones(ours):
@@ -126,7 +126,7 @@ def infer_config(checkpoint: Mapping[str, Any]) -> TransformerConfig:
 
     KeyError where this is no Infinity or EchoGen transformer.
     """
-    state = flatten_blocks(unnest(checkpoint))
+    state = flatten_blocks(_tensors(checkpoint))
     width, bits = state["word_embed.weight"].shape
     text_length, text_width = state["cfg_uncond"].shape
     config = TransformerConfig(
@@ -180,6 +180,11 @@ def unnest(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
         if isinstance(inner, Mapping):
             return inner
     return checkpoint
+
+
+def _tensors(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The tensors of `unnest`, without what a training checkpoint keeps beside them."""
+    return {key: value for key, value in unnest(checkpoint).items() if isinstance(value, Tensor)}
 
 
 def flatten_blocks(state: Mapping[str, Any]) -> dict[str, Any]:

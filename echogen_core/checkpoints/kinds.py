@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from . import keymap_content, keymap_semantic, keymap_text
-from .faults import WrongModel
+from .faults import WrongModel, printable
 from .format import TITLES
 from .keymap_tokenizer import NESTS as TOKENIZER_NESTS
 from .keymap_tokenizer import infer_tokenizer
@@ -48,6 +48,9 @@ OTHERS: tuple[tuple[str, str], ...] = (
     ("decoder.block.", "the decoder of a T5"),
 )
 
+_STRANGE = (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RuntimeError)
+"""What unpacking a shape or asking for a tensor comes to where names and shapes are anything at all."""
+
 T5_SIZES = {512: "small", 768: "base", 1024: "large", 2048: "XL", 4096: "XXL"}
 DINO_SIZES = {384: "S", 768: "B", 1024: "L", 1536: "g"}
 
@@ -78,9 +81,11 @@ def infer(kind: str, tree: Mapping[str, Any]) -> Any:
         return INFER[kind](tree)
     except WrongModel:
         raise
-    except (KeyError, IndexError, TypeError, ValueError, ZeroDivisionError) as error:
+    except _STRANGE as error:
         title = TITLES[kind]
-        raise WrongModel(f"a damaged or partial {title} ({error} is missing or strange)") from error
+        raise WrongModel(
+            f"a damaged or partial {title} ({printable(error)} is missing or strange)"
+        ) from error
 
 
 def describe(kind: str, config: Any) -> str:
@@ -102,5 +107,5 @@ def describe(kind: str, config: Any) -> str:
 
 def describe_unknown(tree: Mapping[str, Any]) -> str:
     """What a file of none of the known kinds holds, by its first names."""
-    names = [key for key, value in unnest(tree).items() if isinstance(value, Tensor)]
+    names = [printable(key) for key, value in unnest(tree).items() if isinstance(value, Tensor)]
     return f"a file of an unknown kind (its first tensors: {', '.join(names[:3]) or 'none at all'})"

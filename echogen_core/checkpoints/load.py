@@ -92,11 +92,11 @@ def load(
     dtype = dtype or stored
     if dtype == FP8 and kind != "transformer":
         dtype = torch.bfloat16
-    module = build(source, operations, dtype, vocabulary)
-    if kind == "transformer" and compute_dtype is not None:
-        module.dtype = compute_dtype
-    wanted = wanted_state(source, module, dtype)
     try:
+        module = build(source, operations, dtype, vocabulary)
+        if kind == "transformer" and compute_dtype is not None:
+            module.dtype = compute_dtype
+        wanted = wanted_state(source, module, dtype)
         state = match_scales(module_names(kind, source.state, module), wanted)
         fill(module, {name: tensor.to(device) for name, tensor in state.items()}, TITLES[kind], wanted)
     except ValueError as error:

@@ -47,13 +47,19 @@ def dequantise(scaled: Scaled, dtype: torch.dtype) -> Tensor:
 
 
 def match_scales(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """`state` with its matrices in FP8 exactly where `wanted` (names -> what is to hold them) has a scale."""
+    """`state` with its matrices in FP8 exactly where `wanted` (names -> what is to hold them) has a scale.
+
+    What is of another shape than wanted, or no number of floating point, stays as it is: whoever fills a
+    module with it names it.
+    """
     matched: dict[str, Tensor] = {}
     for name, tensor in state.items():
         if name.endswith(SCALE) and state.get(name.removesuffix(SCALE)) is not None:
             continue
         scale = state.get(name + SCALE)
-        if name + SCALE in wanted:
+        if not _fits(tensor, scale, wanted.get(name)):
+            matched |= {name: tensor} if scale is None else {name: tensor, name + SCALE: scale}
+        elif name + SCALE in wanted:
             scaled = quantise(tensor) if scale is None else Scaled(tensor, scale)
             matched |= {name: scaled.weight, name + SCALE: scaled.scale}
         elif scale is not None:
@@ -62,3 +68,10 @@ def match_scales(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> d
         else:
             matched[name] = tensor
     return matched
+
+
+def _fits(tensor: Tensor, scale: Tensor | None, wanted: Tensor | None) -> bool:
+    """Whether a tensor can be what is wanted, with a scalar for its scale."""
+    if wanted is not None and tensor.shape != wanted.shape:
+        return False
+    return tensor.is_floating_point() and (scale is None or (scale.ndim == 0 and scale.is_floating_point()))

@@ -1,33 +1,27 @@
 """Reads weight files without running their code: what is in them, or why they cannot be used.
 
 Formats are told by content, not by name: safetensors (memory-mapped), torch's zip (memory-mapped,
-`weights_only`) and torch's older stream. Every failure is a ValueError or FileNotFoundError.
+`weights_only`) and torch's older stream. Every failure is a ValueError or FileNotFoundError, except where the
+system refuses (OSError: no permission, no memory to map). What a file claims is checked against its own size
+before anything is built or unpacked.
 """
 
 from __future__ import annotations
 
-import json
-import pickle
-import re
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-AGAIN = "Download it again."
-
-ELSEWHERE = (
-    "where you trust it, on a machine that may run it, keep its tensors alone: "
-    "python -c \"import torch; c = torch.load('IN', weights_only=False); "
-    "torch.save(c.get('state_dict', c), 'OUT.pth')\""
-)
-"""How to make a file that wants code into one of tensors."""
+from .faults import AGAIN, printable, some
+from .headers import read_header
+from .json_text import read_json
+from .torch_file import read_torch, unmapped
 
 FOLDER_FILES = (
     "model.safetensors",
@@ -38,6 +32,9 @@ FOLDER_FILES = (
     "diffusion_pytorch_model.bin",
 )
 """What holds the weights in a folder from the hub (transformers' or diffusers'), the preferred first."""
+
+
+MOST_SHARDS = 1000
 
 
 @dataclass(frozen=True)
@@ -64,8 +61,13 @@ class RawFile:
         """The floating type that most weights are stored in; float32 where there are none."""
         counts: dict[torch.dtype, int] = {}
         branches: list[Mapping[str, Any]] = [self.tree]
+        met: set[int] = set()
         while branches:
-            for value in branches.pop().values():
+            branch = branches.pop()
+            if id(branch) in met:  # one mapping may stand in many places
+                continue
+            met.add(id(branch))
+            for value in branch.values():
                 if isinstance(value, Mapping):
                     branches.append(value)
                 elif value.is_floating_point():
@@ -76,7 +78,7 @@ class RawFile:
 def read_weights(path: str | Path, shapes_only: bool = False) -> RawFile:
     """A weight file, or a folder from the hub with its weight files put together.
 
-    shapes_only: tensors of safetensors files lie on the meta device; much faster, for telling files apart.
+    shapes_only: tensors lie on the meta device, and only headers are read: for telling files apart.
     Raises:
         FileNotFoundError: there is nothing, or a folder without weights.
         ValueError: it is empty, cut off, not a weight file, or would run code.
@@ -86,6 +88,8 @@ def read_weights(path: str | Path, shapes_only: bool = False) -> RawFile:
         raise FileNotFoundError(f"{path} does not exist. Check the name, or download the file there.")
     if path.is_dir():
         return _read_folder(path, shapes_only)
+    if not path.is_file():
+        raise ValueError(f"{path} is no regular file (a device or a pipe, say). Expected a weight file.")
     size = path.stat().st_size
     if size == 0:
         raise ValueError(f"{path} is empty (0 bytes); expected weights. {AGAIN}")
@@ -94,8 +98,8 @@ def read_weights(path: str | Path, shapes_only: bool = False) -> RawFile:
     if head[8:9] == b"{":
         return _read_safetensors(path, shapes_only)
     if head[:2] == b"PK" or head[:1] == b"\x80":
-        tree = _only_tensors(_read_torch(path), path)
-        return RawFile(path, tree, files=(path,), mapped=head[:2] == b"PK")
+        zipped = head[:2] == b"PK"
+        return RawFile(path, read_torch(path, zipped, shapes_only), files=(path,), mapped=zipped)
     raise ValueError(f"{path} is {_describe(head)}, not a safetensors or PyTorch weight file. {AGAIN}")
 
 
@@ -113,90 +117,19 @@ def _describe(head: bytes) -> str:
 
 def _read_safetensors(path: Path, shapes_only: bool) -> RawFile:
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = dict(file.metadata() or {})
-            if shapes_only:
-                names = file.keys()
-                return RawFile(path, {name: _shape(file.get_slice(name)) for name in names}, metadata)
-        return RawFile(path, load_file(path), metadata, (path,))
+        header = read_header(path)
+        if shapes_only:
+            return RawFile(path, header.tensors, header.metadata)
+        if header.unloadable:
+            kinds = some(sorted({*header.unloadable.values()}))
+            raise ValueError(f"numbers of the type {kinds}, which nothing here computes with")
+        return RawFile(path, load_file(path), header.metadata, (path,))
     except RuntimeError as error:
-        raise _unmapped(path, error) from error
-    except (SafetensorError, OSError, ValueError) as error:
-        raise ValueError(f"{path} is a damaged or cut off safetensors file ({error}). {AGAIN}") from error
-
-
-STORED_TYPES: dict[str, torch.dtype] = {
-    "F64": torch.float64,
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "F8_E4M3": torch.float8_e4m3fn,
-    "F8_E5M2": torch.float8_e5m2,
-}
-"""Floating types by their names in safetensors files; nothing is asked of the others."""
-
-
-def _shape(stored: Any) -> Tensor:
-    dtype = STORED_TYPES.get(stored.get_dtype(), torch.uint8)
-    return torch.empty(stored.get_shape(), dtype=dtype, device="meta")
-
-
-def _read_torch(path: Path) -> Any:
-    """The object in a torch file, by the restricted unpickler that builds tensors and containers only."""
-    zipped = zipfile.is_zipfile(path)
-    with path.open("rb") as file:
-        starts_zipped = file.read(2) == b"PK"
-    if starts_zipped and not zipped:
-        raise ValueError(f"{path} is cut off: its table of contents is missing. {AGAIN}")
-    try:
-        # The older stream format has no place for tensors to be mapped from.
-        return torch.load(path, map_location="cpu", mmap=zipped, weights_only=True)
-    except MemoryError:
-        raise
-    except pickle.UnpicklingError as error:
-        if re.search(r"unsupported (global|class)|not an allowed global", str(error), re.IGNORECASE):
-            raise ValueError(
-                f"{path} wants to run code when it is opened, which is refused: {_first_line(error)} "
-                f"Expected a file of tensors only: get the safetensors version, or {ELSEWHERE}"
-            ) from error
-        raise ValueError(f"{path} is no readable PyTorch file ({_first_line(error)}). {AGAIN}") from error
-    # A damaged stream makes the unpickler fail in many ways.
-    except Exception as error:
-        if "mmap" in str(error):
-            raise _unmapped(path, error) from error
+        raise unmapped(path, error) from error
+    except (SafetensorError, ValueError) as error:
         raise ValueError(
-            f"{path} is a damaged or cut off PyTorch file ({_first_line(error)}). {AGAIN}"
+            f"{path} is a damaged or cut off safetensors file ({printable(error)}). {AGAIN}"
         ) from error
-
-
-def _unmapped(path: Path, error: Exception) -> OSError:
-    gigabytes = path.stat().st_size / 1e9
-    return OSError(
-        f"{path} ({gigabytes:.1f} GB) cannot be mapped into memory ({_first_line(error)}). Close other "
-        "programs or add swap space (a larger page file), so that memory and swap together exceed the file."
-    )
-
-
-def _first_line(error: Exception) -> str:
-    """The telling line of torch's long messages."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    telling = [line for line in lines if "nsupported" in line or "GLOBAL" in line]
-    return (telling or lines or ["no reason given"])[0][:200]
-
-
-def _only_tensors(content: Any, path: Path) -> dict[str, Any]:
-    """Mappings and tensors of a checkpoint; optimizer settings, counters and the like are left out."""
-    if not isinstance(content, Mapping):
-        raise ValueError(
-            f"{path} holds a {type(content).__name__}, not named tensors. Expected a checkpoint (state dict)."
-        )
-    tree: dict[str, Any] = {}
-    for key, value in content.items():
-        if isinstance(value, Tensor):
-            tree[str(key)] = value
-        elif isinstance(value, Mapping):
-            tree[str(key)] = _only_tensors(value, path)
-    return tree
 
 
 def _read_folder(folder: Path, shapes_only: bool) -> RawFile:
@@ -206,17 +139,42 @@ def _read_folder(folder: Path, shapes_only: bool) -> RawFile:
             continue
         if not name.endswith(".index.json"):
             return replace(read_weights(path, shapes_only), path=folder)
-        try:
-            shards = sorted(set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"{path} is no readable list of weight files ({error}). {AGAIN}") from error
+        shards = _shards(path)
         absent = [shard for shard in shards if not (folder / shard).is_file()]
         if absent:
-            raise FileNotFoundError(f"{folder} lacks {', '.join(absent)}, which {name} lists. Download them.")
+            raise FileNotFoundError(f"{folder} lacks {some(absent)}, which {name} lists. Download them.")
         raws = [read_weights(folder / shard, shapes_only) for shard in shards]
         tree = {key: value for raw in raws for key, value in raw.tree.items()}
+        if len(tree) != sum(len(raw.tree) for raw in raws):
+            raise ValueError(
+                f"{folder}: several files hold the same tensors. Download the whole folder again."
+            )
         files = tuple(raw.path for raw in raws)
         return RawFile(folder, tree, files=files, mapped=all(raw.mapped for raw in raws))
     raise FileNotFoundError(
         f"{folder} holds no weights; expected one of {', '.join(FOLDER_FILES)}. Download the whole folder."
     )
+
+
+def _shards(index: Path) -> list[str]:
+    """The weight files that an index names, each in the index's own folder; ValueError for anything else."""
+    try:
+        content = read_json(index)
+        weight_map = content["weight_map"] if isinstance(content, dict) else None
+        if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
+            raise ValueError("expected weight_map, names of tensors with names of files")
+        shards = sorted(set(weight_map.values()))
+        if strange := [name for name in shards if _leads_away(name) or name.endswith(".index.json")]:
+            raise ValueError(f"expected files of its own folder, got {some(strange)}")
+        if not 0 < len(shards) <= MOST_SHARDS:
+            raise ValueError(f"expected 1 to {MOST_SHARDS} files, got {len(shards)}")
+    except (ValueError, KeyError) as error:
+        raise ValueError(
+            f"{index} is no readable list of weight files ({printable(error)}). {AGAIN}"
+        ) from error
+    return shards
+
+
+def _leads_away(name: str) -> bool:
+    """Whether a name is more than that of a file in a folder, on any system."""
+    return not name.isprintable() or any(c in name for c in "/\\:") or name in ("", ".", "..")

@@ -6,8 +6,8 @@ Folders of the hub are read by transformers, offline: nothing is downloaded.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import torch
 import transformers
 from torch import Tensor
 
+from ..encoders.text import by_library
 from ..subject import detect_original, segment_original
 from ..subject.describe import Describer
 from ..subject.detect import GroundingDino
@@ -23,7 +24,8 @@ from ..subject.salient import SalientSubject
 from ..subject.segment import Sam
 from . import keymap_detector, keymap_segmenter
 from .bundle import ASSETS
-from .faults import describe_faults
+from .faults import AGAIN, describe_faults, printable
+from .hub_folder import LARGEST_WINDOW, WHOLE, check_built, check_settings, read_folder
 from .load import fill
 from .read import read_weights
 
@@ -154,24 +156,15 @@ def _only_transformers(path: Path, backend: Backend, example: str) -> None:
 
 def _from_folder(path: Path, model_class: Any, model_type: str, dtype: torch.dtype) -> tuple[Any, Any]:
     """Model and processor of a folder of the hub."""
-    found = _model_type(path)
-    if found != model_type:
-        raise ValueError(
-            f"{path} holds a model of type {found!r}, expected {model_type!r}. Choose its folder."
-        )
-    try:
+    settings, tensors = read_folder(path, model_type)
+    with _words_for(path, WHOLE):
+        if model_type != "qwen2_5_vl":
+            check_settings(settings, len(tensors), LARGEST_WINDOW)
+        check_built(model_class, model_class.config_class.from_dict(dict(settings)), tensors)
         processor = library.AutoProcessor.from_pretrained(path, local_files_only=True)
         model, info = model_class.from_pretrained(
             path, dtype=dtype, local_files_only=True, output_loading_info=True
         )
-    except MemoryError:
-        raise
-    # A damaged or incomplete folder makes transformers fail in many ways.
-    except Exception as error:
-        raise ValueError(
-            f"{path} cannot be loaded ({error}). Download the whole folder again, tokenizer and "
-            "preprocessor_config.json included."
-        ) from error
     _check_loaded(info, path)
     return model, processor
 
@@ -180,14 +173,27 @@ def _from_state(
     model_class: Any, config: Any, state: Mapping[str, Tensor], path: Path, dtype: torch.dtype
 ) -> Any:
     """A model with tensors in the hub's names, which transformers translates to its own."""
-    try:
+    with _words_for(path, AGAIN):
+        check_built(model_class, config, state)
         model, info = model_class.from_pretrained(
             None, config=config, state_dict=dict(state), dtype=dtype, output_loading_info=True
         )
-    except RuntimeError as error:  # tensors of another shape, said in many lines
-        raise ValueError(f"{path} is damaged or of another model ({error}). Download it again.") from error
     _check_loaded(info, path)
     return model
+
+
+@contextmanager
+def _words_for(path: Path, what_to_do: str) -> Iterator[None]:
+    """What libraries come to over a damaged or incomplete file, as a ValueError: they fail in many ways."""
+    try:
+        yield
+    except BaseException as error:
+        if not by_library(error):
+            raise
+        raise ValueError(
+            f"{path} cannot be loaded: damaged, incomplete or of another model ({printable(error, 500)}). "
+            f"{what_to_do}"
+        ) from error
 
 
 def _check_loaded(info: Mapping[str, Any], path: Path) -> None:
@@ -214,9 +220,14 @@ def _complain(missing: list[str], unknown: list[str], wrong: list[str], path: Pa
 
 def _sizes(path: Path, infer: Callable[[Mapping[str, Tensor]], Any], state: Mapping[str, Tensor]) -> Any:
     try:
-        return infer(state)
-    except (KeyError, ValueError, ZeroDivisionError) as error:
-        raise ValueError(f"{path} is incomplete: {error} is missing or odd. Download it again.") from error
+        config = infer(state)
+        check_settings(config.to_dict(), len(state), LARGEST_WINDOW)
+    # Shapes that are anything at all, and what transformers' configurations make of them.
+    except Exception as error:
+        raise ValueError(
+            f"{path} is incomplete: {printable(error)} is missing or odd. Download it again."
+        ) from error
+    return config
 
 
 def _read_words(folder: Path) -> Any:
@@ -227,14 +238,5 @@ def _read_words(folder: Path) -> Any:
             "(tokenizer.json or vocab.txt): put it beside the .pth, or use the hub's folder "
             "grounding-dino-tiny, which has everything."
         )
-    return library.BertTokenizerFast.from_pretrained(folder, local_files_only=True)
-
-
-def _model_type(path: Path) -> str:
-    config = path / "config.json"
-    if not config.is_file():
-        raise FileNotFoundError(f"{path} has no config.json. Download the whole folder from the hub.")
-    try:
-        return str(json.loads(config.read_text(encoding="utf-8")).get("model_type"))
-    except (ValueError, AttributeError) as error:
-        raise ValueError(f"{config} is no readable configuration ({error}). Download it again.") from error
+    with _words_for(folder, "Download tokenizer.json and vocab.txt of bert-base-uncased again."):
+        return library.BertTokenizerFast.from_pretrained(folder, local_files_only=True)

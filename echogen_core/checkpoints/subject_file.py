@@ -5,25 +5,31 @@ Metadata: format, version and kind as in our weight files (kind "subject"), and 
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ..features import ContentFeatures, SemanticFeatures, Subject
+from ..writing import Target
+from .faults import printable, some
 from .format import FORMAT, VERSION, is_ours
-from .read import read_weights
+from .headers import read_header
+from .read import RawFile, read_weights
 from .write import write_safetensors
 
 KIND = "subject"
+STRENGTHS = (0.0, 2.0)
+"""What the encoders' nodes offer."""
 _AXES = {"semantic.cls": 2, "semantic.patches": 3, "content.latents": 4}
+_MOST_VIEWS, _MOST_CELLS, _MOST_CHANNELS = 1024, 1 << 16, 1 << 14
 
 
-def save_subject(path: str | Path, subject: Subject) -> Path:
-    """Writes the features, as they are; the file appears whole or not at all.
+def save_subject(target: Target, subject: Subject) -> Path:
+    """Writes the features, as they are, whole or not at all, and returns the path; see writing.write_whole.
 
-    Raises ValueError when there is nothing to save, or values that are no numbers.
+    Raises ValueError when there is nothing to save, or something that `load_subject` would refuse.
     """
     tensors: dict[str, Tensor] = {}
     metadata = {"format": FORMAT, "version": VERSION, "kind": KIND}
@@ -33,16 +39,15 @@ def save_subject(path: str | Path, subject: Subject) -> Path:
     if subject.content is not None:
         tensors["content.latents"] = subject.content.latents_VCHW
         metadata["content.strength"] = repr(subject.content.strength)
-    if not tensors:
-        raise ValueError("Expected features of a subject, got none. Connect semantic, content or both.")
-    _check(tensors)
-    return write_safetensors(path, {name: t.detach().cpu() for name, t in tensors.items()}, metadata)
+    _check(subject)
+    return write_safetensors(target, {name: t.detach().cpu() for name, t in tensors.items()}, metadata)
 
 
 def load_subject(path: str | Path) -> Subject:
     """The features in a file of `save_subject`.
 
-    Raises FileNotFoundError or ValueError: nothing there, damaged, or not a subject.
+    Raises FileNotFoundError or ValueError: nothing there, damaged, or not a subject (tensors or axes that
+    belong to none, values that are no numbers, a strength outside STRENGTHS).
     """
     raw = read_weights(path)
     if (
@@ -56,32 +61,86 @@ def load_subject(path: str | Path) -> Subject:
     tensors = raw.tensors
     semantic = content = None
     try:
-        _check(tensors)
-        if "semantic.cls" in tensors:
-            strength = float(raw.metadata["semantic.strength"])
-            semantic = SemanticFeatures(tensors["semantic.cls"], tensors["semantic.patches"], strength)
+        if unknown := [name for name in raw.tree if name not in _AXES]:
+            raise ValueError(f"unknown tensors {some(unknown)}")
+        if "semantic.cls" in tensors or "semantic.patches" in tensors:
+            semantic = SemanticFeatures(
+                _tensor(raw, "semantic.cls"), _tensor(raw, "semantic.patches"), _strength(raw, "semantic")
+            )
         if "content.latents" in tensors:
-            content = ContentFeatures(tensors["content.latents"], float(raw.metadata["content.strength"]))
-    except (KeyError, ValueError) as error:
-        raise ValueError(f"{path} is a damaged subject file ({error}). Save the subject again.") from error
-    return Subject(semantic, content)
+            content = ContentFeatures(tensors["content.latents"], _strength(raw, "content"))
+        subject = Subject(semantic, content)
+        _check(subject)
+    except ValueError as error:
+        raise ValueError(
+            f"{path} is a damaged subject file ({printable(error, 500)}). Save the subject again."
+        ) from error
+    return subject
 
 
 def is_subject(path: str | Path) -> bool:
     """Whether a file calls itself a subject; its header alone is read."""
     try:
-        with safe_open(path, framework="pt") as file:
-            return (file.metadata() or {}).get("kind") == KIND
-    except (SafetensorError, OSError, ValueError):
+        path = Path(path)
+        return path.is_file() and read_header(path).metadata.get("kind") == KIND
+    except (OSError, ValueError):
         return False
 
 
-def _check(tensors: dict[str, Tensor]) -> None:
-    """ValueError for a tensor that belongs to no subject, has other axes, or values that are no numbers."""
-    for name, tensor in tensors.items():
-        if tensor.ndim != _AXES.get(name) or not tensor.is_floating_point():
+def _tensor(raw: RawFile, name: str) -> Tensor:
+    if name not in raw.tensors:
+        raise ValueError(f"{name} is missing")
+    return raw.tensors[name]
+
+
+def _strength(raw: RawFile, part: str) -> float:
+    name = f"{part}.strength"
+    try:
+        return float(raw.metadata[name])
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"{name}: expected a number, got {printable(raw.metadata.get(name))}") from error
+
+
+def _check(subject: Subject) -> None:
+    """ValueError for features that no encoder makes."""
+    semantic, content = subject
+    if semantic is None and content is None:
+        raise ValueError("Expected features of a subject, got none. Connect semantic, content or both.")
+    if semantic is not None:
+        _check_tensor("semantic.cls", semantic.cls_VC)
+        _check_tensor("semantic.patches", semantic.patches_VPC)
+        _check_strength("semantic", semantic.strength)
+        (views, channels), (patch_views, _, patch_channels) = (
+            semantic.cls_VC.shape,
+            semantic.patches_VPC.shape,
+        )
+        if (views, channels) != (patch_views, patch_channels):
             raise ValueError(
-                f"unexpected tensor {name} of shape {list(tensor.shape)} and type {tensor.dtype}"
+                f"semantic.patches: expected {views} views and {channels} channels, as semantic.cls has, "
+                f"got shape {list(semantic.patches_VPC.shape)}"
             )
-        if not bool(torch.isfinite(tensor).all()):
-            raise ValueError(f"{name} holds values that are not numbers")
+    if content is not None:
+        _check_tensor("content.latents", content.latents_VCHW)
+        _check_strength("content", content.strength)
+
+
+def _check_strength(part: str, strength: float) -> None:
+    low, high = STRENGTHS
+    if not (math.isfinite(strength) and low <= strength <= high):
+        raise ValueError(f"{part}.strength: expected {low:g} to {high:g}, got {strength}")
+
+
+def _check_tensor(name: str, tensor: Tensor) -> None:
+    """ValueError for other axes than the name says, none of something or too many, or what is no number."""
+    shape = list(tensor.shape)
+    if len(shape) != _AXES[name] or not tensor.is_floating_point():
+        raise ValueError(f"unexpected tensor {name} of shape {shape} and type {tensor.dtype}")
+    channels = shape[1] if name == "content.latents" else shape[-1]
+    cells = tensor.numel() // max(1, shape[0] * channels)
+    if not (0 < shape[0] <= _MOST_VIEWS and 0 < channels <= _MOST_CHANNELS and 0 < cells <= _MOST_CELLS):
+        raise ValueError(
+            f"{name}: expected 1 to {_MOST_VIEWS} views of 1 to {_MOST_CHANNELS} channels in 1 to "
+            f"{_MOST_CELLS} places, got shape {shape}"
+        )
+    if not bool(torch.isfinite(tensor.float()).all()):
+        raise ValueError(f"{name} holds values that are not numbers")

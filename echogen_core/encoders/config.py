@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..config import check_sizes
+
+MOST_PATCHES = 256
+"""A side: the position table is resampled to so many when a file is loaded."""
+
 
 @dataclass(frozen=True)
 class TextEncoderConfig:
@@ -18,8 +23,7 @@ class TextEncoderConfig:
     max_tokens: int = 512  # longer prompts are cut; the closing token counts
 
     def __post_init__(self) -> None:
-        if min(self.vocabulary, self.width, self.depth, self.heads, self.head_width, self.hidden) < 1:
-            raise ValueError(f"text encoder sizes must be positive, got {self}.")
+        check_sizes(self)
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,12 @@ class SemanticEncoderConfig:
     reference_size: int = 512  # side of the reference picture before it is resized to image_size
 
     def __post_init__(self) -> None:
+        check_sizes(self)
+        if self.grid > MOST_PATCHES:
+            raise ValueError(
+                f"expected at most {MOST_PATCHES} patches a side, got image_size {self.image_size} and patch "
+                f"{self.patch}."
+            )
         if self.image_size % self.patch or self.width % self.heads:
             raise ValueError(
                 f"image_size must be a multiple of patch and width of heads, got image_size "
@@ -59,6 +69,7 @@ class ContentEncoderConfig:
     reference_size: int = 512  # side of the square reference picture in pixels
 
     def __post_init__(self) -> None:
+        check_sizes(self)
         if self.base_channels % self.norm_groups:
             raise ValueError(
                 f"base_channels must be a multiple of norm_groups, got {self.base_channels} and "

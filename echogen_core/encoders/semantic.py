@@ -33,13 +33,14 @@ def resample_position_embedding(positions_1PC: Tensor, grid: int) -> Tensor:
     Bicubic with antialiasing in float32, the way timm's `resample_abs_pos_embed` does it, which is what
     the official features were made with; transformers' own resampling has no antialiasing.
     """
-    cls_11C, patches_1PC = positions_1PC[:, :1], positions_1PC[:, 1:]
-    side = math.isqrt(patches_1PC.shape[1])
-    if side * side != patches_1PC.shape[1]:
+    shape = list(positions_1PC.shape)
+    side = math.isqrt(max(0, shape[1] - 1)) if len(shape) == 3 else 0
+    if not side or shape != [1, 1 + side * side, shape[2]] or not positions_1PC.is_floating_point():
         raise ValueError(
-            "Expected a square grid of positions after the class token, got "
-            f"{patches_1PC.shape[1]} positions. Is this a DINOv2 file?"
+            "Expected a square grid of positions after the class token, got a table of shape "
+            f"{shape} and type {positions_1PC.dtype}. Is this a DINOv2 file?"
         )
+    cls_11C, patches_1PC = positions_1PC[:, :1], positions_1PC[:, 1:]
     if side == grid:
         return positions_1PC
     width = positions_1PC.shape[2]

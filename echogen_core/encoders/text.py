@@ -25,6 +25,12 @@ TOKENIZER_FILE = "tokenizer.json"
 """What a prompt tokenizer is kept in, ours and the hub's; every version of transformers reads it alike."""
 
 
+LARGEST_FILE = 64 << 20
+"""Bytes; four times the largest tokenizers'."""
+_TRIAL = "A cat on Ice, 2 dogs."
+_MOST_TRIED = 200
+
+
 class TokenBatch(NamedTuple):
     """Tokenised prompts: ids [B, L] (0 where padded) and mask [B, L] (1 on real tokens)."""
 
@@ -75,18 +81,46 @@ def read_tokenizer(path: str | Path) -> Any:
             f"No tokenizer at {file}. Expected {TOKENIZER_FILE} of the model that the weights came from "
             "(google/flan-t5-xl has one): download it there."
         )
+    if file.stat().st_size > LARGEST_FILE:
+        raise ValueError(
+            f"{file} is no readable tokenizer (larger than {LARGEST_FILE >> 20} MB). Expected "
+            f"{TOKENIZER_FILE} of the model that the weights came from."
+        )
     return parse_tokenizer(file.read_text(encoding="utf-8", errors="replace"), file)
 
 
 def parse_tokenizer(content: str, path: Path) -> Any:
-    """The tokenizer in the text of a tokenizer.json; ValueError, naming `path`, when it cannot be read."""
+    """The tokenizer in the text of a tokenizer.json; ValueError, naming `path`, when it cannot be read.
+
+    It is tried on a few words: some faults show no earlier.
+    """
     try:
-        return wrap_tokenizer(Tokenizer.from_str(content))
-    # The tokenizers library raises bare Exception for a text it cannot read.
-    except Exception as error:
-        raise ValueError(
-            f"{path} is no readable tokenizer ({error}). Expected {TOKENIZER_FILE}: download it again."
-        ) from error
+        tokenizer = wrap_tokenizer(Tokenizer.from_str(content))
+        tried = tokenizer(_TRIAL, truncation=False, padding=False, verbose=False)["input_ids"]
+    except BaseException as error:
+        if not by_library(error):
+            raise
+        raise _unreadable(path, error) from error
+    if not 0 < len(tried) <= _MOST_TRIED:
+        raise _unreadable(path, f"{len(_TRIAL.split())} words became {len(tried)} tokens")
+    return tokenizer
+
+
+def by_library(error: BaseException) -> bool:
+    """Whether a library may have raised it for what a file holds; a panic of its Rust code is no Exception.
+
+    MemoryError is the machine's, not the file's.
+    """
+    if isinstance(error, MemoryError):
+        return False
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
+
+
+def _unreadable(path: Path, why: object) -> ValueError:
+    shown = "".join(c if c.isprintable() else "?" for c in str(why)[:200])
+    return ValueError(
+        f"{path} is no readable tokenizer ({shown}). Expected {TOKENIZER_FILE}: download it again."
+    )
 
 
 class TextEncoder(nn.Module):
@@ -103,10 +137,11 @@ class TextEncoder(nn.Module):
         from transformers import T5Config, T5EncoderModel
 
         super().__init__()
-        if len(tokenizer) > config.vocabulary:
+        words = max(len(tokenizer), 1 + max(tokenizer.get_vocab().values(), default=0))
+        if words > config.vocabulary:
             raise ValueError(
                 f"Expected a tokenizer of at most {config.vocabulary} tokens (the encoder's vocabulary), "
-                f"got one of {len(tokenizer)}. Use the tokenizer that belongs to these weights."
+                f"got one of {words}. Use the tokenizer that belongs to these weights."
             )
         self.config = config
         self.tokenizer = tokenizer

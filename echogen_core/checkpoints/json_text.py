@@ -1,0 +1,38 @@
+"""JSON from outside: names once, numbers that are numbers, no depth without end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+LARGEST = 64 << 20
+"""Bytes of a file; the largest tokenizers have a third of that."""
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The document. Raises ValueError: no JSON, not in UTF-8, nested too deeply, a name twice, no number."""
+    if isinstance(text, bytes):
+        text = text.decode("utf-8")
+    try:
+        return json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def read_json(path: Path) -> Any:
+    """The document in a file. Raises ValueError, without the file's name, as `parse_json`."""
+    if path.stat().st_size > LARGEST:
+        raise ValueError(f"larger than {LARGEST >> 20} MB")
+    return parse_json(path.read_bytes())
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name stands in it twice")
+    return found
+
+
+def _no_number(text: str) -> Any:
+    raise ValueError(f"{text} is no number")
