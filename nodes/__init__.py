@@ -14,6 +14,7 @@ from . import (
     sampling,
     segmentation,
     showing,
+    strays,
     subject,
     subject_files,
     sweep,
@@ -42,6 +43,7 @@ class EchoGenExtension(ComfyExtension):
     def __init__(self) -> None:
         runtime.let_streams_take_any_text()
         runtime.register_folders()
+        strays.leave_out(NODES)
         showing.leave_to_results(NODES)
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:

@@ -45,7 +45,7 @@ def _identities(kind: Kind, name: str | None) -> list[str]:
 
 
 def _valid(**names: str | None) -> bool | str:
-    """True, or what to fetch for the first model that is not there; None comes over a link."""
+    """True, or what to fetch for the first model that is not there; None: it comes over a link, or not."""
     try:
         for name, value in names.items():
             if not isinstance(value, str | None):
@@ -85,7 +85,7 @@ class DescribeSubject(SubjectNode):
         )
 
     @classmethod
-    def validate_inputs(cls, describer: str | None) -> bool | str:
+    def validate_inputs(cls, describer: str | None = None) -> bool | str:
         return _valid(describer=describer)
 
     @classmethod
@@ -147,7 +147,7 @@ class DetectSubject(SubjectNode):
         )
 
     @classmethod
-    def validate_inputs(cls, detector: str | None) -> bool | str:
+    def validate_inputs(cls, detector: str | None = None) -> bool | str:
         return _valid(detector=detector)
 
     @classmethod
@@ -214,7 +214,7 @@ class SegmentSubject(SubjectNode):
         )
 
     @classmethod
-    def validate_inputs(cls, segmenter: str | None) -> bool | str:
+    def validate_inputs(cls, segmenter: str | None = None) -> bool | str:
         return _valid(segmenter=segmenter)
 
     @classmethod
@@ -284,7 +284,7 @@ class SubjectSegmentation(SubjectNode):
 
     @classmethod
     def validate_inputs(
-        cls, describer: str | None, detector: str | None, segmenter: str | None
+        cls, describer: str | None = None, detector: str | None = None, segmenter: str | None = None
     ) -> bool | str:
         return _valid(describer=describer, detector=detector, segmenter=segmenter)
 

@@ -30,6 +30,7 @@ TYPED: dict[str, Any] = {
     "nested": [["1", 0], ["1", 0]], "list of one": [1], "list of three": ["1", 0, 0],
     "missing node": ["nowhere", 0], "missing output": ["bundle", 99], "negative output": ["bundle", -1],
     "output by text": ["bundle", "a"], "output by float": ["bundle", 0.5], "node by dict": [{}, 0],
+    "wrapped link": {"__value__": ["nowhere", 0]},
     "wrapped list": {"__value__": [1, 2, 3]}, "wrapped dict": {"__value__": {"a": 1}},
     "wrapped type": {"__type__": "IMAGE", "__value__": "x"}, "type alone": {"__type__": "x"},
     "path": "../../../../etc/passwd", "device": "CON", "format": "%s%n{0}{x}", "digits": "1" * 50_000 + "x",
@@ -157,7 +158,8 @@ def hostile(graph: Graph, known: dict[str, Any]) -> Iterator[Hostile]:
         for field in (name for group in ("required", "optional") for name in groups.get(group, {})):
             for value in (*TYPED, "itself", "left out", *(f"linked {name}" for name in GIVEN)):
                 yield Hostile(kind, field, value, spoiled(good, node, field, value))
-        yield Hostile(kind, "(unknown)", "a text", spoiled(good, node, "bogus", "format"))
+        for value in ("format", "missing node", "wrapped link"):
+            yield Hostile(kind, "(unknown)", value, spoiled(good, node, "bogus", value))
 
 
 def spoiled(good: Graph, node: str, field: str, value: str) -> Graph:
