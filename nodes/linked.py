@@ -8,6 +8,11 @@ from typing import Any, TypeVar
 
 from comfy_api.latest import io
 
+from echogen_core.checkpoints.faults import printable
+from echogen_core.checkpoints.remembered import is_crash
+
+from .sockets import described, expected
+
 Node = TypeVar("Node", bound=type[io.ComfyNode])
 
 _NUMBERS: dict[str, Any] = {"INT": int, "FLOAT": float}
@@ -22,22 +27,34 @@ def checked(node: Node) -> Node:
     run = node.execute.__func__
     names = list(inspect.signature(run).parameters)[1:]
     own = inspect.signature(node.validate_inputs).parameters if "validate_inputs" in _overridden(node) else {}
-    # Once: a schema walks the model folders for its lists, which `validate_inputs` looks through by itself.
-    fields = functools.cache(lambda: node.define_schema().inputs)
 
     @functools.wraps(run)
     def execute(cls: Any, *args: Any, **values: Any) -> Any:
         values |= zip(names, args, strict=False)
-        for field in fields():
-            if field.id in values and not (field.optional and values[field.id] is None):
+        # As ComfyUI last asked for it: defining it walks through the model folders for lists that
+        # `validate_inputs` does without.
+        for field in (node.SCHEMA or node.GET_SCHEMA()).inputs:
+            if field.optional and values.get(field.id) is None:
+                values.pop(field.id, None)  # as if left open
+            elif field.id in values:
                 values[field.id] = _fitting(field, values[field.id], field.id in own)
         answer = node.validate_inputs(**{name: values[name] for name in own}) if own else True
         if answer is not True:
             raise ValueError(answer)
-        return run(cls, **values)
+        return _survived(run, cls, values)
 
     node.execute = classmethod(execute)
     return node
+
+
+def _survived(run: Any, cls: Any, values: dict[str, Any]) -> Any:
+    try:
+        return run(cls, **values)
+    except BaseException as error:
+        # ComfyUI's worker ends with what is no Exception, and all prompts after it wait for ever.
+        if isinstance(error, Exception) or not is_crash(error):
+            raise
+        raise RuntimeError(f"A library failed inside: {printable(error)}.") from error
 
 
 def _overridden(node: Node) -> set[str]:
@@ -59,7 +76,9 @@ def _fitting(field: Any, value: Any, own_check: bool) -> Any:
             raise _unfit(field, "a text", value)
         return str(value)
     if kind == "COMBO" and (not isinstance(value, str) or not (own_check or value in field.options)):
-        raise _unfit(field, "one of " + ", ".join(map(str, field.options)), value)
+        raise _unfit(field, "one of " + printable(", ".join(map(str, field.options)), 1000), value)
+    if wanted := expected(kind, value):
+        raise _unfit(field, wanted, value)
     return value
 
 
@@ -73,8 +92,8 @@ def _number(field: Any, kind: Any, value: Any, within: bool = True) -> Any:
     return number
 
 
-def _unfit(field: Any, expected: str, value: Any) -> ValueError:
+def _unfit(field: Any, wanted: str, value: Any) -> ValueError:
     return ValueError(
-        f"{field.display_name or field.id}: expected {expected}, got {str(value)[:80]!r}. Change it, or the "
+        f"{field.display_name or field.id}: expected {wanted}, got {described(value)}. Change it, or the "
         "node that it comes from."
     )
