@@ -6,7 +6,7 @@ import hashlib
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -19,7 +19,8 @@ class Hub:
 
     files: "owner/name/file" -> content; large: those that lie on another host, as LFS files do. gated:
     repositories that want a token. cut_after: bytes of a body after which the connection ends, once; from
-    then on bodies are refused with 503 while `broken` stands. altered: what is sent in place of a file.
+    then on bodies are refused with 503 while `broken` stands. halt_after: bytes of a body after which, once,
+    the rest waits for `gate`. altered: what is sent in place of a file.
     asked: (method, path, range) of every request. tokens: what came along to the other host.
     """
 
@@ -29,6 +30,8 @@ class Hub:
     altered: dict[str, bytes] = field(default_factory=dict)
     cut_after: int | None = None
     broken: bool = False
+    halt_after: int | None = None
+    gate: threading.Event = field(default_factory=threading.Event)
     asked: list[tuple[str, str, str | None]] = field(default_factory=list)
     tokens: list[str | None] = field(default_factory=list)
     port: int = 0
@@ -120,7 +123,15 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
             self.close_connection = True
             return
-        self.wfile.write(content[start:])
+        halt = self.hub.halt_after
+        if halt is not None and len(content) - start > halt:
+            self.hub.halt_after = None
+            self.wfile.write(content[start : start + halt])
+            self.wfile.flush()
+            start += halt
+            self.hub.gate.wait()
+        with suppress(ConnectionError):  # who asked may have been killed
+            self.wfile.write(content[start:])
 
 
 @contextmanager
@@ -134,6 +145,7 @@ def serving(hub: Hub) -> Iterator[Hub]:
     try:
         yield hub
     finally:
+        hub.gate.set()
         server.shutdown()
         server.server_close()
         thread.join()

@@ -5,9 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import random
+import re
 import shutil
+import signal
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +20,10 @@ import pytest
 
 from echogen_core.checkpoints.download import download_part
 from echogen_core.checkpoints.published import PublishedFile, PublishedPart
+from echogen_core.locks import alone
 
 from .hub_server import Hub, serving
+from .stopped import ROOT
 
 BIG = random.Random(0).randbytes(3_000_000)
 SMALL = b'{"model_type": "t5"}\n'
@@ -144,8 +151,6 @@ def test_a_gated_repository_names_the_licence_step(
 
 
 def test_what_the_hub_does_not_have(hub: Hub, tmp_path: Path) -> None:
-    from dataclasses import replace
-
     with pytest.raises(PermissionError, match=r"refuses \(401\)"):
         fetch(hub, tmp_path, replace(PART, hub="owner/private"))
     with pytest.raises(FileNotFoundError, match="no such file any more"):
@@ -169,3 +174,101 @@ def test_a_missing_library_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(ModuleNotFoundError, match=r"comes with ComfyUI.*pip install huggingface_hub"):
         download_part(PART, tmp_path)
+
+
+# --- two at once, and killed
+
+
+def another(hub: Hub, folder: Path) -> subprocess.Popen[bytes]:
+    """A process that fetches the same; it has a megabyte of the weights, and waits for the rest."""
+    hub.halt_after = 1_000_000
+    code = """
+import sys
+from pathlib import Path
+from huggingface_hub import constants
+from echogen_core.checkpoints.download import download_part
+from tests.core.test_download import PART
+constants.DOWNLOAD_CHUNK_SIZE = 50_000
+download_part(PART, Path(sys.argv[1]), endpoint=sys.argv[2])
+"""
+    process = subprocess.Popen([sys.executable, "-c", code, str(folder), hub.endpoint], cwd=ROOT)
+    while not any(path.stat().st_size >= 1_000_000 for path in (folder / "model").glob(".*.partial")):
+        assert process.poll() is None
+        time.sleep(0.02)
+    return process
+
+
+def test_a_second_download_waits_and_finds_the_file_whole(hub: Hub, tmp_path: Path) -> None:
+    part = replace(PART, files=PART.files[1:])
+    said: list[str] = []
+
+    def report(line: str) -> None:
+        said.append(line)
+        if "waiting" in line:
+            hub.gate.set()
+
+    process = another(hub, tmp_path)
+    download_part(part, tmp_path, endpoint=hub.endpoint, report=report)
+    assert process.wait(60) == 0
+    assert re.search(r"another process is fetching .*weights.*, 1\.0 MB of 3\.0 MB so far: waiting", said[1])
+    assert said[-1].endswith("weights.safetensors is there and whole")
+    assert hub.bodies() == [None], "fetched once"
+    assert (tmp_path / "model" / "weights.safetensors").read_bytes() == BIG
+    assert names(tmp_path) == ["config.json", "weights.safetensors"]
+
+
+def test_a_download_goes_on_where_a_killed_one_ended(hub: Hub, tmp_path: Path) -> None:
+    """The second waits while the first lives, and needs nobody to take a lock away when it was killed."""
+    process = another(hub, tmp_path)
+    begun = next((tmp_path / "model").glob(".*.partial"))
+    said: list[str] = []
+
+    def report(line: str) -> None:
+        said.append(line)
+        if "waiting" in line:
+            process.kill()
+            process.wait()
+
+    download_part(PART, tmp_path, endpoint=hub.endpoint, report=report)
+    assert "going on at 1.0 MB" in said
+    first, second = hub.bodies()
+    assert first is None and second == "bytes=1000000-" and not begun.exists()
+    assert (tmp_path / "model" / "weights.safetensors").read_bytes() == BIG
+    assert names(tmp_path) == ["config.json", "weights.safetensors"]
+
+
+def test_who_waits_can_be_stopped_and_the_other_goes_on(hub: Hub, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    with alone(tmp_path / "model" / ".config.json.lock"):
+
+        def report(line: str) -> None:
+            if "waiting" in line:
+                signal.raise_signal(signal.SIGINT)
+
+        with pytest.raises(KeyboardInterrupt):
+            download_part(PART, tmp_path, endpoint=hub.endpoint, report=report)
+    fetch(hub, tmp_path)
+    assert names(tmp_path) == ["config.json", "weights.safetensors"]
+
+
+def test_what_was_whole_when_it_was_stopped_is_not_fetched_again(hub: Hub, tmp_path: Path) -> None:
+    """Killed between the last byte and the move; of an older version something is left as well."""
+    place = tmp_path / "model"
+    place.mkdir()
+    etag = hub.etag("owner/model/weights.safetensors")
+    (place / f".weights.safetensors.{etag[:16]}.partial").write_bytes(BIG)
+    (place / f".weights.safetensors.{'0' * 16}.partial").write_bytes(b"older")
+    fetch(hub, tmp_path)
+    assert hub.bodies() == [] and names(tmp_path) == ["config.json", "weights.safetensors"]
+
+
+def test_a_disk_without_locks_is_said(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    fetch(hub, tmp_path)
+    assert "cannot be locked" in caplog.text and "do not start a second process" in caplog.text
+    assert names(tmp_path) == ["config.json", "weights.safetensors"]
