@@ -2,7 +2,7 @@
 
 A temporary set of model folders holds that many small files: LoRAs, checkpoints, tokenizers, PyTorch files,
 and some that are no weights. "own": ComfyUI's lists of the same folders, by name alone. "ours": what it asks
-of this pack's nodes for /object_info, told by content; cold is the first time, warm the median of those after.
+of this pack's nodes for /object_info, told by content; cold is the first time, warm the median afterwards.
 "load": one small tokenizer among all of them, before any list was made, and after.
 `ECHOGEN_COMFYUI` names the ComfyUI folder, whose Python this must be.
 """

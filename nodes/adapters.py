@@ -20,7 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 from echogen_core.checkpoints.faults import printable
-from echogen_core.checkpoints.walk import Entry, FileStamp, Search, entries, stamp_of
+from echogen_core.checkpoints.walk import Entry, FileStamp, Search, entries, is_text, stamp_of
 from echogen_core.config import TokenizerConfig
 from echogen_core.disk import explained
 from echogen_core.encoders import reference_picture
@@ -202,7 +202,7 @@ def kept_file(name: object) -> Path:
     path = Path(os.path.abspath(os.path.join(folder or roots[0], below)))
     if not any(path.is_relative_to(os.path.abspath(root)) for root in roots):
         raise ValueError(f"Expected a file in ComfyUI's input or output folder, got {printable(name)!r}.")
-    if not isinstance(stamp_of(path), FileStamp):
+    if not is_text(name) or not isinstance(stamp_of(path), FileStamp):
         raise FileNotFoundError(
             f"{printable(name)} is not there. Save a subject first, or put a shared one into {roots[0]}."
         )

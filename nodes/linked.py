@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from comfy_api.latest import io
 
 from echogen_core.checkpoints.faults import printable
-from echogen_core.checkpoints.remembered import is_crash
+from echogen_core.encoders.text import by_library
 
 from .sockets import described, expected
 
@@ -52,7 +52,7 @@ def _survived(run: Any, cls: Any, values: dict[str, Any]) -> Any:
         return run(cls, **values)
     except BaseException as error:
         # ComfyUI's worker ends with what is no Exception, and all prompts after it wait for ever.
-        if isinstance(error, Exception) or not is_crash(error):
+        if isinstance(error, Exception) or not by_library(error):
             raise
         raise RuntimeError(f"A library failed inside: {printable(error)}.") from error
 

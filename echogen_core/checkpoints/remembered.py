@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
+from ..encoders.text import by_library
 from .faults import printable
 from .walk import Stamp, on_gone, shown, stamp_of
 
@@ -80,7 +81,7 @@ class Memory(Generic[Answer]):
             return _failure(path, error)
         # A list outlives every file: what a reader did not foresee is its defect, and is logged as one.
         except BaseException as error:
-            if not is_crash(error):
+            if not by_library(error):
                 raise
             logger.warning("%s cannot be looked into.", shown(path), exc_info=True)
             return Failure(
@@ -91,14 +92,6 @@ class Memory(Generic[Answer]):
     def _forget(self, places: Iterable[str]) -> None:
         for place in places:
             self._known.pop(place, None)
-
-
-def is_crash(error: BaseException) -> bool:
-    """Whether something failed, and not someone wants to stop; a panic of a Rust library counts as well.
-
-    A panic is no Exception, and its class cannot be imported.
-    """
-    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
 
 def _failure(path: Path, error: Exception) -> Failure:

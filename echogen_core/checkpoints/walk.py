@@ -109,7 +109,7 @@ def entries(top: str | Path, search: Search) -> tuple[Entry, ...]:
 
 def find(top: str | Path, name: object, search: Search) -> Entry | None:
     """The one that `entries` lists under a name, without a walk; None for any other name, or value."""
-    if not isinstance(name, str) or not _is_text(name):
+    if not isinstance(name, str) or not is_text(name):
         return None
     place = os.path.join(top, name)
     if len(name) > LONGEST_PATH or not os.path.lexists(place):
@@ -137,6 +137,15 @@ def stamp_of(path: str | Path) -> Stamp | None:
     if stat.S_ISDIR(found.st_mode):
         return _folder_stamp(_listing(path))
     return _file_stamp(found)
+
+
+def is_text(name: str) -> bool:
+    """Whether UTF-8 has a name."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def shown(path: str | Path) -> str:
@@ -224,18 +233,10 @@ def _is_whole(folder: str, search: Search) -> bool:
 
 
 def _is_wanted(name: str, folder: str, search: Search) -> bool:
-    if not _is_text(name):
+    if not is_text(name):
         _say_once(f"{printable(name)} in {shown(folder)} is left out: its name is no text. Rename it.")
         return False
     return search.hidden or not name.startswith(".")
-
-
-def _is_text(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
