@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { GammaBridge } from "../../web/js/gamma_bridge.js";
+import { DEFAULT, gammaAfterKey } from "../../web/js/gamma_maths.js";
 import { connect, graph, node, subgraphWithSampler } from "./graph.mjs";
+import { HOSTILE } from "./hostile.mjs";
 
 const sampler = (where = graph()) =>
   node(where, "EchoGenSampler", { gamma_t: 2, gamma_i: 3, seed: 7 }, ["text", "model", "guidance"]);
@@ -77,4 +79,31 @@ test("a double click goes to what the wired model likes, where that is known", (
   assert.deepEqual(wired("EchoGen-2B"), { t: 2.5, i: 2.5 });
   assert.deepEqual(wired(null), { t: 2.5, i: 2.5 });
   assert.deepEqual(new GammaBridge(sampler()).home(), { t: 2.5, i: 2.5 });
+});
+
+test("whatever is in a widget, in a title or in the loader, γ is a number or not known", () => {
+  for (const value of HOSTILE) {
+    const made = sampler();
+    const bridge = new GammaBridge(made);
+    made.widgets[0].value = value;
+    const { t, i } = bridge.read();
+    assert.ok(Number.isNaN(t) || Number.isFinite(t));
+    assert.equal(i, 3);
+    assert.ok(!/undefined|\[object/.test(bridge.state()));
+    bridge.write(gammaAfterKey(bridge.read(), "ArrowUp", false));
+    assert.ok(Number.isFinite(made.widgets[0].value), "a key makes a number of it");
+
+    const source = node(made.graph, "PrimitiveFloat", { value: 5 });
+    source.title = value;
+    connect(made.graph, source, 0, made, "gamma_t");
+    assert.ok(bridge.holders().every((title) => typeof title === "string" && title.length <= 200));
+    made.getInputNode = () => ({ widgets: [{ name: "preset", value }] });
+    assert.deepEqual(bridge.home(), DEFAULT);
+  }
+});
+
+test("what is no number is not written", () => {
+  const made = sampler();
+  new GammaBridge(made).write({ t: NaN, i: 4 });
+  assert.deepEqual(made.widgets.map(({ value }) => value), [2, 4, 7]);
 });

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { choose, fitted, long, MOST, pinOf, short, withoutPin, withPin } from "../../web/js/pins.js";
+import { choose, fitted, isThumb, long, MOST, pinOf, readPins, short, withoutPin, withPin } from "../../web/js/pins.js";
+import { HOSTILE, soon } from "./hostile.mjs";
+import { GIF, JPEG, PNG, WEBP } from "./pictures.mjs";
 
 const INPUTS = { model: ["4", 0], gamma_t: 2, gamma_i: 3.5, seed: 7, tau: 0, aspect_ratio: "1:1" };
 
@@ -36,4 +38,103 @@ test("small pictures grow by whole numbers, large ones shrink to fit", () => {
   assert.deepEqual(fitted(64, 64, 380, 200), { width: 192, height: 192 });
   assert.deepEqual(fitted(64, 64, 100, 200), { width: 64, height: 64 });
   assert.deepEqual(fitted(1024, 512, 256, 256), { width: 256, height: 128 });
+});
+
+const good = (id, more = {}) => ({
+  id,
+  gamma: { t: 1.5, i: 3 },
+  settings: { seed: 7, size: "auto" },
+  thumb: JPEG,
+  ...more,
+});
+
+test("γ that a widget held as a text is a number in a pin; what is no setting is left out", () => {
+  const pin = pinOf("run", { ...INPUTS, gamma_t: "2", note: { toString: 1 }, gone: null }, JPEG);
+  assert.deepEqual(
+    [pin.gamma, pin.settings],
+    [
+      { t: 2, i: 3.5 },
+      { seed: 7, tau: 0, aspect_ratio: "1:1" },
+    ],
+  );
+  assert.equal(pinOf("run", { ...INPUTS, gamma_t: "x" }, JPEG).gamma, null);
+});
+
+test("what the page wrote is read as it is", () => {
+  const pins = [good("a"), good("b", { gamma: null, settings: {} }), pinOf("c", INPUTS, PNG)];
+  const again = JSON.parse(JSON.stringify(pins));
+  assert.deepEqual(readPins(again), { pins, whole: true });
+  assert.deepEqual(readPins(undefined), { pins: [], whole: true });
+});
+
+test("in the place of all pins, of one, and of each part of one, whatever may come harms nothing", () => {
+  soon(() => {
+    for (const value of HOSTILE) {
+      assert.deepEqual(readPins(value).pins, []);
+      const told = [
+        good("a"),
+        value,
+        ...["id", "thumb", "gamma", "settings"].map((part) => good("b", { [part]: value })),
+      ];
+      told.push(good("c", { gamma: { t: value, i: 1 } }), good("d", { settings: { seed: value } }), good("e"));
+      const { pins } = readPins(told);
+      assert.deepEqual([pins[0], pins.at(-1)], [good("a"), good("e")], "the good ones are kept");
+      for (const pin of pins) {
+        assert.ok(pin.id && isThumb(pin.thumb));
+        assert.ok(pin.gamma === null || (Number.isFinite(pin.gamma.t) && Number.isFinite(pin.gamma.i)));
+        for (const setting of Object.values(pin.settings))
+          assert.ok(Number.isFinite(setting) || typeof setting === "string");
+        assert.ok(!/NaN|Infinity|undefined|\[object/.test(short(pin) + long(pin)), long(pin));
+        assert.ok(long(pin).length < 5000);
+      }
+      assert.deepEqual(readPins(pins), { pins, whole: true }, "and what was kept is whole");
+    }
+  });
+});
+
+test("of many the newest stay, of two with one id the newer", () => {
+  const told = Array.from({ length: 20_000 }, (_, at) => good(`${at}`));
+  assert.deepEqual(
+    readPins(told).pins.map(({ id }) => id),
+    told.slice(-MOST).map(({ id }) => id),
+  );
+  const { pins, whole } = readPins([good("a", { thumb: PNG }), good("b"), good("a")]);
+  assert.deepEqual([pins, whole], [[good("b"), good("a")], false]);
+});
+
+test("a pin's picture is a small one of its own", () => {
+  for (const address of [JPEG, PNG, WEBP, GIF]) assert.ok(isThumb(address), address);
+  const refused = [
+    "http://127.0.0.1/a.png",
+    "https://a/b.png",
+    "//127.0.0.1/a.png",
+    "/api/view",
+    "prompt",
+    "",
+    " ",
+    `${JPEG} `,
+    ` ${JPEG}`,
+    "blob:http://127.0.0.1/1",
+    "javascript:alert(1)",
+    "file:///etc/hosts",
+    "data:text/html,<p>",
+    "data:image/png,a",
+    "data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg'/>",
+    PNG.replace("png", "svg+xml"),
+    PNG.replace("png", "x"),
+    PNG.replace(";base64", ";charset=utf-8;base64"),
+    PNG.replace("data:", "DATA:"),
+    `${PNG}#<svg>`,
+    `${PNG}\n`,
+    "url(//a)",
+    PNG.slice(0, -1),
+    "data:image/png;base64,",
+    `data:image/png;base64,${btoa("<svg/>  ")}`,
+    JPEG + "A".repeat(65536),
+    `data:image/jpeg;base64,${"A".repeat(3_000_000)}`,
+  ];
+  for (const address of refused) assert.ok(!isThumb(address), address.slice(0, 100));
+  const head = Buffer.from(PNG.split(",")[1], "base64");
+  head.writeUInt32BE(30_000, 16); // pixels across: a few bytes of zeros unpack to gigabytes
+  assert.ok(!isThumb(`data:image/png;base64,${head.toString("base64")}`));
 });

@@ -69,3 +69,27 @@ test("runs of this page are known by their workflow, even when spoken of before 
   assert.equal(await records.ownWorkflow("new"), workflow, "a refusal harms nothing");
   assert.deepEqual(asked, []);
 });
+
+test("answers of another form tell nothing, and stop nothing", async () => {
+  for (const answer of [
+    null,
+    5,
+    "x",
+    [],
+    { queue_running: 5 },
+    { queue_running: [null, 5, {}] },
+    { new: { prompt: 5 } },
+  ]) {
+    const records = new RunRecords(async () => answer, [0]);
+    assert.equal(await records.workflow("new"), undefined);
+    assert.equal(await records.graph("new"), undefined);
+    for (const told of [undefined, 5, Promise.resolve(undefined), Promise.resolve({})]) records.sent(told, {});
+    assert.equal(await records.ownWorkflow("new"), undefined);
+  }
+});
+
+test("a run's id asks for that run alone, whatever is in it", async () => {
+  const { records, asked } = server([], {});
+  await records.graph("../view?a#b");
+  assert.ok(asked.includes("/history/..%2Fview%3Fa%23b"), asked.join());
+});

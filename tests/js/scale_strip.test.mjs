@@ -42,3 +42,27 @@ test("without progress events previews line up in their order", () => {
   assert.deepEqual(strip.pictures, ["1", "2"]);
   assert.equal(strip.finished, undefined, "how many there will be is not known");
 });
+
+test("numbers that are none of scales make no strip of a million pictures", () => {
+  const strip = new ScaleStrip();
+  for (const [scale, total] of [
+    [1e9, 1e9],
+    [NaN, 5],
+    [-1, 5],
+    [6, 5],
+    ["1", "5"],
+    [0.5, 5],
+    [undefined, undefined],
+    [null, 3],
+  ]) {
+    strip.progress("run", scale, total);
+    strip.preview("run", "picture");
+  }
+  assert.equal(strip.total, 0);
+  assert.equal(strip.pictures.length, 8);
+  for (let more = 0; more < 200; more++) strip.preview("run", "picture");
+  assert.equal(strip.pictures.length, 64);
+  strip.progress("run", 2, 5);
+  strip.preview("run", "scale 2");
+  assert.deepEqual([strip.total, strip.pictures[1]], [5, "scale 2"]);
+});

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { curve, needed, parsePoints, SHAPES, weights, written } from "../../web/js/schedule_maths.js";
+import { curve, needed, parsePoints, readSettings, SHAPES, weights, written } from "../../web/js/schedule_maths.js";
+import { HOSTILE, soon } from "./hostile.mjs";
 
 const SETTINGS = { shape: "constant", gamma_t: 3, gamma_i: 2, end: 1, points_t: "1, 3", points_i: "4" };
 const shaped = (shape, axis = "t", scales = 5) => curve({ ...SETTINGS, shape }, axis, scales);
@@ -45,4 +46,36 @@ test("a branch is needed as long as it weighs something at this or a later scale
   assert.deepEqual(counts([1, 1], [1, 1]), [1, 1]);
   assert.deepEqual(counts([3, 1], [2, 1]), [3, 1]);
   assert.deepEqual(counts([1, 3], [1, 2]), [3, 3], "the later scale needs its past");
+});
+
+test("settings are read in a plain form, or not at all", () => {
+  const plain = { shape: "drawn", gamma_t: 2, gamma_i: 3, end: 1, points_t: "2, 1", points_i: "1-8" };
+  assert.deepEqual(
+    readSettings((name) => plain[name]),
+    plain,
+  );
+  assert.equal(readSettings((name) => ({ ...plain, end: "1.5" })[name]).end, 1.5);
+  soon(() => {
+    for (const name of Object.keys(plain)) {
+      for (const value of HOSTILE) {
+        const settings = readSettings((asked) => (asked === name ? value : plain[asked]));
+        if (!settings) continue;
+        for (const axis of ["t", "i"]) {
+          const values = curve(settings, axis);
+          assert.ok(values === null || values.every(Number.isFinite), `${name} ${axis}`);
+        }
+      }
+    }
+  });
+});
+
+test("long texts are read or refused at once", () => {
+  soon(() => {
+    for (const unit of ["1", "-", " ", ",", "\n", ".", "1-", "1 ", "0-8 [", "(+", "9.9", "1,"]) {
+      parsePoints(unit.repeat(300_000));
+      parsePoints(`1${unit.repeat(300_000)}x`);
+    }
+  });
+  assert.equal(parsePoints(`1, ${"9".repeat(400)}-${"9".repeat(400)}`), null);
+  assert.deepEqual(parsePoints(`${",".repeat(100_000)}1,${" ".repeat(1000)}2\n`), [1, 2]);
 });

@@ -191,3 +191,41 @@ test("of a bypassed node's inputs it is the one in the place of the output, else
   choice.inputs[2].type = "STRING";
   assert.equal(sourceOf(made, "gamma_t").value, 5, "else the first that fits");
 });
+
+test("subgraphs within themselves, and within each other, end", () => {
+  const root = graph();
+  const { inner, sampler: made } = subgraphWithSampler(root);
+  const other = graph(root);
+  for (const [where, subgraph] of [
+    [inner, inner],
+    [inner, other],
+    [other, inner],
+  ]) {
+    node(where, "subgraph", {}, ["in"], { subgraph });
+  }
+  assert.equal(sourceOf(made, "gamma_t").value, undefined, "it runs as nothing");
+  node(root, "subgraph", { in: 5 }, [], { subgraph: inner });
+  assert.equal(typeof sourceOf(made, "gamma_t").linked, "boolean");
+});
+
+test("a node in subgraphs that are in two subgraphs each, forty deep, is read at once", () => {
+  const root = graph();
+  let { inner, sampler: made } = subgraphWithSampler(root);
+  for (let level = 0; level < 40; level++) {
+    const outer = level < 39 ? graph(root) : root;
+    for (const _ of [0, 1]) {
+      const host = node(outer, "subgraph", {}, ["in"], { subgraph: inner });
+      if (outer !== root) connect(outer, null, 0, host, "in");
+    }
+    inner = outer;
+  }
+  const start = performance.now();
+  assert.deepEqual([sourceOf(made, "gamma_t").value, sourceOf(made, "gamma_t").widget], [undefined, null]);
+  assert.ok(performance.now() - start < 5000);
+});
+
+test("slots that are none are passed over", () => {
+  const made = sampler(graph());
+  made.inputs.unshift(null, 5, {});
+  assert.equal(sourceOf(made, "gamma_t").value, 2);
+});

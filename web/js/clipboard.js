@@ -18,10 +18,10 @@ app.registerExtension({
     node.onSerialize = function (/** @type {any} */ saved) {
       before?.apply(this, arguments);
       for (const sockets of /** @type {const} */ (["inputs", "outputs"])) {
-        saved[sockets] = saved[sockets]?.map((/** @type {any} */ socket) => {
-          if (!BEYOND_LATIN_1.test(socket.localized_name ?? "")) return socket;
-          const { localized_name, ...rest } = socket;
-          return rest;
+        if (!Array.isArray(saved[sockets])) continue; // as a file brought it
+        saved[sockets] = saved[sockets].map((/** @type {any} */ socket) => {
+          const { localized_name, ...rest } = socket ?? {};
+          return typeof localized_name === "string" && BEYOND_LATIN_1.test(localized_name) ? rest : socket;
         });
       }
     };

@@ -6,6 +6,7 @@ import { app } from "/scripts/app.js";
 // @ts-ignore: served by ComfyUI
 import { api } from "/scripts/api.js";
 import { GammaBridge } from "./gamma_bridge.js";
+import { attempt } from "./guard.js";
 import { LiveQueue } from "./live_queue.js";
 import { addView, asOneStep, loadTexts, nodeAt, readJson, viewsAt } from "./node_views.js";
 import { THUMB } from "./pins.js";
@@ -13,6 +14,7 @@ import { RunRecords } from "./run_records.js";
 import { SamplerPanel } from "./sampler_panel.js";
 
 const records = new RunRecords(readJson);
+const APP_MODE = { node: { title: "app mode" } };
 
 const live = new LiveQueue({
   async queue() {
@@ -20,7 +22,7 @@ const live = new LiveQueue({
     const previewMethod = app.extensionManager?.setting.get("Comfy.Execution.PreviewMethod");
     try {
       const { prompt_id } = await api.queuePrompt(0, await app.graphToPrompt(), { previewMethod });
-      enterInRecord(prompt_id, workflow);
+      attempt(APP_MODE, () => enterInRecord(prompt_id, workflow), undefined);
       return prompt_id;
     } catch (error) {
       throw new Error(reason(error));
@@ -101,8 +103,8 @@ function listen() {
     on(end, ({ prompt_id }) => live.ended(prompt_id));
   }
   on("progress_state", ({ prompt_id, nodes }) => {
-    for (const [path, { value, max }] of Object.entries(nodes)) {
-      tell(path, prompt_id, (panel) => panel.strip.progress(prompt_id, value, max));
+    for (const [path, state] of Object.entries(nodes ?? {})) {
+      tell(path, prompt_id, (panel) => panel.strip.progress(prompt_id, state?.value, state?.max));
     }
   });
   on("b_preview_with_metadata", ({ blob, displayNodeId, promptId, jobId }) => {
@@ -121,7 +123,9 @@ async function tell(path, run, what) {
   if (!panels.length) return;
   const [shown, { id }] = [workflowOnShow(), app.rootGraph ?? app.graph];
   const own = await records.ownWorkflow(run);
-  if (own ? own === shown : (await records.workflow(run)) === id) panels.forEach(what);
+  if (own ? own === shown : (await records.workflow(run)) === id) {
+    for (const panel of panels) attempt(panel, () => what(panel), undefined);
+  }
 }
 
 app.registerExtension({

@@ -2,6 +2,7 @@
 /** Between the pad and the two float widgets that hold the values: the sampler's, or those that stand for them. */
 
 import { DEFAULT, MODEL_DEFAULTS, snap } from "./gamma_maths.js";
+import { numberOf, own, textOf } from "./outside.js";
 import { sourceOf } from "./value_source.js";
 
 /** @typedef {import("./gamma_maths.js").Gamma} Gamma */
@@ -26,19 +27,19 @@ export class GammaBridge {
     this.node = node;
   }
 
-  /** The values that count; NaN where only a run can tell. @returns {Gamma} */
+  /** The values that count; NaN where only a run can tell, and where what counts is no number. @returns {Gamma} */
   read() {
     const { t, i } = this.#sources();
-    return { t: Number(t.value), i: Number(i.value) };
+    return { t: numberOf(t.value), i: numberOf(i.value) };
   }
 
-  /** Sets what is not locked, as if it had been typed. @param {Gamma} gamma */
+  /** Sets what is not locked, as if it had been typed; nothing where no number is given. @param {Gamma} gamma */
   write(gamma) {
     const sources = this.#sources();
     for (const axis of /** @type {const} */ (["t", "i"])) {
       const { widget } = sources[axis];
       const value = snap(gamma[axis]);
-      if (!widget || widget.value === value) continue;
+      if (!widget || widget.value === value || Number.isNaN(value)) continue;
       widget.value = value;
       widget.callback?.(value);
     }
@@ -54,14 +55,15 @@ export class GammaBridge {
   /** Titles of the other nodes that set γ. @returns {string[]} */
   holders() {
     const { t, i } = this.#sources();
-    return [...new Set([t, i].flatMap(({ holder }) => holder?.title ?? []))];
+    return [...new Set([t, i].map(({ holder }) => textOf(holder?.title)))].filter(Boolean);
   }
 
   /** Where a double click goes: what the wired model likes best, as far as its loader says which model it is. */
   home() {
-    const slot = this.node.inputs?.findIndex(({ name }) => name === "model") ?? -1;
+    const slot = this.node.inputs?.findIndex((input) => input?.name === "model") ?? -1;
     const loader = slot < 0 ? null : this.node.getInputNode?.(slot);
-    return (loader && MODEL_DEFAULTS[sourceOf(loader, "preset").value]) ?? DEFAULT;
+    const preset = loader && textOf(sourceOf(loader, "preset").value);
+    return /** @type {Gamma | undefined} */ (own(MODEL_DEFAULTS, preset ?? "")) ?? DEFAULT;
   }
 
   /** Changes exactly when the pad must be drawn anew. @returns {string} */

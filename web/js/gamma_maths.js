@@ -55,7 +55,7 @@ export function gammaAt(across, up, fine) {
 }
 
 /**
- * γ after an arrow key; null for any other key.
+ * γ after an arrow key, one that is not known counted from the default; null for any other key.
  * @param {Gamma} gamma @param {string} key @param {boolean} fine @returns {Gamma | null}
  */
 export function gammaAfterKey(gamma, key, fine) {
@@ -67,8 +67,12 @@ export function gammaAfterKey(gamma, key, fine) {
     ArrowDown: [0, -step],
   });
   const move = moves[key];
-  return move ? { t: snap(gamma.t + move[0]), i: snap(gamma.i + move[1]) } : null;
+  const [t, i] = [known(gamma.t, DEFAULT.t), known(gamma.i, DEFAULT.i)];
+  return move ? { t: snap(t + move[0]), i: snap(i + move[1]) } : null;
 }
+
+const known = (/** @type {number} */ gamma, /** @type {number} */ otherwise) =>
+  Number.isNaN(gamma) ? otherwise : gamma;
 
 /** How many of the three branches weigh something. @param {Gamma} gamma @returns {number} */
 export const branches = ({ t, i }) => [i, t - i, 1 - t].filter((weight) => weight !== 0).length;

@@ -130,7 +130,8 @@ export class GammaPad {
     const [both, known] = [locked.t && locked.i, !Number.isNaN(gamma.t + gamma.i)];
     if (both && !known) return this.texts.locked;
     const value = (/** @type {"t" | "i"} */ axis) => {
-      const words = [Number.isNaN(gamma[axis]) ? "" : gamma[axis], locked[axis] && !both ? this.texts.linked : ""];
+      const unknown = locked[axis] ? "" : "?";
+      const words = [Number.isNaN(gamma[axis]) ? unknown : gamma[axis], locked[axis] && !both ? this.texts.linked : ""];
       return words.filter((word) => word !== "").join(" ");
     };
     const values = `γ_t ${value("t")}, γ_I ${value("i")}`;
@@ -141,7 +142,7 @@ export class GammaPad {
   /** Which other nodes set γ, in words. */
   #outside() {
     const titles = this.bridge.holders().map((title) => `“${title}”`);
-    return titles.length ? this.texts.outside.replace("{node}", titles.join(", ")) : "";
+    return titles.length ? (this.texts.outside ?? "{node}").replace("{node}", () => titles.join(", ")) : "";
   }
 
   /** @param {Scale} scale */

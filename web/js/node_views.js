@@ -5,6 +5,8 @@
 import { app } from "/scripts/app.js";
 // @ts-ignore: served by ComfyUI
 import { api } from "/scripts/api.js";
+import { attempt } from "./guard.js";
+import { isRecord, own } from "./outside.js";
 import { addStyle } from "./page.js";
 
 const FOLLOW_MS = 150; // a node also changes without a word: undo, loading, other extensions
@@ -23,6 +25,8 @@ const STYLE = ".isLOD .echogen-view { pointer-events: auto; }";
 /** @typedef {{view: View, gone: boolean}} Kept */
 /** @type {Set<Kept>} */
 const views = new Set();
+/** Of the next time that all views follow; null: none is to come. @type {ReturnType<typeof setTimeout> | null} */
+let timer = null;
 
 /** What the server answers; an error that names the status where it is none of success. @param {string} address */
 export async function readJson(address) {
@@ -32,13 +36,24 @@ export async function readJson(address) {
 }
 
 /**
- * Labels of locales/<language>/main.json, English where a language has none.
+ * Labels of locales/<language>/main.json, English where a language has none; none at all where the server tells none.
  * @param {string} section @returns {Promise<Record<string, string>>}
  */
 export async function loadTexts(section) {
-  const all = await readJson("/i18n");
   const language = app.extensionManager?.setting?.get("Comfy.Locale") ?? "en";
-  return { ...all.en?.[section], ...all[language]?.[section] };
+  try {
+    const all = await readJson("/i18n");
+    const told = ["en", language].flatMap((name) => {
+      const texts = own(own(all, name), section);
+      return isRecord(texts) ? Object.entries(texts) : [];
+    });
+    return /** @type {Record<string, string>} */ (
+      Object.fromEntries(told.filter(([, text]) => typeof text === "string"))
+    );
+  } catch (error) {
+    console.error("EchoGen: its labels could not be read, so its views have none.", error);
+    return {};
+  }
 }
 
 /**
@@ -49,7 +64,7 @@ export async function loadTexts(section) {
 export function addView(view, name, label, least = 0) {
   addStyle(document, "echogen-view-style", STYLE);
   view.root.classList.add("echogen-view");
-  const exactly = () => view.height && view.height + 2 * MARGIN;
+  const exactly = () => attempt(view, () => view.height && view.height + 2 * MARGIN, undefined);
   const widget = view.node.addDOMWidget(name, `echogen_${name}`, view.root, {
     serialize: false,
     hideOnZoom: false,
@@ -62,17 +77,17 @@ export function addView(view, name, label, least = 0) {
   views.add(kept);
   const before = view.node.onRemoved;
   view.node.onRemoved = function () {
-    before?.apply(this, arguments);
     kept.gone = true;
+    before?.apply(this, arguments);
   };
-  if (views.size === 1) setTimeout(followAll, FOLLOW_MS);
+  timer ??= setTimeout(followAll, FOLLOW_MS);
 }
 
 /** The node behind an execution id, which inside subgraphs is a path: 12:5. @param {string} path */
 export function nodeAt(path) {
   let graph = app.rootGraph ?? app.graph;
   let node = null;
-  for (const id of path.split(":")) {
+  for (const id of String(path).split(":")) {
     node = graph?.getNodeById(id);
     graph = node?.subgraph;
   }
@@ -96,8 +111,8 @@ export function asOneStep(change) {
 }
 
 function followAll() {
-  views.forEach(follow);
-  if (views.size) setTimeout(followAll, FOLLOW_MS);
+  for (const kept of views) attempt(kept.view, () => follow(kept), undefined);
+  timer = views.size ? setTimeout(followAll, FOLLOW_MS) : null;
 }
 
 /**
@@ -111,8 +126,8 @@ function follow(kept) {
     const heir = view.root.isConnected && app.canvas?.graph?.getNodeById(view.node.id);
     if (!heir || heir.comfyClass !== view.node.comfyClass) {
       views.delete(kept);
-      view.dispose?.();
-      return view.root.remove();
+      view.root.remove();
+      return view.dispose?.();
     }
     view.node = heir;
   }

@@ -1,6 +1,9 @@
 // @ts-check
 /** Pinned results: γ, seed and settings of a run, and which two are compared. Pure functions: no page. */
 
+import { isRecord, listOf, numberOf, own, textOf } from "./outside.js";
+import { claimedSize } from "./picture_head.js";
+
 /** @typedef {import("./gamma_maths.js").Gamma} Gamma */
 /**
  * What the workflow file keeps of a pinned result.
@@ -15,16 +18,81 @@ export const MOST = 8;
 /** Longest side of what the workflow file keeps of a picture: two to three kilobytes. */
 export const THUMB = 64;
 
+/** Bounds of what is taken from a workflow file, generous beside what is written into one. */
+const [LONGEST_ID, LONGEST_THUMB, LARGEST_SIDE, MOST_SETTINGS] = [200, 65536, 512, 32];
+const NUMBERS = ["seed", "batch", "tau", "top_p", "top_k"]; // settings that are no texts
+/** A picture in the address itself, of the kinds that are only pixels: nothing is asked for to show it. */
+const THUMB_ADDRESS = /^data:image\/(?:jpeg|png|gif|webp);base64,([A-Za-z0-9+/]+={0,2})$/;
+
 /**
  * A pin from the sampler's inputs as the server ran them; what came over a wire is a list there.
  * @param {string} id @param {Record<string, any> | null} inputs @param {string} thumb @returns {Pin}
  */
 export function pinOf(id, inputs, thumb) {
-  const own = Object.entries(inputs ?? {}).filter(([, value]) => !Array.isArray(value));
-  const { gamma_t: t, gamma_i: i, ...settings } = Object.fromEntries(own);
-  const scheduled = Array.isArray(inputs?.guidance);
-  return { id, gamma: t === undefined || i === undefined || scheduled ? null : { t, i }, settings, thumb };
+  const { gamma_t: t, gamma_i: i, ...settings } = inputs ?? {};
+  const gamma = Array.isArray(inputs?.guidance) ? null : gammaOf({ t: numberOf(t), i: numberOf(i) });
+  return { id, gamma, settings: settingsOf(settings), thumb };
 }
+
+/**
+ * The pins in what a workflow file has in their place, the newest that there is room for. Left out is what has no id or
+ * no picture of its own, and γ and settings that are none; whole: there was nothing to leave out.
+ * @param {unknown} kept @returns {{pins: Pin[], whole: boolean}}
+ */
+export function readPins(kept) {
+  /** @type {Map<string, Pin>} */
+  const pins = new Map();
+  let whole = kept === undefined || Array.isArray(kept);
+  for (const told of [...listOf(kept)].reverse()) {
+    const pin = pins.size < MOST ? readPin(told) : null;
+    whole &&= pin !== null && !pins.has(pin.id) && isAll(pin, told);
+    if (pin && !pins.has(pin.id)) pins.set(pin.id, pin);
+  }
+  return { pins: [...pins.values()].reverse(), whole };
+}
+
+/** @param {unknown} told @returns {Pin | null} */
+function readPin(told) {
+  const [id, thumb] = [own(told, "id"), own(told, "thumb")];
+  if (typeof id !== "string" || !id || id.length > LONGEST_ID || !isThumb(thumb)) return null;
+  return { id, gamma: gammaOf(own(told, "gamma")), settings: settingsOf(own(told, "settings")), thumb };
+}
+
+/** Whether a pin has all of what was told. @param {Pin} pin @param {unknown} told */
+function isAll(pin, told) {
+  const [gamma, settings] = [own(told, "gamma"), own(told, "settings")];
+  const count = isRecord(settings) ? Object.keys(settings).length : -1;
+  return (gamma === null || pin.gamma !== null) && count === Object.keys(pin.settings).length;
+}
+
+/** Whether an address is a small picture of its own. @param {unknown} address @returns {address is string} */
+export function isThumb(address) {
+  if (typeof address !== "string" || address.length > LONGEST_THUMB) return false;
+  const packed = THUMB_ADDRESS.exec(address)?.[1];
+  if (!packed || packed.length % 4) return false;
+  const size = claimedSize(Uint8Array.from(atob(packed), (letter) => letter.charCodeAt(0)));
+  return size !== null && Math.max(size.width, size.height) <= LARGEST_SIDE;
+}
+
+/** @param {unknown} told @returns {Gamma | null} */
+function gammaOf(told) {
+  const [t, i] = [own(told, "t"), own(told, "i")];
+  return isNumber(t) && isNumber(i) ? { t, i } : null;
+}
+
+/** @param {unknown} told @returns {Pin["settings"]} */
+function settingsOf(told) {
+  const all = isRecord(told) ? Object.entries(told).slice(0, MOST_SETTINGS) : [];
+  const plain = all.filter(([name, value]) => {
+    return name === textOf(name) && (isNumber(value) || (isText(value) && !NUMBERS.includes(name)));
+  });
+  return /** @type {Pin["settings"]} */ (Object.fromEntries(plain));
+}
+
+/** @param {unknown} value @returns {value is number} */
+const isNumber = (value) => Number.isFinite(value);
+/** @param {unknown} value @returns {value is string} */
+const isText = (value) => typeof value === "string" && value === textOf(value);
 
 /** The oldest makes room; a run is pinned once. @param {Pin[]} pins @param {Pin} pin @returns {Pin[]} */
 export const withPin = (pins, pin) => [...pins.filter(({ id }) => id !== pin.id), pin].slice(-MOST);

@@ -1,6 +1,8 @@
 // @ts-check
 /** What the server has on record of runs: their graphs, and the workflows that they were queued from. */
 
+import { listOf, own } from "./outside.js";
+
 /** @typedef {[number, string, Record<string, any>, Record<string, any>]} Entry  number, run, graph, what came with it */
 
 const WAITS_MS = [0, 200, 500, 1000]; // a run that has just ended may not be in the history yet
@@ -20,11 +22,12 @@ export class RunRecords {
     this.sending = new Set();
   }
 
-  /** Notes a run that this page queues. @param {Promise<{prompt_id?: string}>} answer @param {unknown} workflow */
+  /** Notes a run that this page queues. @param {Promise<{prompt_id?: string} | undefined>} answer
+   *  @param {unknown} workflow */
   sent(answer, workflow) {
-    const noted = answer
+    const noted = Promise.resolve(answer) // other extensions may answer in their own way
       .then(
-        ({ prompt_id }) => prompt_id && remember(this.own, prompt_id, workflow),
+        (told) => told?.prompt_id && remember(this.own, told.prompt_id, workflow),
         () => {}, // whoever queued it is told why
       )
       .then(() => void this.sending.delete(noted));
@@ -62,9 +65,9 @@ export class RunRecords {
     for (const wait of this.waits) {
       await new Promise((done) => setTimeout(done, wait));
       const queue = await this.#told("/queue");
-      const running = queue?.queue_running?.find((/** @type {Entry} */ entry) => entry[1] === run);
-      const entry = running ?? (await this.#told(`/history/${run}`))?.[run]?.prompt;
-      if (entry) return entry;
+      const running = listOf(own(queue, "queue_running")).find((entry) => listOf(entry)[1] === run);
+      const entry = running ?? own(own(await this.#told(`/history/${encodeURIComponent(run)}`), run), "prompt");
+      if (Array.isArray(entry)) return /** @type {Entry} */ (entry);
     }
     return undefined;
   }

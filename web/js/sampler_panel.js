@@ -2,9 +2,11 @@
 /** What EchoGen Sampler shows below its widgets: pad, Live, the strip of scales, pins and their comparison. */
 
 import { GammaPad, HEIGHT as PAD_HEIGHT } from "./gamma_pad.js";
+import { nameOf } from "./guard.js";
 import { LiveRow } from "./live_row.js";
+import { own, textOf } from "./outside.js";
 import { addStyle, make } from "./page.js";
-import { pinOf, choose, short, withoutPin, withPin } from "./pins.js";
+import { pinOf, choose, readPins, short, withoutPin, withPin } from "./pins.js";
 import { PinsView } from "./pins_view.js";
 import { ScaleStrip } from "./scale_strip.js";
 import { ROOM, Stage } from "./stage.js";
@@ -78,6 +80,10 @@ export class SamplerPanel {
     this.strip = new ScaleStrip();
     /** The scale that is shown large, from 0. @type {number | null} */
     this.enlarged = null;
+    /** What was last found in the place of the pins, and the pins in it. @type {unknown} */
+    this.kept = undefined;
+    /** @type {Pin[]} */
+    this.read = [];
     /** Runs of the pins that are shown large. @type {string[]} */
     this.pair = [];
     /** The node, as the live queue knows it; a removed node is in no graph any more. */
@@ -118,13 +124,23 @@ export class SamplerPanel {
 
   /** @returns {import("./live_row.js").Choice} */
   get choice() {
-    const { [LIVE]: on, [FINISH]: finish } = this.node.properties ?? {};
-    return { on: !!on, cancels: !finish };
+    const { properties } = this.node;
+    return { on: own(properties, LIVE) === true, cancels: own(properties, FINISH) !== true };
   }
 
-  /** @returns {Pin[]} */
+  /** What a workflow file has in their place is read once, and what is none dropped from it. @returns {Pin[]} */
   get pins() {
-    return this.node.properties?.[PINNED] ?? [];
+    const { properties } = this.node;
+    const kept = own(properties, PINNED);
+    if (kept === this.kept) return this.read;
+    const { pins, whole } = readPins(kept);
+    this.read = pins;
+    this.kept = kept;
+    if (properties && !whole) {
+      console.warn(`EchoGen: some of what ${nameOf(this.node)} had as pins is none and was dropped; ${pins.length} stay.`);
+      this.kept = properties[PINNED] = pins;
+    }
+    return this.read;
   }
 
   get node() {
@@ -139,7 +155,7 @@ export class SamplerPanel {
   draw() {
     const { live } = this.host;
     const { graph, id } = this.node;
-    if (graph) this.owner = `${graph.id}:${id}`;
+    if (graph) this.owner = `${textOf(graph.id)}:${textOf(id)}`;
     this.pad.draw();
     if (!this.choice.on && live.owner === this.owner) void live.stop(this.owner, this.choice.cancels);
     this.row.draw(this.choice, live.phase(this.owner), live.owner === this.owner ? live.refusal : "");

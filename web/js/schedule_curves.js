@@ -5,8 +5,9 @@
 import { app } from "/scripts/app.js";
 import { snap, toGamma, toShare } from "./gamma_maths.js";
 import { addView, asOneStep, loadTexts } from "./node_views.js";
+import { same } from "./outside.js";
 import { addStyle, make, shape } from "./page.js";
-import { curve, needed, parsePoints, SCALES, SHAPES, weights, written } from "./schedule_maths.js";
+import { curve, needed, parsePoints, readSettings, SCALES, SHAPES, weights, written } from "./schedule_maths.js";
 import { sourceOf } from "./value_source.js";
 
 /** @typedef {import("./schedule_maths.js").Axis} Axis */
@@ -18,7 +19,7 @@ const LINES = [0, 1, 2, 3, 4, 6, 8];
 const REACH = 24; // pixels from a handle within which it is taken
 /** @type {Axis[]} */
 const AXES = ["t", "i"];
-const NAMES = ["shape", "gamma_t", "gamma_i", "end", "points_t", "points_i"];
+const NAMES = /** @type {const} */ (["shape", "gamma_t", "gamma_i", "end", "points_t", "points_i"]);
 const STYLE = `
 .echogen-schedule { display: flex; flex-direction: column; gap: 4px; box-sizing: border-box; width: 100%;
   height: 100%; min-height: ${HEIGHT}px; padding: 2px; font: 12px sans-serif; color: #e6e6e6; }
@@ -56,7 +57,8 @@ class ScheduleCurves {
   /** @param {any} node */
   constructor(node) {
     this.node = node;
-    this.drawn = "";
+    /** What it was drawn from. @type {unknown[]} */
+    this.drawn = [];
     /** The handle that keys move and numbers are told of. @type {{axis: Axis, index: number} | null} */
     this.held = null;
     addStyle(document, "echogen-schedule-style", STYLE);
@@ -81,17 +83,18 @@ class ScheduleCurves {
     const { clientWidth: width, clientHeight: height } = this.svg;
     const settings = this.#settings();
     const locked = this.#locked();
-    const state = JSON.stringify([settings, locked, width, height, this.held]);
-    if (state === this.drawn || !width || !height) return;
+    const { axis, index } = this.held ?? {};
+    const state = [...NAMES.map((name) => settings?.[name]), locked, width, height, axis, index];
+    if (same(state, this.drawn) || !width || !height) return;
     this.drawn = state;
     this.root.classList.toggle("locked", locked);
     this.svg.setAttribute("aria-disabled", String(locked));
     for (const button of this.row.querySelectorAll("button")) {
       button.disabled = locked;
-      button.setAttribute("aria-pressed", String(button.value === settings.shape));
+      button.setAttribute("aria-pressed", String(button.value === settings?.shape));
     }
-    const known = Object.values(settings).every((value) => value !== undefined);
-    const [t, i] = known ? AXES.map((axis) => curve(settings, axis)) : [];
+    const [t, i] = settings ? AXES.map((axis) => curve(settings, axis)) : [];
+    if (axis && this.#handles(axis)[index ?? 0] === undefined) this.held = null; // of a curve with more points
     if (!t || !i) {
       this.svg.replaceChildren();
       this.told.textContent = locked ? texts.linked : texts.unreadable;
@@ -103,9 +106,9 @@ class ScheduleCurves {
     this.svg.setAttribute("aria-valuenow", String(this.held ? this.#handles(this.held.axis)[this.held.index] : t[0]));
   }
 
-  /** What counts; undefined where only a run can tell. @returns {Settings} */
+  /** What counts; null where only a run can tell, or where something is none of its kind. */
   #settings() {
-    return /** @type {any} */ (Object.fromEntries(NAMES.map((name) => [name, sourceOf(this.node, name).value])));
+    return readSettings((name) => sourceOf(this.node, name).value);
   }
 
   /** Whether something comes over a wire, and so is not to be changed here. */
@@ -119,6 +122,7 @@ class ScheduleCurves {
    */
   #handles(axis) {
     const settings = this.#settings();
+    if (!settings) return [];
     const points = settings.shape === "drawn" ? parsePoints(settings[`points_${axis}`]) : curve(settings, axis);
     return points ?? [];
   }
@@ -278,11 +282,12 @@ class ScheduleCurves {
       const steps = /** @type {Record<string, number>} */ ({ ArrowUp: 1, ArrowDown: -1 });
       const ways = /** @type {Record<string, number>} */ ({ ArrowLeft: -1, ArrowRight: 1 });
       if (event.key in ways) {
-        this.held = { axis, index: Math.min(values.length - 1, Math.max(0, index + ways[event.key])) };
+        this.held = { axis, index: Math.max(0, Math.min(values.length - 1, index + ways[event.key])) };
       } else if (event.key === "Enter") {
         const other = axis === "t" ? "i" : "t";
-        this.held = { axis: other, index: Math.min(index, this.#handles(other).length - 1) };
+        this.held = { axis: other, index: Math.max(0, Math.min(index, this.#handles(other).length - 1)) };
       } else if (event.key in steps) {
+        if (!values.length) return; // nothing to move
         this.held = { axis, index };
         this.#move(snap(values[index] + 0.1 * steps[event.key]), event.shiftKey);
       } else return;

@@ -2,6 +2,7 @@
 /** What Guidance Schedule does at each scale, as echogen_core/sampling/guidance.py has it. Pure functions. */
 
 import { GAMMA_MAX } from "./gamma_maths.js";
+import { numberOf, own } from "./outside.js";
 
 export const SHAPES = Object.freeze(["constant", "early", "late off", "linear", "cosine"]);
 /** The scales of a 1024 px picture; the five of nano lie on every third of them. */
@@ -24,10 +25,23 @@ const LEVELS = {
   cosine: (place) => 0.5 * (1 + Math.cos(Math.PI * place)),
 };
 
-const NUMBER = "\\d*\\.?\\d+";
+const NUMBER = "\\d+(?:\\.\\d+)?|\\.\\d+"; // one way to read each, or a long text takes for ever
 const RANGE = new RegExp(
   `^(${NUMBER})\\s*-\\s*(${NUMBER})\\s*(?:\\(\\+\\s*(${NUMBER})\\s*\\)|\\[\\s*(\\d+)\\s*\\])?$`,
 );
+
+const ONE = new RegExp(`^(?:${NUMBER})$`);
+
+/**
+ * What counts for each of the node's settings, in a plain form.
+ * @param {(name: string) => unknown} value @returns {Settings | null}  null where one cannot be read
+ */
+export function readSettings(value) {
+  const [shape, points_t, points_i] = ["shape", "points_t", "points_i"].map(value);
+  const [gamma_t, gamma_i, end] = ["gamma_t", "gamma_i", "end"].map((name) => numberOf(value(name)));
+  if (typeof shape !== "string" || typeof points_t !== "string" || typeof points_i !== "string") return null;
+  return Number.isNaN(gamma_t + gamma_i + end) ? null : { shape, gamma_t, gamma_i, end, points_t, points_i };
+}
 
 /**
  * Numbers as nodes/number_list.py reads them; null for what it would refuse as points.
@@ -35,10 +49,11 @@ const RANGE = new RegExp(
  */
 export function parsePoints(text) {
   const points = [];
-  for (const part of String(text).split(/[,\n]/).map((word) => word.trim())) {
+  for (const [word] of text.matchAll(/[^,\n]+/g)) {
+    const part = word.trim();
     if (!part) continue;
     const range = RANGE.exec(part);
-    if (new RegExp(`^${NUMBER}$`).test(part)) points.push(Number(part));
+    if (ONE.test(part)) points.push(Number(part));
     else if (range) points.push(...numbersOf(range));
     else return null;
     if (points.length > MOST_POINTS) return null;
@@ -50,7 +65,7 @@ export function parsePoints(text) {
 function numbersOf([, first, last, size, values]) {
   const [start, end] = [Number(first), Number(last)];
   const step = Number(size ?? 1);
-  if (!values && !step) return [NaN];
+  if (!Number.isFinite(start + end) || (!values && !step)) return [NaN];
   const all = values ? Number(values) : Math.floor(Math.abs(end - start) / step + 1e-9) + 1;
   const count = Math.min(all, MOST_POINTS + 1);
   const way = values ? (end - start) / Math.max(1, Number(values) - 1) : Math.sign(end - start) * step;
@@ -68,7 +83,7 @@ export function curve(settings, axis, scales = SCALES) {
     return points && places.map((at) => along(points, at));
   }
   const start = axis === "t" ? settings.gamma_t : settings.gamma_i;
-  const level = LEVELS[settings.shape];
+  const level = /** @type {typeof LEVELS[string] | undefined} */ (own(LEVELS, settings.shape));
   return level ? places.map((at) => level(at) * start + (1 - level(at)) * settings.end) : null;
 }
 

@@ -7,8 +7,9 @@ import { app } from "/scripts/app.js";
 import { api } from "/scripts/api.js";
 import { samplerSource } from "./gamma_bridge.js";
 import { addView, asOneStep, loadTexts } from "./node_views.js";
+import { listOf, own, same, textOf } from "./outside.js";
 import { addStyle, make } from "./page.js";
-import { merged, ownNumber, place, settings, target, total } from "./sweep_maths.js";
+import { merged, ownNumber, place, readTable, settings, target, total } from "./sweep_maths.js";
 
 /** @typedef {import("./sweep_maths.js").Table} Table */
 /** @typedef {import("./sweep_maths.js").Cell} Cell */
@@ -48,9 +49,13 @@ const tables = new Map();
 let texts = {};
 
 const rootOf = (/** @type {any} */ node) => node.graph?.rootGraph ?? node.graph;
-const keyOf = (/** @type {any} */ node) => `${rootOf(node)?.id} ${node.id}`;
-const take = (/** @type {string} */ key, /** @type {Table} */ told) =>
-  tables.set(key, merged(tables.get(key), told));
+const keyOf = (/** @type {any} */ node) => keyFor(rootOf(node)?.id, node.id);
+const keyFor = (/** @type {unknown} */ graph, /** @type {unknown} */ node) => `${textOf(graph)} ${textOf(node)}`;
+function take(/** @type {string} */ key, /** @type {unknown} */ told) {
+  const table = readTable(told);
+  if (table) tables.set(key, merged(tables.get(key), table));
+  else console.warn("EchoGen: what was told of a sweep is none, so it is not shown.", told);
+}
 
 class SweepView {
   /** @param {any} node */
@@ -58,7 +63,8 @@ class SweepView {
     this.node = node;
     this.run = "";
     this.offered = "";
-    this.shown = "";
+    /** What it was drawn from. @type {unknown[]} */
+    this.shown = [];
     this.note = "";
     /** @type {Map<string, HTMLButtonElement>} */
     this.buttons = new Map();
@@ -89,13 +95,13 @@ class SweepView {
     const samplers = (this.node.graph?.nodes ?? []).filter(
       (/** @type {any} */ { comfyClass }) => comfyClass === "EchoGenSampler",
     );
-    const sampler = target(samplers, this.node, this.node.properties?.[CHOICE]);
+    const sampler = target(samplers, this.node, own(this.node.properties, CHOICE));
     this.#offer(samplers, sampler);
     if (!table) return this.#say(texts.empty);
     if (table.run !== this.run) this.#lay(table);
     this.#say(this.note || `${table.cells.length} / ${total(table)}`);
-    const state = [table.run, table.cells.length, sampler?.id, ...SET.map((name) => valueOf(sampler, name))].join();
-    if (state === this.shown) return;
+    const state = [table.run, table.cells.length, sampler?.id, ...SET.map((name) => valueOf(sampler, name))];
+    if (same(state, this.shown)) return;
     this.shown = state;
     for (const cell of table.cells) this.#show(table, cell, sampler);
   }
@@ -107,7 +113,7 @@ class SweepView {
 
   /** The samplers to choose from, where there is a choice. @param {any[]} samplers @param {any} sampler */
   #offer(samplers, sampler) {
-    const names = samplers.map(({ id, title }) => `${title} #${id}`);
+    const names = samplers.map(({ id, title }) => `${textOf(title)} #${textOf(id)}`);
     const offered = [sampler?.id, ...names].join("\n");
     if (offered === this.offered) return;
     this.offered = offered;
@@ -191,7 +197,7 @@ app.registerExtension({
   async init() {
     texts = await loadTexts("echogen_sweep");
     api.addEventListener("echogen.cell", (/** @type {any} */ { detail }) => {
-      take(`${detail.graph} ${ownNumber(detail.node)}`, detail);
+      take(keyFor(own(detail, "graph"), ownNumber(textOf(own(detail, "node")))), detail);
     });
   },
   nodeCreated(/** @type {any} */ node) {
@@ -200,7 +206,7 @@ app.registerExtension({
     const before = node.onExecuted;
     node.onExecuted = function (/** @type {any} */ output) {
       before?.apply(this, arguments);
-      for (const table of output?.echogen_sweep ?? []) take(keyOf(this), table);
+      for (const table of listOf(own(output, "echogen_sweep"))) take(keyOf(this), table);
     };
   },
 });

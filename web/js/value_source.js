@@ -50,17 +50,20 @@ const [MUTED, BYPASSED] = [2, 4];
 const PRIMITIVE = "PrimitiveNode";
 const HOLDERS = ["PrimitiveFloat", "PrimitiveInt"]; // hand on their first widget
 const FARTHEST = 50; // steps; a longer way goes in a circle
+const MOST_ENDS = 256; // subgraphs within subgraphs, twice each, have more than can be gone to
 
 /**
  * What counts for a node's widget, or for a socket without one.
  * @param {GraphNode} node @param {string} name @returns {Source}
  */
 export function sourceOf(node, name) {
-  const ends = [...endsOf(node, name, new Map(), 0)];
+  /** @type {End[]} */
+  const ends = [];
+  for (const end of endsOf(node, name, new Map(), 0)) if (ends.push(end) > MOST_ENDS) break;
   const values = new Set(ends.map((end) => end?.widget?.value));
   const only = ends.length === 1 ? ends[0] : null;
   return {
-    value: values.size === 1 ? [...values][0] : undefined,
+    value: values.size === 1 && ends.length <= MOST_ENDS ? [...values][0] : undefined,
     widget: (only?.free && only.widget) || null,
     holder: (only?.holder !== node && only?.holder) || null,
     linked: ends.some((end) => end?.holder !== node),
@@ -75,7 +78,7 @@ export function sourceOf(node, name) {
  */
 function* endsOf(node, name, inside, steps) {
   const own = { holder: node, widget: node.widgets?.find((widget) => widget.name === name), free: true };
-  const slot = node.inputs?.findIndex((input) => (input.widget?.name ?? input.name) === name) ?? -1;
+  const slot = node.inputs?.findIndex((input) => (input?.widget?.name ?? input?.name) === name) ?? -1;
   if (slot < 0) return yield own;
   const written = writtenInto(node, slot);
   if (written) return yield written;
@@ -168,7 +171,7 @@ function* outOf(node, slot, inside, steps, type) {
 /** The input that a bypassed node hands on to one that asks for a type; -1 for none.
  *  @param {GraphNode} node @param {number} slot @param {unknown} type */
 function bypass(node, slot, type) {
-  const types = node.inputs?.map((input) => input.type) ?? [];
+  const types = node.inputs?.map((input) => input?.type) ?? [];
   if (isAny(type)) return slot < types.length ? slot : 0;
   const given = node.outputs?.[slot]?.type;
   const hands = (/** @type {unknown} */ taken) => meet(taken, given) && meet(taken, type);
@@ -195,13 +198,15 @@ function linkTo(graph, node, slot) {
 
 /**
  * The nodes that a subgraph runs as, where they are in use themselves.
- * @param {Graph} subgraph @returns {GraphNode[]}
+ * @param {Graph} subgraph @param {Set<Graph>} [asked]  those on the way from it: one within itself runs as nothing
+ * @returns {GraphNode[]}
  */
-function hostsOf(subgraph) {
+function hostsOf(subgraph, asked = new Set()) {
   const root = subgraph.rootGraph;
-  if (!root) return [];
+  if (!root || asked.has(subgraph)) return [];
+  const within = new Set(asked).add(subgraph);
   const graphs = [root, ...(root.subgraphs?.values() ?? [])];
   const holding = graphs.filter((graph) => graph.nodes?.some((node) => node.subgraph === subgraph));
-  const used = holding.filter((graph) => graph === root || hostsOf(graph).length);
+  const used = holding.filter((graph) => graph === root || hostsOf(graph, within).length);
   return used.flatMap((graph) => graph.nodes ?? []).filter((node) => node.subgraph === subgraph);
 }
