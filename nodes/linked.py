@@ -38,7 +38,9 @@ def checked(node: Node) -> Node:
                 values.pop(field.id, None)  # as if left open
             elif field.id in values:
                 values[field.id] = _fitting(field, values[field.id], field.id in own)
-        answer = node.validate_inputs(**{name: values[name] for name in own}) if own else True
+        answer = (
+            node.validate_inputs(**{name: values[name] for name in own if name in values}) if own else True
+        )
         if answer is not True:
             raise ValueError(answer)
         return _survived(run, cls, values)

@@ -34,5 +34,7 @@ def printable(name: object, longest: int = LONGEST) -> str:
     Control characters and lone surrogates (which no UTF-8 has: a log or a socket dies of one) are escaped.
     """
     text = str(name)
+    if len(text) <= longest and text.isprintable():
+        return text
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:longest])
     return shown if len(text) <= longest else f"{shown}…"

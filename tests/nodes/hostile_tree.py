@@ -27,7 +27,6 @@ def plant(folder: Path) -> None:
     if os.name != "nt":
         os.mkfifo(folder / "pipe.safetensors")
         (folder / "zeros.pth").symlink_to("/dev/zero")
-        os.mkfifo(folder / "hub_pipe.safetensors.d.pth")
 
 
 def _files(folder: Path) -> None:

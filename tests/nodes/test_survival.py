@@ -160,9 +160,11 @@ def test_a_file_that_goes_bad_between_two_prompts(tree: Path) -> None:
 
 
 def test_a_prompt_that_leaves_an_input_out_is_told_which(pack: dict[str, Any]) -> None:
-    for kind in ("EchoGenLoadTokenizer", "EchoGenLoadSubject"):
+    for kind, node in pack.items():
+        wanted = [field.id for field in node.GET_SCHEMA().inputs if not field.optional]
         prompt = {"1": graphs.node(kind), "end": graphs.node("Keep", value=["1", 0])}
-        assert "Required input is missing: file" in graphs.Comfy().run(prompt).refused["1"]
+        refused = graphs.Comfy().run(prompt).refused
+        assert all(f"Required input is missing: {name}" in refused["1"] for name in wanted), kind
 
 
 def test_a_librarys_panic_ends_its_run_alone(pack: dict[str, Any]) -> None:
