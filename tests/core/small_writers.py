@@ -43,14 +43,28 @@ def png(folder: Path, value: int) -> Path:
     return folder / "picture.png"
 
 
+def state(folder: Path, value: int) -> Path:
+    """A training's; with torch, in seconds."""
+    import torch
+
+    from echogen_core.training.state import write_state
+
+    write_state(folder / "state.pt", {"weights": torch.full((10_000,), value), "step": value})
+    return folder / "state.pt"
+
+
 WRITERS: dict[str, Callable[[Path, int], Path]] = {
-    writer.__name__: writer for writer in (whole, text, numbered, array, png)
+    writer.__name__: writer for writer in (whole, text, numbered, array, png, state)
 }
 
 
 def value_in(path: Path) -> int:
     """The value that a whole file of a writer's holds; ValueError or AssertionError for a damaged one."""
-    if path.suffix == ".json":
+    if path.suffix == ".pt":
+        import torch
+
+        found = set(torch.load(path, weights_only=True)["weights"].tolist())
+    elif path.suffix == ".json":
         found = set(json.loads(path.read_text(encoding="utf-8")))
     elif path.suffix == ".npy":
         found = set(np.load(path).tolist())

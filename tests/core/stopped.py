@@ -54,12 +54,12 @@ class Process:
     def end(self, number: int = signal.SIGTERM) -> tuple[int, str]:
         """Exit status after a signal, and what was said."""
         self.running.send_signal(number)
-        said = self.running.communicate(timeout=60)[1]
+        said = self.running.communicate(timeout=300)[1]
         return self.running.returncode, said
 
     def go_on(self) -> tuple[int, str]:
         """Exit status after the moment, and what was said."""
-        said = self.running.communicate("\n", timeout=60)[1]
+        said = self.running.communicate("\n", timeout=300)[1]
         return self.running.returncode, said
 
 

@@ -209,7 +209,7 @@ def test_a_second_download_waits_and_finds_the_file_whole(hub: Hub, tmp_path: Pa
 
     process = another(hub, tmp_path)
     download_part(part, tmp_path, endpoint=hub.endpoint, report=report)
-    assert process.wait(60) == 0
+    assert process.wait(300) == 0
     assert re.search(r"another process is fetching .*weights.*, 1\.0 MB of 3\.0 MB so far: waiting", said[1])
     assert said[-1].endswith("weights.safetensors is there and whole")
     assert hub.bodies() == [None], "fetched once"

@@ -43,7 +43,7 @@ def test_a_command_says_one_line_also_while_it_still_imports(package: str, name:
             process.kill()
             return
         process.send_signal(getattr(signal, name))
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=300)
     assert process.returncode == {"SIGINT": 130, "SIGTERM": 143}[name]
     assert said.startswith(f"python -m {package}") and said.endswith(f": stopped ({name}).\n")
     assert said.count("\n") == 1

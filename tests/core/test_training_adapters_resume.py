@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import math
+import os
 import shutil
+import signal
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,18 +21,22 @@ from echogen_core.checkpoints.format import BASE_SHA256
 from echogen_core.checkpoints.read import read_weights
 from echogen_core.config import PRESETS
 from echogen_core.encoders import ENCODERS
+from echogen_core.locks import alone
 from echogen_core.model import EchoGenTransformer
 from echogen_core.scales import find_schedule
 from echogen_core.training.adapters import main
 from echogen_core.training.adapters.cli import make_parser, make_trainer
 from echogen_core.training.adapters.estimate import Machine, estimate
+from echogen_core.training.adapters.journal import Journal
 from echogen_core.training.adapters.recipe import Recipe
 from echogen_core.training.initialise import initialise
 from echogen_core.training.state import write_state
 
 from . import adapter_training as small
 from .adapter_training import Bench
+from .stopped import POSIX, Process
 
+ADAPTERS = "echogen_core.training.__main__:main"
 SHIPPED = ASSETS / "nano" / "transformer.safetensors"
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -180,6 +189,29 @@ def test_the_adapter_is_there_when_all_steps_are_done(
     assert identify(adapter).adapter and load_transformer(adapter, base=bench.base)
 
 
+@pytest.mark.parametrize("stop", [OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), KeyboardInterrupt()])
+def test_what_stops_the_writing_of_a_state_is_told_and_the_earlier_one_stays(
+    stop: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torch's writer puts a RuntimeError before it."""
+    path = tmp_path / "state.pt"
+    write_state(path, {"step": 1})
+    real = torch.save
+
+    def stopped(state: Any, file: Any) -> None:
+        def write(content: Any) -> int:
+            raise stop
+
+        real(state, SimpleNamespace(write=write, flush=file.flush))
+
+    monkeypatch.setattr(torch, "save", stopped)
+    words = r"state\.pt: it takes 4\.0 MB" if isinstance(stop, OSError) else None
+    with pytest.raises(type(stop), match=words):
+        write_state(path, {"step": 2, "weights": [torch.zeros(1_000_000)]})
+    assert [entry.name for entry in tmp_path.iterdir()] == ["state.pt"]
+    assert torch.load(path, weights_only=True) == {"step": 1}
+
+
 def test_a_state_too_large_for_the_disk_is_not_begun(tmp_path: Path) -> None:
     """A tensor without memory, of a size that no disk has."""
     huge = torch.empty(1 << 48, device="meta")
@@ -207,6 +239,76 @@ def test_the_estimate_has_gradients_that_are_accumulated_before_they_are_exchang
 
     assert buckets(2, False, accumulate=2) > 0
     assert not any((buckets(1, False, 2), buckets(2, True, 2), buckets(2, False, 1)))
+
+
+# --- killed
+
+
+@pytest.fixture(scope="module")
+def drawn(bench: Bench) -> Path:
+    """Two steps with a sheet of pictures each, never stopped."""
+    return bench.run("drawn", steps=2, batch=1, save_every=1, pictures_every=1)
+
+
+def test_a_kill_between_saving_and_drawing_costs_no_sheet(bench: Bench, drawn: Path) -> None:
+    """The same sheet, bit for bit, when the run is started again; also when no step was left to do."""
+    words = bench.arguments("killed", steps=2, batch=1, save_every=1, pictures_every=1)
+    moment = "echogen_core.training.adapters.trainer.draw_sheet"
+    with Process(moment, ADAPTERS, "adapters", *words) as process:
+        process.arrive().running.kill()
+        process.running.wait(300)
+    out = bench.folder / "killed"
+    expected = {path.name: path.read_bytes() for path in (drawn / "pictures").iterdir()}
+    assert bench.state("killed")["step"] == 1 and not (out / "pictures").exists()
+    bench.run("killed", steps=2, batch=1, save_every=1, pictures_every=1)
+    assert len(expected) == 2
+    assert {path.name: path.read_bytes() for path in (out / "pictures").iterdir()} == expected
+    assert [record["step"] for record in small.records(out)] == [1, 2]
+    (out / "pictures" / "0000002.png").unlink()
+    bench.run("killed", steps=2, batch=1, save_every=1, pictures_every=1)
+    assert {path.name: path.read_bytes() for path in (out / "pictures").iterdir()} == expected
+
+
+def test_a_run_that_is_terminated_while_its_state_is_written(bench: Bench, first: Path) -> None:
+    out = copied(bench, first, "terminated")
+    words = bench.arguments("terminated", steps=2, batch=2, accumulate=2)
+    with Process("os.replace@state.pt", ADAPTERS, "adapters", *words) as process:
+        status, said = process.arrive().end(signal.SIGTERM)
+    assert bench.state("terminated")["step"] == 1, "the earlier state stays"
+    if POSIX:
+        assert status == 143 and said.endswith("adapters: stopped (SIGTERM).\n")
+        assert not list(out.glob(".*"))
+    bench.run("terminated", steps=2, batch=2, accumulate=2)
+    assert bench.state("terminated")["step"] == 2
+
+
+def test_a_log_is_cut_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that goes on drops the records of steps that it repeats."""
+    log = tmp_path / "log.jsonl"
+    log.write_text("".join(f'{{"step": {step}}}\n' for step in range(1, 6)) + '{"st')
+    before = log.read_bytes()
+
+    def kill(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
+        killed.setattr(os, "replace", kill)
+        Journal(tmp_path, 3)
+    assert log.read_bytes() == before
+    journal = Journal(tmp_path, 3)
+    journal.record(4, {})
+    journal.close()
+    assert [json.loads(line)["step"] for line in log.read_text().splitlines()] == [1, 2, 3, 4]
+
+
+def test_two_runs_do_not_write_into_one_folder(
+    bench: Bench, first: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("echogen_core.locks.ASKED_AGAIN", 0.1)
+    with alone(first / ".lock"):
+        assert main(bench.arguments("first", steps=2, batch=2, accumulate=2)) == 1
+    assert "Another command is training into" in capsys.readouterr().err
+    assert bench.state("first")["step"] == 1
 
 
 # --- the command

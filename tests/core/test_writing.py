@@ -47,7 +47,7 @@ def start(program: str, *arguments: object) -> subprocess.Popen[str]:
 
 def ended(processes: list[subprocess.Popen[str]]) -> None:
     for process in processes:
-        said = process.communicate(timeout=100)[1]
+        said = process.communicate(timeout=300)[1]
         assert process.returncode == 0, said
 
 
@@ -63,7 +63,7 @@ def test_a_killed_writer_leaves_the_earlier_file_and_the_next_one_cleans_up(
     earlier = writer(tmp_path, BEFORE)
     with Process("os.fsync", WRITE, name, tmp_path, AFTER) as process:
         process.arrive().running.kill()
-        process.running.wait(60)
+        process.running.wait(300)
     assert value_in(earlier) == BEFORE and len(partials(tmp_path)) == 1
     later(tmp_path)
     latest = writer(tmp_path, AFTER)

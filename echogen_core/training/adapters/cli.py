@@ -14,6 +14,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import fields, replace
 from datetime import timedelta
 from pathlib import Path
@@ -26,7 +27,7 @@ from ...checkpoints.identify import identify
 from ...config import PRESETS, Preset, TransformerConfig
 from ...encoders import ENCODERS
 from ..missing import MissingPackageError
-from ..team import check_together, on_processors
+from ..team import check_together, is_first, on_processors, only_run
 from .recipe import Recipe
 from .rows import Rows
 
@@ -81,9 +82,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def train(args: argparse.Namespace) -> int:
     """Load everything and train to the last step."""
-    trainer = make_trainer(args)
-    trainer.run()
-    trainer.accelerator.end_training()
+    args.out.mkdir(parents=True, exist_ok=True)
+    with only_run(args.out) if is_first() else nullcontext():
+        trainer = make_trainer(args)
+        trainer.run()
+        trainer.accelerator.end_training()
     return 0
 
 

@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
+from tokenizers import Tokenizer
+from tokenizers.models import Unigram
 
 from ...config import TokenizerConfig, TransformerConfig
-from ...encoders import ContentEncoder, EncoderConfigs, SemanticEncoder, TextEncoder
+from ...encoders import ContentEncoder, EncoderConfigs, SemanticEncoder, TextEncoder, wrap_tokenizer
 from ...model import EchoGenTransformer, split_phases
 from ...scales import ScaleSchedule
 from ...tokenizer import BitTokenizer
@@ -159,7 +161,8 @@ def _matrices(phase: torch.nn.Module) -> int:
 
 
 def _encoder_bytes(encoders: EncoderConfigs, tokenizer: TokenizerConfig, cuda: bool) -> int:
-    text: int = sum(p.numel() for p in TextEncoder(encoders.text, (), device="meta").parameters())
+    words = wrap_tokenizer(Tokenizer(Unigram()))  # none: they have no part in the sizes
+    text: int = sum(p.numel() for p in TextEncoder(encoders.text, words, device="meta").parameters())
     others = (
         SemanticEncoder(encoders.semantic, device="meta"),
         ContentEncoder(encoders.content, device="meta"),
