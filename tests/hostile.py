@@ -219,6 +219,30 @@ def refusal(answer: dict[str, Any]) -> str:
     return "; ".join(f"{error['type']}: {error['message']}: {error['details']}" for error in errors)
 
 
+LEADS_NOWHERE = (
+    "missing node", "missing output", "negative output", "output by text", "output by float", "node by dict",
+    "nested", "itself", "wrapped link",
+)  # fmt: skip
+"""Links that ComfyUI itself refuses, in its own words."""
+
+_CLEAR = ("ValueError", "FileNotFoundError", "MemoryError")
+_LONGEST = 3000  # characters of a message that anybody reads
+
+
+def fault(sent: Hostile, end: Ended) -> str:
+    """What is wrong with how a prompt ended; '' where nothing is."""
+    words = end.words
+    if end.how == "lost":
+        return words
+    if end.how == "failed" and words.partition(":")[0] not in _CLEAR:
+        return f"no error in words: {words[:300]}"
+    if end.how == "refused" and "exception_during" in words and sent.value not in LEADS_NOWHERE:
+        return f"validation raised: {words[:300]}"
+    if end.how == "failed" and (len(words) > _LONGEST or not words.replace("\n", "").isprintable()):
+        return f"a message of {len(words)} characters, or not to be printed: {words[:300]!a}"
+    return ""
+
+
 def failure(messages: list[Any]) -> str:
     """What the failed node said, with the kind of its exception."""
     for event, data in messages:
@@ -229,4 +253,16 @@ def failure(messages: list[Any]) -> str:
     return ""
 
 
-__all__ = ["GIVEN", "TYPED", "Ended", "Hostile", "hostile", "loaders", "one", "run", "sound", "spoiled"]
+__all__ = [
+    "GIVEN",
+    "TYPED",
+    "Ended",
+    "Hostile",
+    "fault",
+    "hostile",
+    "loaders",
+    "one",
+    "run",
+    "sound",
+    "spoiled",
+]

@@ -33,6 +33,7 @@ LARGEST_MARGIN = 0.45
 LARGEST_SQUARE = 4096
 """Pixels. A wide margin round a large subject would make a picture of gigabytes: it is reduced to this."""
 
+_LONGEST_COLOUR = 100  # characters
 _PRESENT = 2 / 255  # mask value from which a pixel belongs to the subject: soft edges count, noise does not
 _GROUND_TOLERANCE = 0.06  # largest channel difference within a plain ground
 _GROUND_SHARE = 0.9  # share of the border that must be plain for it to be taken for the ground
@@ -65,9 +66,12 @@ def parse_colour(text: str) -> Colour:
     """'white', '#ffffff', 'rgb(255, 255, 255)' as red, green, blue in 0..1. Raises ValueError otherwise."""
     try:
         red, green, blue = ImageColor.getrgb(text.strip())[:3]
-    except ValueError:
+        if len(text) > _LONGEST_COLOUR or max(red, green, blue) > 255:
+            raise ValueError
+    except (ValueError, OverflowError):
         raise ValueError(
-            f"Unknown colour {text!r}: expected a name such as white, or hexadecimal such as #ffffff."
+            f"Unknown colour {text[:_LONGEST_COLOUR]!r}: expected a name such as white, or hexadecimal such "
+            "as #ffffff."
         ) from None
     return red / 255, green / 255, blue / 255
 

@@ -81,7 +81,7 @@ def _values() -> dict[str, Any]:
         "halves": picture.half(), "tuple": (picture, picture),
         # Their numbers are all one: they take no memory until someone copies them.
         "gigabytes": torch.tensor(0.5).expand(64, 16384, 16384, 3),
-        "wide": torch.tensor(0.5).expand(1, 8, 100_000_000, 3),
+        "wide": torch.tensor(0.5).expand(1, 8, 10_000_000_000, 3),
         "box": _box(4, 4, 30, 30), "inverted box": _box(30, 30, -10, -10),
         "nan box": _box(nan, 0, infinity, 9),
         "far box": _box(1e30, -1e30, 5, 5), "many boxes": [_box(n % 90, 4, 9, 9) for n in range(20_000)],
