@@ -15,18 +15,18 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from torch import Tensor, nn
 
 from ..features import TextFeatures
+from ..json_text import LARGEST, parse_json
 from .config import TextEncoderConfig
 
 logger = logging.getLogger(__name__)
 
+_CHARACTERS = 1000  # for each token that is read
 PAD, END = "<pad>", "</s>"
 
 TOKENIZER_FILE = "tokenizer.json"
 """What a prompt tokenizer is kept in, ours and the hub's; every version of transformers reads it alike."""
 
 
-LARGEST_FILE = 64 << 20
-"""Bytes; four times the largest tokenizers'."""
 _TRIAL = "A cat on Ice, 2 dogs."
 _MOST_TRIED = 200
 
@@ -81,11 +81,8 @@ def read_tokenizer(path: str | Path) -> Any:
             f"No tokenizer at {file}. Expected {TOKENIZER_FILE} of the model that the weights came from "
             "(google/flan-t5-xl has one): download it there."
         )
-    if file.stat().st_size > LARGEST_FILE:
-        raise ValueError(
-            f"{file} is no readable tokenizer (larger than {LARGEST_FILE >> 20} MB). Expected "
-            f"{TOKENIZER_FILE} of the model that the weights came from."
-        )
+    if file.stat().st_size > LARGEST:
+        raise _unreadable(file, f"larger than {LARGEST >> 20} MB")
     return parse_tokenizer(file.read_text(encoding="utf-8", errors="replace"), file)
 
 
@@ -95,6 +92,7 @@ def parse_tokenizer(content: str, path: Path) -> Any:
     It is tried on a few words: some faults show no earlier.
     """
     try:
+        check_tokens(parse_json(content, names_once=False))
         tokenizer = wrap_tokenizer(Tokenizer.from_str(content))
         tried = tokenizer(_TRIAL, truncation=False, padding=False, verbose=False)["input_ids"]
     except BaseException as error:
@@ -104,6 +102,26 @@ def parse_tokenizer(content: str, path: Path) -> Any:
     if not 0 < len(tried) <= _MOST_TRIED:
         raise _unreadable(path, f"{len(_TRIAL.split())} words became {len(tried)} tokens")
     return tokenizer
+
+
+def check_tokens(document: Any) -> None:
+    """ValueError where tokens in a tokenizer.json have numbers far beyond how many there are.
+
+    The tokenizers library counts through all the numbers that are missing.
+    """
+    if not _named(document):
+        raise ValueError(f"expected names with values, got a {type(document).__name__}")
+    model, added = document.get("model"), document.get("added_tokens")
+    known = model.get("vocab") if _named(model) else None
+    numbers = [*known.values()] if _named(known) else []
+    numbers += [token.get("id") for token in added if _named(token)] if isinstance(added, list) else []
+    most = 2 * (len(numbers) + (len(known) if isinstance(known, list) else 0)) + 1000
+    if strange := [number for number in numbers if type(number) is not int or not 0 <= number < most]:
+        raise ValueError(f"a token of the number {str(strange[0])[:40]}, expected 0 to {most}")
+
+
+def _named(value: Any) -> bool:
+    return isinstance(value, dict)
 
 
 def by_library(error: BaseException) -> bool:
@@ -182,9 +200,11 @@ class TextEncoder(nn.Module):
 
         device: where they go (None: where the weights are).
         """
-        # A lone surrogate (half a character from a broken paste) has no bytes: it becomes "?".
-        texts = [prompt.encode("utf-8", "replace").decode("utf-8") for prompt in prompts]
         limit = self.config.max_tokens
+        # So much is far more than the model reads; megabytes would take minutes and gigabytes.
+        texts = [prompt[: limit * _CHARACTERS] for prompt in prompts]
+        # A lone surrogate (half a character from a broken paste) has no bytes: it becomes "?".
+        texts = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
         rows = self.tokenizer(texts, truncation=False, padding=False, verbose=False)["input_ids"]
         for index, row in enumerate(rows):
             if len(row) > limit:
