@@ -347,11 +347,12 @@ def only_shown(write: Callable[[], dict[str, Any]]) -> tuple[dict[str, Any], str
     try:
         return write(), ""
     except OSError as error:
-        about = error if error.strerror is None else failure(error, Path(folder) / "preview")
-        reason = f"Not shown. {about}"
+        kept = "The results are not touched."
+        about = error if error.strerror is None else failure(error, Path(folder) / "preview", kept=kept)
+        reason = f"Not shown: {about}"
     if folder not in _full_folders:
         _full_folders.add(folder)
-        logger.warning("Pictures that nodes only show are left out, results are not touched. %s", reason)
+        logger.warning("Pictures that nodes only show are left out. %s", reason)
     return {}, reason
 
 
