@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import threading
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from mutations import Mutator, any_bytes, any_json, any_safetensors, any_stream, any_zip
 from safetensors.torch import load_file, save_file
@@ -19,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from echogen_core.checkpoints import identify, load, load_part, save_part
 from echogen_core.checkpoints.convert import Conversion, convert
 from echogen_core.checkpoints.format import KINDS
+from echogen_core.checkpoints.installed import look
 from echogen_core.checkpoints.subject_file import is_subject, load_subject, save_subject
 from echogen_core.encoders import (
     ContentEncoder,
@@ -34,6 +38,8 @@ from echogen_core.encoders import (
 from echogen_core.features import ContentFeatures, SemanticFeatures, Subject
 
 GOLDEN = Path(__file__).parent / "golden"
+ROOM = 200 << 20
+"""Bytes that a reading may take beside twice the files' size: libraries that are met for the first time."""
 PROMPTS = ["a cat in a city street", "a toy car in the forest"]
 
 
@@ -230,7 +236,7 @@ def _subject_models(top: Path) -> list[Sample]:
 def _sample(
     name: str, folder: Path, file: str, mutator: Mutator, opener: Callable[[Path], Any], **rest: bool
 ) -> Sample:
-    return Sample(name, folder, file, (any_bytes, mutator, mutator), (identify, opener), **rest)
+    return Sample(name, folder, file, (any_bytes, mutator, mutator), (look, identify, opener), **rest)
 
 
 def _made(folder: Path) -> Path:
@@ -282,8 +288,11 @@ def open_all(sample: Sample, seed: int, path: Path, done: str) -> Outcome:
     outcomes = []
     for opener in sample.openers:
         start = time.perf_counter()
-        sort, detail = _outcome(opener, path, path.parent if not sample.whole else path)
+        with Peak() as peak:
+            sort, detail = _outcome(opener, path, path.parent if not sample.whole else path)
         seconds = time.perf_counter() - start
+        if peak.grown > 2 * size + ROOM:
+            sort, detail = "memory", f"{peak.grown >> 20} MB for {size} bytes"
         outcomes.append(Outcome(sample.name, seed, done, sort, detail, seconds, size))
     worst = next((o for o in outcomes if not o.good), outcomes[-1])
     return replace(worst, seconds=max(o.seconds for o in outcomes))
@@ -309,3 +318,41 @@ def _outcome(opener: Callable[[Path], Any], path: Path, place: Path) -> tuple[st
         return type(error).__name__, str(error)[:300]
     ours = [str(w.message) for w in caught if "echogen" in w.filename or "Warning: " in str(w.message)]
     return ("read", "") if not ours else ("warnings", ours[0][:300])
+
+
+class Peak:
+    """Bytes by which the process's memory grew at most inside, looked at every few milliseconds."""
+
+    grown = 0
+
+    def __enter__(self) -> Peak:
+        self._process, self._ended = psutil.Process(), threading.Event()
+        self._start = self._process.memory_info().rss
+        self._watch = threading.Thread(target=self._look, daemon=True)
+        self._watch.start()
+        return self
+
+    def _look(self) -> None:
+        while not self._ended.wait(0.005):
+            self.grown = max(self.grown, self._process.memory_info().rss - self._start)
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._watch.join()
+
+
+def table(outcomes: list[Outcome]) -> str:
+    """A line a form: how many files came to what; below it, what was neither read nor refused in words."""
+    sorts = ["read", "refused", *sorted({o.sort for o in outcomes} - {"read", "refused"})]
+    forms = list(dict.fromkeys(outcome.sample for outcome in outcomes))
+    width = max(map(len, [*forms, "together"]))
+    lines = [f"{'form':{width}}  files  " + "  ".join(sorts) + "  longest"]
+    for form in [*forms, "together"]:
+        those = [o for o in outcomes if form in (o.sample, "together")]
+        counts = Counter(o.sort for o in those)
+        cells = "  ".join(f"{counts[sort]:{len(sort)}}" for sort in sorts)
+        lines.append(f"{form:{width}}  {len(those):5}  {cells}  {max(o.seconds for o in those):6.2f} s")
+    for o in outcomes:
+        if not o.good:
+            lines.append(f"\n{o.sample}, seed {o.seed}: {o.sort}\n  {o.done}\n  {o.detail}")
+    return "\n".join(lines)

@@ -15,8 +15,8 @@ from typing import Any
 
 from ..config import TokenizerConfig, TransformerConfig
 from ..encoders import ContentEncoderConfig, SemanticEncoderConfig, TextEncoderConfig
+from ..json_text import parse_json
 from .faults import printable, some
-from .json_text import parse_json
 
 FORMAT = "echogen"
 VERSION = "1"

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from ..json_text import parse_json
 from .faults import printable
-from .json_text import parse_json
 from .write import DTYPES
 
 LARGEST_HEADER = 64 << 20

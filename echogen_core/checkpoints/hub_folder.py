@@ -15,8 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..encoders.text import TOKENIZER_FILE, check_tokens
+from ..json_text import read_json
 from .faults import AGAIN, printable
-from .json_text import read_json
 from .read import read_weights
 
 WHOLE = "Download the whole folder again, tokenizer and preprocessor_config.json included."
@@ -86,11 +87,15 @@ def read_folder(folder: Path, model_type: str) -> tuple[Mapping[str, Any], Mappi
 def _read(path: Path, tensors: int | None = None) -> Mapping[str, Any]:
     """A text of names with values; its numbers are checked where the number of tensors is given."""
     try:
-        settings = read_json(path)
+        settings = read_json(path, names_once=False)
         if not isinstance(settings, dict):
             raise ValueError(f"expected names with values, got a {type(settings).__name__}")
         if tensors is not None:
             check_settings(settings, tensors)
+        if path.name == TOKENIZER_FILE:
+            check_tokens(settings)
+        elif path.name == "vocab.json":
+            check_tokens({"model": {"vocab": settings}})
     except ValueError as error:
         raise ValueError(f"{path} is no readable configuration ({printable(error)}). {AGAIN}") from error
     return settings

@@ -1,7 +1,4 @@
-"""What a weight file is, from its names, shapes and types alone: no weight is read from the disk.
-
-One exception: torch's older stream format (before 1.6) can only be read whole.
-"""
+"""What a weight file is, from its names, shapes and types alone: no weight is read from the disk."""
 
 from __future__ import annotations
 

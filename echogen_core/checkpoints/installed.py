@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..config import PRESETS, Preset
 from .format import KINDS, TITLES
@@ -14,10 +15,9 @@ from .identify import Identity, identify
 from .kinds import describe
 from .published import PUBLISHED, PublishedPart, expected_config
 from .read import FOLDER_FILES
-from .remembered import Failure, Memory
+from .remembered import PASSING_SECONDS, Failure, Memory
 from .walk import Entry, Search, Stamp, entries, stamp_of
 
-STREAM_LIMIT = 1 << 30
 ENDINGS = (".safetensors", ".sft", ".pth", ".pt", ".bin", ".ckpt")
 MODELS = Search(ENDINGS, whole=FOLDER_FILES)
 """Weight files, and folders as the hub has them."""
@@ -34,6 +34,14 @@ DECISIVE: dict[str, tuple[str, ...]] = {
 
 INFINITY_SETTINGS: dict[str, Any] = {"gamma_t": 4.0, "gamma_i": 4.0, "tau": 0.5}
 """Infinity's own defaults (its cfg is γ_t), in place of EchoGen's."""
+
+
+class _Looked(NamedTuple):
+    """What was found in a folder, with what it is, and until when that holds as long as it is found so."""
+
+    found: tuple[Entry, ...]
+    looked: tuple[tuple[Entry, Identity | str], ...]
+    until: float
 
 
 @dataclass(frozen=True)
@@ -121,6 +129,17 @@ def candidates(folders: Iterable[Path]) -> Iterator[Path]:
     return (Path(entry.place) for top in folders for entry in entries(top, MODELS))
 
 
+def looked(folder: str | Path) -> tuple[tuple[Entry, Identity | str], ...]:
+    """What lies below a folder, each with what `look` says of it."""
+    found, now = entries(folder, MODELS), time.monotonic()
+    before = _lists.get(os.fspath(folder))
+    if before is not None and before.found is found and now < before.until:
+        return before.looked
+    all_looked = tuple((entry, look(entry.place, entry.stamp)) for entry in found)
+    _lists[os.fspath(folder)] = _Looked(found, all_looked, now + PASSING_SECONDS)
+    return all_looked
+
+
 def look(path: str | Path, stamp: Stamp | None = None) -> Identity | str:
     """What a file or folder is, or why that cannot be told. Remembered until it changes, never raises.
 
@@ -128,20 +147,6 @@ def look(path: str | Path, stamp: Stamp | None = None) -> Identity | str:
     """
     found = _looks.of(path, stamp)
     return found.text if isinstance(found, Failure) else found
-
-
-def _look(path: Path) -> Identity:
-    if _is_large_stream(path):
-        raise ValueError(f"{path} is of PyTorch's format before 1.6, too large to look into. Save it again.")
-    return identify(path)
-
-
-def _is_large_stream(path: Path) -> bool:
-    """Whether telling what a file is would mean to read gigabytes."""
-    if path.is_dir() or path.stat().st_size < STREAM_LIMIT:
-        return False
-    with path.open("rb") as file:
-        return file.read(1) == b"\x80"
 
 
 def _fitting(model: str, part: PublishedPart, folders: Sequence[Path], unfit: dict[Path, str]) -> Path | None:
@@ -165,4 +170,5 @@ def _fitting(model: str, part: PublishedPart, folders: Sequence[Path], unfit: di
     return None
 
 
-_looks = Memory(_look)
+_looks = Memory(identify)
+_lists: dict[str, _Looked] = {}

@@ -131,7 +131,11 @@ def build(source: Source, operations: Any, dtype: torch.dtype, vocabulary: str |
         return _OF_LAYERS[source.kind](config, operations, **place)
     if source.kind == "semantic":
         return SemanticEncoder(config, **place)
-    return TextEncoder(config, _tokenizer(source, vocabulary), **place)
+    tokenizer = _tokenizer(source, vocabulary)
+    try:
+        return TextEncoder(config, tokenizer, **place)
+    except ValueError as error:
+        raise ValueError(f"{error} It is that of {vocabulary or source.raw.path}.") from error
 
 
 def wanted_state(source: Source, module: Any, dtype: torch.dtype) -> Mapping[str, Tensor]:

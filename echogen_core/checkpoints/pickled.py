@@ -122,6 +122,8 @@ class Pickled:
 
     def name(self, value: str) -> None:
         """A function or class; WantsCode for one that torch does not need for tensors."""
+        if value.startswith("__builtin__ "):  # its name in Python 2, which the second protocol writes
+            value = value.replace("__builtin__", "builtins", 1)
         if value not in STORAGES and value not in NAMES and value not in _CALLS and _dtype(value) is None:
             raise WantsCode(f"it names {value.replace(' ', '.', 1)}")
         self.stack.append(Named(value))

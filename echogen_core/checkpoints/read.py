@@ -18,9 +18,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from ..json_text import read_json
 from .faults import AGAIN, printable, some
 from .headers import read_header
-from .json_text import read_json
 from .torch_file import read_torch, unmapped
 
 FOLDER_FILES = (

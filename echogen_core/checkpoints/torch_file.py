@@ -28,9 +28,9 @@ ELSEWHERE = (
 """How to make a file that wants code into one of tensors."""
 
 LARGEST_PICKLE = 32 << 20
-SMALL = 1 << 20
+SMALL = 1 << 16
 """Bytes of a record whose checksum costs nothing beside what is read anyway."""
-ALL_SMALL = 64 << 20
+ALL_SMALL = 8 << 20
 SLACK = 16 << 20
 MOST_LEVELS = 16
 """Mappings in mappings; the published files have three."""

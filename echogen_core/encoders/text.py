@@ -109,19 +109,16 @@ def check_tokens(document: Any) -> None:
 
     The tokenizers library counts through all the numbers that are missing.
     """
-    if not _named(document):
+    if not isinstance(document, dict):
         raise ValueError(f"expected names with values, got a {type(document).__name__}")
     model, added = document.get("model"), document.get("added_tokens")
-    known = model.get("vocab") if _named(model) else None
-    numbers = [*known.values()] if _named(known) else []
-    numbers += [token.get("id") for token in added if _named(token)] if isinstance(added, list) else []
+    known = model.get("vocab") if isinstance(model, dict) else None
+    numbers = [*known.values()] if isinstance(known, dict) else []
+    if isinstance(added, list):
+        numbers += [token.get("id") for token in added if isinstance(token, dict)]
     most = 2 * (len(numbers) + (len(known) if isinstance(known, list) else 0)) + 1000
     if strange := [number for number in numbers if type(number) is not int or not 0 <= number < most]:
         raise ValueError(f"a token of the number {str(strange[0])[:40]}, expected 0 to {most}")
-
-
-def _named(value: Any) -> bool:
-    return isinstance(value, dict)
 
 
 def by_library(error: BaseException) -> bool:

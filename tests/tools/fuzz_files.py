@@ -15,20 +15,16 @@ import multiprocessing
 import os
 import sys
 import tempfile
-import threading
-from collections import Counter
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from file_samples import Outcome, Sample, make_samples, open_all, spoil  # noqa: E402
+from file_samples import Outcome, Sample, make_samples, open_all, spoil, table  # noqa: E402
 
 STANDS_STILL = 30.0
 """Seconds."""
-ROOM = 200 << 20
-"""Bytes that a reading may take beside twice the files' size: libraries that are met for the first time."""
 
 
 def main() -> int:
@@ -45,7 +41,7 @@ def main() -> int:
         if options.again is not None:
             jobs = [(index, options.again) for index in range(len(samples))]
         outcomes = _watched(samples, jobs, top / "spoilt")
-    _print_table(outcomes)
+    print(table(outcomes))
     return 0 if all(outcome.good for outcome in outcomes) else 1
 
 
@@ -97,54 +93,7 @@ def _work(key: tuple[Path, list[str]], jobs: list[tuple[int, int]], place: Path,
         samples = [made[name] for name in key[1]]
         for index, seed in jobs:
             path, done = spoil(samples[index], seed, place)
-            with Peak() as peak:
-                outcome = open_all(samples[index], seed, path, done)
-            if outcome.good and peak.grown > 2 * outcome.size + ROOM:
-                outcome = Outcome(
-                    outcome.sample, seed, done, "memory", f"{peak.grown >> 20} MB for {outcome.size} bytes"
-                )
-            out.send(outcome)
-
-
-class Peak:
-    """Bytes by which the process's memory grew at most inside, looked at every few milliseconds."""
-
-    grown = 0
-
-    def __enter__(self) -> Peak:
-        import psutil
-
-        self._process, self._ended = psutil.Process(), threading.Event()
-        self._start = self._process.memory_info().rss
-        self._watch = threading.Thread(target=self._look, daemon=True)
-        self._watch.start()
-        return self
-
-    def _look(self) -> None:
-        while not self._ended.wait(0.005):
-            self.grown = max(self.grown, self._process.memory_info().rss - self._start)
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._watch.join()
-
-
-def _print_table(outcomes: list[Outcome]) -> None:
-    sorts = ["read", "refused", *sorted({o.sort for o in outcomes} - {"read", "refused"})]
-    forms = list(dict.fromkeys(outcome.sample for outcome in outcomes))
-    width = max(map(len, [*forms, "together"]))
-    print(f"{'form':{width}}  files  " + "  ".join(sorts) + "  longest")
-    for form in [*forms, "together"]:
-        those = [o for o in outcomes if form in (o.sample, "together")]
-        counts = Counter(o.sort for o in those)
-        cells = "  ".join(f"{counts[sort]:{len(sort)}}" for sort in sorts)
-        print(f"{form:{width}}  {len(those):5}  {cells}  {max(o.seconds for o in those):6.2f} s")
-    for outcome in outcomes:
-        if not outcome.good:
-            print(
-                f"\n{outcome.sample}, seed {outcome.seed}: {outcome.sort}\n"
-                f"  {outcome.done}\n  {outcome.detail}"
-            )
+            out.send(open_all(samples[index], seed, path, done))
 
 
 if __name__ == "__main__":

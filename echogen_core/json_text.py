@@ -10,21 +10,25 @@ LARGEST = 64 << 20
 """Bytes of a file; the largest tokenizers have a third of that."""
 
 
-def parse_json(text: str | bytes) -> Any:
-    """The document. Raises ValueError: no JSON, not in UTF-8, nested too deeply, a name twice, no number."""
+def parse_json(text: str | bytes, names_once: bool = True) -> Any:
+    """The document. Raises ValueError: no JSON, not in UTF-8, nested too deeply, a name twice, no number.
+
+    names_once: false takes the last of several values for a name, as most readers do.
+    """
     if isinstance(text, bytes):
         text = text.decode("utf-8")
+    once = _once if names_once else None
     try:
-        return json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
+        return json.loads(text, object_pairs_hook=once, parse_constant=_no_number)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, names_once: bool = True) -> Any:
     """The document in a file. Raises ValueError, without the file's name, as `parse_json`."""
     if path.stat().st_size > LARGEST:
         raise ValueError(f"larger than {LARGEST >> 20} MB")
-    return parse_json(path.read_bytes())
+    return parse_json(path.read_bytes(), names_once)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
