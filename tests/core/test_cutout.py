@@ -7,7 +7,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from echogen_core.subject.cutout import MaskMarks, cut_out, find_ground, parse_colour
+from echogen_core.subject.cutout import (
+    LARGEST_MARGIN,
+    LARGEST_SQUARE,
+    MaskMarks,
+    cut_out,
+    find_ground,
+    parse_colour,
+)
 from echogen_core.subject.pictures import check_picture, check_single, fit_within, flatten_alpha
 
 
@@ -208,3 +215,13 @@ def test_small_helpers() -> None:
     assert torch.allclose(flatten_alpha(rgba), torch.full((1, 3, 8, 8), 0.75))
     assert fit_within(torch.rand(2, 3, 100, 50), 20).shape == (2, 3, 20, 10)
     assert torch.equal(check_picture(torch.full((1, 3, 8, 8), 1.2)), torch.ones(1, 3, 8, 8))
+
+
+def test_a_wide_margin_round_a_large_subject_makes_no_picture_of_gigabytes() -> None:
+    image, mask = torch.full((1, 3, 2048, 16), 0.3), torch.ones(1, 2048, 16)
+    mask[0, 0] = 0
+    cut = cut_out(image, mask, LARGEST_MARGIN, mask_marks=MaskMarks.SUBJECT)
+    assert cut.images_B3SS.shape == (1, 3, LARGEST_SQUARE, LARGEST_SQUARE)
+    rows = (cut.masks_BSS[0] > 0.5).any(dim=1).nonzero()[:, 0]
+    height = int(rows[-1] - rows[0]) + 1
+    assert abs(height / LARGEST_SQUARE - (1 - 2 * LARGEST_MARGIN)) < 0.01, "the margin is what was asked for"
