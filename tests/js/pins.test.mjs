@@ -98,7 +98,7 @@ test("of many the newest stay, of two with one id the newer", () => {
     readPins(told).pins.map(({ id }) => id),
     told.slice(-MOST).map(({ id }) => id),
   );
-  const { pins, whole } = readPins([good("a", { thumb: PNG }), good("b"), good("a")]);
+  const { pins, whole } = readPins([good("a", { thumb: PNG }), good("b"), good("a"), good("b", { settings: 5 })]);
   assert.deepEqual([pins, whole], [[good("b"), good("a")], false]);
 });
 

@@ -20,6 +20,7 @@ export const THUMB = 64;
 
 /** Bounds of what is taken from a workflow file, generous beside what is written into one. */
 const [LONGEST_ID, LONGEST_THUMB, LARGEST_SIDE, MOST_SETTINGS] = [200, 65536, 512, 32];
+const HEAD = 8192; // characters of an address within which a picture has said its size
 const NUMBERS = ["seed", "batch", "tau", "top_p", "top_k"]; // settings that are no texts
 /** A picture in the address itself, of the kinds that are only pixels: nothing is asked for to show it. */
 const THUMB_ADDRESS = /^data:image\/(?:jpeg|png|gif|webp);base64,([A-Za-z0-9+/]+={0,2})$/;
@@ -35,34 +36,30 @@ export function pinOf(id, inputs, thumb) {
 }
 
 /**
- * The pins in what a workflow file has in their place, the newest that there is room for. Left out is what has no id or
- * no picture of its own, and γ and settings that are none; whole: there was nothing to leave out.
+ * The pins in what a workflow file has in their place: those that are what a pin is, each run's once, the newest that
+ * there is room for. whole: nothing was left out.
  * @param {unknown} kept @returns {{pins: Pin[], whole: boolean}}
  */
 export function readPins(kept) {
   /** @type {Map<string, Pin>} */
   const pins = new Map();
-  let whole = kept === undefined || Array.isArray(kept);
-  for (const told of [...listOf(kept)].reverse()) {
+  const all = [...listOf(kept)].reverse();
+  for (const told of all) {
     const pin = pins.size < MOST ? readPin(told) : null;
-    whole &&= pin !== null && !pins.has(pin.id) && isAll(pin, told);
     if (pin && !pins.has(pin.id)) pins.set(pin.id, pin);
   }
+  const whole = pins.size === all.length && (kept === undefined || Array.isArray(kept));
   return { pins: [...pins.values()].reverse(), whole };
 }
 
 /** @param {unknown} told @returns {Pin | null} */
 function readPin(told) {
-  const [id, thumb] = [own(told, "id"), own(told, "thumb")];
-  if (typeof id !== "string" || !id || id.length > LONGEST_ID || !isThumb(thumb)) return null;
-  return { id, gamma: gammaOf(own(told, "gamma")), settings: settingsOf(own(told, "settings")), thumb };
-}
-
-/** Whether a pin has all of what was told. @param {Pin} pin @param {unknown} told */
-function isAll(pin, told) {
-  const [gamma, settings] = [own(told, "gamma"), own(told, "settings")];
-  const count = isRecord(settings) ? Object.keys(settings).length : -1;
-  return (gamma === null || pin.gamma !== null) && count === Object.keys(pin.settings).length;
+  const [id, gamma, thumb] = ["id", "gamma", "thumb"].map((name) => own(told, name));
+  const settings = own(told, "settings");
+  if (typeof id !== "string" || !id || id.length > LONGEST_ID || !isRecord(settings) || !isThumb(thumb)) return null;
+  const pin = { id, gamma: gammaOf(gamma), settings: settingsOf(settings), thumb };
+  const whole = Object.keys(settings).length === Object.keys(pin.settings).length;
+  return whole && (pin.gamma || gamma === null) ? pin : null;
 }
 
 /** Whether an address is a small picture of its own. @param {unknown} address @returns {address is string} */
@@ -70,7 +67,7 @@ export function isThumb(address) {
   if (typeof address !== "string" || address.length > LONGEST_THUMB) return false;
   const packed = THUMB_ADDRESS.exec(address)?.[1];
   if (!packed || packed.length % 4) return false;
-  const size = claimedSize(Uint8Array.from(atob(packed), (letter) => letter.charCodeAt(0)));
+  const size = claimedSize(Uint8Array.from(atob(packed.slice(0, HEAD)), (letter) => letter.charCodeAt(0)));
   return size !== null && Math.max(size.width, size.height) <= LARGEST_SIDE;
 }
 
