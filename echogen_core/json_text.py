@@ -8,15 +8,20 @@ from typing import Any
 
 LARGEST = 64 << 20
 """Bytes of a file; the largest tokenizers have a third of that."""
+MOST_VALUES = 4_000_000
+"""Of a document: each may take twenty times the memory that it takes in the file."""
 
 
 def parse_json(text: str | bytes, names_once: bool = True) -> Any:
-    """The document. Raises ValueError: no JSON, not in UTF-8, nested too deeply, a name twice, no number.
+    """The document. Raises ValueError: no JSON, not in UTF-8, nested too deeply, a name twice, no number,
+    values without end.
 
     names_once: false takes the last of several values for a name, as most readers do.
     """
     if isinstance(text, bytes):
         text = text.decode("utf-8")
+    if text.count(",") > MOST_VALUES:
+        raise ValueError(f"more than {MOST_VALUES:,} values")
     once = _once if names_once else None
     try:
         return json.loads(text, object_pairs_hook=once, parse_constant=_no_number)

@@ -61,7 +61,7 @@ def read_header(path: Path) -> Header:
         if length > min(size - 8, LARGEST_HEADER):
             raise ValueError(f"a header of {length} bytes in a file of {size}")
         text = file.read(length)
-    if text.count(b'"data_offsets"') > MOST_TENSORS:
+    if text.count(b'"data_offsets"') > MOST_TENSORS or text.count(b"[") > 3 * MOST_TENSORS:
         raise ValueError(f"more than {MOST_TENSORS} tensors")
     entries = parse_json(text)
     if not isinstance(entries, dict):

@@ -49,6 +49,13 @@ WINDOW = "window_size"
 LARGEST_WINDOW = 64
 """Of Swin and SAM, which make a table of its fourth power. Qwen's counts pixels."""
 
+ADAPTER = "adapter_config.json"
+ELSEWHERE = frozenset({
+    "auto_map", "backbone", "use_timm_backbone", "use_pretrained_backbone", "attn_implementation",
+    "_attn_implementation", "_attn_implementation_internal", "experts_implementation",
+})  # fmt: skip
+"""Settings that name code or models to fetch."""
+
 FREE = ("model_max_length",)
 """transformers writes 1e30 here for "any"."""
 
@@ -66,6 +73,8 @@ def read_folder(folder: Path, model_type: str) -> tuple[Mapping[str, Any], Mappi
     Raises FileNotFoundError: no config.json. ValueError: a model of another type, a file that cannot be read
     or holds numbers that no model has, or no weights.
     """
+    if (folder / ADAPTER).exists():
+        raise ValueError(f"{folder} holds {ADAPTER}, which leads to another model. {WHOLE}")
     if not (folder / "config.json").is_file():
         raise FileNotFoundError(f"{folder} has no config.json. Download the whole folder from the hub.")
     settings = _read(folder / "config.json")
@@ -90,6 +99,7 @@ def _read(path: Path, tensors: int | None = None) -> Mapping[str, Any]:
         settings = read_json(path, names_once=False)
         if not isinstance(settings, dict):
             raise ValueError(f"expected names with values, got a {type(settings).__name__}")
+        _check_own(settings)
         if tensors is not None:
             check_settings(settings, tensors)
         if path.name == TOKENIZER_FILE:
@@ -99,6 +109,22 @@ def _read(path: Path, tensors: int | None = None) -> Mapping[str, Any]:
     except ValueError as error:
         raise ValueError(f"{path} is no readable configuration ({printable(error)}). {AGAIN}") from error
     return settings
+
+
+def _check_own(settings: Mapping[str, Any]) -> None:
+    """ValueError for a setting that makes transformers fetch or run something that is not in the folder."""
+    rest: list[Any] = [settings]
+    while rest:
+        value = rest.pop()
+        if isinstance(value, list):
+            rest += value
+        elif isinstance(value, Mapping):
+            rest += value.values()
+            for name in ELSEWHERE & {*value}:
+                if value[name] not in (None, False, "", "eager", "sdpa"):
+                    raise ValueError(
+                        f"{name} is {printable(value[name], 80)}: expected nothing from elsewhere"
+                    )
 
 
 def check_settings(settings: Mapping[str, Any], tensors: int, largest_window: int = LARGEST) -> None:

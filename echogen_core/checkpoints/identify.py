@@ -118,7 +118,7 @@ def classify(raw: RawFile) -> Identity:
     if is_ours(raw.metadata):
         kind = raw.metadata.get("kind", "")
         if kind not in KINDS:
-            title = f"this pack's file of a {kind or 'thing without a name'}"
+            title = f"this pack's file of a {printable(kind, 80) or 'thing without a name'}"
             return Identity(None, title, None, raw.dtype, ours=True)
         config = read_config(raw.metadata, len(raw.tensors))
         adapter = BASE_SHA256 in raw.metadata

@@ -19,6 +19,7 @@ from torch import Tensor
 MOST_STEPS = 1_000_000
 """Instructions; a tensor takes about forty."""
 MOST_AXES = 16
+_LARGEST_KEY = 1 << 53
 
 _TYPES: dict[str, torch.dtype | None] = {
     "DoubleStorage": torch.float64,
@@ -142,6 +143,15 @@ class Pickled:
             raise ValueError(f"a call with other arguments than it takes ({error})") from error
         return call(self, *arguments)
 
+    def charge(self, content: Any) -> None:
+        """Counts what a call copies: it may be asked for again and again."""
+        if isinstance(content, str):
+            self.room -= len(content)
+        elif isinstance(content, Sequence | Mapping):
+            self.steps += len(content)
+        if self.room < 0 or self.steps > MOST_STEPS:
+            raise ValueError("it copies the same over and over")
+
     def fill(self, items: Sequence[Any]) -> None:
         """Keys and values, in turn, into the dict below them."""
         if not isinstance(self.stack[-1], dict) or len(items) % 2:
@@ -204,10 +214,14 @@ def _is_size(value: Any) -> bool:
 
 
 def _key(key: Any) -> Any:
-    """ValueError for a key whose hash could take the interpreter down (a tuple of great depth)."""
-    plain = str | int | float | bytes | None
-    if not isinstance(key, plain) and not (isinstance(key, tuple) and all(isinstance(k, plain) for k in key)):
-        raise ValueError(f"a {type(key).__name__} as a key")
+    """ValueError for a key whose hash could take the interpreter down (a tuple of great depth), or keep it.
+
+    Large numbers can be chosen so that all have one hash.
+    """
+    for part in key if isinstance(key, tuple) else (key,):
+        number = isinstance(part, int | float) and abs(part) < _LARGEST_KEY
+        if not number and not isinstance(part, str | bytes | None):
+            raise ValueError(f"a key of the type {type(part).__name__}")
     return key
 
 
@@ -254,6 +268,7 @@ def _with_attributes(pickled: Pickled, function: Any, kind: Any, arguments: Any,
 
 
 def _mapping(pickled: Pickled, content: Any = ()) -> dict[Any, Any]:
+    pickled.charge(content)
     if isinstance(content, Mapping):
         return dict(content)
     if not isinstance(content, list | tuple) or not all(
@@ -264,12 +279,14 @@ def _mapping(pickled: Pickled, content: Any = ()) -> dict[Any, Any]:
 
 
 def _set(pickled: Pickled, content: Any) -> Opaque:
+    pickled.charge(content)
     if not isinstance(content, list) or len([_key(key) for key in content]) != len(content):
         raise ValueError("a set of something else than a list")
     return Opaque()
 
 
 def _encoded(pickled: Pickled, content: Any, encoding: Any) -> Opaque:
+    pickled.charge(content)
     if not isinstance(content, str) or encoding not in ("latin1", "latin-1"):
         raise ValueError("bytes of an unknown form")
     return Opaque()
@@ -278,6 +295,7 @@ def _encoded(pickled: Pickled, content: Any, encoding: Any) -> Opaque:
 def _plain(pickled: Pickled, *arguments: Any) -> Opaque:
     """Of plain values alone, none of them a size."""
     for argument in arguments:
+        pickled.charge(argument)
         if not isinstance(argument, str | float | bool | list | tuple | Opaque | None):
             raise ValueError(f"expected plain settings, got a {type(argument).__name__} in their place")
     return Opaque()

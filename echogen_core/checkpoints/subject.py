@@ -80,7 +80,9 @@ def load_detector(
             "groundingdino_swinb_cogcoor.pth, or a folder of the hub such as grounding-dino-tiny."
         )
     config = _sizes(path, keymap_detector.infer_detector, state)
-    tokenizer = _read_words(Path(vocabulary) if vocabulary else path.parent)
+    words = Path(vocabulary) if vocabulary else path.parent
+    tokenizer = _read_words(words)
+    _check_words(tokenizer, config, words)
     processor = library.GroundingDinoProcessor(library.GroundingDinoImageProcessor(), tokenizer)
     if backend is Backend.ORIGINAL:
         network = detect_original.build_original(config, tokenizer)
@@ -166,6 +168,7 @@ def _from_folder(path: Path, model_class: Any, model_type: str, dtype: torch.dty
             path, dtype=dtype, local_files_only=True, output_loading_info=True
         )
     _check_loaded(info, path)
+    _check_words(getattr(processor, "tokenizer", None), model.config, path)
     return model, processor
 
 
@@ -194,6 +197,17 @@ def _words_for(path: Path, what_to_do: str) -> Iterator[None]:
             f"{path} cannot be loaded: damaged, incomplete or of another model ({printable(error, 500)}). "
             f"{what_to_do}"
         ) from error
+
+
+def _check_words(tokenizer: Any, config: Any, path: Path) -> None:
+    """ValueError when there are tokens that the model has no row for."""
+    words = getattr(getattr(config, "text_config", None), "vocab_size", None)
+    if (
+        tokenizer is not None
+        and words is not None
+        and max(tokenizer.get_vocab().values(), default=0) >= words
+    ):
+        raise ValueError(f"{path}: its tokenizer has tokens beyond the model's {words}. Use the model's own.")
 
 
 def _check_loaded(info: Mapping[str, Any], path: Path) -> None:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from echogen_core.checkpoints import identify, load_part, load_tokenizer, read_weights, save_part
 from echogen_core.checkpoints.format import KINDS, write_metadata
+from echogen_core.checkpoints.subject import load_segmenter
 from echogen_core.checkpoints.subject_file import load_subject, save_subject
 from echogen_core.config import TokenizerConfig
 from echogen_core.encoders import (
@@ -186,9 +187,9 @@ DEEP = 50_000
 PICKLES: dict[str, tuple[bytes, str]] = {
     "a dict in itself": (b"}q\0X\1\0\0\0ah\0s.", "without end"),
     "deep dicts": (b"}X\1\0\0\0a" * 20_000 + b"}" + b"s" * 20_000 + b".", "without end"),
-    "a deep key": (b"}" + b")" + b"\x85" * DEEP + b"Ns.", "a tuple as a key"),
-    "a deep set": (b"cbuiltins\nset\n](" + b")" + b"\x85" * DEEP + b"e\x85R.", "a tuple as a key"),
-    "a dict of dicts": (b"}}Ns.", "a dict as a key"),
+    "a deep key": (b"}" + b")" + b"\x85" * DEEP + b"Ns.", "a key of the type tuple"),
+    "a deep set": (b"cbuiltins\nset\n](" + b")" + b"\x85" * DEEP + b"e\x85R.", "a key of the type tuple"),
+    "a dict of dicts": (b"}}Ns.", "a key of the type dict"),
     "many dicts": (b"}" * 2_000_000 + b".", "never ends"),
     "a large byte array": (b"cbuiltins\nbytearray\n\x8a\6\0\0\0\0\0\x10\x85R.", "plain settings"),
     "a large storage": (b"ctorch\nFloatStorage\n\x8a\5\0\0\0\0\2\x85R.", "a call of torch.FloatStorage"),
@@ -202,6 +203,20 @@ PICKLES: dict[str, tuple[bytes, str]] = {
     "a far place in the memo": (b"}r\xff\xff\xff\x7f.", ""),
     "nothing in the memo": (b"h\7.", "lacks what it needs"),
     "no stack": (b"s.", "lacks what it needs"),
+    "a dict copied over and over": (
+        b"ccollections\nOrderedDict\nq\1}q\0("
+        + b"".join(b"J" + struct.pack("<i", n) + b"N" for n in range(50_000))
+        + b"u"
+        + b"h\1h\0\x85R" * 1000
+        + b".",
+        "over and over",
+    ),
+    "a text copied over and over": (
+        b"X" + struct.pack("<I", 1 << 20) + bytes(1 << 20) + b"q\0"
+        + b"cbuiltins\nbytearray\nh\0\x85R" * 100 + b".",
+        "over and over",
+    ),
+    "keys of one hash": (b"}\x8a\x09" + (3 * (2**61 - 1)).to_bytes(9, "little") + b"Ns.", "a key of the type int"),
     "methods replaced": (
         b"ccollections\nOrderedDict\n)R}X\5\0\0\0itemsNsb.",
         "attributes of a dict",
@@ -586,6 +601,21 @@ def test_what_is_no_regular_file_is_not_opened(tmp_path: Path) -> None:
         os.mkfifo(tmp_path / "x.pth")
         for call in (read_weights, load_subject, read_tokenizer):
             refused(call, tmp_path / "x.pth")
+
+
+def test_what_a_hub_folder_leads_to_elsewhere_is_refused(tmp_path: Path) -> None:
+    save_file({"a": torch.zeros(1)}, tmp_path / "model.safetensors")
+    lies = [
+        {"use_timm_backbone": True}, {"backbone_config": {"backbone": "resnet50"}},
+        {"auto_map": {"A": "x.Y"}}, {"attn_implementation": "kernels-community/x"}, {"num_hidden_layers": 10**9}, {"hidden_size": 2**40},
+        {"depths": [1, 10**6]}, {"image_size": 10**6}, {"eps": 1e308}, {"a": [[[10**20]]]},
+    ]  # fmt: skip
+    for lie in lies:
+        (tmp_path / "config.json").write_text(json.dumps({"model_type": "sam", **lie}))
+        refused(load_segmenter, tmp_path, "is no readable configuration|the files hold|more than|elsewhere")
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "sam"}))
+    (tmp_path / "adapter_config.json").write_text("{}")
+    refused(load_segmenter, tmp_path, "leads to another model")
 
 
 # --- prompt tokenizers
