@@ -6,6 +6,7 @@ import io
 import logging
 import sys
 import time
+from itertools import count
 from typing import Any
 
 import graphs
@@ -30,11 +31,22 @@ def comfy(pack: dict[str, Any]) -> Comfy:
     return Comfy()
 
 
+_numbers = count()
+
+
+def gives(value: Any) -> dict[str, Any]:
+    """A node that gives this, unlike any before it."""
+    name = f"any {next(_numbers)}"
+    Give.values[name] = value
+    return node("Give", name=name)
+
+
 def given(comfy: Comfy, value: Any, kind: str, field: str, **inputs: Any) -> str:
     """What a node says of a value that comes over a link of any type."""
-    Give.values["any"] = value
-    prompt = {"any": node("Give", name="any"), "node": node(kind, **{field: ["any", 0]}, **inputs)}
-    return comfy.run({**prompt, "end": node("Keep", value=["node", 0])}).error
+    prompt = {"any": gives(value), "node": node(kind, **{field: ["any", 0]}, **inputs)}
+    if kind != "EchoGenSaveSubject":
+        prompt["end"] = node("Keep", value=["node", 0])
+    return comfy.run(prompt).error
 
 
 @pytest.mark.parametrize(
@@ -69,11 +81,7 @@ def test_lists_of_numbers(text: str, pack: dict[str, Any]) -> None:
 def test_sockets_say_what_they_take(
     kind: str, field: str, inputs: dict[str, Any], wanted: str, value: Any, comfy: Comfy
 ) -> None:
-    Give.values["any"] = value
-    prompt = {"any": node("Give", name="any"), "node": node(kind, **{field: ["any", 0]}, **inputs)}
-    if kind == "EchoGenEncodeText":
-        prompt["end"] = node("Keep", value=["node", 0])
-    said = comfy.run(prompt).error
+    said = given(comfy, value, kind, field, **inputs)
     assert f"{field}: expected {wanted}, got " in said and len(said) < 300
 
 
@@ -90,21 +98,10 @@ def test_pictures_that_memory_does_not_hold(shape: tuple[int, ...], comfy: Comfy
 
 
 def test_boxes_by_the_thousand(comfy: Comfy) -> None:
-    Give.values["photo"] = torch.rand(1, 64, 64, 3)
     boxes = [{"x": 1, "y": 1, "width": 9, "height": 9}] * 5000
-    Give.values["any"] = boxes
-    prompt = {
-        "photo": node("Give", name="photo"),
-        "any": node("Give", name="any"),
-        "node": node(
-            "EchoGenSegmentSubject",
-            image=["photo", 0],
-            bounding_box=["any", 0],
-            soften=0.0,
-            segmenter="auto",
-            backend="transformers",
-        ),
-    }
+    widgets = {"soften": 0.0, "segmenter": "auto", "backend": "transformers"}
+    segment = node("EchoGenSegmentSubject", image=["photo", 0], bounding_box=["any", 0], **widgets)
+    prompt = {"photo": gives(torch.rand(1, 64, 64, 3)), "any": gives(boxes), "node": segment}
     assert "at most 300 bounding boxes" in comfy.run(prompt).error
 
 
