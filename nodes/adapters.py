@@ -167,7 +167,7 @@ def new_output(prefix: str, ending: str) -> Numbered:
     ValueError when the prefix is no name, or leads out of that folder; OSError when it cannot be read.
     """
     root = folder_paths.get_output_directory()
-    if "\0" in prefix or prefix != prefix.encode("utf-8", "replace").decode():
+    if "\0" in prefix or len(prefix) > 240 or prefix != prefix.encode("utf-8", "replace").decode():
         raise ValueError(f"Expected a name for files, got {printable(prefix)!r}: no disk takes all of it.")
     target = os.path.abspath(os.path.join(root, os.path.dirname(os.path.normpath(prefix))))
     if not Path(target).is_relative_to(os.path.abspath(root)):
