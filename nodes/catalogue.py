@@ -14,12 +14,13 @@ from echogen_core.checkpoints.installed import (
     MODELS,
     find_parts,
     look,
+    looked,
     preset_for,
     request,
     requests,
 )
 from echogen_core.checkpoints.published import FOLDERS, PUBLISHED
-from echogen_core.checkpoints.walk import FileStamp, entries, find, shown, stamp_of
+from echogen_core.checkpoints.walk import FileStamp, find, shown, stamp_of
 from echogen_core.config import Preset
 
 from . import runtime
@@ -127,8 +128,7 @@ def _known(kind: str) -> dict[str, Path]:
     """Entry of the drop-down -> file or folder; the name is the path below its folder, as ComfyUI has it."""
     known: dict[str, Path] = {}
     for folder in folders(kind):
-        for entry in entries(folder, MODELS):
-            found = look(entry.place, entry.stamp)
+        for entry, found in looked(folder):
             if not isinstance(found, str) and found.kind == kind:
                 known.setdefault(entry.name, Path(entry.place))
     return known

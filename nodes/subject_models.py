@@ -14,8 +14,8 @@ from typing import Any
 from torch import nn
 
 from echogen_core.checkpoints.faults import printable
-from echogen_core.checkpoints.identify import TOOLS, model_type
-from echogen_core.checkpoints.installed import MODELS, look
+from echogen_core.checkpoints.identify import TOOLS, Identity, model_type
+from echogen_core.checkpoints.installed import MODELS, look, looked
 from echogen_core.checkpoints.subject import (
     Backend,
     load_describer,
@@ -99,7 +99,7 @@ def chosen(kind: Kind, name: object) -> Path | None:
         return known[min(known)] if known else None
     for folder in runtime.any_folders(kind.folders):
         entry = find(folder, name, MODELS)
-        if entry is not None and _is_a(kind, entry):
+        if entry is not None and _is_a(kind, entry, look(entry.place, entry.stamp)):
             return Path(entry.place)
     known = _known(kind)
     there = f" {catalogue.named(known)}" if known else ""
@@ -163,16 +163,15 @@ def _known(kind: Kind) -> dict[str, Path]:
     """Entry of the drop-down -> file or folder; the name is the path below its folder."""
     known: dict[str, Path] = {}
     for folder in runtime.any_folders(kind.folders):
-        for entry in entries(folder, MODELS):
-            if _is_a(kind, entry):
+        files = kind.model_type in TOOLS
+        for entry, found in looked(folder) if files else ((entry, "") for entry in entries(folder, MODELS)):
+            if _is_a(kind, entry, found):
                 known.setdefault(entry.name, Path(entry.place))
     return known
 
 
-def _is_a(kind: Kind, entry: Entry) -> bool:
+def _is_a(kind: Kind, entry: Entry, found: Identity | str) -> bool:
+    """found: what `look` says of it; what a folder is, is told by its config.json alone."""
     if entry.folder:
         return model_type(entry.place, entry.stamp) == kind.model_type
-    if kind.model_type not in TOOLS:
-        return False
-    found = look(entry.place, entry.stamp)
     return not isinstance(found, str) and found.tool == kind.model_type

@@ -11,7 +11,7 @@ import os
 import stat
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple, TypeAlias
 
@@ -94,16 +94,22 @@ _seen: dict[tuple[str, Search], _Seen] = {}
 
 
 def entries(top: str | Path, search: Search) -> tuple[Entry, ...]:
-    """What lies below a folder, in the order of the names. Nothing where it is none, or cannot be read."""
+    """What lies below a folder, in the order of the names. Nothing where it is none, or cannot be read.
+
+    The very same tuple as before where nothing has changed.
+    """
     key = (os.fspath(top), search)
     before = _seen.get(key)
     if before is not None and _holds(before):
         return before.entries
-    now = _seen[key] = _walk(key[0], search)
-    if before is not None:
+    now = _walk(key[0], search, () if before is None else before.entries)
+    if before is not None and before.entries == now.entries:
+        now = now._replace(entries=before.entries)
+    elif before is not None:
         gone = {entry.place for entry in before.entries} - {entry.place for entry in now.entries}
         for forget in _gone if gone else ():
             forget(gone)
+    _seen[key] = now
     return now.entries
 
 
@@ -166,8 +172,13 @@ def _holds(seen: _Seen) -> bool:
     return len(seen.folders) > FEW or all(_written(path) == written for path, written in seen.folders)
 
 
-def _walk(top: str, search: Search) -> _Seen:
-    """From above to below, so that of several ways to a folder the short ones come first."""
+def _walk(top: str, search: Search, before: tuple[Entry, ...]) -> _Seen:
+    """From above to below, so that of several ways to a folder the short ones come first.
+
+    What has not changed is taken from `before`: thousands of new objects would wake Python's garbage
+    collection, which is slow beside a loaded torch.
+    """
+    known = {entry.place: entry for entry in before}
     began, now = time.monotonic(), time.time_ns()
     found: list[Entry] = []
     folders: list[tuple[str, int | None]] = []
@@ -186,7 +197,7 @@ def _walk(top: str, search: Search) -> _Seen:
             found.append(Entry(here.prefix[:-1], here.path, _folder_stamp(listing), True))
             continue
         found += [
-            Entry(here.prefix + entry.name, entry.path, _entry_stamp(entry), False)
+            _file(entry, here.prefix, known)
             for entry in listing
             if entry.name not in below and entry.name.lower().endswith(search.endings)
         ]
@@ -194,9 +205,16 @@ def _walk(top: str, search: Search) -> _Seen:
             waiting.extend(_below(here, identity, listing, below, search.links))
     if waiting:
         _say_once(f"{shown(top)} has more than {MOST_FOLDERS} folders; those further down are not listed.")
-    found.sort(key=lambda entry: entry.name.split("/"))
+    found.sort(key=lambda entry: entry.name.replace("/", "\0"))  # part by part
     settled = all(written is None or written < now - _TICK_NS for _, written in folders)
     return _Seen(tuple(found), tuple(folders), began, settled)
+
+
+def _file(entry: os.DirEntry[str], prefix: str, known: Mapping[str, Entry]) -> Entry:
+    stamp, before = _entry_stamp(entry), known.get(entry.path)
+    if before is not None and before.stamp == stamp:
+        return before
+    return Entry(prefix + entry.name, entry.path, stamp, False)
 
 
 def _below(
