@@ -36,6 +36,8 @@ from echogen_core.encoders import (
 from echogen_core.features import ContentFeatures, SemanticFeatures, Subject
 
 GOLDEN = Path(__file__).parents[1] / "golden"
+LONGEST = 30.0
+"""Seconds of a refusal, the first import of a library on a busy machine included."""
 TOKENIZER = GOLDEN / "vae_tiny_d16_weights.safetensors"
 TRANSFORMER = GOLDEN / "echogen_tiny_weights.safetensors"
 
@@ -48,7 +50,7 @@ def refused(call: Callable[[Path], Any], path: Path, words: str | None = None) -
     assert type(caught.value) in (ValueError, FileNotFoundError), type(caught.value)
     assert str(path) in str(caught.value) and len(str(caught.value)) < 3000
     assert str(caught.value).replace("\n", " ").isprintable()
-    assert time.perf_counter() - start < 10
+    assert time.perf_counter() - start < LONGEST
     assert psutil.Process().memory_info().rss - before < 300e6
     return str(caught.value)
 
@@ -216,7 +218,10 @@ PICKLES: dict[str, tuple[bytes, str]] = {
         + b"cbuiltins\nbytearray\nh\0\x85R" * 100 + b".",
         "over and over",
     ),
-    "keys of one hash": (b"}\x8a\x09" + (3 * (2**61 - 1)).to_bytes(9, "little") + b"Ns.", "a key of the type int"),
+    "keys of one hash": (
+        b"}\x8a\x09" + (3 * (2**61 - 1)).to_bytes(9, "little") + b"Ns.",
+        "a key of the type int",
+    ),
     "methods replaced": (
         b"ccollections\nOrderedDict\n)R}X\5\0\0\0itemsNsb.",
         "attributes of a dict",
@@ -607,7 +612,8 @@ def test_what_a_hub_folder_leads_to_elsewhere_is_refused(tmp_path: Path) -> None
     save_file({"a": torch.zeros(1)}, tmp_path / "model.safetensors")
     lies = [
         {"use_timm_backbone": True}, {"backbone_config": {"backbone": "resnet50"}},
-        {"auto_map": {"A": "x.Y"}}, {"attn_implementation": "kernels-community/x"}, {"num_hidden_layers": 10**9}, {"hidden_size": 2**40},
+        {"auto_map": {"A": "x.Y"}}, {"attn_implementation": "kernels-community/x"},
+        {"num_hidden_layers": 10**9}, {"hidden_size": 2**40},
         {"depths": [1, 10**6]}, {"image_size": 10**6}, {"eps": 1e308}, {"a": [[[10**20]]]},
     ]  # fmt: skip
     for lie in lies:
