@@ -6,6 +6,7 @@ import asyncio
 import gc
 import json
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -162,6 +163,44 @@ def test_a_changed_file_is_loaded_again_and_no_path_is_told(
     (comfy_models / "diffusion_models" / "a.safetensors").touch()
     assert loader.fingerprint_inputs(file="a.safetensors", dtype="auto") != before
     assert str(comfy_models) not in str(before)
+
+
+def test_a_chosen_file_is_looked_into_alone_and_lists_look_into_each_file_once(
+    pack: dict[str, Any], comfy_models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[Path] = []
+    module = sys.modules["echogen_core.checkpoints.identify"]
+    read = module.read_weights
+
+    def noting(path: Path, *args: Any, **options: Any) -> Any:
+        looked.append(Path(path))
+        return read(path, *args, **options)
+
+    monkeypatch.setattr(module, "read_weights", noting)
+    for kind in ("vae", "echogen", "diffusion_models"):
+        for index in range(5):
+            (comfy_models / kind / f"{index}.pth").write_bytes(b"<html>")
+            write_header_only(comfy_models / kind / f"{index}.sft", GOLDEN / "keys_vae_d32.json")
+    mine = comfy_models / "vae" / "mine.safetensors"
+    shutil.copyfile(GOLDEN / "vae_tiny_d16_weights.safetensors", mine)
+
+    loader = pack["EchoGenLoadTokenizer"]
+    loader.GET_SCHEMA()  # as at the start, before the files below came
+    looked.clear()
+    new = comfy_models / "vae" / "new.safetensors"
+    shutil.copyfile(mine, new)
+    (comfy_models / "vae" / "other.safetensors").write_bytes(b"<html>")
+    assert loader.validate_inputs(file="new.safetensors") is True
+    loader.fingerprint_inputs(file="new.safetensors")
+    run(pack, "EchoGenLoadTokenizer", file="new.safetensors")
+    assert set(looked) == {new} and len(looked) == 1
+    for node in pack.values():
+        node.GET_SCHEMA()
+    assert len(looked) == len(set(looked)), "those that cannot be read as well"
+    looked.clear()
+    for node in pack.values():
+        node.GET_SCHEMA()
+    assert not looked
 
 
 def write_header_only(path: Path, keys: Path) -> None:
