@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import itertools
 import logging
 import os
@@ -17,7 +18,7 @@ import re
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,7 +91,7 @@ def write_whole(
     place = target.place if isinstance(target, Numbered) else Path(target)
     with explained(place, size):
         place.parent.mkdir(parents=True, exist_ok=True)
-        _check_place(place)
+        _check_name(target)
         remove_abandoned(target)
         if size is not None:
             check_room(place, size)
@@ -116,6 +117,16 @@ def write_text(target: Target, text: str, lasting: bool = True, new: bool = Fals
     return write_whole(target, lambda file: file.write(text.encode()), None, lasting, new)
 
 
+def write_picture(
+    target: Target, picture: Any, kind: str, lasting: bool = True, new: bool = False, **options: Any
+) -> Path:
+    """`write_whole` of a Pillow picture. kind: Pillow's name of the format; options: as for its `save`."""
+    # Not straight into the file: some of Pillow's encoders tell what goes wrong there as numbers of their own.
+    content = io.BytesIO()
+    picture.save(content, format=kind, **options)
+    return write_whole(target, lambda file: file.write(content.getbuffer()), content.tell(), lasting, new)
+
+
 def append_line(path: Path, line: str, lasting: bool = False) -> None:
     """Adds a line to a text file; one that a killed process left unfinished at its end is taken off first.
 
@@ -139,10 +150,11 @@ def remove_abandoned(target: Target) -> None:
     place = target.place if isinstance(target, Numbered) else Path(target)
     partial = re.compile(rf"\.{re.escape(_stem(place.name))}\.[0-9a-f]{{12}}\.partial")
     earlier = re.compile(_earlier(target))
-    for path in _files(place.parent):
+    number = re.compile(_number(target))
+    for path in _files(place.parent, (partial, earlier, number)):
         if earlier.fullmatch(path.name):
             gone = _age(path) > _FORGOTTEN and _removed(path)
-        elif partial.fullmatch(path.name) or (_is_number(path.name, target) and not _size(path)):
+        elif partial.fullmatch(path.name) or not _size(path):
             gone = _removed_unless_owned(path)
         else:
             continue
@@ -150,18 +162,20 @@ def remove_abandoned(target: Target) -> None:
             logger.info("Removed %s, which a killed process has left.", path)
 
 
-def _files(folder: Path) -> list[Path]:
-    """A folder's own files; none where it may be written to, but not be listed."""
+def _files(folder: Path, named: Iterable[re.Pattern[str]]) -> list[Path]:
+    """A folder's own files with such names; none where it may be written to, but not be listed."""
     try:
         with os.scandir(folder) as entries:
-            return [Path(entry.path) for entry in entries if entry.is_file(follow_symlinks=False)]
+            found = [entry for entry in entries if any(name.fullmatch(entry.name) for name in named)]
+            return [Path(entry.path) for entry in found if entry.is_file(follow_symlinks=False)]
     except PermissionError:
         return []
 
 
-def _check_place(place: Path) -> None:
+def _check_name(target: Target) -> None:
     """OSError where no file can be of this name, before anything is written."""
-    if place.is_dir():
+    place = next(iter(target)) if isinstance(target, Numbered) else Path(target)
+    if place.is_dir() and not isinstance(target, Numbered):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(place))
     with suppress(FileNotFoundError):
         place.lstat()
@@ -201,6 +215,8 @@ def _take(partial: Path, path: Path) -> bool:
         # a network's answer may be lost, and the question repeated
         return partial.exists() and path.exists() and partial.samefile(path)
     except OSError:
+        if _ON_WINDOWS:
+            raise
         return _take_without_links(partial, path)
 
 
@@ -210,7 +226,11 @@ def _take_without_links(partial: Path, path: Path) -> bool:
         with path.open("x+b") as taken:
             if _lock(taken) is False or not _is_at(taken, path):
                 return False
-            os.replace(partial, path)
+            try:
+                os.replace(partial, path)
+            except OSError:
+                path.unlink(missing_ok=True)
+                raise
     except FileExistsError:
         return False
     return True
@@ -276,10 +296,11 @@ def _stem(name: str) -> str:
     return name if len(encoded) <= _LONGEST else hashlib.sha1(encoded).hexdigest()
 
 
-def _is_number(name: str, target: Target) -> bool:
+def _number(target: Target) -> str:
+    """The names that a target may take; none of a single file, which is never empty on the way."""
     if not isinstance(target, Numbered):
-        return False
-    return bool(re.fullmatch(rf"{re.escape(target.name)}_\d+_{re.escape(target.ending)}", name))
+        return "(?!)"
+    return rf"{re.escape(target.name)}_\d+_{re.escape(target.ending)}"
 
 
 def _earlier(target: Target) -> str:

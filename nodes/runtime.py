@@ -34,7 +34,7 @@ from echogen_core.model.functional import FP8
 from echogen_core.sampling import PrefillCache, ScaleStep
 from echogen_core.tokenizer import BitTokenizer
 from echogen_core.tokenizer.bsq import enlarge
-from echogen_core.writing import write_whole
+from echogen_core.writing import write_picture
 
 from .adapters import contact_sheet
 from .patchers import PrefillPatcher, WholePatcher
@@ -331,7 +331,7 @@ def keep_for_session(picture: Image.Image, prefix: str) -> dict[str, str]:
     path = Path(folder_paths.get_temp_directory()) / name
 
     def write() -> dict[str, str]:
-        write_whole(path, lambda file: picture.save(file, format="JPEG", quality=92), lasting=False)
+        write_picture(path, picture, "JPEG", lasting=False, quality=92)
         return {"filename": name, "subfolder": "", "type": "temp"}
 
     return only_shown(write)[0]

@@ -32,11 +32,9 @@ DTYPES: dict[torch.dtype, str] = {
 }
 
 
-def write_safetensors(
-    target: Target, tensors: Mapping[str, Tensor], metadata: Mapping[str, str], lasting: bool = True
-) -> Path:
+def write_safetensors(target: Target, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Path:
     """As `stream_safetensors`, of tensors that are all at hand."""
-    return stream_safetensors(target, tensors, tensors.items(), metadata, lasting)
+    return stream_safetensors(target, tensors, tensors.items(), metadata)
 
 
 def stream_safetensors(
@@ -44,7 +42,6 @@ def stream_safetensors(
     layout: Mapping[str, Tensor],
     tensors: Iterable[tuple[str, Tensor]],
     metadata: Mapping[str, str],
-    lasting: bool = True,
 ) -> Path:
     """Writes a file that appears whole or not at all; returns its path. See writing.write_whole.
 
@@ -65,7 +62,7 @@ def stream_safetensors(
             file.write(_bytes(tensor))
         assert not offsets, f"never came: {list(offsets)}"
 
-    return write_whole(target, fill, size, lasting)
+    return write_whole(target, fill, size)
 
 
 def _lay_out(layout: Mapping[str, Tensor], metadata: Mapping[str, str]) -> tuple[bytes, dict[str, int], int]:

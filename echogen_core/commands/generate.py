@@ -21,7 +21,7 @@ from ..checkpoints.published import PUBLISHED
 from ..config import PRESETS
 from ..pipeline import NO_SUBJECT, EchoGenPipeline, Settings
 from ..scales import ASPECT_RATIOS
-from ..writing import write_whole
+from ..writing import write_picture as write_picture_file
 from .models import PACK, places
 
 LARGEST_SIDE = 8192
@@ -107,7 +107,7 @@ def write_picture(image_3HW: Tensor, path: Path, enlarge: int = 1) -> None:
     image = Image.fromarray(array)
     if enlarge > 1:
         image = image.resize((image.width * enlarge, image.height * enlarge), Image.Resampling.BICUBIC)
-    write_whole(path, lambda file: image.save(file, format=picture_format(path)))
+    write_picture_file(path, image, picture_format(path))
 
 
 def picture_format(path: Path) -> str:

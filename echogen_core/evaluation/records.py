@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-from ..writing import append_line, write_text, write_whole
+from ..writing import append_line, write_picture, write_text, write_whole
 
 SETTINGS = "settings.json"
 
@@ -78,7 +78,7 @@ def write_parquet(records: Iterable[Record], path: Path) -> None:
 
 def write_png(image: Image.Image, path: Path, optimize: bool = False) -> None:
     """Store a picture whole or not at all; optimize: smaller, and slower to write."""
-    write_whole(path, lambda file: image.save(file, format="PNG", optimize=optimize))
+    write_picture(path, image, "PNG", optimize=optimize)
 
 
 class Log:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -69,11 +70,13 @@ def write_state(path: Path, state: Mapping[str, Any]) -> None:
     """
 
     def fill(file: BinaryIO) -> None:
+        outside = sys.exc_info()[1]
         try:
             torch.save(dict(state), file)
         except RuntimeError as error:
             # torch's writer puts a complaint of its own before what stopped it: a full disk, or Ctrl+C
-            raise error.__context__ or error from None
+            stopped_by = error.__context__
+            raise error if stopped_by in (None, outside) else stopped_by from None
 
     write_whole(path, fill, _stored_bytes(state))
 

@@ -29,7 +29,7 @@ from ..checkpoints.save import save_part
 from ..config import Preset, TokenizerConfig, find_preset
 from ..scales import find_schedule
 from ..tokenizer import BitTokenizer, Scale, quantize_multiscale
-from ..writing import append_line, write_whole
+from ..writing import append_line, write_picture
 from .compose import Masked
 from .kernels import Kernel
 from .norm import TrainingOperations
@@ -291,8 +291,7 @@ def write_sheet(model: BitTokenizer, scales: Sequence[Scale], pictures_B3HW: Ten
     sheet_HW3 = torch.cat(rows, dim=1).permute(1, 2, 0)
     array = (sheet_HW3.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
     times = max(1, 256 // pictures_B3HW.shape[-1])
-    sheet = Image.fromarray(np.repeat(np.repeat(array, times, 0), times, 1))
-    write_whole(path, lambda file: sheet.save(file, format="PNG"))
+    write_picture(path, Image.fromarray(np.repeat(np.repeat(array, times, 0), times, 1)), "PNG")
 
 
 def export(run: Run, path: Path) -> BitTokenizer:

@@ -54,8 +54,8 @@ class FeatureCache:
             return {}
 
     def write(self, kind: str, key: str, tensors: Mapping[str, Tensor]) -> None:
-        """Keep an entry, for as long as the system does: see `read`. OSError when the disk is full."""
-        write_safetensors(self._path(kind, key), tensors, {"kind": kind}, lasting=False)
+        """Keep an entry. OSError when the disk is full."""
+        write_safetensors(self._path(kind, key), tensors, {"kind": kind})
 
     def _path(self, kind: str, key: str) -> Path:
         return self.folder / kind / key[:2] / f"{key}.safetensors"

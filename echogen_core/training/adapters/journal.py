@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from ...writing import append_line, write_text, write_whole
+from ...writing import append_line, write_picture, write_text
 
 logger = logging.getLogger(__name__)
 
@@ -50,8 +50,7 @@ class Journal:
         """One sheet, [3, H, W] in 0..1, as pictures/<step>.png."""
         path = sheet_path(self._out, step)
         pixels_HW3 = (images_3HW.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
-        sheet = Image.fromarray(np.ascontiguousarray(pixels_HW3))
-        write_whole(path, lambda file: sheet.save(file, format="PNG"))
+        write_picture(path, Image.fromarray(np.ascontiguousarray(pixels_HW3)), "PNG")
         if self._board is not None:
             self._board.add_image("reference, target, generated", images_3HW.clamp(0, 1), step)
         return path
