@@ -157,8 +157,8 @@ def test_pins_of_a_hostile_workflow(vue: bool, page: Page, comfy: Server, asked:
         "said once for each node"
     )
 
-    saved = {node["id"]: node["properties"] for node in page.evaluate("app.graph.serialize().nodes")}
-    assert saved[own]["echogen_pins"] == GOOD, "saved again it has the good ones"
+    saved = {str(node["id"]): node["properties"] for node in page.evaluate("app.graph.serialize().nodes")}
+    assert saved[str(own)]["echogen_pins"] == GOOD, "saved again it has the good ones"
     tray.first.locator("button").first.click()
     until(page, lambda: page.evaluate(GAMMAS, own) == [1.5, 3], "its γ")
     page.screenshot(path=comfy_server.results_path() / f"browser_hostile_{'nodes2' if vue else 'canvas'}.png")
