@@ -10,6 +10,7 @@ anyway, and such prompts are passed on as they came.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from comfy_api.latest import io
@@ -31,8 +32,9 @@ def leave_to_results(nodes: Iterable[type[io.ComfyNode]]) -> None:
     }
     server = runtime.prompt_server()
     if shows and server is not None:
+        # Each kind is asked once a prompt: thousands of links would hold up the server's loop.
         server.add_on_prompt_handler(
-            lambda request: chosen_outputs(request, shows, runtime.is_output, runtime.is_lazy)
+            lambda request: chosen_outputs(request, shows, runtime.is_output, cache(runtime.is_lazy))
         )
 
 
