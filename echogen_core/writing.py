@@ -121,7 +121,7 @@ def write_picture(
     target: Target, picture: Any, kind: str, lasting: bool = True, new: bool = False, **options: Any
 ) -> Path:
     """`write_whole` of a Pillow picture. kind: Pillow's name of the format; options: as for its `save`."""
-    # Not straight into the file: some of Pillow's encoders tell what goes wrong there as numbers of their own.
+    # Not straight into the file: some of Pillow's encoders give numbers of their own for what goes wrong.
     content = io.BytesIO()
     picture.save(content, format=kind, **options)
     return write_whole(target, lambda file: file.write(content.getbuffer()), content.tell(), lasting, new)
