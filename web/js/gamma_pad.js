@@ -142,7 +142,7 @@ export class GammaPad {
   /** Which other nodes set γ, in words. */
   #outside() {
     const titles = this.bridge.holders().map((title) => `“${title}”`);
-    return titles.length ? (this.texts.outside ?? "{node}").replace("{node}", () => titles.join(", ")) : "";
+    return titles.length ? (this.texts.outside || "{node}").replace("{node}", () => titles.join(", ")) : "";
   }
 
   /** @param {Scale} scale */

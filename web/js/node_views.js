@@ -36,7 +36,7 @@ export async function readJson(address) {
 }
 
 /**
- * Labels of locales/<language>/main.json, English where a language has none; none at all where the server tells none.
+ * Labels of locales/<language>/main.json, English where a language has none, "" where the server tells none at all.
  * @param {string} section @returns {Promise<Record<string, string>>}
  */
 export async function loadTexts(section) {
@@ -47,14 +47,15 @@ export async function loadTexts(section) {
       const texts = own(own(all, name), section);
       return isRecord(texts) ? Object.entries(texts) : [];
     });
-    return /** @type {Record<string, string>} */ (
-      Object.fromEntries(told.filter(([, text]) => typeof text === "string"))
-    );
+    return orEmpty(Object.fromEntries(told.filter(([, text]) => typeof text === "string")));
   } catch (error) {
     console.error("EchoGen: its labels could not be read, so its views have none.", error);
-    return {};
+    return orEmpty({});
   }
 }
+
+/** @param {Record<string, any>} texts @returns {Record<string, string>} */
+const orEmpty = (texts) => new Proxy(texts, { get: (all, name) => own(all, String(name)) ?? "" });
 
 /**
  * Puts a view into its node as a widget that holds nothing.
