@@ -35,6 +35,7 @@ FOLDER_FILES = (
 
 
 MOST_SHARDS = 1000
+LONGEST_NAME = 200
 
 
 @dataclass(frozen=True)
@@ -177,4 +178,9 @@ def _shards(index: Path) -> list[str]:
 
 def _leads_away(name: str) -> bool:
     """Whether a name is more than that of a file in a folder, on any system."""
-    return not name.isprintable() or any(c in name for c in "/\\:") or name in ("", ".", "..")
+    return (
+        len(name) > LONGEST_NAME
+        or not name.isprintable()
+        or any(c in name for c in "/\\:")
+        or name in ("", ".", "..")
+    )
