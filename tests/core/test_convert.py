@@ -316,7 +316,9 @@ def test_no_room_is_known_before_anything_is_written(
     parts: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
-    with pytest.raises(OSError, match=r"No room for .*out\.safetensors: it takes 4\.7 MB, and 1\.0 kB are free"):
+    with pytest.raises(
+        OSError, match=r"No room for .*out\.safetensors: it takes 4\.7 MB, and 1\.0 kB are free"
+    ):
         converted(parts["tokenizer"], tmp_path / "out.safetensors")
     assert not list(tmp_path.iterdir())
 
