@@ -6,6 +6,7 @@ The pack's root goes to the END of sys.path: its `nodes/` package would otherwis
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -20,3 +21,8 @@ def _last(paths: list[str], moved: list[Path]) -> list[str]:
 
 
 sys.path[:] = _last(sys.path, [ROOT, TESTS])
+
+# A shell starts what runs in its background deaf to Ctrl+C, and its children with it: tests that send it would
+# wait for ever.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
