@@ -22,7 +22,7 @@ def _last(paths: list[str], moved: list[Path]) -> list[str]:
 
 sys.path[:] = _last(sys.path, [ROOT, TESTS])
 
-# A shell starts what runs in its background deaf to Ctrl+C, and its children with it: tests that send it would
+# A shell starts what runs in its background deaf to Ctrl+C, its children as well: tests that send it would
 # wait for ever.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
