@@ -1,8 +1,10 @@
-"""Links that ComfyUI follows without having looked at them.
+"""What ComfyUI takes from a prompt without having looked at it, and dies of, in the pack's nodes.
 
 It checks the links of a node's own inputs. One under a name that the node does not know, or wrapped as a
 value, comes unchecked to the thread that runs prompts; where it leads nowhere that thread ends, and every
-later prompt waits. So in the pack's nodes the former are left out, and the latter unwrapped, to be checked.
+later prompt waits. So the former are left out, and the latter unwrapped, to be checked. The thread also ends
+where a node's inputs are no mapping: none at all are refused in words. A workflow to be written into pictures
+that is no mapping fails in the node that shows one: it is left out.
 """
 
 from __future__ import annotations
@@ -27,15 +29,22 @@ def leave_out(nodes: Iterable[type[io.ComfyNode]]) -> None:
 
 
 def without_strays(request: dict[str, Any], inputs: Mapping[str, Collection[str]]) -> dict[str, Any]:
-    """A request to run a prompt, without such links in nodes of these kinds. inputs: kind -> its inputs."""
+    """A request to run a prompt, without what its nodes of these kinds die of. inputs: kind -> its inputs."""
     prompt = request.get("prompt")
-    for node in prompt.values() if isinstance(prompt, dict) else ():
-        kind = node.get("class_type") if isinstance(node, dict) else None
-        if isinstance(kind, str) and kind in inputs and isinstance(node.get("inputs"), dict):
-            values = {name: _unwrapped(value) for name, value in node["inputs"].items()}
-            node["inputs"] = {
-                name: value for name, value in values.items() if name in inputs[kind] or not _is_link(value)
-            }
+    ours = [
+        (node, inputs[node["class_type"]])
+        for node in (prompt.values() if isinstance(prompt, dict) else ())
+        if isinstance(node, dict) and isinstance(node.get("class_type"), str) and node["class_type"] in inputs
+    ]
+    for node, known in ours:
+        given = node.get("inputs")
+        values = {name: _unwrapped(value) for name, value in given.items()} if isinstance(given, dict) else {}
+        node["inputs"] = {
+            name: value for name, value in values.items() if name in known or not _is_link(value)
+        }
+    extra = request.get("extra_data")
+    if ours and isinstance(extra, dict) and not isinstance(extra.get("extra_pnginfo", {}), dict):
+        del extra["extra_pnginfo"]
     return request
 
 

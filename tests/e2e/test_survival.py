@@ -62,6 +62,17 @@ def test_links_that_lead_nowhere(value: str, comfy: Server) -> None:
         assert end.how == ("done" if field == "bogus" else "refused"), end
 
 
+def test_a_broken_node_beside_a_sound_one(comfy: Server) -> None:
+    """What ComfyUI refuses of a prompt it takes all the same where another of its outputs is sound."""
+    for given in ({"inputs": ["filename_prefix"]}, {"inputs": None}, {"inputs": 5}, {}):
+        broken = {"class_type": "EchoGenSaveSubject", **given}
+        end = hostile.run(comfy, {**hostile.one(hostile.sound(), "text"), "broken": broken})
+        assert end.how == "refused" and "filename_prefix" in end.words, end
+    for odd in (5, "x", [1]):
+        shown = hostile.one(hostile.sound(), "sample")
+        assert hostile.run(comfy, shown, extra_data={"extra_pnginfo": odd}).how == "done"
+
+
 @pytest.mark.parametrize("value", ["lone surrogate", "zero byte", "100,000 letters", "right to left"])
 def test_a_message_is_short_and_can_be_printed(value: str, comfy: Server) -> None:
     places = ("detect", "detector"), ("save", "filename_prefix"), ("cut", "background"), ("curve", "points_t")

@@ -67,6 +67,18 @@ test("what the page wrote is read as it is", () => {
   assert.deepEqual(readPins(undefined), { pins: [], whole: true });
 });
 
+test("a pin of another version loses what is no setting, and stays", () => {
+  const settings = { seed: "7", size: null, extra: true, wrapped: { a: 1 }, note: "x".repeat(300), ["__proto__"]: 5 };
+  const { pins } = readPins(JSON.parse(JSON.stringify([good("a", { gamma: { t: "1.5", i: 3 }, settings })])));
+  assert.deepEqual(
+    [pins[0].gamma, pins[0].settings],
+    [
+      { t: 1.5, i: 3 },
+      { seed: 7, note: `${"x".repeat(199)}…` },
+    ],
+  );
+});
+
 test("in the place of all pins, of one, and of each part of one, whatever may come harms nothing", () => {
   soon(() => {
     for (const value of HOSTILE) {

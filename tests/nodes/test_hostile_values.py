@@ -122,6 +122,27 @@ def test_links_that_lead_nowhere_are_taken_out_or_unwrapped(pack: dict[str, Any]
         assert clean({"prompt": odd}, {"Ours": {"image"}}) == {"prompt": odd}
 
 
+@pytest.mark.parametrize("odd", [[], ["image"], "image", None, 5, ...], ids=str)
+def test_inputs_that_are_no_mapping_are_none(odd: Any, pack: dict[str, Any]) -> None:
+    clean = module("strays").without_strays
+    given = {} if odd is ... else {"inputs": odd}
+    request = {"prompt": {"a": {"class_type": "Ours", **given}, "b": {"class_type": "Other", **given}}}
+    after = clean(request, {"Ours": {"image"}})["prompt"]
+    assert after == {"a": {"class_type": "Ours", "inputs": {}}, "b": {"class_type": "Other", **given}}
+
+
+def test_a_workflow_for_pictures_that_is_none_is_left_out(pack: dict[str, Any]) -> None:
+    clean = module("strays").without_strays
+    ours, other = ({"a": {"class_type": kind, "inputs": {}}} for kind in ("Ours", "Other"))
+    for odd in (5, "x", [1], None):
+        extra = {"extra_pnginfo": odd, "client_id": "c"}
+        after = clean({"prompt": ours, "extra_data": dict(extra)}, {"Ours": set()})
+        assert after["extra_data"] == {"client_id": "c"}
+        assert clean({"prompt": other, "extra_data": dict(extra)}, {"Ours": set()})["extra_data"] == extra
+    whole = {"prompt": ours, "extra_data": {"extra_pnginfo": {"workflow": {}}}}
+    assert clean(whole, {"Ours": set()})["extra_data"] == {"extra_pnginfo": {"workflow": {}}}
+
+
 @pytest.mark.parametrize(("encoding", "text"), [("cp1252", "γ_t"), ("ascii", "×"), ("utf-8", "\ud800")])
 def test_a_message_that_the_log_cannot_write_ends_nothing(
     encoding: str, text: str, pack: dict[str, Any], monkeypatch: pytest.MonkeyPatch

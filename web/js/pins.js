@@ -31,7 +31,7 @@ const THUMB_ADDRESS = /^data:image\/(?:jpeg|png|gif|webp);base64,([A-Za-z0-9+/]+
  */
 export function pinOf(id, inputs, thumb) {
   const { gamma_t: t, gamma_i: i, ...settings } = inputs ?? {};
-  const gamma = Array.isArray(inputs?.guidance) ? null : gammaOf({ t: numberOf(t), i: numberOf(i) });
+  const gamma = Array.isArray(inputs?.guidance) ? null : gammaOf({ t, i });
   return { id, gamma, settings: settingsOf(settings), thumb };
 }
 
@@ -58,8 +58,7 @@ function readPin(told) {
   const settings = own(told, "settings");
   if (typeof id !== "string" || !id || id.length > LONGEST_ID || !isRecord(settings) || !isThumb(thumb)) return null;
   const pin = { id, gamma: gammaOf(gamma), settings: settingsOf(settings), thumb };
-  const whole = Object.keys(settings).length === Object.keys(pin.settings).length;
-  return whole && (pin.gamma || gamma === null) ? pin : null;
+  return pin.gamma || gamma === null ? pin : null;
 }
 
 /** Whether an address is a small picture of its own. @param {unknown} address @returns {address is string} */
@@ -73,23 +72,20 @@ export function isThumb(address) {
 
 /** @param {unknown} told @returns {Gamma | null} */
 function gammaOf(told) {
-  const [t, i] = [own(told, "t"), own(told, "i")];
-  return isNumber(t) && isNumber(i) ? { t, i } : null;
+  const [t, i] = [numberOf(own(told, "t")), numberOf(own(told, "i"))];
+  return Number.isNaN(t + i) ? null : { t, i };
 }
 
-/** @param {unknown} told @returns {Pin["settings"]} */
+/** The numbers and short texts among settings; what is neither is no loss to a pin. @param {unknown} told */
 function settingsOf(told) {
-  const all = isRecord(told) ? Object.entries(told).slice(0, MOST_SETTINGS) : [];
-  const plain = all.filter(([name, value]) => {
-    return name === textOf(name) && (isNumber(value) || (isText(value) && !NUMBERS.includes(name)));
-  });
-  return /** @type {Pin["settings"]} */ (Object.fromEntries(plain));
+  /** @type {Pin["settings"]} */
+  const settings = {};
+  for (const [name, value] of Object.entries(isRecord(told) ? told : {}).slice(0, MOST_SETTINGS)) {
+    const plain = NUMBERS.includes(name) || typeof value === "number" ? numberOf(value) : textOf(value);
+    if (name === textOf(name) && name !== "__proto__" && plain !== "" && !Number.isNaN(plain)) settings[name] = plain;
+  }
+  return settings;
 }
-
-/** @param {unknown} value @returns {value is number} */
-const isNumber = (value) => Number.isFinite(value);
-/** @param {unknown} value @returns {value is string} */
-const isText = (value) => typeof value === "string" && value === textOf(value);
 
 /** The oldest makes room; a run is pinned once. @param {Pin[]} pins @param {Pin} pin @returns {Pin[]} */
 export const withPin = (pins, pin) => [...pins.filter(({ id }) => id !== pin.id), pin].slice(-MOST);
