@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from ..json_text import read_json
 from .faults import WrongModel, printable
 from .format import BASE_SHA256, KINDS, is_ours, read_config
 from .kinds import describe, describe_unknown, infer, recognise
@@ -35,7 +35,6 @@ TOOLS: dict[str, Marks] = {
 """Models of the subject path that come as single files, by what a folder's config.json calls them."""
 
 _ENDS = tuple(end for marks in TOOLS.values() for end in (*marks.own, *marks.strangers))
-_LONGEST_CONFIG = 1 << 24  # bytes
 _LONGEST_TITLE = 500
 
 
@@ -103,9 +102,9 @@ def _tool(tree: Mapping[str, Any]) -> str:
 
 def _model_type(folder: Path) -> str:
     file = folder / "config.json"
-    if not file.is_file() or file.stat().st_size > _LONGEST_CONFIG:
+    if not file.is_file():
         return ""
-    config = json.loads(file.read_text(encoding="utf-8"))
+    config = read_json(file, names_once=False, finite=False)
     return str(config.get("model_type")) if isinstance(config, Mapping) else ""
 
 

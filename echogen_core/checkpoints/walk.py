@@ -11,7 +11,9 @@ import os
 import stat
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
+from itertools import islice
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple, TypeAlias
 
@@ -21,15 +23,21 @@ logger = logging.getLogger(__name__)
 
 FEW = 256
 """Up to so many files and folders, all are looked at each time."""
-FOR_SECONDS = 0.2
-"""Of more, sizes and times hold so long: ComfyUI asks for a dozen lists at once. New files show at once."""
+FOR_SECONDS, FOR_TIMES = 0.2, 10
+"""More hold so long, or so many times what they took: ComfyUI asks for a dozen lists at once."""
+NEAR = 16
+"""Of so many folders, the nearest, what is new or gone shows at once all the same."""
 MOST_ALIASES = 8
 """How often a folder is entered by ways that lead through links."""
 MOST_FOLDERS = 20_000
-"""Folders in one walk: a link to / must not become a search of the whole disk."""
+"""Folders in one walk: a link must not become a search of the whole disk."""
+LONGEST_SECONDS = 5.0
+"""For folders that are new or have changed, in one walk; the next goes on from there."""
 LONGEST_PATH = 4096
 """Letters; what is longer is no path on most systems."""
-_TICK_NS = 50_000_000  # a folder may change again within its clock's tick, and not show it
+_SETTLED_NS = 3_000_000_000
+"""A folder may change again within its clock's tick, and not show it; the slowest (FAT) takes two seconds."""
+_JUNCTION = 0xA0000003  # Windows' links to folders that do not call themselves links
 
 _gone: list[Callable[[Iterable[str]], None]] = []
 
@@ -74,13 +82,30 @@ class Entry(NamedTuple):
     folder: bool
 
 
-class _Seen(NamedTuple):
-    """A walk's findings, and by what to know that they still hold."""
+class _Item(NamedTuple):
+    """What a folder's listing says of one thing in it. folder: one itself, not by a link. entry: on Windows,
+    whose listings tell sizes and times as well.
+    """
 
-    entries: tuple[Entry, ...]
-    folders: tuple[tuple[str, int | None], ...]
-    at: float
-    settled: bool
+    name: str
+    path: str
+    link: bool
+    folder: bool
+    entry: os.DirEntry[str] | None
+
+    def stat(self) -> os.stat_result | None:
+        """What it is or leads to; None: nothing."""
+        try:
+            return os.stat(self.path) if self.entry is None else self.entry.stat()
+        except OSError:
+            return None
+
+
+class _Listing(NamedTuple):
+    """The items of a folder that matter to a search, and the folder's state; None where it may not show."""
+
+    state: tuple[int, ...] | None
+    items: tuple[_Item, ...]
 
 
 class _Place(NamedTuple):
@@ -88,6 +113,15 @@ class _Place(NamedTuple):
     prefix: str
     linked: bool
     above: Any  # (identity of the folder above, the one above that), or None
+
+
+class _Seen(NamedTuple):
+    """A walk's findings, sorted, and by their places; its folders; until when it holds unseen."""
+
+    entries: tuple[Entry, ...] = ()
+    found: Mapping[str, Entry] = {}
+    listings: Mapping[str, _Listing] = {}
+    until: float = 0.0
 
 
 _seen: dict[tuple[str, Search], _Seen] = {}
@@ -99,17 +133,13 @@ def entries(top: str | Path, search: Search) -> tuple[Entry, ...]:
     The very same tuple as before where nothing has changed.
     """
     key = (os.fspath(top), search)
-    before = _seen.get(key)
-    if before is not None and _holds(before):
+    before = _seen.get(key, _Seen())
+    if time.monotonic() < before.until and _looks_the_same(before):
         return before.entries
-    now = _walk(key[0], search, () if before is None else before.entries)
-    if before is not None and before.entries == now.entries:
-        now = now._replace(entries=before.entries)
-    elif before is not None:
-        gone = {entry.place for entry in before.entries} - {entry.place for entry in now.entries}
-        for forget in _gone if gone else ():
+    now = _seen[key] = _Walk(key[0], search, before).run()
+    if gone := before.found.keys() - now.found.keys():
+        for forget in _gone:
             forget(gone)
-    _seen[key] = now
     return now.entries
 
 
@@ -128,7 +158,7 @@ def find(top: str | Path, name: object, search: Search) -> Entry | None:
     if not search.deep and len(parts) > 1:
         return None
     above = [os.path.join(top, *parts[:count]) for count in range(1, len(parts))]
-    if any(_is_whole(folder, search) for folder in above):
+    if any(_is_whole(folder, search) for folder in above) or _leads_up(top, above):
         return None
     folder = os.path.isdir(place)
     listed = _is_whole(place, search) if folder else name.lower().endswith(search.endings)
@@ -141,7 +171,7 @@ def stamp_of(path: str | Path) -> Stamp | None:
     if found is None:
         return None
     if stat.S_ISDIR(found.st_mode):
-        return _folder_stamp(_listing(path))
+        return _folder_stamp((item.name, item.stat()) for item in _items(path, hidden=False))
     return _file_stamp(found)
 
 
@@ -164,80 +194,148 @@ def on_gone(forget: Callable[[Iterable[str]], None]) -> None:
     _gone.append(forget)
 
 
-def _holds(seen: _Seen) -> bool:
-    if max(len(seen.entries), len(seen.folders)) <= FEW or not seen.settled:
-        return False
-    if time.monotonic() - seen.at > FOR_SECONDS:
-        return False
-    return len(seen.folders) > FEW or all(_written(path) == written for path, written in seen.folders)
+def _looks_the_same(seen: _Seen) -> bool:
+    states = ((folder, listing.state) for folder, listing in islice(seen.listings.items(), NEAR))
+    return all(state and state == _state(_stat(folder)) for folder, state in states)
 
 
-def _walk(top: str, search: Search, before: tuple[Entry, ...]) -> _Seen:
-    """From above to below, so that of several ways to a folder the short ones come first.
+class _Walk:
+    """From above to below, and through links last: of several ways to a folder the plain ones come first.
 
-    What has not changed is taken from `before`: thousands of new objects would wake Python's garbage
-    collection, which is slow beside a loaded torch.
+    What has not changed is taken from the walk before: a folder's listing while the folder's own time stays,
+    and what was found, as thousands of new objects would wake Python's garbage collection, which is slow
+    beside a loaded torch.
     """
-    known = {entry.place: entry for entry in before}
-    began, now = time.monotonic(), time.time_ns()
-    found: list[Entry] = []
-    folders: list[tuple[str, int | None]] = []
-    visits: Counter[Any] = Counter()
-    # Windows has links to folders ("junctions") that do not say so.
-    waiting = deque([_Place(top, "", os.name == "nt", None)])
-    while waiting and len(folders) < MOST_FOLDERS:
-        here = waiting.popleft()
-        self = _stat(here.path)
-        folders.append((here.path, None if self is None else self.st_mtime_ns))
-        if self is None or _goes_round(here, identity := _identity(here.path, self), visits):
-            continue
-        listing = [entry for entry in _listing(here.path) if _is_wanted(entry.name, here.path, search)]
-        below = {entry.name for entry in listing if _is_folder(entry)}
-        if here.prefix and any(e.name in search.whole for e in listing if e.name not in below):
-            found.append(Entry(here.prefix[:-1], here.path, _folder_stamp(listing), True))
-            continue
-        found += [
-            _file(entry, here.prefix, known)
-            for entry in listing
-            if entry.name not in below and entry.name.lower().endswith(search.endings)
-        ]
-        if search.deep:
-            waiting.extend(_below(here, identity, listing, below, search.links))
-    if waiting:
-        _say_once(f"{shown(top)} has more than {MOST_FOLDERS} folders; those further down are not listed.")
-    found.sort(key=lambda entry: entry.name.replace("/", "\0"))  # part by part
-    settled = all(written is None or written < now - _TICK_NS for _, written in folders)
-    return _Seen(tuple(found), tuple(folders), began, settled)
 
+    def __init__(self, top: str, search: Search, before: _Seen) -> None:
+        self._top, self._search, self._before = top, search, before
+        self._began = time.monotonic()
+        self._found: dict[str, Entry] = {}
+        self._listings: dict[str, _Listing] = {}
+        self._visits: Counter[Any] = Counter()
+        self._waiting, self._behind_links = deque([_Place(top, "", False, None)]), deque[_Place]()
+        self._changed = False
 
-def _file(entry: os.DirEntry[str], prefix: str, known: Mapping[str, Entry]) -> Entry:
-    stamp, before = _entry_stamp(entry), known.get(entry.path)
-    if before is not None and before.stamp == stamp:
-        return before
-    return Entry(prefix + entry.name, entry.path, stamp, False)
+    @cached_property
+    def _around(self) -> set[Any]:
+        return _around(self._top)
 
+    def run(self) -> _Seen:
+        for _ in range(MOST_FOLDERS):
+            if not (self._waiting or self._behind_links):
+                break
+            here = (self._waiting or self._behind_links).popleft()
+            found = _stat(here.path)
+            if found is None or not stat.S_ISDIR(found.st_mode):
+                continue
+            identity = _identity(here.path, found)
+            if not (here.linked and self._goes_round(here, identity)):
+                self._enter(here, identity, self._listing(here.path, found))
+        if self._waiting or self._behind_links:
+            _say_once(
+                f"{shown(self._top)} has more than {MOST_FOLDERS} folders; those further down are not listed."
+            )
+        entries = self._before.entries
+        if self._changed or len(self._found) != len(entries):
+            entries = tuple(sorted(self._found.values(), key=_by_parts))
+        now, few = time.monotonic(), len(self._found) + len(self._listings) <= FEW
+        until = now + max(FOR_SECONDS, FOR_TIMES * (now - self._began))
+        return _Seen(entries, self._found, self._listings, 0.0 if few else until)
 
-def _below(
-    here: _Place, identity: Any, listing: Iterable[os.DirEntry[str]], below: set[str], links: bool
-) -> Iterator[_Place]:
-    """The folders in a folder, in the order of their names."""
-    for entry in sorted((entry for entry in listing if entry.name in below), key=lambda entry: entry.name):
-        if links or not entry.is_symlink():
-            linked = here.linked or entry.is_symlink()
-            yield _Place(entry.path, f"{here.prefix}{entry.name}/", linked, (identity, here.above))
-
-
-def _goes_round(here: _Place, identity: Any, visits: Counter[Any]) -> bool:
-    """Whether a way through links leads back to a folder that it came through, or too often to the same."""
-    if not here.linked:
-        return False
-    above = here.above
-    while above is not None:
-        if above[0] == identity:
+    def _goes_round(self, here: _Place, identity: Any) -> bool:
+        """Whether a way through links leads back to where it came from, or too often to the same folder."""
+        above = here.above
+        while above is not None:
+            if above[0] == identity:
+                return True
+            above = above[1]
+        if identity in self._around:
+            _say_once(f"{shown(here.path)} leads to a folder around {shown(self._top)}: it is not followed.")
             return True
-        above = above[1]
-    visits[identity] += 1
-    return visits[identity] > MOST_ALIASES
+        self._visits[identity] += 1
+        return self._visits[identity] > MOST_ALIASES
+
+    def _listing(self, folder: str, found: os.stat_result) -> _Listing:
+        state = _state(found)
+        listing = self._before.listings.get(folder)
+        # On Windows a listing is as good as asking for each file, and not all of its folders have a time.
+        if listing is None or listing.state != state or os.name == "nt":
+            if time.monotonic() <= self._began + LONGEST_SECONDS:
+                settled = max(found.st_mtime_ns, found.st_ctime_ns) < time.time_ns() - _SETTLED_NS
+                listing = _Listing(state if settled else None, _matter(folder, self._search))
+            else:
+                _say_once(
+                    f"{shown(self._top)} takes long to look through; what is further down is listed later."
+                )
+                listing = listing or _Listing(None, ())
+        self._listings[folder] = listing
+        return listing
+
+    def _enter(self, here: _Place, identity: Any, listing: _Listing) -> None:
+        search, folders = self._search, []
+        files: list[tuple[_Item, os.stat_result | None]] = []
+        for item in listing.items:
+            found = None if item.folder else item.stat()
+            if item.folder or (found is not None and stat.S_ISDIR(found.st_mode)):
+                folders.append(item)
+            else:
+                files.append((item, found))
+        if here.prefix and any(item.name in search.whole for item, _ in files):
+            stamp = _folder_stamp((item.name, found) for item, found in files)
+            self._note(here.prefix[:-1], here.path, stamp, True)
+            return
+        for item, found in files:
+            if item.name.lower().endswith(search.endings):
+                self._note(here.prefix + item.name, item.path, _file_stamp(found), False)
+        for item in folders if search.deep else ():
+            place = _Place(
+                item.path, f"{here.prefix}{item.name}/", here.linked or item.link, (identity, here.above)
+            )
+            if not item.link:
+                self._waiting.append(place)
+            elif search.links or item.folder:
+                self._behind_links.append(place)
+
+    def _note(self, name: str, place: str, stamp: Stamp | None, folder: bool) -> None:
+        entry = self._before.found.get(place)
+        if entry is None or entry.stamp != stamp or entry.folder != folder:
+            entry = Entry(name, place, stamp, folder)
+            self._changed = True
+        self._found[place] = entry
+
+
+def _leads_up(top: str | Path, folders: Iterable[str]) -> bool:
+    """Whether one of these is a link to a folder that holds the top of the walk."""
+    links = [(folder, found) for folder in folders if os.path.islink(folder) and (found := _stat(folder))]
+    around = _around(top) if links else set()
+    return any(_identity(folder, found) in around for folder, found in links)
+
+
+def _by_parts(entry: Entry) -> str:
+    return entry.name.replace("/", "\0")
+
+
+def _matter(folder: str, search: Search) -> tuple[_Item, ...]:
+    """What is in a folder as far as it matters to a search, by name."""
+    items = _items(folder, search.hidden)
+    if any(item.name in search.whole for item in items):
+        return tuple(items)
+    # A link to nothing may lead to a folder later, when a drive has come.
+    return tuple(
+        item for item in items if item.folder or item.link or item.name.lower().endswith(search.endings)
+    )
+
+
+def _around(top: str | Path) -> set[Any]:
+    """The folders that hold the top of a walk: behind a link to / would lie the whole disk."""
+    ways = (Path(os.path.abspath(top)), Path(os.path.realpath(top)))
+    places = {os.fspath(place) for way in ways for place in way.parents}
+    return {_identity(place, found) for place in places if (found := _stat(place)) is not None}
+
+
+def _state(found: os.stat_result | None) -> tuple[int, ...] | None:
+    """Of a folder: changes when something comes into it, or goes."""
+    return found and (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns)
 
 
 def _identity(path: str, found: os.stat_result) -> Any:
@@ -250,27 +348,29 @@ def _is_whole(folder: str, search: Search) -> bool:
     return any(os.path.lexists(name) and not os.path.isdir(name) for name in names)
 
 
-def _is_wanted(name: str, folder: str, search: Search) -> bool:
+def _items(folder: str | Path, hidden: bool) -> list[_Item]:
+    """What is in a folder, less what is left out, by name; nothing where it cannot be read."""
+    try:
+        with os.scandir(folder) as found:
+            items = [_item(entry) for entry in found if _is_wanted(entry.name, folder, hidden)]
+    except (OSError, ValueError):
+        return []
+    return sorted(items, key=lambda item: item.name)
+
+
+def _item(entry: os.DirEntry[str]) -> _Item:
+    folder = entry.is_dir(follow_symlinks=False)
+    if os.name != "nt":
+        return _Item(entry.name, entry.path, entry.is_symlink(), folder, None)
+    tag = getattr(entry.stat(follow_symlinks=False), "st_reparse_tag", 0)
+    return _Item(entry.name, entry.path, entry.is_symlink() or tag == _JUNCTION, folder, entry)
+
+
+def _is_wanted(name: str, folder: str | Path, hidden: bool) -> bool:
     if not is_text(name):
         _say_once(f"{printable(name)} in {shown(folder)} is left out: its name is no text. Rename it.")
         return False
-    return search.hidden or not name.startswith(".")
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link to itself
-        return False
-
-
-def _listing(folder: str | Path) -> list[os.DirEntry[str]]:
-    """What is in a folder; nothing where it cannot be read."""
-    try:
-        with os.scandir(folder) as found:
-            return list(found)
-    except (OSError, ValueError):
-        return []
+    return hidden or not name.startswith(".")
 
 
 def _stat(path: str | Path) -> os.stat_result | None:
@@ -280,27 +380,15 @@ def _stat(path: str | Path) -> os.stat_result | None:
         return None
 
 
-def _written(path: str) -> int | None:
-    found = _stat(path)
-    return None if found is None else found.st_mtime_ns
-
-
-def _entry_stamp(entry: os.DirEntry[str]) -> FileStamp | None:
-    try:
-        return _file_stamp(entry.stat())
-    except OSError:
-        return None
-
-
-def _file_stamp(found: os.stat_result) -> FileStamp | None:
-    if not stat.S_ISREG(found.st_mode):
+def _file_stamp(found: os.stat_result | None) -> FileStamp | None:
+    if found is None or not stat.S_ISREG(found.st_mode):
         return None
     return FileStamp(found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
-def _folder_stamp(listing: Iterable[os.DirEntry[str]]) -> tuple[tuple[str, FileStamp], ...]:
-    stamps = ((entry.name, _entry_stamp(entry)) for entry in listing)
-    return tuple(sorted((name, stamp) for name, stamp in stamps if stamp is not None))
+def _folder_stamp(files: Iterable[tuple[str, os.stat_result | None]]) -> tuple[tuple[str, FileStamp], ...]:
+    stamps = [(name, _file_stamp(found)) for name, found in files]
+    return tuple((name, stamp) for name, stamp in stamps if stamp is not None)
 
 
 _said: set[str] = set()

@@ -26,12 +26,15 @@ TOKENIZER = GOLDEN / "vae_tiny_d16_weights.safetensors"
 ANY = Search((".pth", ".safetensors"))
 
 _opened: list[str] = []
+_listed: list[str] = []
 _watched: list[str] = []
 
 
 def _note(event: str, args: tuple[Any, ...]) -> None:
     if event == "open" and _watched and isinstance(args[0], str) and args[0].startswith(_watched[0]):
         _opened.append(args[0])
+    if event == "os.scandir" and _watched and str(args[0]).startswith(_watched[0]):
+        _listed.append(str(args[0]))
 
 
 sys.addaudithook(_note)  # one for all tests: Python takes none back
@@ -90,6 +93,42 @@ def test_two_links_to_one_folder_are_two_ways_to_its_files(tmp_path: Path) -> No
         (tmp_path / "models" / "sub").mkdir(parents=True, exist_ok=True)
         (tmp_path / "models" / "sub" / name).symlink_to(tmp_path / "elsewhere")
     assert names(tmp_path / "models") == ["sub/one/x.pth", "sub/two/x.pth"]
+
+
+def test_a_folder_itself_comes_before_the_links_to_it(tmp_path: Path) -> None:
+    small(tmp_path / "shared" / "vae" / "x.pth")
+    small(tmp_path / "shared" / "vae" / "deeper" / "y.pth")
+    for index in range(walk.MOST_ALIASES + 4):
+        (tmp_path / "shared" / f"alias{index}").symlink_to("vae")
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "link").symlink_to(tmp_path / "shared")
+    for top, prefix in ((tmp_path / "shared", ""), (tmp_path / "models", "link/")):
+        found = names(top)
+        assert {f"{prefix}vae/x.pth", f"{prefix}vae/deeper/y.pth"} <= set(found)
+        assert len(found) <= 2 * (1 + walk.MOST_ALIASES)
+
+
+def test_a_link_to_a_folder_around_is_not_followed_and_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, opened: list[str]
+) -> None:
+    """To /, the whole disk would be searched."""
+    models = tmp_path / "comfy" / "models"
+    small(models / "vae" / "x.pth")
+    small(tmp_path / "comfy" / "other" / "y.pth")
+    (tmp_path / "alias").symlink_to(tmp_path)
+    links = {"root": "/", "up": "../..", "far": str(tmp_path), "by_name": str(tmp_path / "alias")}
+    for name, target in links.items():
+        (models / "vae" / name).symlink_to(target)
+    (models / "vae" / "beside").symlink_to(tmp_path / "comfy" / "other")
+    (tmp_path / "comfy" / "other" / "root").symlink_to("/")
+    (tmp_path / "tops").symlink_to(models / "vae")
+    for top in (models / "vae", tmp_path / "tops", models / "vae"):
+        assert names(top) == ["beside/y.pth", "x.pth"]
+    for link in [*links, "beside/root"]:
+        assert caplog.text.count(f"{models / 'vae' / link} leads to a folder around") == 1
+    assert find(models / "vae", "beside/y.pth", ANY) is not None
+    for name in ("up/other/y.pth", "far/comfy/other/y.pth", "beside/root" + str(models / "vae" / "x.pth")):
+        assert (models / "vae" / name).exists() and find(models / "vae", name, ANY) is None
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has none of these in a folder")
@@ -164,6 +203,28 @@ def test_too_many_folders_are_not_all_searched(tmp_path: Path, monkeypatch: pyte
     small(tmp_path / "near.pth")
     monkeypatch.setattr(walk, "MOST_FOLDERS", 30)
     assert names(tmp_path) == ["near.pth"], "what is near comes first"
+
+
+def test_folders_that_take_too_long_are_listed_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(walk, "_SETTLED_NS", 0)
+    small(tmp_path / "x.pth")
+    time.sleep(0.05)
+    assert names(tmp_path) == ["x.pth"]
+    small(tmp_path / "new" / "y.pth")
+    small(tmp_path / "x.pth", size=5)
+    with monkeypatch.context() as late:
+        late.setattr(walk, "LONGEST_SECONDS", -1.0)
+        assert [names(tmp_path) for _ in range(3)] == [["x.pth"]] * 3
+        assert names(tmp_path / "new") == [], "not seen before"
+    assert caplog.text.count(f"{tmp_path} takes long to look through") == 1
+    assert names(tmp_path) == ["new/y.pth", "x.pth"]
+    time.sleep(0.05)
+    assert names(tmp_path) == ["new/y.pth", "x.pth"]
+    with monkeypatch.context() as late:
+        late.setattr(walk, "LONGEST_SECONDS", -1.0)
+        assert names(tmp_path) == ["new/y.pth", "x.pth"], "nothing is new: no time is needed"
 
 
 def test_files_that_come_and_go_during_walks(tmp_path: Path) -> None:
@@ -265,7 +326,10 @@ def test_new_changed_and_removed_files_show_at_once(tmp_path: Path) -> None:
     assert names(tmp_path, MODELS) == ["b.safetensors"]
 
 
-def test_of_many_files_new_ones_show_at_once_and_changes_within_a_moment(tmp_path: Path) -> None:
+def test_of_many_files_new_ones_show_at_once_and_changes_within_a_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(walk, "_SETTLED_NS", 50_000_000)
     for index in range(walk.FEW + 50):
         (tmp_path / f"{index:04}.pth").write_bytes(b"x")
     time.sleep(0.1)  # so that the folder's own time is past, as it is but for the moment of a change
@@ -276,9 +340,46 @@ def test_of_many_files_new_ones_show_at_once_and_changes_within_a_moment(tmp_pat
     (tmp_path / "0007.pth").unlink()
     assert "0007.pth" not in names(tmp_path, MODELS)
     (tmp_path / "0008.pth").write_bytes(b"changed")
-    time.sleep(walk.FOR_SECONDS + 0.05)
-    (entry,) = (entry for entry in entries(tmp_path, MODELS) if entry.name == "0008.pth")
-    assert entry.stamp == walk.stamp_of(tmp_path / "0008.pth")
+    end = time.monotonic() + 20
+    while walk.stamp_of(tmp_path / "0008.pth") not in [e.stamp for e in entries(tmp_path, MODELS)]:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_folders_are_listed_anew_only_when_they_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opened: list[str]
+) -> None:
+    monkeypatch.setattr(walk, "_SETTLED_NS", 0)
+    monkeypatch.setattr(walk, "FEW", 10**9)  # so that each call is a walk
+    models, blobs = tmp_path / "models", tmp_path / "blobs"
+    for index in range(20):
+        hub = models / f"models--a--{index}" / "snapshots" / "abc"
+        hub.mkdir(parents=True)
+        for name in ("model.safetensors", "config.json", ".gitattributes"):
+            small(blobs / f"{index}{name}")
+            (hub / name).symlink_to(blobs / f"{index}{name}")
+        small(models / f"lora{index}" / "x.safetensors")
+    (models / "drive").symlink_to(tmp_path / "not_there_yet")
+    time.sleep(0.05)
+    before = entries(models, MODELS)
+    assert len(before) == 40 and [find(models, entry.name, MODELS) for entry in before] == list(before)
+    _listed.clear()
+    assert entries(models, MODELS) is before and not _listed
+
+    (blobs / "7model.safetensors").write_bytes(b"changed")
+    (models / "lora3" / "x.safetensors").write_bytes(b"changed")
+    after = entries(models, MODELS)
+    assert not _listed or os.name == "nt", "files alone have changed"
+    assert {e.name for e in set(after) - set(before)} == {
+        "models--a--7/snapshots/abc", "lora3/x.safetensors"
+    }  # fmt: skip
+    small(models / "lora5" / "y.safetensors")
+    (models / "models--a--9" / "snapshots" / "abc" / "model.safetensors").unlink()
+    found = names(models, MODELS)
+    assert "lora5/y.safetensors" in found and "models--a--9/snapshots/abc" not in found
+    assert len(_listed) == 2 or os.name == "nt", "those two folders"
+    small(tmp_path / "not_there_yet" / "z.safetensors")
+    assert "drive/z.safetensors" in names(models, MODELS)
 
 
 def test_what_is_gone_is_forgotten(tmp_path: Path) -> None:
