@@ -24,6 +24,7 @@ from .identify import Identity, identify
 from .installed import ENDINGS, candidates, look
 from .keymap_transformer import translate_transformer
 from .read import RawFile, read_weights
+from .views import check_held
 
 AT_ONCE = 1 << 29  # bytes read between two openings of a file
 
@@ -77,7 +78,9 @@ def base_state(raw: RawFile, config: TransformerConfig) -> Mapping[str, Tensor]:
         if absent := [name for name in base_names(config) if name not in raw.tensors]:
             raise ValueError(f"{raw.path} lacks tensors of its model: {some(absent)}. {AGAIN}")
         return raw.tensors
-    return translate_transformer(raw.tree, replace(config, subject=False))
+    state = translate_transformer(raw.tree, replace(config, subject=False))
+    check_held(state)
+    return state
 
 
 @lru_cache(maxsize=8)

@@ -1,6 +1,6 @@
 """The records of torch's zip files, checked before anything is mapped or unpacked.
 
-torch.save stores every record as it is, one after the other, with nothing behind the table of contents.
+torch.save stores every record as it is, one after the other. A comment may follow the table of contents.
 torch maps tensors from where the table says that they lie, and looks at no size, method or checksum: a record
 that is packed, cut or somewhere else would be taken for numbers. Source: the zip format's specification.
 """
@@ -21,6 +21,7 @@ _END_64 = struct.Struct("<4sQ2H2I4Q")
 _LOCATOR = struct.Struct("<4sIQI")
 _ENTRY = struct.Struct("<4s6H3I5H2I")
 _LOCAL = struct.Struct("<4s5H3I2H")
+_LONGEST_COMMENT = 0xFFFF
 _LARGE = 0xFFFFFFFF
 """Stands for a number that follows in 64 bits."""
 _FLAGS = 0x0808
@@ -78,25 +79,23 @@ def check_sums(path: Path, records: Iterable[Record]) -> None:
 
 
 def _find_table(file: BinaryIO, size: int) -> tuple[int, int, int]:
-    """Number of entries, first byte and end of the table of contents."""
-    tail = _END.size + _LOCATOR.size
-    file.seek(max(0, size - tail))
-    last = file.read(tail)
-    if len(last) < tail or not last.startswith(b"PK\5\6", _LOCATOR.size):
-        raise ValueError("its table of contents is missing, or something follows it")
-    _, _, _, _, count, length, start, comment = _END.unpack_from(last, _LOCATOR.size)
-    end = size - _END.size
-    if comment:
-        raise ValueError("something follows its table of contents")
-    if last.startswith(b"PK\6\7"):
-        _, _, place, _ = _LOCATOR.unpack_from(last)
-        end = size - tail - _END_64.size
-        if place != end:
+    """Number of entries, first byte and end of the table of contents.
+
+    What follows its end is a comment; the last such end counts.
+    """
+    file.seek(max(0, size - _LONGEST_COMMENT - _END.size - _LOCATOR.size - _END_64.size))
+    before, tail = file.tell(), file.read()
+    place = tail.rfind(b"PK\5\6", 0, max(0, len(tail) - _END.size + 4))
+    if place < 0:
+        raise ValueError("its table of contents is missing")
+    _, _, _, _, count, length, start, _ = _END.unpack_from(tail, place)
+    end = before + place
+    if place >= _LOCATOR.size and tail.startswith(b"PK\6\7", place - _LOCATOR.size):
+        place -= _LOCATOR.size + _END_64.size
+        end = before + place
+        if place < 0 or _LOCATOR.unpack_from(tail, place + _END_64.size)[2] != end:
             raise ValueError("the end of its table of contents is not where it should be")
-        file.seek(place)
-        mark, _, _, _, _, _, _, large_count, large_length, large_start = _END_64.unpack(
-            file.read(_END_64.size)
-        )
+        mark, _, _, _, _, _, _, large_count, large_length, large_start = _END_64.unpack_from(tail, place)
         small = ((count, large_count, 0xFFFF), (length, large_length, _LARGE), (start, large_start, _LARGE))
         if mark != b"PK\6\6" or any(one not in (other, full) for one, other, full in small):
             raise ValueError("the two ends of its table of contents contradict each other")

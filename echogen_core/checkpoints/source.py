@@ -19,6 +19,7 @@ from .keymap_tokenizer import translate_tokenizer
 from .keymap_transformer import translate_transformer
 from .kinds import describe
 from .read import RawFile, read_weights
+from .views import check_held
 
 UNSTORED = ("reference_size", "image_size", "max_tokens")
 """Settings of encoders that are the user's choice, not the weights'."""
@@ -63,7 +64,9 @@ def read_source(
         identity = classify(raw)
         _check_kind(identity, kind)
         config = _configure(identity, config)
-        return Source(raw, identity, config, _state(raw, identity, config, base), base)
+        state = _state(raw, identity, config, base)
+        check_held(state)
+        return Source(raw, identity, config, state, base)
     except ValueError as error:
         raise ValueError(f"{raw.path}: {error}") from error
 

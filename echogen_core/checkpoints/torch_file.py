@@ -1,24 +1,30 @@
-"""torch's files, the zip and the older stream: looked through as data first, then opened by torch.
+"""torch's files, the zip and the older stream, read as data: nothing in them is called.
 
-Every failure is a ValueError with the file's name, except where the machine has no memory left to map.
+torch.load would build all that a file names. Here only the tensors in its mappings come to be, with the same
+numbers, from where the file says that these lie. Every failure is a ValueError with the file's name, except
+where the machine has no memory left.
 """
 
 from __future__ import annotations
 
 import io
-import mmap
-import pickle
-import re
-from collections.abc import Iterable, Mapping
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
 
 from .archive import Record, check_sums, read_records
-from .faults import AGAIN, printable
-from .pickled import Pickled, Storage, WantsCode
+from .faults import AGAIN, printable, some
+from .pickled import Pickled, WantsCode
+from .stored import Opaque, Storage, Stored
+
+logger = logging.getLogger(__name__)
 
 ELSEWHERE = (
     "where you trust it, on a machine that may run it, keep its tensors alone: "
@@ -45,26 +51,40 @@ def read_torch(path: Path, zipped: bool, shapes_only: bool) -> dict[str, Any]:
     Raises ValueError: damaged, not a checkpoint, or wanting to run code. OSError: no memory to map it.
     """
     try:
-        content = _look_through_zip(path, shapes_only) if zipped else _look_through_stream(path)
+        found = _look_through_zip(path, shapes_only) if zipped else _look_through_stream(path)
     except WantsCode as error:
         raise _refused(path, str(error)) from error
     except ValueError as error:
         raise ValueError(
             f"{path} is a damaged or cut off PyTorch file ({printable(error)}). {AGAIN}"
         ) from error
-    shapes = only_tensors(content, path)
-    return shapes if shapes_only else only_tensors(_load(path, zipped), path)
+    return _only_tensors(found.content, path, _without_numbers if shapes_only else _Opened(found).tensor)
 
 
-def only_tensors(content: Any, path: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Found:
+    """A file's content, and where each of its storages lies: key -> first byte and size.
+
+    turned: its numbers are of the other order of bytes.
+    """
+
+    path: Path
+    zipped: bool
+    content: Any
+    places: Mapping[str, tuple[int, int]]
+    turned: bool = False
+
+
+def _only_tensors(content: Any, path: Path, make: Callable[[Stored], Tensor]) -> dict[str, Any]:
     """The mappings and tensors in a tree; ValueError where it is none, contains itself or never ends."""
-    if not isinstance(content, Mapping):
-        raise ValueError(
-            f"{path} holds a {type(content).__name__}, not named tensors. Expected a checkpoint (state dict)."
-        )
+    if not isinstance(content, dict):
+        kinds: dict[type, str] = {Stored: "a Tensor", Opaque: "a thing without tensors"}
+        kind = kinds.get(type(content), f"a {type(content).__name__}")
+        raise ValueError(f"{path} holds {kind}, not named tensors. Expected a checkpoint (state dict).")
     done: dict[int, dict[str, Any]] = {}
+    odd: dict[str, str] = {}
 
-    def keep(branch: Mapping[Any, Any], above: tuple[int, ...]) -> dict[str, Any]:
+    def keep(branch: dict[Any, Any], above: tuple[int, ...]) -> dict[str, Any]:
         if id(branch) in above or len(above) >= MOST_LEVELS:
             raise ValueError(
                 f"{path} holds mappings within mappings without end. Expected a checkpoint (state dict)."
@@ -72,18 +92,78 @@ def only_tensors(content: Any, path: Path) -> dict[str, Any]:
         if id(branch) not in done:
             kept: dict[str, Any] = {}
             for key, value in branch.items():
-                if isinstance(value, Tensor):
-                    # without the attributes that a pickle may have given it
-                    kept[str(key)] = Tensor.detach(value)
-                elif isinstance(value, Mapping):
+                if isinstance(value, Stored):
+                    kept[str(key)] = make(value)
+                elif isinstance(value, dict):
                     kept[str(key)] = keep(value, (*above, id(branch)))
+                elif isinstance(value, Opaque) and value.tensor:
+                    odd[str(key)] = value.tensor
             done[id(branch)] = kept
         return done[id(branch)]
 
-    return keep(content, ())
+    tree = keep(content, ())
+    if odd and make is not _without_numbers:
+        names = some([f"{name} ({kind})" for name, kind in odd.items()])
+        logger.warning("%s: tensors that are no plain numbers are left out: %s.", path, names)
+    return tree
 
 
-def _look_through_zip(path: Path, shapes_only: bool) -> Any:
+def _without_numbers(stored: Stored) -> Tensor:
+    return torch.empty_strided(stored.size, stored.stride, dtype=stored.dtype, device="meta")
+
+
+@dataclass
+class _Opened:
+    """A file whose tensors are asked for: mapped (the zip), or read (the stream) storage by storage."""
+
+    found: _Found
+    storages: dict[str, torch.UntypedStorage] = field(default_factory=dict)
+    whole: torch.UntypedStorage | None = None
+
+    def tensor(self, stored: Stored) -> Tensor:
+        """Its numbers, not copied."""
+        tensor = torch.empty(0, dtype=stored.dtype)
+        if stored.storage is None:
+            return tensor
+        begin, end = stored.storage.begin, stored.storage.begin + stored.storage.nbytes
+        tensor.set_(self._storage(stored.storage)[begin:end], stored.offset, stored.size, stored.stride)
+        if stored.conj:
+            tensor = tensor.conj()
+        return torch._neg_view(tensor) if stored.neg else tensor
+
+    def _storage(self, wanted: Storage) -> torch.UntypedStorage:
+        if wanted.key not in self.storages:
+            start, size = self.found.places[wanted.key]
+            storage = self._mapped(start, size) if self.found.zipped else self._read(start, size)
+            if self.found.turned:
+                storage.byteswap(wanted.dtype)
+            self.storages[wanted.key] = storage
+        return self.storages[wanted.key]
+
+    def _mapped(self, start: int, size: int) -> torch.UntypedStorage:
+        if self.whole is None:
+            path = self.found.path
+            try:
+                whole = torch.UntypedStorage.from_file(str(path), False, path.stat().st_size)
+            except RuntimeError as error:
+                raise unmapped(path, error) from error
+            assert isinstance(whole, torch.UntypedStorage)
+            self.whole = whole
+        return self.whole[start : start + size]
+
+    def _read(self, start: int, size: int) -> torch.UntypedStorage:
+        """In memory: the older stream puts numbers anywhere, not where a processor could take them from."""
+        numbers = bytearray(size)
+        with self.found.path.open("rb") as file:
+            file.seek(start)
+            if file.readinto(numbers) != size:
+                raise ValueError(f"{self.found.path} has become shorter. {AGAIN}")
+        if not size:
+            return torch.UntypedStorage(0)
+        return torch.frombuffer(numbers, dtype=torch.uint8).untyped_storage()
+
+
+def _look_through_zip(path: Path, shapes_only: bool) -> _Found:
     records = read_records(path)
     if "constants.pkl" in records or "data.pkl" not in records:
         raise (
@@ -103,9 +183,11 @@ def _look_through_zip(path: Path, shapes_only: bool) -> Any:
             raise ValueError(
                 f"the record of storage {storage.key[:80]!r} is {size} instead of {storage.nbytes}"
             )
-    if "byteorder" in records and _content(path, records["byteorder"]) not in (b"little", b"big"):
+    order = _content(path, records["byteorder"]) if "byteorder" in records else b"little"
+    if order not in (b"little", b"big"):
         raise ValueError("its order of bytes is unknown")
-    return content
+    places = {key: records[f"data/{key}"][:2] for key in pickled.storages}
+    return _Found(path, True, content, places, order.decode() != sys.byteorder)
 
 
 def _small(records: Mapping[str, Record], all_of_them: bool) -> Iterable[Record]:
@@ -124,56 +206,34 @@ def _content(path: Path, record: Record) -> bytes:
         return file.read(record.size)
 
 
-def _look_through_stream(path: Path) -> Any:
-    """The tree of the older stream: five pickles, then all storages, each after its count."""
-    size = path.stat().st_size
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as stream:
-        pickled = Pickled(2 * size + SLACK)
-        head: Any = stream
+def _look_through_stream(path: Path) -> _Found:
+    """The older stream: five pickles, then all storages, each after its count."""
+    with path.open("rb") as file:
+        head = io.BytesIO(file.read(LARGEST_PICKLE))
+        pickled = Pickled(2 * path.stat().st_size + SLACK)
         if pickled.read(head) != _MAGIC or pickled.read(head) != _PROTOCOL:
             raise ValueError("not torch's own")
         system = pickled.read(head)
         if not isinstance(system, dict) or system.get("little_endian") is not True:
             raise ValueError("written by a machine of another order of bytes")
         content, keys = pickled.read(head), pickled.read(head)
-        if (
-            not isinstance(keys, list)
-            or {*map(str, keys)} != {*pickled.storages}
-            or len({*map(str, keys)}) != len(keys)
-        ):
+        if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+            raise ValueError("its list of storages is none")
+        if len({*keys}) != len(keys) or {*keys} != {*pickled.storages}:
             raise ValueError("its list of storages is another")
-        for key in keys:
-            _skip(stream, pickled.storages[str(key)])
-        if stream.tell() != size:
-            raise ValueError("something follows its last storage")
-    return content
+        file.seek(head.tell())
+        places = {key: _find(file, pickled.storages[key]) for key in keys}
+    return _Found(path, False, content, places, sys.byteorder != "little")
 
 
-def _skip(stream: mmap.mmap, storage: Storage) -> None:
-    count = int.from_bytes(stream.read(8), "little")
-    if count != storage.count or stream.tell() + storage.nbytes > stream.size():
+def _find(file: BinaryIO, storage: Storage) -> tuple[int, int]:
+    """First byte and size of the next storage, which is passed over."""
+    count = int.from_bytes(file.read(8), "little")
+    start = file.tell()
+    if count != storage.count or start + storage.nbytes > os.fstat(file.fileno()).st_size:
         raise ValueError(f"storage {storage.key[:80]!r} is cut")
-    stream.seek(storage.nbytes, 1)
-
-
-def _load(path: Path, zipped: bool) -> Any:
-    """The object, by the restricted unpickler that builds tensors and containers only."""
-    try:
-        # The older stream format has no place for tensors to be mapped from.
-        return torch.load(path, map_location="cpu", mmap=zipped, weights_only=True)
-    except MemoryError:
-        raise
-    except pickle.UnpicklingError as error:
-        if re.search(r"unsupported (global|class)|not an allowed global", str(error), re.IGNORECASE):
-            raise _refused(path, _first_line(error)) from error
-        raise ValueError(f"{path} is no readable PyTorch file ({_first_line(error)}). {AGAIN}") from error
-    # A damaged stream makes the unpickler fail in many ways.
-    except Exception as error:
-        if "mmap" in str(error):
-            raise unmapped(path, error) from error
-        raise ValueError(
-            f"{path} is a damaged or cut off PyTorch file ({_first_line(error)}). {AGAIN}"
-        ) from error
+    file.seek(start + storage.nbytes)
+    return start, storage.nbytes
 
 
 def _refused(path: Path, why: str) -> ValueError:
@@ -193,7 +253,6 @@ def unmapped(path: Path, error: Exception) -> OSError:
 
 
 def _first_line(error: Exception) -> str:
-    """The telling line of torch's long messages."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    telling = [line for line in lines if "nsupported" in line or "GLOBAL" in line]
-    return printable((telling or lines or ["no reason given"])[0])
+    return printable(
+        next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason given")
+    )

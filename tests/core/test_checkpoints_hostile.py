@@ -175,10 +175,8 @@ def test_files_without_checksums_are_read(tmp_path: Path) -> None:
     load_tokenizer(tmp_path / "x.pth")
 
 
-def test_what_follows_the_table_is_refused(records: dict[str, bytes], tmp_path: Path) -> None:
-    path = write_zip(tmp_path / "x.pth", records)
-    path.write_bytes(path.read_bytes() + b"more")
-    refused(identify, path, "damaged or cut off")
+def test_archives_of_other_things_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.pth"
     refused(identify, write_zip(path, {"a.txt": b"", "b.txt": b""}), "not of an archive of torch")
     refused(identify, write_zip(path, {"a/constants.pkl": b"", "a/data.pkl": b""}), "TorchScript")
 
@@ -190,15 +188,15 @@ PICKLES: dict[str, tuple[bytes, str]] = {
     "a dict in itself": (b"}q\0X\1\0\0\0ah\0s.", "without end"),
     "deep dicts": (b"}X\1\0\0\0a" * 20_000 + b"}" + b"s" * 20_000 + b".", "without end"),
     "a deep key": (b"}" + b")" + b"\x85" * DEEP + b"Ns.", "a key of the type tuple"),
-    "a deep set": (b"cbuiltins\nset\n](" + b")" + b"\x85" * DEEP + b"e\x85R.", "a key of the type tuple"),
+    "a deep set": (b"cbuiltins\nset\n](" + b")" + b"\x85" * DEEP + b"e\x85R.", "not named tensors"),
     "a dict of dicts": (b"}}Ns.", "a key of the type dict"),
     "many dicts": (b"}" * 2_000_000 + b".", "never ends"),
     "a large byte array": (b"cbuiltins\nbytearray\n\x8a\6\0\0\0\0\0\x10\x85R.", "plain settings"),
     "a large storage": (b"ctorch\nFloatStorage\n\x8a\5\0\0\0\0\2\x85R.", "a call of torch.FloatStorage"),
     "a large tensor": (b"ctorch\nTensor\nJ\xff\xff\xff\x7f\x85R.", "a call of torch.Tensor"),
-    "a tensor class": (b"ctorch\nFloatTensor\nJ\xff\xff\xff\x7f\x85R.", "wants to run code"),
-    "a sparse tensor": (b"ctorch._utils\n_rebuild_sparse_tensor\n)R.", "wants to run code"),
-    "a quantised tensor": (b"ctorch._utils\n_rebuild_qtensor\n)R.", "wants to run code"),
+    "a tensor class": (b"ctorch\nFloatTensor\nJ\xff\xff\xff\x7f\x85R.", "a call of torch.FloatTensor"),
+    "a sparse tensor": (b"ctorch._utils\n_rebuild_sparse_tensor\n)R.", "not named tensors"),
+    "a quantised tensor": (b"ctorch._utils\n_rebuild_qtensor\n)R.", "not named tensors"),
     "code": (b"cos\nsystem\nX\4\0\0\0true\x85R.", "wants to run code"),
     "code by its name alone": (b"}X\1\0\0\0acos\nsystem\ns.", "wants to run code"),
     "code by another instruction": (b"(ios\nsystem\n.", "nothing that torch writes"),
@@ -215,16 +213,18 @@ PICKLES: dict[str, tuple[bytes, str]] = {
     ),
     "a text copied over and over": (
         b"X" + struct.pack("<I", 1 << 20) + bytes(1 << 20) + b"q\0"
-        + b"cbuiltins\nbytearray\nh\0\x85R" * 100 + b".",
+        + b"c_codecs\nencode\nh\0X\6\0\0\0latin1\x86R" * 100 + b".",
         "over and over",
     ),
     "keys of one hash": (
-        b"}\x8a\x09" + (3 * (2**61 - 1)).to_bytes(9, "little") + b"Ns.",
-        "a key of the type int",
+        b"}("
+        + b"".join(b"\x8a\x0a" + (n * (2**61 - 1)).to_bytes(10, "little") + b"N" for n in range(1, 50_000))
+        + b"u.",
+        "",
     ),
     "methods replaced": (
         b"ccollections\nOrderedDict\n)R}X\5\0\0\0itemsNsb.",
-        "attributes of a dict",
+        "",
     ),
     "another reader's names": (b"X\1\0\0\0aQ.", "a storage of an unknown form"),
 }  # fmt: skip
@@ -234,7 +234,7 @@ PICKLES: dict[str, tuple[bytes, str]] = {
 def test_pickles_that_take_a_reader_down(name: str, tmp_path: Path) -> None:
     body, words = PICKLES[name]
     path = write_zip(tmp_path / "x.pth", {"x/data.pkl": b"\x80\2" + body, "x/version": b"3\n"})
-    if not words:  # an empty dict, whole
+    if not words:  # a dict without tensors, whole
         assert identify(path).kind is None
         return
     for call in (identify, load_tokenizer):
@@ -268,8 +268,8 @@ def tensor_pickle(
         (6, 1, (2, 3), (3, 1)),
         (6, 0, (7,), (1,)),
         (6, 0, (2, 3), (6, 1)),
-        (6, 0, (1000, 1000, 1000, 1000), (0, 0, 0, 0)),
-        (6, 0, (100,), (0,)),
+        (6, 0, (2**40, 2**40), (0, 0)),
+        (6, 6, (100,), (0,)),
         (6, 0, (2**40, 2**40), (1, 1)),
         (6, -1, (2, 3), (3, 1)),
         (6, 0, (-2, 3), (3, 1)),
@@ -294,12 +294,6 @@ def test_tensors_that_reach_past_their_storage(
     refused(identify, path, "damaged or cut off")
 
 
-def test_many_tensors_over_one_storage_are_no_way_to_take_all_memory(tmp_path: Path) -> None:
-    whole = torch.zeros(1 << 20)
-    torch.save({str(index): whole[index:] for index in range(200)}, tmp_path / "x.pth")
-    refused(identify, tmp_path / "x.pth", "larger than the file")
-
-
 def stream(body: bytes, keys: list[bytes], storages: list[tuple[int, bytes]], **system: Any) -> bytes:
     """A file of torch's older format."""
     facts = {"protocol_version": 1001, "little_endian": True, "type_sizes": {}} | system
@@ -322,7 +316,6 @@ def test_the_older_stream_in_every_wrong_size(tmp_path: Path) -> None:
         stream(body, [b"1"], [(6, numbers)]),
         stream(body, [], []),
         stream(body, [b"0", b"0"], [(6, numbers), (6, numbers)]),
-        stream(body, [b"0"], [(6, numbers + b"more")]),
         stream(body, [b"0"], [(6, numbers[:-1])]),
         stream(body, [b"0"], [(6, numbers)], little_endian=False),
         stream(tensor_pickle(2**40, 0, (2, 3), (3, 1), zipped=False), [b"0"], [(2**40, numbers)]),
@@ -411,7 +404,8 @@ HEADERS: dict[str, Any] = {
     "an unknown type": {"a": entry(0, 32, [8], "F33")},
     "a type that is a list": {"a": entry(0, 32, [8], ["F32"])},
     "no type": {"a": {"shape": [8], "data_offsets": [0, 32]}},
-    "more than asked": {"a": {**entry(0, 32), "extra": 1}},
+    "more than asked, without end": b'{"a":{"x":[' + b'{"a":1},' * 2_000_000 + b"{}]}}",
+    "a zero beside what no memory holds": {"a": entry(0, 32), "b": entry(32, 32, [0, 2**47, 2**47])},
     "null": {"a": None},
     "metadata that are numbers": {"__metadata__": {"format": 1}, "a": entry(0, 32)},
     "metadata that are a list": {"__metadata__": ["pt"], "a": entry(0, 32)},
@@ -440,11 +434,13 @@ def test_a_header_of_a_length_that_is_not_there(size: int, tmp_path: Path) -> No
     refused(identify, path, "damaged or cut off")
 
 
-def test_types_without_arithmetic_are_named_but_not_loaded(tmp_path: Path) -> None:
-    header = {"double_blocks.0.x": entry(0, 32, [64], "F4"), "b": entry(32, 32, [0, 5], "F8_E8M0")}
-    path = write_header(tmp_path / "x.safetensors", header, bytes(32))
+def test_types_without_arithmetic_are_named_and_read_as_bytes(tmp_path: Path) -> None:
+    header = {"double_blocks.0.x": entry(0, 16, [4]), "f": entry(16, 32, [16], "F8_E8M0")}
+    path = write_header(tmp_path / "x.safetensors", header, bytes(range(32)))
     assert identify(path).title == "a FLUX diffusion model"
-    refused(read_weights, path, "numbers of the type F4, F8_E8M0")
+    assert read_weights(path).tensors["f"].tolist() == [*range(16, 32)]
+    write_header(path, {**header, "f": entry(16, 28, [16], "F6_E2M3")}, bytes(28))
+    refused(read_weights, path, "numbers of the type F6_E2M3")
 
 
 def test_tensors_without_numbers_are_read(tmp_path: Path) -> None:
@@ -595,10 +591,13 @@ def test_lists_of_weight_files_that_lie(index: Any, tmp_path: Path) -> None:
         refused(call, folder, "no readable list of weight files")
 
 
-def test_one_tensor_in_two_files_is_refused(tmp_path: Path) -> None:
+def test_one_tensor_in_two_files_is_refused_unless_it_is_the_same(tmp_path: Path) -> None:
     folder = text_folder(tmp_path, {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}})
-    save_file({"a": torch.zeros(1)}, folder / "model-2.safetensors")
-    refused(identify, folder, "several files hold the same tensors")
+    for other in (torch.ones(1), torch.zeros(2), torch.zeros(1, dtype=torch.float16)):
+        save_file({"a": other, "b": torch.ones(3)}, folder / "model-2.safetensors")
+        refused(read_weights, folder, r"several files hold the same tensors with other numbers \(a\)")
+    save_file({"a": torch.zeros(1), "b": torch.ones(3)}, folder / "model-2.safetensors")
+    assert {*read_weights(folder).tensors} == {*read_weights(folder, shapes_only=True).tensors} == {"a", "b"}
 
 
 def test_what_is_no_regular_file_is_not_opened(tmp_path: Path) -> None:
@@ -609,19 +608,25 @@ def test_what_is_no_regular_file_is_not_opened(tmp_path: Path) -> None:
             refused(call, tmp_path / "x.pth")
 
 
-def test_what_a_hub_folder_leads_to_elsewhere_is_refused(tmp_path: Path) -> None:
+def test_what_a_hub_folder_leads_to_elsewhere_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     save_file({"a": torch.zeros(1)}, tmp_path / "model.safetensors")
     lies = [
         {"use_timm_backbone": True}, {"backbone_config": {"backbone": "resnet50"}},
         {"auto_map": {"A": "x.Y"}}, {"attn_implementation": "kernels-community/x"},
         {"num_hidden_layers": 10**9}, {"hidden_size": 2**40},
-        {"depths": [1, 10**6]}, {"image_size": 10**6}, {"eps": 1e308}, {"a": [[[10**20]]]},
+        {"vision_config": {"depths": [1, 10**6]}}, {"image_size": 10**6}, {"num_labels": 10**9},
+        {"vision_config": {"layer_norm_eps": 1e308}}, {"mask_decoder_config": {"iou_head_depth": 10**7}},
+        {"mask_decoder_config": {"mlp_dim": [[[10**20]]]}}, {"vision_config": {"hidden_size": float("inf")}},
     ]  # fmt: skip
     for lie in lies:
         (tmp_path / "config.json").write_text(json.dumps({"model_type": "sam", **lie}))
         refused(load_segmenter, tmp_path, "is no readable configuration|the files hold|more than|elsewhere")
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "sam"}))
     (tmp_path / "adapter_config.json").write_text("{}")
+    refused(load_segmenter, tmp_path, "the files hold")
+    monkeypatch.setattr("echogen_core.checkpoints.hub_folder.hub.is_peft_available", lambda: True)
     refused(load_segmenter, tmp_path, "leads to another model")
 
 
@@ -712,7 +717,7 @@ def test_a_subject_as_it_should_be(tmp_path: Path) -> None:
 def test_subjects_that_no_encoder_makes(changes: dict[str, Any], tmp_path: Path) -> None:
     tensors, metadata = subject(**changes)
     save_file(tensors, tmp_path / "s.safetensors", metadata)
-    refused(load_subject, tmp_path / "s.safetensors", "damaged subject file|no subject file")
+    refused(load_subject, tmp_path / "s.safetensors", "no subject file")
 
 
 @pytest.mark.parametrize("strength", [float("nan"), float("inf"), 1e30, -1.0, 2.5])
