@@ -1,4 +1,4 @@
-"""JSON from outside: names once, numbers that are numbers, no depth without end."""
+"""JSON from outside: names once, numbers that are numbers, no depth and no memory without end."""
 
 from __future__ import annotations
 
@@ -8,32 +8,63 @@ from typing import Any
 
 LARGEST = 64 << 20
 """Bytes of a file; the largest tokenizers have a third of that."""
-MOST_VALUES = 4_000_000
-"""Of a document: each may take twenty times the memory that it takes in the file."""
+ROOM = 200 << 20
+"""Bytes of memory that a document may take beside twice its own size."""
+
+_WEIGHTS = {b'"': 30, b":": 160, b"{": 232, b"[": 88, b",": 40}
+"""Bytes of memory that CPython needs at most for what begins or ends with each sign."""
+_PIECE = 1 << 20
 
 
-def parse_json(text: str | bytes, names_once: bool = True) -> Any:
+def parse_json(text: str | bytes, names_once: bool = True, finite: bool = True) -> Any:
     """The document. Raises ValueError: no JSON, not in UTF-8, nested too deeply, a name twice, no number,
-    values without end.
+    values that would take far more memory than the text itself.
 
-    names_once: false takes the last of several values for a name, as most readers do.
+    names_once: false takes the last of several values for a name, as most readers do. finite: false takes
+    NaN and Infinity, as Python's own writer has them.
     """
+    _check_weight(text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text)
     if isinstance(text, bytes):
         text = text.decode("utf-8")
-    if text.count(",") > MOST_VALUES:
-        raise ValueError(f"more than {MOST_VALUES:,} values")
     once = _once if names_once else None
+    constant = _no_number if finite else None
     try:
-        return json.loads(text, object_pairs_hook=once, parse_constant=_no_number)
+        return json.loads(text, object_pairs_hook=once, parse_constant=constant)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
 
 
-def read_json(path: Path, names_once: bool = True) -> Any:
+def read_json(path: Path, names_once: bool = True, finite: bool = True) -> Any:
     """The document in a file. Raises ValueError, without the file's name, as `parse_json`."""
     if path.stat().st_size > LARGEST:
         raise ValueError(f"larger than {LARGEST >> 20} MB")
-    return parse_json(path.read_bytes(), names_once)
+    return parse_json(path.read_bytes(), names_once, finite)
+
+
+def _check_weight(raw: bytes) -> None:
+    """ValueError where reading a document would take too much memory; nothing is read for it yet."""
+    allowed = 2 * len(raw) + ROOM
+    letters = len(raw) + 2 * len(raw) * _width(raw)  # the bytes, the text, and the texts made of it
+    if letters + sum(weight * raw.count(sign) for sign, weight in _WEIGHTS.items()) <= allowed:
+        return
+    plain = raw.replace(b"\\\\", b"").replace(b'\\"', b"")
+    taken, inside = letters + _WEIGHTS[b'"'] * plain.count(b'"'), False
+    for start in range(0, len(plain), _PIECE):  # what stands outside of texts alone
+        if taken > allowed:
+            raise ValueError(f"values that take {taken >> 20} MB of memory or more to read")
+        parts = plain[start : start + _PIECE].split(b'"')
+        outside = b"".join(parts[inside::2])
+        taken += sum(_WEIGHTS[sign] * outside.count(sign) for sign in (b":", b"{", b"[", b","))
+        inside ^= len(parts) % 2 == 0
+    if taken > allowed:
+        raise ValueError(f"values that take {taken >> 20} MB of memory or more to read")
+
+
+def _width(raw: bytes) -> int:
+    """Bytes that a letter takes in memory."""
+    if any(bytes([first]) in raw for first in range(0xF0, 0xF5)) or b"\\ud" in raw or b"\\uD" in raw:
+        return 4
+    return 1 if raw.isascii() and b"\\u" not in raw else 2
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

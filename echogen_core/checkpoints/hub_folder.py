@@ -1,24 +1,29 @@
 """A folder of the hub, or a configuration made from shapes, looked through before transformers builds it.
 
 transformers builds whatever a config.json says and makes up the tensors that are missing: a number too large
-costs hours or all memory before anything is compared. Here no number is out of bounds, and no more is built
-than lies in the files.
+costs hours or all memory before anything is compared. Here no number that a model is built or run with is out
+of bounds, and no more is built than lies in the files. What nothing uses may be anything.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from torch import Tensor
 
-from ..encoders.text import TOKENIZER_FILE, check_tokens
+from ..encoders.text import TOKENIZER_FILE
+from ..encoders.tokenizer_file import check_tokenizer
 from ..json_text import read_json
 from .faults import AGAIN, printable
 from .read import read_weights
+
+hub: Any = transformers.utils
 
 WHOLE = "Download the whole folder again, tokenizer and preprocessor_config.json included."
 LARGEST = 1 << 24
@@ -43,38 +48,47 @@ BOUNDS: dict[str, tuple[int, int]] = {
     "max_pixels": (1, 1 << 27),
     "num_feature_levels": (1, 16),
     "num_channels": (1, 16),
+    "num_labels": (0, 1 << 16),
+    **dict.fromkeys(("size", "max_size", "crop_size", "pad_size"), (1, 8192)),
 }
-LAYERS = ("num_hidden_layers", "encoder_layers", "decoder_layers", "depth", "depths")
+LAYERS = (
+    "num_hidden_layers", "encoder_layers", "decoder_layers", "depth", "depths", "num_layers",
+    "iou_head_depth", "num_multimask_outputs", "num_point_embeddings", "encoder_n_points", "decoder_n_points",
+)  # fmt: skip
+"""Settings that something is made for each of, one after the other."""
 WINDOW = "window_size"
 LARGEST_WINDOW = 64
 """Of Swin and SAM, which make a table of its fourth power. Qwen's counts pixels."""
 
 ADAPTER = "adapter_config.json"
-ELSEWHERE = frozenset({
-    "auto_map", "backbone", "use_timm_backbone", "use_pretrained_backbone", "attn_implementation",
-    "_attn_implementation", "_attn_implementation_internal", "experts_implementation",
+BACKBONE = ("backbone", "use_timm_backbone", "use_pretrained_backbone")
+"""Settings that name a model to fetch, where the backbone's own configuration is not beside them."""
+LEFT_OUT = frozenset({
+    *BACKBONE, "auto_map", "attn_implementation", "_attn_implementation", "_attn_implementation_internal",
+    "_attn_implementation_autoset", "experts_implementation",
 })  # fmt: skip
-"""Settings that name code or models to fetch."""
-
-FREE = ("model_max_length",)
-"""transformers writes 1e30 here for "any"."""
+"""Settings that name code or models to fetch; a model that transformers knows needs none of them."""
 
 TEXTS = ("config.json", "generation_config.json", "preprocessor_config.json", "processor_config.json",
          "video_preprocessor_config.json", "tokenizer_config.json", "special_tokens_map.json",
          "added_tokens.json", "chat_template.json", "tokenizer.json", "vocab.json")  # fmt: skip
 """What transformers may read in a folder besides the weights."""
 
-_NUMBERS = TEXTS[:1] + TEXTS[2:5]
+_PROCESSORS = TEXTS[2:5]
 
 
-def read_folder(folder: Path, model_type: str) -> tuple[Mapping[str, Any], Mapping[str, Tensor]]:
-    """The folder's config.json, and its tensors on the meta device; all other texts are looked through.
+def read_folder(
+    folder: Path, model_type: str, known: Collection[str]
+) -> tuple[dict[str, Any], Mapping[str, Tensor]]:
+    """The folder's config.json without LEFT_OUT, and its tensors on the meta device; all other texts are
+    looked through.
 
+    known: names of the settings that such a model has.
     Raises FileNotFoundError: no config.json. ValueError: a model of another type, a file that cannot be read
     or holds numbers that no model has, or no weights.
     """
-    if (folder / ADAPTER).exists():
-        raise ValueError(f"{folder} holds {ADAPTER}, which leads to another model. {WHOLE}")
+    if (folder / ADAPTER).exists() and hub.is_peft_available():  # transformers goes where it leads only then
+        raise ValueError(f"{folder} holds {ADAPTER}, which leads to another model. Move that file elsewhere.")
     if not (folder / "config.json").is_file():
         raise FileNotFoundError(f"{folder} has no config.json. Download the whole folder from the hub.")
     settings = _read(folder / "config.json")
@@ -85,52 +99,75 @@ def read_folder(folder: Path, model_type: str) -> tuple[Mapping[str, Any], Mappi
         )
     try:
         tensors = read_weights(folder, shapes_only=True).tensors
-    except (ValueError, FileNotFoundError) as error:
-        raise ValueError(f"{error} {WHOLE}") from error
-    for name in TEXTS:
+    except FileNotFoundError as error:
+        raise ValueError(str(error)) from error
+    with _naming(folder / "config.json"):
+        settings = _own(settings)
+        check_settings(settings, len(tensors), known=known)
+    for name in TEXTS[1:]:
         if (folder / name).is_file():
-            _read(folder / name, len(tensors) if name in _NUMBERS else None)
+            text = _read(folder / name)
+            if name in _PROCESSORS:
+                with _naming(folder / name):
+                    check_settings(text, len(tensors), known=())
     return settings, tensors
 
 
-def _read(path: Path, tensors: int | None = None) -> Mapping[str, Any]:
-    """A text of names with values; its numbers are checked where the number of tensors is given."""
-    try:
-        settings = read_json(path, names_once=False)
+def check_words(folder: Path) -> None:
+    """ValueError for a tokenizer in a folder that transformers should not be given."""
+    for name in TEXTS:
+        if name != "config.json" and (folder / name).is_file():
+            _read(folder / name)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A text of names with values."""
+    with _naming(path):
+        settings = read_json(path, names_once=False, finite=False)
         if not isinstance(settings, dict):
             raise ValueError(f"expected names with values, got a {type(settings).__name__}")
-        _check_own(settings)
-        if tensors is not None:
-            check_settings(settings, tensors)
         if path.name == TOKENIZER_FILE:
-            check_tokens(settings)
+            check_tokenizer(settings)
         elif path.name == "vocab.json":
-            check_tokens({"model": {"vocab": settings}})
-    except ValueError as error:
-        raise ValueError(f"{path} is no readable configuration ({printable(error)}). {AGAIN}") from error
+            check_tokenizer({"model": {"vocab": settings}})
     return settings
 
 
-def _check_own(settings: Mapping[str, Any]) -> None:
-    """ValueError for a setting that makes transformers fetch or run something that is not in the folder."""
-    rest: list[Any] = [settings]
-    while rest:
-        value = rest.pop()
-        if isinstance(value, list):
-            rest += value
-        elif isinstance(value, Mapping):
-            rest += value.values()
-            for name in ELSEWHERE & {*value}:
-                if value[name] not in (None, False, "", "eager", "sdpa"):
-                    raise ValueError(
-                        f"{name} is {printable(value[name], 80)}: expected nothing from elsewhere"
-                    )
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Adds the file's name, and what to do, to a ValueError."""
+    try:
+        yield
+    except (ValueError, RecursionError) as error:  # the latter of values in values in values
+        raise ValueError(f"{path} is no readable configuration ({printable(error)}). {AGAIN}") from error
 
 
-def check_settings(settings: Mapping[str, Any], tensors: int, largest_window: int = LARGEST) -> None:
+def _own(value: Any) -> Any:
+    """Settings without those that make transformers fetch or run what is not in the folder.
+
+    ValueError where the model is not whole without them.
+    """
+    if isinstance(value, list):
+        return [_own(inner) for inner in value]
+    if not isinstance(value, dict):
+        return value
+    if not isinstance(value.get("backbone_config"), dict):
+        for name in BACKBONE:
+            if value.get(name):
+                raise ValueError(f"{name} is {printable(value[name], 80)}: expected nothing from elsewhere")
+    return {name: _own(inner) for name, inner in value.items() if name not in LEFT_OUT}
+
+
+def check_settings(
+    settings: Mapping[str, Any],
+    tensors: int,
+    largest_window: int = LARGEST,
+    known: Collection[str] | None = None,
+) -> None:
     """ValueError, without the file's name, for a number that no model's configuration has.
 
     tensors: how many there are; there cannot be more layers.
+    known: names of the settings that are used, besides those with bounds of their own; None: all are.
     """
     for name, value in _numbers(settings):
         low, high = BOUNDS.get(name, (-LARGEST, LARGEST))
@@ -138,10 +175,18 @@ def check_settings(settings: Mapping[str, Any], tensors: int, largest_window: in
             low, high = 0, min(MOST_LAYERS, tensors)
         elif name == WINDOW:
             low, high = 0, largest_window
+        elif name not in BOUNDS and known is not None and name not in known:
+            continue
         wide = isinstance(value, float)
         fits = math.isfinite(value) and (abs(value) <= LARGEST_FLOAT if wide else low <= value <= high)
-        if not fits and name not in FREE:
+        if not fits:
             raise ValueError(f"{printable(name, 80)} is {printable(value, 40)}, expected {low} to {high}")
+
+
+def names(settings: Mapping[str, Any]) -> set[str]:
+    """All names in a configuration and in those inside it."""
+    inner = [value for value in settings.values() if isinstance(value, Mapping)]
+    return {*map(str, settings)}.union(*map(names, inner))
 
 
 def _numbers(settings: Mapping[str, Any]) -> Iterator[tuple[str, int | float]]:
@@ -165,6 +210,11 @@ def check_built(model_class: Any, config: Any, tensors: Mapping[str, Tensor]) ->
     with torch.device("meta"):
         model = model_class(config)
     asked = sum(tensor.numel() for tensor in (*model.parameters(), *model.buffers()))
-    held = sum(tensor.numel() for tensor in tensors.values())
+    held = sum(_most_numbers(tensor) for tensor in tensors.values())
     if asked > 1.5 * held + SLACK:
         raise ValueError(f"its configuration is of a model of {asked:,} numbers, and the files hold {held:,}")
+
+
+def _most_numbers(tensor: Tensor) -> int:
+    """Of a model, that a tensor in a file may hold: a whole number may have several of four bits in it."""
+    return tensor.numel() * (1 if tensor.is_floating_point() else 2 * tensor.itemsize)

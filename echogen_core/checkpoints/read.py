@@ -1,9 +1,9 @@
 """Reads weight files without running their code: what is in them, or why they cannot be used.
 
-Formats are told by content, not by name: safetensors (memory-mapped), torch's zip (memory-mapped,
-`weights_only`) and torch's older stream. Every failure is a ValueError or FileNotFoundError, except where the
-system refuses (OSError: no permission, no memory to map). What a file claims is checked against its own size
-before anything is built or unpacked.
+Formats are told by content, not by name: safetensors and torch's zip (both memory-mapped), and torch's older
+stream; torch's two are read as data, nothing in them is called. Every failure is a ValueError or
+FileNotFoundError, except where the system refuses (OSError: no permission, no memory to map). What a file
+claims is checked against its own size before anything is built or unpacked.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..json_text import read_json
 from .faults import AGAIN, printable, some
-from .headers import read_header
+from .headers import Header, read_header
 from .torch_file import read_torch, unmapped
 
 FOLDER_FILES = (
@@ -121,16 +121,25 @@ def _read_safetensors(path: Path, shapes_only: bool) -> RawFile:
         header = read_header(path)
         if shapes_only:
             return RawFile(path, header.tensors, header.metadata)
-        if header.unloadable:
-            kinds = some(sorted({*header.unloadable.values()}))
-            raise ValueError(f"numbers of the type {kinds}, which nothing here computes with")
-        return RawFile(path, load_file(path), header.metadata, (path,))
-    except RuntimeError as error:
-        raise unmapped(path, error) from error
+        return RawFile(path, _load(path, header), header.metadata, (path,))
     except (SafetensorError, ValueError) as error:
         raise ValueError(
             f"{path} is a damaged or cut off safetensors file ({printable(error)}). {AGAIN}"
         ) from error
+
+
+def _load(path: Path, header: Header) -> dict[str, Tensor]:
+    """The tensors, those of types that nothing here computes with as bytes, which no weight may be."""
+    if unknown := sorted({kind for kind in header.unloadable.values() if kind.startswith("F6")}):
+        raise ValueError(f"numbers of the type {some(unknown)}, which torch does not have")
+    try:
+        tensors = load_file(path)
+    except RuntimeError as error:
+        raise unmapped(path, error) from error
+    except (AttributeError, KeyError) as error:
+        kinds = some(sorted({*header.unloadable.values()}))
+        raise ValueError(f"numbers of the type {kinds}, which this torch does not have") from error
+    return tensors | {name: tensors[name].view(torch.uint8) for name in header.unloadable}
 
 
 def _read_folder(folder: Path, shapes_only: bool) -> RawFile:
@@ -145,16 +154,29 @@ def _read_folder(folder: Path, shapes_only: bool) -> RawFile:
         if absent:
             raise FileNotFoundError(f"{folder} lacks {some(absent)}, which {name} lists. Download them.")
         raws = [read_weights(folder / shard, shapes_only) for shard in shards]
-        tree = {key: value for raw in raws for key, value in raw.tree.items()}
-        if len(tree) != sum(len(raw.tree) for raw in raws):
-            raise ValueError(
-                f"{folder}: several files hold the same tensors. Download the whole folder again."
-            )
+        tree: dict[str, Any] = {}
+        for raw in raws:
+            twice = sorted(tree.keys() & raw.tree.keys())
+            if other := [name for name in twice if not _alike(tree[name], raw.tree[name])]:
+                raise ValueError(
+                    f"{folder}: several files hold the same tensors with other numbers ({some(other)}). "
+                    "Download the whole folder again."
+                )
+            tree |= raw.tree
         files = tuple(raw.path for raw in raws)
         return RawFile(folder, tree, files=files, mapped=all(raw.mapped for raw in raws))
     raise FileNotFoundError(
         f"{folder} holds no weights; expected one of {', '.join(FOLDER_FILES)}. Download the whole folder."
     )
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Whether two are the same tensor; of those on the meta device, whether they may be."""
+    if not isinstance(one, Tensor) or not isinstance(other, Tensor):
+        return False
+    if one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    return one.is_meta or torch.equal(one.reshape(-1).view(torch.uint8), other.reshape(-1).view(torch.uint8))
 
 
 def _shards(index: Path) -> list[str]:

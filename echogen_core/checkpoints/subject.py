@@ -25,7 +25,7 @@ from ..subject.segment import Sam
 from . import keymap_detector, keymap_segmenter
 from .bundle import ASSETS
 from .faults import AGAIN, describe_faults, printable
-from .hub_folder import LARGEST_WINDOW, WHOLE, check_built, check_settings, read_folder
+from .hub_folder import LARGEST_WINDOW, WHOLE, check_built, check_settings, check_words, names, read_folder
 from .load import fill
 from .read import read_weights
 
@@ -158,14 +158,18 @@ def _only_transformers(path: Path, backend: Backend, example: str) -> None:
 
 def _from_folder(path: Path, model_class: Any, model_type: str, dtype: torch.dtype) -> tuple[Any, Any]:
     """Model and processor of a folder of the hub."""
-    settings, tensors = read_folder(path, model_type)
+    known = names(model_class.config_class().to_dict())
+    settings, tensors = read_folder(path, model_type, known)
     with _words_for(path, WHOLE):
         if model_type != "qwen2_5_vl":
-            check_settings(settings, len(tensors), LARGEST_WINDOW)
-        check_built(model_class, model_class.config_class.from_dict(dict(settings)), tensors)
-        processor = library.AutoProcessor.from_pretrained(path, local_files_only=True)
+            check_settings(settings, len(tensors), LARGEST_WINDOW, known)
+        config = model_class.config_class.from_dict(settings)
+        check_built(model_class, config, tensors)
+        processor = library.AutoProcessor.from_pretrained(
+            path, local_files_only=True, trust_remote_code=False
+        )
         model, info = model_class.from_pretrained(
-            path, dtype=dtype, local_files_only=True, output_loading_info=True
+            path, config=config, dtype=dtype, local_files_only=True, output_loading_info=True
         )
     _check_loaded(info, path)
     _check_words(getattr(processor, "tokenizer", None), model.config, path)
@@ -190,6 +194,11 @@ def _words_for(path: Path, what_to_do: str) -> Iterator[None]:
     """What libraries come to over a damaged or incomplete file, as a ValueError: they fail in many ways."""
     try:
         yield
+    except ImportError as error:
+        raise ValueError(
+            f"{path} needs a package that is not installed ({printable(error, 500)}). Install it, or choose "
+            "a folder that is not quantised."
+        ) from error
     except BaseException as error:
         if not by_library(error):
             raise
@@ -252,5 +261,6 @@ def _read_words(folder: Path) -> Any:
             "(tokenizer.json or vocab.txt): put it beside the .pth, or use the hub's folder "
             "grounding-dino-tiny, which has everything."
         )
+    check_words(folder)
     with _words_for(folder, "Download tokenizer.json and vocab.txt of bert-base-uncased again."):
         return library.BertTokenizerFast.from_pretrained(folder, local_files_only=True)

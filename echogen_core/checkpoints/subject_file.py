@@ -23,7 +23,7 @@ KIND = "subject"
 STRENGTHS = (0.0, 2.0)
 """What the encoders' nodes offer."""
 _AXES = {"semantic.cls": 2, "semantic.patches": 3, "content.latents": 4}
-_MOST_VIEWS, _MOST_CELLS, _MOST_CHANNELS = 1024, 1 << 16, 1 << 14
+_MOST_VIEWS, _MOST_CELLS, _MOST_CHANNELS = 1024, 1 << 20, 1 << 14  # cells: of 8192 pixels a side
 
 
 def save_subject(target: Target, subject: Subject) -> Path:
@@ -35,10 +35,10 @@ def save_subject(target: Target, subject: Subject) -> Path:
     metadata = {"format": FORMAT, "version": VERSION, "kind": KIND}
     if subject.semantic is not None:
         tensors |= {"semantic.cls": subject.semantic.cls_VC, "semantic.patches": subject.semantic.patches_VPC}
-        metadata["semantic.strength"] = repr(subject.semantic.strength)
+        metadata["semantic.strength"] = repr(float(subject.semantic.strength))
     if subject.content is not None:
         tensors["content.latents"] = subject.content.latents_VCHW
-        metadata["content.strength"] = repr(subject.content.strength)
+        metadata["content.strength"] = repr(float(subject.content.strength))
     _check(subject)
     return write_safetensors(target, {name: t.detach().cpu() for name, t in tensors.items()}, metadata)
 
@@ -73,7 +73,7 @@ def load_subject(path: str | Path) -> Subject:
         _check(subject)
     except ValueError as error:
         raise ValueError(
-            f"{path} is a damaged subject file ({printable(error, 500)}). Save the subject again."
+            f"{path} is no subject file that can be used ({printable(error, 500)}). Save the subject again."
         ) from error
     return subject
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ..features import TextFeatures
 from ..json_text import LARGEST, parse_json
 from .config import TextEncoderConfig
+from .tokenizer_file import check_tokenizer
 
 logger = logging.getLogger(__name__)
 
@@ -89,10 +90,10 @@ def read_tokenizer(path: str | Path) -> Any:
 def parse_tokenizer(content: str, path: Path) -> Any:
     """The tokenizer in the text of a tokenizer.json; ValueError, naming `path`, when it cannot be read.
 
-    It is tried on a few words: some faults show no earlier.
+    It is looked through first and then tried on a few words: some faults show no earlier.
     """
     try:
-        check_tokens(parse_json(content, names_once=False))
+        check_tokenizer(parse_json(content, names_once=False))
         tokenizer = wrap_tokenizer(Tokenizer.from_str(content))
         tried = tokenizer(_TRIAL, truncation=False, padding=False, verbose=False)["input_ids"]
     except BaseException as error:
@@ -102,23 +103,6 @@ def parse_tokenizer(content: str, path: Path) -> Any:
     if not 0 < len(tried) <= _MOST_TRIED:
         raise _unreadable(path, f"{len(_TRIAL.split())} words became {len(tried)} tokens")
     return tokenizer
-
-
-def check_tokens(document: Any) -> None:
-    """ValueError where tokens in a tokenizer.json have numbers far beyond how many there are.
-
-    The tokenizers library counts through all the numbers that are missing.
-    """
-    if not isinstance(document, dict):
-        raise ValueError(f"expected names with values, got a {type(document).__name__}")
-    model, added = document.get("model"), document.get("added_tokens")
-    known = model.get("vocab") if isinstance(model, dict) else None
-    numbers = [*known.values()] if isinstance(known, dict) else []
-    if isinstance(added, list):
-        numbers += [token.get("id") for token in added if isinstance(token, dict)]
-    most = 2 * (len(numbers) + (len(known) if isinstance(known, list) else 0)) + 1000
-    if strange := [number for number in numbers if type(number) is not int or not 0 <= number < most]:
-        raise ValueError(f"a token of the number {str(strange[0])[:40]}, expected 0 to {most}")
 
 
 def by_library(error: BaseException) -> bool:

@@ -1,0 +1,145 @@
+"""What a tokenizer.json says, looked through before the tokenizers library builds or runs any of it.
+
+That library does as it is told: steps that double a text thirty times over, pieces of a million letters (its
+trees of them are taken down recursively) or numbers with gaps of billions end the whole process, and no
+exception comes. Sizes of real ones: 256,000 pieces of at most a few hundred letters.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator
+from typing import Any
+
+MOST_GROWTH = 2000
+"""Letters that the steps of a way may make of one. ALBERT's, the most of real ones, come to 1,300 by this
+count, which takes every letter for the one that grows most."""
+MOST_STEPS = 200
+MOST_LETTERS = 1000  # of a piece of the vocabulary
+MOST_PIECES = 1_000_000
+MOST_IN_TREE = 3 << 20
+"""Letters of a Unigram model's pieces together: each may take 300 bytes in a tree."""
+MOST_ADDED = 100  # tokens around a prompt
+
+_WAYS = (("normalizer", "pre_tokenizer"), ("post_processor",), ("decoder",))
+"""What a text, its tokens, and tokens on their way back go through."""
+_INNER = ("normalizers", "pretokenizers", "decoders", "processors")
+_GROWTH = {
+    "NFD": 4, "NFC": 3, "NFKD": 18, "NFKC": 18, "Lowercase": 3, "BertNormalizer": 24, "Nmt": 1,
+    "ByteLevel": 5, "Metaspace": 2,
+}  # fmt: skip
+"""Step -> the most letters that it makes of one, a space before it included."""
+
+
+def check_tokenizer(document: Any) -> None:
+    """ValueError where a tokenizer.json would take time or memory that its size does not tell, or is none."""
+    if not isinstance(document, dict):
+        raise ValueError(f"expected names with values, got a {type(document).__name__}")
+    check_tokens(document)
+    _check_pieces(document)
+    for way in _WAYS:
+        growth = 1
+        for step in _steps([document.get(place) for place in way]):
+            growth *= _growth(step)
+            if growth > MOST_GROWTH:
+                raise ValueError(f"steps that make more than {MOST_GROWTH} letters of one")
+    if _around(document.get("post_processor")) > MOST_ADDED:
+        raise ValueError(f"more than {MOST_ADDED} tokens around each prompt")
+
+
+def check_tokens(document: dict[str, Any]) -> None:
+    """ValueError where tokens in a tokenizer.json have numbers far beyond how many there are.
+
+    The tokenizers library counts through all the numbers that are missing.
+    """
+    model, added = document.get("model"), document.get("added_tokens")
+    known = model.get("vocab") if isinstance(model, dict) else None
+    numbers = [*known.values()] if isinstance(known, dict) else []
+    if isinstance(added, list):
+        numbers += [token.get("id") for token in added if isinstance(token, dict)]
+    most = 2 * (len(numbers) + (len(known) if isinstance(known, list) else 0)) + 1000
+    if strange := [number for number in numbers if type(number) is not int or not 0 <= number < most]:
+        raise ValueError(f"a token of the number {str(strange[0])[:40]}, expected 0 to {most}")
+
+
+def _check_pieces(document: dict[str, Any]) -> None:
+    model, added = document.get("model"), document.get("added_tokens")
+    model = model if isinstance(model, dict) else {}
+    known = model.get("vocab")
+    pieces = [*known] if isinstance(known, dict) else []
+    if isinstance(known, list):
+        pieces += [entry[0] for entry in known if isinstance(entry, list) and entry]
+        if sum(len(piece) for piece in pieces if isinstance(piece, str)) > MOST_IN_TREE:
+            raise ValueError(f"pieces of more than {MOST_IN_TREE:,} letters together")
+    if isinstance(added, list):
+        pieces += [token.get("content") for token in added if isinstance(token, dict)]
+    if len(pieces) > MOST_PIECES:
+        raise ValueError(f"{len(pieces):,} pieces, expected at most {MOST_PIECES:,}")
+    pieces += [value for name, value in model.items() if name != "type" and isinstance(value, str)]
+    longest = max((len(piece) for piece in pieces if isinstance(piece, str)), default=0)
+    if longest > MOST_LETTERS:
+        raise ValueError(f"a piece of {longest:,} letters, expected at most {MOST_LETTERS:,}")
+    word = model.get("max_input_chars_per_word", 0)
+    if type(word) is int and word > MOST_LETTERS:
+        raise ValueError(f"words of up to {word} letters, expected at most {MOST_LETTERS:,}")
+
+
+def _steps(values: list[Any]) -> Iterator[dict[str, Any]]:
+    """All steps, those in sequences of sequences too. ValueError for too many."""
+    rest, count = [*values], 0
+    while rest:
+        step = rest.pop()
+        if not isinstance(step, dict):
+            continue
+        count += 1
+        if count > MOST_STEPS:
+            raise ValueError(f"more than {MOST_STEPS} steps")
+        rest += [inner for name in _INNER if isinstance(step.get(name), list) for inner in step[name]]
+        yield step
+
+
+def _growth(step: dict[str, Any]) -> int:
+    """The most letters that a step makes of one."""
+    kind = step.get("type")
+    if kind == "Replace":
+        pattern, content = step.get("pattern"), str(step.get("content", ""))
+        literal = pattern.get("String") if isinstance(pattern, dict) else None
+        # A regular expression may fit no letter at all, and does so before each.
+        return -(-len(content) // len(literal)) or 1 if literal else 1 + len(content)
+    if kind == "Prepend":
+        return 1 + len(str(step.get("prepend", "")))
+    if kind == "Precompiled":
+        return _longest_in_map(step.get("precompiled_charsmap"))
+    if kind == "TemplateProcessing":
+        return max(1, sum("Sequence" in piece for piece in _pieces(step.get("single"))))
+    return _GROWTH.get(str(kind), 1)
+
+
+def _longest_in_map(packed: Any) -> int:
+    """Letters of the longest text in SentencePiece's map: a tree with its size before it, then the texts."""
+    try:
+        content = base64.b64decode(packed or "")
+    except (binascii.Error, TypeError, ValueError):
+        return 1  # the library refuses it
+    texts = content[4 + int.from_bytes(content[:4], "little") :]
+    return max(1, *(len(text.decode("utf-8", "replace")) for text in texts.split(b"\0")))
+
+
+def _around(processor: Any) -> int:
+    """Tokens that a processor puts around a text, at most."""
+    count = 0
+    for step in _steps([processor]):
+        known = step.get("special_tokens")
+        for text in (step.get("single"), step.get("pair")):
+            for piece in _pieces(text):
+                named = piece.get("SpecialToken")
+                name = named.get("id") if isinstance(named, dict) else None
+                token = known.get(name) if isinstance(name, str) and isinstance(known, dict) else None
+                numbers = token.get("ids") if isinstance(token, dict) else None
+                count += max(1, len(numbers)) if isinstance(numbers, list) else 1
+    return count
+
+
+def _pieces(text: Any) -> list[dict[str, Any]]:
+    return [piece for piece in text if isinstance(piece, dict)] if isinstance(text, list) else []
