@@ -19,8 +19,9 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -41,6 +42,8 @@ _EARLIER_ENDINGS = {
     ".parquet": "part",
     ".png": r"\d{1,10}\.part",
 }
+_BLOCK = 1 << 16
+"""Bytes that are read at once in search of a line's end."""
 _LONGEST = 200  # bytes of a name, which most disks limit to 255: the rest is for the partial file's own
 
 
@@ -95,18 +98,14 @@ def write_whole(
         remove_abandoned(target)
         if size is not None:
             check_room(place, size)
-        partial, file = _own_partial(place)
-        try:
-            with file:
-                fill(file)
-                file.flush()
-                if lasting:
-                    os.fsync(file.fileno())
-                if _ON_WINDOWS:
-                    file.close()  # or it could not be moved; elsewhere the lock is kept until it has
-                path = _move(partial, target, new)
-        finally:
-            partial.unlink(missing_ok=True)
+        with _own_partial(place) as (partial, file):
+            fill(file)
+            file.flush()
+            if lasting:
+                os.fsync(file.fileno())
+            if _ON_WINDOWS:
+                file.close()  # or it could not be moved; elsewhere the lock is kept until it has
+            path = _move(partial, target, new)
         if lasting:
             _settle(path.parent)
     return path
@@ -128,21 +127,24 @@ def write_picture(
 
 
 def append_line(path: Path, line: str, lasting: bool = False) -> None:
-    """Adds a line to a text file; one that a killed process left unfinished at its end is taken off first.
+    """Adds a line to a text file, whole or not at all.
+
+    One that a killed process left unfinished at the file's end is taken off first.
 
     lasting: as in `write_whole`. Processes that add at the same time take turns. Raises OSError as that does.
     """
-    with explained(path), path.open("ab+") as stream:
-        _lock(stream, wait=True)
-        end = stream.seek(0, os.SEEK_END)
-        stream.seek(max(0, end - (1 << 16)))
-        tail = stream.read()
-        if tail and not tail.endswith(b"\n"):
-            stream.truncate(end - len(tail) + tail.rfind(b"\n") + 1)
-        stream.write(line.encode() + b"\n")
-        stream.flush()
-        if lasting:
-            os.fsync(stream.fileno())
+    # without a buffer, which would write at its closing what there was no room for before
+    with explained(path), path.open("ab+", buffering=0) as file:
+        _lock(file, wait=True)
+        end = _end_of_lines(file)
+        try:
+            file.truncate(end)
+            _write_all(file, line.encode() + b"\n")
+            if lasting:
+                os.fsync(file.fileno())
+        except BaseException:
+            file.truncate(end)
+            raise
 
 
 def remove_abandoned(target: Target) -> None:
@@ -160,6 +162,26 @@ def remove_abandoned(target: Target) -> None:
             continue
         if gone:
             logger.info("Removed %s, which a killed process has left.", path)
+
+
+def _end_of_lines(file: FileIO) -> int:
+    """Where the last finished line of a file ends."""
+    end = file.seek(0, os.SEEK_END)
+    while end:
+        start = max(0, end - _BLOCK)
+        file.seek(start)
+        found = file.read(end - start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0
+
+
+def _write_all(file: FileIO, content: bytes) -> None:
+    """Without a buffer a full disk takes the first part, and refuses the next."""
+    left = memoryview(content)
+    while left:
+        left = left[file.write(left) :]
 
 
 def _files(folder: Path, named: Iterable[re.Pattern[str]]) -> list[Path]:
@@ -181,15 +203,19 @@ def _check_name(target: Target) -> None:
         place.lstat()
 
 
-def _own_partial(place: Path) -> tuple[Path, BinaryIO]:
-    """A new partial file, open and locked."""
+@contextmanager
+def _own_partial(place: Path) -> Iterator[tuple[Path, BinaryIO]]:
+    """A new partial file, open and locked; gone at the end, wherever that comes."""
     while True:
         partial = place.with_name(f".{_stem(place.name)}.{uuid.uuid4().hex[:12]}.partial")
-        file = partial.open("x+b")
-        # Between the two lines another writer may have found it without an owner, and removed it.
-        if _lock(file) is not False and _is_at(file, partial):
-            return partial, file
-        file.close()
+        try:
+            with partial.open("x+b") as file:
+                # Before it was locked another writer may have found it without an owner, and removed it.
+                if _lock(file) is not False and _is_at(file, partial):
+                    yield partial, file
+                    return
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 def _move(partial: Path, target: Target, new: bool) -> Path:
@@ -236,7 +262,7 @@ def _take_without_links(partial: Path, path: Path) -> bool:
     return True
 
 
-def _lock(file: BinaryIO, wait: bool = False) -> bool | None:
+def _lock(file: BinaryIO | FileIO, wait: bool = False) -> bool | None:
     """Whether this process owns an open file now; None where the disk or the system has no such locks."""
     if sys.platform == "win32":
         return None

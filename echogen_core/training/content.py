@@ -11,7 +11,6 @@ Shape suffixes: B pictures, C channels, H and W pixels, h and w cells.
 from __future__ import annotations
 
 import argparse
-import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -31,6 +30,7 @@ from ..encoders.pictures import reference_picture
 from ..tokenizer import BitTokenizer
 from .dataset import Compositor, Mix
 from .encoder_run import EncoderRun, Objective, Optimisation
+from .files import only_run
 from .options import add_options, check_size, device_of
 from .state import fitting
 
@@ -183,18 +183,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     add_options(parser)
     arguments = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    torch.set_num_threads(arguments.threads)
-    recipe, device = Recipe(pictures=arguments.pictures), device_of(arguments.device)
-    check_size(arguments.data, find_preset(arguments.preset))
+    with only_run(arguments.out):
+        train(arguments)
+    return 0
+
+
+def train(options: argparse.Namespace) -> None:
+    """The whole of a run: steps, and the file it leaves."""
+    torch.set_num_threads(options.threads)
+    recipe, device = Recipe(pictures=options.pictures), device_of(options.device)
+    check_size(options.data, find_preset(options.preset))
     torch.manual_seed(recipe.seed)
-    tokenizer = load_part(arguments.tokenizer, "tokenizer")
-    trainee = Trainee(tokenizer, find_encoders(arguments.preset).content, recipe)
-    if arguments.start:
-        fitting(trainee.encoder, load_part(arguments.start, "content").state_dict())
+    tokenizer = load_part(options.tokenizer, "tokenizer")
+    trainee = Trainee(tokenizer, find_encoders(options.preset).content, recipe)
+    if options.start:
+        fitting(trainee.encoder, load_part(options.start, "content").state_dict())
         scaled(trainee.encoder, 1 / recipe.deviation)
-    run = EncoderRun(arguments.out, trainee, recipe.optimisation, arguments.minutes, device)
-    teacher = Teacher(arguments.data, tokenizer, trainee.encoder.config.reference_size, recipe, device)
+    run = EncoderRun(options.out, trainee, recipe.optimisation, options.minutes, device)
+    teacher = Teacher(options.data, tokenizer, trainee.encoder.config.reference_size, recipe, device)
 
     def objective(step: int) -> Objective:
         lesson = teacher.lesson(teacher.seen, recipe.pictures, recipe.seed * 1_000_003 + step)
@@ -203,9 +209,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     run.train(objective, lambda: evaluate(trainee, teacher))
     encoder = scaled(trainee.encoder, recipe.deviation)
-    save_part(arguments.out / "content.safetensors", "content", encoder, encoder.config)
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+    save_part(options.out / "content.safetensors", "content", encoder, encoder.config)

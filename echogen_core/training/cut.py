@@ -38,6 +38,7 @@ from .attribution import ICONS, attribution_text, panoramas_line
 from .composites import PICTURE_HW, Composite, Studio, View, bounds
 from .dataset import Pictures
 from .encoder_run import EncoderRun, Objective, Optimisation
+from .files import only_run
 
 GROUNDS = (
     "apartment", "city", "dawn", "esplanade", "forest", "lab", "night", "sky", "studio", "venice", "workshop",
@@ -226,7 +227,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--share", type=float, default=SHARE, help="of the trained weights in the mean")
     parser.add_argument("--minutes", type=float, default=34.0, help="processor time")
     parser.add_argument("--seed", type=int, default=0)
-    train(parser.parse_args(argv))
+    options = parser.parse_args(argv)
+    with only_run(options.out):
+        train(options)
     return 0
 
 

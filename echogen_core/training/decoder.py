@@ -31,6 +31,7 @@ from ..writing import write_text
 from .attribution import attribution
 from .conditions import drop_conditions, encode_pairs
 from .dataset import Compositor
+from .files import only_run
 from .options import check_size, device_of
 from .pictures import Coded, CompositorPictures
 from .recipe import TokenizerRecipe, add_recipe, given_recipe
@@ -132,7 +133,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"--batch must be a multiple of {2 * options.workers}, twice the workers")
     torch.set_num_threads(1)  # the workers are the parallelism
     preset, device = find_preset(options.preset), device_of(options.device)
-    check_size(options.data, preset)
     recipe = replace(
         given_recipe(options, defaults, device),
         decoder_phase=1.0,
@@ -140,8 +140,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         easing=0.0,
         perceptual_start=0.0,
     )
-    bundle = load_bundle(preset.name, options.start, device=device)
-    folder = train_decoder(bundle, recipe, options.data, options.out, device)
+    with only_run(options.out):
+        check_size(options.data, preset)
+        bundle = load_bundle(preset.name, options.start, device=device)
+        folder = train_decoder(bundle, recipe, options.data, options.out, device)
     logger.info("Bundle written to %s.", folder)
     return 0
 
@@ -167,7 +169,3 @@ def train_decoder(
     save_bundle(replace(bundle, tokenizer=decoder), folder)
     write_text(folder / "ATTRIBUTION.md", attribution(data))
     return folder
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

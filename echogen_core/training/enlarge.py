@@ -24,6 +24,7 @@ from ..encoders import ContentEncoder, SemanticEncoder, SemanticEncoderConfig
 from ..encoders.config import find_encoders
 from ..model import EchoGenTransformer
 from .content import Recipe, scaled
+from .files import only_run
 from .guide import sharpen
 from .initialise import initialise
 from .options import MINIATURES
@@ -92,11 +93,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--preset", choices=MINIATURES, default="nano", help="whose sizes (default: nano)")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(argv)
-    bundle = enlarge(options.start, options.tokenizer, find_preset(options.preset), options.seed)
-    save_bundle(bundle, options.out)
+    with only_run(options.out):
+        bundle = enlarge(options.start, options.tokenizer, find_preset(options.preset), options.seed)
+        save_bundle(bundle, options.out)
     logger.info("Bundle written to %s.", options.out)
     return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

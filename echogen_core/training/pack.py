@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from echogen_core.training import panoramas
-from echogen_core.training.files import save_array
+from echogen_core.training.files import only_run, save_array
 from echogen_core.training.missing import MissingPackageError
 from echogen_core.training.prepare import META, read_sizes
 from echogen_core.writing import write_whole
@@ -181,15 +181,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if (options.out is None) == (options.unpack is None):
         parser.error("give --out with a folder for the parts, or --unpack with one that holds them")
     try:
-        if options.unpack:
-            unpack(options.unpack, options.data, options.workers)
-        else:
-            pack(options.data, options.npm, options.out, int(options.part_mib * 2**20), options.quality)
+        with only_run(options.out or options.data):
+            if options.unpack:
+                unpack(options.unpack, options.data, options.workers)
+            else:
+                pack(options.data, options.npm, options.out, int(options.part_mib * 2**20), options.quality)
     except (FileNotFoundError, MissingPackageError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -9,7 +9,6 @@ import base64
 import importlib
 import json
 import logging
-import multiprocessing
 import re
 import tempfile
 import zlib
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 
 from echogen_core.training.files import save_array
 from echogen_core.training.missing import MissingPackageError
+from echogen_core.training.workers import pool
 from echogen_core.writing import write_text
 
 logger = logging.getLogger(__name__)
@@ -320,8 +320,8 @@ def prepare_scenes(
     jobs = [CropJob(s, panorama, target / f"{s.name}.npy", count, seed, size) for s in SCENES]
     jobs = [job for job in jobs if not job.path.exists()]
     if workers > 1 and len(jobs) > 1:
-        with multiprocessing.get_context("spawn").Pool(min(workers, len(jobs))) as pool:
-            pool.map(_crop_job, jobs, chunksize=1)
+        with pool(min(workers, len(jobs))) as processes:
+            processes.map(_crop_job, jobs, chunksize=1)
     else:
         for job in jobs:
             _crop_job(job)

@@ -1,4 +1,4 @@
-"""Builds the miniature's training data from packages: `python -m echogen_core.training.prepare --out DATA`.
+"""Builds the miniature's training data from packages: `python -m echogen_core.training prepare --out DATA`.
 
     DATA/subjects/{train,heldout}_views.npy  uint8 [N,V,S,S,4]: straight alpha, centred, 0.9 of the frame
     DATA/subjects/subjects.json              id, name, source, creator, licence, split, row, replaced_views
@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from echogen_core.training import furniture, icons, panoramas, render, subjects
+from echogen_core.training.files import only_run
 from echogen_core.training.missing import MissingPackageError
 from echogen_core.writing import write_text
 
@@ -130,7 +131,7 @@ def claim(out: Path, sizes: Sizes) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m echogen_core.training.prepare", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m echogen_core.training prepare", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--out", type=Path, required=True, help="data folder to write")
     parser.add_argument("--npm", type=Path, default=Path("node_modules"), help=f"holds {NPM_PACKAGES}")
@@ -146,24 +147,21 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--models", type=int, help="only so many 3-D models of each split, for a trial")
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("trimesh").setLevel(logging.WARNING)
     try:
-        summary = prepare(
-            options.out,
-            options.npm,
-            options.furniture,
-            options.workers,
-            options.seed,
-            Sizes(options.picture, options.sprite, options.lights),
-            options.models,
-        )
+        sizes = Sizes(options.picture, options.sprite, options.lights)
+        with only_run(options.out):
+            summary = prepare(
+                options.out,
+                options.npm,
+                options.furniture,
+                options.workers,
+                options.seed,
+                sizes,
+                options.models,
+            )
     except (FileNotFoundError, MissingPackageError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
     sys.stdout.write(json.dumps(summary) + "\n")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

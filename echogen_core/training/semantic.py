@@ -1,6 +1,6 @@
 """Trains the miniature's semantic encoder: views of one subject close, and patches that know their pixels.
 
-`python -m echogen_core.training.semantic --data DATA --out RUN --minutes 12`; run again, it goes on.
+`python -m echogen_core.training semantic --data DATA --out RUN --minutes 12`; run again, it goes on.
 
 Two objectives. InfoNCE on two views of the same subject, on the class token and on the mean patch, teaches
 identity. From every patch token, linear heads read back its own pixels, coverage, row and column: layout
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -31,7 +30,7 @@ from ..encoders import SemanticEncoder, SemanticEncoderConfig
 from ..encoders.config import find_encoders
 from ..writing import write_text
 from .encoder_run import EncoderRun, Objective, Optimisation
-from .files import load_array
+from .files import load_array, only_run
 from .options import add_options, device_of
 
 SAMPLES = 3  # of a view for two pixels across: sampled from a finer one, a picture would flicker
@@ -275,7 +274,7 @@ def objective(trainee: Trainee, views: Views, step: int) -> Objective:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m echogen_core.training.semantic", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m echogen_core.training semantic", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of prepared data")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; an earlier run goes on")
     parser.add_argument("--minutes", type=float, default=12.0, help="processor minutes (on a GPU: minutes)")
@@ -283,13 +282,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     add_options(parser)
     arguments = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    torch.set_num_threads(arguments.threads)
-    recipe = Recipe(pairs=arguments.pairs)
+    with only_run(arguments.out):
+        train(arguments)
+    return 0
+
+
+def train(options: argparse.Namespace) -> None:
+    """The whole of a run: steps, and the files it leaves."""
+    torch.set_num_threads(options.threads)
+    recipe, views = Recipe(pairs=options.pairs), Views(options.data)
     torch.manual_seed(recipe.seed)
-    trainee = Trainee(find_encoders(arguments.preset).semantic, recipe)
-    views, device = Views(arguments.data), device_of(arguments.device)
-    run = EncoderRun(arguments.out, trainee, recipe.optimisation, arguments.minutes, device)
+    trainee = Trainee(find_encoders(options.preset).semantic, recipe)
+    device = device_of(options.device)
+    run = EncoderRun(options.out, trainee, recipe.optimisation, options.minutes, device)
     held = views.heldout_NVHW4
     seen_from_all_sides = held is not None and held.shape[1] > max(FAR_QUERIES)
 
@@ -298,11 +303,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     figures = run.train(lambda step: objective(trainee, views, step), figures_now)
     encoder = trainee.encoder
-    save_part(arguments.out / "semantic.safetensors", "semantic", encoder, encoder.config)
+    save_part(options.out / "semantic.safetensors", "semantic", encoder, encoder.config)
     done = {"steps": run.step, "minutes": round(run.spent / 60, 2), "recipe": asdict(recipe), **figures}
-    write_text(arguments.out / "DONE", json.dumps(done, indent=1) + "\n")
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+    write_text(options.out / "DONE", json.dumps(done, indent=1) + "\n")

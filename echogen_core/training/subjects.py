@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import multiprocessing
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from echogen_core.training import furniture, render
 from echogen_core.training.files import save_array
 from echogen_core.training.furniture import FurnitureModel, Split
 from echogen_core.training.missing import MissingPackageError
+from echogen_core.training.workers import pool
 from echogen_core.writing import write_text
 
 logger = logging.getLogger(__name__)
@@ -109,9 +109,8 @@ def _render_all(jobs: list[RenderJob], workers: int) -> None:
     logger.info("Rendering %d models in %d processes.", len(jobs), workers)
     # One process draws with one thread: several processes share the cores better than Mesa's own threads.
     os.environ["LP_NUM_THREADS"] = "0"
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(workers, maxtasksperchild=100) as pool:
-        for done, message in enumerate(pool.imap_unordered(_render_job, jobs), 1):
+    with pool(workers, tasks=100) as processes:
+        for done, message in enumerate(processes.imap_unordered(_render_job, jobs), 1):
             if message:
                 logger.warning("%s", message)
             if done % 50 == 0 or done == len(jobs):

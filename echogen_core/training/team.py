@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import torch
-
-from ..locks import alone
-
-logger = logging.getLogger(__name__)
 
 
 def started() -> int:
@@ -23,28 +15,6 @@ def started() -> int:
 def is_first() -> bool:
     """Whether this is the process that writes, of those that the launcher started."""
     return os.environ.get("RANK", "0") == "0"
-
-
-@contextmanager
-def only_run(out: Path) -> Iterator[None]:
-    """No other command trains into a folder meanwhile: each would write its state over the other's.
-
-    Waits a moment first: the processes that read pictures outlive a killed run by seconds.
-    Raises BlockingIOError when there is another one.
-    """
-    asked = 0
-
-    def waiting() -> None:
-        nonlocal asked
-        asked += 1
-        if asked > 1:
-            raise BlockingIOError(
-                f"Another command is training into {out}: wait until it ends, or give another --out."
-            )
-        logger.info("%s is in use: waiting for the run before this one to end.", out)
-
-    with alone(out / ".lock", waiting):
-        yield
 
 
 def on_processors() -> bool:

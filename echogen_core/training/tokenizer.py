@@ -31,6 +31,7 @@ from ..scales import find_schedule
 from ..tokenizer import BitTokenizer, Scale, quantize_multiscale
 from ..writing import append_line, write_picture
 from .compose import Masked
+from .files import only_run
 from .kernels import Kernel
 from .norm import TrainingOperations
 from .options import check_size, device_of
@@ -305,7 +306,7 @@ def export(run: Run, path: Path) -> BitTokenizer:
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line: `python -m echogen_core.training tokenizer --data DATA --out OUT`."""
     defaults = TokenizerRecipe()
-    parser = argparse.ArgumentParser(prog="tokenizer", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m echogen_core.training tokenizer", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder made by `prepare`")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; an earlier run goes on")
     parser.add_argument(
@@ -316,13 +317,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--decoder-phase", type=float, default=defaults.decoder_phase)
     add_recipe(parser, defaults)
     options = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(1)  # the workers are the parallelism
     device = device_of(options.device)
     recipe = replace(given_recipe(options, defaults, device), decoder_phase=options.decoder_phase)
     if options.start:  # it knows its codes and its pixels: nothing has to set in
         recipe = replace(recipe, easing=0.0, perceptual_start=0.0)
-    run_recipe(find_preset(options.preset), recipe, options.data, options.out, device, options.start)
+    with only_run(options.out):
+        run_recipe(find_preset(options.preset), recipe, options.data, options.out, device, options.start)
 
 
 def run_recipe(
@@ -344,7 +345,3 @@ def run_recipe(
     train(run, CompositorPictures(data, "train", recipe.seed + run.step, device), heldout)
     stored = export(run, out / WEIGHTS)
     write_sheet(stored, run.scales, heldout.images_B3HW[:32].cpu(), out / "sheet.png")
-
-
-if __name__ == "__main__":
-    main()

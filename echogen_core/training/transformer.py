@@ -33,6 +33,7 @@ from ..tokenizer import BitTokenizer
 from ..writing import write_text
 from .attribution import attribution
 from .dataset import PLAIN, SUBJECT_WORDS, Compositor, Mix
+from .files import only_run
 from .guide import sharpen
 from .initialise import initialise
 from .options import add_options, check_size, device_of
@@ -136,18 +137,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     add_options(parser)
     args = parser.parse_args(argv)
-    given = {kind: getattr(args, kind) for kind in ("tokenizer", "semantic", "content")}
-    files = {kind: path for kind, path in given.items() if path}
-    if not args.start and len(files) < 3:
+    if not args.start and len(_given(args)) < 3:
         parser.error("give --tokenizer, --semantic and --content, or --start with a bundle folder")
     if args.batch % args.workers:
         parser.error(f"--batch must be a multiple of {args.workers}, the workers that share it")
+    with only_run(args.out):
+        train(args)
+    return 0
+
+
+def train(args: argparse.Namespace) -> None:
+    """The whole of a run, and the bundle it leaves. Raises as `load_part` and `check_size`."""
     torch.set_num_threads(1)  # the workers are the parallelism
-    args.out.mkdir(parents=True, exist_ok=True)
     preset, device = find_preset(args.preset), device_of(args.device)
     check_size(args.data, preset)
     if args.start:
-        others = {kind: load_part(path, kind) for kind, path in files.items()}
+        others = {kind: load_part(path, kind) for kind, path in _given(args).items()}
         parts = parts_of(load_bundle(preset.name, args.start), **others)
     else:
         parts = fresh_parts(preset, find_encoders(preset.name), args)
@@ -164,8 +169,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not args.export:
         trainer.run(args.at_most)
     logger.info("Bundle written to %s.", export(trainer, preset, args))
-    return 0
 
 
-if __name__ == "__main__":
-    raise SystemExit(main())
+def _given(args: argparse.Namespace) -> dict[str, Path]:
+    """The parts that are named one by one."""
+    named = {kind: getattr(args, kind) for kind in ("tokenizer", "semantic", "content")}
+    return {kind: path for kind, path in named.items() if path}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from PIL import Image
 from echogen_core.evaluation.records import write_png
 from echogen_core.stopping import until_stopped
 from echogen_core.training.files import save_array
+from echogen_core.training.workers import pool
 from echogen_core.writing import Numbered, append_line, write_text, write_whole
 
 BEFORE, AFTER = 1, 200
@@ -92,6 +94,23 @@ def write_many(arguments: Sequence[str]) -> int:
     for _ in range(int(count)):
         WRITERS[name](Path(folder), int(value))
     return 0
+
+
+def write_in_pool(arguments: Sequence[str]) -> int:
+    """FOLDER: two processes that come to the middle of a file each."""
+    (folder,) = map(Path, arguments)
+
+    def run() -> int:
+        with pool(2) as processes:
+            processes.map(_write_slowly, [folder / "a.bin", folder / "b.bin"], chunksize=1)
+        return 0
+
+    return until_stopped("write", run)
+
+
+def _write_slowly(path: Path) -> None:
+    """In short waits: a signal that comes just before a wait is heard after it."""
+    write_whole(path, lambda _: [time.sleep(0.01) for _ in range(60_000)])
 
 
 def add_lines(arguments: Sequence[str]) -> int:

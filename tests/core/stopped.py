@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import importlib
 import os
+import pkgutil
+import select
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -35,12 +38,16 @@ class Process:
             stderr=subprocess.PIPE,
             text=True,
             encoding="utf-8",
+            start_new_session=True,  # a terminal's, which signals all of its processes at once
         )
 
     def __enter__(self) -> Process:
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        if POSIX:
+            with suppress(ProcessLookupError):
+                os.killpg(self.running.pid, signal.SIGKILL)
         self.running.kill()
         self.running.communicate()
 
@@ -51,11 +58,20 @@ class Process:
         assert any(line == "here\n" for line in lines), self.running.communicate()[1]
         return self
 
-    def end(self, number: int = signal.SIGTERM) -> tuple[int, str]:
-        """Exit status after a signal, and what was said."""
-        self.running.send_signal(number)
+    def end(self, number: int = signal.SIGTERM, group: bool = False) -> tuple[int, str]:
+        """Exit status after a signal, and what was said. group: its own processes get the signal as well."""
+        if group and POSIX:
+            os.killpg(self.running.pid, number)
+        else:
+            self.running.send_signal(number)
         said = self.running.communicate(timeout=300)[1]
         return self.running.returncode, said
+
+    def leave(self) -> None:
+        """Lets it go on."""
+        assert self.running.stdin is not None
+        self.running.stdin.write("\n")
+        self.running.stdin.flush()
 
     def go_on(self) -> tuple[int, str]:
         """Exit status after the moment, and what was said."""
@@ -66,7 +82,7 @@ class Process:
 def _wait_at(moment: str) -> None:
     name, _, text = moment.partition("@")
     owner_name, _, attribute = name.rpartition(".")
-    owner: Any = importlib.import_module(owner_name)
+    owner: Any = pkgutil.resolve_name(owner_name)
     real = getattr(owner, attribute)
 
     def waiting(*arguments: Any, **options: Any) -> Any:
@@ -74,10 +90,17 @@ def _wait_at(moment: str) -> None:
             setattr(owner, attribute, real)
             sys.stdout.write("here\n")
             sys.stdout.flush()
-            sys.stdin.readline()
+            _wait_for_a_line()
         return real(*arguments, **options)
 
     setattr(owner, attribute, waiting)
+
+
+def _wait_for_a_line() -> None:
+    """In short waits: a signal that comes just before a wait is heard after it."""
+    while POSIX and not select.select([sys.stdin], [], [], 0.05)[0]:
+        pass
+    sys.stdin.readline()
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,12 @@ import pytest
 from echogen_core.checkpoints import ASSETS
 from echogen_core.checkpoints.read import read_weights
 from echogen_core.commands import convert
+from echogen_core.stopping import until_stopped
 
 from .stopped import POSIX, ROOT, Process
 
 SHIPPED = ASSETS / "nano" / "tokenizer.safetensors"
+WRITE_IN_POOL = "tests.core.small_writers:write_in_pool"
 COMMANDS = {
     "echogen_core": ["convert", "x", "--out", "y"],
     "echogen_core.training": ["tokenizer", "--data", "x", "--out", "y"],
@@ -25,11 +28,19 @@ COMMANDS = {
 }
 
 
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
 @pytest.mark.parametrize("package", COMMANDS)
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_a_command_says_one_line_also_while_it_still_imports(package: str, name: str, tmp_path: Path) -> None:
     """In the place of torch, whose import takes seconds, stands one that waits for the signal."""
-    (tmp_path / "torch.py").write_text("import time\nprint('here', flush=True)\ntime.sleep(100)\n")
+    waits = "for _ in range(10_000):\n    time.sleep(0.01)\n"
+    (tmp_path / "torch.py").write_text(f"import time\nprint('here', flush=True)\n{waits}")
     with subprocess.Popen(
         [sys.executable, "-m", package, *COMMANDS[package]],
         cwd=ROOT,
@@ -68,3 +79,58 @@ def test_a_conversion_that_is_stopped(name: str, tmp_path: Path) -> None:
             os.utime(left[0], (time.time() - 3600,) * 2)
     convert.convert(SHIPPED, out, convert.Conversion(), lambda *_: None)
     assert [*tmp_path.iterdir()] == [out] and read_weights(out).tensors
+
+
+# --- with processes of its own
+
+
+@pytest.mark.parametrize("moment", ["started", "writing"])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("group", [True, False])
+def test_a_command_ends_its_processes_and_nobody_else_speaks(
+    group: bool, name: str, moment: str, tmp_path: Path
+) -> None:
+    """Ctrl+C in a terminal, and a scheduler's kill, go to all processes at once."""
+    if not POSIX:  # ends them without asking
+        return
+    with Process("multiprocessing.pool.Pool.map", WRITE_IN_POOL, tmp_path) as process:
+        process.arrive()
+        if moment == "writing":
+            process.leave()
+            until(lambda: len([*tmp_path.glob(".*.partial")]) == 2)
+        status, said = process.end(getattr(signal, name), group)
+    assert (status, said) == ({"SIGINT": 130, "SIGTERM": 143}[name], f"write: stopped ({name}).\n")
+    assert not [*tmp_path.iterdir()]
+
+
+def test_what_goes_wrong_while_a_command_stops_is_of_no_account(capsys: pytest.CaptureFixture[str]) -> None:
+    def run() -> int:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            raise RuntimeError("a worker is gone")
+
+    assert until_stopped("write", run) == 143
+    assert capsys.readouterr().err == "write: stopped (SIGTERM).\n"
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_what_goes_wrong_otherwise_is_raised() -> None:
+    def run() -> int:
+        raise RuntimeError("a defect")
+
+    with pytest.raises(RuntimeError, match="a defect"):
+        until_stopped("write", run)
+
+
+# --- every command's door
+
+
+def test_no_module_has_a_command_line_beside_its_packages() -> None:
+    """One that is run by its own name would not be stopped in one line."""
+    found = [
+        path
+        for path in (ROOT / "echogen_core").rglob("*.py")
+        if '__name__ == "__main__"' in path.read_text("utf-8")
+    ]
+    assert {path.name for path in found} == {"__main__.py"} and len(found) == len(COMMANDS)

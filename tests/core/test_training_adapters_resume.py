@@ -270,13 +270,15 @@ def test_a_kill_between_saving_and_drawing_costs_no_sheet(bench: Bench, drawn: P
 
 
 def test_a_run_that_is_terminated_while_its_state_is_written(bench: Bench, first: Path) -> None:
+    """It and the process that reads its pictures, which is at work for the steps to come."""
     out = copied(bench, first, "terminated")
-    words = bench.arguments("terminated", steps=2, batch=2, accumulate=2)
+    words = bench.arguments("terminated", steps=4, batch=2, accumulate=2, workers=1, save_every=1)
     with Process("os.replace@state.pt", ADAPTERS, "adapters", *words) as process:
-        status, said = process.arrive().end(signal.SIGTERM)
+        status, said = process.arrive().end(signal.SIGTERM, group=True)
     assert bench.state("terminated")["step"] == 1, "the earlier state stays"
     if POSIX:
         assert status == 143 and said.endswith("adapters: stopped (SIGTERM).\n")
+        assert "Traceback" not in said and "Exception" not in said
         assert not list(out.glob(".*"))
     bench.run("terminated", steps=2, batch=2, accumulate=2)
     assert bench.state("terminated")["step"] == 2
@@ -307,7 +309,7 @@ def test_two_runs_do_not_write_into_one_folder(
     monkeypatch.setattr("echogen_core.locks.ASKED_AGAIN", 0.1)
     with alone(first / ".lock"):
         assert main(bench.arguments("first", steps=2, batch=2, accumulate=2)) == 1
-    assert "Another command is training into" in capsys.readouterr().err
+    assert "Another command is at work in" in capsys.readouterr().err
     assert bench.state("first")["step"] == 1
 
 

@@ -8,7 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from echogen_core.training.__main__ import main
+from echogen_core.checkpoints import ASSETS
+from echogen_core.locks import alone
+from echogen_core.training.__main__ import STAGES, main
 from echogen_core.training.optimisers import build_optimizers
 from echogen_core.training.state import go_on
 from echogen_core.training.transformer_recipe import Recipe
@@ -39,3 +41,39 @@ def test_a_stage_without_data_says_what_makes_them(
     assert main([stage, "--data", str(tmp_path / "none"), "--out", str(tmp_path)]) == 2
     said = capsys.readouterr().err
     assert stage in said and "training prepare" in said and "Traceback" not in said
+
+
+NANO = ASSETS / "nano"
+INPUT = {
+    "prepare": [],
+    "pack": ["--data", "x"],
+    "enlarge": ["--start", NANO, "--tokenizer", "x"],
+    "tokenizer": ["--data", "x"],
+    "semantic": ["--data", "x"],
+    "content": ["--data", "x", "--tokenizer", "x"],
+    "transformer": ["--data", "x", "--start", NANO],
+    "decoder": ["--data", "x", "--start", NANO],
+    "cut": ["--start", "x", "--npm", "x", "--icons", "x", "--textures", "x"],
+    "adapters": ["--data", "x"],
+}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_two_commands_do_not_work_in_one_folder(
+    stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("echogen_core.locks.ASKED_AGAIN", 0.1)
+    with alone(tmp_path / ".lock"):
+        assert main([stage, *map(str, INPUT[stage]), "--out", str(tmp_path)]) != 0
+        assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+    said = capsys.readouterr().err
+    assert f"Another command is at work in {tmp_path}: wait until it ends" in said
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_says_how_it_is_called(stage: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([stage, "--help"])
+    said = capsys.readouterr().out
+    assert f"usage: python -m echogen_core.training {stage}" in said
+    assert f"training.{stage}" not in said

@@ -103,11 +103,13 @@ def test_a_number_that_a_killed_writer_took_does_not_stay(tmp_path: Path) -> Non
     assert small_writers.numbered(tmp_path, AFTER) == taken and value_in(taken) == AFTER
 
 
-def test_an_unfinished_line_is_taken_off(tmp_path: Path) -> None:
+@pytest.mark.parametrize("before", [b"", b'{"step": 1}\n'])
+@pytest.mark.parametrize("length", [0, 1, 4, 65_535, 65_536, 65_537, 300_000])
+def test_an_unfinished_line_is_taken_off(length: int, before: bytes, tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
-    log.write_bytes(b'{"step": 1}\n{"st')
+    log.write_bytes(before + b"x" * length)
     append_line(log, '{"step": 2}')
-    assert [json.loads(line) for line in log.read_text().splitlines()] == [{"step": 1}, {"step": 2}]
+    assert log.read_bytes() == before + b'{"step": 2}\n'
 
 
 def test_what_earlier_versions_left_goes_after_a_day_and_nothing_else(tmp_path: Path) -> None:
@@ -220,6 +222,28 @@ def test_a_file_that_grows_beyond_a_limit(tmp_path: Path) -> None:
     found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert "OSError:" in found.stderr and "allows no file of this size" in found.stderr
     assert names(tmp_path) == ["whole.bin"] and value_in(tmp_path / "whole.bin") == BEFORE
+
+
+@pytest.mark.parametrize("tail", ["", "half a line"])
+def test_a_line_that_finds_no_room_is_not_there(tail: str, tmp_path: Path) -> None:
+    """A real refusal in its middle; the line after it finds room."""
+    if not POSIX:  # no such limits there
+        return
+    import resource
+
+    log = tmp_path / "log.jsonl"
+    log.write_text("first\n" + tail)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))
+    try:
+        with pytest.raises(OSError, match=r"log\.jsonl cannot be written .*Nothing was written; a file that"):
+            append_line(log, "y" * 400_000)
+        assert log.read_text() == "first\n"
+        append_line(log, "second")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    append_line(log, "third", lasting=True)
+    assert log.read_text() == "first\nsecond\nthird\n"
 
 
 def test_what_goes_wrong_with_another_file_is_said_as_it_is(tmp_path: Path) -> None:

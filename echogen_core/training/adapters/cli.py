@@ -26,8 +26,9 @@ from ...checkpoints import ASSETS
 from ...checkpoints.identify import identify
 from ...config import PRESETS, Preset, TransformerConfig
 from ...encoders import ENCODERS
+from ..files import only_run
 from ..missing import MissingPackageError
-from ..team import check_together, is_first, on_processors, only_run
+from ..team import check_together, is_first, on_processors
 from .recipe import Recipe
 from .rows import Rows
 
@@ -82,7 +83,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def train(args: argparse.Namespace) -> int:
     """Load everything and train to the last step."""
-    args.out.mkdir(parents=True, exist_ok=True)
     with only_run(args.out) if is_first() else nullcontext():
         trainer = make_trainer(args)
         trainer.run()

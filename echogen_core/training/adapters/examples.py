@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ...encoders import reference_picture
+from ..workers import deaf_to_signals
 from .cache import FeatureCache
 from .plan import Item
 from .rows import Fault, FaultyRow, Rows, cover, open_picture, read_bytes, to_tensor, vary_caption
@@ -112,6 +113,7 @@ def as_list(examples: list[Example]) -> list[Example]:
     return examples
 
 
-def worker_threads(_: int) -> None:
-    """One thread in every worker: the workers are the parallelism."""
+def begin_worker(_: int) -> None:
+    """One thread in every worker, the workers are the parallelism; the loader ends them without signals."""
+    deaf_to_signals()
     torch.set_num_threads(1)

@@ -31,7 +31,7 @@ from ...checkpoints.format import BASE_NAME, BASE_SHA256
 from ..initialise import subject_names
 from ..loss import bit_loss, scale_means, token_accuracy, token_losses
 from ..state import options_kept, replaced, update_average, write_state
-from .examples import Example, Examples, as_list, worker_threads
+from .examples import Example, Examples, as_list, begin_worker
 from .features import Preparation
 from .journal import Journal, progress, sheet_path
 from .model import ADAPTER_FILE, Start, TeacherForced, parameter_groups, save_adapter
@@ -227,7 +227,7 @@ class AdapterTrainer:
             batch_sampler=plan,
             num_workers=recipe.workers,
             collate_fn=as_list,
-            worker_init_fn=worker_threads if recipe.workers else None,
+            worker_init_fn=begin_worker if recipe.workers else None,
         )
         return accelerator.prepare_data_loader(loader, device_placement=False)
 
