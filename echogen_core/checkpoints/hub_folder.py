@@ -8,6 +8,7 @@ of bounds, and no more is built than lies in the files. What nothing uses may be
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -75,6 +76,7 @@ TEXTS = ("config.json", "generation_config.json", "preprocessor_config.json", "p
 """What transformers may read in a folder besides the weights."""
 
 _PROCESSORS = TEXTS[2:5]
+_ADVICE = re.compile(r" Download (it|them|the whole folder)( again)?\.$")
 
 
 def read_folder(
@@ -99,8 +101,8 @@ def read_folder(
         )
     try:
         tensors = read_weights(folder, shapes_only=True).tensors
-    except FileNotFoundError as error:
-        raise ValueError(str(error)) from error
+    except (ValueError, FileNotFoundError) as error:
+        raise ValueError(f"{_ADVICE.sub('', str(error))} {WHOLE}") from error
     with _naming(folder / "config.json"):
         settings = _own(settings)
         check_settings(settings, len(tensors), known=known)
