@@ -36,9 +36,13 @@ def parse_json(text: str | bytes, names_once: bool = True, finite: bool = True) 
 
 def read_json(path: Path, names_once: bool = True, finite: bool = True) -> Any:
     """The document in a file. Raises ValueError, without the file's name, as `parse_json`."""
-    if path.stat().st_size > LARGEST:
+    size = path.stat().st_size
+    if size > LARGEST:
         raise ValueError(f"larger than {LARGEST >> 20} MB")
-    return parse_json(path.read_bytes(), names_once, finite)
+    if size == 0:  # some of the system's own say so, and keep a reader waiting
+        raise ValueError("empty (0 bytes)")
+    with path.open("rb") as file:
+        return parse_json(file.read(size), names_once, finite)
 
 
 def _check_weight(raw: bytes) -> None:

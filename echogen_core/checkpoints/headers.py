@@ -57,6 +57,8 @@ class Header(NamedTuple):
 def read_header(path: Path) -> Header:
     """Raises ValueError, without the file's name, where the file is not as the format demands."""
     size = path.stat().st_size
+    if size == 0:  # some of the system's own say so, and keep a reader waiting
+        raise ValueError("empty (0 bytes)")
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if length > min(size - 8, LARGEST_HEADER):

@@ -17,8 +17,10 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer
 
 from echogen_core.checkpoints import identify, installed, walk
+from echogen_core.checkpoints.identify import model_type
 from echogen_core.checkpoints.installed import MODELS, candidates, find_parts, look
 from echogen_core.checkpoints.remembered import Failure, Memory
+from echogen_core.checkpoints.subject_file import is_subject
 from echogen_core.checkpoints.walk import Search, entries, find
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -152,6 +154,23 @@ def test_pipes_sockets_and_devices_are_never_opened(tmp_path: Path, opened: list
         assert "pipe or a device" in str(look(tmp_path / name))
         with pytest.raises(ValueError, match="pipe or a device"):
             identify(tmp_path / name)
+    assert not opened
+
+
+def test_what_says_that_it_is_empty_is_never_opened(tmp_path: Path, opened: list[str]) -> None:
+    """Some of the system's own files do, /proc/kmsg for one, and keep a reader waiting."""
+    hub = tmp_path / "hub"
+    hub.mkdir()
+    empty = ["config.json", "model.safetensors.index.json", "model.safetensors", "a.safetensors", "a.pth"]
+    for name in empty:
+        (hub / name).touch()
+    opened.clear()
+    assert model_type(hub) == ""
+    assert "empty" in str(look(hub))
+    (hub / "model.safetensors").unlink()
+    assert "empty" in str(look(hub))
+    for name in empty[3:]:
+        assert "empty" in str(look(hub / name)) and not is_subject(hub / name)
     assert not opened
 
 
