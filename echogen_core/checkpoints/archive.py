@@ -1,8 +1,8 @@
 """The records of torch's zip files, checked before anything is mapped or unpacked.
 
-torch.save stores every record as it is, one after the other. A comment may follow the table of contents.
-torch maps tensors from where the table says that they lie, and looks at no size, method or checksum: a record
-that is packed, cut or somewhere else would be taken for numbers. Source: the zip format's specification.
+torch.save stores every record as it is, one after the other; only a comment may follow the table of contents.
+Tensors are mapped from where the table says that they lie: a record that is packed, cut or somewhere else
+would be taken for numbers. Source: the zip format's specification.
 """
 
 from __future__ import annotations

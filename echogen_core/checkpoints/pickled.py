@@ -153,7 +153,8 @@ class Pickled:
         """Attributes, which are left out, or a tensor's numbers after it."""
         state, holder = self.stack.pop(), self.stack[-1]
         if isinstance(holder, Stored) and isinstance(state, tuple) and len(state) in (4, 5):
-            # four: as torch wrote tensors; five: variables, the tensor first. Who else knows it sees it too.
+            # Four: a tensor of torch's first versions. Five: a variable, its tensor first. In place, as the
+            # memo may hold it already.
             placed = place(*state, dtype=holder.dtype) if len(state) == 4 else state[0]
             if not isinstance(placed, Stored):
                 raise ValueError("a tensor of an unknown form")
