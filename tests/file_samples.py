@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 import torch
-from mutations import Mutator, any_bytes, any_json, any_safetensors, any_stream, any_zip
+from mutations import Mutator, any_bytes, any_json, any_safetensors, any_stream, any_tokenizer, any_zip
 from safetensors.torch import load_file, save_file
 
 from echogen_core.checkpoints import identify, load, load_part, save_part
@@ -164,7 +164,13 @@ def _folders(top: Path) -> list[Sample]:
     return [
         _sample("folder, index", folder, index, any_json, text, whole=True),
         _sample("folder, shard", folder, "model-2.safetensors", any_safetensors, text, whole=True),
-        Sample("tokenizer.json", folder, words, (any_bytes, any_json), (vocabulary, loader_of(folder))),
+        Sample(
+            "tokenizer.json",
+            folder,
+            words,
+            (any_bytes, any_json, any_tokenizer, any_tokenizer),
+            (vocabulary, loader_of(folder)),
+        ),
     ]
 
 

@@ -86,6 +86,31 @@ def any_json(source: random.Random, content: bytes) -> Spoilt:
     return text.encode("utf-8", "surrogatepass"), done
 
 
+def any_tokenizer(source: random.Random, content: bytes) -> Spoilt:
+    """A step of a tokenizer.json that makes texts grow, many times over, or a piece without end."""
+    value = json.loads(content)
+    many, long = source.choice([2, 12, 34, 5000]), "a" * source.choice([2, 1000, 2_000_000])
+    place, inner = source.choice(
+        [("normalizer", "normalizers"), ("pre_tokenizer", "pretokenizers"), ("decoder", "decoders")]
+    )
+    grown = source.choice(["", "a", " "]), source.choice(["aa", long])
+    step = source.choice([
+        {"type": "Replace", "pattern": {source.choice(["String", "Regex"]): grown[0]}, "content": grown[1]},
+        {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": False},
+        {"type": "Prepend", "prepend": long},
+        value[place],
+    ])  # fmt: skip
+    way = source.randrange(3)
+    if way == 0:
+        value["model"] = {"type": "Unigram", "unk_id": 0, "vocab": [["<unk>", 0.0], [long, -1.0]]}
+        return json.dumps(value).encode(), f"a piece of {len(long)} letters"
+    if way == 1:
+        value["added_tokens"].append({**value["added_tokens"][0], "content": long})
+        return json.dumps(value).encode(), f"an added token of {len(long)} letters"
+    value[place] = {"type": "Sequence", inner: [step] * many}
+    return json.dumps(value).encode(), f"{many} times {str(step)[:60]} as {place}"
+
+
 def spoil_value(source: random.Random, value: Any) -> Any:
     """Spoils a tree of dicts and lists in place; says what was done, or gives (new tree, what was done)."""
     spots = list(_spots(value))
@@ -166,6 +191,10 @@ def any_safetensors(source: random.Random, content: bytes) -> Spoilt:
     else:
         done = spoil_value(source, {**header}) if not names else str(spoil_value(source, header))
     text = json.dumps(header).encode("utf-8", "surrogatepass")
+    if source.randrange(16) == 0:
+        value = source.choice([b"{}", b"[]", b'{"a":{}}', b"9"])
+        text = text.replace(b"{", b'{"a":[' + value + (b"," + value) * 1_500_000 + b"],", 1)
+        return len(text).to_bytes(8, "little") + text + body, f"{value!r} without end"
     if source.randrange(8) == 0:
         name = json.dumps(source.choice(names)) if names else '"a"'
         text, done = (
