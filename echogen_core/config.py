@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from .printable import printable
+
 LARGEST_SIZE = 1 << 24
 """Of any number of channels, words or tokens: more than any model has, few enough to count with."""
 
@@ -44,8 +46,18 @@ def check_sizes(config: Any) -> None:
             number = type(value) is int or (kind == "float" and type(value) is float and math.isfinite(value))
             fits = number and 0 < value <= most
         if not fits:
-            shown = repr(value)[:80].encode("ascii", "backslashreplace").decode()
-            raise ValueError(f"{name}: expected {kind}, each above 0 and at most {most}, got {shown}.")
+            raise ValueError(
+                f"{name}: expected {kind}, each above 0 and at most {most}, got {printable(repr(value), 80)}."
+            )
+
+
+def check_groups(config: Any) -> None:
+    """ValueError unless the norms' groups are of equal size."""
+    if config.base_channels % config.norm_groups:
+        raise ValueError(
+            f"base_channels must be a multiple of norm_groups, got {config.base_channels} and "
+            f"{config.norm_groups}."
+        )
 
 
 @dataclass(frozen=True)
@@ -107,11 +119,7 @@ class TokenizerConfig:
 
     def __post_init__(self) -> None:
         check_sizes(self)
-        if self.base_channels % self.norm_groups:
-            raise ValueError(
-                f"base_channels must be a multiple of norm_groups, got {self.base_channels} and "
-                f"{self.norm_groups}."
-            )
+        check_groups(self)
 
     @property
     def patch(self) -> int:

@@ -35,14 +35,19 @@ def parse_json(text: str | bytes, names_once: bool = True, finite: bool = True) 
 
 
 def read_json(path: Path, names_once: bool = True, finite: bool = True) -> Any:
-    """The document in a file. Raises ValueError, without the file's name, as `parse_json`."""
+    """The document in a file. Raises ValueError, without its name, as `parse_json` and `read_bounded`."""
+    return parse_json(read_bounded(path), names_once, finite)
+
+
+def read_bounded(path: Path) -> bytes:
+    """A file's content, no more than its size says. ValueError where that is nothing, or over LARGEST."""
     size = path.stat().st_size
     if size > LARGEST:
         raise ValueError(f"larger than {LARGEST >> 20} MB")
     if size == 0:  # some of the system's own say so, and keep a reader waiting
         raise ValueError("empty (0 bytes)")
     with path.open("rb") as file:
-        return parse_json(file.read(size), names_once, finite)
+        return file.read(size)
 
 
 def _check_weight(raw: bytes) -> None:

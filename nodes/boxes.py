@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from echogen_core.checkpoints.faults import printable
+from echogen_core.printable import printable
 from echogen_core.subject.regions import Box, Detection, check_box
 
 from .sockets import described

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from echogen_core.checkpoints.bundle import ASSETS
-from echogen_core.checkpoints.faults import printable, some
+from echogen_core.checkpoints.faults import some
 from echogen_core.checkpoints.format import KINDS, TITLES
 from echogen_core.checkpoints.identify import identify
 from echogen_core.checkpoints.installed import (
@@ -22,6 +22,7 @@ from echogen_core.checkpoints.installed import (
 from echogen_core.checkpoints.published import FOLDERS, PUBLISHED
 from echogen_core.checkpoints.walk import FileStamp, find, shown, stamp_of
 from echogen_core.config import Preset
+from echogen_core.printable import printable
 
 from . import runtime
 

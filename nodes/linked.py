@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 from comfy_api.latest import io
 
-from echogen_core.checkpoints.faults import printable
 from echogen_core.encoders.text import by_library
+from echogen_core.printable import printable
 
 from .sockets import described, expected
 

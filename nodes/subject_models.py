@@ -13,7 +13,6 @@ from typing import Any
 
 from torch import nn
 
-from echogen_core.checkpoints.faults import printable
 from echogen_core.checkpoints.identify import TOOLS, Identity, model_type
 from echogen_core.checkpoints.installed import MODELS, look, looked
 from echogen_core.checkpoints.subject import (
@@ -24,6 +23,7 @@ from echogen_core.checkpoints.subject import (
     load_segmenter,
 )
 from echogen_core.checkpoints.walk import Entry, entries, find
+from echogen_core.printable import printable
 
 from . import catalogue, runtime
 

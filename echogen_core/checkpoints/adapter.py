@@ -18,7 +18,8 @@ from torch import Tensor
 
 from ..config import TransformerConfig
 from ..model import EchoGenTransformer
-from .faults import AGAIN, printable, some
+from ..printable import printable
+from .faults import AGAIN, some
 from .format import BASE_NAME, BASE_SHA256, is_ours
 from .identify import Identity, identify
 from .installed import ENDINGS, candidates, look

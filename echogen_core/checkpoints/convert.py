@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ..encoders import TOKENIZER_FILE, parse_tokenizer
+from ..encoders.text import tokenizer_text
 from ..model import EchoGenTransformer
 from ..model.functional import FP8
 from .adapter import base_digests, base_names, check_frozen, fault, in_turn, tensor_digests, total_digest
@@ -124,7 +125,7 @@ def _tokenizer(source: Source, vocabulary: Path | None) -> str:
             f"No {TOKENIZER_FILE} at {file}: a text encoder needs the tokenizer of its model (the folder of "
             "google/flan-t5-xl has one). Put it there, or give it with --tokenizer."
         )
-    content = file.read_text(encoding="utf-8")
+    content = tokenizer_text(file)
     parse_tokenizer(content, file)
     return content
 

@@ -16,7 +16,8 @@ from typing import Any
 from ..config import TokenizerConfig, TransformerConfig
 from ..encoders import ContentEncoderConfig, SemanticEncoderConfig, TextEncoderConfig
 from ..json_text import parse_json
-from .faults import printable, some
+from ..printable import printable
+from .faults import some
 
 FORMAT = "echogen"
 VERSION = "1"

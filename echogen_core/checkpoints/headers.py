@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..json_text import parse_json
-from .faults import printable
+from ..printable import printable
 from .write import DTYPES
 
 LARGEST_HEADER = 64 << 20

@@ -21,7 +21,8 @@ from torch import Tensor
 from ..encoders.text import TOKENIZER_FILE
 from ..encoders.tokenizer_file import check_tokenizer
 from ..json_text import read_json
-from .faults import AGAIN, printable
+from ..printable import printable
+from .faults import AGAIN
 from .read import read_weights
 
 hub: Any = transformers.utils

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import torch
 
 from ..json_text import read_json
-from .faults import WrongModel, printable
+from ..printable import printable
+from .faults import WrongModel
 from .format import BASE_SHA256, KINDS, is_ours, read_config
 from .kinds import describe, describe_unknown, infer, recognise
 from .read import RawFile, read_weights

@@ -7,8 +7,9 @@ from typing import Any
 
 from torch import Tensor
 
+from ..printable import printable
 from . import keymap_content, keymap_semantic, keymap_text
-from .faults import WrongModel, printable
+from .faults import WrongModel
 from .format import TITLES
 from .keymap_tokenizer import NESTS as TOKENIZER_NESTS
 from .keymap_tokenizer import infer_tokenizer

@@ -19,7 +19,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ..json_text import read_json
-from .faults import AGAIN, printable, some
+from ..printable import printable
+from .faults import AGAIN, some
 from .headers import Header, read_header
 from .torch_file import read_torch, unmapped
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
 from ..encoders.text import by_library
-from .faults import printable
+from ..printable import printable
 from .walk import Stamp, on_gone, shown, stamp_of
 
 logger = logging.getLogger(__name__)

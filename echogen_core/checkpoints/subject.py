@@ -17,6 +17,7 @@ import transformers
 from torch import Tensor
 
 from ..encoders.text import by_library
+from ..printable import printable
 from ..subject import detect_original, segment_original
 from ..subject.describe import Describer
 from ..subject.detect import GroundingDino
@@ -24,7 +25,7 @@ from ..subject.salient import SalientSubject
 from ..subject.segment import Sam
 from . import keymap_detector, keymap_segmenter
 from .bundle import ASSETS
-from .faults import AGAIN, describe_faults, printable
+from .faults import AGAIN, describe_faults
 from .hub_folder import LARGEST_WINDOW, WHOLE, check_built, check_settings, check_words, names, read_folder
 from .load import fill
 from .read import read_weights

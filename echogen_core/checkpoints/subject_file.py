@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from ..features import ContentFeatures, SemanticFeatures, Subject
+from ..printable import printable
 from ..writing import Target
-from .faults import printable, some
+from .faults import some
 from .format import FORMAT, VERSION, is_ours
 from .headers import read_header
 from .read import RawFile, read_weights

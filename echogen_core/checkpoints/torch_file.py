@@ -19,8 +19,9 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
+from ..printable import printable
 from .archive import Record, check_sums, read_records
-from .faults import AGAIN, printable, some
+from .faults import AGAIN, some
 from .pickled import Pickled, WantsCode
 from .stored import Opaque, Storage, Stored
 

@@ -17,7 +17,7 @@ from itertools import islice
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple, TypeAlias
 
-from .faults import printable
+from ..printable import printable
 
 logger = logging.getLogger(__name__)
 

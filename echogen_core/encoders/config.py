@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..config import check_sizes
+from ..config import check_groups, check_sizes
 
 MOST_PATCHES = 256
 """A side: the position table is resampled to so many when a file is loaded."""
@@ -70,11 +70,7 @@ class ContentEncoderConfig:
 
     def __post_init__(self) -> None:
         check_sizes(self)
-        if self.base_channels % self.norm_groups:
-            raise ValueError(
-                f"base_channels must be a multiple of norm_groups, got {self.base_channels} and "
-                f"{self.norm_groups}."
-            )
+        check_groups(self)
         if self.reference_size % self.factor:
             raise ValueError(
                 f"reference_size must be a multiple of {self.factor} pixels, got {self.reference_size}."

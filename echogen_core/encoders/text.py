@@ -15,7 +15,8 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from torch import Tensor, nn
 
 from ..features import TextFeatures
-from ..json_text import LARGEST, parse_json
+from ..json_text import parse_json, read_bounded
+from ..printable import printable
 from .config import TextEncoderConfig
 from .tokenizer_file import check_tokenizer
 
@@ -82,9 +83,15 @@ def read_tokenizer(path: str | Path) -> Any:
             f"No tokenizer at {file}. Expected {TOKENIZER_FILE} of the model that the weights came from "
             "(google/flan-t5-xl has one): download it there."
         )
-    if file.stat().st_size > LARGEST:
-        raise _unreadable(file, f"larger than {LARGEST >> 20} MB")
-    return parse_tokenizer(file.read_text(encoding="utf-8", errors="replace"), file)
+    return parse_tokenizer(tokenizer_text(file, "replace"), file)
+
+
+def tokenizer_text(file: Path, errors: str = "strict") -> str:
+    """The content of a tokenizer.json for `parse_tokenizer`; ValueError as that. errors: as for `decode`."""
+    try:
+        return read_bounded(file).decode("utf-8", errors)
+    except ValueError as error:
+        raise _unreadable(file, error) from error
 
 
 def parse_tokenizer(content: str, path: Path) -> Any:
@@ -116,9 +123,8 @@ def by_library(error: BaseException) -> bool:
 
 
 def _unreadable(path: Path, why: object) -> ValueError:
-    shown = "".join(c if c.isprintable() else "?" for c in str(why)[:200])
     return ValueError(
-        f"{path} is no readable tokenizer ({shown}). Expected {TOKENIZER_FILE}: download it again."
+        f"{path} is no readable tokenizer ({printable(why)}). Expected {TOKENIZER_FILE}: download it again."
     )
 
 

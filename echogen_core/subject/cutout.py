@@ -18,6 +18,7 @@ from PIL import ImageColor
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..printable import printable
 from .pictures import LARGEST_WORKING_SIDE, check_picture, fit_within
 from .refine import pieces
 
@@ -70,8 +71,8 @@ def parse_colour(text: str) -> Colour:
             raise ValueError
     except (ValueError, OverflowError):
         raise ValueError(
-            f"Unknown colour {text[:_LONGEST_COLOUR]!r}: expected a name such as white, or hexadecimal such "
-            "as #ffffff."
+            f"Unknown colour '{printable(text, _LONGEST_COLOUR)}': expected a name such as white, or "
+            "hexadecimal such as #ffffff."
         ) from None
     return red / 255, green / 255, blue / 255
 

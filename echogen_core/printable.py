@@ -1,0 +1,18 @@
+"""Names and values from outside, as messages may carry them."""
+
+from __future__ import annotations
+
+LONGEST = 200
+"""Characters."""
+
+
+def printable(name: object, longest: int = LONGEST) -> str:
+    """A name or value from outside as it can be logged, sent and shown, at most `longest` characters of it.
+
+    Control characters and lone surrogates (which no UTF-8 has: a log or a socket dies of one) are escaped.
+    """
+    text = str(name)
+    if len(text) <= longest and text.isprintable():
+        return text
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:longest])
+    return shown if len(text) <= longest else f"{shown}…"
