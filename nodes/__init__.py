@@ -15,6 +15,7 @@ from . import (
     segmentation,
     showing,
     strays,
+    streams,
     subject,
     subject_files,
     sweep,
@@ -41,7 +42,7 @@ class EchoGenExtension(ComfyExtension):
     """What ComfyUI asks for the pack's nodes. Set-up happens here: `on_load` is unknown to ComfyUI 0.3.75."""
 
     def __init__(self) -> None:
-        runtime.let_streams_take_any_text()
+        streams.let_streams_take_any_text()
         runtime.register_folders()
         strays.leave_out(NODES)
         showing.leave_to_results(NODES)

@@ -6,8 +6,10 @@ ComfyUI pictures are [B, H, W, C] (IMAGE) and masks [B, H, W] (MASK), float 0..1
 from __future__ import annotations
 
 import inspect
+import logging
 import os
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +21,16 @@ from comfy_api.latest import io
 from PIL import Image
 from torch import Tensor
 
-from echogen_core.checkpoints.faults import printable
 from echogen_core.checkpoints.walk import Entry, FileStamp, Search, entries, is_text, stamp_of
 from echogen_core.config import TokenizerConfig
-from echogen_core.disk import explained
+from echogen_core.disk import explained, failure
 from echogen_core.encoders import reference_picture
 from echogen_core.features import ContentFeatures
+from echogen_core.printable import printable
 from echogen_core.subject.pictures import check_picture, fit_within, flatten_alpha, to_pil
-from echogen_core.writing import Numbered
+from echogen_core.writing import Numbered, write_picture
+
+logger = logging.getLogger(__name__)
 
 CATEGORY = "EchoGen"
 
@@ -207,3 +211,41 @@ def kept_file(name: object) -> Path:
             f"{printable(name)} is not there. Save a subject first, or put a shared one into {roots[0]}."
         )
     return path
+
+
+def keep_for_session(picture: Image.Image, prefix: str) -> dict[str, str]:
+    """Writes a picture into ComfyUI's temporary folder; its name as the front end asks for it.
+
+    Nothing where the folder takes none, see `only_shown`.
+    """
+    name = f"{prefix}_{uuid.uuid4().hex[:12]}.jpg"
+    path = Path(folder_paths.get_temp_directory()) / name
+
+    def write() -> dict[str, str]:
+        write_picture(path, picture, "JPEG", lasting=False, quality=92)
+        return {"filename": name, "subfolder": "", "type": "temp"}
+
+    return only_shown(write)[0]
+
+
+def only_shown(write: Callable[[], dict[str, Any]]) -> tuple[dict[str, Any], str]:
+    """What `write` gives, which puts pictures to look at into ComfyUI's temporary folder; and ''.
+
+    A folder that is full, or that cannot be written, costs these pictures and not the results behind them:
+    then nothing and the reason. The log has it once.
+    """
+    folder = folder_paths.get_temp_directory()
+    try:
+        return write(), ""
+    except OSError as error:
+        kept = "The results are not touched."
+        about = error if error.strerror is None else failure(error, Path(folder) / "preview", kept=kept)
+        reason = f"Not shown: {about}"
+    if folder not in _full_folders:
+        _full_folders.add(folder)
+        logger.warning("Pictures that nodes only show are left out. %s", reason)
+    return {}, reason
+
+
+_full_folders: set[str] = set()
+"""Temporary folders that the log has named."""

@@ -5,11 +5,9 @@ With adapters.py and patchers.py the only place that imports `comfy` and `folder
 
 from __future__ import annotations
 
-import io
 import logging
 import os
 import sys
-import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,17 +22,14 @@ import torch
 from comfy.cli_args import LatentPreviewMethod, args
 from comfy.patcher_extension import CallbacksMP
 from comfy_execution.utils import get_executing_context
-from PIL import Image
 from torch import Tensor, nn
 
 from echogen_core.config import Preset
-from echogen_core.disk import failure
 from echogen_core.model import EchoGenTransformer, split_phases
 from echogen_core.model.functional import FP8
 from echogen_core.sampling import PrefillCache, ScaleStep
 from echogen_core.tokenizer import BitTokenizer
 from echogen_core.tokenizer.bsq import enlarge
-from echogen_core.writing import write_picture
 
 from .adapters import contact_sheet
 from .patchers import PrefillPatcher, WholePatcher
@@ -322,44 +317,6 @@ def tell_front_end(event: str, data: dict[str, Any]) -> None:
         running.send_sync(event, data, running.client_id)
 
 
-def keep_for_session(picture: Image.Image, prefix: str) -> dict[str, str]:
-    """Writes a picture into ComfyUI's temporary folder; its name as the front end asks for it.
-
-    Nothing where the folder takes none, see `only_shown`.
-    """
-    name = f"{prefix}_{uuid.uuid4().hex[:12]}.jpg"
-    path = Path(folder_paths.get_temp_directory()) / name
-
-    def write() -> dict[str, str]:
-        write_picture(path, picture, "JPEG", lasting=False, quality=92)
-        return {"filename": name, "subfolder": "", "type": "temp"}
-
-    return only_shown(write)[0]
-
-
-def only_shown(write: Callable[[], dict[str, Any]]) -> tuple[dict[str, Any], str]:
-    """What `write` gives, which puts pictures to look at into ComfyUI's temporary folder; and ''.
-
-    A folder that is full, or that cannot be written, costs these pictures and not the results behind them:
-    then nothing and the reason. The log has it once.
-    """
-    folder = folder_paths.get_temp_directory()
-    try:
-        return write(), ""
-    except OSError as error:
-        kept = "The results are not touched."
-        about = error if error.strerror is None else failure(error, Path(folder) / "preview", kept=kept)
-        reason = f"Not shown: {about}"
-    if folder not in _full_folders:
-        _full_folders.add(folder)
-        logger.warning("Pictures that nodes only show are left out. %s", reason)
-    return {}, reason
-
-
-_full_folders: set[str] = set()
-"""Temporary folders that the log has named."""
-
-
 def _reduced(codes_BDHW: Tensor) -> Tensor:
     """Codes for a preview: at most _PREVIEW_TOKENS a side, as the transformer itself sees smaller scales."""
     height, width = codes_BDHW.shape[-2:]
@@ -379,17 +336,6 @@ def decode(tokenizer: Managed, codes_BDHW: Tensor) -> Tensor:
 def progress_bar(steps: int) -> Any:
     """ComfyUI's progress bar: `update(1)` after each step, which raises when the run is interrupted."""
     return comfy.utils.ProgressBar(steps)
-
-
-def let_streams_take_any_text() -> None:
-    """Standard output and error write as an escape what their encoding lacks, as Python's own error stream.
-
-    ComfyUI puts streams of its own in their place, which raise instead: in the thread that runs prompts,
-    outside any `try`. Behind a pipe on Windows a γ in a message was enough, elsewhere half a character.
-    """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
-            stream.reconfigure(errors="backslashreplace")
 
 
 def register_folders() -> None:

@@ -248,7 +248,7 @@ def _put(sheet: Sheet, cell: Cell, step: ScaleStep, tokenizer: runtime.Managed) 
     picture = to_pil(runtime.decode(tokenizer, step.codes_BdHW)[0])
     sheet.grid.put(cell.row, cell.column, picture)
     picture.thumbnail((_SHOWN, _SHOWN))
-    told = {**cell._asdict(), "picture": runtime.keep_for_session(picture, "sweep")}
+    told = {**cell._asdict(), "picture": adapters.keep_for_session(picture, "sweep")}
     sheet.cells.append(told)
     return told
 

@@ -151,7 +151,7 @@ def test_a_message_that_the_log_cannot_write_ends_nothing(
     stream = io.TextIOWrapper(written, encoding=encoding, line_buffering=True)
     monkeypatch.setattr(sys, "stderr", stream)
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding=encoding))
-    module("runtime").let_streams_take_any_text()
+    module("streams").let_streams_take_any_text()
     log = logging.getLogger("hostile")
     log.propagate = False
     log.handlers = [logging.StreamHandler(stream)]
