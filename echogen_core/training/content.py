@@ -31,7 +31,7 @@ from ..tokenizer import BitTokenizer
 from .dataset import Compositor, Mix
 from .encoder_run import EncoderRun, Objective, Optimisation
 from .files import only_run
-from .options import add_options, check_size, device_of
+from .options import check_size, device_of, encoder_parser
 from .state import fitting
 
 
@@ -173,15 +173,10 @@ def scaled(encoder: ContentEncoder, deviation: float) -> ContentEncoder:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m echogen_core.training content", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder of prepared data")
+    parser = encoder_parser("content", __doc__)
     parser.add_argument("--tokenizer", type=Path, required=True, help="tokenizer.safetensors of its stage")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run; an earlier run goes on")
     parser.add_argument("--start", type=Path, help="content.safetensors to begin with, as far as it fits")
-    parser.add_argument("--minutes", type=float, default=12.0, help="processor minutes (on a GPU: minutes)")
     parser.add_argument("--pictures", type=int, default=Recipe.pictures, help="pictures a step")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
-    add_options(parser)
     arguments = parser.parse_args(argv)
     with only_run(arguments.out):
         train(arguments)

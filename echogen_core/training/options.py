@@ -23,6 +23,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", help="cpu or cuda (default: a GPU where there is one)")
 
 
+def encoder_parser(stage: str, about: str | None) -> argparse.ArgumentParser:
+    """The command line of a small encoder's stage, to which it adds its own options."""
+    parser = argparse.ArgumentParser(prog=f"python -m echogen_core.training {stage}", description=about)
+    parser.add_argument("--data", type=Path, required=True, help="folder of prepared data")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run; an earlier run goes on")
+    parser.add_argument("--minutes", type=float, default=12.0, help="processor minutes (on a GPU: minutes)")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    add_options(parser)
+    return parser
+
+
 def device_of(name: str | None) -> torch.device:
     """The device of a name; without one, a GPU where there is one."""
     return torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))

@@ -31,7 +31,7 @@ from ..encoders.config import find_encoders
 from ..writing import write_text
 from .encoder_run import EncoderRun, Objective, Optimisation
 from .files import load_array, only_run
-from .options import add_options, device_of
+from .options import device_of, encoder_parser
 
 SAMPLES = 3  # of a view for two pixels across: sampled from a finer one, a picture would flicker
 AZIMUTHS = 12  # of the prepared views, 30 degrees apart; views are numbered elevation by elevation
@@ -274,13 +274,8 @@ def objective(trainee: Trainee, views: Views, step: int) -> Objective:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m echogen_core.training semantic", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder of prepared data")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run; an earlier run goes on")
-    parser.add_argument("--minutes", type=float, default=12.0, help="processor minutes (on a GPU: minutes)")
+    parser = encoder_parser("semantic", __doc__)
     parser.add_argument("--pairs", type=int, default=Recipe.pairs, help="subjects a step")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
-    add_options(parser)
     arguments = parser.parse_args(argv)
     with only_run(arguments.out):
         train(arguments)
