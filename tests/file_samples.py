@@ -18,29 +18,18 @@ import psutil
 import torch
 from mutations import Mutator, any_bytes, any_json, any_safetensors, any_stream, any_tokenizer, any_zip
 from safetensors.torch import load_file, save_file
+from tiny_parts import golden_file, tiny_part, write_vocabulary
 
-from echogen_core.checkpoints import identify, load, load_part, save_part
+from echogen_core.checkpoints import identify, load, save_part
 from echogen_core.checkpoints.convert import Conversion, convert
 from echogen_core.checkpoints.format import KINDS
 from echogen_core.checkpoints.installed import look
 from echogen_core.checkpoints.subject_file import is_subject, load_subject, save_subject
-from echogen_core.encoders import (
-    ContentEncoder,
-    ContentEncoderConfig,
-    SemanticEncoder,
-    SemanticEncoderConfig,
-    TextEncoder,
-    TextEncoderConfig,
-    build_tokenizer,
-    read_tokenizer,
-    wrap_tokenizer,
-)
+from echogen_core.encoders import read_tokenizer
 from echogen_core.features import ContentFeatures, SemanticFeatures, Subject
 
-GOLDEN = Path(__file__).parent / "golden"
 ROOM = 200 << 20
 """Bytes that a reading may take beside twice the files' size: libraries that are met for the first time."""
-PROMPTS = ["a cat in a city street", "a toy car in the forest"]
 
 
 @dataclass(frozen=True)
@@ -67,20 +56,6 @@ def make_samples(top: Path, subject_models: bool = True) -> list[Sample]:
     return samples + (_subject_models(top) if subject_models else [])
 
 
-def tiny_module(kind: str) -> Any:
-    """A small module of each kind with random weights."""
-    if kind == "transformer":
-        return load_part(GOLDEN / "echogen_tiny_weights.safetensors", kind)
-    if kind == "tokenizer":
-        return load_part(GOLDEN / "vae_tiny_d16_weights.safetensors", kind)
-    if kind == "semantic":
-        return SemanticEncoder(SemanticEncoderConfig(28, 14, 64, 2, 1, reference_size=32))
-    if kind == "content":
-        return ContentEncoder(ContentEncoderConfig(8, (1, 2, 2, 2), 1, 16, 4, reference_size=32))
-    words = wrap_tokenizer(build_tokenizer(PROMPTS, vocabulary=300))
-    return TextEncoder(TextEncoderConfig(len(words), 32, 2, 2, 16, 48, max_tokens=20), words)
-
-
 def loader(kind: str) -> Callable[[Path], Any]:
     def opener(path: Path) -> Any:
         return load(path, kind, dtype=None)
@@ -92,10 +67,10 @@ def _ours(top: Path) -> list[Sample]:
     samples = []
     for kind in KINDS:
         folder = _made(top / f"ours-{kind}")
-        module = tiny_module(kind)
+        module = tiny_part(kind)
         save_part(folder / "part.safetensors", kind, module, module.config)
         if kind == "text":
-            build_tokenizer(PROMPTS, vocabulary=300).save(str(folder / "tokenizer.json"))
+            write_vocabulary(folder)
         samples.append(_sample(f"ours, {kind}", folder, "part.safetensors", any_safetensors, loader(kind)))
     folder = _made(top / "ours-fp8")
     wanted = Conversion(dtype=torch.float8_e4m3fn)
@@ -108,12 +83,10 @@ def _ours(top: Path) -> list[Sample]:
         _sample("ours, tokenizer inside", folder, "text.safetensors", any_safetensors, loader("text"))
     )
     folder = _made(top / "ours-adapter")
-    state = load_file(GOLDEN / "echogen_tiny_weights.safetensors")
+    state = load_file(golden_file("transformer"))
     save_file({name: t for name, t in state.items() if "control" not in name}, folder / "base.safetensors")
     alone = Conversion(adapter_only=True, base=folder / "base.safetensors")
-    convert(
-        GOLDEN / "echogen_tiny_weights.safetensors", folder / "adapter.safetensors", alone, lambda *_: None
-    )
+    convert(golden_file("transformer"), folder / "adapter.safetensors", alone, lambda *_: None)
     samples.append(
         _sample(
             "ours, subject parameters", folder, "adapter.safetensors", any_safetensors, loader("transformer")
@@ -124,13 +97,13 @@ def _ours(top: Path) -> list[Sample]:
 
 def _published(top: Path) -> list[Sample]:
     folder = _made(top / "published")
-    state = load_file(GOLDEN / "echogen_tiny_weights.safetensors")
-    tokenizer = load_file(GOLDEN / "vae_tiny_d16_weights.safetensors")
+    state = load_file(golden_file("transformer"))
+    tokenizer = load_file(golden_file("tokenizer"))
     save_file(state, folder / "echogen.safetensors")
     torch.save({"trainer": {"gpt_fsdp": state, "lr": 0.1}, "epoch": 3}, folder / "echogen.pth")
     torch.save({"vae": tokenizer}, folder / "vae.pth")
     torch.save({"vae": tokenizer}, folder / "old.pth", _use_new_zipfile_serialization=False)
-    dino = {name.removeprefix("dino."): t for name, t in tiny_module("semantic").state_dict().items()}
+    dino = {name.removeprefix("dino."): t for name, t in tiny_part("semantic").state_dict().items()}
     torch.save(dino, folder / "dino.pth")
     return [
         _sample(
@@ -145,7 +118,7 @@ def _published(top: Path) -> list[Sample]:
 
 def _folders(top: Path) -> list[Sample]:
     folder = _made(top / "hub")
-    module = tiny_module("text")
+    module = tiny_part("text")
     module.tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
     state = {name.removeprefix("t5."): t for name, t in module.state_dict().items()}
     state.pop("encoder.embed_tokens.weight")

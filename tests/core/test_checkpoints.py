@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tiny_parts import GOLDEN, PROMPTS, TINY_FILES, golden_file, tiny_part, write_vocabulary
 from torch import Tensor
 
 from echogen_core.checkpoints import (
@@ -31,41 +32,23 @@ from echogen_core.config import PRESETS
 from echogen_core.encoders import (
     ENCODERS,
     ContentEncoder,
-    ContentEncoderConfig,
     SemanticEncoder,
-    SemanticEncoderConfig,
     TextEncoder,
-    TextEncoderConfig,
     build_tokenizer,
     wrap_tokenizer,
 )
 from echogen_core.model import EchoGenTransformer
 from echogen_core.tokenizer import BitTokenizer
 
-GOLDEN = Path(__file__).parents[1] / "golden"
-PROMPTS = ["a cat in a city street", "a toy car in the forest"]
-TINY_FILES = {"transformer": "echogen_tiny_weights", "tokenizer": "vae_tiny_d16_weights"}
-
 
 def tiny(kind: str) -> dict[str, Tensor]:
-    return load_file(GOLDEN / f"{TINY_FILES[kind]}.safetensors")
+    return load_file(golden_file(kind))
 
 
 def tiny_module(kind: str) -> Any:
-    """A small module of each kind with random weights."""
+    """The same small module each time."""
     torch.manual_seed(7)
-    if kind in TINY_FILES:
-        return load_part(GOLDEN / f"{TINY_FILES[kind]}.safetensors", kind)
-    if kind == "semantic":
-        return SemanticEncoder(SemanticEncoderConfig(28, 14, 64, 2, 1, reference_size=32))
-    if kind == "content":
-        return ContentEncoder(ContentEncoderConfig(8, (1, 2, 2, 2), 1, 16, 4, reference_size=32))
-    tokenizer = wrap_tokenizer(build_tokenizer(PROMPTS, vocabulary=300))
-    return TextEncoder(TextEncoderConfig(len(tokenizer), 32, 2, 2, 16, 48, max_tokens=20), tokenizer)
-
-
-def write_vocabulary(folder: Path) -> None:
-    build_tokenizer(PROMPTS, vocabulary=300).save(str(folder / "tokenizer.json"))
+    return tiny_part(kind)
 
 
 def assert_same(ours: Any, other: Any, dtype: torch.dtype = torch.float32) -> None:

@@ -17,6 +17,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from tiny_parts import PROMPTS, golden_file, tiny_part, write_vocabulary
 from torch import Tensor
 
 from echogen_core.__main__ import main
@@ -27,22 +28,9 @@ from echogen_core.checkpoints.keymap_transformer import published_name
 from echogen_core.checkpoints.quantised import SCALE, Scaled, dequantise, quantise
 from echogen_core.checkpoints.write import stream_safetensors
 from echogen_core.config import TransformerConfig
-from echogen_core.encoders import (
-    ContentEncoder,
-    ContentEncoderConfig,
-    SemanticEncoder,
-    SemanticEncoderConfig,
-    TextEncoder,
-    TextEncoderConfig,
-    build_tokenizer,
-    wrap_tokenizer,
-)
 from echogen_core.model import EchoGenTransformer
 
-GOLDEN = Path(__file__).parents[1] / "golden"
-TRANSFORMER = GOLDEN / "echogen_tiny_weights.safetensors"
-TOKENIZER = GOLDEN / "vae_tiny_d16_weights.safetensors"
-PROMPTS = ["a cat in a city street", "a toy car in the forest"]
+TRANSFORMER, TOKENIZER = golden_file("transformer"), golden_file("tokenizer")
 FP8 = torch.float8_e4m3fn
 
 
@@ -67,14 +55,8 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A file of each kind; the encoders' are ours, in float32."""
     torch.manual_seed(5)
     folder = tmp_path_factory.mktemp("parts")
-    words = build_tokenizer(PROMPTS, vocabulary=300)
-    words.save(str(folder / "tokenizer.json"))
-    text = TextEncoderConfig(words.get_vocab_size(), 32, 2, 2, 16, 48, max_tokens=20)
-    modules = {
-        "text": TextEncoder(text, wrap_tokenizer(words)),
-        "semantic": SemanticEncoder(SemanticEncoderConfig(28, 14, 64, 2, 1, reference_size=32)),
-        "content": ContentEncoder(ContentEncoderConfig(8, (1, 2, 2, 2), 1, 16, 4, reference_size=32)),
-    }
+    write_vocabulary(folder)
+    modules = {kind: tiny_part(kind) for kind in ("text", "semantic", "content")}
     files = {
         kind: save_part(folder / f"{kind}.safetensors", kind, module, module.config, None)
         for kind, module in modules.items()
