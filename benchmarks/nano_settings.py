@@ -19,12 +19,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from echogen_core.checkpoints import load_bundle
 from echogen_core.config import find_preset
-from echogen_core.evaluation import nano
-from echogen_core.evaluation.generate import Miniature
-from echogen_core.evaluation.judge import Judge
-from echogen_core.evaluation.protocol import OTHER_VIEW, Task, make_task
-from echogen_core.training.dataset import Compositor
-from echogen_core.training.options import add_options, check_size, device_of
+from miniature.data.dataset import Compositor
+from miniature.evaluation import examination
+from miniature.evaluation.draw import Miniature
+from miniature.evaluation.judge import Judge
+from miniature.evaluation.protocol import OTHER_VIEW, Task, make_task
+from miniature.training.options import add_options, check_size, device_of
 
 SEED = 9000
 
@@ -45,7 +45,7 @@ def main() -> None:
     torch.set_num_threads(2)
     device = device_of(options.device)
     miniature = Miniature(load_bundle(options.preset, options.weights, device=device))
-    examiner = nano.Examiner(
+    examiner = examination.Examiner(
         Judge(device, lite=0), training_task(options.data, options.subjects), options.data, SEED
     )
     print("| γ_t γ_I tau | retrieval@1 | likeness | scene |\n|---|---|---|---|")
@@ -65,7 +65,7 @@ def training_task(data: Path, subjects: int) -> Task:
     return make_task(seen, subjects_N, subjects_N % len(seen.scenes), SEED)
 
 
-def line(row: nano.Row) -> None:
+def line(row: examination.Row) -> None:
     figures = " | ".join(f"{row.measure(name).value:.3f}" for name in ("retrieved", "similarity", "scenes"))
     print(f"| {row.name} | {figures} |", flush=True)
 

@@ -2,7 +2,7 @@
 
     python benchmarks/segmentation.py --out build/composites --npm node_modules
 
-Held-out subjects of the training data (`python -m echogen_core.training prepare`: the same packages are
+Held-out subjects of the training data (`python -m miniature prepare`: the same packages are
 needed) are rendered at 512 px and set into scenes: 120 pictures of one subject whose box covers 10 to 80 % of
 the picture's area (spread evenly; less where it would not fit), 20 of a smaller one (1 to 10 %), 60 of two.
 They stand anywhere in the frame; of single subjects, every fourth is cut by an edge. One seed draws all.
@@ -44,8 +44,8 @@ from echogen_core.checkpoints.read import read_weights
 from echogen_core.checkpoints.subject import load_salient
 from echogen_core.subject.regions import Box
 from echogen_core.subject.salient import SalientSubject
-from echogen_core.training import furniture, panoramas
-from echogen_core.training.composites import (
+from miniature.data import furniture, panoramas
+from miniature.data.composites import (
     CHOOSING,
     PICTURE_HW,
     Composite,
@@ -56,7 +56,7 @@ from echogen_core.training.composites import (
     split_subjects,
     tight,
 )
-from echogen_core.training.cut import GROUNDS
+from miniature.training.cut import GROUNDS
 
 SINGLES, SMALL, PAIRS = 120, 20, 60
 SIZES, SMALL_SIZES, PAIR_SIZES = (0.10, 0.80), (0.01, 0.10), (0.06, 0.25)

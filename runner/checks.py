@@ -134,7 +134,7 @@ class Checks:
         return self.call([node, "--test", *tests]) == 0
 
     def unit(self) -> bool:
-        return self.pytest("unit", ["tests/core", "--ignore-glob=*_golden.py"])
+        return self.pytest("unit", ["tests/core", "tests/miniature", "--ignore-glob=*_golden.py"])
 
     def golden(self) -> bool:
         return self.pytest("golden", [str(path) for path in sorted(self.core_tests().glob("*_golden.py"))])

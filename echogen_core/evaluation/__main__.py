@@ -1,6 +1,5 @@
 """`python -m echogen_core.evaluation`: measurements of finished models.
 
-nano        examine the built-in miniature on its held-out subjects
 dreambench  DINO, CLIP-I and CLIP-T on DreamBench, beside the published table
 ablations   the same with paths off, other encoders, and over a grid of γ
 latency     seconds of a picture, part by part
@@ -17,7 +16,7 @@ from collections.abc import Sequence
 from ..stopping import until_stopped
 
 PROGRAM = "python -m echogen_core.evaluation"
-COMMANDS = ("nano", "dreambench", "latency")
+COMMANDS = ("dreambench", "latency")
 """Of each, the module command_<name> with `add_parser(subparsers)`, which sets `run(args) -> int`."""
 
 

@@ -19,12 +19,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..processes import Team, join
 from . import latency, published, scorers
 from .arms import ENCODER_KINDS, Loader, Swap, ablation_arms, own_arm
 from .dreambench import read_dreambench
 from .options import add_model, chosen_model
 from .page import Report, write_page
-from .processes import Team, join
 from .records import Record, check_parquet, check_shared, claim, write_parquet
 from .scorers import Scorers, fingerprint
 from .subject_tools import Segmentation, load_segmentation

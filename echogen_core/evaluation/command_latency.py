@@ -11,13 +11,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ..processes import join
 from ..subject.samples import FOLDER as SAMPLES
 from ..writing import write_text
 from . import latency
 from .arms import Loader, own_arm
 from .dreambench import open_picture
 from .options import add_model, chosen_model
-from .processes import join
 from .subject_tools import load_segmentation
 
 

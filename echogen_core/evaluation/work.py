@@ -10,10 +10,10 @@ from pathlib import Path
 
 from ..features import Subject as Features
 from ..pipeline import EchoGenPipeline
+from ..processes import Team
 from ..subject.pictures import to_pil
 from .arms import Arm, Loader
 from .dreambench import DreamBench, Subject, open_picture
-from .processes import Team
 from .records import Key, Log, Record, write_png
 from .scorers import Real, Scorers
 from .subject_tools import Segmentation, to_tensor

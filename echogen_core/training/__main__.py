@@ -1,9 +1,4 @@
-"""`python -m echogen_core.training STAGE`.
-
-prepare, tokenizer, semantic, content, transformer and decoder, in this order, make nano; cut trains the
-built-in cut's network on; adapters trains the subject parameters of a published or small model. Each stage
-says with --help what it takes; each can be stopped (Ctrl+C, a signal, a power cut) and run again.
-"""
+"""`python -m echogen_core.training`: see `command`."""
 
 from __future__ import annotations
 
@@ -12,41 +7,26 @@ import logging
 import sys
 from collections.abc import Sequence
 
+from ..optional_packages import MissingPackageError
 from ..stopping import until_stopped
-from .missing import MissingPackageError
 
 PROGRAM = "python -m echogen_core.training"
-STAGES = {
-    "prepare": "pictures from the packages of 3-D models, panoramas and icons",
-    "pack": "prepared pictures in a small form, to travel, and back",
-    "enlarge": "a beginning out of a miniature of other sizes",
-    "tokenizer": "nano's BSQ tokenizer",
-    "semantic": "nano's semantic encoder",
-    "content": "nano's content encoder",
-    "transformer": "nano's transformer with its text encoder, then its bundle",
-    "decoder": "nano's decoder, on, with codes as its transformer draws them",
-    "cut": "the built-in cut's network, on from U²-Netp's published weights",
-    "adapters": "the subject parameters of an EchoGen model, beside its frozen Infinity base",
-}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Hands over to the stage's own command line; 2 when there is no such stage, or its input is at fault."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    if not arguments or arguments[0] not in STAGES:
-        lines = [f"  {name:12} {text}" for name, text in STAGES.items()]
-        sys.stderr.write(f"usage: {PROGRAM} STAGE ...\n" + "\n".join(lines) + "\n")
-        return 0 if arguments in (["-h"], ["--help"]) else 2
+    """Trains; 2, with a message on standard error, where the input is at fault. Stopped: `until_stopped`."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    return until_stopped(f"{PROGRAM} {arguments[0]}", lambda: _run(*arguments))
+    return until_stopped(PROGRAM, lambda: _run(argv))
 
 
-def _run(name: str, *arguments: str) -> int:
-    stage = importlib.import_module(f".{name}", __package__)
+def _run(argv: Sequence[str] | None) -> int:
+    command = importlib.import_module(
+        ".command", __package__
+    )  # here, where a signal is heard: it takes seconds
     try:
-        return int(stage.main(arguments) or 0)
+        return int(command.main(argv) or 0)
     except (OSError, MissingPackageError, ValueError) as error:
-        sys.stderr.write(f"{PROGRAM} {name}: {error}\n")
+        sys.stderr.write(f"{PROGRAM}: {error}\n")
         return 2
 
 

@@ -1,333 +1,343 @@
-"""Trains nano's transformer with its text encoder, on the bits of a frozen tokenizer.
+"""The training loop: accelerate spreads it over processes, a step's result does not depend on how many.
 
-The paper's recipe at a small size: bitwise self-correction, loss weighed by scale, text, semantic and content
-dropped independently. Time-boxed and resumable: progress is measured in minutes of training, so that a run
-gives its best at any budget.
-Shape suffixes: B pairs, L tokens, T tokens of all scales, d bits.
+Nothing random is kept: what a step draws follows from the seed and the step's number, so a run goes on from
+its weights, averages and optimiser alone.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import time
+from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from torch import Tensor
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_optimizer_state_dict,
+    set_optimizer_state_dict,
+)
+from torch.utils.data import DataLoader
 
-from ..encoders import ContentEncoder, SemanticEncoder, TextEncoder
-from ..encoders.pictures import reference_picture
-from ..model import EchoGenTransformer
-from ..model.transformer import Conditions
-from ..scales import ScaleSchedule
-from ..tokenizer import BitTokenizer
-from ..tokenizer.bsq import TeacherForcing, quantize_with_bit_flips
-from ..writing import append_line
-from .attention import plain_attention
-from .conditions import drop_conditions, encode_pairs
-from .dataset import Compositor, Mix, PairBatch
-from .guide import Guide
-from .loss import bit_loss, scale_accuracy, subject_emphasis
-from .optimisers import build_optimizers
-from .state import go_on, replaced, update_average, write_state
-from .transformer_recipe import Recipe
-from .words import Frames
+from ..checkpoints.format import BASE_NAME, BASE_SHA256
+from .examples import Example, Examples, as_list, begin_worker
+from .initialise import subject_names
+from .journal import Journal, progress, sheet_path
+from .loss import bit_loss, scale_means, token_accuracy, token_losses
+from .plan import Plan
+from .preparation import Preparation
+from .recipe import Recipe, rate_share
+from .resume import check_same_step, check_state
+from .rows import Fault
+from .sample_sheet import draw_sheet
+from .state import options_kept, replaced, update_average, write_state
+from .trained_model import ADAPTER_FILE, Start, TeacherForced, parameter_groups, save_adapter
 
 logger = logging.getLogger(__name__)
 
-
-TEXT_STEP = 32
-"""Tokens that compiled prompts are padded to a multiple of."""
-
-
-class Noise(NamedTuple):
-    """Random sources of one worker: condition dropping and bit flips; the generator is on the device."""
-
-    generator: torch.Generator
-    numpy_rng: np.random.Generator
+STATE_FILE = "state.pt"
+FULL = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
 
-class _Share(NamedTuple):
-    """One worker's part of a step; lost: nats by which guided heads looked elsewhere (0: not guided)."""
+class AdapterTrainer:
+    """Trains one model's subject parameters; state lives in `out` and is picked up again.
 
-    gradients: tuple[Tensor | None, ...]
-    loss: float
-    accuracy: list[float]
-    lost: float
-
-
-@dataclass
-class Parts:
-    """The modules of a bundle; tokenizer, semantic and content encoder stay as they are, as in the paper.
-
-    Trained along, a content encoder forgot two thirds of what could be read from its latents in 200 steps.
+    Attributes:
+        step: steps done. faults: every broken row met so far. trained: name -> parameter.
     """
 
-    transformer: EchoGenTransformer
-    text: TextEncoder
-    content: ContentEncoder
-    semantic: SemanticEncoder
-    tokenizer: BitTokenizer
-    schedule: ScaleSchedule
-
-    def trained(self) -> nn.ModuleDict:
-        return nn.ModuleDict({"transformer": self.transformer, "text": self.text})
-
-    def frozen(self) -> tuple[nn.Module, ...]:
-        return self.tokenizer, self.semantic, self.content
-
-
-class Trainer:
-    """One process, one device; state lives in `out` and is picked up again."""
-
     def __init__(
-        self, parts: Parts, data: Path, out: Path, recipe: Recipe, device: torch.device | str = "cpu"
+        self,
+        accelerator: Accelerator,
+        model: TeacherForced,
+        start: Start,
+        examples: Examples,
+        preparation: Preparation,
+        recipe: Recipe,
+        out: Path,
     ) -> None:
-        self.parts, self.recipe, self.out = parts, recipe, out
-        self.device = torch.device(device)
-        out.mkdir(parents=True, exist_ok=True)
-        self.trained = parts.trained().to(self.device)
-        if recipe.compiler:
-            for block in parts.transformer.blocks:
-                block.compile(backend=recipe.compiler)
-        for module in parts.frozen():
-            module.to(self.device).eval().requires_grad_(False)
-        self.average = {name: p.detach().clone() for name, p in self.trained.named_parameters()}
-        self.optimizers = build_optimizers(self.trained, recipe)
+        self.accelerator, self.start, self.recipe, self.out = accelerator, start, recipe, out
+        self.preparation, self.examples = preparation, examples
+        self.shown = Examples(examples.rows, examples.reference_size, recipe.seed, 0.0, None)
+        self.subject = subject_names(model.model)
+        self.per_step = recipe.batch * recipe.accumulate * accelerator.num_processes
+        peak = recipe.base_rate * self.per_step / 256
+        named = {name: p for name, p in model.model.named_parameters() if p.requires_grad}
+        groups = parameter_groups(named, peak, recipe.weight_decay, recipe.slow)
+        optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.97))
+        self.model, self.optimizer = accelerator.prepare(model, optimizer)
+        self.whole: TeacherForced = accelerator.unwrap_model(self.model)
+        self._register_conditions()
+        own = dict(self.whole.model.named_parameters())
+        self.trained = {name: own[name] for name in named}
+        self.average = {n: p.detach().clone() for n, p in self.trained.items()} if recipe.ema else {}
+        self.faults: dict[str, Fault] = {}
+        self._new_faults: list[Fault] = []
         self.step, self.seconds = 0, 0.0
-        self.data = Compositor(data, "train", seed=recipe.seed, device=self.device)
-        self.heldout = Compositor(data, "heldout", seed=recipe.seed, device=self.device)
         self._resume()
-        # a resumed run draws new pictures instead of repeating the first ones
-        self.data.generator.manual_seed(recipe.seed * 1_000_003 + self.step)
-        self.noise = [_noise(recipe.seed, self.step, worker, self.device) for worker in range(recipe.workers)]
-        # a CPU is many times slower on numbers too small for full precision: workers count them as zero
-        self.pool = ThreadPoolExecutor(recipe.workers, initializer=torch.set_flush_denormal, initargs=(True,))
-        self.loader = ThreadPoolExecutor(1)
-        self.upcoming: Future[PairBatch] | None = None
 
-    def run(self, at_most: float = math.inf) -> None:
-        """Train until the recipe's minutes are used up; checkpoints and a log of JSON lines go to `out`.
-
-        at_most: minutes before this call saves and returns, whatever is left: the next one goes on.
-        """
-        self.trained.train()
-        saved = started = time.monotonic()
-        compiling = bool(self.recipe.compiler)  # the first step: minutes that teach nothing do not count
-        log_path = self.out / "log.jsonl"
-        attention = plain_attention() if self.device.type == "cpu" else nullcontext()
-        with attention:
-            while self.progress() < 1 and time.monotonic() - started < at_most * 60:
-                began = time.monotonic()
-                record = self._train_step()
-                if not compiling:
-                    self.seconds += time.monotonic() - began
-                compiling = False
-                if self.step % self.recipe.validate_every == 0:
-                    record |= self._validate()
-                if self.step % 20 == 0:
-                    record |= {"step": self.step, "minutes": round(self.seconds / 60, 2)}
-                    append_line(log_path, json.dumps(record))
-                if time.monotonic() - saved > self.recipe.checkpoint_minutes * 60:
+    def run(self) -> None:
+        """Train to the last step. Whatever stops it, state and log on the disk stay usable."""
+        accelerator, recipe = self.accelerator, self.recipe
+        missing = self._sheet_is_missing()
+        if self.step >= recipe.steps and not missing:
+            logger.info("Nothing to do: %d steps are done. More: --steps.", self.step)
+            return
+        journal = Journal(self.out, self.step) if accelerator.is_main_process else None
+        self._report_faults(self.examples.rows.faults)
+        sums: Tensor | None = None
+        try:
+            if missing:
+                self._pictures(journal)
+            began, counted = time.monotonic(), self.step
+            for examples in self._loader():
+                metrics, norm = self._micro_step(examples)
+                sums = metrics if sums is None else sums + metrics
+                if not accelerator.sync_gradients:
+                    continue
+                saves = self.step == recipe.steps or self.step % recipe.save_every == 0
+                if saves or self.step % recipe.log_every == 0:
+                    record = self._record(sums / (recipe.accumulate * (self.step - counted)), norm)
+                    spent = time.monotonic() - began
+                    self.seconds += spent
+                    record["seconds"] = round(self.seconds, 3)
+                    if journal is not None:
+                        journal.record(self.step, record)
+                        pace = spent / (self.step - counted)
+                        logger.info("%s", progress(self.step, recipe.steps, record, pace))
+                    began, counted, sums = time.monotonic(), self.step, None
+                if saves:
                     self.save()
-                    saved = time.monotonic()
-        self.save()
-
-    def progress(self) -> float:
-        return min(1.0, self.seconds / (self.recipe.minutes * 60))
+                if self._has_sheet():
+                    self._pictures(journal)
+        finally:
+            if journal is not None:
+                journal.close()
 
     def save(self) -> None:
-        """Write the state atomically."""
-        state = {
-            "trained": self.trained.state_dict(),
-            "average": self.average,
-            "optimizers": [o.state_dict() for o in self.optimizers],
-            "step": self.step,
-            "seconds": self.seconds,
+        """Write the state to go on from, and the adapter as it is (averaged, if it is)."""
+        accelerator, keep = self.accelerator, self.accelerator.is_main_process
+        optimizer = get_optimizer_state_dict(self.model, self.optimizer.optimizer, options=FULL)
+        trained = {name: _full(p, keep) for name, p in self.trained.items()}
+        average = {name: _full(tensor, keep) for name, tensor in self.average.items()}
+        frozen = {
+            name: _full(p, keep)
+            for name, p in self.whole.model.named_parameters()
+            if name in self.subject and name not in trained
         }
-        write_state(self.out / "state.pt", state)
-        logger.info("Saved step %d after %.1f minutes.", self.step, self.seconds / 60)
+        if accelerator.is_main_process:
+            state = {
+                "step": self.step,
+                "seconds": self.seconds,
+                "processes": accelerator.num_processes,
+                "recipe": asdict(self.recipe),
+                "trained": trained,
+                "average": average,
+                "optimizer": optimizer,
+                "faults": self._met_faults(),
+                BASE_NAME: self.start.base_name,
+                BASE_SHA256: self.start.base_sha256,
+            }
+            # the adapter first: a state that says that all is done must have it beside it
+            save_adapter(self.out / ADAPTER_FILE, self.start, {**trained, **average, **frozen})
+            write_state(self.out / STATE_FILE, state)
+            logger.info("Saved step %d.", self.step)
+        accelerator.wait_for_everyone()
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """The moving average in place of the trained weights, for looking and for shipping."""
-        with replaced(dict(self.trained.named_parameters()), self.average):
-            self.trained.eval()
-            try:
-                yield
-            finally:
-                self.trained.train()
+        """The moving average in the place of the trained weights, where one is kept."""
+        with replaced({name: self.trained[name] for name in self.average}, self.average):
+            yield
+
+    @contextmanager
+    def whole_outside_blocks(self) -> Iterator[None]:
+        """Under FSDP, what does not lie in blocks put together on every process; blocks do so when called."""
+        sharded = self.accelerator.distributed_type == "FSDP"
+        if sharded:
+            self.model.unshard()
+        try:
+            yield
+        finally:
+            if sharded:
+                self.model.reshard()
+
+    def _register_conditions(self) -> None:
+        """Under FSDP a block's weights must be gathered for both of its entrances."""
+        accelerator = self.accelerator
+        if accelerator.distributed_type != "FSDP":
+            return
+        if not accelerator.is_fsdp2:
+            raise ValueError(
+                "Expected FSDP version 2: set fsdp_version: 2 in accelerate's configuration "
+                "(accelerate launch --use_fsdp --fsdp_version 2)."
+            )
+        from torch.distributed.fsdp import register_fsdp_forward_method
+
+        for block in self.whole.model.blocks:
+            register_fsdp_forward_method(block, "condition")
 
     def _resume(self) -> None:
-        path = self.out / "state.pt"
-        if not path.is_file():
+        """Goes on from the state in `out`, if there is one; rates and weight decay stay the recipe's.
+
+        Raises ValueError when it is another run's, or not the same for all processes.
+        """
+        path, state = self.out / STATE_FILE, self._read_state()
+        check_same_step(path, gather_object([state["step"] if state else 0]))
+        if state is None:
             return
-        state = torch.load(path, weights_only=True, map_location=self.device)
-        self.trained.load_state_dict(state["trained"])
-        self.average = state["average"]
-        if len(state["optimizers"]) == len(self.optimizers):
-            go_on(self.optimizers, state["optimizers"])
-        else:
-            logger.warning("Another number of workers: the optimisers start afresh from the saved weights.")
+        check_state(path, state, self.recipe, self.per_step, self.start, self.trained)
+        _load(self.trained, state["trained"])
+        _load(self.average, state["average"])
+        optimizer = self.optimizer.optimizer
+        with options_kept(optimizer):
+            set_optimizer_state_dict(self.model, optimizer, state["optimizer"], options=FULL)
+        self.faults = {where: Fault(where, *rest) for where, *rest in state.get("faults", [])}
         self.step, self.seconds = state["step"], state["seconds"]
-        logger.info("Resumed at step %d, %.1f minutes.", self.step, self.seconds / 60)
+        logger.info("Going on at step %d.", self.step)
 
-    def _train_step(self) -> dict[str, Any]:
-        progress = self.progress()
-        rate = min(1.0, (self.step + 1) / self.recipe.warmup) * min(
-            1.0, (1 - progress) / self.recipe.cooldown
-        )
-        for optimizer in self.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = group["peak"] * rate
-        pairs = self._next_pairs()
-        shares = list(self.pool.map(self._share, split_pairs(pairs, self.recipe.workers), self.noise))
-        for parameter, *gradients in zip(
-            self.trained.parameters(), *(share.gradients for share in shares), strict=True
-        ):
-            given = [gradient for gradient in gradients if gradient is not None]
-            parameter.grad = torch.stack(given).mean(0) if len(given) > 1 else next(iter(given), None)
-        nn.utils.clip_grad_norm_(self.trained.parameters(), self.recipe.clip)
-        list(self.pool.map(_apply, self.optimizers))
-        self.step += 1
-        update_average(self.average, self.trained.named_parameters(), self.step, self.recipe.ema)
-        accuracy = np.mean([share.accuracy for share in shares], axis=0)
-        loss = float(np.mean([share.loss for share in shares]))
-        lost = float(np.mean([share.lost for share in shares]))
-        bits = [round(float(a), 4) for a in accuracy]
-        return {"loss": loss, "lost": lost, "lr": rate, "bits": bits}
-
-    def _next_pairs(self) -> PairBatch:
-        """The batch that was drawn beside the last step; the one after it is begun."""
-
-        def begin() -> Future[PairBatch]:
-            recipe = self.recipe
-            return self.loader.submit(self._pairs, self.data, recipe.batch, recipe.mix, recipe.targets)
-
-        pairs = (self.upcoming or begin()).result()
-        self.upcoming = begin()
-        return pairs
-
-    def _pairs(self, source: Compositor, count: int, mix: Mix, targets: int = 1) -> PairBatch:
-        """A batch, its references as large as the encoders want them."""
-        pairs, size = source.batch(count, mix, targets), self.parts.content.config.reference_size
-        if pairs.references_B3HW.shape[-1] == size:
-            return pairs
-        return pairs._replace(references_B3HW=reference_picture(pairs.references_B3HW, size))
-
-    def _share(self, pairs: PairBatch, noise: Noise) -> _Share:
-        schedule = self.parts.schedule
-        kept_K = self._kept(noise)
-        logits, forced, lost = self._forward(pairs, noise, self.recipe.drop, self.recipe.flips, kept_K)
-        emphasis_BT = subject_emphasis(pairs.subject_masks_B1HW, schedule, self.recipe.subject)
-        start, end = schedule.spans[-1]
-        emphasis_BT[:, start:] *= (end - start) / (len(kept_K) - start)
-        margins_BKd = forced.margins_BLD[:, kept_K] if self.recipe.margins else None
-        labels_BKd = forced.labels_BLD[:, kept_K]
-        loss = bit_loss(logits, labels_BKd, schedule, emphasis_BT[:, kept_K], margins_BKd, kept_K)
-        # the last layer's content stream has dead weights, without a gradient
-        gradients = torch.autograd.grad(
-            loss + self._guidance() * lost, list(self.trained.parameters()), allow_unused=True
-        )
-        accuracy = scale_accuracy(logits.detach(), labels_BKd, schedule)
-        return _Share(gradients, float(loss.detach()), accuracy, float(lost.detach()))
-
-    def _kept(self, noise: Noise) -> Tensor:
-        """The tokens that a step computes: all, or of the last scale a random part."""
-        start, end = self.parts.schedule.spans[-1]
-        share = 1.0 if self.progress() >= self.recipe.whole else self.recipe.thinned
-        drawn = torch.randperm(end - start, generator=noise.generator, device=self.device)
-        some = drawn[: round((end - start) * share)].sort().values
-        return torch.cat((torch.arange(start, device=self.device), some + start))
-
-    def _guidance(self) -> float:
-        """Weight of the guide, falling to nothing."""
-        return self.recipe.guide * max(0.0, 1 - self.progress() / self.recipe.guided)
-
-    def _validate(self) -> dict[str, Any]:
-        """Loss and bit accuracy on held-out subjects, nothing dropped or flipped."""
-        self.heldout.generator.manual_seed(self.recipe.seed)
-        # other shapes than the training's: compiled once more they would crowd those out
-        eager = torch.compiler.set_stance("force_eager") if self.recipe.compiler else nullcontext()
-        with torch.no_grad(), self.averaged(), eager:
-            logits, forced, _ = self._forward(
-                self._pairs(self.heldout, 96, self.recipe.mix), self.noise[0], drop=0.0, flips=0.0
-            )
-        accuracy = scale_accuracy(logits, forced.labels_BLD, self.parts.schedule)
-        loss = float(bit_loss(logits, forced.labels_BLD, self.parts.schedule))
-        return {"heldout_loss": loss, "heldout_bits": [round(a, 4) for a in accuracy]}
-
-    def _forward(
-        self, pairs: PairBatch, noise: Noise, drop: float, flips: float, kept_K: Tensor | None = None
-    ) -> tuple[Tensor, TeacherForcing, Tensor]:
-        """Logits (of kept tokens; None: all), what they should be, how far guided heads looked elsewhere."""
-        parts = self.parts
-        with torch.autocast(self.device.type, torch.bfloat16):
-            with torch.no_grad():
-                latent = parts.tokenizer.latent(pairs.targets_B3HW)
-            forced = quantize_with_bit_flips(
-                latent,
-                parts.schedule.scales,
-                strength=flips,
-                numpy_rng=noise.numpy_rng,
-                generator=noise.generator,
-            )
-            shape = (3, len(pairs.prompts))
-            keep_3B = torch.rand(shape, generator=noise.generator, device=self.device) >= drop
-            inputs = self._conditions(pairs, keep_3B)
-            guide = None if kept_K is None else self._guide(pairs, keep_3B[2], kept_K)
-            logits = parts.transformer.teacher_forced(
-                inputs, forced.inputs_BLD, parts.schedule, guide, kept_K
-            )
-        return logits, forced, logits.new_zeros(()) if guide is None else guide.loss()
-
-    def _guide(self, pairs: PairBatch, given_B: Tensor, kept_K: Tensor) -> Guide | None:
-        if pairs.frames is None or not self._guidance():
+    def _read_state(self) -> dict[str, Any] | None:
+        path = self.out / STATE_FILE
+        if not path.is_file():
             return None
-        grid = self.parts.content.config.grid
-        return Guide(pairs.frames, pairs.subject_masks_B1HW, given_B, self.parts.schedule, grid, kept_K)
+        # on a CPU what is loaded is used in place, and the file is to be replaced
+        mapped = self.accelerator.device.type != "cpu"
+        state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu", mmap=mapped)
+        return state
 
-    def _conditions(self, pairs: PairBatch, keep_3B: Tensor) -> Conditions:
-        """keep_3B: whether text, semantic and content stay, per reference."""
-        multiple = TEXT_STEP if self.recipe.compiler else 1
-        given = encode_pairs(self.parts, pairs.prompts, pairs.references_B3HW, multiple)
-        return drop_conditions(self.parts.transformer, given, keep_3B)
-
-
-def split_pairs(pairs: PairBatch, parts: int) -> list[PairBatch]:
-    """Equal shares of a batch, each reference with its own targets."""
-    prompts = [pairs.prompts[i::parts] for i in range(parts)]
-    owned = (len(pairs.prompts), -1)
-    targets = pairs.targets_B3HW.unflatten(0, owned)
-    masks = pairs.subject_masks_B1HW.unflatten(0, owned)
-    frames = pairs.frames
-    return [
-        PairBatch(
-            pairs.references_B3HW[i::parts],
-            targets[i::parts].flatten(0, 1),
-            masks[i::parts].flatten(0, 1),
-            prompts[i],
-            pairs.scenes_B[i::parts],
-            pairs.subjects_B[i::parts],
-            frames and Frames(*(values.unflatten(0, owned)[i::parts].flatten() for values in frames)),
+    def _loader(self) -> Any:
+        recipe, accelerator = self.recipe, self.accelerator
+        plan = Plan(
+            self.examples.rows.buckets,
+            recipe.batch * accelerator.num_processes,
+            recipe.accumulate,
+            recipe.seed,
+            range(self.step, recipe.steps),
         )
-        for i in range(parts)
-    ]
+        loader = DataLoader(
+            self.examples,
+            batch_sampler=plan,
+            num_workers=recipe.workers,
+            collate_fn=as_list,
+            worker_init_fn=begin_worker if recipe.workers else None,
+        )
+        return accelerator.prepare_data_loader(loader, device_placement=False)
+
+    def _micro_step(self, examples: list[Example]) -> tuple[Tensor, float]:
+        """A batch's loss, then loss and bit accuracy of every scale [1 + 2 * scales]; the gradient's norm.
+
+        The norm is 0 within a step. Raises ValueError when it is not finite: the step is not done then.
+        """
+        accelerator, recipe = self.accelerator, self.recipe
+        self._new_faults += [fault for example in examples for fault in example.faults]
+        batch = self.preparation.batch(examples)
+        norm = 0.0
+        with accelerator.accumulate(self.model):
+            logits = self.model(batch.given, batch.keep_3B, batch.forced.inputs_BLD, batch.schedule)
+            loss = bit_loss(logits, batch.forced.labels_BLD, batch.schedule)
+            accelerator.backward(loss)
+            if accelerator.sync_gradients:
+                total = accelerator.clip_grad_norm_(list(self.trained.values()), recipe.clip)
+                # before the update: what is no number reaches neither the weights nor a saved state
+                norm = _finite("norm of the gradient", float(_full(total)), self.step + 1)
+                for group in self.optimizer.param_groups:
+                    group["lr"] = group["peak"] * rate_share(self.step, recipe)
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+        if accelerator.sync_gradients:
+            self.step += 1
+            if self.average:
+                update_average(self.average, self.trained.items(), self.step, recipe.ema)
+        with torch.no_grad():
+            losses = token_losses(logits, batch.forced.labels_BLD)
+            right = token_accuracy(logits, batch.forced.labels_BLD)
+            scales = [scale_means(values, batch.schedule) for values in (losses, right)]
+        return torch.cat((loss.detach()[None], *scales)), norm
+
+    def _record(self, metrics: Tensor, norm: float) -> dict[str, Any]:
+        """Averaged over the processes; NaN stops the run before it is saved."""
+        loss, *rest = self.accelerator.reduce(metrics, "mean").tolist()
+        _finite("loss", loss, self.step)
+        self._report_faults(gather_object(self._new_faults))
+        self._new_faults = []
+        scales = len(rest) // 2
+        return {
+            "loss": loss,
+            "rate": self.optimizer.param_groups[0]["peak"] * rate_share(self.step - 1, self.recipe),
+            "gradient": norm,
+            "scale_loss": [round(value, 5) for value in rest[:scales]],
+            "bits": [round(value, 5) for value in rest[scales:]],
+            "faults": dict(Counter(fault.kind for fault in self.faults.values())),
+        }
+
+    def _met_faults(self) -> list[tuple[str, ...]]:
+        """Faults that came up in training; those of the rows themselves are found again at every start."""
+        of_rows = {fault.where for fault in self.examples.rows.faults}
+        return [tuple(fault) for where, fault in self.faults.items() if where not in of_rows]
+
+    def _report_faults(self, faults: list[Fault]) -> None:
+        """Each broken row is said once."""
+        for fault in faults:
+            if fault.where not in self.faults and self.accelerator.is_main_process:
+                logger.warning("Left out: %s, %s (%s)", *fault)
+            self.faults[fault.where] = fault
+
+    def _has_sheet(self) -> bool:
+        """Whether there are to be pictures of this step."""
+        every = self.recipe.pictures_every
+        return bool(every) and (self.step % every == 0 or self.step == self.recipe.steps)
+
+    def _sheet_is_missing(self) -> bool:
+        """Whether an earlier run was stopped between saving this step and drawing it; the same for all."""
+        if not (self.step and self._has_sheet()):
+            return False
+        missing = not sheet_path(self.out, self.step).is_file()
+        return bool(gather_object([missing])[0])  # all machines do what the first one sees
+
+    def _pictures(self, journal: Journal | None) -> None:
+        """A sheet of pictures made with the (averaged) weights; under FSDP all processes have to draw it."""
+        if journal is not None or self.accelerator.distributed_type == "FSDP":
+            with self.averaged(), self.whole_outside_blocks():
+                sheet = draw_sheet(self.whole.model, self.preparation, self.shown)
+            if journal is not None:
+                journal.pictures(self.step, sheet)
+        self.accelerator.wait_for_everyone()
 
 
-def _noise(seed: int, step: int, worker: int, device: torch.device) -> Noise:
-    mixed = (seed * 1_000_003 + step) * 101 + worker
-    return Noise(torch.Generator(device).manual_seed(mixed), np.random.default_rng(mixed))
+def _finite(what: str, value: float, step: int) -> float:
+    """The value, or ValueError: training past it would spoil the weights."""
+    if not math.isfinite(value):
+        raise ValueError(
+            f"The {what} is {value} at step {step}: lower --base-rate, or look for the data that does it. "
+            f"{STATE_FILE} holds the last good state."
+        )
+    return value
 
 
-def _apply(optimizer: torch.optim.Optimizer) -> None:
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
+def _full(tensor: Tensor, keep: bool = True) -> Tensor:
+    """A copy of a tensor on the CPU, put together where it is sharded, for which every process must ask.
+
+    keep: False for an empty one. The processes of a machine share its memory: one copy is enough.
+    """
+    gathered = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+    return gathered.detach().cpu().clone() if keep else torch.empty(0)
+
+
+@torch.no_grad()
+def _load(targets: dict[str, Any], values: dict[str, Tensor]) -> None:
+    """Copies whole tensors into parameters, each process its piece."""
+    for name, target in targets.items():
+        value = values[name].to(target.device)
+        if hasattr(target, "device_mesh"):
+            from torch.distributed.tensor import distribute_tensor
+
+            value = distribute_tensor(value, target.device_mesh, target.placements)
+        target.copy_(value)

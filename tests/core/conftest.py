@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from .adapter_training import Bench
+from .training_runs import Bench
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,9 @@ from PIL import Image
 
 from echogen_core.evaluation.records import write_png
 from echogen_core.stopping import until_stopped
-from echogen_core.training.files import save_array
 from echogen_core.training.workers import pool
 from echogen_core.writing import Numbered, append_line, write_text, write_whole
+from miniature.data.files import save_array
 
 BEFORE, AFTER = 1, 200
 """What the files hold: different lengths, so that a half one shows."""

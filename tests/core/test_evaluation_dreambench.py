@@ -22,12 +22,12 @@ from echogen_core.evaluation import command_dreambench, curve, latency, publishe
 from echogen_core.evaluation.__main__ import main
 from echogen_core.evaluation.arms import Arm
 from echogen_core.evaluation.dreambench import open_picture, read_dreambench
-from echogen_core.evaluation.processes import Team
 from echogen_core.evaluation.records import Log, Record, claim
 from echogen_core.evaluation.scorers import Scorers, mean_cosine, prepare
 from echogen_core.evaluation.summary import Interval, bootstrap, subject_means, summarise, summarise_classes
 from echogen_core.evaluation.work import Plan
 from echogen_core.model import EchoGenTransformer
+from echogen_core.processes import Team
 
 from .small_scorers import SUBJECTS, small_options, write_dreambench, write_networks
 

@@ -23,7 +23,8 @@ SHIPPED = ASSETS / "nano" / "tokenizer.safetensors"
 WRITE_IN_POOL = "tests.core.small_writers:write_in_pool"
 COMMANDS = {
     "echogen_core": ["convert", "x", "--out", "y"],
-    "echogen_core.training": ["tokenizer", "--data", "x", "--out", "y"],
+    "echogen_core.training": ["--data", "x", "--out", "y"],
+    "miniature": ["tokenizer", "--data", "x", "--out", "y"],
     "echogen_core.evaluation": ["latency", "--out", "y"],
 }
 
@@ -134,7 +135,8 @@ def test_no_module_has_a_command_line_beside_its_packages() -> None:
     """One that is run by its own name would not be stopped in one line."""
     found = [
         path
-        for path in (ROOT / "echogen_core").rglob("*.py")
+        for package in ("echogen_core", "miniature")
+        for path in (ROOT / package).rglob("*.py")
         if '__name__ == "__main__"' in path.read_text("utf-8")
     ]
     assert {path.name for path in found} == {"__main__.py"} and len(found) == len(COMMANDS)

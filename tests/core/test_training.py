@@ -1,441 +1,415 @@
-"""The transformer's trainer: its loss against the official one, its data, and a run at a tiny size."""
+"""Training of subject parameters: the start, the data, and what a run does with them."""
 
 from __future__ import annotations
 
 import json
-import re
-import shutil
-from dataclasses import replace
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from live_bytes import LiveBytes
+from PIL import Image
+from random_models import SMALL
 
-from echogen_core.checkpoints import ASSETS, load_bundle, load_part
-from echogen_core.checkpoints.save import save_part
-from echogen_core.config import CANDIDATES, PRESETS, TokenizerConfig, find_preset
-from echogen_core.encoders import (
-    ENCODERS,
-    ContentEncoder,
-    SemanticEncoder,
-    TextEncoder,
-    build_tokenizer,
-    wrap_tokenizer,
-)
-from echogen_core.encoders.config import find_encoders
+from echogen_core import processes as team
+from echogen_core.checkpoints import ASSETS
+from echogen_core.checkpoints.keymap_transformer import flatten_blocks, published_name
+from echogen_core.config import PRESETS
+from echogen_core.encoders import ENCODERS
 from echogen_core.model import EchoGenTransformer
-from echogen_core.pipeline import EchoGenPipeline
-from echogen_core.scales import BUDGETS, find_schedule
-from echogen_core.tokenizer import BitTokenizer
-from echogen_core.training.attribution import attribution
-from echogen_core.training.compose import rotate_hue
-from echogen_core.training.content import main as train_content
-from echogen_core.training.dataset import SUBJECT_WORDS, Compositor, Mix, Pictures
-from echogen_core.training.initialise import initialise
-from echogen_core.training.loss import bit_loss, scale_accuracy, scale_weights, subject_emphasis, token_losses
-from echogen_core.training.options import check_size
-from echogen_core.training.tokenizer import main as train_tokenizer
-from echogen_core.training.trainer import Parts, Trainer, split_pairs
-from echogen_core.training.transformer import main, parts_of, prompt_corpus
-from echogen_core.training.transformer_recipe import NANO_MIX, Recipe
-from echogen_core.training.words import NIGHT, sized
+from echogen_core.model.functional import sequence_rope
+from echogen_core.scales import find_schedule
+from echogen_core.tokenizer.bsq import quantize_with_bit_flips
+from echogen_core.training.command import main
+from echogen_core.training.estimate import Machine, activation_bytes, estimate
+from echogen_core.training.examples import Example, Examples
+from echogen_core.training.feature_cache import FeatureCache
+from echogen_core.training.initialise import dead_names, initialise, subject_names
+from echogen_core.training.loss import bit_loss
+from echogen_core.training.plan import Item, Plan
+from echogen_core.training.preparation import Encoders, Preparation
+from echogen_core.training.recipe import Recipe, rate_share
+from echogen_core.training.rows import FaultyRow, Row, Rows, cover, open_picture, schedules, vary_caption
+from echogen_core.training.state import update_average
+from echogen_core.training.trained_model import (
+    OPERATIONS,
+    TeacherForced,
+    load_start,
+    parameter_groups,
+    trained_names,
+)
 
 from . import golden
-from .prepared import SIZE, write_prepared
+from . import training_runs as small
 
-# Drawn by the code that drew for the shipped nano.
-GOLDEN_PROMPTS = [
-    "a train 0 in a town",
-    "the subject in a wood",
-    "the subject in a town",
-    "this object in a wood",
-]
-GOLDEN_INDICES = ([1, 0, 1, 0], [0, 1, 0, 0])
-GOLDEN_MEANS = {
-    "references_B3HW": [0.921985, 0.813377, 0.920363, 0.913754],
-    "targets_B3HW": [0.60616, 0.60562, 0.471445, 0.468343, 0.60525, 0.605306, 0.526775, 0.519913],
-    "subject_masks_B1HW": [0.214102, 0.171258, 0.123537, 0.140135, 0.123144, 0.11895, 0.168183, 0.124849],
-}
-
-
-@pytest.mark.parametrize("kind", ["clean", "noise"])
-def test_loss_equals_official(kind: str) -> None:
-    official = golden.tensors("echogen_tiny_train_forward")
-    schedule = golden.schedule("1.0")
-    logits = official[f"logits.{kind}"].unflatten(-1, (-1, 2))
-    labels = official[f"gt_bits.{kind}"]
-    expected = official[f"loss_reweighted.{kind}"]
-    assert torch.allclose(bit_loss(logits, labels, schedule), expected.mean(), rtol=1e-5)
-    assert torch.allclose(
-        token_losses(logits, labels).mean(), official[f"loss_mean.{kind}"].mean(), rtol=1e-5
-    )
-
-
-def test_weights_and_accuracy_of_scales() -> None:
-    schedule = find_schedule("nano")
-    weights = scale_weights(schedule)
-    assert weights.sum() == pytest.approx(1.0)
-    assert weights[0] / weights[-1] == pytest.approx(16.0)  # sides 1 and 16
-    labels = torch.zeros(1, schedule.tokens, 3, dtype=torch.uint8)
-    logits = torch.zeros(1, schedule.tokens, 3, 2)
-    logits[..., 0] = 1
-    start, end = schedule.spans[-1]
-    logits[:, start:end, 0, 1] = 2  # one of three bits wrong at the last scale
-    assert scale_accuracy(logits, labels, schedule) == pytest.approx([1, 1, 1, 1, 2 / 3])
-
-
-def test_tokens_of_the_subject_count_more() -> None:
-    schedule = find_schedule("nano")
-    masks = torch.zeros(2, 1, SIZE, SIZE)
-    masks[0, :, :, : SIZE // 2] = 1
-    emphasis = subject_emphasis(masks, schedule, 2.0)
-    start, end = schedule.spans[-1]
-    assert [emphasis[:, a:b].mean().item() for a, b in schedule.spans] == pytest.approx([1] * 5)
-    left, right = emphasis[0, start:end].view(schedule.scales[-1])[0, [0, -1]]
-    assert left == pytest.approx(3 * right) and emphasis[1, start] == right
-    logits, labels = torch.randn(2, schedule.tokens, 3, 2), torch.zeros(2, schedule.tokens, 3)
-    plain = bit_loss(logits, labels, schedule)
-    assert torch.equal(plain, bit_loss(logits, labels, schedule, torch.ones_like(emphasis)))
-    assert bit_loss(logits, labels, schedule, emphasis) != plain
-
-
-def test_bits_count_by_their_margin() -> None:
-    schedule = find_schedule("nano")
-    logits, labels = torch.randn(2, schedule.tokens, 4, 2), torch.zeros(2, schedule.tokens, 4)
-    plain = bit_loss(logits, labels, schedule)
-    assert torch.allclose(plain, bit_loss(logits, labels, schedule, None, torch.full_like(labels, 0.3)))
-    half = torch.tensor([0.0, 0.0, 0.2, 0.2]).expand_as(labels)
-    assert torch.allclose(
-        bit_loss(logits, labels, schedule, None, half),
-        bit_loss(logits[:, :, 2:], labels[:, :, 2:], schedule),
-        rtol=1e-5,
-    )
+SIZES = {"semantic_width": 192, "semantic_length": 65, "content_width": 16, "content_length": 64}
+NANO = find_schedule("nano")
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_prepared(tmp_path_factory.mktemp("data"))
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small.make_base(tmp_path_factory.mktemp("base"))
 
 
-def test_pairs_are_reproducible_and_complete(data: Path) -> None:
-    first, second = (Compositor(data, "train", seed=3).batch(4, Mix(), targets=2) for _ in range(2))
-    assert first.references_B3HW.shape == (4, 3, SIZE, SIZE)
-    assert first.targets_B3HW.shape == (8, 3, SIZE, SIZE)
-    assert torch.equal(first.targets_B3HW, second.targets_B3HW) and first.prompts == second.prompts
-    assert all("wood" in prompt or "town" in prompt for prompt in first.prompts)
-    assert float(first.targets_B3HW.min()) >= 0 and float(first.targets_B3HW.max()) <= 1
-    assert float(first.references_B3HW[:, :, 0, 0].min()) == 1  # references stand on white
+# --- the start
 
 
-def test_the_drawn_pictures_stay_what_they_were(data: Path) -> None:
-    """The shipped model's figures are measured on pictures drawn from a seed: they must not move."""
-    pairs = Compositor(data, "train", seed=3).batch(4, Mix(icons=0.0), targets=2)
-    assert pairs.prompts == GOLDEN_PROMPTS
-    assert (pairs.scenes_B.tolist(), pairs.subjects_B.tolist()) == GOLDEN_INDICES
-    for name, expected in GOLDEN_MEANS.items():
-        assert getattr(pairs, name).mean((1, 2, 3)).tolist() == pytest.approx(expected, abs=2e-6), name
+def _gradients(model: EchoGenTransformer) -> tuple[torch.Tensor, dict[str, float]]:
+    generator = torch.Generator().manual_seed(1)
+    latent = torch.randn(1, model.config.bits, *NANO.scales[-1], generator=generator)
+    forced = quantize_with_bit_flips(latent, NANO.scales, strength=0.0)
+    given = small.random_inputs(model.config, generator)
+    logits = model.teacher_forced(given, forced.inputs_BLD, NANO)
+    bit_loss(logits, forced.labels_BLD, NANO).backward()
+    norms = {n: float(p.grad.norm()) for n, p in model.named_parameters() if p.grad is not None}
+    return logits.detach(), norms
 
 
-def test_pictures_are_as_large_as_the_prepared_ones(data: Path, tmp_path: Path) -> None:
-    shutil.copytree(data, tmp_path / "large")
-    for name in ("wood", "town"):
-        crops = np.load(data / "scenes" / f"{name}.npy").repeat(2, 1).repeat(2, 2)
-        np.save(tmp_path / "large" / "scenes" / f"{name}.npy", crops)
-    small, large = (Compositor(folder, seed=3).batch(4, Mix()) for folder in (data, tmp_path / "large"))
-    assert large.targets_B3HW.shape[-1] == large.references_B3HW.shape[-1] == 2 * SIZE
-    assert large.prompts == small.prompts
-    halved = torch.nn.functional.avg_pool2d(large.targets_B3HW, 2)
-    assert (halved - small.targets_B3HW).abs().mean() < 0.02, "the same pictures, with their shadows"
+def test_start_is_the_official_one_but_lets_the_content_path_learn(base: Path) -> None:
+    ours, official = (load_start(base, None, SIZES, 3, official) for official in (False, True))
+    state = ours.state_dict()
+    for name in ("semantic_cls.weight", "blocks.1.attn.content_to_image.weight", "semantic_start"):
+        assert not state[name].any(), name
+    assert not state["blocks.0.cross.semantic_to_kv.weight"].any()
+    assert torch.equal(state["semantic_adaln.1.weight"], state["text_adaln.1.weight"])
+    assert not state["semantic_adaln.1.bias"].any()
+    drawn = state["blocks.0.content_ffn.up.weight"]
+    assert drawn.std() == pytest.approx((1 / small.PLAIN.width / 3) ** 0.5, rel=0.05)
+    assert state["null_content"].std() == pytest.approx(0.24, rel=0.1), "1.2 cut at 2, by the root of 16"
+    outputs, norms = _gradients(ours)
+    outputs_official, norms_official = _gradients(official)
+    assert torch.equal(outputs, outputs_official), "the first pictures are the same"
+    content = [name for name in norms if "content" in name]
+    assert content and not any(norms_official[name] for name in content), "the released start never learns"
+    assert all(norms[f"blocks.{i}.attn.content_to_image.weight"] > 0 for i in range(2))
 
 
-def test_pictures_are_made_on_the_device(data: Path) -> None:
-    """On "meta", which has shapes only; a step that forgets the device would raise."""
-    mix = Mix(plain=0.3, placed=0.5, sized=0.5, night=0.5)
-    there, here = (Compositor(data, seed=5, device=device).batch(4, mix, 2) for device in ("meta", "cpu"))
-    for name in ("references_B3HW", "targets_B3HW", "subject_masks_B1HW"):
-        assert getattr(there, name).device.type == "meta"
-        assert getattr(there, name).shape == getattr(here, name).shape
-    assert there.prompts == here.prompts and torch.equal(there.subjects_B, here.subjects_B)
-
-
-def test_the_subject_stands_where_the_words_say(data: Path) -> None:
-    mix = Mix(placed=1.0, sized=0.7, night=0.5, recolour=0.0)
-    pairs = Compositor(data, "train", seed=0, icons=False).batch(64, mix, targets=2)
-    masks = pairs.subject_masks_B1HW[:, 0]
-    columns = (torch.arange(SIZE) + 0.5) / SIZE
-    middles = ((masks.sum(1) * columns).sum(1) / masks.sum((1, 2))).view(64, 2)
-    sides = (masks > 0.5).any(2).sum(1).view(64, 2) / SIZE  # heights: the test's subjects are tall
-    light = (pairs.targets_B3HW.mean((1, 2, 3))).view(64, 2).mean(1)
-    for prompt, middle, side in zip(pairs.prompts, middles, sides, strict=True):
-        low, high = {"left": (0, 0.39), "middle": (0.42, 0.58), "right": (0.61, 1)}[
-            re.search("left|middle|right", prompt)[0]
-        ]
-        assert low < middle.min() and middle.max() < high, prompt
-        assert side.max() < 0.36 if "small" in prompt else side.min() > 0.2, prompt
-    night = torch.tensor([prompt.endswith(NIGHT) for prompt in pairs.prompts])
-    assert light[night].mean() < 0.6 * light[~night].mean()
-    assert {bool(re.search("small|large", prompt)) for prompt in pairs.prompts} == {True, False}
-
-
-def test_a_settled_subject_is_its_reference_moved_and_scaled(data: Path) -> None:
-    mix = Mix(settled=True, turned=0.0, placed=0.6, sized=0.6)
-    pairs = Compositor(data, "train", seed=0, icons=False).batch(48, mix, targets=2)
-    references = (pairs.references_B3HW < 0.999).any(1)
-    mappings: dict[tuple[str, ...], list[tuple[float, float, float]]] = {}
-    for index, prompt in enumerate(pairs.prompts):
-        first, second = pairs.subject_masks_B1HW[2 * index : 2 * index + 2, 0]
-        assert torch.equal(first, second)
-        (top, bottom, left, right), (high, low, west, east) = _box(references[index]), _box(first > 0.02)
-        wording = tuple(re.findall("small|large|left|middle|right", prompt))
-        scale = (low - high) / (bottom - top)
-        across, down = west + east - scale * (left + right), high + low - scale * (top + bottom)
-        mappings.setdefault(wording, []).append((scale, across / 2, down / 2))
-    assert len(mappings) >= 10
-    for wording, same in mappings.items():
-        scales, *moves = (max(values) - min(values) for values in zip(*same, strict=True))
-        assert scales < 0.08 and max(moves) < 2, wording
-
-
-def _box(mask_HW: torch.Tensor) -> tuple[int, int, int, int]:
-    """First and last row, first and last column that are marked."""
-    rows, columns = (mask_HW.any(axis).nonzero()[:, 0].tolist() for axis in (1, 0))
-    return rows[0], rows[-1], columns[0], columns[-1]
-
-
-def test_few_backgrounds_of_a_scene_are_drawn_typical_ones_and_never_mirrored(data: Path) -> None:
-    compositor = Compositor(data, "train", seed=0, icons=False)
-    left_HW3 = np.zeros((SIZE, SIZE, 3), dtype=np.uint8)
-    left_HW3[:, SIZE // 2 :] = 50
-    crops = left_HW3 + 100 * np.arange(3, dtype=np.uint8)[:, None, None, None]
-    compositor.grounds = Pictures([crops, crops], torch.device("cpu"))
-    every, mirrored_too = {0, 100, 200}, {0, 50, 100, 150, 200, 250}
-    for known, wood, town in ((0, mirrored_too, mirrored_too), (2, {0, 100}, {200, 0}), (9, every, every)):
-        pairs = compositor.batch(128, Mix(crops=known))
-        corners = (pairs.targets_B3HW[:, 0, 0, 0] * 255).round().int()
-        for scene, expected in enumerate((wood, town)):
-            assert set(corners[pairs.scenes_B == scene].tolist()) == expected
-
-
-def test_sizes_go_before_the_noun() -> None:
-    found = [sized(word, "small") for word in (*SUBJECT_WORDS, "a teddy bear")]
-    assert found == [
-        "the small subject", "the same small subject", "this small object", "a small object",
-        "a small teddy bear",
-    ]  # fmt: skip
-
-
-def test_only_the_given_share_of_pairs_turns(data: Path) -> None:
-    compositor = Compositor(data, "train", seed=0, icons=False)
-    views = np.zeros((2, 24, 96, 96, 4), dtype=np.uint8)
-    views[..., 3] = 255
-    views[..., :3] = 10 * np.arange(24)[:, None, None, None]  # the grey of a picture tells its view
-    compositor.sprites = Pictures([views], torch.device("cpu"))
-    still = Mix(turned=0.0, recolour=0.0, plain=1.0)
-    for mix, same in ((still, True), (replace(still, turned=1.0), False)):
-        pairs = compositor.batch(8, mix, targets=2)
-        reference = (pairs.references_B3HW[:, 0, 32, 32] * 25.5).round()
-        target = (pairs.targets_B3HW[:, 0, 40, 32] * 25.5).round().view(8, 2)
-        assert torch.equal(target, reference[:, None].expand(8, 2)) == same
-
-
-def test_missing_data_name_the_command(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="training prepare"):
-        Compositor(tmp_path)
-
-
-def test_hue_rotation_keeps_grey_and_comes_back() -> None:
-    grey, colour = torch.full((1, 3, 2, 2), 0.5), torch.tensor([0.6, 0.4, 0.5]).view(1, 3, 1, 1)
-    assert torch.allclose(rotate_hue(grey, torch.tensor([1.0])), grey, atol=1e-3)
-    turned = rotate_hue(colour, torch.tensor([2.0]))
-    assert not torch.allclose(turned, colour, atol=0.02)
-    assert torch.allclose(rotate_hue(turned, torch.tensor([-2.0])), colour, atol=1e-3)
-
-
-def test_shares_keep_references_with_their_targets(data: Path) -> None:
-    pairs = Compositor(data, "train", seed=1).batch(4, Mix(), targets=3)
-    shares = split_pairs(pairs, 2)
-    assert [share.prompts for share in shares] == [pairs.prompts[::2], pairs.prompts[1::2]]
-    assert torch.equal(shares[1].targets_B3HW[3:6], pairs.targets_B3HW[9:12])
-
-
-def test_content_latents_learn_pixels_and_place(data: Path, tmp_path: Path) -> None:
-    config = TokenizerConfig(8, 8, (1, 1), 1, fold=4, norm_groups=8)
-    tokenizer = save_part(tmp_path / "tokenizer.safetensors", "tokenizer", BitTokenizer(config), config)
-    files = ["--data", str(data), "--tokenizer", str(tokenizer), "--out", str(tmp_path)]
-    figures = []
-    for minutes in ("0.002", "0.03"):
-        assert train_content([*files, "--pictures", "4", "--minutes", minutes]) == 0
-        figures.append(json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1]))
-    assert 1 <= figures[0]["step"] < figures[1]["step"], "goes on where it stopped"
-    assert figures[1]["heldout_psnr"] > figures[0]["heldout_psnr"]
-    assert figures[1]["heldout_place"] < figures[0]["heldout_place"]
-    encoder = load_part(tmp_path / "content.safetensors", "content")
-    latents = encoder.encode(torch.rand(1, 3, 64, 64)).latents_VCHW
-    assert latents.shape == (1, 32, 14, 14) and torch.isfinite(latents).all()
-    files[-1] = str(tmp_path / "on")
-    started = ["--start", str(tmp_path / "content.safetensors"), "--minutes", "0.0001"]
-    assert train_content([*files, "--pictures", "4", *started]) == 0
-    went_on = load_part(tmp_path / "on" / "content.safetensors", "content")
-    away = (went_on.conv_in.weight - encoder.conv_in.weight).abs().max()
-    assert away < 0.5 * encoder.conv_in.weight.abs().max(), "a step from where it began"
-
-
-def _parts() -> Parts:
-    torch.manual_seed(0)
-    config = replace(
-        PRESETS["nano"].transformer, depth=1, width=64, heads=2, bits=8, semantic_width=32, semantic_length=65
+def test_the_trainers_forward_is_the_official_one() -> None:
+    """What accelerate wraps, with the trainer's layers and recomputed blocks: logits, loss and gradients."""
+    official, schedule = golden.tensors("echogen_tiny_train_forward"), golden.schedule("1.0")
+    frozen, given = golden.training_inputs()
+    model = EchoGenTransformer(frozen.config, OPERATIONS)
+    model.load_state_dict(frozen.state_dict())
+    model.requires_grad_(False)
+    trained = {name: model.get_parameter(name).requires_grad_(True) for name in trained_names(model)}
+    forward, inputs = TeacherForced(model, checkpointing=True), official["x_BLC_wo_prefix.noise"]
+    logits = forward(given, torch.ones(3, 2, dtype=torch.bool), inputs, schedule)
+    golden.assert_close(logits.detach(), official["logits.noise"].unflatten(-1, (-1, 2)))
+    loss = bit_loss(logits, official["gt_bits.noise"], schedule)
+    assert float(loss.detach()) == pytest.approx(
+        float(official["loss_reweighted.noise"].sum(-1).mean()), rel=1e-5
     )
-    transformer = EchoGenTransformer(config)
-    initialise(transformer, torch.Generator().manual_seed(0))
-    tokens = wrap_tokenizer(build_tokenizer(["the subject in a wood", "it in a town"], 300))
-    text = replace(ENCODERS["nano"].text, depth=1)
-    return Parts(
-        transformer,
-        TextEncoder(text, tokens),
-        ContentEncoder(replace(ENCODERS["nano"].content, base_channels=8)),
-        SemanticEncoder(replace(ENCODERS["nano"].semantic, width=32, depth=1, heads=2)),
-        BitTokenizer(TokenizerConfig(8, 8, (1, 1), 1, fold=4, norm_groups=8)).eval().requires_grad_(False),
-        find_schedule("nano"),
+    loss.backward()
+    norms = json.loads((golden.FOLDER / "echogen_tiny_train_gradnorms.json").read_text())["grad_l2_norm"]
+    chunk_size = {"block_chunks.1.module.1.": 0.0}  # a name of the last block makes it known
+    known = flatten_blocks({**chunk_size, **norms})
+    found = {published_name(name): p.grad for name, p in trained.items() if published_name(name) in known}
+    missing = set(known) - set(found)
+    assert len(found) > 90 and not any(known[name] for name in missing), "dead weights alone are not trained"
+    for name, grad in found.items():
+        assert grad is not None and float(grad.norm()) == pytest.approx(known[name], rel=2e-3), name
+    with torch.no_grad():
+        dropped = forward(given, torch.zeros(3, 2, dtype=torch.bool), inputs, schedule)
+    # the nulls stand in at the length of the longer prompt, whose end the mask hides
+    golden.assert_close(dropped, official["logits.alldrop"].unflatten(-1, (-1, 2)))
+
+
+def test_only_subject_parameters_with_an_effect_are_trained(base: Path) -> None:
+    model = load_start(base, None, SIZES, 0)
+    frozen = load_start(base, None, SIZES, 9).state_dict()
+    trained = set(trained_names(model))
+    assert trained == {name for name, p in model.named_parameters() if p.requires_grad}
+    assert trained | dead_names(model) == subject_names(model)
+    assert "blocks.1.content_ffn.up.weight" in dead_names(model)
+    assert all(
+        torch.equal(t, frozen[n]) for n, t in model.state_dict().items() if n not in subject_names(model)
     )
+    groups = parameter_groups({n: model.get_parameter(n) for n in trained}, 1.0, 0.005, 0.1)
+    assert {(g["peak"], g["weight_decay"]) for g in groups} == {(1, 0.005), (1, 0), (0.1, 0.005), (0.1, 0)}
+    with pytest.raises(ValueError, match="give --base"):
+        load_start(None, None, SIZES, 0)
 
 
-def test_a_run_learns_stops_and_goes_on(data: Path, tmp_path: Path) -> None:
-    recipe = Recipe(minutes=60, batch=4, targets=2, workers=2, warmup=1, drop=0.2)
-    trainer = Trainer(_parts(), data, tmp_path, recipe)
-    losses = [trainer._train_step()["loss"] for _ in range(12)]
-    assert np.mean(losses[-3:]) < np.mean(losses[:3])
-    trainer.save()
-    record = trainer._validate()
-    assert set(record) == {"heldout_loss", "heldout_bits"}
-    again = Trainer(_parts(), data, tmp_path, recipe)
-    assert again.step == 12
-    for name, parameter in trainer.trained.named_parameters():
-        assert torch.equal(parameter, dict(again.trained.named_parameters())[name]), name
-    with again.averaged():
-        assert torch.equal(again.parts.transformer.start, again.average["transformer.start"])
-    assert torch.equal(again.parts.transformer.start, trainer.parts.transformer.start)
+def test_rate_warms_up_and_falls() -> None:
+    recipe = Recipe(steps=110, warmup=10, schedule="cosine")
+    assert [rate_share(step, recipe) for step in (0, 9, 10)] == pytest.approx([0.1, 1, 1])
+    assert rate_share(60, recipe) == pytest.approx(0.5) and rate_share(110, recipe) == pytest.approx(0)
+    assert rate_share(109, Recipe(steps=110)) == 1
 
 
-def test_the_candidate_is_trained_by_the_same_commands(data: Path, tmp_path: Path) -> None:
-    check_size(data, find_preset("nano-fine"))
-    with pytest.raises(ValueError, match="Expected a model out of nano, echogen"):
-        find_preset("nano-256")
-    with torch.device("meta"):
-        preset, encoders = find_preset("nano-fine"), find_encoders("nano-fine")
-        tokens = wrap_tokenizer(build_tokenizer(["it"], 300))
-        modules = (
-            EchoGenTransformer(preset.transformer),
-            BitTokenizer(preset.tokenizer),
-            TextEncoder(encoders.text, tokens),
-            SemanticEncoder(encoders.semantic),
-            ContentEncoder(encoders.content),
+def test_the_average_moves_faster_at_first() -> None:
+    weight, average = torch.nn.Parameter(torch.tensor([1.0])), {"w": torch.tensor([0.0])}
+    # shares of the old: 2/11, then 3/12, then at most 0.25
+    for step, expected in ((1, 9 / 11), (2, 9 / 11 / 4 + 3 / 4), (3, (9 / 11 / 4 + 3 / 4) / 4 + 3 / 4)):
+        update_average(average, [("w", weight)], step, decay=0.25)
+        assert float(average["w"]) == pytest.approx(expected)
+
+
+def test_conditions_are_left_out_one_by_one() -> None:
+    encoders = Encoders.load("nano", [ASSETS / "nano"], torch.device("cpu"))
+    preset = PRESETS["nano"]
+    ratios, cpu = schedules(preset.budget), torch.device("cpu")
+    preparation = Preparation(encoders, preset, ratios, 3, 0.1, 0.3, None, cpu)
+    grid = ratios["1:1"].scales[-1]
+    features = {
+        "text": {"tokens": torch.zeros(2, 4)},
+        "reference": {"cls": torch.zeros(3), "patches": torch.zeros(2, 3), "content": torch.zeros(4, 2, 2)},
+        "target": {"latent": torch.randn(1, preset.tokenizer.bits, *grid, generator=torch.Generator())},
+    }
+    items = [Item(0, step, place) for step in range(25) for place in range(12)]
+    batch = preparation.batch([Example(item, "", "1:1", None, None, features) for item in items])
+    left_out = ~batch.keep_3B
+    assert left_out.float().mean(1).tolist() == pytest.approx([0.1] * 3, abs=0.04)
+    pairs = [(left_out[a] & left_out[b]).float().mean().item() for a, b in ((0, 1), (0, 2), (1, 2))]
+    assert pairs == pytest.approx([0.01] * 3, abs=0.015), "independent of each other"
+    first = items[:12]
+    again = preparation.batch([Example(item, "", "1:1", None, None, features) for item in first])
+    assert torch.equal(again.keep_3B, batch.keep_3B[:, :12]), "a picture's own, whatever it comes with"
+    assert torch.equal(again.forced.inputs_BLD, batch.forced.inputs_BLD[:12])
+
+
+# --- rows
+
+
+FAULTS = {
+    "no JSON": "{",
+    "no JSON object": "[1]",
+    "no output_image": small.row(0, output_image=""),
+    "no cond_image": small.row(0, cond_image=None),
+    "no long_caption": small.row(0, long_caption="  "),
+    "no h_div_w": small.row(0, h_div_w="tall"),
+}
+DEEP, HUGE = "[" * 100_000, small.row(0, h_div_w=10**400)
+"""Lines that Python's parser or a float has no room for."""
+
+
+def test_every_fault_of_a_row_is_counted(tmp_path: Path) -> None:
+    rows = [small.row(0), *FAULTS.values(), DEEP, HUGE, small.row(1)]
+    path = small.write_rows(tmp_path, rows)
+    with path.open("ab") as file:
+        file.write(b'\n{"long_caption": "\xff"}\n')
+    (tmp_path / "notes.jsonl").write_text("{}")
+    found = Rows(tmp_path, "nano")
+    counts = Counter(fault.kind for fault in found.faults)
+    assert counts == Counter([*FAULTS, "no JSON", "no h_div_w", "no UTF-8", "file name", "row count"])
+    assert len(found) == 2 and found[1].where == f"{path.name}:{len(rows)}"
+    assert next(fault.where for fault in found.faults if fault.kind == "no UTF-8").endswith(
+        f":{len(rows) + 2}"
+    )
+    with pytest.raises(FileNotFoundError, match=r"\[h_div_w\]_\[count\]\.jsonl"):
+        Rows(tmp_path / "img", "nano")
+
+
+def test_rows_go_to_the_nearest_aspect_ratio(tmp_path: Path) -> None:
+    tall = [1.0, 1.02, 1.5, 0.666, 1.79, 9.0]
+    small.write_rows(tmp_path, [small.row(0, h_div_w=value) for value in tall[:2]], "1.000_000000002.jsonl")
+    small.write_rows(tmp_path, [small.row(0, h_div_w=value) for value in tall[2:]], "1.500_000000004.jsonl")
+    rows = Rows(tmp_path, "0.06M")
+    assert not rows.faults
+    ratios = {number: ratio for ratio, numbers in rows.buckets.items() for number in numbers}
+    assert [ratios[i] for i in range(6)] == ["1:1", "1:1", "2:3", "3:2", "4:7", "1:3"]
+    assert rows.schedules["2:3"].pixels_hw == (336, 224)
+
+
+def test_captions_are_cut_to_whole_sentences() -> None:
+    row = Row("", Path(), Path(), "One two. Three. Four. Five --ar 3:4", True, "1:1")
+    cut = {vary_caption(row, np.random.default_rng(seed), 0.5) for seed in range(40)}
+    assert cut == {"One two. Three", "One two. Three. Four", "One two. Three. Four. Five"}
+    long = Row("", Path(), Path(), " ".join("a" * 15) + ". End.", True, "1:1")
+    assert vary_caption(long, np.random.default_rng(0), 1.0) == " ".join("a" * 15)
+    own = Row("", Path(), Path(), "One. Two. Three", False, "1:1")
+    assert vary_caption(own, np.random.default_rng(0), 1.0) == "One. Two. Three"
+
+
+def test_pictures_cover_their_size_and_stand_on_white(tmp_path: Path) -> None:
+    wide = Image.new("RGB", (90, 30), "red")
+    wide.paste("blue", (30, 0, 60, 30))
+    assert cover(wide, (40, 20)).shape == (3, 40, 20)
+    assert cover(wide, (40, 20))[:, 20, 10].tolist() == [0, 0, 1], "the middle is kept"
+    clear = tmp_path / "clear.png"
+    Image.new("RGBA", (4, 4), (9, 9, 9, 0)).save(clear)
+    assert open_picture(clear.read_bytes(), clear, "").getpixel((0, 0)) == (255, 255, 255)
+    with pytest.raises(FaultyRow, match="unreadable picture"):
+        open_picture(b"GIF89a nothing", clear, "row 3")
+
+
+def test_of_an_extreme_strip_only_the_middle_is_scaled() -> None:
+    thirds = np.repeat(np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255]], np.uint8), 1000, axis=0)
+    column, row = (Image.fromarray(thirds.reshape(shape)) for shape in ((-1, 1, 3), (1, -1, 3)))
+    blocks = Image.core.get_stats()["allocated_blocks"]
+    for strip, size_hw in ((column, (80, 64)), (row, (80, 64)), (row, (1, 1))):
+        found_3HW = cover(strip, size_hw)
+        assert found_3HW.shape == (3, *size_hw)
+        assert (found_3HW == torch.tensor([0.0, 1.0, 0.0])[:, None, None]).all()
+    assert Image.core.get_stats()["allocated_blocks"] - blocks < 10, "each of 16 MB at most"
+    # as when the whole strip is scaled; no colours near the ends, where overshoots are clipped
+    noise = np.random.default_rng(0).integers(90, 160, (200, 8, 3), dtype=np.uint8)
+    scaled = Image.fromarray(noise).resize((16, 400), Image.Resampling.LANCZOS)
+    expected_HW3 = np.asarray(scaled.crop((0, 192, 16, 208)))
+    found_HW3 = cover(Image.fromarray(noise), (16, 16)).permute(1, 2, 0).numpy() * 255
+    assert np.abs(found_HW3 - expected_HW3).max() < 2.5
+
+
+# --- the plan
+
+
+def test_an_epoch_sees_every_row_once_in_batches_of_one_ratio() -> None:
+    buckets = {"1:1": np.arange(10), "2:3": np.arange(10, 14), "3:2": np.array([14])}
+    plan = Plan(buckets, batch_size=2, accumulate=2, seed=5, steps=range(8))
+    assert plan.steps_per_epoch == 4
+    epochs = [[plan.rows(step).tolist() for step in range(start, start + 4)] for start in (0, 4)]
+    assert epochs[0] != epochs[1]
+    for epoch in epochs:
+        for rows in epoch:
+            assert len({next(r for r, b in buckets.items() if row in b) for row in rows}) == 1
+        seen = Counter(row for rows in epoch for row in rows)
+        assert seen[14] == 4 and max(seen[row] for row in range(14)) == 1
+        assert sum(row in seen for row in range(10)) == 8 and all(row in seen for row in range(10, 14))
+    batches = list(plan)
+    assert len(batches) == len(plan) == 16 and [item.place for b in batches[:2] for item in b] == [0, 1, 2, 3]
+    later = list(Plan(buckets, 2, 2, 5, range(6, 8)))
+    assert later == batches[12:], "a resumed run draws the same rows"
+    assert Item(1, 2, 3).rng(0, 1).random() == Item(9, 2, 3).rng(0, 1).random()
+    assert Item(1, 2, 3).rng(0, 1).random() != Item(1, 2, 4).rng(0, 1).random()
+
+
+# --- the estimate
+
+
+def test_dry_run_says_what_it_takes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = small.make_rows(tmp_path / "data", 2)
+    small.write_rows(
+        rows, [small.row(0), "{", small.row(1, cond_image="img/gone.png")], "0.500_000000003.jsonl"
+    )
+    words = small.arguments(rows, tmp_path / "out", model="echogen-2b", batch=4, dry_run=True, ema=0)
+    assert main(words) == 0
+    printed = capsys.readouterr().out
+    assert "4 usable, 1 faults; of 4 rows looked at, 1 lack a picture" in printed
+    assert "no JSON" in printed and "missing picture" in printed and "gone.png" in printed
+    assert "trained weights" in printed and "moving average" in printed and "h for 10000 steps" in printed
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_estimate_knows_the_published_sizes() -> None:
+    preset, encoders = PRESETS["echogen-2b"], ENCODERS["echogen-2b"]
+    recipe = Recipe(batch=1)
+
+    def found(processes: int, sharded: bool) -> dict[str, int]:
+        machine = Machine(processes, sharded, half=True, cuda=True, flops=4e14)
+        result = estimate(
+            preset.transformer, encoders, preset.tokenizer, find_schedule("1M"), recipe, machine
         )
-    assert sum(2 * p.numel() for module in modules for p in module.parameters()) < 60e6, "bytes in fp16"
-    assert encoders.semantic.grid**2 + 1 == preset.transformer.semantic_length
-    assert encoders.content.grid**2 == preset.transformer.content_length
-    assert find_schedule(preset.budget).pixels_hw == (128, 128)
-    assert preset.reference_size == encoders.content.reference_size == encoders.semantic.reference_size
-    assert preset.transformer.levels == len(find_schedule(preset.budget).scales)
-    assert preset.name not in (*PRESETS, *ENCODERS, *BUDGETS), "no weights yet: nobody is offered it"
+        assert result.trained + result.frozen == 4_843_978_560
+        assert result.trained < 2_639_414_528, "without what has no effect"
+        assert 1e14 < result.flops < 1e15
+        return dict(result.memory)
+
+    alone, sharded = found(1, False), found(8, True)
+    for name in ("frozen weights", "trained weights", "AdamW", "moving average"):
+        assert alone[name] == pytest.approx(8 * sharded[name], rel=1e-6)
+    assert alone["encoders and tokenizer"] == sharded["encoders and tokenizer"]
 
 
-def test_pictures_of_another_size_are_named(data: Path, tmp_path: Path) -> None:
-    shutil.copytree(data / "scenes", tmp_path / "scenes")
-    for path in (tmp_path / "scenes").glob("*.npy"):
-        np.save(path, np.load(path)[:, ::2, ::2])
-    with pytest.raises(ValueError, match=r"holds pictures of 64 px.*needs 128 px.*--picture 128"):
-        check_size(tmp_path, PRESETS["nano"])
+@pytest.mark.parametrize("again", [False, True])
+def test_the_estimate_of_activations_is_near_the_truth(again: bool) -> None:
+    config, schedule = SMALL, find_schedule("0.06M")
+    model = EchoGenTransformer(config, OPERATIONS)
+    initialise(model, torch.Generator().manual_seed(0))
+    model.requires_grad_(False)
+    for name in trained_names(model):
+        model.get_parameter(name).requires_grad_(True)
+    trained = TeacherForced(model, again)
+    generator = torch.Generator().manual_seed(1)
+    given = small.random_inputs(config, generator)
+    inputs = torch.randn(1, schedule.tokens - 1, config.bits, generator=generator)
+    sequence_rope(schedule, config.head_width, model.prefix)  # kept for all runs
+    expected = activation_bytes(model, schedule, Recipe(batch=1, checkpointing=again), half=False)
+    with LiveBytes(model) as counted:
+        before = counted.live
+        logits = trained(given, torch.ones(3, 1, dtype=torch.bool), inputs, schedule)
+        if again:
+            logits.sum().backward()
+        gradients = sum(p.grad.nbytes for p in model.parameters() if p.grad is not None)
+        assert counted.peak - before - gradients < expected * 1.15
+        assert counted.peak - before > expected * 0.75
 
 
-@pytest.mark.parametrize("name", [*PRESETS, *CANDIDATES])
-def test_tokens_are_as_large_as_the_schedule_says(name: str) -> None:
-    preset = find_preset(name)
-    assert preset.tokenizer.patch == find_schedule(preset.budget).patch
+# --- bad input
 
 
-def test_references_come_as_large_as_the_encoders_want_them(data: Path, tmp_path: Path) -> None:
-    trainer = Trainer(_parts(), data, tmp_path, Recipe(batch=2, workers=1))
-    assert trainer.data.size == SIZE
-    pairs = trainer._next_pairs()
-    assert pairs.references_B3HW.shape == (2, 3, 112, 112) and pairs.targets_B3HW.shape[-1] == SIZE
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"steps": 0}, "expected --steps of at least 1"),
+        ({"drop": 1.5}, "--drop between 0 and 1"),
+        ({"start": "base"}, "is a base model, not an EchoGen model: give it with --base"),
+        ({"parts": "nowhere", "base": "base"}, "text, semantic, content, tokenizer of nano not found"),
+        (
+            {"images": "elsewhere"},
+            "None of 1 rows has its pictures, the first: 1.000_000000001.jsonl:1, elsewhere",
+        ),
+    ],
+)
+def test_bad_input_is_said_in_one_line(
+    options: dict[str, object],
+    message: str,
+    base: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rows = small.make_rows(tmp_path, 1)
+    chosen = {name: base if value == "base" else value for name, value in options.items()}
+    assert main(small.arguments(rows, tmp_path / "out", **chosen)) == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out" / "state.pt").exists()
 
 
-def test_a_tokenizer_begins_as_another_one(data: Path, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    given = ["--data", str(data), "--perceptual", "0", "--batch", "2", "--device", "cpu", "--workers", "1"]
-    start = ["--start", str(ASSETS / "nano" / "tokenizer.safetensors")]
-    train_tokenizer([*given, *start, "--out", str(run), "--minutes", "0.0001"])
-    first, *_, last = (json.loads(line) for line in (run / "log.jsonl").read_text().splitlines())
-    assert (first["recipe"]["easing"], first["recipe"]["perceptual_start"]) == (0, 0)
-    assert last["step"] >= 1 and last["psnr"] > 15, "of a picture of one colour; from nothing: below 10"
-    assert load_part(run / "tokenizer.safetensors", "tokenizer").config == PRESETS["nano"].tokenizer
+def test_a_ratio_without_a_readable_row_ends_the_run(tmp_path: Path) -> None:
+    rows = Rows(small.make_rows(tmp_path, 2), "nano", tmp_path)
+    assert rows.without_pictures() == (2, [])
+    for number in range(2):
+        (tmp_path / "img" / f"output_{number}.png").write_bytes(b"\x89PNG broken")
+    with pytest.raises(ValueError, match=r"2 rows one after the other cannot be used.*unreadable picture"):
+        Examples(rows, 64, 0, 0.5, None)[Item(0, 0, 0)]
 
 
-def test_a_tokenizer_of_other_pictures_is_refused(tmp_path: Path) -> None:
-    bundle, config = load_bundle("nano"), replace(PRESETS["nano"].tokenizer, fold=8)
-    other = BitTokenizer(config)
-    for use in (
-        lambda: parts_of(bundle, tokenizer=other),
-        lambda: EchoGenPipeline(replace(bundle, tokenizer=other)),
-    ):
-        with pytest.raises(ValueError, match="has 16 px per token, the model expects 8"):
-            use()
+def test_texts_that_no_file_system_or_encoding_takes_cost_only_their_row(tmp_path: Path) -> None:
+    folder = small.make_rows(tmp_path, 2)
+    half = "\ud83d"  # of an emoji
+    names = ["img/a\0b.png", f"img/{half}.png", "img/" + "long" * 999, "img"]
+    broken = [small.row(0, cond_image=name) for name in names]
+    small.write_rows(folder, [*broken, small.row(1, long_caption=f"a chair {half}")])
+    (folder / "1.000_000000002.jsonl").unlink()
+    rows = Rows(folder, "nano", tmp_path)
+    looked_at, missing = rows.without_pictures()
+    assert (looked_at, len(missing)) == (5, 4)
+    cache = FeatureCache(tmp_path / "cache", {"text": "t", "reference": "r", "target": "l"})
+    examples = Examples(rows, 64, 0, 0.5, cache)
+    example = examples[Item(0, 0, 0)]
+    assert example.prompt == f"a chair {half}" and set(example.keys) == {"text", "reference", "target"}
+    assert [fault.kind for fault in example.faults] == ["missing picture"] * 4
+    for fault in (*missing, *example.faults):
+        fault.detail.encode()  # a console has to take it
+    assert examples[Item(0, 1, 0)].faults == (), "said once"
 
 
-def test_words_are_in_the_vocabulary_where_they_are_said(data: Path) -> None:
-    plain, wordy = (set(prompt_corpus(Compositor(data), mix)) for mix in (Mix(), NANO_MIX))
-    for word in ("small", "on the right", NIGHT):
-        assert any(word in prompt for prompt in wordy) and not any(word in prompt for prompt in plain)
+def test_a_readable_row_is_found_however_many_before_it_are_broken(tmp_path: Path) -> None:
+    folder = small.make_rows(tmp_path, 1)
+    gone = [small.row(0, cond_image=f"img/gone_{number}.png") for number in range(1500)]
+    small.write_rows(folder, [*gone, small.row(0)], "1.000_000001501.jsonl")
+    (folder / "1.000_000000001.jsonl").unlink()
+    example = Examples(Rows(folder, "nano", tmp_path), 64, 0, 0.5, None)[Item(1, 0, 0)]
+    assert example.reference_3HW is not None
+    assert len({fault.where for fault in example.faults}) == 1499
 
 
-def test_compiled_blocks_and_padded_prompts_change_nothing(data: Path, tmp_path: Path) -> None:
-    recipe = Recipe(minutes=60, batch=2, targets=2, workers=1, warmup=1)
-    records = []
-    for backend in ("", "aot_eager"):
-        trainer = Trainer(_parts(), data, tmp_path / f"run{backend}", replace(recipe, compiler=backend))
-        records.append(trainer._train_step() | trainer._train_step())
-        assert trainer._validate()["heldout_loss"] > 0
-    assert records[0]["loss"] == pytest.approx(records[1]["loss"], rel=1e-3)
-
-
-def test_attribution_names_trained_models_by_creator_and_licence(tmp_path: Path) -> None:
-    rows = [
-        {"name": "Lamp", "source": "x/BlendSwap", "creator": "Ann", "licence": "CC-BY-3.0", "split": "train"},
-        {
-            "name": "Bear",
-            "source": "x/BlendSwap",
-            "creator": "Bob",
-            "licence": "CC-BY-3.0",
-            "split": "heldout",
-        },
-    ]
-    scenes = [{"name": "wood", "split": "train", "source": "hdri/forest"}]
-    for name, content in (("subjects", rows), ("scenes", scenes)):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / f"{name}.json").write_text(json.dumps(content))
-    text = attribution(tmp_path)
-    assert "- Ann: Lamp" in text and "licenses/by/3.0" in text and "forest" in text
-    assert "Bob" not in text
-
-
-def test_another_tokenizer_must_have_as_many_bits() -> None:
-    bundle = load_bundle("nano", ASSETS / "nano")
-    config = replace(bundle.tokenizer.config, bits=8, base_channels=8)
-    with pytest.raises(ValueError, match=r"32 bits.*got one of 8"):
-        parts_of(bundle, tokenizer=BitTokenizer(config))
-
-
-def test_the_command_trains_the_shipped_bundle_on(data: Path, tmp_path: Path) -> None:
-    arguments = ["--data", str(data), "--out", str(tmp_path), "--start", str(ASSETS / "nano")]
-    arguments += ["--batch", "2", "--targets", "1", "--device", "cpu"]
-    with pytest.raises(SystemExit):
-        main([*arguments, "--batch", "3"])
-    assert main([*arguments, "--minutes", "60", "--at-most", "0.0001"]) == 0
-    assert main([*arguments, "--minutes", "60", "--at-most", "0"]) == 0, "goes on, and is told to end at once"
-    assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 1
-    shipped, trained = (load_bundle("nano", folder) for folder in (ASSETS / "nano", tmp_path / "bundle"))
-    assert not torch.equal(shipped.transformer.start, trained.transformer.start)
-    for kind in ("tokenizer", "semantic", "content"):
-        before, after = (bundle.parts()[kind].state_dict() for bundle in (shipped, trained))
-        assert all(torch.equal(before[name], after[name]) for name in before), kind
+def test_processes_that_cannot_see_each_other_do_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    assert team.started() == 1 and not team.on_processors()
+    team.check_together(1)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert team.on_processors() != getattr(torch, "accelerator", torch.cuda).is_available()
+    with pytest.raises(ValueError, match="2 processes were started, accelerate sees 1"):
+        team.check_together(1)

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from test_execution import SAMPLER, run, same_bits
 
-from echogen_core.training.adapters import main as train
+from echogen_core.training.command import main as train
 
 PROMPT = "a toy car on a beach"
 

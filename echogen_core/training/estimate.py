@@ -1,0 +1,171 @@
+"""What a run will take: memory a process and time a step, from sizes alone.
+
+Counted from the code of model/layers.py; the tests hold the activations to the bytes that a pass keeps.
+Letters: B pictures a process at once, T image tokens, S content tokens, P patches, L prompt tokens, C width.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from tokenizers import Tokenizer
+from tokenizers.models import Unigram
+
+from ..config import TokenizerConfig, TransformerConfig
+from ..encoders import ContentEncoder, EncoderConfigs, SemanticEncoder, TextEncoder, wrap_tokenizer
+from ..model import EchoGenTransformer, split_phases
+from ..scales import ScaleSchedule
+from ..tokenizer import BitTokenizer
+from .initialise import dead_names, subject_names
+from .recipe import Recipe
+
+PROMPT = 128  # tokens of a usual caption
+IMAGE_BYTES, IMAGE_HALVES = 48, 10
+CONTENT_BYTES, CONTENT_HALVES = 40, 14
+"""What a block keeps for its gradients per token and channel: bytes in float32, and numbers of the compute
+type; besides, the feed-forward's hidden numbers (twice where its weights learn)."""
+
+REACHED = 0.5
+"""Share of a large matrix product's speed that training reaches."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """processes: in all; sharded: whether they share the weights (FSDP). half: blocks compute in bf16.
+
+    cuda: whether it is a GPU. flops: operations a second of a large matrix product on one of them.
+    """
+
+    processes: int
+    sharded: bool
+    half: bool
+    cuda: bool
+    flops: float
+
+    def __str__(self) -> str:
+        shared = ", weights shared" if self.sharded else ""
+        device = "GPU" if self.cuda else "CPU"
+        return (
+            f"machine: {device}, {self.processes} processes{shared}, {self.flops / 1e12:.3g} TFLOP/s measured"
+        )
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """memory: part -> bytes on each process. trained, frozen: parameters. flops: of each process's step."""
+
+    memory: dict[str, int]
+    trained: int
+    frozen: int
+    flops: float
+    seconds_a_step: float
+
+    @property
+    def total(self) -> int:
+        """Bytes on each process."""
+        return sum(self.memory.values())
+
+    def lines(self, steps: int) -> Iterator[str]:
+        """The estimate in words."""
+        yield f"parameters: {self.trained:,} trained, {self.frozen:,} frozen"
+        yield f"memory on each process, about {self.total / 1e9:.1f} GB:"
+        for name, size in self.memory.items():
+            yield f"  {name:34} {size / 1e9:8.2f} GB"
+        yield (
+            f"time: {self.flops / 1e12:,.3f} TFLOP a step and process, about {self.seconds_a_step:,.2f} s a "
+            f"step, {self.seconds_a_step * steps / 3600:,.2f} h for {steps} steps (without encoders and "
+            "reading)"
+        )
+
+
+def estimate(
+    config: TransformerConfig,
+    encoders: EncoderConfigs,
+    tokenizer: TokenizerConfig,
+    schedule: ScaleSchedule,
+    recipe: Recipe,
+    machine: Machine,
+) -> Estimate:
+    """Of a training run; schedule: the one with most tokens."""
+    model = EchoGenTransformer(replace(config, subject=True), device="meta")
+    counts = {name: p.numel() for name, p in model.named_parameters()}
+    learns = subject_names(model) - dead_names(model)
+    trained = sum(counts[name] for name in learns)
+    frozen = sum(counts.values()) - trained
+    share = machine.processes if machine.sharded else 1
+    # each process's gradients lie in the buckets that are exchanged; those of a step's first batches do not
+    copies = machine.processes > 1 and not machine.sharded and recipe.accumulate > 1
+    memory = {
+        "frozen weights": 4 * frozen // share,
+        "trained weights": 4 * trained // share,
+        "their gradients": 4 * trained // share,
+        "gradients to exchange": 4 * trained if copies else 0,
+        "AdamW": 8 * trained // share,
+        "moving average": 4 * trained // share if recipe.ema else 0,
+        "encoders and tokenizer": _encoder_bytes(encoders, tokenizer, machine.cuda),
+        f"activations of {recipe.batch} pictures": activation_bytes(model, schedule, recipe, machine.half),
+    }
+    flops = recipe.batch * recipe.accumulate * picture_flops(model, schedule, recipe.checkpointing)
+    return Estimate(memory, trained, frozen, flops, flops / (machine.flops * REACHED))
+
+
+def activation_bytes(model: EchoGenTransformer, schedule: ScaleSchedule, recipe: Recipe, half: bool) -> int:
+    """What the training pass keeps for the gradients, at its largest."""
+    config, e = model.config, 2 if half else 4
+    c, tokens = config.width, schedule.tokens + model.prefix
+    image = tokens * (c * (IMAGE_BYTES + IMAGE_HALVES * e) + config.hidden * e)
+    content = config.content_length * (c * (CONTENT_BYTES + CONTENT_HALVES * e) + 2 * config.hidden * e)
+    cast = e * sum(p.numel() for p in model.blocks[0].parameters()) if half else 0
+    attended = config.content_length + config.semantic_length + PROMPT
+    kept = c * (4 * (tokens + config.content_length) + 2 * e * attended)
+    around = 12 * c * attended + 32 * tokens * config.bits  # projections of the features; logits
+    if recipe.checkpointing:
+        return int(recipe.batch * (config.depth * kept + max(image, content) + around) + cast)
+    # in the last block the content stream ends with its keys and values
+    inside = config.depth * (image + 2 * c * e * attended) + (config.depth - 1) * content
+    return int(recipe.batch * (inside + around) + config.depth * cast)
+
+
+def picture_flops(model: EchoGenTransformer, schedule: ScaleSchedule, checkpointing: bool) -> float:
+    """Of one picture's step: products with frozen matrices have half the backward pass of learning ones."""
+    config = model.config
+    c, t, s = config.width, schedule.tokens + model.prefix, config.content_length
+    sampling = _matrices(split_phases(model).sampling)
+    prefill = _matrices(split_phases(model).prefill)
+    beside = config.semantic_length + PROMPT
+    attention = 4 * config.depth * c * (t * (t + s + beside) + s * (s + PROMPT))
+    again = 1 if checkpointing else 0
+    return (2 + again) * 2 * t * sampling + (3 + again) * (2 * s * prefill + attention)
+
+
+def measure_flops(device: torch.device, dtype: torch.dtype) -> float:
+    """Floating-point operations a second of a large matrix product on this machine."""
+    side = 8192 if device.type == "cuda" else 768
+    a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
+    best = float("inf")
+    for _ in range(4):
+        began = time.perf_counter()
+        float((a @ b)[0, 0])  # reading a number waits for the device
+        best = min(best, time.perf_counter() - began)
+    return 2 * side**3 / best
+
+
+def _matrices(phase: torch.nn.Module) -> int:
+    """Numbers in the matrices of a phase's blocks."""
+    return sum(
+        p.numel() for name, p in phase.named_parameters() if name.startswith("blocks.") and p.ndim == 2
+    )
+
+
+def _encoder_bytes(encoders: EncoderConfigs, tokenizer: TokenizerConfig, cuda: bool) -> int:
+    words = wrap_tokenizer(Tokenizer(Unigram()))  # none: they have no part in the sizes
+    text: int = sum(p.numel() for p in TextEncoder(encoders.text, words, device="meta").parameters())
+    others = (
+        SemanticEncoder(encoders.semantic, device="meta"),
+        ContentEncoder(encoders.content, device="meta"),
+        BitTokenizer(tokenizer, device="meta"),
+    )
+    return text * (2 if cuda else 4) + 4 * sum(p.numel() for module in others for p in module.parameters())

@@ -1,0 +1,119 @@
+"""Rows as a DataLoader's workers hand them over: prompt and pictures, or the features that are cached.
+
+Shape suffixes: H and W pixels.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ..encoders import reference_picture
+from .feature_cache import FeatureCache
+from .plan import Item
+from .rows import Fault, FaultyRow, Rows, cover, open_picture, read_bytes, to_tensor, vary_caption
+from .workers import deaf_to_signals
+
+logger = logging.getLogger(__name__)
+
+CAPTION, NOISE = 0, 1
+"""Purposes of an item's random numbers."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One picture to learn.
+
+    prompt, ratio: as this time. target_3HW: at the size of the ratio's schedule, reference_3HW: square, both
+    in 0..1; None where their features are in `cached`.
+    cached: "text", "reference" or "target" -> features found on the disk; keys: under what name the others
+    are to be kept there. faults: of rows found broken in search of this one; each comes up once.
+    """
+
+    item: Item
+    prompt: str
+    ratio: str
+    reference_3HW: Tensor | None
+    target_3HW: Tensor | None
+    cached: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+    keys: dict[str, str] = field(default_factory=dict)
+    faults: tuple[Fault, ...] = ()
+
+
+class Examples(Dataset[Example]):
+    """Reads an item's row; a broken one is replaced by the next of its aspect ratio, which is reported."""
+
+    def __init__(
+        self, rows: Rows, reference_size: int, seed: int, short_captions: float, cache: FeatureCache | None
+    ) -> None:
+        self.rows, self.reference_size, self.cache = rows, reference_size, cache
+        self.seed, self.short_captions = seed, short_captions
+        self._broken: dict[int, Fault] = {}
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, item: Item) -> Example:
+        """Raises ValueError when no row of the aspect ratio can be read, after all have been tried."""
+        numbers = self.rows.buckets[self.rows[item.row].ratio]
+        start = int((numbers == item.row).argmax())
+        faults: list[Fault] = []
+        for place in range(start, start + len(numbers)):
+            number = int(numbers[place % len(numbers)])
+            if number in self._broken:
+                continue
+            try:
+                return self._read(item, number, tuple(faults))
+            except FaultyRow as error:
+                self._broken[number] = error.fault
+                faults.append(error.fault)
+        last = self._broken[int(numbers[start - 1])]
+        raise ValueError(
+            f"{len(numbers)} rows one after the other cannot be used, the last: {last}. Relative paths "
+            "start from the folder given with --images."
+        )
+
+    def _read(self, item: Item, number: int, faults: tuple[Fault, ...]) -> Example:
+        row = self.rows[number]
+        prompt = vary_caption(row, item.rng(self.seed, CAPTION), self.short_captions)
+        size_hw = self.rows.schedules[row.ratio].pixels_hw
+        reference, target = (read_bytes(path, row.where) for path in (row.cond_image, row.output_image))
+        cached: dict[str, dict[str, Tensor]] = {}
+        keys: dict[str, str] = {}
+        if self.cache is not None:
+            # half a character from a broken paste has no bytes: "?", as the tokenizer reads it
+            keys["text"] = self.cache.key("text", prompt.encode("utf-8", "replace"))
+            keys["reference"] = self.cache.key("reference", reference)
+            keys["target"] = self.cache.key("target", target, size_hw)
+            found = {kind: self.cache.read(kind, key) for kind, key in keys.items()}
+            cached = {kind: features for kind, features in found.items() if features}
+        return Example(
+            item,
+            prompt,
+            row.ratio,
+            None if "reference" in cached else self._reference(reference, row.cond_image, row.where),
+            None if "target" in cached else cover(open_picture(target, row.output_image, row.where), size_hw),
+            cached,
+            {kind: key for kind, key in keys.items() if kind not in cached},
+            faults,
+        )
+
+    def _reference(self, content: bytes, path: Path, where: str) -> Tensor:
+        picture_13HW = to_tensor(open_picture(content, path, where))[None]
+        return reference_picture(picture_13HW, self.reference_size)[0]
+
+
+def as_list(examples: list[Example]) -> list[Example]:
+    """A DataLoader's collate function: examples may differ in what is cached, so nothing is stacked."""
+    return examples
+
+
+def begin_worker(_: int) -> None:
+    """One thread in every worker, the workers are the parallelism; the loader ends them without signals."""
+    deaf_to_signals()
+    torch.set_num_threads(1)

@@ -1,0 +1,98 @@
+"""The record of a run: log.jsonl always, pictures as PNG, and TensorBoard where it is installed."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from ..writing import append_line, write_picture, write_text
+
+logger = logging.getLogger(__name__)
+
+LOG_FILE = "log.jsonl"
+
+
+class Journal:
+    """Writes into a run's folder; a resumed run's repeated steps replace their first records."""
+
+    def __init__(self, out: Path, step: int) -> None:
+        """step: where the run goes on; records of later steps are dropped."""
+        self._out = out
+        self._log = out / LOG_FILE
+        if self._log.is_file():
+            lines = self._log.read_text(encoding="utf-8").splitlines()
+            kept = [line for line in lines if _step_of(line) <= step]
+            if kept != lines:
+                write_text(self._log, "".join(f"{line}\n" for line in kept))
+        self._board = _tensorboard(out, step)
+
+    def record(self, step: int, record: Mapping[str, Any]) -> None:
+        """One line; numbers, and lists of them a scale each, go to TensorBoard as well."""
+        append_line(self._log, json.dumps({"step": step, **record}))
+        if self._board is None:
+            return
+        for name, value in record.items():
+            if isinstance(value, int | float):
+                self._board.add_scalar(name, value, step)
+            elif isinstance(value, list):
+                for scale, number in enumerate(value, start=1):
+                    self._board.add_scalar(f"{name}/scale_{scale:02}", number, step)
+
+    def pictures(self, step: int, images_3HW: Tensor) -> Path:
+        """One sheet, [3, H, W] in 0..1, as pictures/<step>.png."""
+        path = sheet_path(self._out, step)
+        pixels_HW3 = (images_3HW.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+        write_picture(path, Image.fromarray(np.ascontiguousarray(pixels_HW3)), "PNG")
+        if self._board is not None:
+            self._board.add_image("reference, target, generated", images_3HW.clamp(0, 1), step)
+        return path
+
+    def close(self) -> None:
+        """Ends TensorBoard's file; the others are closed after each line."""
+        if self._board is not None:
+            self._board.close()
+
+
+def sheet_path(out: Path, step: int) -> Path:
+    """Where a run's sheet of pictures of a step lies."""
+    return out / "pictures" / f"{step:07}.png"
+
+
+def progress(step: int, steps: int, record: Mapping[str, Any], pace: float) -> str:
+    """A record in one line for people. pace: seconds a step."""
+    first, *_, last = record["bits"]
+    left = timedelta(seconds=round((steps - step) * pace))
+    words = (
+        f"step {step} of {steps}: loss {record['loss']:.4f}, bits right {first:.1%} (first scale) to "
+        f"{last:.1%} (last), {pace:.2f} s a step, {left} left"
+    )
+    faults = sum(record["faults"].values())
+    return f"{words}, faults in the data: {faults}" if faults else words
+
+
+def _step_of(line: str) -> float:
+    """A record's step; infinite for a line that a killed run left unfinished."""
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return float("inf")
+
+
+def _tensorboard(out: Path, step: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        logger.info(
+            "No TensorBoard (pip install tensorboard for curves); everything is in %s.", out / LOG_FILE
+        )
+        return None
+    make: Any = SummaryWriter
+    return make(str(out / "tensorboard"), purge_step=step + 1)

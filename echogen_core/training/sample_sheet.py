@@ -1,0 +1,50 @@
+"""Pictures of a model in training: of a few rows the reference, the target and what the model makes.
+
+Shape suffixes: H and W pixels.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..model import EchoGenTransformer
+from ..sampling import Guidance, PrefillCache, SamplingSettings, sample
+from ..tokenizer.bsq import quantize_multiscale
+from .examples import Examples
+from .plan import Item
+from .preparation import Preparation
+
+COUNT = 4
+
+
+@torch.no_grad()
+def draw_sheet(model: EchoGenTransformer, preparation: Preparation, examples: Examples) -> Tensor:
+    """[3, H, W] in 0..1: a column for each of the first rows of the first aspect ratio, at the preset's γ.
+
+    The target is shown as its bits show it. examples: without a cache, so that the pictures are at hand.
+    """
+    preset, tokenizer = preparation.preset, preparation.encoders.tokenizer
+    ratio, numbers = next(iter(examples.rows.buckets.items()))
+    schedule = preparation.schedules[ratio]
+    settings = SamplingSettings(
+        Guidance.constant(preset.gamma_t, preset.gamma_i, len(schedule.scales)),
+        tau=preset.tau,
+        top_p=preset.top_p,
+    )
+    columns = []
+    for place, number in enumerate(numbers[:COUNT]):
+        # step 0: the same captions and seeds on every sheet
+        example = examples[Item(int(number), 0, place)]
+        assert example.reference_3HW is not None
+        text, subject = preparation.conditions_of(example)
+        branches = PrefillCache(model).branches(text, *subject)
+        *_, last = sample(model, branches, schedule, [place], settings)
+        latent_1dHW = preparation.features(example)["latent"]
+        codes = (quantize_multiscale(latent_1dHW, schedule.scales).codes_BDHW, last.codes_BdHW)
+        target, made = (tokenizer.decode(code)[0] for code in codes)
+        side = made.shape[-1]
+        reference = F.interpolate(example.reference_3HW[None].to(made.device), (side, side), mode="area")[0]
+        columns.append(torch.cat((reference, target, made), dim=1))
+    return torch.cat(columns, dim=2)

@@ -1,0 +1,1 @@
+"""Training pictures of the miniature: from packages to composed pairs."""

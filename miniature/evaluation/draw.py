@@ -1,0 +1,88 @@
+"""Pictures of the miniature for a whole task, in batches, by the pipeline that everything else uses.
+
+Shapes: N pictures, S subjects, H and W pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from echogen_core.checkpoints import Bundle
+from echogen_core.config import Preset
+from echogen_core.pipeline import EchoGenPipeline, Settings
+from echogen_core.sampling import PrefillCache
+from echogen_core.scales import find_schedule
+from echogen_core.tokenizer import BitTokenizer
+
+from .protocol import Task
+
+BATCH = 24
+
+
+@dataclass(frozen=True)
+class Ask:
+    """How pictures are drawn; which of the reference's two kinds of features the model sees."""
+
+    gamma_t: float
+    gamma_i: float
+    tau: float
+    top_p: float
+    semantic: bool = True
+    content: bool = True
+
+
+class Miniature:
+    """A bundle that answers tasks."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.bundle = bundle
+        self._pipeline = EchoGenPipeline(bundle)
+        # a batch needs a full and a text branch for each picture; null branches differ by prompt length only
+        self._pipeline.prefill = PrefillCache(bundle.transformer, capacity=2 * BATCH + 16)
+
+    @property
+    def preset(self) -> Ask:
+        """The preset's own settings."""
+        preset = self.bundle.preset
+        return Ask(preset.gamma_t, preset.gamma_i, preset.tau, preset.top_p)
+
+    def pictures(self, task: Task, ask: Ask) -> Tensor:
+        """One picture for each of the task's prompts, [N, 3, H, W] in 0..1."""
+        pipeline, subjects = self._pipeline, task.subjects_N.tolist()
+        known = {
+            row: pipeline.encode_reference(
+                task.references_S3HW[row : row + 1], semantic=ask.semantic, content=ask.content
+            )
+            for row in sorted(set(subjects))
+        }
+        settings = Settings(ask.gamma_t, ask.gamma_i, ask.tau, ask.top_p)
+        images = []
+        for start in range(0, len(subjects), BATCH):
+            rows = range(start, min(start + BATCH, len(subjects)))
+            branches = [pipeline.branches(task.prompts[row], known[subjects[row]]) for row in rows]
+            seeds = [task.seeds[row] for row in rows]
+            images.append(pipeline.generate(branches, seeds, settings).images_B3HW)
+        pipeline.prefill.clear()
+        return torch.cat(images).cpu()
+
+    def through_tokenizer(self, images_N3HW: Tensor) -> Tensor:
+        """Pictures to bits and back, see the function of this name."""
+        return through_tokenizer(self.bundle.tokenizer, images_N3HW, self.bundle.preset)
+
+
+@torch.inference_mode()
+def through_tokenizer(tokenizer: BitTokenizer, images_N3HW: Tensor, preset: Preset) -> Tensor:
+    """Pictures to bits and back, [N, 3, H, W]: the best that any choice of bits by the model could do.
+
+    ValueError when they are not of the preset's size.
+    """
+    device = next(tokenizer.parameters()).device
+    scales = find_schedule(preset.budget).scales
+    parts = []
+    for batch_B3HW in images_N3HW.split(BATCH):
+        encoded = tokenizer.encode(batch_B3HW.to(device), scales)
+        parts.append(tokenizer.decode(encoded.quantized_BDHW).cpu())
+    return torch.cat(parts).clone()

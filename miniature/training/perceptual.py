@@ -1,0 +1,66 @@
+"""How far apart two pictures look to a network that knows ImageNet: EfficientNet-Lite0's inner features.
+
+Lite0, not Lite2: the judge of the evaluation must not be what was trained for.
+Shapes: B pictures, H and W pixels, C channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..efficientnet import efficientnet_lite
+
+SMALLEST = 128
+"""Smaller pictures are enlarged to this side: the network was made for larger ones."""
+
+LITE0_DEPTHS = (2, 4, 10)
+"""Blocks of Lite0 whose output is compared: 1/4, 1/8 and 1/16 of the side."""
+
+_MEAN = (0.485, 0.456, 0.406)
+_STD = (0.229, 0.224, 0.225)
+
+
+class Perceptual:
+    """Distance of pictures in features whose channels have unit length at every place (as LPIPS does).
+
+    Args:
+        stem, blocks: the network's first layers and the blocks after them.
+        depths: indices of the blocks whose output is compared.
+    """
+
+    def __init__(self, stem: nn.Module, blocks: Sequence[nn.Module], depths: Sequence[int]) -> None:
+        self._stem = stem
+        self._blocks = blocks[: depths[-1] + 1]
+        self._depths = depths
+
+    @classmethod
+    def lite0(cls, device: torch.device) -> Perceptual:
+        """EfficientNet-Lite0. Raises ModuleNotFoundError, saying what to install, when it is absent."""
+        whole = efficientnet_lite(0, "The perceptual loss (--perceptual 0 trains without)", device)
+        stem = nn.Sequential(whole._conv_stem, whole._bn0, nn.ReLU6())
+        return cls(stem, list(whole._blocks), LITE0_DEPTHS)
+
+    def distance(self, output_B3HW: Tensor, target_B3HW: Tensor) -> Tensor:
+        """Mean squared difference of unit features over all depths; gradients reach `output_B3HW`."""
+        with torch.no_grad():
+            wanted = self._features(target_B3HW)
+        got = self._features(output_B3HW)
+        return torch.stack([(a - b).square().sum(1).mean() for a, b in zip(got, wanted, strict=True)]).mean()
+
+    def _features(self, images_B3HW: Tensor) -> list[Tensor]:
+        mean_311, std_311 = (images_B3HW.new_tensor(values).view(3, 1, 1) for values in (_MEAN, _STD))
+        input_B3HW = (images_B3HW - mean_311) / std_311
+        side = max(SMALLEST, *images_B3HW.shape[-2:])
+        if images_B3HW.shape[-2:] != (side, side):
+            input_B3HW = F.interpolate(input_B3HW, (side, side), mode="bilinear")
+        x_BCHW = self._stem(input_B3HW.contiguous(memory_format=torch.channels_last))
+        found = []
+        for depth, block in enumerate(self._blocks):
+            x_BCHW = block(x_BCHW)
+            if depth in self._depths:
+                found.append(F.normalize(x_BCHW.float(), dim=1, eps=1e-3))
+        return found

@@ -1,0 +1,79 @@
+"""What a stage that is run again keeps, and what it is told anew; what it says when its input is at fault."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from echogen_core.checkpoints import ASSETS
+from echogen_core.locks import alone
+from echogen_core.training.state import go_on
+from miniature.__main__ import STAGES, main
+from miniature.training.optimisers import build_optimizers
+from miniature.training.transformer_recipe import Recipe
+
+
+def test_optimisers_that_go_on_keep_their_moments_and_take_new_rates() -> None:
+    torch.manual_seed(0)
+    block = nn.ModuleDict({"proj": nn.Linear(4, 4)})
+    trained = nn.ModuleDict({"transformer": nn.ModuleDict({"blocks": nn.ModuleList([block])})})
+    before = build_optimizers(trained, Recipe(workers=1))
+    trained.transformer.blocks[0]["proj"](torch.ones(1, 4)).sum().backward()
+    for optimizer in before:
+        optimizer.step()
+    after = build_optimizers(trained, Recipe(workers=1, muon=0.005, adam=1e-4))
+    go_on(after, [optimizer.state_dict() for optimizer in before])
+    muon, adam = after
+    assert [group["peak"] for group in muon.param_groups] == [0.005]
+    assert adam.param_groups[0]["peak"] == 1e-4
+    weight, bias = block["proj"].weight, block["proj"].bias
+    assert torch.equal(muon.state[weight]["momentum_buffer"], before[0].state[weight]["momentum_buffer"])
+    assert torch.equal(adam.state[bias]["exp_avg"], before[1].state[bias]["exp_avg"])
+
+
+@pytest.mark.parametrize("stage", ["tokenizer", "semantic"])
+def test_a_stage_without_data_says_what_makes_them(
+    stage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([stage, "--data", str(tmp_path / "none"), "--out", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert stage in said and "miniature prepare" in said and "Traceback" not in said
+
+
+NANO = ASSETS / "nano"
+INPUT = {
+    "prepare": [],
+    "pack": ["--data", "x"],
+    "enlarge": ["--start", NANO, "--tokenizer", "x"],
+    "tokenizer": ["--data", "x"],
+    "semantic": ["--data", "x"],
+    "content": ["--data", "x", "--tokenizer", "x"],
+    "transformer": ["--data", "x", "--start", NANO],
+    "decoder": ["--data", "x", "--start", NANO],
+    "cut": ["--start", "x", "--npm", "x", "--icons", "x", "--textures", "x"],
+    "evaluate": ["--data", "x"],
+}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_two_commands_do_not_work_in_one_folder(
+    stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("echogen_core.locks.ASKED_AGAIN", 0.1)
+    with alone(tmp_path / ".lock"):
+        assert main([stage, *map(str, INPUT[stage]), "--out", str(tmp_path)]) != 0
+        assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+    said = capsys.readouterr().err
+    assert f"Another command is at work in {tmp_path}: wait until it ends" in said
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_says_how_it_is_called(stage: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([stage, "--help"])
+    said = capsys.readouterr().out
+    assert f"usage: python -m miniature {stage}" in said
+    assert f"training.{stage}" not in said
