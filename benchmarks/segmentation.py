@@ -41,7 +41,7 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from echogen_core.checkpoints.read import read_weights
-from echogen_core.checkpoints.subject import load_salient
+from echogen_core.checkpoints.segmentation_models import load_salient
 from echogen_core.subject.regions import Box
 from echogen_core.subject.salient import SalientSubject
 from miniature.data import furniture, panoramas

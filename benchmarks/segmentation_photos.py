@@ -20,7 +20,7 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from echogen_core.checkpoints.subject import load_salient
+from echogen_core.checkpoints.segmentation_models import load_salient
 from echogen_core.subject.cutout import MaskMarks, cut_out
 from echogen_core.subject.overlay import draw_overlay
 from echogen_core.subject.pictures import to_pil

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from echogen_core.checkpoints.bundle import ASSETS
-from echogen_core.checkpoints.faults import some
 from echogen_core.checkpoints.format import KINDS, TITLES
 from echogen_core.checkpoints.identify import identify
 from echogen_core.checkpoints.installed import (
@@ -19,7 +18,8 @@ from echogen_core.checkpoints.installed import (
     request,
     requests,
 )
-from echogen_core.checkpoints.published import FOLDERS, PUBLISHED
+from echogen_core.checkpoints.mismatches import some
+from echogen_core.checkpoints.published_models import FOLDERS, PUBLISHED
 from echogen_core.checkpoints.walk import FileStamp, find, shown, stamp_of
 from echogen_core.config import Preset
 from echogen_core.printable import printable

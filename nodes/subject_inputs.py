@@ -6,7 +6,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from echogen_core.checkpoints.subject import Backend
+from echogen_core.checkpoints.segmentation_models import Backend
 from echogen_core.subject import cutout
 from echogen_core.subject.detect import DEFAULT_THRESHOLD
 from echogen_core.subject.regions import Pick

@@ -15,7 +15,7 @@ from torch import nn
 
 from echogen_core.checkpoints.identify import TOOLS, Identity, model_type
 from echogen_core.checkpoints.installed import MODELS, look, looked
-from echogen_core.checkpoints.subject import (
+from echogen_core.checkpoints.segmentation_models import (
     Backend,
     load_describer,
     load_detector,

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from echogen_core.checkpoints.subject import Backend
+from echogen_core.checkpoints.segmentation_models import Backend
 from echogen_core.subject.cutout import MaskMarks, facing_masks, is_empty, keep_largest
 from echogen_core.subject.describe import describe
 from echogen_core.subject.detect import DEFAULT_THRESHOLD, detect

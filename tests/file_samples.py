@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from tiny_parts import golden_file, tiny_part, write_vocabulary
 
 from echogen_core.checkpoints import identify, load, save_part
-from echogen_core.checkpoints.convert import Conversion, convert
+from echogen_core.checkpoints.conversion import Conversion, convert
 from echogen_core.checkpoints.format import KINDS
 from echogen_core.checkpoints.installed import look
 from echogen_core.checkpoints.subject_file import is_subject, load_subject, save_subject
@@ -171,8 +171,9 @@ def _subjects(top: Path) -> list[Sample]:
 def _subject_models(top: Path) -> list[Sample]:
     from small_subject_models import write_describer, write_detector, write_segmenter
 
-    from echogen_core.checkpoints.subject import load_describer, load_detector, load_segmenter
-    from echogen_core.subject import detect_original, segment_original
+    from echogen_core.checkpoints.segmentation_models import load_describer, load_detector, load_segmenter
+    from echogen_core.subject.original.grounding_dino import build_grounding_dino
+    from echogen_core.subject.original.sam import build_sam
 
     samples = []
     folders = (
@@ -203,9 +204,9 @@ def _subject_models(top: Path) -> list[Sample]:
     folder = _made(top / "originals")
     shutil.copy(top / "detector" / "vocab.txt", folder)
     detector = GroundingDinoConfig.from_pretrained(top / "detector")
-    network = detect_original.build_original(detector, BertTokenizerFast.from_pretrained(folder))
+    network = build_grounding_dino(detector, BertTokenizerFast.from_pretrained(folder))
     torch.save({"model": network.state_dict()}, folder / "dino.pth")
-    segmenter = segment_original.build_original(SamConfig.from_pretrained(top / "segmenter"))
+    segmenter = build_sam(SamConfig.from_pretrained(top / "segmenter"))
     torch.save(segmenter.state_dict(), folder / "sam.pth")
     samples.append(_sample("detector, .pth", folder, "dino.pth", any_zip, load_detector, slow=True))
     samples.append(_sample("segmenter, .pth", folder, "sam.pth", any_zip, load_segmenter, slow=True))

@@ -19,13 +19,13 @@ from torch import Tensor
 from ..config import TransformerConfig
 from ..model import EchoGenTransformer
 from ..printable import printable
-from .faults import AGAIN, some
+from .expanded_tensors import check_held
 from .format import BASE_NAME, BASE_SHA256, is_ours
 from .identify import Identity, identify
 from .installed import ENDINGS, candidates, look
 from .keymap_transformer import translate_transformer
+from .mismatches import AGAIN, some
 from .read import RawFile, read_weights
-from .views import check_held
 
 AT_ONCE = 1 << 29  # bytes read between two openings of a file
 

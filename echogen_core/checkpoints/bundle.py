@@ -20,7 +20,7 @@ from ..writing import write_text
 from .format import KINDS
 from .installed import find_parts, own_name, requests
 from .load import load_part
-from .published import PUBLISHED
+from .published_models import PUBLISHED
 from .save import save_part
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"

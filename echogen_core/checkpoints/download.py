@@ -23,7 +23,7 @@ from typing import Any
 
 from ..disk import FULL, explained, failure, in_words
 from ..locks import alone
-from .published import PublishedFile, PublishedPart
+from .published_models import PublishedFile, PublishedPart
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from ..config import TokenizerConfig, TransformerConfig
 from ..encoders import ContentEncoderConfig, SemanticEncoderConfig, TextEncoderConfig
 from ..json_text import parse_json
 from ..printable import printable
-from .faults import some
+from .mismatches import some
 
 FORMAT = "echogen"
 VERSION = "1"

@@ -22,7 +22,7 @@ from ..encoders.text import TOKENIZER_FILE
 from ..encoders.tokenizer_file import check_tokenizer
 from ..json_text import read_json
 from ..printable import printable
-from .faults import AGAIN
+from .mismatches import AGAIN
 from .read import read_weights
 
 hub: Any = transformers.utils

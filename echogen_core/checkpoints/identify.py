@@ -11,11 +11,11 @@ import torch
 
 from ..json_text import read_json
 from ..printable import printable
-from .faults import WrongModel
+from .file_cache import Failure, Memory
 from .format import BASE_SHA256, KINDS, is_ours, read_config
 from .kinds import describe, describe_unknown, infer, recognise
+from .mismatches import WrongModel
 from .read import RawFile, read_weights
-from .remembered import Failure, Memory
 from .walk import Stamp
 
 

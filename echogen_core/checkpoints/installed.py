@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..config import PRESETS, Preset
+from .file_cache import PASSING_SECONDS, Failure, Memory
 from .format import KINDS, TITLES
 from .identify import Identity, identify
 from .kinds import describe
-from .published import PUBLISHED, PublishedPart, expected_config
+from .published_models import PUBLISHED, PublishedPart, expected_config
 from .read import FOLDER_FILES
-from .remembered import PASSING_SECONDS, Failure, Memory
 from .walk import Entry, Search, Stamp, entries, stamp_of
 
 ENDINGS = (".safetensors", ".sft", ".pth", ".pt", ".bin", ".ckpt")

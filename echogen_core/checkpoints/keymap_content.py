@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from ..encoders import ContentEncoderConfig
-from .faults import WrongModel
+from .mismatches import WrongModel
 
 MODULE_NAMES: tuple[tuple[str, str], ...] = (
     # published path (pattern) -> our module path

@@ -14,7 +14,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from ..encoders import SemanticEncoderConfig, resample_position_embedding
-from .faults import WrongModel
+from .mismatches import WrongModel
 
 POSITIONS = "embeddings.position_embeddings"
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from ..encoders import TextEncoderConfig
-from .faults import WrongModel
+from .mismatches import WrongModel
 
 NOT_NEEDED = ("decoder.", "lm_head.")
 """The other half of a whole T5."""

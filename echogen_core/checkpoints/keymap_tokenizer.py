@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..config import TokenizerConfig
 from ..tokenizer import BitTokenizer
-from .faults import describe_faults
+from .mismatches import describe_faults
 
 NESTS = ("vae", "ema")
 """Keys under which a checkpoint may hold the tokenizer's state dict, in the order they are looked for."""

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..config import TransformerConfig
 from ..model import EchoGenTransformer
-from .faults import describe_faults
+from .mismatches import describe_faults
 
 NESTS = (("trainer", "gpt_fsdp"), ("gpt_fsdp",), ("module",))
 """Paths under which training checkpoints hold the model's state dict, in the order they are looked for."""

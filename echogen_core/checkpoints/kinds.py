@@ -9,11 +9,11 @@ from torch import Tensor
 
 from ..printable import printable
 from . import keymap_content, keymap_semantic, keymap_text
-from .faults import WrongModel
 from .format import TITLES
 from .keymap_tokenizer import NESTS as TOKENIZER_NESTS
 from .keymap_tokenizer import infer_tokenizer
 from .keymap_transformer import infer_config, unnest
+from .mismatches import WrongModel
 
 TRANSFORMER_MARKS = ("cfg_uncond", "word_embed.weight")
 TOKENIZER_MARKS = (

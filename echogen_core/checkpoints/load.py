@@ -19,10 +19,10 @@ from ..model import EchoGenTransformer
 from ..model.functional import FP8
 from ..tokenizer import BitTokenizer
 from .adapter import Base
-from .faults import describe_faults, some
 from .format import KINDS, TITLES, TOKENIZER
 from .keymap_semantic import translate_semantic
 from .keymap_text import translate_text
+from .mismatches import describe_faults, some
 from .quantised import match_scales
 from .source import Source, read_source
 

@@ -20,8 +20,8 @@ from torch import Tensor
 
 from ..json_text import read_json
 from ..printable import printable
-from .faults import AGAIN, some
-from .headers import Header, read_header
+from .mismatches import AGAIN, some
+from .safetensors_header import Header, read_header
 from .torch_file import read_torch, unmapped
 
 FOLDER_FILES = (

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from .format import KINDS, write_metadata
 from .keymap_semantic import to_hub_names
 from .keymap_text import stored_text
-from .write import write_safetensors
+from .safetensors_writer import write_safetensors
 
 
 def save_part(

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from .adapter import Base, add_base
+from .expanded_tensors import check_held
 from .format import EXAMPLES, KINDS, TITLES
 from .identify import Identity, classify
 from .keymap_content import translate_content
@@ -19,7 +20,6 @@ from .keymap_tokenizer import translate_tokenizer
 from .keymap_transformer import translate_transformer
 from .kinds import describe
 from .read import RawFile, read_weights
-from .views import check_held
 
 UNSTORED = ("reference_size", "image_size", "max_tokens")
 """Settings of encoders that are the user's choice, not the weights'."""

@@ -14,11 +14,11 @@ from torch import Tensor
 from ..features import ContentFeatures, SemanticFeatures, Subject
 from ..printable import printable
 from ..writing import Target
-from .faults import some
 from .format import FORMAT, VERSION, is_ours
-from .headers import read_header
+from .mismatches import some
 from .read import RawFile, read_weights
-from .write import write_safetensors
+from .safetensors_header import read_header
+from .safetensors_writer import write_safetensors
 
 KIND = "subject"
 STRENGTHS = (0.0, 2.0)

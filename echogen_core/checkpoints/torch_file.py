@@ -20,10 +20,10 @@ import torch
 from torch import Tensor
 
 from ..printable import printable
-from .archive import Record, check_sums, read_records
-from .faults import AGAIN, some
-from .pickled import Pickled, WantsCode
-from .stored import Opaque, Storage, Stored
+from .mismatches import AGAIN, some
+from .pickle_reader import Pickled, WantsCode
+from .torch_storage import Opaque, Storage, Stored
+from .zip_records import Record, check_sums, read_records
 
 logger = logging.getLogger(__name__)
 

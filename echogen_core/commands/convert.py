@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ..checkpoints.convert import DTYPES, Conversion, convert
+from ..checkpoints.conversion import DTYPES, Conversion, convert
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:

@@ -15,9 +15,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from ..checkpoints.bundle import Places
-from ..checkpoints.convert import DTYPES
+from ..checkpoints.conversion import DTYPES
 from ..checkpoints.folders import find_comfyui, model_folders
-from ..checkpoints.published import PUBLISHED
+from ..checkpoints.published_models import PUBLISHED
 from ..config import PRESETS
 from ..pipeline import NO_SUBJECT, EchoGenPipeline, Settings
 from ..scales import ASPECT_RATIOS

@@ -19,7 +19,7 @@ from ..checkpoints.download import download_part
 from ..checkpoints.folders import find_comfyui, model_folders
 from ..checkpoints.format import KINDS
 from ..checkpoints.installed import Found, find_parts
-from ..checkpoints.published import FOLDERS, PUBLISHED
+from ..checkpoints.published_models import FOLDERS, PUBLISHED
 
 PACK = Path(__file__).absolute().parents[2]  # not resolved: a pack is often linked into custom_nodes
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 
 from ..checkpoints import ASSETS, load_bundle
-from ..checkpoints.convert import DTYPES
+from ..checkpoints.conversion import DTYPES
 from ..checkpoints.format import KINDS
 from ..config import PRESETS
 from ..pipeline import EchoGenPipeline, Settings

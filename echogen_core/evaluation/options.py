@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from ..checkpoints.convert import DTYPES
+from ..checkpoints.conversion import DTYPES
 from ..config import PRESETS
 from .arms import Model
 

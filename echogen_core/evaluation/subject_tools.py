@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..checkpoints.subject import load_detector, load_salient, load_segmenter
+from ..checkpoints.segmentation_models import load_detector, load_salient, load_segmenter
 from ..subject.cutout import cut_out
 from ..subject.find import Tools, find_subjects
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ..checkpoints.adapter import tensor_digests, total_digest
 from ..checkpoints.read import read_weights
-from ..checkpoints.write import write_safetensors
+from ..checkpoints.safetensors_writer import write_safetensors
 
 logger = logging.getLogger(__name__)
 

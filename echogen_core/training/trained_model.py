@@ -22,7 +22,7 @@ from ..checkpoints import load_transformer, save_part
 from ..checkpoints.adapter import base_digests, base_names, check_frozen, fault, tensor_digests, total_digest
 from ..checkpoints.format import BASE_NAME, BASE_SHA256, write_metadata
 from ..checkpoints.identify import identify
-from ..checkpoints.write import write_safetensors
+from ..checkpoints.safetensors_writer import write_safetensors
 from ..config import TransformerConfig
 from ..model import EchoGenTransformer
 from ..model.layers import CastLinear

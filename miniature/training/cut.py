@@ -28,8 +28,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from echogen_core.checkpoints.read import read_weights
-from echogen_core.checkpoints.subject import load_salient
-from echogen_core.checkpoints.write import write_safetensors
+from echogen_core.checkpoints.safetensors_writer import write_safetensors
+from echogen_core.checkpoints.segmentation_models import load_salient
 from echogen_core.subject.salient import AROUND, FIRST_SIDE, SIDE, around, crop, normalized
 from echogen_core.subject.u2net import U2Netp
 from echogen_core.training.run_folder import only_run

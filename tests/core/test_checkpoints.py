@@ -26,8 +26,8 @@ from echogen_core.checkpoints import (
     save_bundle,
     save_part,
 )
-from echogen_core.checkpoints.archive import read_records
 from echogen_core.checkpoints.format import KINDS, TITLES, write_metadata
+from echogen_core.checkpoints.zip_records import read_records
 from echogen_core.config import PRESETS
 from echogen_core.encoders import (
     ENCODERS,

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from echogen_core.checkpoints import identify, load_part, load_tokenizer, read_weights, save_part
 from echogen_core.checkpoints.format import KINDS, write_metadata
-from echogen_core.checkpoints.subject import load_segmenter
+from echogen_core.checkpoints.segmentation_models import load_segmenter
 from echogen_core.checkpoints.subject_file import load_subject, save_subject
 from echogen_core.config import TokenizerConfig
 from echogen_core.encoders import (

@@ -22,11 +22,11 @@ from torch import Tensor
 
 from echogen_core.__main__ import main
 from echogen_core.checkpoints import identify, load, load_part, load_transformer, save_part
-from echogen_core.checkpoints.convert import Conversion, convert, file_digest
+from echogen_core.checkpoints.conversion import Conversion, convert, file_digest
 from echogen_core.checkpoints.format import KINDS
 from echogen_core.checkpoints.keymap_transformer import published_name
 from echogen_core.checkpoints.quantised import SCALE, Scaled, dequantise, quantise
-from echogen_core.checkpoints.write import stream_safetensors
+from echogen_core.checkpoints.safetensors_writer import stream_safetensors
 from echogen_core.config import TransformerConfig
 from echogen_core.model import EchoGenTransformer
 
@@ -255,7 +255,7 @@ MEASURED = """
 import os, sys
 from pathlib import Path
 from echogen_core.checkpoints import adapter
-from echogen_core.checkpoints.convert import Conversion, convert
+from echogen_core.checkpoints.conversion import Conversion, convert
 import torch
 adapter.AT_ONCE = 8 << 20
 path, out, small = map(Path, sys.argv[1:4])

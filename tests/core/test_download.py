@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from echogen_core.checkpoints.download import download_part
-from echogen_core.checkpoints.published import PublishedFile, PublishedPart
+from echogen_core.checkpoints.published_models import PublishedFile, PublishedPart
 from echogen_core.locks import alone
 
 from .hub_server import Hub, serving

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from echogen_core.checkpoints import identify, load_part
-from echogen_core.checkpoints.convert import Conversion, convert
+from echogen_core.checkpoints.conversion import Conversion, convert
 from echogen_core.checkpoints.keymap_semantic import to_hub_names
 from echogen_core.encoders import (
     ContentEncoder,

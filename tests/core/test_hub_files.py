@@ -19,7 +19,7 @@ from small_subject_models import write_segmenter
 
 from echogen_core.checkpoints import identify, read_weights
 from echogen_core.checkpoints.hub_folder import check_built
-from echogen_core.checkpoints.subject import load_segmenter
+from echogen_core.checkpoints.segmentation_models import load_segmenter
 from echogen_core.checkpoints.subject_file import load_subject, save_subject
 from echogen_core.encoders import build_tokenizer, read_tokenizer
 from echogen_core.encoders.tokenizer_file import check_tokenizer

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from echogen_core.checkpoints import load_part, save_part
-from echogen_core.checkpoints.convert import Conversion, convert
+from echogen_core.checkpoints.conversion import Conversion, convert
 from echogen_core.checkpoints.keymap_transformer import infer_config, translate_transformer
 from echogen_core.checkpoints.load import fill
 from echogen_core.checkpoints.quantised import match_scales

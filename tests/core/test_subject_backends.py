@@ -27,9 +27,10 @@ from transformers import (
 )
 
 from echogen_core.checkpoints import keymap_detector, keymap_segmenter
-from echogen_core.checkpoints.subject import Backend, load_detector, load_segmenter
-from echogen_core.subject import detect_original, segment_original
+from echogen_core.checkpoints.segmentation_models import Backend, load_detector, load_segmenter
 from echogen_core.subject.detect import GroundingDino, detect
+from echogen_core.subject.original.grounding_dino import build_grounding_dino
+from echogen_core.subject.original.sam import build_sam
 from echogen_core.subject.pictures import to_pil
 from echogen_core.subject.segment import Sam, segment
 
@@ -90,14 +91,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Checkpoints as their authors publish them."""
     folder = tmp_path_factory.mktemp("published")
     write_words(folder)
-    network = detect_original.build_original(DETECTOR, BertTokenizerFast.from_pretrained(folder))
+    network = build_grounding_dino(DETECTOR, BertTokenizerFast.from_pretrained(folder))
     randomise(network, 0)
     state = {f"module.{name}": tensor for name, tensor in network.state_dict().items()}
     state["module.label_enc.weight"] = torch.zeros(2, 256)
     state["module.bert.embeddings.position_ids"] = torch.arange(512)[None]
     state["module.bert.pooler.dense.weight"] = torch.zeros(64, 64)
     torch.save({"model": state}, folder / "groundingdino_swint_ogc.pth")
-    sam = segment_original.build_original(SEGMENTER)
+    sam = build_sam(SEGMENTER)
     randomise(sam, 4)  # one of the few seeds whose masks are neither all nor nothing
     torch.save(sam.state_dict(), folder / "sam_vit_b_01ec64.pth")
     return folder
@@ -164,7 +165,7 @@ def test_sizes_of_the_published_detectors_are_read_from_their_shapes(folder: Pat
         )  # fmt: skip
         config = GroundingDinoConfig(backbone_config=swin, text_config=BertConfig())
         with torch.device("meta"), RangesOnCpu():
-            network = detect_original.build_original(config, tokenizer)
+            network = build_grounding_dino(config, tokenizer)
         nested = {"model": {f"module.{name}": value for name, value in network.state_dict().items()}}
         state = keymap_detector.original_state(nested)
         assert state is not None and state["transformer.tgt_embed.weight"].shape == (900, 256)
@@ -201,7 +202,7 @@ def test_sizes_of_the_published_segmenters_are_read_from_their_shapes(
     )  # fmt: skip
     config = SamConfig(vision_config=vision)
     with torch.device("meta"):
-        tree = segment_original.build_original(config).state_dict()
+        tree = build_sam(config).state_dict()
     assert len(tree) == count
     state = keymap_segmenter.original_state(tree)
     assert state is not None

@@ -8,7 +8,7 @@ import pytest
 import torch
 from small_subject_models import write_describer
 
-from echogen_core.checkpoints.subject import load_describer
+from echogen_core.checkpoints.segmentation_models import load_describer
 from echogen_core.subject.describe import INSTRUCTION, Describer, describe
 from echogen_core.subject.phrases import MAX_PHRASE, clean_phrase
 

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from echogen_core.checkpoints.subject import load_salient
+from echogen_core.checkpoints.segmentation_models import load_salient
 from echogen_core.subject.colours import GuidedFilter, follow_colours
 from echogen_core.subject.describe import Describer
 from echogen_core.subject.detect import detect

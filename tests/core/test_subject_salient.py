@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from echogen_core.checkpoints.subject import U2NETP, load_salient
+from echogen_core.checkpoints.segmentation_models import U2NETP, load_salient
 from echogen_core.subject.pictures import check_picture, flatten_alpha
 from echogen_core.subject.regions import Box
 from echogen_core.subject.salient import FIRST_SIDE, SIDE, SalientSubject, conspicuous_box, evidence

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch._weights_only_unpickler import _get_allowed_globals
 
 from echogen_core.checkpoints import identify, load_part, load_tokenizer, read_weights
-from echogen_core.checkpoints.convert import Conversion, convert
+from echogen_core.checkpoints.conversion import Conversion, convert
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 TOKENIZER = GOLDEN / "vae_tiny_d16_weights.safetensors"

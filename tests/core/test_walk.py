@@ -17,9 +17,9 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer
 
 from echogen_core.checkpoints import identify, installed, walk
+from echogen_core.checkpoints.file_cache import Failure, Memory
 from echogen_core.checkpoints.identify import model_type
 from echogen_core.checkpoints.installed import MODELS, candidates, find_parts, look
-from echogen_core.checkpoints.remembered import Failure, Memory
 from echogen_core.checkpoints.subject_file import is_subject
 from echogen_core.checkpoints.walk import Search, entries, find
 
@@ -455,7 +455,7 @@ def test_a_wish_to_stop_passes(tmp_path: Path, wish: type[BaseException]) -> Non
 def test_what_may_pass_is_tried_again(
     tmp_path: Path, fault: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import echogen_core.checkpoints.remembered as module
+    import echogen_core.checkpoints.file_cache as module
 
     answers: list[Any] = [fault, "readable"]
 

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from echogen_core.checkpoints import subject
-from echogen_core.checkpoints.subject import load_salient
+from echogen_core.checkpoints import segmentation_models
+from echogen_core.checkpoints.segmentation_models import load_salient
 from echogen_core.subject.salient import MEAN, STD
 from miniature.data import composites
 from miniature.data.dataset import Pictures
@@ -128,8 +128,8 @@ def test_the_command_writes_weights_that_the_cut_reads(
     words = [word for name, path in arguments.items() for word in (f"--{name}", str(path))]
     assert cut.main([*words, "--out", str(tmp_path / "run"), "--minutes", "0.01"]) == 0
     assert "brick, grass, gravel" in (tmp_path / "run" / "ATTRIBUTION.md").read_text("utf-8")
-    monkeypatch.setattr(subject, "U2NETP", tmp_path / "run" / cut.WEIGHTS)
-    trained, published = subject.load_salient().state_dict(), load_file(start)
+    monkeypatch.setattr(segmentation_models, "U2NETP", tmp_path / "run" / cut.WEIGHTS)
+    trained, published = load_salient().state_dict(), load_file(start)
     for name, before in published.items():  # halves, and a step or two
         torch.testing.assert_close(trained[name].float(), before, rtol=2e-3, atol=5e-3)
     assert any(

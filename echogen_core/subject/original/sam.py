@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from .segment import Sam
+from ..segment import Sam
 
 INSTALL = "pip install segment-anything==1.0"
 
@@ -30,7 +30,7 @@ class OriginalSam(Sam):
         return SimpleNamespace(pred_masks=masks_1PHW[None].float(), iou_scores=scores_1P[None].float())
 
 
-def build_original(config: Any) -> nn.Module:
+def build_sam(config: Any) -> nn.Module:
     """The package's Sam with the sizes of a transformers SamConfig.
 
     Raises ImportError, saying how to install it, when the package is absent.

@@ -18,16 +18,15 @@ from torch import Tensor
 
 from ..encoders.text import by_library
 from ..printable import printable
-from ..subject import detect_original, segment_original
 from ..subject.describe import Describer
 from ..subject.detect import GroundingDino
 from ..subject.salient import SalientSubject
 from ..subject.segment import Sam
 from . import keymap_detector, keymap_segmenter
 from .bundle import ASSETS
-from .faults import AGAIN, describe_faults
 from .hub_folder import LARGEST_WINDOW, WHOLE, check_built, check_settings, check_words, names, read_folder
 from .load import fill
+from .mismatches import AGAIN, describe_faults
 from .read import read_weights
 
 U2NETP = ASSETS / "u2netp" / "u2netp.safetensors"
@@ -86,9 +85,11 @@ def load_detector(
     _check_words(tokenizer, config, words)
     processor = library.GroundingDinoProcessor(library.GroundingDinoImageProcessor(), tokenizer)
     if backend is Backend.ORIGINAL:
-        network = detect_original.build_original(config, tokenizer)
+        from ..subject.original.grounding_dino import OriginalGroundingDino, build_grounding_dino
+
+        network = build_grounding_dino(config, tokenizer)
         _fill_original(network, state, path)
-        return _frozen(detect_original.OriginalGroundingDino(network.to(dtype), processor))
+        return _frozen(OriginalGroundingDino(network.to(dtype), processor))
     hub = keymap_detector.to_hub_names(state)
     return _frozen(
         GroundingDino(
@@ -125,9 +126,11 @@ def load_segmenter(
         )
     )
     if backend is Backend.ORIGINAL:
-        network = segment_original.build_original(config)
+        from ..subject.original.sam import OriginalSam, build_sam
+
+        network = build_sam(config)
         _fill_original(network, state, path)
-        return _frozen(segment_original.OriginalSam(network.to(dtype), processor))
+        return _frozen(OriginalSam(network.to(dtype), processor))
     hub = keymap_segmenter.to_hub_names(state)
     return _frozen(Sam(_from_state(library.SamModel, config, hub, path, dtype), processor))
 

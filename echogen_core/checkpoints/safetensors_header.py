@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..json_text import parse_json
 from ..printable import printable
-from .write import DTYPES
+from .safetensors_writer import DTYPES
 
 LARGEST_HEADER = 64 << 20
 MOST_TENSORS = 50_000

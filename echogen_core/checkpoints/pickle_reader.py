@@ -15,7 +15,18 @@ from typing import Any, BinaryIO
 
 import torch
 
-from .stored import ODD, STORAGES, TENSORS, Named, Opaque, Storage, Stored, constant, place, read_identity
+from .torch_storage import (
+    ODD,
+    STORAGES,
+    TENSORS,
+    Named,
+    Opaque,
+    Storage,
+    Stored,
+    constant,
+    place,
+    read_identity,
+)
 
 MOST_STEPS = 4_000_000
 """Instructions; a tensor takes about forty. One that makes a container counts as `HEAVY`."""

@@ -25,8 +25,8 @@ from .format import BASE_NAME, BASE_SHA256, SOURCE_SHA256, TOKENIZER, WEIGHTS, w
 from .identify import identify
 from .load import is_finite
 from .quantised import MATRICES, SCALE, match_scales
+from .safetensors_writer import stream_safetensors
 from .source import Source, read_source
-from .write import stream_safetensors
 
 logger = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ import torch
 import transformers
 from torch import Tensor, nn
 
-from .detect import GroundingDino, on_cpu
+from ..detect import GroundingDino, on_cpu
 
 INSTALL = "pip install --no-deps groundingdino-py==0.4.0 timm addict yapf platformdirs"
 """Without its requirements: they replace OpenCV and bring an old `supervision`, only to draw."""
@@ -57,7 +57,7 @@ class TextTokens(nn.Module):
         return {"last_hidden_state": self.encoder(x_1LC, attention_mask=hidden_1LL[:, None])[0]}
 
 
-def build_original(config: Any, tokenizer: Any) -> nn.Module:
+def build_grounding_dino(config: Any, tokenizer: Any) -> nn.Module:
     """The package's GroundingDINO with the sizes of a transformers GroundingDinoConfig.
 
     Raises ImportError, saying how to install it, when the package is absent.
