@@ -11,67 +11,70 @@ from typing import Any
 
 import torch
 
+TIMEOUT = timedelta(days=7)
+"""How long a process waits at a barrier: another may have hours more to do."""
+
 
 @dataclass(frozen=True)
-class Team:
-    """This process among all: `rank` of `count`, its device, how to wait for the others and to leave them."""
+class ProcessGroup:
+    """This process among all: its rank and device, how to wait for the others, how to leave."""
 
     rank: int
-    count: int
+    world_size: int
     device: torch.device
-    wait: Callable[[], None]
-    leave: Callable[[], None]
+    barrier: Callable[[], None]
+    destroy: Callable[[], None]
 
 
-def started() -> int:
-    """How many processes the launcher started; 1 without one."""
+def world_size() -> int:
+    """Number of processes that the launcher started; 1 without a launcher."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
-def is_first() -> bool:
-    """Whether this is the process that writes, of those that the launcher started."""
+def is_main_process() -> bool:
+    """Whether this process has rank 0: the one that writes. Known before accelerate is imported."""
     return os.environ.get("RANK", "0") == "0"
 
 
-def on_processors() -> bool:
-    """What to give accelerate as `cpu`: on a machine without GPU, processes find each other with it alone."""
+def needs_cpu_backend() -> bool:
+    """Value of accelerate's `cpu` option: several processes on a machine without a GPU need it set."""
     accelerator = getattr(torch, "accelerator", torch.cuda)  # torch.accelerator came with 2.6
-    return started() > 1 and not accelerator.is_available()
+    return world_size() > 1 and not accelerator.is_available()
 
 
-def check_together(count: int) -> None:
-    """Raises ValueError when accelerate sees too few: each would do all the work, into one folder.
+def check_world_size(count: int) -> None:
+    """Checks that accelerate sees every process; otherwise each would do all the work in the same folder.
 
-    count: processes by accelerate's account.
+    count: number of processes that accelerate sees.
+    Raises ValueError when it is smaller than the number started.
     """
-    if count < started():
+    if count < world_size():
         raise ValueError(
-            f"{started()} processes were started, accelerate sees {count}: this machine's accelerator cannot "
-            "be shared. Set ACCELERATE_USE_CPU=true to use the processors, or start one process."
+            f"{world_size()} processes were started, but accelerate sees {count}: the accelerator of this "
+            "machine can't be shared. Set ACCELERATE_USE_CPU=true to run on the CPU, or start one process."
         )
 
 
-def join(device: str | None = None) -> Team:
-    """The team that the launcher started; alone without one, which needs no accelerate.
+def join_group(device: str | None = None) -> ProcessGroup:
+    """The launcher's process group; without a launcher a group of one, which doesn't need accelerate.
 
-    device: None for the first accelerator, or with several processes each its own.
-    Raises ModuleNotFoundError when several processes were started without accelerate being installed, and
-    ValueError when they cannot work together.
+    device: None picks the first GPU, or one GPU for each of several processes.
+    Raises ModuleNotFoundError when several processes were started and accelerate is not installed,
+    ValueError when they can't work together (see `check_world_size`).
     """
-    if started() < 2:
+    if world_size() < 2:
         chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        return Team(0, 1, torch.device(chosen), _nothing, _nothing)
+        return ProcessGroup(0, 1, torch.device(chosen), _nothing, _nothing)
     try:
         library: Any = importlib.import_module("accelerate")
     except ImportError as error:
         raise ModuleNotFoundError(
-            "Several processes were started, which needs accelerate: run `pip install accelerate`."
+            "Running several processes needs the package accelerate: run `pip install accelerate`."
         ) from error
-    # one process may have hours more to do than another
-    cpu = device == "cpu" or on_processors()
-    state = library.PartialState(cpu=cpu, timeout=timedelta(days=7))
-    check_together(state.num_processes)
-    return Team(
+    cpu = device == "cpu" or needs_cpu_backend()
+    state = library.PartialState(cpu=cpu, timeout=TIMEOUT)
+    check_world_size(state.num_processes)
+    return ProcessGroup(
         state.process_index,
         state.num_processes,
         state.device,
@@ -81,4 +84,4 @@ def join(device: str | None = None) -> Team:
 
 
 def _nothing() -> None:
-    """Nobody to wait for."""
+    """Barrier and teardown of a group of one."""

@@ -19,16 +19,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..processes import Team, join
-from . import latency, published, scorers
-from .arms import ENCODER_KINDS, Loader, Swap, ablation_arms, own_arm
+from ..processes import ProcessGroup, join_group
+from . import latency, paper_figures, scorers
+from .benchmark import Plan, Worker, work
 from .dreambench import read_dreambench
-from .options import add_model, chosen_model
-from .page import Report, write_page
+from .model_options import add_model, chosen_model
 from .records import Record, check_parquet, check_shared, claim, write_parquet
+from .reference_cut import Segmentation, load_segmentation
+from .report_page import Report, write_page
 from .scorers import Scorers, fingerprint
-from .subject_tools import Segmentation, load_segmentation
-from .work import Plan, Worker, work
+from .variants import ENCODER_KINDS, Loader, Swap, ablation_variants, default_variant
 
 logger = logging.getLogger(__name__)
 
@@ -90,29 +90,33 @@ def parse_swap(text: str) -> Swap:
 def run(args: argparse.Namespace) -> int:
     """Do this process's share; the first process writes the results."""
     check_parquet()
-    team = join(args.device)
-    loader = Loader(chosen_model(args, team.device))
-    own = own_arm(args.model, args.gamma_t, args.gamma_i)
+    group = join_group(args.device)
+    loader = Loader(chosen_model(args, group.device))
+    own = default_variant(args.model, args.gamma_t, args.gamma_i)
     bench = read_dreambench(args.data, args.subjects, args.prompts)
     plan = Plan(bench, (own,), args.pictures, args.seed)
-    scoring = Scorers(args.dino, args.clip, team.device)
-    segmentation = load_segmentation(args.detector, args.segmenter, team.device)
-    settings = _claim(args, loader, segmentation, scoring, team)
+    scoring = Scorers(args.dino, args.clip, group.device)
+    segmentation = load_segmentation(args.detector, args.segmenter, group.device)
+    settings = _claim(args, loader, segmentation, scoring, group)
     if args.what == "ablations":
-        # all encoders are looked at before any work: the arms before theirs may take hours
+        # all encoders are looked at before any work: the variants before theirs may take hours
         swaps = [loader.identified(swap) for swap in args.swap]
-        arms = ablation_arms(own, args.grid_t or [own.gamma_t], args.grid_i, swaps)
-        plan = replace(plan, arms=tuple(arms))
+        variants = ablation_variants(own, args.grid_t or [own.gamma_t], args.grid_i, swaps)
+        plan = replace(plan, variants=tuple(variants))
     worker = Worker(plan, args.out, scoring, segmentation, loader)
-    records = work(plan, args.out, team, worker)
-    if team.rank == 0:
+    records = work(plan, args.out, group, worker)
+    if group.rank == 0:
         _report(args, loader.model.title, plan, records, scoring, settings)
-    team.leave()
+    group.destroy()
     return 0
 
 
 def _claim(
-    args: argparse.Namespace, loader: Loader, segmentation: Segmentation, scoring: Scorers, team: Team
+    args: argparse.Namespace,
+    loader: Loader,
+    segmentation: Segmentation,
+    scoring: Scorers,
+    group: ProcessGroup,
 ) -> dict[str, str]:
     """What scores of one folder must share, in words; kept in the folder, or compared with what is kept."""
     model, pipeline = loader.model, loader.pipeline()
@@ -126,9 +130,9 @@ def _claim(
             for kind, found in scoring.backbones.items()
         },
     }
-    if team.rank == 0:
+    if group.rank == 0:
         claim(args.out, settings)
-    team.wait()
+    group.barrier()
     check_shared(args.out)
     claim(args.out, settings)
     return settings
@@ -147,17 +151,21 @@ def _report(
     about = {
         "size": "subjects {}, prompts of each {}, pictures of a prompt {}".format(*size),
         **settings,
-        **{arm.swap.label: f"numbers {arm.swap.fingerprint}" for arm in plan.arms if arm.swap},
+        **{
+            variant.swap.label: f"numbers {variant.swap.fingerprint}"
+            for variant in plan.variants
+            if variant.swap
+        },
         "scores": "DINO, CLIP-I: mean cosine with all real pictures; CLIP-T: cosine with the prompt",
     }
-    comparison, seconds = published.ABLATIONS, ""
+    comparison, seconds = paper_figures.ABLATIONS, ""
     if args.what == "dreambench":
-        comparison, (seconds, about["latency"]) = published.COMPARISON, _own_latency(args.out, name)
+        comparison, (seconds, about["latency"]) = paper_figures.COMPARISON, _own_latency(args.out, name)
     report = Report(
         title=f"DreamBench: {name}" + ("" if args.what == "dreambench" else ", ablations"),
         model=name,
         settings=about,
-        arms=plan.arms,
+        variants=plan.variants,
         records=records,
         subjects=plan.bench.subjects,
         folder=args.out,
@@ -167,10 +175,10 @@ def _report(
     path, raw = args.out / f"{args.what}.html", args.out / f"{args.what}.parquet"
     write_parquet(records, raw)
     write_page(report, path, comparison, with_curve=args.what == "ablations")
-    for arm in plan.arms:
-        for kind, group in report.groups(arm).items():
+    for variant in plan.variants:
+        for kind, group in report.groups(variant).items():
             figures = ", ".join(f"{metric} {interval}" for metric, interval in group.scores.items())
-            sys.stdout.write(f"{arm.label}, {kind} ({group.subjects} subjects): {figures}\n")
+            sys.stdout.write(f"{variant.label}, {kind} ({group.subjects} subjects): {figures}\n")
     sys.stdout.write(f"{path}\n{raw}\n")
 
 

@@ -11,14 +11,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ..processes import join
+from ..processes import join_group
 from ..subject.samples import FOLDER as SAMPLES
 from ..writing import write_text
 from . import latency
-from .arms import Loader, own_arm
 from .dreambench import open_picture
-from .options import add_model, chosen_model
-from .subject_tools import load_segmentation
+from .model_options import add_model, chosen_model
+from .reference_cut import load_segmentation
+from .variants import Loader, default_variant
 
 
 def add_parser(subparsers: Any) -> None:
@@ -40,16 +40,18 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure, write and print."""
-    team = join(args.device)
-    if team.count > 1:
-        raise ValueError(f"Seconds are taken in one process, got {team.count}: start it without a launcher.")
-    model = chosen_model(args, team.device)
-    arm = own_arm(args.model, args.gamma_t, args.gamma_i)
+    group = join_group(args.device)
+    if group.world_size > 1:
+        raise ValueError(
+            f"Seconds are taken in one process, got {group.world_size}: start it without a launcher."
+        )
+    model = chosen_model(args, group.device)
+    variant = default_variant(args.model, args.gamma_t, args.gamma_i)
     case = latency.Case(open_picture(args.picture), args.phrase, args.prompt)
     segmentation = load_segmentation(args.detector, args.segmenter, model.device)
     pipeline = Loader(model).pipeline()
-    measured = latency.measure(pipeline, segmentation, case, arm, args.runs)
-    about = latency.describe(model, arm, pipeline, segmentation, args.runs)
+    measured = latency.measure(pipeline, segmentation, case, variant, args.runs)
+    about = latency.describe(model, variant, pipeline, segmentation, args.runs)
     text = latency.markdown(measured, about)
     found = json.dumps(latency.as_json(measured, about), indent=1, ensure_ascii=False)
     write_text(args.out / latency.FILE, found)

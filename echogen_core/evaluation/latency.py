@@ -20,9 +20,9 @@ from ..features import Subject as Features
 from ..pipeline import EchoGenPipeline
 from ..sampling import ScaleStep
 from ..scales import find_schedule
-from . import published
-from .arms import Arm, Model
-from .subject_tools import Segmentation
+from . import paper_figures
+from .reference_cut import Segmentation
+from .variants import Model, Variant
 
 FILE = "latency.json"
 T = TypeVar("T")
@@ -47,12 +47,12 @@ class Measured(NamedTuple):
 
 
 def measure(
-    pipeline: EchoGenPipeline, segmentation: Segmentation, case: Case, arm: Arm, runs: int
+    pipeline: EchoGenPipeline, segmentation: Segmentation, case: Case, variant: Variant, runs: int
 ) -> Measured:
     """Medians over `runs` pictures after one that warms up. Raises ValueError for no runs."""
     if runs < 1:
         raise ValueError(f"Expected at least one run, got {runs}.")
-    rows = [_one_picture(pipeline, segmentation, case, arm, seed) for seed in range(runs + 1)][1:]
+    rows = [_one_picture(pipeline, segmentation, case, variant, seed) for seed in range(runs + 1)][1:]
     encoders = [sum(row[stage] for stage in STAGES if stage.endswith("encoder")) for row in rows]
     return Measured(
         {stage: statistics.median(row[stage] for row in rows) for stage in STAGES},
@@ -62,14 +62,14 @@ def measure(
 
 
 def describe(
-    model: Model, arm: Arm, pipeline: EchoGenPipeline, segmentation: Segmentation, runs: int
+    model: Model, variant: Variant, pipeline: EchoGenPipeline, segmentation: Segmentation, runs: int
 ) -> dict[str, str]:
     """The settings and the machine, without which seconds mean nothing."""
     schedule = find_schedule(pipeline.preset.budget)
     height, width = schedule.pixels_hw
     return {
         "model": model.title,
-        "settings": f"{arm.label}, tau {pipeline.preset.tau:g}, top_p {pipeline.preset.top_p:g}",
+        "settings": f"{variant.label}, tau {pipeline.preset.tau:g}, top_p {pipeline.preset.top_p:g}",
         "picture": f"{width} x {height} px, {len(schedule.scales)} scales, {schedule.tokens} tokens",
         "segmentation by": segmentation.name,
         "type of the numbers": model.dtype,
@@ -104,8 +104,8 @@ def markdown(measured: Measured, about: Mapping[str, str]) -> str:
         "decoding": measured.stages["decoding"],
         "all": measured.total,
     }
-    theirs = {name: f"{seconds:.2f} s" for name, seconds in published.LATENCY.items()}
-    theirs |= {"all": published.COMPARISON[-1].latency}
+    theirs = {name: f"{seconds:.2f} s" for name, seconds in paper_figures.LATENCY.items()}
+    theirs |= {"all": paper_figures.COMPARISON[-1].latency}
     rows = [f"| {name} | {seconds:.3f} s | {theirs.get(name, '–')} |" for name, seconds in ours.items()]
     return "\n".join(
         [
@@ -122,7 +122,7 @@ def markdown(measured: Measured, about: Mapping[str, str]) -> str:
 
 
 def _one_picture(
-    pipeline: EchoGenPipeline, segmentation: Segmentation, case: Case, arm: Arm, seed: int
+    pipeline: EchoGenPipeline, segmentation: Segmentation, case: Case, variant: Variant, seed: int
 ) -> dict[str, float]:
     """Stage -> seconds of one picture from nothing."""
     fresh, seconds = EchoGenPipeline(pipeline.bundle), {}  # nothing remembered
@@ -145,8 +145,8 @@ def _one_picture(
             sampled.append(_now(device))
 
     began = _now(device)
-    branches = fresh.branches(case.prompt, Features(semantic, content), arm.settings)
-    fresh.generate(branches, [seed], arm.settings, on_scale=after_scale)
+    branches = fresh.branches(case.prompt, Features(semantic, content), variant.settings)
+    fresh.generate(branches, [seed], variant.settings, on_scale=after_scale)
     seconds |= {"sampling": sampled[0] - began, "decoding": _now(device) - sampled[0]}
     return seconds
 

@@ -21,9 +21,9 @@ SETTINGS = "settings.json"
 
 
 class Key(NamedTuple):
-    """Which picture: arm, subject, place of the prompt and of the picture among its equals, from 0."""
+    """Which picture: variant, subject, place of the prompt and of the picture among its equals, from 0."""
 
-    arm: str
+    variant: str
     subject: str
     prompt_index: int
     picture: int
@@ -31,14 +31,14 @@ class Key(NamedTuple):
     @property
     def path(self) -> str:
         """Where it lies below the output folder."""
-        return f"pictures/{self.arm}/{self.subject}/{self.prompt_index:02d}_{self.picture}.png"
+        return f"pictures/{self.variant}/{self.subject}/{self.prompt_index:02d}_{self.picture}.png"
 
 
 @dataclass(frozen=True)
 class Record:
     """One row of raw scores. real_pictures: how many DINO and CLIP-I are means over."""
 
-    arm: str
+    variant: str
     subject: str
     subject_class: str
     live: bool
@@ -53,7 +53,7 @@ class Record:
 
     @property
     def key(self) -> Key:
-        return Key(self.arm, self.subject, self.prompt_index, self.picture)
+        return Key(self.variant, self.subject, self.prompt_index, self.picture)
 
 
 def check_parquet() -> None:
@@ -98,8 +98,8 @@ class Log:
             # what follows the last line break was cut off
             for number, line in enumerate(path.read_text(encoding="utf-8").split("\n")[:-1], start=1):
                 try:
-                    record = Record(**json.loads(line))
-                except (ValueError, TypeError) as error:
+                    record = _parse(line)
+                except (ValueError, TypeError, AttributeError) as error:
                     raise ValueError(
                         f"Line {number} of {path} is damaged ({error}): delete that line, its picture "
                         "will be made again."
@@ -111,6 +111,12 @@ class Log:
     def add(self, record: Record) -> None:
         """Write one line, down to the disk."""
         append_line(self._own, json.dumps(asdict(record), ensure_ascii=False), lasting=True)
+
+
+def _parse(line: str) -> Record:
+    """A line of the log; version 0.1.0 called the variant "arm"."""
+    values = json.loads(line)
+    return Record(**{"variant" if name == "arm" else name: value for name, value in values.items()})
 
 
 def check_shared(folder: Path) -> None:

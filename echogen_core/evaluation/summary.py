@@ -37,7 +37,7 @@ class Interval(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Figures of one arm over a group of subjects: metric -> interval."""
+    """Figures of one variant over a group of subjects: metric -> interval."""
 
     subjects: int
     pictures: int
@@ -62,13 +62,13 @@ def bootstrap(means_S: Tensor, draws: int = DRAWS) -> Interval:
 
 
 def summarise(records: Sequence[Record]) -> dict[str, Group]:
-    """Kind of subject -> figures, for the pictures of one arm; kinds without a picture are left out."""
+    """Kind of subject -> figures, for the pictures of one variant; kinds without a picture are left out."""
     kinds = {name: [r for r in records if belongs(r)] for name, belongs in GROUPS.items()}
     return {name: _group(members) for name, members in kinds.items() if members}
 
 
 def summarise_classes(records: Sequence[Record]) -> dict[str, Group]:
-    """Class word (dog, toy, ...) -> figures, for the pictures of one arm, in alphabetical order."""
+    """Class word (dog, toy, ...) -> figures, for the pictures of one variant, in alphabetical order."""
     words = sorted({record.subject_class for record in records})
     return {word: _group([r for r in records if r.subject_class == word]) for word in words}
 

@@ -27,14 +27,14 @@ from ..checkpoints.identify import identify
 from ..config import PRESETS, Preset, TransformerConfig
 from ..encoders import ENCODERS
 from ..optional_packages import MissingPackageError
-from ..processes import check_together, is_first, on_processors
+from ..processes import check_world_size, is_main_process, needs_cpu_backend
+from .manifest import Manifest
 from .recipe import Recipe
-from .rows import Rows
 from .run_folder import only_run
 
 if TYPE_CHECKING:
     from .estimate import Estimate, Machine
-    from .trainer import AdapterTrainer
+    from .trainer import SubjectTrainer
 
 logger = logging.getLogger(__name__)
 
@@ -83,47 +83,47 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def train(args: argparse.Namespace) -> int:
     """Load everything and train to the last step."""
-    with only_run(args.out) if is_first() else nullcontext():
+    with only_run(args.out) if is_main_process() else nullcontext():
         trainer = make_trainer(args)
         trainer.run()
         trainer.accelerator.end_training()
     return 0
 
 
-def make_trainer(args: argparse.Namespace) -> AdapterTrainer:
+def make_trainer(args: argparse.Namespace) -> SubjectTrainer:
     """All that the options name, loaded and ready to go on; what it takes goes to the log before."""
     recipe, preset, accelerator = _recipe(args), PRESETS[args.model], _accelerator(args)
-    from .examples import Examples
-    from .preparation import Encoders, Preparation
-    from .trained_model import TeacherForced, anchor, load_start
-    from .trainer import AdapterTrainer
+    from .batch_encoder import BatchEncoder, Encoders
+    from .dataset import SubjectDataset
+    from .subject_model import TeacherForcedModel, identify_base, load_model
+    from .trainer import SubjectTrainer
 
     args.out.mkdir(parents=True, exist_ok=True)
-    rows = Rows(args.data, preset.budget, args.images)
+    rows = Manifest(args.data, preset.budget, args.images)
     rows.without_pictures()
     if accelerator.is_main_process:
         machine, found = _estimate(args, recipe, rows, accelerator)
         for line in (str(machine), *found.lines(recipe.steps)):
             logger.info("%s", line)
     encoders = Encoders.load(args.model, _folders(args), accelerator.device)
-    model = load_start(args.base, args.start, encoders.subject_sizes(), recipe.seed, args.official_start)
+    model = load_model(args.base, args.start, encoders.subject_sizes(), recipe.seed, args.official_start)
     encoders.check(model.config)
     model.dtype = torch.bfloat16 if _half(args) else torch.float32
-    start = anchor(model, args.base, args.out, accelerator.is_main_process)
+    start = identify_base(model, args.base, args.out, accelerator.is_main_process)
     cache = encoders.cache(args.cache) if args.cache else None
-    examples = Examples(rows, encoders.content.config.reference_size, recipe.seed, recipe.short, cache)
-    preparation = Preparation(
+    examples = SubjectDataset(rows, encoders.content.config.reference_size, recipe.seed, recipe.short, cache)
+    preparation = BatchEncoder(
         encoders, preset, rows.schedules, recipe.seed, recipe.drop, recipe.flips, cache, accelerator.device
     )
-    wrapped = TeacherForced(model, recipe.checkpointing)
-    return AdapterTrainer(accelerator, wrapped, start, examples, preparation, recipe, args.out)
+    wrapped = TeacherForcedModel(model, recipe.checkpointing)
+    return SubjectTrainer(accelerator, wrapped, start, examples, preparation, recipe, args.out)
 
 
 def dry_run(args: argparse.Namespace) -> int:
     """Print what training would take: rows and their faults, memory, time. No weights are read."""
     recipe, preset = _recipe(args), PRESETS[args.model]
     accelerator = _accelerator(args)
-    rows = Rows(args.data, preset.budget, args.images)
+    rows = Manifest(args.data, preset.budget, args.images)
     looked_at, missing = rows.without_pictures()
     machine, found = _estimate(args, recipe, rows, accelerator)
     per_step = recipe.batch * recipe.accumulate * accelerator.num_processes
@@ -202,7 +202,7 @@ def _accelerator(args: argparse.Namespace) -> Any:
             "Training needs the package accelerate: pip install accelerate (or this pack with [training])."
         ) from error
     accelerator = Accelerator(
-        cpu=on_processors(),
+        cpu=needs_cpu_backend(),
         mixed_precision="no",
         gradient_accumulation_steps=args.accumulate,
         dataloader_config=DataLoaderConfiguration(split_batches=True),
@@ -211,7 +211,7 @@ def _accelerator(args: argparse.Namespace) -> Any:
             DistributedDataParallelKwargs(gradient_as_bucket_view=True),  # no second copy of the gradients
         ],
     )
-    check_together(accelerator.num_processes)
+    check_world_size(accelerator.num_processes)
     return accelerator
 
 
@@ -227,7 +227,7 @@ def _folders(args: argparse.Namespace) -> list[Path]:
 
 
 def _estimate(
-    args: argparse.Namespace, recipe: Recipe, rows: Rows, accelerator: Any
+    args: argparse.Namespace, recipe: Recipe, rows: Manifest, accelerator: Any
 ) -> tuple[Machine, Estimate]:
     """This machine, measured for a second, and what the run takes on it."""
     from .estimate import Machine, estimate, measure_flops

@@ -13,7 +13,7 @@ class Recipe:
     steps: of the optimiser. batch: pictures that a process has at once. accumulate: batches a step.
     base_rate: learning rate per 256 pictures a step. slow: share of it for the content path in
     self-attention. schedule: "constant" or "cosine" (to zero at the end), after `warmup` steps.
-    ema: decay of the moving average, 0 for none. drop, flips: see Preparation. short: see vary_caption.
+    ema: decay of the moving average, 0 for none. drop, flips: see BatchEncoder. short: see vary_caption.
     """
 
     steps: int = 10_000

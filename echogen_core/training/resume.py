@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..checkpoints.format import BASE_NAME, BASE_SHA256
 from .recipe import FIXED, Recipe
-from .trained_model import Start
+from .subject_model import BaseIdentity
 
 
 def check_state(
@@ -18,7 +18,7 @@ def check_state(
     state: Mapping[str, Any],
     recipe: Recipe,
     per_step: int,
-    start: Start,
+    start: BaseIdentity,
     trained: Mapping[str, Tensor],
 ) -> None:
     """ValueError unless the run that saved `state` (the content of `path`) is the one to go on.

@@ -12,15 +12,15 @@ from torch.nn import functional as F
 from ..model import EchoGenTransformer
 from ..sampling import Guidance, PrefillCache, SamplingSettings, sample
 from ..tokenizer.bsq import quantize_multiscale
-from .examples import Examples
-from .plan import Item
-from .preparation import Preparation
+from .batch_encoder import BatchEncoder
+from .batch_sampler import SampleIndex
+from .dataset import SubjectDataset
 
 COUNT = 4
 
 
 @torch.no_grad()
-def draw_sheet(model: EchoGenTransformer, preparation: Preparation, examples: Examples) -> Tensor:
+def draw_sheet(model: EchoGenTransformer, preparation: BatchEncoder, examples: SubjectDataset) -> Tensor:
     """[3, H, W] in 0..1: a column for each of the first rows of the first aspect ratio, at the preset's γ.
 
     The target is shown as its bits show it. examples: without a cache, so that the pictures are at hand.
@@ -36,7 +36,7 @@ def draw_sheet(model: EchoGenTransformer, preparation: Preparation, examples: Ex
     columns = []
     for place, number in enumerate(numbers[:COUNT]):
         # step 0: the same captions and seeds on every sheet
-        example = examples[Item(int(number), 0, place)]
+        example = examples[SampleIndex(int(number), 0, place)]
         assert example.reference_3HW is not None
         text, subject = preparation.conditions_of(example)
         branches = PrefillCache(model).branches(text, *subject)

@@ -28,18 +28,18 @@ from torch.distributed.checkpoint.state_dict import (
 from torch.utils.data import DataLoader
 
 from ..checkpoints.format import BASE_NAME, BASE_SHA256
-from .examples import Example, Examples, as_list, begin_worker
+from .batch_encoder import BatchEncoder
+from .batch_sampler import BucketBatchSampler
+from .dataset import Example, SubjectDataset, as_list, begin_worker
 from .initialise import subject_names
-from .journal import Journal, progress, sheet_path
 from .loss import bit_loss, scale_means, token_accuracy, token_losses
-from .plan import Plan
-from .preparation import Preparation
+from .manifest import Fault
 from .recipe import Recipe, rate_share
 from .resume import check_same_step, check_state
-from .rows import Fault
+from .run_log import RunLog, progress, sheet_path
 from .sample_sheet import draw_sheet
 from .state import options_kept, replaced, update_average, write_state
-from .trained_model import ADAPTER_FILE, Start, TeacherForced, parameter_groups, save_adapter
+from .subject_model import SUBJECT_FILE, BaseIdentity, TeacherForcedModel, parameter_groups, save_subject
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ STATE_FILE = "state.pt"
 FULL = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
 
-class AdapterTrainer:
+class SubjectTrainer:
     """Trains one model's subject parameters; state lives in `out` and is picked up again.
 
     Attributes:
@@ -57,16 +57,16 @@ class AdapterTrainer:
     def __init__(
         self,
         accelerator: Accelerator,
-        model: TeacherForced,
-        start: Start,
-        examples: Examples,
-        preparation: Preparation,
+        model: TeacherForcedModel,
+        start: BaseIdentity,
+        examples: SubjectDataset,
+        preparation: BatchEncoder,
         recipe: Recipe,
         out: Path,
     ) -> None:
         self.accelerator, self.start, self.recipe, self.out = accelerator, start, recipe, out
         self.preparation, self.examples = preparation, examples
-        self.shown = Examples(examples.rows, examples.reference_size, recipe.seed, 0.0, None)
+        self.shown = SubjectDataset(examples.rows, examples.reference_size, recipe.seed, 0.0, None)
         self.subject = subject_names(model.model)
         self.per_step = recipe.batch * recipe.accumulate * accelerator.num_processes
         peak = recipe.base_rate * self.per_step / 256
@@ -74,7 +74,7 @@ class AdapterTrainer:
         groups = parameter_groups(named, peak, recipe.weight_decay, recipe.slow)
         optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.97))
         self.model, self.optimizer = accelerator.prepare(model, optimizer)
-        self.whole: TeacherForced = accelerator.unwrap_model(self.model)
+        self.whole: TeacherForcedModel = accelerator.unwrap_model(self.model)
         self._register_conditions()
         own = dict(self.whole.model.named_parameters())
         self.trained = {name: own[name] for name in named}
@@ -91,7 +91,7 @@ class AdapterTrainer:
         if self.step >= recipe.steps and not missing:
             logger.info("Nothing to do: %d steps are done. More: --steps.", self.step)
             return
-        journal = Journal(self.out, self.step) if accelerator.is_main_process else None
+        journal = RunLog(self.out, self.step) if accelerator.is_main_process else None
         self._report_faults(self.examples.rows.faults)
         sums: Tensor | None = None
         try:
@@ -147,7 +147,7 @@ class AdapterTrainer:
                 BASE_SHA256: self.start.base_sha256,
             }
             # the adapter first: a state that says that all is done must have it beside it
-            save_adapter(self.out / ADAPTER_FILE, self.start, {**trained, **average, **frozen})
+            save_subject(self.out / SUBJECT_FILE, self.start, {**trained, **average, **frozen})
             write_state(self.out / STATE_FILE, state)
             logger.info("Saved step %d.", self.step)
         accelerator.wait_for_everyone()
@@ -215,7 +215,7 @@ class AdapterTrainer:
 
     def _loader(self) -> Any:
         recipe, accelerator = self.recipe, self.accelerator
-        plan = Plan(
+        plan = BucketBatchSampler(
             self.examples.rows.buckets,
             recipe.batch * accelerator.num_processes,
             recipe.accumulate,
@@ -302,7 +302,7 @@ class AdapterTrainer:
         missing = not sheet_path(self.out, self.step).is_file()
         return bool(gather_object([missing])[0])  # all machines do what the first one sees
 
-    def _pictures(self, journal: Journal | None) -> None:
+    def _pictures(self, journal: RunLog | None) -> None:
         """A sheet of pictures made with the (averaged) weights; under FSDP all processes have to draw it."""
         if journal is not None or self.accelerator.distributed_type == "FSDP":
             with self.averaged(), self.whole_outside_blocks():

@@ -27,7 +27,7 @@ from echogen_core.sampling.bits import draw_bits, picture_generators
 from echogen_core.sampling.guidance import Guidance
 from echogen_core.scales import find_schedule
 from echogen_core.tokenizer import add_scale, quantize_multiscale, quantize_with_bit_flips
-from echogen_core.training.conditions import drop_conditions, encode_pairs
+from echogen_core.training.condition_dropout import drop_conditions, encode_pairs
 from echogen_core.training.run_folder import only_run
 from echogen_core.writing import write_text
 

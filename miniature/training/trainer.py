@@ -30,7 +30,7 @@ from echogen_core.model.transformer import Conditions
 from echogen_core.scales import ScaleSchedule
 from echogen_core.tokenizer import BitTokenizer
 from echogen_core.tokenizer.bsq import TeacherForcing, quantize_with_bit_flips
-from echogen_core.training.conditions import drop_conditions, encode_pairs
+from echogen_core.training.condition_dropout import drop_conditions, encode_pairs
 from echogen_core.training.loss import bit_loss, scale_accuracy, subject_emphasis
 from echogen_core.training.state import go_on, replaced, update_average, write_state
 from echogen_core.writing import append_line

@@ -18,16 +18,16 @@ import torch
 from PIL import Image
 
 from echogen_core.checkpoints import ASSETS, load_transformer, save_part
-from echogen_core.evaluation import command_dreambench, curve, latency, published
+from echogen_core.evaluation import command_dreambench, latency, paper_figures, tradeoff_plot
 from echogen_core.evaluation.__main__ import main
-from echogen_core.evaluation.arms import Arm
+from echogen_core.evaluation.benchmark import Plan
 from echogen_core.evaluation.dreambench import open_picture, read_dreambench
 from echogen_core.evaluation.records import Log, Record, claim
 from echogen_core.evaluation.scorers import Scorers, mean_cosine, prepare
 from echogen_core.evaluation.summary import Interval, bootstrap, subject_means, summarise, summarise_classes
-from echogen_core.evaluation.work import Plan
+from echogen_core.evaluation.variants import Variant
 from echogen_core.model import EchoGenTransformer
-from echogen_core.processes import Team
+from echogen_core.processes import ProcessGroup
 
 from .small_scorers import SUBJECTS, small_options, write_dreambench, write_networks
 
@@ -218,10 +218,10 @@ def test_figures_of_a_class_are_means_of_its_subjects() -> None:
 
 
 def test_the_published_table_is_whole() -> None:
-    assert len(published.COMPARISON) == 16
-    ours = published.COMPARISON[-1]
+    assert len(paper_figures.COMPARISON) == 16
+    ours = paper_figures.COMPARISON[-1]
     assert (ours.method, ours.dino, ours.clip_i, ours.clip_t) == ("EchoGen-2B", 0.755, 0.835, 0.325)
-    assert all(0.2 < row.clip_t < row.dino < 1 for row in published.COMPARISON + published.ABLATIONS)
+    assert all(0.2 < row.clip_t < row.dino < 1 for row in paper_figures.COMPARISON + paper_figures.ABLATIONS)
 
 
 def test_one_parquet_holds_a_row_for_every_picture(finished: Path, data: Path) -> None:
@@ -353,12 +353,12 @@ def test_a_damaged_line_is_named(tmp_path: Path) -> None:
 
 def test_a_picture_has_one_seed_whatever_else_is_asked_for(data: Path) -> None:
     bench, alone = read_dreambench(data), read_dreambench(data, ["dog2"], prompts=1)
-    plan, short = Plan(bench, (Arm(2, 3),), 4, 7), Plan(alone, (Arm(2, 1),), 1, 7)
+    plan, short = Plan(bench, (Variant(2, 3),), 4, 7), Plan(alone, (Variant(2, 1),), 1, 7)
     key = next(iter(short.wanted()))
     assert plan.seed_of(bench.subjects[2], key) == short.seed_of(alone.subjects[0], key) == 7 + 2 * 10_000
     assert len({plan.seed_of(bench.subjects[0], key) for key in plan.wanted() if key.subject == "clock"}) == 8
     with pytest.raises(ValueError, match="Expected 1 to 100 pictures"):
-        Plan(bench, (Arm(2, 3),), 0, 0)
+        Plan(bench, (Variant(2, 3),), 0, 0)
 
 
 def test_machines_without_a_shared_folder_are_told_so(
@@ -368,8 +368,8 @@ def test_machines_without_a_shared_folder_are_told_so(
     asked = [*options, "--subjects", "1", "--prompts", "2", "--pictures", "1"]
 
     def start(rank: int, out: Path) -> str:
-        team = Team(rank, 2, torch.device("cpu"), lambda: None, lambda: None)
-        monkeypatch.setattr(command_dreambench, "join", lambda _: team)
+        group = ProcessGroup(rank, 2, torch.device("cpu"), lambda: None, lambda: None)
+        monkeypatch.setattr(command_dreambench, "join_group", lambda _: group)
         assert main(["dreambench", *asked, "--out", str(out)]) == 2
         return capsys.readouterr().err
 
@@ -385,7 +385,9 @@ def test_machines_without_a_shared_folder_are_told_so(
 def test_the_curve_puts_points_where_they_belong() -> None:
     low, high = Interval(0.2, 0.1, 0.3), Interval(0.4)
     svg = ElementTree.fromstring(
-        curve.draw([curve.Point(low, high, "a", "l"), curve.Point(high, low, "b", "l")], "x", "y")
+        tradeoff_plot.draw(
+            [tradeoff_plot.Point(low, high, "a", "l"), tradeoff_plot.Point(high, low, "b", "l")], "x", "y"
+        )
     )
     first, second = ([float(c.attrib[name]) for name in ("cx", "cy")] for c in svg.iter("circle"))
     assert first[0] < second[0] and first[1] < second[1]  # down is larger in SVG
@@ -393,12 +395,14 @@ def test_the_curve_puts_points_where_they_belong() -> None:
     assert line == f"{first[0]},{first[1]} {second[0]},{second[1]}"
     assert len(list(svg.iter("line"))) == 2
     corners = [(float(t.attrib["x"]), float(t.attrib["y"])) for t in svg.iter("text") if t.text in ("a", "b")]
-    assert len(corners) == 2 and all(0 < x < curve.WIDTH and 0 < y < curve.HEIGHT for x, y in corners)
+    assert len(corners) == 2 and all(
+        0 < x < tradeoff_plot.WIDTH and 0 < y < tradeoff_plot.HEIGHT for x, y in corners
+    )
     # both intervals are on the frame, which begins at (74, 40) and ends at (832, 458)
     ends = [float(line.attrib[name]) for line in svg.iter("line") for name in ("x1", "x2")]
     assert min(ends) > 74 and max(ends) < 832
     with pytest.raises(ValueError, match="no point"):
-        curve.draw([], "x", "y")
+        tradeoff_plot.draw([], "x", "y")
 
 
 def test_latency_is_taken_part_by_part(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ from live_bytes import LiveBytes
 from PIL import Image
 from random_models import SMALL
 
-from echogen_core import processes as team
+from echogen_core import processes
 from echogen_core.checkpoints import ASSETS
 from echogen_core.checkpoints.keymap_transformer import flatten_blocks, published_name
 from echogen_core.config import PRESETS
@@ -22,21 +22,29 @@ from echogen_core.model import EchoGenTransformer
 from echogen_core.model.functional import sequence_rope
 from echogen_core.scales import find_schedule
 from echogen_core.tokenizer.bsq import quantize_with_bit_flips
+from echogen_core.training.batch_encoder import BatchEncoder, Encoders
+from echogen_core.training.batch_sampler import BucketBatchSampler, SampleIndex
 from echogen_core.training.command import main
+from echogen_core.training.dataset import Example, SubjectDataset
 from echogen_core.training.estimate import Machine, activation_bytes, estimate
-from echogen_core.training.examples import Example, Examples
 from echogen_core.training.feature_cache import FeatureCache
 from echogen_core.training.initialise import dead_names, initialise, subject_names
 from echogen_core.training.loss import bit_loss
-from echogen_core.training.plan import Item, Plan
-from echogen_core.training.preparation import Encoders, Preparation
+from echogen_core.training.manifest import (
+    FaultyRow,
+    Manifest,
+    Row,
+    cover,
+    open_picture,
+    schedules,
+    vary_caption,
+)
 from echogen_core.training.recipe import Recipe, rate_share
-from echogen_core.training.rows import FaultyRow, Row, Rows, cover, open_picture, schedules, vary_caption
 from echogen_core.training.state import update_average
-from echogen_core.training.trained_model import (
+from echogen_core.training.subject_model import (
     OPERATIONS,
-    TeacherForced,
-    load_start,
+    TeacherForcedModel,
+    load_model,
     parameter_groups,
     trained_names,
 )
@@ -68,7 +76,7 @@ def _gradients(model: EchoGenTransformer) -> tuple[torch.Tensor, dict[str, float
 
 
 def test_start_is_the_official_one_but_lets_the_content_path_learn(base: Path) -> None:
-    ours, official = (load_start(base, None, SIZES, 3, official) for official in (False, True))
+    ours, official = (load_model(base, None, SIZES, 3, official) for official in (False, True))
     state = ours.state_dict()
     for name in ("semantic_cls.weight", "blocks.1.attn.content_to_image.weight", "semantic_start"):
         assert not state[name].any(), name
@@ -94,7 +102,7 @@ def test_the_trainers_forward_is_the_official_one() -> None:
     model.load_state_dict(frozen.state_dict())
     model.requires_grad_(False)
     trained = {name: model.get_parameter(name).requires_grad_(True) for name in trained_names(model)}
-    forward, inputs = TeacherForced(model, checkpointing=True), official["x_BLC_wo_prefix.noise"]
+    forward, inputs = TeacherForcedModel(model, checkpointing=True), official["x_BLC_wo_prefix.noise"]
     logits = forward(given, torch.ones(3, 2, dtype=torch.bool), inputs, schedule)
     golden.assert_close(logits.detach(), official["logits.noise"].unflatten(-1, (-1, 2)))
     loss = bit_loss(logits, official["gt_bits.noise"], schedule)
@@ -117,8 +125,8 @@ def test_the_trainers_forward_is_the_official_one() -> None:
 
 
 def test_only_subject_parameters_with_an_effect_are_trained(base: Path) -> None:
-    model = load_start(base, None, SIZES, 0)
-    frozen = load_start(base, None, SIZES, 9).state_dict()
+    model = load_model(base, None, SIZES, 0)
+    frozen = load_model(base, None, SIZES, 9).state_dict()
     trained = set(trained_names(model))
     assert trained == {name for name, p in model.named_parameters() if p.requires_grad}
     assert trained | dead_names(model) == subject_names(model)
@@ -129,7 +137,7 @@ def test_only_subject_parameters_with_an_effect_are_trained(base: Path) -> None:
     groups = parameter_groups({n: model.get_parameter(n) for n in trained}, 1.0, 0.005, 0.1)
     assert {(g["peak"], g["weight_decay"]) for g in groups} == {(1, 0.005), (1, 0), (0.1, 0.005), (0.1, 0)}
     with pytest.raises(ValueError, match="give --base"):
-        load_start(None, None, SIZES, 0)
+        load_model(None, None, SIZES, 0)
 
 
 def test_rate_warms_up_and_falls() -> None:
@@ -151,14 +159,14 @@ def test_conditions_are_left_out_one_by_one() -> None:
     encoders = Encoders.load("nano", [ASSETS / "nano"], torch.device("cpu"))
     preset = PRESETS["nano"]
     ratios, cpu = schedules(preset.budget), torch.device("cpu")
-    preparation = Preparation(encoders, preset, ratios, 3, 0.1, 0.3, None, cpu)
+    preparation = BatchEncoder(encoders, preset, ratios, 3, 0.1, 0.3, None, cpu)
     grid = ratios["1:1"].scales[-1]
     features = {
         "text": {"tokens": torch.zeros(2, 4)},
         "reference": {"cls": torch.zeros(3), "patches": torch.zeros(2, 3), "content": torch.zeros(4, 2, 2)},
         "target": {"latent": torch.randn(1, preset.tokenizer.bits, *grid, generator=torch.Generator())},
     }
-    items = [Item(0, step, place) for step in range(25) for place in range(12)]
+    items = [SampleIndex(0, step, place) for step in range(25) for place in range(12)]
     batch = preparation.batch([Example(item, "", "1:1", None, None, features) for item in items])
     left_out = ~batch.keep_3B
     assert left_out.float().mean(1).tolist() == pytest.approx([0.1] * 3, abs=0.04)
@@ -191,7 +199,7 @@ def test_every_fault_of_a_row_is_counted(tmp_path: Path) -> None:
     with path.open("ab") as file:
         file.write(b'\n{"long_caption": "\xff"}\n')
     (tmp_path / "notes.jsonl").write_text("{}")
-    found = Rows(tmp_path, "nano")
+    found = Manifest(tmp_path, "nano")
     counts = Counter(fault.kind for fault in found.faults)
     assert counts == Counter([*FAULTS, "no JSON", "no h_div_w", "no UTF-8", "file name", "row count"])
     assert len(found) == 2 and found[1].where == f"{path.name}:{len(rows)}"
@@ -199,14 +207,14 @@ def test_every_fault_of_a_row_is_counted(tmp_path: Path) -> None:
         f":{len(rows) + 2}"
     )
     with pytest.raises(FileNotFoundError, match=r"\[h_div_w\]_\[count\]\.jsonl"):
-        Rows(tmp_path / "img", "nano")
+        Manifest(tmp_path / "img", "nano")
 
 
 def test_rows_go_to_the_nearest_aspect_ratio(tmp_path: Path) -> None:
     tall = [1.0, 1.02, 1.5, 0.666, 1.79, 9.0]
     small.write_rows(tmp_path, [small.row(0, h_div_w=value) for value in tall[:2]], "1.000_000000002.jsonl")
     small.write_rows(tmp_path, [small.row(0, h_div_w=value) for value in tall[2:]], "1.500_000000004.jsonl")
-    rows = Rows(tmp_path, "0.06M")
+    rows = Manifest(tmp_path, "0.06M")
     assert not rows.faults
     ratios = {number: ratio for ratio, numbers in rows.buckets.items() for number in numbers}
     assert [ratios[i] for i in range(6)] == ["1:1", "1:1", "2:3", "3:2", "4:7", "1:3"]
@@ -257,7 +265,7 @@ def test_of_an_extreme_strip_only_the_middle_is_scaled() -> None:
 
 def test_an_epoch_sees_every_row_once_in_batches_of_one_ratio() -> None:
     buckets = {"1:1": np.arange(10), "2:3": np.arange(10, 14), "3:2": np.array([14])}
-    plan = Plan(buckets, batch_size=2, accumulate=2, seed=5, steps=range(8))
+    plan = BucketBatchSampler(buckets, batch_size=2, accumulate=2, seed=5, steps=range(8))
     assert plan.steps_per_epoch == 4
     epochs = [[plan.rows(step).tolist() for step in range(start, start + 4)] for start in (0, 4)]
     assert epochs[0] != epochs[1]
@@ -269,10 +277,10 @@ def test_an_epoch_sees_every_row_once_in_batches_of_one_ratio() -> None:
         assert sum(row in seen for row in range(10)) == 8 and all(row in seen for row in range(10, 14))
     batches = list(plan)
     assert len(batches) == len(plan) == 16 and [item.place for b in batches[:2] for item in b] == [0, 1, 2, 3]
-    later = list(Plan(buckets, 2, 2, 5, range(6, 8)))
+    later = list(BucketBatchSampler(buckets, 2, 2, 5, range(6, 8)))
     assert later == batches[12:], "a resumed run draws the same rows"
-    assert Item(1, 2, 3).rng(0, 1).random() == Item(9, 2, 3).rng(0, 1).random()
-    assert Item(1, 2, 3).rng(0, 1).random() != Item(1, 2, 4).rng(0, 1).random()
+    assert SampleIndex(1, 2, 3).rng(0, 1).random() == SampleIndex(9, 2, 3).rng(0, 1).random()
+    assert SampleIndex(1, 2, 3).rng(0, 1).random() != SampleIndex(1, 2, 4).rng(0, 1).random()
 
 
 # --- the estimate
@@ -320,7 +328,7 @@ def test_the_estimate_of_activations_is_near_the_truth(again: bool) -> None:
     model.requires_grad_(False)
     for name in trained_names(model):
         model.get_parameter(name).requires_grad_(True)
-    trained = TeacherForced(model, again)
+    trained = TeacherForcedModel(model, again)
     generator = torch.Generator().manual_seed(1)
     given = small.random_inputs(config, generator)
     inputs = torch.randn(1, schedule.tokens - 1, config.bits, generator=generator)
@@ -367,12 +375,12 @@ def test_bad_input_is_said_in_one_line(
 
 
 def test_a_ratio_without_a_readable_row_ends_the_run(tmp_path: Path) -> None:
-    rows = Rows(small.make_rows(tmp_path, 2), "nano", tmp_path)
+    rows = Manifest(small.make_rows(tmp_path, 2), "nano", tmp_path)
     assert rows.without_pictures() == (2, [])
     for number in range(2):
         (tmp_path / "img" / f"output_{number}.png").write_bytes(b"\x89PNG broken")
     with pytest.raises(ValueError, match=r"2 rows one after the other cannot be used.*unreadable picture"):
-        Examples(rows, 64, 0, 0.5, None)[Item(0, 0, 0)]
+        SubjectDataset(rows, 64, 0, 0.5, None)[SampleIndex(0, 0, 0)]
 
 
 def test_texts_that_no_file_system_or_encoding_takes_cost_only_their_row(tmp_path: Path) -> None:
@@ -382,17 +390,17 @@ def test_texts_that_no_file_system_or_encoding_takes_cost_only_their_row(tmp_pat
     broken = [small.row(0, cond_image=name) for name in names]
     small.write_rows(folder, [*broken, small.row(1, long_caption=f"a chair {half}")])
     (folder / "1.000_000000002.jsonl").unlink()
-    rows = Rows(folder, "nano", tmp_path)
+    rows = Manifest(folder, "nano", tmp_path)
     looked_at, missing = rows.without_pictures()
     assert (looked_at, len(missing)) == (5, 4)
     cache = FeatureCache(tmp_path / "cache", {"text": "t", "reference": "r", "target": "l"})
-    examples = Examples(rows, 64, 0, 0.5, cache)
-    example = examples[Item(0, 0, 0)]
+    examples = SubjectDataset(rows, 64, 0, 0.5, cache)
+    example = examples[SampleIndex(0, 0, 0)]
     assert example.prompt == f"a chair {half}" and set(example.keys) == {"text", "reference", "target"}
     assert [fault.kind for fault in example.faults] == ["missing picture"] * 4
     for fault in (*missing, *example.faults):
         fault.detail.encode()  # a console has to take it
-    assert examples[Item(0, 1, 0)].faults == (), "said once"
+    assert examples[SampleIndex(0, 1, 0)].faults == (), "said once"
 
 
 def test_a_readable_row_is_found_however_many_before_it_are_broken(tmp_path: Path) -> None:
@@ -400,16 +408,16 @@ def test_a_readable_row_is_found_however_many_before_it_are_broken(tmp_path: Pat
     gone = [small.row(0, cond_image=f"img/gone_{number}.png") for number in range(1500)]
     small.write_rows(folder, [*gone, small.row(0)], "1.000_000001501.jsonl")
     (folder / "1.000_000000001.jsonl").unlink()
-    example = Examples(Rows(folder, "nano", tmp_path), 64, 0, 0.5, None)[Item(1, 0, 0)]
+    example = SubjectDataset(Manifest(folder, "nano", tmp_path), 64, 0, 0.5, None)[SampleIndex(1, 0, 0)]
     assert example.reference_3HW is not None
     assert len({fault.where for fault in example.faults}) == 1499
 
 
 def test_processes_that_cannot_see_each_other_do_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    assert team.started() == 1 and not team.on_processors()
-    team.check_together(1)
+    assert processes.world_size() == 1 and not processes.needs_cpu_backend()
+    processes.check_world_size(1)
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert team.on_processors() != getattr(torch, "accelerator", torch.cuda).is_available()
-    with pytest.raises(ValueError, match="2 processes were started, accelerate sees 1"):
-        team.check_together(1)
+    assert processes.needs_cpu_backend() != getattr(torch, "accelerator", torch.cuda).is_available()
+    with pytest.raises(ValueError, match="2 processes were started, but accelerate sees 1"):
+        processes.check_world_size(1)

@@ -27,8 +27,8 @@ from echogen_core.scales import find_schedule
 from echogen_core.training.command import main, make_parser, make_trainer
 from echogen_core.training.estimate import Machine, estimate
 from echogen_core.training.initialise import initialise
-from echogen_core.training.journal import Journal
 from echogen_core.training.recipe import Recipe
+from echogen_core.training.run_log import RunLog
 from echogen_core.training.state import write_state
 
 from . import training_runs as small
@@ -294,9 +294,9 @@ def test_a_log_is_cut_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.Mo
 
     with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
         killed.setattr(os, "replace", kill)
-        Journal(tmp_path, 3)
+        RunLog(tmp_path, 3)
     assert log.read_bytes() == before
-    journal = Journal(tmp_path, 3)
+    journal = RunLog(tmp_path, 3)
     journal.record(4, {})
     journal.close()
     assert [json.loads(line)["step"] for line in log.read_text().splitlines()] == [1, 2, 3, 4]

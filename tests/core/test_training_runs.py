@@ -22,8 +22,8 @@ from echogen_core.features import ContentFeatures, SemanticFeatures, TextFeature
 from echogen_core.sampling import Guidance, PrefillCache, SamplingSettings, sample
 from echogen_core.scales import find_schedule
 from echogen_core.training.command import main
-from echogen_core.training.journal import Journal, progress
-from echogen_core.training.trained_model import TeacherForced, load_start
+from echogen_core.training.run_log import RunLog, progress
+from echogen_core.training.subject_model import TeacherForcedModel, load_model
 
 from . import training_runs as small
 from .training_runs import FSDP, Bench
@@ -114,12 +114,12 @@ def test_killed_and_run_again_gives_the_same_bits(bench: Bench, straight: Path) 
 
 def test_tensorboard_has_every_scale_and_the_pictures(straight: Path, tmp_path: Path) -> None:
     record = {"loss": 0.5, "scale_loss": [0.7, 0.3], "bits": [0.6, 0.9], "faults": {}}
-    journal = Journal(tmp_path, 0)
+    journal = RunLog(tmp_path, 0)
     for step in (1, 2, 3):
         journal.record(step, {**record, "loss": 0.1 * step})
     journal.pictures(2, torch.rand(3, 16, 8))
     journal.close()
-    resumed = Journal(tmp_path, 2)  # what came after step 2 is done again
+    resumed = RunLog(tmp_path, 2)  # what came after step 2 is done again
     resumed.record(3, {**record, "loss": 0.9})
     resumed.close()
     board = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
@@ -188,7 +188,7 @@ def test_adapters_load_beside_their_base_and_change_the_picture(bench: Bench, st
     assert all(torch.equal(loaded.get_parameter(name), tensor) for name, tensor in average.items())
     kinds = ("semantic_width", "semantic_length", "content_width", "content_length")
     sizes = {name: getattr(loaded.config, name) for name in kinds}
-    untrained = load_start(bench.base, None, sizes, 0)
+    untrained = load_model(bench.base, None, sizes, 0)
     first, second = _sampled(untrained), _sampled(loaded)
     assert first.shape == second.shape == (1, 3, 128, 128) and not torch.equal(first, second)
 
@@ -260,14 +260,14 @@ def test_checkpointing_changes_no_gradient(half: bool, bench: Bench) -> None:
     sizes = {"semantic_width": 32, "semantic_length": 17, "content_width": 16, "content_length": 16}
     gradients = []
     for again in (False, True):
-        model = load_start(bench.base, None, sizes, 1)
+        model = load_model(bench.base, None, sizes, 1)
         model.dtype = torch.bfloat16 if half else torch.float32
         generator = torch.Generator().manual_seed(3)
         schedule = find_schedule("nano")
         given = small.random_inputs(model.config, generator, 2)
         keep = torch.tensor([[True, False], [False, True], [True, True]])
         inputs = torch.randn(2, schedule.tokens - 1, model.config.bits, generator=generator)
-        TeacherForced(model, again)(given, keep, inputs, schedule).square().mean().backward()
+        TeacherForcedModel(model, again)(given, keep, inputs, schedule).square().mean().backward()
         gradients.append({n: p.grad for n, p in model.named_parameters() if p.grad is not None})
     assert gradients[0].keys() == gradients[1].keys()
     for name, gradient in gradients[0].items():

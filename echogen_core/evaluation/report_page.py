@@ -15,12 +15,12 @@ from pathlib import Path
 from PIL import Image
 
 from ..writing import write_whole
-from . import curve, published
-from .arms import Arm
+from . import paper_figures, tradeoff_plot
+from .benchmark import reference_path
 from .dreambench import Subject, open_picture
 from .records import Record
 from .summary import LABELS, METRICS, Group, Interval, subject_means, summarise, summarise_classes
-from .work import reference_path
+from .variants import Variant
 
 SIDE = 160  # pixels of a picture on the page: 3,000 photographs are 34 MB
 
@@ -72,7 +72,7 @@ svg { width: 100%; font-family: inherit; }
 class Report:
     """All that a page says.
 
-    title: its heading. settings: name -> value, in words. arms, records: what was measured, in order.
+    title: its heading. settings: name -> value, in words. variants, records: what was measured, in order.
     subjects: with their real pictures. folder: where the pictures lie. latency: ours in words, '' if unknown.
     warnings: why our figures are not comparable with the published ones, if so.
     """
@@ -80,40 +80,42 @@ class Report:
     title: str
     model: str
     settings: Mapping[str, str]
-    arms: Sequence[Arm]
+    variants: Sequence[Variant]
     records: Sequence[Record]
     subjects: Sequence[Subject]
     folder: Path
     latency: str = ""
     warnings: Sequence[str] = ()
 
-    def of(self, arm: Arm) -> list[Record]:
-        """One arm's records."""
-        return [record for record in self.records if record.arm == arm.key]
+    def of(self, variant: Variant) -> list[Record]:
+        """One variant's records."""
+        return [record for record in self.records if record.variant == variant.key]
 
-    def groups(self, arm: Arm) -> dict[str, Group]:
+    def groups(self, variant: Variant) -> dict[str, Group]:
         """Its figures over all subjects and by kind."""
-        return summarise(self.of(arm))
+        return summarise(self.of(variant))
 
 
-def write_page(report: Report, path: Path, comparison: Sequence[published.Row], with_curve: bool) -> None:
+def write_page(report: Report, path: Path, comparison: Sequence[paper_figures.Row], with_curve: bool) -> None:
     """Write the page, a piece at a time: with all its pictures it is large."""
     pieces = _pieces(report, comparison, with_curve)
     write_whole(path, lambda stream: stream.writelines(f"{piece}\n".encode() for piece in pieces))
 
 
 def tradeoff(report: Report) -> str:
-    """Likeness against prompt: a line for each γ_t along γ_I, the rewired arms beside it."""
-    points: list[curve.Point] = []
-    for arm in sorted(report.arms, key=lambda arm: (arm.gamma_t, arm.gamma_i)):
-        scores = report.groups(arm)["all"].scores
-        beside = arm.swap.label if arm.swap else arm.conditions if arm.conditions != "both" else ""
-        label, line = (beside, "") if beside else (f"γ_I {arm.gamma_i:g}", f"γ_t {arm.gamma_t:g}")
-        points.append(curve.Point(scores["clip_t"], scores["dino"], label, line))
-    return curve.draw(points, "CLIP-T: the prompt", "DINO: likeness")
+    """Likeness against prompt: a line for each γ_t along γ_I, the rewired variants beside it."""
+    points: list[tradeoff_plot.Point] = []
+    for variant in sorted(report.variants, key=lambda variant: (variant.gamma_t, variant.gamma_i)):
+        scores = report.groups(variant)["all"].scores
+        beside = (
+            variant.swap.label if variant.swap else variant.conditions if variant.conditions != "both" else ""
+        )
+        label, line = (beside, "") if beside else (f"γ_I {variant.gamma_i:g}", f"γ_t {variant.gamma_t:g}")
+        points.append(tradeoff_plot.Point(scores["clip_t"], scores["dino"], label, line))
+    return tradeoff_plot.draw(points, "CLIP-T: the prompt", "DINO: likeness")
 
 
-def _pieces(report: Report, comparison: Sequence[published.Row], with_curve: bool) -> Iterator[str]:
+def _pieces(report: Report, comparison: Sequence[paper_figures.Row], with_curve: bool) -> Iterator[str]:
     title = escape(report.title)
     yield "<!DOCTYPE html>"
     yield '<html lang="en"><head><meta charset="utf-8"/>'
@@ -125,8 +127,8 @@ def _pieces(report: Report, comparison: Sequence[published.Row], with_curve: boo
         yield "<h2>Likeness against prompt</h2>"
         yield f"<figure>{tradeoff(report)}</figure>"
         yield (
-            '<p class="note">A line for each γ_t, its points along γ_I; squares are arms with a path off or '
-            "another encoder. Thin crosses: the 95 % bootstrap intervals over subjects.</p>"
+            '<p class="note">A line for each γ_t, its points along γ_I; squares are variants with a path off '
+            "or another encoder. Thin crosses: the 95 % bootstrap intervals over subjects.</p>"
         )
     else:
         yield _cards(report, comparison)
@@ -134,14 +136,14 @@ def _pieces(report: Report, comparison: Sequence[published.Row], with_curve: boo
     yield _comparison(report, comparison)
     yield (
         '<p class="note">Small: the 95 % bootstrap interval over subjects. Rows marked “published” are '
-        f"those of {published.PAPER}; nothing of them was measured again.</p>"
+        f"those of {paper_figures.PAPER}; nothing of them was measured again.</p>"
     )
     yield "<h2>By class of subject</h2>"
-    for arm in report.arms:
-        if len(report.arms) == 1:
-            yield _classes(report, arm)
+    for variant in report.variants:
+        if len(report.variants) == 1:
+            yield _classes(report, variant)
         else:
-            yield f"<details><summary>{escape(arm.label)}</summary>{_classes(report, arm)}</details>"
+            yield f"<details><summary>{escape(variant.label)}</summary>{_classes(report, variant)}</details>"
     yield "<h2>How it was measured</h2>"
     rows = ([_cell(name), _cell(value)] for name, value in report.settings.items())
     yield _table((), (("", row) for row in rows))
@@ -153,9 +155,9 @@ def _pieces(report: Report, comparison: Sequence[published.Row], with_curve: boo
     yield "</body></html>"
 
 
-def _cards(report: Report, comparison: Sequence[published.Row]) -> str:
-    """The first arm's figures, large, with those published of the same model where there are any."""
-    scores = report.groups(report.arms[0])["all"].scores
+def _cards(report: Report, comparison: Sequence[paper_figures.Row]) -> str:
+    """The first variant's figures, large, with those published of the same model where there are any."""
+    scores = report.groups(report.variants[0])["all"].scores
     theirs = next((row for row in comparison if row.method.lower() == report.model), None)
     cards = []
     for metric, label in LABELS.items():
@@ -167,25 +169,25 @@ def _cards(report: Report, comparison: Sequence[published.Row]) -> str:
     return f'<div class="cards">{"".join(cards)}</div>'
 
 
-def _comparison(report: Report, comparison: Sequence[published.Row]) -> str:
+def _comparison(report: Report, comparison: Sequence[paper_figures.Row]) -> str:
     rows = []
     for row in comparison:
         figures = [_cell(f"{getattr(row, metric):.3f}", "number") for metric in METRICS]
         end = [_cell(row.latency or "–", "number"), _origin("published")]
         rows.append(("", [_cell(row.method), _cell(row.base), *figures, *end]))
-    for arm in report.arms:
-        scores = report.groups(arm)["all"].scores
+    for variant in report.variants:
+        scores = report.groups(variant)["all"].scores
         figures = [_interval(scores[metric]) for metric in METRICS]
         end = [_cell(report.latency or "–", "number"), _origin("measured here")]
-        rows.append(("measured", [_cell(f"{report.model}, {arm.label}"), _cell("–"), *figures, *end]))
+        rows.append(("measured", [_cell(f"{report.model}, {variant.label}"), _cell("–"), *figures, *end]))
     heads = [_head("method"), _head("base"), *_metric_heads(), _head("latency", "number"), _head("origin")]
     return _table(heads, rows, "figures")
 
 
-def _classes(report: Report, arm: Arm) -> str:
+def _classes(report: Report, variant: Variant) -> str:
     """All subjects, the two kinds, then every class word."""
-    kinds = [(KINDS[name], group) for name, group in report.groups(arm).items()]
-    classes = summarise_classes(report.of(arm)).items()
+    kinds = [(KINDS[name], group) for name, group in report.groups(variant).items()]
+    classes = summarise_classes(report.of(variant)).items()
     rows = [
         (
             "whole" if number < len(kinds) else "",
@@ -242,7 +244,7 @@ def _overview(report: Report) -> str:
 def _gallery(report: Report, subject: Subject) -> Iterator[str]:
     records = [record for record in report.records if record.subject == subject.name]
     words = f"{len(records)} pictures"
-    if len(report.arms) == 1:  # a mean over several would mean nothing
+    if len(report.variants) == 1:  # a mean over several would mean nothing
         words = f"{_in_words(subject_means(records, subject.name))}, {words}"
     yield f"<details><summary><strong>{escape(subject.name)}</strong> ({escape(subject.word)})"
     yield f"<span>{words}</span></summary>"
@@ -252,13 +254,15 @@ def _gallery(report: Report, subject: Subject) -> Iterator[str]:
     for path in subject.pictures:
         yield _figure(path, f"real, {path.name}")
     yield "</div>"
-    labels = {arm.key: f"{arm.label}: " if len(report.arms) > 1 else "" for arm in report.arms}
+    labels = {
+        variant.key: f"{variant.label}: " if len(report.variants) > 1 else "" for variant in report.variants
+    }
     for prompt in dict.fromkeys(record.prompt for record in records):
         yield f'<h3>{escape(prompt)}</h3><div class="pictures">'
         for record in records:
             if record.prompt == prompt:
                 scores = {metric: getattr(record, metric) for metric in METRICS}
-                caption = f"{labels[record.arm]}{_in_words(scores)}, seed {record.seed}"
+                caption = f"{labels[record.variant]}{_in_words(scores)}, seed {record.seed}"
                 yield _figure(report.folder / record.key.path, caption)
         yield "</div>"
     yield "</details>"

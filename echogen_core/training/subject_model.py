@@ -28,18 +28,18 @@ from ..model import EchoGenTransformer
 from ..model.layers import CastLinear
 from ..model.transformer import Conditions
 from ..scales import ScaleSchedule
-from .conditions import drop_conditions
+from .condition_dropout import drop_conditions
 from .initialise import dead_names, initialise_subject, subject_names
 
 logger = logging.getLogger(__name__)
 
 OPERATIONS = SimpleNamespace(Linear=CastLinear, LayerNorm=nn.LayerNorm, Embedding=nn.Embedding)
 BASE_FILE = "base.safetensors"
-ADAPTER_FILE = "subject.safetensors"
+SUBJECT_FILE = "subject.safetensors"
 
 
 @dataclass(frozen=True)
-class Start:
+class BaseIdentity:
     """Sizes of a model to train, and the base that its subject parameters belong to (name and digest)."""
 
     config: TransformerConfig
@@ -47,7 +47,7 @@ class Start:
     base_sha256: str
 
 
-class TeacherForced(nn.Module):
+class TeacherForcedModel(nn.Module):
     """Dropping and training pass as one forward, which is what accelerate wraps."""
 
     _no_split_modules = ("Block",)  # what FSDP shards by
@@ -70,7 +70,7 @@ class TeacherForced(nn.Module):
         return self.model.teacher_forced(conditions, next_inputs_BLd, schedule)
 
 
-def load_start(
+def load_model(
     base: Path | None, start: Path | None, sizes: Mapping[str, int], seed: int, official: bool = False
 ) -> EchoGenTransformer:
     """The model to train, on the CPU in float32; its subject parameters alone want gradients.
@@ -106,7 +106,7 @@ def trained_names(model: EchoGenTransformer) -> list[str]:
     return [name for name, _ in model.named_parameters() if name in wanted]
 
 
-def anchor(model: EchoGenTransformer, base: Path | None, out: Path, write: bool) -> Start:
+def identify_base(model: EchoGenTransformer, base: Path | None, out: Path, write: bool) -> BaseIdentity:
     """Names the base of the adapters to come.
 
     Without a base file the model's own frozen tensors are written as one (by the process with `write`), so
@@ -114,7 +114,7 @@ def anchor(model: EchoGenTransformer, base: Path | None, out: Path, write: bool)
     Raises ValueError when `out` has another one already: adapters of an earlier run may need it.
     """
     if base is not None:
-        return Start(model.config, base.name, total_digest(_digests(base, model)))
+        return BaseIdentity(model.config, base.name, total_digest(_digests(base, model)))
     plain, path = replace(model.config, subject=False), out / BASE_FILE
     digests = tensor_digests(model.state_dict, base_names(model.config))
     digest = total_digest(digests)
@@ -129,10 +129,10 @@ def anchor(model: EchoGenTransformer, base: Path | None, out: Path, write: bool)
         state = model.state_dict()
         module.load_state_dict({name: state[name] for name in digests}, assign=True)
         save_part(path, "transformer", module, plain, None)
-    return Start(model.config, BASE_FILE, digest)
+    return BaseIdentity(model.config, BASE_FILE, digest)
 
 
-def save_adapter(path: Path, start: Start, subject: Mapping[str, Tensor]) -> Path:
+def save_subject(path: Path, start: BaseIdentity, subject: Mapping[str, Tensor]) -> Path:
     """The subject parameters (all of them) alone, as `convert --adapter-only` writes them, in float32."""
     facts = {BASE_SHA256: start.base_sha256, BASE_NAME: start.base_name}
     cast = {name: tensor.detach().float().cpu() for name, tensor in subject.items()}

@@ -1,4 +1,4 @@
-"""Examples into what the transformer learns from: conditions, disturbed inputs, bit labels.
+"""SubjectDataset into what the transformer learns from: conditions, disturbed inputs, bit labels.
 
 Every example is encoded and disturbed by itself, with random numbers of its own: what a step computes does
 not depend on how its pictures are spread over processes or whether features were cached.
@@ -25,7 +25,7 @@ from ..model.transformer import Conditions
 from ..scales import ScaleSchedule
 from ..tokenizer import BitTokenizer
 from ..tokenizer.bsq import TeacherForcing, quantize_with_bit_flips
-from .examples import NOISE, Example
+from .dataset import NOISE, Example
 from .feature_cache import FeatureCache, encoder_identity
 
 PARTS = ("text", "semantic", "content", "tokenizer")
@@ -111,7 +111,7 @@ class Encoders:
         )
 
 
-class Preparation:
+class BatchEncoder:
     """Turns examples into batches on one device."""
 
     def __init__(

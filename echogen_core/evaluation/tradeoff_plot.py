@@ -18,7 +18,7 @@ _TICKS = 6
 
 
 class Point(NamedTuple):
-    """One arm: prompt (across), likeness (up), its label, and the line it belongs to ('' for none)."""
+    """One variant: prompt (across), likeness (up), its label, and the line it belongs to ('' for none)."""
 
     prompt: Interval
     likeness: Interval
@@ -67,7 +67,7 @@ def draw(points: Sequence[Point], across: str, up: str) -> str:
     Points of no line are squares. across, up: the axes' names. Raises ValueError without points.
     """
     if not points:
-        raise ValueError("There is no point to draw: expected at least one arm.")
+        raise ValueError("There is no point to draw: expected at least one variant.")
     x = _axis([point.prompt for point in points], _LEFT, WIDTH - _RIGHT)
     y = _axis([point.likeness for point in points], HEIGHT - _BOTTOM, _TOP)
     lines = list(dict.fromkeys(point.line for point in points if point.line))

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 LOG_FILE = "log.jsonl"
 
 
-class Journal:
+class RunLog:
     """Writes into a run's folder; a resumed run's repeated steps replace their first records."""
 
     def __init__(self, out: Path, step: int) -> None:

@@ -9,7 +9,7 @@ import torch
 
 from ..checkpoints.conversion import DTYPES
 from ..config import PRESETS
-from .arms import Model
+from .variants import Model
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:

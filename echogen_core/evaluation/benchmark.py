@@ -10,13 +10,13 @@ from pathlib import Path
 
 from ..features import Subject as Features
 from ..pipeline import EchoGenPipeline
-from ..processes import Team
+from ..processes import ProcessGroup
 from ..subject.pictures import to_pil
-from .arms import Arm, Loader
 from .dreambench import DreamBench, Subject, open_picture
 from .records import Key, Log, Record, write_png
+from .reference_cut import Segmentation, to_tensor
 from .scorers import Real, Scorers
-from .subject_tools import Segmentation, to_tensor
+from .variants import Loader, Variant
 
 logger = logging.getLogger(__name__)
 
@@ -25,10 +25,10 @@ LARGEST = 100  # prompts of a subject, and pictures of a prompt, so that no two 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is asked: every arm, subject and prompt, `pictures` times; `seed` is the first picture's."""
+    """What is asked: every variant, subject and prompt, `pictures` times; `seed` is the first picture's."""
 
     bench: DreamBench
-    arms: tuple[Arm, ...]
+    variants: tuple[Variant, ...]
     pictures: int
     seed: int
 
@@ -41,15 +41,15 @@ class Plan:
             )
 
     def wanted(self) -> Iterator[Key]:
-        """All pictures, those of one arm, subject and prompt one after another."""
-        for arm in self.arms:
+        """All pictures, those of one variant, subject and prompt one after another."""
+        for variant in self.variants:
             for subject in self.bench.subjects:
                 for prompt in range(len(self.bench.prompts(subject))):
                     for picture in range(self.pictures):
-                        yield Key(arm.key, subject.name, prompt, picture)
+                        yield Key(variant.key, subject.name, prompt, picture)
 
     def seed_of(self, subject: Subject, key: Key) -> int:
-        """The same for a picture whatever else is asked for, and in every arm."""
+        """The same for a picture whatever else is asked for, and in every variant."""
         return self.seed + (subject.place * LARGEST + key.prompt_index) * LARGEST + key.picture
 
 
@@ -69,24 +69,24 @@ class Worker:
         self._scorers = scorers
         self._segmentation = segmentation
         self._loader = loader
-        self._arms = {arm.key: arm for arm in plan.arms}
+        self._variants = {variant.key: variant for variant in plan.variants}
         self._subjects = {subject.name: subject for subject in plan.bench.subjects}
         self._real: dict[str, Real] = {}
         self._features: tuple[str, str, Features] | None = None
 
     def make(self, key: Key) -> Record:
         """Draw, store and score one picture."""
-        subject, arm = self._subjects[key.subject], self._arms[key.arm]
+        subject, variant = self._subjects[key.subject], self._variants[key.variant]
         prompt = self._plan.bench.prompts(subject)[key.prompt_index]
         seed = self._plan.seed_of(subject, key)
-        pipeline = self._loader.pipeline(arm.swap)
-        branches = pipeline.branches(prompt, self._encoded(pipeline, subject, arm), arm.settings)
-        image = to_pil(pipeline.generate(branches, [seed], arm.settings).images_B3HW[0].float())
+        pipeline = self._loader.pipeline(variant.swap)
+        branches = pipeline.branches(prompt, self._encoded(pipeline, subject, variant), variant.settings)
+        image = to_pil(pipeline.generate(branches, [seed], variant.settings).images_B3HW[0].float())
         write_png(image, self._folder / key.path)
         real = self._real_of(subject)
         scores = self._scorers.score(image, real, prompt)
         return Record(
-            arm=key.arm,
+            variant=key.variant,
             subject=subject.name,
             subject_class=subject.word,
             live=subject.live,
@@ -98,16 +98,18 @@ class Worker:
             **scores._asdict(),
         )
 
-    def _encoded(self, pipeline: EchoGenPipeline, subject: Subject, arm: Arm) -> Features:
-        """The first picture of the subject is the reference, cut out once for all arms and processes."""
-        if self._features is None or self._features[:2] != (arm.key, subject.name):
+    def _encoded(self, pipeline: EchoGenPipeline, subject: Subject, variant: Variant) -> Features:
+        """The first picture of the subject is the reference, cut out once for all variants and processes."""
+        if self._features is None or self._features[:2] != (variant.key, subject.name):
             path = self._folder / reference_path(subject.name)
             if not path.is_file():
                 cut_13SS = self._segmentation.cut(open_picture(subject.pictures[0]), subject.word)
                 write_png(to_pil(cut_13SS[0]), path)
             stored_13SS = to_tensor(open_picture(path))
-            features = pipeline.encode_reference(stored_13SS, semantic=arm.semantic, content=arm.content)
-            self._features = arm.key, subject.name, features
+            features = pipeline.encode_reference(
+                stored_13SS, semantic=variant.semantic, content=variant.content
+            )
+            self._features = variant.key, subject.name, features
         return self._features[2]
 
     def _real_of(self, subject: Subject) -> Real:
@@ -121,21 +123,21 @@ def reference_path(subject: str) -> str:
     return f"references/{subject}.png"
 
 
-def pending(plan: Plan, done: Mapping[Key, Record], team: Team) -> list[Key]:
+def pending(plan: Plan, done: Mapping[Key, Record], group: ProcessGroup) -> list[Key]:
     """This process's share of what is not done: prompts are dealt out whole, for what pictures share."""
     missing = [key for key in plan.wanted() if key not in done]
-    prompts = [list(group) for _, group in groupby(missing, key=lambda key: key[:3])]
-    return [key for prompt in prompts[team.rank :: team.count] for key in prompt]
+    prompts = [list(members) for _, members in groupby(missing, key=lambda key: key[:3])]
+    return [key for prompt in prompts[group.rank :: group.world_size] for key in prompt]
 
 
-def work(plan: Plan, folder: Path, team: Team, worker: Worker) -> list[Record]:
+def work(plan: Plan, folder: Path, group: ProcessGroup, worker: Worker) -> list[Record]:
     """Do what is not done; returns the plan's records in its order (of all processes).
 
     Raises ValueError when the other processes' records are not in this folder.
     """
-    log = Log(folder, team.rank)
-    share = pending(plan, log.read(), team)
-    team.wait()  # nobody writes before all have seen what is done
+    log = Log(folder, group.rank)
+    share = pending(plan, log.read(), group)
+    group.barrier()  # nobody writes before all have seen what is done
     logger.info("%d pictures to make in this process", len(share))
     for number, key in enumerate(share, start=1):
         record = worker.make(key)
@@ -144,7 +146,7 @@ def work(plan: Plan, folder: Path, team: Team, worker: Worker) -> list[Record]:
             "%d of %d: %s, %r, DINO %.3f, CLIP-I %.3f, CLIP-T %.3f",
             *(number, len(share), key.subject, record.prompt, record.dino, record.clip_i, record.clip_t),
         )
-    team.wait()
+    group.barrier()
     found = log.read()
     wanted = list(plan.wanted())
     if missing := [key for key in wanted if key not in found]:

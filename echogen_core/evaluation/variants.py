@@ -1,4 +1,4 @@
-"""Arms: the ways in which the same model is asked."""
+"""Variants: the ways in which the same model is asked."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Swap(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Arm:
+class Variant:
     """One way of asking: which of the reference's features the model sees, how strongly, by which encoder."""
 
     gamma_t: float
@@ -58,7 +58,7 @@ class Arm:
     def key(self) -> str:
         """Its name in files: letters, digits, dots and underscores.
 
-        A swap counts by its numbers: an encoder replaced by another in the same folder is another arm.
+        A swap counts by its numbers: an encoder replaced by another in the same folder is another variant.
         """
         name = f"{self.conditions.replace(' ', '_')}_gt{self.gamma_t:g}_gi{self.gamma_i:g}"
         if self.swap is None:
@@ -132,27 +132,29 @@ class Loader:
         return swap._replace(fingerprint=fingerprint([bundle.parts()[swap.kind]]))
 
 
-def own_arm(model: str, gamma_t: float | None, gamma_i: float | None) -> Arm:
+def default_variant(model: str, gamma_t: float | None, gamma_i: float | None) -> Variant:
     """Both conditions, with the preset's γ where none is given."""
     preset = PRESETS[model]
-    return Arm(preset.gamma_t if gamma_t is None else gamma_t, preset.gamma_i if gamma_i is None else gamma_i)
+    return Variant(
+        preset.gamma_t if gamma_t is None else gamma_t, preset.gamma_i if gamma_i is None else gamma_i
+    )
 
 
-def ablation_arms(
-    own: Arm, gammas_t: Sequence[float], gammas_i: Sequence[float], swaps: Sequence[Swap]
-) -> list[Arm]:
-    """Semantic only, content only, both; both by other encoders; the γ grid. No arm twice.
+def ablation_variants(
+    own: Variant, gammas_t: Sequence[float], gammas_i: Sequence[float], swaps: Sequence[Swap]
+) -> list[Variant]:
+    """Semantic only, content only, both; both by other encoders; the γ grid. No variant twice.
 
     swaps: identified, see Loader.
     """
     rewired = [
-        Arm(own.gamma_t, own.gamma_i, content=False),
-        Arm(own.gamma_t, own.gamma_i, semantic=False),
+        Variant(own.gamma_t, own.gamma_i, content=False),
+        Variant(own.gamma_t, own.gamma_i, semantic=False),
         own,
     ]
-    swapped = [Arm(own.gamma_t, own.gamma_i, swap=swap) for swap in swaps]
-    grid = [Arm(gamma_t, gamma_i) for gamma_t in gammas_t for gamma_i in gammas_i]
-    found: dict[str, Arm] = {}
-    for arm in (*rewired, *swapped, *grid):
-        found.setdefault(arm.key, arm)
+    swapped = [Variant(own.gamma_t, own.gamma_i, swap=swap) for swap in swaps]
+    grid = [Variant(gamma_t, gamma_i) for gamma_t in gammas_t for gamma_i in gammas_i]
+    found: dict[str, Variant] = {}
+    for variant in (*rewired, *swapped, *grid):
+        found.setdefault(variant.key, variant)
     return list(found.values())

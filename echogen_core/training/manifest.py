@@ -98,7 +98,7 @@ def parse_row(line: str, where: str, images: Path, ratios: Mapping[str, float]) 
     )
 
 
-class Rows:
+class Manifest:
     """The usable rows of a folder, by aspect ratio; only their places in the files are kept in memory.
 
     Attributes:

@@ -15,7 +15,7 @@ from echogen_core.checkpoints import ASSETS, load_part, save_part
 from echogen_core.config import PRESETS
 from echogen_core.encoders import SemanticEncoder
 from echogen_core.evaluation.__main__ import main
-from echogen_core.evaluation.arms import Arm, Loader, Model, Swap, ablation_arms
+from echogen_core.evaluation.variants import Loader, Model, Swap, Variant, ablation_variants
 
 from .small_scorers import small_options, write_dreambench, write_networks
 
@@ -41,10 +41,10 @@ def test_another_encoder_is_known_by_its_numbers(tmp_path: Path) -> None:
     (tmp_path / "copy" / "semantic.safetensors").write_bytes((folder / "semantic.safetensors").read_bytes())
     first, copy = (loader.identified(Swap("semantic", tmp_path / name)) for name in ("other", "copy"))
     replaced = loader.identified(Swap("semantic", _other_encoder(folder, 2)))
-    own = Arm(2, 3)
+    own = Variant(2, 3)
     assert replaced.folder == first.folder and replaced.fingerprint != first.fingerprint
     assert replace(own, swap=replaced).key != replace(own, swap=first).key == replace(own, swap=copy).key
-    assert len(ablation_arms(own, [], [], [first, copy, replaced])) == 3 + 2
+    assert len(ablation_variants(own, [], [], [first, copy, replaced])) == 3 + 2
 
 
 def test_an_unfit_encoder_is_refused_before_any_work(
@@ -61,12 +61,12 @@ def test_an_unfit_encoder_is_refused_before_any_work(
 
 
 def test_arms_of_the_ablations_come_once_each(tmp_path: Path) -> None:
-    own = Arm(2.5, 2.5)
-    arms = ablation_arms(own, [1, 2.5], [0, 2.5], [Swap("semantic", tmp_path)])
-    assert [arm.conditions for arm in arms[:3]] == ["semantic only", "content only", "both"]
-    assert len(arms) == 3 + 1 + 4 - 1  # the grid holds the own arm again
-    assert len({arm.key for arm in arms}) == len(arms)
-    assert arms[3].label == f"both, γ_t 2.5, γ_I 2.5, semantic encoder {tmp_path.name}"
+    own = Variant(2.5, 2.5)
+    variants = ablation_variants(own, [1, 2.5], [0, 2.5], [Swap("semantic", tmp_path)])
+    assert [variant.conditions for variant in variants[:3]] == ["semantic only", "content only", "both"]
+    assert len(variants) == 3 + 1 + 4 - 1  # the grid holds the own variant again
+    assert len({variant.key for variant in variants}) == len(variants)
+    assert variants[3].label == f"both, γ_t 2.5, γ_I 2.5, semantic encoder {tmp_path.name}"
 
 
 def test_ablations_end_in_a_page_with_the_curve(
@@ -76,13 +76,13 @@ def test_ablations_end_in_a_page_with_the_curve(
     preset, other = PRESETS["nano"], _other_encoder(tmp_path / "other", 1)
     asked += ["--grid-i", "0", f"{preset.gamma_i:g}", "--swap", f"semantic={other}"]
     assert main(["ablations", *asked]) == 0
-    arms = ["semantic_only", "content_only", "both", "both", "both"]
+    variants = ["semantic_only", "content_only", "both", "both", "both"]
     rows = parquet.read_table(tmp_path / "ablations.parquet").to_pylist()
-    assert [row["arm"].split("_gt")[0] for row in rows] == [name for name in arms for _ in range(2)]
-    scores = {row["arm"]: [r["dino"] for r in rows if r["arm"] == row["arm"]] for row in rows}
+    assert [row["variant"].split("_gt")[0] for row in rows] == [name for name in variants for _ in range(2)]
+    scores = {row["variant"]: [r["dino"] for r in rows if r["variant"] == row["variant"]] for row in rows}
     gammas = f"gt{preset.gamma_t:g}_gi{preset.gamma_i:g}"
     own = f"both_{gammas}"
-    swapped = next(arm for arm in scores if "_semantic_" in arm)
+    swapped = next(variant for variant in scores if "_semantic_" in variant)
     for swapped_score, own_score in zip(scores[swapped], scores[own], strict=True):
         assert swapped_score != own_score, "another encoder, another picture"
     assert scores[f"both_gt{preset.gamma_t:g}_gi0"] != scores[own] != scores[f"semantic_only_{gammas}"]

@@ -1,4 +1,4 @@
-"""Rows as a DataLoader's workers hand them over: prompt and pictures, or the features that are cached.
+"""Manifest as a DataLoader's workers hand them over: prompt and pictures, or the features that are cached.
 
 Shape suffixes: H and W pixels.
 """
@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..encoders import reference_picture
+from .batch_sampler import SampleIndex
 from .feature_cache import FeatureCache
-from .plan import Item
-from .rows import Fault, FaultyRow, Rows, cover, open_picture, read_bytes, to_tensor, vary_caption
+from .manifest import Fault, FaultyRow, Manifest, cover, open_picture, read_bytes, to_tensor, vary_caption
 from .workers import deaf_to_signals
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class Example:
     are to be kept there. faults: of rows found broken in search of this one; each comes up once.
     """
 
-    item: Item
+    item: SampleIndex
     prompt: str
     ratio: str
     reference_3HW: Tensor | None
@@ -45,11 +45,16 @@ class Example:
     faults: tuple[Fault, ...] = ()
 
 
-class Examples(Dataset[Example]):
+class SubjectDataset(Dataset[Example]):
     """Reads an item's row; a broken one is replaced by the next of its aspect ratio, which is reported."""
 
     def __init__(
-        self, rows: Rows, reference_size: int, seed: int, short_captions: float, cache: FeatureCache | None
+        self,
+        rows: Manifest,
+        reference_size: int,
+        seed: int,
+        short_captions: float,
+        cache: FeatureCache | None,
     ) -> None:
         self.rows, self.reference_size, self.cache = rows, reference_size, cache
         self.seed, self.short_captions = seed, short_captions
@@ -58,7 +63,7 @@ class Examples(Dataset[Example]):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, item: Item) -> Example:
+    def __getitem__(self, item: SampleIndex) -> Example:
         """Raises ValueError when no row of the aspect ratio can be read, after all have been tried."""
         numbers = self.rows.buckets[self.rows[item.row].ratio]
         start = int((numbers == item.row).argmax())
@@ -78,7 +83,7 @@ class Examples(Dataset[Example]):
             "start from the folder given with --images."
         )
 
-    def _read(self, item: Item, number: int, faults: tuple[Fault, ...]) -> Example:
+    def _read(self, item: SampleIndex, number: int, faults: tuple[Fault, ...]) -> Example:
         row = self.rows[number]
         prompt = vary_caption(row, item.rng(self.seed, CAPTION), self.short_captions)
         size_hw = self.rows.schedules[row.ratio].pixels_hw

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-class Item(NamedTuple):
+class SampleIndex(NamedTuple):
     """One picture of a step: row number, step, and place in the step's batch (over all processes)."""
 
     row: int
@@ -21,7 +21,7 @@ class Item(NamedTuple):
         return np.random.default_rng((seed, self.step, self.place, purpose))
 
 
-class Plan:
+class BucketBatchSampler:
     """Batches of one aspect ratio each; every row once an epoch, but for a remainder less than a batch.
 
     A batch sampler for a DataLoader. Each step comes as `accumulate` batches of `batch_size`, which
@@ -56,9 +56,9 @@ class Plan:
     def __len__(self) -> int:
         return len(self.steps) * self.accumulate
 
-    def __iter__(self) -> Iterator[list[Item]]:
+    def __iter__(self) -> Iterator[list[SampleIndex]]:
         for step in self.steps:
-            items = [Item(int(row), step, place) for place, row in enumerate(self.rows(step))]
+            items = [SampleIndex(int(row), step, place) for place, row in enumerate(self.rows(step))]
             for start in range(0, self.per_step, self.batch_size):
                 yield items[start : start + self.batch_size]
 
