@@ -6,6 +6,7 @@ Shape suffixes: H and W pixels.
 from __future__ import annotations
 
 import logging
+import signal
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +18,6 @@ from ..encoders import reference_picture
 from .batch_sampler import SampleIndex
 from .feature_cache import FeatureCache
 from .manifest import Fault, FaultyRow, Manifest, cover, open_picture, read_bytes, to_tensor, vary_caption
-from .workers import deaf_to_signals
 
 logger = logging.getLogger(__name__)
 
@@ -119,6 +119,7 @@ def as_list(examples: list[Example]) -> list[Example]:
 
 
 def begin_worker(_: int) -> None:
-    """One thread in every worker, the workers are the parallelism; the loader ends them without signals."""
-    deaf_to_signals()
+    """A DataLoader's worker_init_fn: one thread each, and signals are left to the parent, which ends them."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(1)

@@ -34,11 +34,12 @@ from .dataset import Example, SubjectDataset, as_list, begin_worker
 from .initialise import subject_names
 from .loss import bit_loss, scale_means, token_accuracy, token_losses
 from .manifest import Fault
+from .moving_average import replaced, update_average
 from .recipe import Recipe, rate_share
 from .resume import check_same_step, check_state
 from .run_log import RunLog, progress, sheet_path
 from .sample_sheet import draw_sheet
-from .state import options_kept, replaced, update_average, write_state
+from .state_file import options_kept, write_state
 from .subject_model import SUBJECT_FILE, BaseIdentity, TeacherForcedModel, parameter_groups, save_subject
 
 logger = logging.getLogger(__name__)

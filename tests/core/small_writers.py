@@ -14,9 +14,9 @@ from PIL import Image
 
 from echogen_core.evaluation.records import write_png
 from echogen_core.stopping import until_stopped
-from echogen_core.training.workers import pool
 from echogen_core.writing import Numbered, append_line, write_text, write_whole
 from miniature.data.files import save_array
+from miniature.data.worker_pool import pool
 
 BEFORE, AFTER = 1, 200
 """What the files hold: different lengths, so that a half one shows."""
@@ -49,7 +49,7 @@ def state(folder: Path, value: int) -> Path:
     """A training's; with torch, in seconds."""
     import torch
 
-    from echogen_core.training.state import write_state
+    from echogen_core.training.state_file import write_state
 
     write_state(folder / "state.pt", {"weights": torch.full((10_000,), value), "step": value})
     return folder / "state.pt"

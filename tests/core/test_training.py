@@ -29,7 +29,7 @@ from echogen_core.training.dataset import Example, SubjectDataset
 from echogen_core.training.estimate import Machine, activation_bytes, estimate
 from echogen_core.training.feature_cache import FeatureCache
 from echogen_core.training.initialise import dead_names, initialise, subject_names
-from echogen_core.training.loss import bit_loss
+from echogen_core.training.loss import bit_loss, token_losses
 from echogen_core.training.manifest import (
     FaultyRow,
     Manifest,
@@ -39,8 +39,8 @@ from echogen_core.training.manifest import (
     schedules,
     vary_caption,
 )
+from echogen_core.training.moving_average import update_average
 from echogen_core.training.recipe import Recipe, rate_share
-from echogen_core.training.state import update_average
 from echogen_core.training.subject_model import (
     OPERATIONS,
     TeacherForcedModel,
@@ -122,6 +122,19 @@ def test_the_trainers_forward_is_the_official_one() -> None:
         dropped = forward(given, torch.zeros(3, 2, dtype=torch.bool), inputs, schedule)
     # the nulls stand in at the length of the longer prompt, whose end the mask hides
     golden.assert_close(dropped, official["logits.alldrop"].unflatten(-1, (-1, 2)))
+
+
+@pytest.mark.parametrize("kind", ["clean", "noise"])
+def test_loss_equals_official(kind: str) -> None:
+    official = golden.tensors("echogen_tiny_train_forward")
+    schedule = golden.schedule("1.0")
+    logits = official[f"logits.{kind}"].unflatten(-1, (-1, 2))
+    labels = official[f"gt_bits.{kind}"]
+    expected = official[f"loss_reweighted.{kind}"]
+    assert torch.allclose(bit_loss(logits, labels, schedule), expected.mean(), rtol=1e-5)
+    assert torch.allclose(
+        token_losses(logits, labels).mean(), official[f"loss_mean.{kind}"].mean(), rtol=1e-5
+    )
 
 
 def test_only_subject_parameters_with_an_effect_are_trained(base: Path) -> None:

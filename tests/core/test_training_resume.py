@@ -29,7 +29,7 @@ from echogen_core.training.estimate import Machine, estimate
 from echogen_core.training.initialise import initialise
 from echogen_core.training.recipe import Recipe
 from echogen_core.training.run_log import RunLog
-from echogen_core.training.state import write_state
+from echogen_core.training.state_file import write_state
 
 from . import training_runs as small
 from .stopped import POSIX, Process

@@ -1,4 +1,7 @@
-"""Processes that work for a stage. A signal to all of a terminal's processes is their parent's to heed."""
+"""A pool of worker processes that leaves signals to its parent.
+
+Ctrl+C in a terminal, and a scheduler's kill, reach every process of the group; only the parent acts on them.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +12,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.pool import Pool
 
-_HELD = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
 def pool(count: int, tasks: int | None = None) -> Iterator[Pool]:
-    """`count` new processes, ended with the block: what they are writing then is taken away.
+    """`count` spawned processes, terminated at the end of the block; unfinished files are removed.
 
-    tasks: after how many of them another process takes a worker's place; None: never.
+    tasks: number of tasks after which a worker is replaced by a fresh process; None: never.
     """
     made = None
     try:
-        with _held_back():
+        with _signals_blocked():
             made = multiprocessing.get_context("spawn").Pool(count, _begin, maxtasksperchild=tasks)
         yield made
     finally:
@@ -29,22 +32,16 @@ def pool(count: int, tasks: int | None = None) -> Iterator[Pool]:
             made.join()
 
 
-def deaf_to_signals() -> None:
-    """For a worker whose parent ends it by other means."""
-    for number in _HELD:
-        signal.signal(number, signal.SIG_IGN)
-
-
 @contextmanager
-def _held_back() -> Iterator[None]:
-    """Signals wait; in processes that are started meanwhile, and by threads that are, until `_begin`."""
+def _signals_blocked() -> Iterator[None]:
+    """Blocks signals; processes and threads started meanwhile inherit that until `_begin`."""
     if sys.platform == "win32":
         yield
         return
     from multiprocessing import resource_tracker
 
-    resource_tracker.ensure_running()  # its start lets them through
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
+    resource_tracker.ensure_running()  # starting it unblocks them
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
         yield
     finally:
@@ -52,11 +49,11 @@ def _held_back() -> Iterator[None]:
 
 
 def _begin() -> None:
-    """Deaf to Ctrl+C. SIGTERM, by which the parent ends a worker, unwinds what it is at."""
+    """A worker ignores Ctrl+C; SIGTERM, sent by the parent, unwinds the task at hand."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _leave)
     if sys.platform != "win32":
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
 
 
 def _leave(number: int, _frame: object) -> None:
