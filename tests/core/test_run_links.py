@@ -10,10 +10,10 @@ from runner import comfyui
 from runner.say import Problem
 
 
-def make_pack(folder: Path) -> Path:
+def make_pack(folder: Path, name: str = comfyui.PACK_NAME) -> Path:
     """A folder that is this pack by its metadata."""
     folder.mkdir(parents=True)
-    (folder / "pyproject.toml").write_text('[project]\nname = "comfyui-echogen"\n', encoding="utf-8")
+    (folder / "pyproject.toml").write_text(f'[project]\nname = "{name}"\n', encoding="utf-8")
     return folder
 
 
@@ -53,13 +53,29 @@ def test_a_pack_already_in_custom_nodes_gets_no_second_link(tmp_path: Path) -> N
     assert [entry.name for entry in pack.parent.iterdir()] == ["my-echogen"]
 
 
-@pytest.mark.parametrize("name", ["EchoGen-main", "comfyui-echogen"])
+@pytest.mark.parametrize("name", ["EchoGen-main", "echogen", "comfyui-echogen"])
 def test_a_copy_of_the_pack_gets_no_link_beside_it(name: str, tmp_path: Path) -> None:
     pack, copy = make_pack(tmp_path / "pack"), make_pack(tmp_path / "base" / "custom_nodes" / name)
     with pytest.raises(Problem, match=f"{name}") as told:
         comfyui.link_pack(pack, tmp_path / "base")
     assert "Move it away" in str(told.value) or "load this pack twice" in str(told.value)
     assert list(copy.parent.iterdir()) == [copy]
+
+
+@pytest.mark.parametrize("name", comfyui.PACK_NAMES)
+def test_a_copy_is_known_by_its_old_name_too(name: str, tmp_path: Path) -> None:
+    copy = make_pack(tmp_path / "base" / "custom_nodes" / "a-copy", name)
+    with pytest.raises(Problem, match=r"load this pack twice: from .* and from .*a-copy\."):
+        comfyui.link_pack(make_pack(tmp_path / "pack"), tmp_path / "base")
+    assert list(copy.parent.iterdir()) == [copy]
+
+
+def test_a_link_by_the_old_name_is_used_as_it_is(tmp_path: Path) -> None:
+    pack, custom_nodes = make_pack(tmp_path / "pack"), tmp_path / "base" / "custom_nodes"
+    custom_nodes.mkdir(parents=True)
+    comfyui.make_link(custom_nodes / "comfyui-echogen", pack)
+    assert comfyui.link_pack(pack, tmp_path / "base").name == "comfyui-echogen"
+    assert [entry.name for entry in custom_nodes.iterdir()] == ["comfyui-echogen"]
 
 
 def test_a_pack_in_custom_nodes_with_a_copy_beside_it_is_told(tmp_path: Path) -> None:
@@ -78,7 +94,7 @@ def test_what_comfyui_would_not_load_is_no_copy(tmp_path: Path) -> None:
     pack = make_pack(tmp_path / "pack")
     make_pack(tmp_path / "base" / "custom_nodes" / "EchoGen.disabled")
     other = make_pack(tmp_path / "base" / "custom_nodes" / "other")
-    (other / "pyproject.toml").write_text('[project]\nname = "comfyui-echogen-extras"\n', encoding="utf-8")
+    (other / "pyproject.toml").write_text('[project]\nname = "echogen-extras"\n', encoding="utf-8")
     assert comfyui.link_pack(pack, tmp_path / "base").name == comfyui.PACK_NAME
 
 

@@ -163,6 +163,6 @@ def test_every_node_is_listed_and_every_input_explained(comfy: Server) -> None:
 
 def test_the_quickstart_is_offered_among_the_templates(comfy: Server) -> None:
     templates = comfy.client.get_json("/workflow_templates")
-    assert "quickstart" in templates["comfyui-echogen"]
-    thumbnail = comfy.client.get("/api/workflow_templates/comfyui-echogen/quickstart.jpg")
+    assert "quickstart" in templates["echogen"]
+    thumbnail = comfy.client.get("/api/workflow_templates/echogen/quickstart.jpg")
     assert thumbnail[:2] == b"\xff\xd8", "expected a JPEG"

@@ -11,7 +11,7 @@ import comfy_server
 from browser_page import READY_MS, SAMPLER, Trouble, open_quickstart
 from runner.server import Server
 
-PACK = "comfyui-echogen"
+PACK = "echogen"
 WORKFLOWS = sorted(path.stem for path in (comfy_server.ROOT / "workflows").glob("*.json"))
 
 

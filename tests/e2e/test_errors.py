@@ -104,7 +104,7 @@ def test_a_value_out_of_range_is_refused_before_it_runs(recorder: Recorder, grap
 @pytest.fixture(scope="module")
 def copied_pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the pack whose weights may be damaged."""
-    pack = tmp_path_factory.mktemp("pack") / "comfyui-echogen"
+    pack = tmp_path_factory.mktemp("pack") / "echogen"
     for name in ("echogen_core", "nodes", "web", "workflows", "locales"):
         shutil.copytree(comfy_server.ROOT / name, pack / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("__init__.py", "pyproject.toml"):

@@ -51,18 +51,18 @@ def test_a_sweep_from_the_cache_shows_its_cells_again(recorder: Recorder) -> Non
 
 
 def test_all_are_offered_with_a_picture(comfy: Server) -> None:
-    offered = comfy.client.get_json("/workflow_templates")["comfyui-echogen"]
+    offered = comfy.client.get_json("/workflow_templates")["echogen"]
     assert sorted(offered) == [path.stem for path in SHIPPED]
     assert {path.stem for path in STORED} <= set(offered), "one of the first release is gone"
     for name in offered:
-        thumbnail = comfy.client.get(f"/api/workflow_templates/comfyui-echogen/{name}.jpg")
+        thumbnail = comfy.client.get(f"/api/workflow_templates/echogen/{name}.jpg")
         assert thumbnail[:2] == b"\xff\xd8", f"{name} has no JPEG"
 
 
 def test_the_blueprint_is_offered(comfy: Server) -> None:
     offered = comfy.client.get_json("/global_subgraphs")
     (ident,) = [key for key, entry in offered.items() if entry["name"] == "EchoGen subject in scene"]
-    assert offered[ident]["info"]["node_pack"] == "custom_nodes.comfyui-echogen"
+    assert offered[ident]["info"]["node_pack"] == "custom_nodes.echogen"
     graph = json.loads(comfy.client.get_json(f"/global_subgraphs/{ident}")["data"])
     ((host,), (definition,)) = graph["nodes"], graph["definitions"]["subgraphs"]
     assert host["type"] == definition["id"]
