@@ -61,7 +61,7 @@ class Step:
 
 
 def comfyui_steps(extra_requirements: Sequence[str] = (), with_audio: bool = False) -> list[Step]:
-    """What a ComfyUI needs, in order.
+    """What a ComfyUI with this pack needs, in order.
 
     extra_requirements: those of a ComfyUI other than the wheel's. with_audio: it does not load without
     torchaudio.
@@ -71,6 +71,7 @@ def comfyui_steps(extra_requirements: Sequence[str] = (), with_audio: bool = Fal
         Step("torch", (AUDIO,), (AUDIO,)) if with_audio else Step("torch", ()),
         Step("comfyui", (*pins.constraint_arguments(), *packages)),
         Step("comfyui-extras", ("--no-deps", *pins.COMFYUI_PACKAGES_ALONE), pins.COMFYUI_IMPORTS),
+        Step("pack", (*pins.constraint_arguments(), *pins.pack_requirements()), pins.PACK_IMPORTS),
     ]
 
 

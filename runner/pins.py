@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 CONSTRAINTS = Path(__file__).with_name("constraints.txt")
+REQUIREMENTS = Path(__file__).parents[1] / "requirements.txt"
 
 # Where pip can get a CPU wheel of this version it prefers it ("2.13.0+cpu" sorts above "2.13.0").
 TORCH_CPU = "torch==2.13.0"
@@ -71,6 +72,9 @@ COMFYUI_IMPORTS = (
     "comfyui_frontend_package",
 )
 
+# What requirements.txt names.
+PACK_IMPORTS = ("segment_anything",)
+
 # Beside the one above: what people with a new ComfyUI have. Tried in the browser as well.
 NEWEST_FRONTEND = "comfyui-frontend-package==1.58.1"
 
@@ -95,27 +99,34 @@ TEST_IMPORTS = (
     "pyarrow",
     "websocket",
 )
-# The authors' own GroundingDINO and SAM, to hold ours to. Without their dependencies, which would replace
-# OpenCV and pull in more for drawing only; accelerate's are there, and torch must stay the one that is.
+# Without their dependencies: those of the authors' own GroundingDINO, which ours is held to, would replace OpenCV
+# and pull in more for drawing only; comfy-cli's, beside the two named here, are 300 MB that packing never imports;
+# accelerate's are there, and torch must stay the one that is.
 TEST_PACKAGES_ALONE = (
     "accelerate==1.15.0",
+    "comfy-cli==1.23.0",
+    "tomlkit==0.15.2",
+    "semver==3.0.4",
+    "comfy-lint==0.1.0",
+    "comfy-import-guard==1.3.0",
     "groundingdino-py==0.4.0",
     "timm==1.0.31",
     "addict==2.4.0",
     "yapf==0.43.0",
     "platformdirs==4.14.7",
-    "segment-anything==1.0",
     "tensorboard==2.21.0",
     "protobuf==7.36.2",
     "absl-py==2.5.1",
 )
 TEST_IMPORTS_ALONE = (
     "accelerate",
+    "comfy_cli.cmdline",
+    "comfy_lint",
+    "comfy_import_guard",
     "groundingdino",
     "timm",
     "addict",
     "yapf",
-    "segment_anything",
     "tensorboard",
 )
 
@@ -124,6 +135,12 @@ DISK_FOR_CPU = 3 * GIGABYTE  # 1.6 GB installed, and the downloads beside it
 DISK_FOR_TRIO = 10 * GIGABYTE  # 5.3 GB installed, and the downloads beside it
 
 MIN_PYTHON = (3, 10)
+
+
+def pack_requirements() -> list[str]:
+    """The lines of requirements.txt, without its comments."""
+    lines = REQUIREMENTS.read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
 
 
 def constraint_arguments() -> list[str]:
