@@ -62,8 +62,11 @@ def main(arguments: Sequence[str]) -> int:
     from runner.say import Problem, make_folder, named_path, say
 
     options = parse(arguments)
-    # Ended from outside as by Ctrl+C: the server and pip that were started must end as well.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Ended from outside, or with its terminal, as by Ctrl+C: what was started must end as well.
+    for name in ("SIGTERM", "SIGHUP"):
+        ending = getattr(signal, name, None)  # Windows has no SIGHUP
+        if ending is not None and signal.getsignal(ending) is not signal.SIG_IGN:  # nohup ignores SIGHUP
+            signal.signal(ending, signal.default_int_handler)
     try:
         state = make_folder(named_path(options.state, "--state"), "--state") if options.state else PACK
         setting = session.Setting(PACK, state)

@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
+import threading
 import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
-from . import chromium, comfyui, frontend
+from . import chromium, comfyui, frontend, processes
 from .environment import Environment
 from .say import Problem, say
 from .session import Setting, own_setup
 
 NAMES = ("lint", "types", "imports", "js", "unit", "golden", "nodes", "e2e", "browser", "newest")
-LONGEST_FIRST = ("unit", "browser", "nodes", "newest", "e2e", "golden")
-AT_ONCE = 2  # of these: each on half of the processor, which small models hardly notice
+# What answers within seconds comes first, then the longest, so that both halves end at about the same time.
+ORDER = ("lint", "imports", "types", "js", "browser", "unit", "nodes", "newest", "e2e", "golden")
+AT_ONCE = 2  # each on half of the processor, which small models hardly notice
 IN_THE_BROWSER = "tests/e2e/test_browser*.py"
 # What differs most between front ends; all of them there, by hand: with ECHOGEN_FRONTEND.
 ON_THE_NEWEST = [f"tests/e2e/test_browser_{name}.py" for name in ("node", "app", "sources")]
 SHOWN_IN_CHROMIUM = ("browser", "newest")
-STEP_SECONDS = 1500  # the whole must end in 25 minutes
+
+
+Result = TypeVar("Result")
 
 
 @dataclass
@@ -56,9 +59,10 @@ class Counts:
 class Checks:
     """The checks of one run, bound to the environment and the ComfyUI they use.
 
-    counts and note are filled by the checks; output: a file for what the commands print (None: the console);
-    threads: of each command (None: as many as it likes); browser_program: the Chromium of the checks that
-    need one; own_frontend: shown by the servers of e2e and browser (None: ComfyUI's own).
+    counts and note are filled by the checks; log: a file for what the commands print; echo: it is shown as it
+    comes; threads: of each command (None: as many as it likes); stop: once set, the commands are stopped;
+    browser_program: the Chromium of the checks that need one; newest_frontend: for `newest`; own_frontend:
+    shown by the servers of e2e and browser (None: ComfyUI's own).
     """
 
     setting: Setting
@@ -67,9 +71,12 @@ class Checks:
     results: Path
     counts: Counts = field(default_factory=Counts)
     note: str = ""
-    output: Path | None = None
+    log: Path = Path("checks.log")
+    echo: bool = True
     threads: int | None = None
-    browser_program: Path | None = None
+    stop: threading.Event = field(default_factory=threading.Event)
+    browser_program: Future[Path | None] = field(default_factory=Future)
+    newest_frontend: Future[Path] = field(default_factory=Future)
     own_frontend: Path | None = None
 
     def call(self, command: Sequence[str | Path], environ: dict[str, str] | None = None) -> int:
@@ -79,22 +86,12 @@ class Checks:
         clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         if self.threads:
             clean.setdefault("OMP_NUM_THREADS", str(self.threads))
-        with self.output.open("ab") if self.output else nullcontext() as output:
-            try:
-                done = subprocess.run(
-                    words,
-                    cwd=self.setting.pack,
-                    env={**clean, "PYTHONUTF8": "1", **(environ or {})},
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT if output else None,
-                    timeout=STEP_SECONDS,
-                    check=False,
-                )
-            except subprocess.TimeoutExpired:
-                self.note = f"stopped after {STEP_SECONDS} s"
-                return 1
-        return done.returncode
+        environ = {**clean, "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1", **(environ or {})}
+        try:
+            return processes.run(words, self.setting.pack, environ, self.log, echo=self.echo, stop=self.stop)
+        except (processes.Silent, processes.Stopped) as reason:
+            self.note = str(reason)
+            return 1
 
     def pytest(self, name: str, targets: Sequence[str], environ: dict[str, str] | None = None) -> bool:
         """One pytest process. Its console script: `python -m` would put the root first on sys.path."""
@@ -102,7 +99,7 @@ class Checks:
         report.unlink(missing_ok=True)
         code = self.call([self.venv.script("pytest"), *targets, f"--junitxml={report}", "-q"], environ)
         if report.exists():
-            self.note = add_counts(self.counts, report)
+            self.note = ", ".join(filter(None, (add_counts(self.counts, report), self.note)))
         if code == 5:
             self.note = "no test found"
         return code == 0
@@ -163,17 +160,17 @@ class Checks:
 
     def newest(self) -> bool:
         """What differs most, in the renderer of the newest front end; more would take too many minutes."""
-        folder = frontend.bring(self.setting.comfy, self.venv)
-        extra = {frontend.VARIABLE: str(folder)}
+        extra = {frontend.VARIABLE: str(self.newest_frontend.result())}
         return self.in_the_browser("newest", [*ON_THE_NEWEST, "-k", "nodes2"], extra)
 
     def in_the_browser(self, name: str, targets: Sequence[str], extra: dict[str, str] | None = None) -> bool:
         """Browser tests, with the variables of `extra`."""
-        if self.browser_program is None:
+        program = self.browser_program.result()
+        if program is None:
             self.note = "no Chromium to be had"
             return False
-        program = {chromium.VARIABLE: str(self.browser_program)}
-        return self.pytest(name, targets, {**self.server_environ(name), **(extra or {}), **program})
+        extra = {**(extra or {}), chromium.VARIABLE: str(program)}
+        return self.pytest(name, targets, {**self.server_environ(name), **extra})
 
 
 def playwrights_node(venv: Environment) -> str | None:
@@ -225,50 +222,80 @@ def run(setting: Setting, found: comfyui.ComfyUI | None, only: str | None) -> bo
     checks = Checks(setting, Environment(setting.venv), ready.comfy, results, own_frontend=own_frontend)
     core = f"ComfyUI {comfyui.version(ready.comfy.path)} ({ready.comfy.found_by})"
     say(f"Testing with {core}: {ready.comfy.path}\nFront end: {own_frontend or 'its own'}")
-    outcomes = [Outcome("set up", True, time.monotonic() - begin, core)]
-    for name in names:
-        if name not in LONGEST_FIRST:
-            say(f"\n===== {name} =====")
-            outcomes.append(timed(checks, name))
-    outcomes += side_by_side(checks, [name for name in names if name in LONGEST_FIRST])
+    outcomes = [Outcome("set up", True, time.monotonic() - begin, core), *side_by_side(checks, names)]
     show(outcomes, checks.counts, time.monotonic() - begin, results)
     return all(outcome.passed for outcome in outcomes)
 
 
 def timed(checks: Checks, name: str) -> Outcome:
-    """One check, measured."""
+    """One check, measured. What it lacks (Problem) fails this check alone."""
     begin, checks.note = time.monotonic(), ""
     check: Callable[[], bool] = getattr(checks, name)
-    passed = check()
+    try:
+        passed = not checks.stop.is_set() and check()
+    except Problem as problem:
+        say(f"\n{problem}")
+        passed, checks.note = False, str(problem).partition("\n")[0]
     return Outcome(name, passed, time.monotonic() - begin, checks.note)
 
 
 def side_by_side(checks: Checks, names: Sequence[str]) -> list[Outcome]:
-    """Checks two at a time, in the order of `names` in the end; what each prints is shown when it is done."""
-    checks = replace(checks, browser_program=_chromium(checks, names))
-    if len(names) < 2:
-        return [timed(checks, name) for name in names]
-    threads = max(1, (os.cpu_count() or 1) // AT_ONCE)
+    """Checks two at a time, in the order of `names` in the end; what each prints is shown when it is done.
+
+    A single one has the whole processor, and what it prints is shown as it comes. When this is interrupted,
+    the running checks are stopped.
+    """
+    alone = len(names) == 1
+    threads = None if alone else max(1, (os.cpu_count() or 1) // AT_ONCE)
     running: dict[Future[Outcome], Checks] = {}
-    say(f"\n===== {', '.join(names)}: {AT_ONCE} at a time =====")
+    say(f"\n===== {', '.join(names)}{'' if alone else f': {AT_ONCE} at a time'} =====")
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        for name in sorted(names, key=LONGEST_FIRST.index):
-            output = checks.results / f"{name}.log"
-            output.write_bytes(b"")
-            own = replace(checks, counts=Counts(), threads=threads, output=output)
-            running[pool.submit(timed, own, name)] = own
-        for done in as_completed(running):
-            outcome = done.result()
-            checks.counts.add(running[done].counts)
-            log = checks.results / f"{outcome.name}.log"
-            say(f"\n===== {outcome.name} =====\n{log.read_text(encoding='utf-8', errors='replace')}")
+        try:
+            for name in sorted(names, key=ORDER.index):
+                log = checks.results / f"{name}.log"
+                log.write_bytes(b"")
+                own = replace(checks, counts=Counts(), threads=threads, log=log, echo=alone)
+                running[pool.submit(timed, own, name)] = own
+            bring(checks, names)
+            for done in as_completed(running):
+                tell(done.result(), running[done])
+                checks.counts.add(running[done].counts)
+        except BaseException:
+            checks.stop.set()
+            checks.browser_program.cancel()  # unless it is there: nobody would bring it now
+            checks.newest_frontend.cancel()
+            pool.shutdown(cancel_futures=True)
+            raise
     return sorted((done.result() for done in running), key=lambda outcome: names.index(outcome.name))
 
 
-def _chromium(checks: Checks, names: Sequence[str]) -> Path | None:
-    """The program of the checks that need one; None where none of `names` does, or there is none."""
-    if not any(name in SHOWN_IN_CHROMIUM for name in names):
-        return None
+def tell(outcome: Outcome, checks: Checks) -> None:
+    """Shows what a check has printed, unless it was shown as it came."""
+    if not checks.echo:
+        text = checks.log.read_text(encoding="utf-8", errors="replace")
+        say(f"\n===== {outcome.name} =====\n{text}")
+
+
+def bring(checks: Checks, names: Sequence[str]) -> None:
+    """Chromium and the newest front end, where `names` need them, while the first checks run."""
+    if any(name in SHOWN_IN_CHROMIUM for name in names):
+        fill(checks.browser_program, lambda: _chromium(checks))
+    if "newest" in names:
+        fill(checks.newest_frontend, lambda: frontend.bring(checks.setting.comfy, checks.venv))
+
+
+def fill(future: Future[Result], work: Callable[[], Result]) -> None:
+    """Hands what `work` returns or raises to those who wait for `future`; raises it too unless a Problem."""
+    try:
+        future.set_result(work())
+    except BaseException as error:
+        future.set_exception(error)
+        if not isinstance(error, Problem):
+            raise
+
+
+def _chromium(checks: Checks) -> Path | None:
+    """The program, or None where there is none and none can be installed."""
     tried = checks.results / "chromium.log"
     program = chromium.bring(checks.venv, tried)
     if program is None:

@@ -39,10 +39,10 @@ class TwoAtOnce(checks.Checks):
     """Checks of which two are programs that wait for each other."""
 
     def browser(self) -> bool:
-        return self.meet("browser", "newest")
+        return self.meet("browser", "unit")
 
-    def newest(self) -> bool:
-        return self.meet("newest", "browser")
+    def unit(self) -> bool:
+        return self.meet("unit", "browser")
 
     def meet(self, own: str, other: str) -> bool:
         code = (
@@ -63,11 +63,11 @@ def test_long_checks_run_two_at_a_time_on_half_of_the_processor_each(
     monkeypatch.setattr(os, "cpu_count", lambda: 6)
     comfy = comfyui.ComfyUI(tmp_path, users_own=True, found_by="a test")
     both = TwoAtOnce(session.Setting(tmp_path, tmp_path), environment.Environment(tmp_path), comfy, tmp_path)
-    outcomes = checks.side_by_side(both, ["browser", "newest"])
-    assert [(outcome.name, outcome.passed) for outcome in outcomes] == [("browser", True), ("newest", True)]
+    outcomes = checks.side_by_side(both, ["unit", "browser"])
+    assert [(outcome.name, outcome.passed) for outcome in outcomes] == [("unit", True), ("browser", True)]
     assert both.counts.passed == 2
     shown = capsys.readouterr().out
-    assert "browser was here with 3" in shown and "newest was here with 3" in shown
+    assert "browser was here with 3" in shown and "unit was here with 3" in shown
 
 
 class Told(checks.Checks):
@@ -78,17 +78,32 @@ class Told(checks.Checks):
         return 0
 
 
-def test_a_named_front_end_is_shown_by_every_server_but_the_newests(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class Lacking(checks.Checks):
+    """A check that cannot have what it needs, and one that needs nothing."""
+
+    def lint(self) -> bool:
+        raise Problem("No network.\nConnect the machine.")
+
+    def js(self) -> bool:
+        return True
+
+
+def test_what_one_check_lacks_stops_no_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    comfy = comfyui.ComfyUI(tmp_path, users_own=True, found_by="a test")
+    both = Lacking(session.Setting(tmp_path, tmp_path), environment.Environment(tmp_path), comfy, tmp_path)
+    lint, js = checks.side_by_side(both, ["lint", "js"])
+    assert (lint.passed, lint.note, js.passed) == (False, "No network.", True)
+    assert "Connect the machine." in capsys.readouterr().out
+
+
+def test_a_named_front_end_is_shown_by_every_server_but_the_newests(tmp_path: Path) -> None:
     named = tmp_path / "static"
     named.mkdir()
-    monkeypatch.setattr(
-        frontend, "bring", lambda state, environment: tmp_path / "newest"
-    )  # the network's edge
     comfy = comfyui.ComfyUI(tmp_path, users_own=True, found_by="a test")
     setting, venv = session.Setting(ROOT, tmp_path), environment.Environment(tmp_path)
-    told = Told(setting, venv, comfy, tmp_path, browser_program=Path("chromium"), own_frontend=named)
+    told = Told(setting, venv, comfy, tmp_path, own_frontend=named)
+    told.browser_program.set_result(Path("chromium"))
+    told.newest_frontend.set_result(tmp_path / "newest")
     shown = {}
     for name in ("e2e", "browser", "newest"):
         assert getattr(told, name)()
