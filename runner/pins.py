@@ -99,8 +99,8 @@ TEST_IMPORTS = (
     "pyarrow",
     "websocket",
 )
-# Without their dependencies: those of the authors' own GroundingDINO, which ours is held to, would replace OpenCV
-# and pull in more for drawing only; comfy-cli's, beside the two named here, are 300 MB that packing never imports;
+# Without their dependencies. Those of the authors' own GroundingDINO, which ours is held to, would replace
+# OpenCV and pull in more for drawing only; those of comfy-cli that packing never imports are 300 MB;
 # accelerate's are there, and torch must stay the one that is.
 TEST_PACKAGES_ALONE = (
     "accelerate==1.15.0",
