@@ -8,21 +8,21 @@ from . import (
     conditioning,
     decoding,
     guidance,
-    linked,
+    input_checks,
+    lazy_previews,
     loaders,
+    log_encoding,
+    prompt_cleaning,
     runtime,
     sampling,
     segmentation,
-    showing,
-    strays,
-    streams,
     subject,
     subject_files,
     sweep,
 )
 
 NODES: list[type[io.ComfyNode]] = [
-    linked.checked(node)
+    input_checks.with_input_checks(node)
     for nodes in (
         loaders.NODES,
         subject.NODES,
@@ -39,13 +39,13 @@ NODES: list[type[io.ComfyNode]] = [
 
 
 class EchoGenExtension(ComfyExtension):
-    """What ComfyUI asks for the pack's nodes. Set-up happens here: `on_load` is unknown to ComfyUI 0.3.75."""
+    """The pack's entry point. It sets up on creation, because ComfyUI 0.3.75 does not call `on_load`."""
 
     def __init__(self) -> None:
-        streams.let_streams_take_any_text()
+        log_encoding.escape_unencodable_text()
         runtime.register_folders()
-        strays.leave_out(NODES)
-        showing.leave_to_results(NODES)
+        prompt_cleaning.register(NODES)
+        lazy_previews.register(NODES)
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return NODES

@@ -1,4 +1,4 @@
-"""Between ComfyUI and the core: wire types, schemas that fit the installed version, pictures, its VAE, files.
+"""Adapters between ComfyUI and the core: wire types, schemas, pictures, the VAE, and ComfyUI's own folders.
 
 ComfyUI pictures are [B, H, W, C] (IMAGE) and masks [B, H, W] (MASK), float 0..1; the core takes [B, C, H, W].
 """
@@ -30,6 +30,8 @@ from echogen_core.printable import printable
 from echogen_core.subject.pictures import check_picture, fit_within, flatten_alpha, to_pil
 from echogen_core.writing import Numbered, write_picture
 
+from . import memory_checks
+
 logger = logging.getLogger(__name__)
 
 CATEGORY = "EchoGen"
@@ -50,47 +52,46 @@ _LATER_SCHEMA_FIELDS = ("search_aliases", "has_intermediate_output")
 
 
 def schema(**fields: Any) -> io.Schema:
-    """An io.Schema without the fields that this ComfyUI does not know yet."""
+    """An io.Schema without the fields that the installed ComfyUI does not have yet."""
     known = inspect.signature(io.Schema).parameters
     return io.Schema(**{k: v for k, v in fields.items() if k in known or k not in _LATER_SCHEMA_FIELDS})
 
 
 def advanced(kind: type[Any], *args: Any, **options: Any) -> Any:
-    """An input that newer ComfyUI folds away under 'advanced'; an ordinary one where that is not known."""
+    """An input that newer versions of ComfyUI show under 'advanced'; an ordinary one in older versions."""
     if "advanced" in inspect.signature(kind).parameters:
         options["advanced"] = True
     return kind(*args, **options)
 
 
-def pictures_from(image_BHWC: Tensor, what: str) -> Tensor:
-    """A ComfyUI IMAGE as the encoders take it: [B, 3, H, W], alpha laid on white, at most 2048 px a side.
+def pictures_from(image_BHWC: Tensor, what: str, keep_alpha: bool = False) -> Tensor:
+    """A ComfyUI IMAGE as the core takes it: [B, 3, H, W], alpha laid on white, at most 2048 px a side.
 
-    Raises ValueError, naming `what`, for anything that is no usable picture.
+    keep_alpha: [B, 4, H, W] for pictures with an alpha channel.
+    Raises ValueError, naming `what`, for an unusable picture, MemoryError where there is no room to work.
     """
-    return fit_within(flatten_alpha(check_picture(channels_first(image_BHWC), what)))
+    memory_checks.require_for_pictures(image_BHWC, f"{what}s")
+    channels_first = image_BHWC.movedim(-1, 1) if image_BHWC.ndim == 4 else image_BHWC
+    images_BCHW = check_picture(channels_first, what)
+    return fit_within(images_BCHW if keep_alpha else flatten_alpha(images_BCHW))
 
 
-def channels_first(image_BHWC: Tensor) -> Tensor:
-    """[B, H, W, C] to [B, C, H, W], unchecked."""
-    return image_BHWC.movedim(-1, 1) if image_BHWC.ndim == 4 else image_BHWC
+def to_image(images_BCHW: Tensor) -> Tensor:
+    """The core's pictures [B, C, H, W] as a ComfyUI IMAGE: [B, H, W, C], see `to_intermediate`."""
+    return to_intermediate(images_BCHW.movedim(1, -1)).contiguous()
 
 
-def image_to(images_BCHW: Tensor) -> Tensor:
-    """The core's pictures as a ComfyUI IMAGE: [B, H, W, C], see `handed_on`."""
-    return handed_on(images_BCHW.movedim(1, -1)).contiguous()
+def to_intermediate(x_BHW: Tensor) -> Tensor:
+    """An IMAGE or MASK on the device and in the dtype that ComfyUI passes between nodes.
 
-
-def handed_on(x_BHW: Tensor) -> Tensor:
-    """An IMAGE or a MASK where and as ComfyUI keeps them between nodes: float32 on the CPU by default.
-
-    --gpu-only keeps them on the card, --fp16-intermediates (of newer versions) as float16.
+    By default float32 on the CPU; on the card with --gpu-only, float16 with --fp16-intermediates.
     """
     dtype = getattr(mm, "intermediate_dtype", lambda: torch.float32)()
     return x_BHW.to(mm.intermediate_device(), dtype)
 
 
 def contact_sheet(images_B3HW: Tensor, longest: int = 1024) -> Image.Image:
-    """The pictures side by side in a near-square grid; reduced, never enlarged, to `longest` pixels."""
+    """The pictures [B, 3, H, W] in a near-square grid; several are reduced to `longest` pixels a side."""
     count, _, height, width = images_B3HW.shape
     columns = int(np.ceil(np.sqrt(count)))
     rows = -(-count // columns)
@@ -103,9 +104,9 @@ def contact_sheet(images_B3HW: Tensor, longest: int = 1024) -> Image.Image:
 
 
 def image_from_pil(picture: Image.Image) -> tuple[Tensor, Tensor]:
-    """IMAGE [1, H, W, 3] and MASK [1, H, W], white on the opaque part.
+    """IMAGE [1, H, W, 3] and MASK [1, H, W], 1 where the picture is opaque.
 
-    Like Load Image, gives an empty 64 px mask for a picture without transparency.
+    The mask of a picture without transparency is 64×64 zeros, as Load Image's.
     """
     image_1HW3 = _tensor(picture.convert("RGB"))[None]
     if not picture.has_transparency_data:
@@ -118,22 +119,22 @@ def _tensor(picture: Image.Image) -> Tensor:
 
 
 class VaeContentEncoder:
-    """ComfyUI's FLUX VAE in the place of a content encoder.
+    """ComfyUI's FLUX VAE as a content encoder.
 
-    Its `encode` gives what the model was trained with, up to sampling: the posterior's mode, unscaled and
-    unshifted. It looks after its own memory.
+    The model was trained on samples of the VAE's posterior, unscaled and unshifted; this gives the mode.
+    ComfyUI's VAE manages its own memory.
     """
 
     def __init__(self, vae: Any, reference_size: int) -> None:
-        """reference_size: side of the square picture that is encoded. ValueError: another VAE than FLUX's."""
+        """reference_size: side of the square that is encoded, in pixels. ValueError: not FLUX's VAE."""
         _check_flux(vae)
         self._vae = vae
         self._reference_size = reference_size
 
     def encode(self, images_B3HW: Tensor, device: torch.device | str | None = None) -> ContentFeatures:
-        """Float32 latents of pictures of one subject, any size; ValueError as `check_pictures`.
+        """Float32 latents [B, 16, h, w] of pictures [B, 3, H, W] of one subject, any size.
 
-        device: without effect, the VAE knows where it computes.
+        device: unused, the VAE chooses its own. Raises ValueError for unusable pictures.
         """
         pictures_B3HW = reference_picture(images_B3HW, self._reference_size)
         return ContentFeatures(self._vae.encode(pictures_B3HW.movedim(1, -1)).float())
@@ -157,22 +158,25 @@ def _check_flux(vae: Any) -> None:
 
 
 def check_tokenizer(tokenizer: TokenizerConfig, bits: int, patch: int, owner: str) -> None:
-    """ValueError when a tokenizer of other sizes than `owner`'s is connected."""
+    """Raises ValueError if the tokenizer's sizes are not those of `owner`."""
     if (tokenizer.bits, tokenizer.patch) != (bits, patch):
         raise ValueError(
-            f"The tokenizer is of {tokenizer.bits} bits and {tokenizer.patch} px a token, {owner} of {bits} "
-            f"bits and {patch} px. Connect the tokenizer that their model was trained on (d{bits})."
+            f"The tokenizer has {tokenizer.bits} bits and {tokenizer.patch} px per token, {owner} {bits} bits"
+            f" and {patch} px. Connect the tokenizer that the model was trained on (d{bits})."
         )
 
 
 def new_output(prefix: str, ending: str) -> Numbered:
-    """Names in ComfyUI's output folder, numbered like its pictures, for a file that takes the first free one.
+    """Numbered file names in ComfyUI's output folder, starting where ComfyUI's own numbering would.
 
-    ValueError when the prefix is no name, or leads out of that folder; OSError when it cannot be read.
+    Raises ValueError for a prefix that is not a file name or leads out of that folder, OSError where the
+    folder cannot be read.
     """
     root = folder_paths.get_output_directory()
     if "\0" in prefix or len(prefix) > 240 or prefix != prefix.encode("utf-8", "replace").decode():
-        raise ValueError(f"Expected a name for files, got {printable(prefix)!r}: no disk takes all of it.")
+        raise ValueError(
+            f"Expected a file name, got {printable(prefix)!r}: it is too long, or no file system stores it."
+        )
     target = os.path.abspath(os.path.join(root, os.path.dirname(os.path.normpath(prefix))))
     if not Path(target).is_relative_to(os.path.abspath(root)):
         raise ValueError(
@@ -184,8 +188,8 @@ def new_output(prefix: str, ending: str) -> Numbered:
     return Numbered(Path(folder), name, ending, counter)
 
 
-def kept_files(subfolder: str, ending: str) -> Iterator[tuple[str, Entry]]:
-    """(name as ComfyUI writes it, file) of what lies in the input folder and below output/`subfolder`."""
+def subject_files(subfolder: str, ending: str) -> Iterator[tuple[str, Entry]]:
+    """(annotated name, file) of the files in ComfyUI's input folder and below output/`subfolder`."""
     below = Search((ending,), links=False, hidden=True)
     for entry in entries(folder_paths.get_input_directory(), below._replace(deep=False)):
         yield entry.name, entry
@@ -193,11 +197,11 @@ def kept_files(subfolder: str, ending: str) -> Iterator[tuple[str, Entry]]:
         yield f"{subfolder}/{entry.name} [output]", entry
 
 
-def kept_file(name: object) -> Path:
-    """The file that such a name stands for.
+def subject_file(name: object) -> Path:
+    """The file with such an annotated name.
 
-    Raises ValueError when it lies outside ComfyUI's input and output folders or is no name, FileNotFoundError
-    when there is no such file.
+    Raises ValueError for anything but a name inside ComfyUI's input and output folders, FileNotFoundError if
+    there is no such file.
     """
     if not isinstance(name, str):
         raise ValueError(f"Expected the name of a file, got {printable(name)}.")
@@ -208,15 +212,15 @@ def kept_file(name: object) -> Path:
         raise ValueError(f"Expected a file in ComfyUI's input or output folder, got {printable(name)!r}.")
     if not is_text(name) or not isinstance(stamp_of(path), FileStamp):
         raise FileNotFoundError(
-            f"{printable(name)} is not there. Save a subject first, or put a shared one into {roots[0]}."
+            f"{printable(name)} does not exist. Save a subject first, or put a shared one into {roots[0]}."
         )
     return path
 
 
-def keep_for_session(picture: Image.Image, prefix: str) -> dict[str, str]:
-    """Writes a picture into ComfyUI's temporary folder; its name as the front end asks for it.
+def save_preview(picture: Image.Image, prefix: str) -> dict[str, str]:
+    """Writes a picture into ComfyUI's temporary folder and returns its address for the front end.
 
-    Nothing where the folder takes none, see `only_shown`.
+    {} where it could not be written, see `best_effort`.
     """
     name = f"{prefix}_{uuid.uuid4().hex[:12]}.jpg"
     path = Path(folder_paths.get_temp_directory()) / name
@@ -225,27 +229,27 @@ def keep_for_session(picture: Image.Image, prefix: str) -> dict[str, str]:
         write_picture(path, picture, "JPEG", lasting=False, quality=92)
         return {"filename": name, "subfolder": "", "type": "temp"}
 
-    return only_shown(write)[0]
+    return best_effort(write)[0]
 
 
-def only_shown(write: Callable[[], dict[str, Any]]) -> tuple[dict[str, Any], str]:
-    """What `write` gives, which puts pictures to look at into ComfyUI's temporary folder; and ''.
+def best_effort(write: Callable[[], dict[str, Any]]) -> tuple[dict[str, Any], str]:
+    """The result of `write`, which saves previews into ComfyUI's temporary folder, and ''.
 
-    A folder that is full, or that cannot be written, costs these pictures and not the results behind them:
-    then nothing and the reason. The log has it once.
+    On an OSError {} and the reason: a full disk must cost the previews only, not the results. Logged once.
     """
     folder = folder_paths.get_temp_directory()
     try:
         return write(), ""
     except OSError as error:
-        kept = "The results are not touched."
-        about = error if error.strerror is None else failure(error, Path(folder) / "preview", kept=kept)
+        unaffected = "The results are not affected."
+        path = Path(folder) / "preview"
+        about = error if error.strerror is None else failure(error, path, kept=unaffected)
         reason = f"Not shown: {about}"
     if folder not in _full_folders:
         _full_folders.add(folder)
-        logger.warning("Pictures that nodes only show are left out. %s", reason)
+        logger.warning("Previews are left out. %s", reason)
     return {}, reason
 
 
 _full_folders: set[str] = set()
-"""Temporary folders that the log has named."""
+"""Temporary folders whose failure has been logged."""

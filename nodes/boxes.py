@@ -1,4 +1,4 @@
-"""ComfyUI's BOUNDING_BOX, in the forms that its own nodes give, and the core's detections.
+"""Conversion between ComfyUI's BOUNDING_BOX, in all forms that its own nodes produce, and detections.
 
 A box is {"x", "y", "width", "height"} in pixels, from detectors with "score" (0..1) and "label" as well. On
 the wire: one box, a list of boxes (for every picture), or a list with a list of boxes for each picture.
@@ -17,20 +17,20 @@ from torch import Tensor
 from echogen_core.printable import printable
 from echogen_core.subject.regions import Box, Detection, check_box
 
-from .sockets import described
+from .wire_types import describe_value
 
-_ROUNDING = 1e-3  # pixels; what is left of scaling a box forth and back
-MOST = 300
-"""Boxes in a picture, as many as detectors give at most; each of them is cut by itself."""
+_ROUNDING = 1e-3  # pixels; error of scaling a box down and up again
+MAX_BOXES = 300
+"""Boxes in a picture, as many as detectors return at most; each is segmented by itself."""
 _LABEL = 100  # characters
 _SIDES = ("x", "y", "width", "height")
 
 
 def boxes_from(value: Any, count: int, height: int, width: int) -> list[list[Detection]]:
-    """The boxes of each of `count` pictures of that size, cut to the picture; an empty list: none there.
+    """The boxes of each of `count` pictures of that size, clipped to the picture; an empty list for none.
 
-    Raises ValueError for other forms, for numbers that are no box in the picture, for more than MOST boxes
-    in one, and for lists of lists that are neither one for all pictures nor one for each.
+    Raises ValueError for other forms, for numbers that are no box in the picture, for more than
+    MAX_BOXES boxes in one, and for lists of lists that are neither one for all pictures nor one for each.
     """
     if isinstance(value, Mapping):
         value = [value]
@@ -44,17 +44,17 @@ def boxes_from(value: Any, count: int, height: int, width: int) -> list[list[Det
             "Connect the boxes that were found in these pictures."
         )
     most = max(map(len, value))
-    if most > MOST:
+    if most > MAX_BOXES:
         raise ValueError(
-            f"Expected at most {MOST} bounding boxes in a picture, got {most}. Raise the threshold of the "
-            "node that found them, or choose some."
+            f"Expected at most {MAX_BOXES} bounding boxes in a picture, got {most}. Raise the threshold "
+            "of the node that found them, or select some of them."
         )
     found = [[_detection(box, height, width) for box in boxes] for boxes in value]
     return found * count if len(found) == 1 else found
 
 
 def boxes_to(hits: Sequence[Sequence[Detection]]) -> list[list[dict[str, Any]]]:
-    """A list of boxes for each picture, in whole pixels that hold all of the detection."""
+    """A list of boxes for each picture, rounded outwards to whole pixels."""
     return [[_dictionary(hit) for hit in picture] for picture in hits]
 
 
@@ -68,7 +68,7 @@ def rectangles(hits: Sequence[Detection], height: int, width: int) -> Tensor:
 
 
 def resize_hit(hit: Detection, across: float, down: float) -> Detection:
-    """The same detection in a picture that is so much wider and higher."""
+    """The same detection in a picture scaled by these factors."""
     left, top, right, bottom = hit.box_xyxy
     return replace(hit, box_xyxy=(left * across, top * down, right * across, bottom * down))
 
@@ -100,6 +100,6 @@ def _whole(box_xyxy: Box) -> tuple[int, int, int, int]:
 def _unlike(value: Any) -> ValueError:
     return ValueError(
         "Expected bounding boxes with x, y, width and height in pixels, got "
-        f"{printable(value, 80) if isinstance(value, dict) else described(value)}. Connect the boxes of a "
-        "detection node."
+        f"{printable(value, 80) if isinstance(value, dict) else describe_value(value)}. Connect the boxes "
+        "of a detection node."
     )

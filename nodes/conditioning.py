@@ -7,7 +7,7 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from . import adapters, room, runtime
+from . import adapters, runtime
 from .adapters import CATEGORY, pictures_from, schema
 
 _STRENGTH = dict(
@@ -86,7 +86,6 @@ class EncodeSemantic(io.ComfyNode):
 
     @classmethod
     def execute(cls, semantic_encoder: runtime.Managed, image: Tensor, strength: float) -> io.NodeOutput:
-        room.check_pictures(image, "reference pictures")
         images_B3HW = pictures_from(image, "reference picture")
         features = runtime.loaded(semantic_encoder).encode(images_B3HW, semantic_encoder.device)
         return io.NodeOutput(features._replace(strength=strength))
@@ -122,7 +121,6 @@ class EncodeContent(io.ComfyNode):
 
     @classmethod
     def execute(cls, content_encoder: runtime.Managed, image: Tensor, strength: float) -> io.NodeOutput:
-        room.check_pictures(image, "reference pictures")
         images_B3HW = pictures_from(image, "reference picture")
         features = runtime.loaded(content_encoder).encode(images_B3HW, content_encoder.device)
         return io.NodeOutput(features._replace(strength=strength))

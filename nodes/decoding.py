@@ -10,8 +10,8 @@ from comfy_api.latest import io
 from echogen_core.sampling import Bits
 from echogen_core.tokenizer import sum_codes
 
-from . import adapters, runs, runtime
-from .adapters import CATEGORY, check_tokenizer, image_to, schema
+from . import adapters, phases, runtime
+from .adapters import CATEGORY, check_tokenizer, schema, to_image
 
 _BITS = "From EchoGen Sampler."
 _TOKENIZER = "From Load EchoGen, of the model that made the bits."
@@ -39,7 +39,7 @@ class DecodeBits(io.ComfyNode):
     def execute(cls, bits: Bits, tokenizer: runtime.Managed) -> io.NodeOutput:
         _check(bits, tokenizer)
         codes_BDHW = sum_codes(bits.scales, bits.schedule.scales)
-        return io.NodeOutput(image_to(runs.decode(tokenizer, codes_BDHW)))
+        return io.NodeOutput(to_image(phases.decode(tokenizer, codes_BDHW)))
 
 
 class DecodeScales(io.ComfyNode):
@@ -69,7 +69,7 @@ class DecodeScales(io.ComfyNode):
         scales = bits.schedule.scales
         sums = [sum_codes(bits.scales[: end + 1], scales) for end in range(len(bits.scales))]
         codes_BDHW = torch.stack(sums, dim=1).flatten(0, 1)
-        return io.NodeOutput(image_to(runs.decode(tokenizer, codes_BDHW)))
+        return io.NodeOutput(to_image(phases.decode(tokenizer, codes_BDHW)))
 
 
 def _check(bits: Bits, tokenizer: runtime.Managed) -> None:

@@ -10,11 +10,11 @@ from comfy_api.latest import io
 
 from echogen_core.checkpoints.identify import identify
 from echogen_core.config import PRESETS, Preset
+from echogen_core.dtypes import FP8
 from echogen_core.encoders import ENCODERS
-from echogen_core.model.functional import FP8
 from echogen_core.sampling.memory import transformer_weights
 
-from . import adapters, catalogue, runtime
+from . import adapters, model_files, runtime
 from .adapters import CATEGORY, schema
 
 NANO = "nano (built in)"
@@ -86,7 +86,7 @@ class LoadBundle(io.ComfyNode):
     def fingerprint_inputs(cls, preset: Any = None, **_: Any) -> Any:
         # None: it comes over a link, and may be any.
         names = [name for shown, name in BUNDLES.items() if preset == shown] or list(BUNDLES.values())
-        return [catalogue.bundle_identity(name) for name in names]
+        return [model_files.fingerprint_bundle(name) for name in names]
 
     @classmethod
     def execute(cls, preset: str, dtype: str = "auto") -> io.NodeOutput:
@@ -94,13 +94,13 @@ class LoadBundle(io.ComfyNode):
 
         name = BUNDLES[preset]
         try:
-            paths = catalogue.parts(name)
+            paths = model_files.bundle_parts(name)
         except FileNotFoundError as error:
             raise FileNotFoundError(f"{error}\nOr choose '{NANO}', which needs nothing.") from error
         types = _precision(name, dtype, paths.get("transformer"))  # load_bundle says what is missing
         bundle = load_bundle(
             name,
-            catalogue.places(name),
+            model_files.search_folders(name),
             operations=runtime.operations(),
             dtype=_computable(dtype, types),
             transformer_dtype=types.weights,
@@ -126,7 +126,7 @@ class FileLoader(io.ComfyNode):
         if file is None:
             return True
         try:
-            catalogue.chosen(cls.KIND, file)
+            model_files.resolve(cls.KIND, file)
         except FileNotFoundError as error:
             return str(error)
         return True
@@ -134,24 +134,24 @@ class FileLoader(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, file: Any = None, **_: Any) -> Any:
         if file is None:
-            return catalogue.identity_of_all(cls.KIND)
+            return model_files.fingerprint_all(cls.KIND)
         try:
-            return catalogue.identity([catalogue.chosen(cls.KIND, file)])
+            return model_files.fingerprint([model_files.resolve(cls.KIND, file)])
         except FileNotFoundError:
             return ""
 
     @classmethod
     def file_input(cls, tooltip: str) -> Any:
         """The drop-down."""
-        return io.Combo.Input("file", options=catalogue.choices(cls.KIND), tooltip=tooltip)
+        return io.Combo.Input("file", options=model_files.choices(cls.KIND), tooltip=tooltip)
 
     @classmethod
     def load(cls, file: str, dtype: str = "auto", config: Any = None) -> tuple[Any, Preset]:
         """The module, and the preset that it belongs to. config: as the core's `load`."""
         from echogen_core.checkpoints import load_part
 
-        path = catalogue.chosen(cls.KIND, file)
-        preset = catalogue.preset_of(cls.KIND, path)
+        path = model_files.resolve(cls.KIND, file)
+        preset = model_files.preset_of(cls.KIND, path)
         is_transformer = cls.KIND == "transformer"
         types = _precision(preset.name, dtype, path if is_transformer else None)
         module = load_part(
@@ -161,7 +161,7 @@ class FileLoader(io.ComfyNode):
             operations=runtime.operations(),
             dtype=types.weights if is_transformer else _computable(dtype, types),
             compute_dtype=types.compute,
-            base=catalogue.folders("transformer"),
+            base=model_files.folders("transformer"),
         )
         return module, preset
 
@@ -338,7 +338,7 @@ def _computable(dtype: str, types: runtime.Precision) -> torch.dtype:
 
 
 def _dtype_names() -> list[str]:
-    return [name for name, dtype in DTYPES.items() if dtype != FP8 or runtime.keeps_fp8()]
+    return [name for name, dtype in DTYPES.items() if dtype != FP8 or runtime.supports_fp8()]
 
 
 def _tokenizer_output() -> Any:

@@ -1,6 +1,6 @@
-"""What the nodes ask of ComfyUI: devices, folders, the memory manager, progress and interruption.
+"""The nodes' interface to ComfyUI: devices, folders, the memory manager, progress and interruption.
 
-With adapters.py and patchers.py the only place that imports `comfy` and `folder_paths`.
+Only this module, adapters.py and patchers.py import `comfy` and `folder_paths`.
 """
 
 from __future__ import annotations
@@ -25,33 +25,33 @@ from comfy_execution.utils import get_executing_context
 from torch import Tensor, nn
 
 from echogen_core.config import Preset
+from echogen_core.dtypes import FP8
 from echogen_core.model import EchoGenTransformer, split_phases
-from echogen_core.model.functional import FP8
 from echogen_core.sampling import PrefillCache, ScaleStep
 from echogen_core.tokenizer import BitTokenizer
 from echogen_core.tokenizer.bsq import enlarge
 
 from .adapters import contact_sheet
-from .patchers import PrefillPatcher, WholePatcher
+from .patchers import PrefillCachePatcher, WholePatcher
 
 logger = logging.getLogger(__name__)
 
 FOLDER = "echogen"
-"""Name of the pack's own folder under ComfyUI's models, and of its entry in folder_paths."""
+"""The pack's own folder below ComfyUI's models, and its entry in folder_paths."""
 
 SMALL_CAPACITY, LARGE_CAPACITY = 8, 4
-"""Branches (conditions of one run: up to three) whose prefill is kept."""
-_LARGE_WIDTH = 1024  # transformer width from which one branch's prefill takes about a gigabyte
-DECODED_AT_ONCE = 1 << 20  # pixels
-_COMPUTED = (torch.bfloat16, torch.float16, torch.float32)
-_PREVIEW_TOKENS = 32  # a side; a large picture in full at every scale would double the time
+"""Branches (up to three per run) in the prefill cache of a small and of a large transformer."""
+_LARGE_WIDTH = 1024  # width of a transformer whose prefill takes about a gigabyte per branch
+DECODE_PIXELS = 1 << 20  # decoded at once
+_COMPUTE_DTYPES = (torch.bfloat16, torch.float16, torch.float32)
+_PREVIEW_TOKENS = 32  # a side; decoding a large picture in full at every scale would double the time
 
 
 @dataclass(frozen=True, eq=False)
 class Managed:
-    """A core module under ComfyUI's memory manager: what travels on the model and encoder wires.
+    """A core module under ComfyUI's memory manager, as the model, tokenizer and encoder wires carry it.
 
-    preset: what belongs to it; defaults of the sampler come from here.
+    preset: the model it belongs to, with the sampler's defaults.
     """
 
     module: Any
@@ -60,82 +60,81 @@ class Managed:
 
     @property
     def device(self) -> torch.device:
-        """Where it computes. Its weights may lie elsewhere, and come when a layer needs them."""
+        """The compute device. Weights may be elsewhere, and are moved when a layer needs them."""
         return compute_device(self.patcher)
 
 
 @dataclass(frozen=True, eq=False)
 class ManagedModel(Managed):
-    """The transformer, with what it has computed about subjects and prompts.
+    """The transformer, with its prefill cache, which lives as long as the model.
 
-    The cache lives and dies with the model; ComfyUI keeps the features of unchanged nodes, so their identity,
-    by which the cache knows them, is stable from run to run.
-    patcher has the weights that sampling uses, prefill_patcher those of the prefill (about half each): on a
-    small card ComfyUI keeps only those of the phase at hand. prefills_patcher has what was computed.
+    patcher holds the weights for sampling, prefill_patcher those for the prefill (about half each): on a
+    small card ComfyUI loads only those of the current phase. prefill_cache_patcher holds the cache.
     """
 
     prefill_patcher: Any = field(kw_only=True)
-    prefills_patcher: PrefillPatcher = field(kw_only=True)
-    prefills: PrefillCache = field(kw_only=True)
+    prefill_cache_patcher: PrefillCachePatcher = field(kw_only=True)
+    prefill_cache: PrefillCache = field(kw_only=True)
 
     def get_models(self) -> list[Any]:
-        """All patchers, for ComfyUI, which asks what a prompt uses."""
-        return [self.patcher, self.prefill_patcher, self.prefills_patcher]
+        """All patchers: ComfyUI asks for them to learn which models a prompt uses."""
+        return [self.patcher, self.prefill_patcher, self.prefill_cache_patcher]
 
 
 @dataclass(frozen=True, eq=False)
-class ManagedTool:
-    """A model of the subject path under the memory manager; its layers are plain torch.nn ones."""
+class ManagedSubjectModel:
+    """A model of the subject path, of plain torch.nn layers, under ComfyUI's memory manager."""
 
     module: Any
     patcher: Any
 
 
 def operations() -> Any:
-    """Layer classes that follow the memory manager: weights move and change type at use."""
+    """Layer classes for the memory manager: they move and cast their weights at use."""
     return comfy.ops.manual_cast
 
 
 class Precision(NamedTuple):
-    """Types of a model's matrices in memory, and of what they are multiplied with."""
+    """Types of a model's weight matrices in memory, and of the computation."""
 
     weights: torch.dtype
     compute: torch.dtype
 
 
-def keeps_fp8() -> bool:
-    """Whether the compute device knows float8 at all."""
+def supports_fp8() -> bool:
+    """Whether the compute device has float8 tensors at all."""
     return not (mm.mps_mode() or getattr(mm, "directml_enabled", False))
 
 
 def precision(
     wanted: torch.dtype | None = None, parameters: int = 0, stored: torch.dtype | None = None
 ) -> Precision:
-    """How a large model of so many parameters is held and computed on this machine.
+    """Types of the weights and the computation of a large model on this machine.
 
-    wanted: type of its matrices; None: what ComfyUI's start options ask for, else FP8 where they are stored
-    so, else what ComfyUI would take, bfloat16 before float16.
+    wanted: type of its matrices. None: as ComfyUI's start options say, else FP8 if they are stored in it,
+    else ComfyUI's choice for this number of parameters, bfloat16 before float16.
+    stored: their type in the file.
     """
     device = mm.get_torch_device()
-    weights = wanted or _usual_weights(device, parameters, stored)
-    if device.type == "cpu":  # where ComfyUI knows float32 alone
+    weights = wanted or _default_weights(device, parameters, stored)
+    if device.type == "cpu":  # for which ComfyUI would only compute in float32
         return Precision(weights, torch.bfloat16 if weights == FP8 else weights)
-    return Precision(weights, mm.unet_manual_cast(weights, device, _COMPUTED) or weights)
+    return Precision(weights, mm.unet_manual_cast(weights, device, _COMPUTE_DTYPES) or weights)
 
 
-def _usual_weights(device: torch.device, parameters: int, stored: torch.dtype | None) -> torch.dtype:
+def _default_weights(device: torch.device, parameters: int, stored: torch.dtype | None) -> torch.dtype:
     usual: torch.dtype = mm.unet_dtype(
-        device=device, model_params=parameters, supported_dtypes=list(_COMPUTED)
+        device=device, model_params=parameters, supported_dtypes=list(_COMPUTE_DTYPES)
     )
     forced = any(getattr(args, f"{name}_unet", False) for name in ("fp32", "fp64", "bf16", "fp16"))
-    taken = FP8 if usual.itemsize == 1 or (stored == FP8 and keeps_fp8() and not forced) else usual
-    if taken == FP8 and not keeps_fp8():
+    taken = FP8 if usual.itemsize == 1 or (stored == FP8 and supports_fp8() and not forced) else usual
+    if taken == FP8 and not supports_fp8():
         taken = torch.bfloat16 if mm.should_use_bf16(device) else torch.float16
     if taken == torch.float64 and device.type == "mps":
         taken = torch.float32
     if taken != usual and stored != FP8:
         logger.warning(
-            "%s in the place of %s: EchoGen has no such weights, or this device no such numbers.",
+            "Using %s instead of %s, which EchoGen or this device does not support.",
             taken,
             usual,
         )
@@ -143,7 +142,7 @@ def _usual_weights(device: torch.device, parameters: int, stored: torch.dtype | 
 
 
 def manage(module: nn.Module, preset: Preset, plain: bool = False) -> Managed:
-    """Hands a module, on the CPU, to the memory manager. Nothing is moved before it is used.
+    """Puts a module, still on the CPU, under the memory manager; it is moved on first use.
 
     plain: its layers are torch.nn's, not those of `operations`.
     """
@@ -151,24 +150,24 @@ def manage(module: nn.Module, preset: Preset, plain: bool = False) -> Managed:
 
 
 def manage_model(transformer: EchoGenTransformer, preset: Preset) -> ManagedModel:
-    """The same for the transformer, by phases, and for its prefills."""
+    """The same for the transformer, split into phases, with a prefill cache."""
     transformer.eval().requires_grad_(False)
     phases = split_phases(transformer)
     patcher, prefill_patcher = _patcher(phases.sampling), _patcher(phases.prefill)
     capacity = LARGE_CAPACITY if preset.transformer.width >= _LARGE_WIDTH else SMALL_CAPACITY
-    prefills = PrefillCache(transformer, capacity, compute_device(patcher))
+    prefill_cache = PrefillCache(transformer, capacity, compute_device(patcher))
     return ManagedModel(
         transformer,
         patcher,
         preset,
         prefill_patcher=prefill_patcher,
-        prefills_patcher=PrefillPatcher(prefills, compute_device(patcher)),
-        prefills=prefills,
+        prefill_cache_patcher=PrefillCachePatcher(prefill_cache, compute_device(patcher)),
+        prefill_cache=prefill_cache,
     )
 
 
-def manage_tool(module: nn.Module, on_unload: Callable[[], None]) -> ManagedTool:
-    """Hands a model of the subject path to the memory manager; `on_unload` is called when it is unloaded."""
+def manage_subject_model(module: nn.Module, on_unload: Callable[[], None]) -> ManagedSubjectModel:
+    """Puts a model of the subject path under the memory manager, which calls `on_unload` on unloading."""
     patcher = _patcher(module, plain=True)
 
     def on_detach(_: Any, unloaded: bool) -> None:
@@ -176,11 +175,11 @@ def manage_tool(module: nn.Module, on_unload: Callable[[], None]) -> ManagedTool
             on_unload()
 
     patcher.add_callback(CallbacksMP.ON_DETACH, on_detach)
-    return ManagedTool(module, patcher)
+    return ManagedSubjectModel(module, patcher)
 
 
 def _patcher(module: nn.Module, plain: bool = False) -> Any:
-    # Newer ComfyUI builds its dynamic loading on a class of its own, which is for its layers alone.
+    # Newer ComfyUI has a class of its own for dynamic loading, which works with its layer classes only.
     core = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
     module.eval().requires_grad_(False)
     return (WholePatcher if plain else core)(
@@ -189,147 +188,146 @@ def _patcher(module: nn.Module, plain: bool = False) -> Any:
 
 
 def compute_device(patcher: Any) -> torch.device:
-    """Where a patcher's module computes."""
+    """The compute device of a patcher's module."""
     device: torch.device = patcher.load_device
     return device
 
 
 def load(*patchers: Any, working_bytes: int = 0) -> None:
-    """Brings what patchers hold to the compute device, with `working_bytes` to spare; others make room."""
+    """Loads patchers onto the compute device with `working_bytes` to spare, unloading others if needed."""
     mm.load_models_gpu(list(patchers), memory_required=working_bytes)
 
 
-def loaded(*managed: Managed | ManagedTool, working_bytes: int = 0) -> Any:
-    """The first one's module, when all of them are where they compute, with `working_bytes` to spare."""
+def loaded(*managed: Managed | ManagedSubjectModel, working_bytes: int = 0) -> Any:
+    """Loads all of them with `working_bytes` to spare, and returns the first one's module."""
     load(*(item.patcher for item in managed), working_bytes=working_bytes)
     return managed[0].module
 
 
 def offloads(patcher: Any) -> bool:
-    """Whether unloading a model frees the memory that it computes in."""
+    """Whether unloading a model frees memory of its compute device."""
     device = compute_device(patcher)
     return device != patcher.offload_device and device.type != "mps"
 
 
-def room(patcher: Any) -> int:
-    """Bytes that a run may take on a model's device when everything that can leave it has left."""
+def available_memory(patcher: Any) -> int:
+    """Bytes that a run may take on a model's device once everything that can be offloaded is."""
     device = compute_device(patcher)
     free: int = mm.get_free_memory(device)
-    # The entry of a model that has just ended is empty.
+    # The entry of a model that was just deleted is None.
     others = [other for other in mm.loaded_models() if other is not None and other.load_device == device]
-    leaving = sum(other.loaded_size() for other in others if offloads(other))
+    offloadable = sum(other.loaded_size() for other in others if offloads(other))
     reserved = 0 if device.type in ("cpu", "mps") else int(mm.extra_reserved_memory())
-    return free + leaving - reserved
+    return free + offloadable - reserved
 
 
 def weights_dtype(managed: Managed) -> torch.dtype:
-    """Type of a module's weights."""
+    """Dtype of a module's weights."""
     dtype: torch.dtype = next(managed.module.parameters()).dtype
     return dtype
 
 
 class ScaleProgress:
-    """One step of ComfyUI's progress bar per scale, with the picture so far when there is a tokenizer."""
+    """One step of ComfyUI's progress bar per scale, with a preview where there is a tokenizer."""
 
     def __init__(self, scales: int, tokenizer: Managed | None) -> None:
-        # Made inside `execute`: the bar takes hold of the running prompt here, and raises when interrupted.
+        # Inside `execute`: the bar binds to the running prompt on creation, and raises when interrupted.
         self._bar = comfy.utils.ProgressBar(scales)
         self._tokenizer = tokenizer
 
     def report(self, step: ScaleStep) -> None:
-        """Call after each scale. The last picture shown is the finished one (a grid for a batch)."""
+        """Call after each scale. The last preview is the finished picture (a grid for a batch)."""
         preview = None
         if self._tokenizer is not None:
             codes_BdHW = step.codes_BdHW if step.last else _reduced(step.codes_BdHW)
             sheet = contact_sheet(decode(self._tokenizer, codes_BdHW))
-            preview = ("JPEG", sheet, None)  # without a size, or small pictures would be enlarged
+            preview = ("JPEG", sheet, None)  # no maximum size: ComfyUI would enlarge small pictures to it
         self._bar.update_absolute(step.index + 1, step.total, preview)
 
 
-def previews_wanted() -> bool:
-    """Whether the running prompt is to show pictures on the way: unless it, or the server's start, said no.
+def previews_enabled() -> bool:
+    """Whether the running prompt shows previews: unless it or the server's command line disables them.
 
-    None is also what ComfyUI starts with when nobody said anything: that is no refusal, our previews need no
-    model of their own.
+    NoPreviews as ComfyUI's default does not disable them: ours need no preview model.
     """
-    asked = _running_prompt_options().get("preview_method")
-    if asked in [method.value for method in LatentPreviewMethod]:
-        return bool(asked != LatentPreviewMethod.NoPreviews.value)
-    said = any(word.partition("=")[0].startswith("--preview-m") for word in sys.argv)
-    return not (said and args.preview_method == LatentPreviewMethod.NoPreviews)
+    method = _running_prompt_options().get("preview_method")
+    if method in [each.value for each in LatentPreviewMethod]:
+        return bool(method != LatentPreviewMethod.NoPreviews.value)
+    by_option = any(word.partition("=")[0].startswith("--preview-m") for word in sys.argv)
+    return not (by_option and args.preview_method == LatentPreviewMethod.NoPreviews)
 
 
 def _running_prompt_options() -> dict[str, Any]:
-    """What came along with the prompt that is running; empty without a server."""
+    """The extra data of the running prompt; empty without a server."""
     queue = getattr(prompt_server(), "prompt_queue", None)
     running = queue.get_current_queue_volatile()[0] if queue is not None else []
     return dict(running[0][3]) if running else {}  # (number, id, prompt, options, …); one runs at a time
 
 
 Interrupted = mm.InterruptProcessingException
-"""Raised by the model, and by progress, when the artist cancels."""
+"""Raised by the model's layers and the progress bar when the artist cancels."""
 
 
 def check_interrupted() -> None:
-    """Raises Interrupted when the artist has cancelled; for work that nothing else looks after."""
+    """Raises Interrupted if the artist has cancelled; for work without such layers and progress."""
     mm.throw_exception_if_processing_interrupted()
 
 
-def stop_what_follows() -> None:
-    """For a node that was cancelled and still has something to hand on: the nodes behind it do not run."""
+def interrupt_prompt() -> None:
+    """Stops the prompt after the current node, for a node that was cancelled but has a partial result."""
     mm.interrupt_current_processing()
 
 
 def running_node() -> str:
-    """Id of the node whose `execute` or fingerprint is asked; '' outside a run."""
+    """Id of the node whose `execute` or fingerprint is running; '' outside a prompt."""
     context = get_executing_context()
     return "" if context is None else str(context.node_id)
 
 
 def prompt_server() -> Any:
     """ComfyUI's server, None without one."""
-    # Looked up rather than imported: it brings its whole front end management along.
+    # Looked up, not imported: the import would load ComfyUI's front end management.
     return getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None)
 
 
 def is_output(kind: str) -> bool:
-    """Whether ComfyUI knows that kind of node, and runs such nodes for themselves."""
+    """Whether that class of node is registered, as an output node."""
     return getattr(_known_nodes().get(kind), "OUTPUT_NODE", False) is True
 
 
 def is_lazy(kind: str, name: str) -> bool:
-    """Whether that kind of node asks for that input only when it wants it, as a switch does."""
+    """Whether that input of that class of node is lazy, as those of a switch are."""
     inputs = _known_nodes()[kind].INPUT_TYPES() if kind in _known_nodes() else {}
     options = [group[name][1:] for group in inputs.values() if name in group]
     return any(bool(each and each[0].get("lazy")) for each in options)
 
 
 def _known_nodes() -> dict[str, Any]:
-    """Every kind of node, of ComfyUI's own and of all packs."""
+    """All registered nodes: class_type -> class."""
     known: dict[str, Any] = getattr(sys.modules.get("nodes"), "NODE_CLASS_MAPPINGS", {})
     return known
 
 
-def tell_front_end(event: str, data: dict[str, Any]) -> None:
-    """Sends an event to the browser that asked for the running prompt; nothing without a server."""
-    running = prompt_server()
-    if running is not None:
-        running.send_sync(event, data, running.client_id)
+def send_event(event: str, data: dict[str, Any]) -> None:
+    """Sends an event to the client that queued the running prompt; does nothing without a server."""
+    server = prompt_server()
+    if server is not None:
+        server.send_sync(event, data, server.client_id)
 
 
 def _reduced(codes_BDHW: Tensor) -> Tensor:
-    """Codes for a preview: at most _PREVIEW_TOKENS a side, as the transformer itself sees smaller scales."""
+    """Codes for a preview: at most _PREVIEW_TOKENS a side, resized as the transformer does it."""
     height, width = codes_BDHW.shape[-2:]
     share = min(1.0, _PREVIEW_TOKENS / max(height, width))
     return enlarge(codes_BDHW, (max(1, round(height * share)), max(1, round(width * share))))
 
 
 def decode(tokenizer: Managed, codes_BDHW: Tensor) -> Tensor:
-    """Pictures [B, 3, H, W] on the CPU, about a megapixel at a time; the tokenizer is loaded already."""
+    """Pictures [B, 3, H, W] on the CPU, about a megapixel at a time; the tokenizer must be loaded."""
     module: BitTokenizer = tokenizer.module
     patch = module.config.patch
     pixels = codes_BDHW.shape[-2] * codes_BDHW.shape[-1] * patch**2
-    parts = codes_BDHW.to(tokenizer.device).split(max(1, DECODED_AT_ONCE // pixels))
+    parts = codes_BDHW.to(tokenizer.device).split(max(1, DECODE_PIXELS // pixels))
     return torch.cat([module.decode(part).cpu() for part in parts])
 
 
@@ -339,7 +337,7 @@ def progress_bar(steps: int) -> Any:
 
 
 def register_folders() -> None:
-    """Tells ComfyUI about models/echogen."""
+    """Registers models/echogen with ComfyUI."""
     folder_paths.add_model_folder_path(FOLDER, os.path.join(folder_paths.models_dir, FOLDER))
 
 
@@ -349,7 +347,7 @@ def folders(kind: str) -> list[Path]:
 
 
 def any_folders(kinds: Iterable[str]) -> list[Path]:
-    """Folders for files of kinds that ComfyUI itself may not know: those set up, then models/<kind>."""
+    """Folders for kinds that ComfyUI may not know: the configured ones, then models/<kind>."""
     known = folder_paths.folder_names_and_paths
     found = [
         Path(folder)

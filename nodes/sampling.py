@@ -20,19 +20,19 @@ from echogen_core.sampling import (
 )
 from echogen_core.scales import ASPECT_RATIOS, BUDGETS, ScaleSchedule, find_schedule
 
-from . import adapters, runs, runtime
+from . import adapters, phases, runtime
 from .adapters import CATEGORY, advanced, check_tokenizer, schema
 
-OWN_SIZE = "auto"
-KEPT: dict[str, torch.dtype | None] = {"full": None, "fp8": torch.float8_e4m3fn}
+AUTO_SIZE = "auto"
+CACHE_DTYPES: dict[str, torch.dtype | None] = {"full": None, "fp8": torch.float8_e4m3fn}
 """What the cache widget offers -> type of the remembered keys and values."""
 SEEDS = 1 << 64
-_SIZES = [OWN_SIZE, *(budget for budget in BUDGETS if budget != "nano")]
+_SIZES = [AUTO_SIZE, *(budget for budget in BUDGETS if budget != "nano")]
 
 
 def schedule_for(preset: Preset, size: str, aspect_ratio: str) -> ScaleSchedule:
     """The schedule that the widgets ask for; `auto` is the model's own size."""
-    return find_schedule(preset.budget if size == OWN_SIZE else size, aspect_ratio)
+    return find_schedule(preset.budget if size == AUTO_SIZE else size, aspect_ratio)
 
 
 def settings_for(
@@ -92,9 +92,9 @@ class Sampler(io.ComfyNode):
             check_tokenizer(tokenizer.module.config, wanted.bits, wanted.patch, "the model")
         per_scale = guidance.over(scales) if guidance else Guidance.constant(gamma_t, gamma_i, scales)
         settings = settings_for(model.preset, per_scale, tau, top_p, top_k)
-        run = RunConditions(text, semantic, content, settings.guidance, KEPT[cache])
-        shown_by = tokenizer if runtime.previews_wanted() else None
-        branches = runs.prepare(model, run, schedule, batch, shown_by)
+        run = RunConditions(text, semantic, content, settings.guidance, CACHE_DTYPES[cache])
+        shown_by = tokenizer if runtime.previews_enabled() else None
+        branches = phases.prefill(model, run, schedule, batch, shown_by)
         progress = runtime.ScaleProgress(len(schedule.scales), shown_by)
         seeds = [(seed + picture) % SEEDS for picture in range(batch)]
         step: ScaleStep | None = None
@@ -152,7 +152,7 @@ def _guidance_widgets() -> list[Any]:
             max=8.0,
             step=0.05,
             display_mode=io.NumberDisplay.slider,
-            tooltip=f"{effect} {_own_values(name)}.",
+            tooltip=f"{effect} {_preset_values(name)}.",
         )
         for name, (label, effect) in gammas.items()
     ]
@@ -181,7 +181,7 @@ def _picture_widgets() -> list[Any]:
         io.Combo.Input(
             "size",
             options=_SIZES,
-            default=OWN_SIZE,
+            default=AUTO_SIZE,
             tooltip="Pixels of the picture. auto: the size that the model was trained for (nano 128×128, "
             "EchoGen-0.1B about 256×256, EchoGen-2B about 1024×1024). A smaller size stops earlier.",
         ),
@@ -197,7 +197,7 @@ def _drawing_widgets() -> list[Any]:
             max=10.0,
             step=0.05,
             tooltip="Temperature, 0 to 10. Lower is safer and smoother, higher livelier, then noisy. 0: the "
-            f"model's own. {_own_values('tau')}.",
+            f"model's own. {_preset_values('tau')}.",
         ),
         advanced(
             io.Float.Input,
@@ -207,7 +207,7 @@ def _drawing_widgets() -> list[Any]:
             max=1.0,
             step=0.01,
             tooltip="Drops the less likely value of a bit when its probability is at most 1 − top_p. 1: "
-            f"never. 0: the model's own. {_own_values('top_p')}.",
+            f"never. 0: the model's own. {_preset_values('top_p')}.",
         ),
         advanced(
             io.Int.Input,
@@ -221,7 +221,7 @@ def _drawing_widgets() -> list[Any]:
         advanced(
             io.Combo.Input,
             "cache",
-            options=[name for name, kept in KEPT.items() if kept is None or runtime.keeps_fp8()],
+            options=[name for name, kept in CACHE_DTYPES.items() if kept is None or runtime.supports_fp8()],
             default="full",
             optional=True,
             tooltip="How the model remembers subject, prompt and picture while it draws. full: as computed. "
@@ -230,7 +230,7 @@ def _drawing_widgets() -> list[Any]:
     ]
 
 
-def _own_values(setting: str) -> str:
+def _preset_values(setting: str) -> str:
     """What the presets use: 'EchoGen-2B: 2.5; nano: 3'."""
     names = {"EchoGen-2B": "echogen-2b", "nano": "nano"}
     return "; ".join(f"{title}: {getattr(PRESETS[name], setting):g}" for title, name in names.items())

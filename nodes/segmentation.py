@@ -1,6 +1,6 @@
 """Nodes that find the subject: what it is, where it is, which pixels are its own; and all of it in one.
 
-Each can be run by itself, and shows what it found also when it is not run again: see showing.py.
+Each can be run by itself, and shows what it found also when it is not run again: see lazy_previews.py.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from echogen_core.subject import cutout
 from echogen_core.subject.find import Found
 from echogen_core.subject.regions import Pick
 
-from . import room, subject_models, subject_preview
-from . import subject_inputs as inputs
+from . import memory_checks, subject_models, subject_preview, user_inputs
 from . import subject_steps as steps
-from .adapters import CATEGORY, handed_on, image_to, schema
+from . import subject_widgets as widgets
+from .adapters import CATEGORY, pictures_from, schema, to_image, to_intermediate
 from .boxes import boxes_to
-from .sockets import described
 from .subject_models import AUTO, DESCRIBER, NONE, Kind
+from .subject_steps import Fallback, SubjectOptions
+from .wire_types import describe_value
 
 _SOURCES = (
     "Any will do: the mask editor or the transparency of Load Image, another pack, ComfyUI's own SAM3 or "
@@ -30,18 +31,18 @@ _SOURCES = (
 
 
 class SubjectNode(io.ComfyNode):
-    """What nodes with drop-downs of models have in common; `inputs.MODELS` has the names of these."""
+    """What nodes with drop-downs of models have in common; `widgets.MODELS` has the names of these."""
 
     @classmethod
     def fingerprint_inputs(cls, **values: Any) -> Any:
-        named = [(kind, values[name]) for name, kind in inputs.MODELS.items() if name in values]
+        named = [(kind, values[name]) for name, kind in widgets.MODELS.items() if name in values]
         return [_identities(kind, name) for kind, name in named]
 
 
 def _identities(kind: Kind, name: str | None) -> list[str]:
     """What the entry of a drop-down stands for; None comes over a link and may be any of them."""
     names = subject_models.choices(kind) if name is None else [name]
-    return [subject_models.identity(kind, each) for each in names]
+    return [subject_models.fingerprint(kind, each) for each in names]
 
 
 def _valid(**names: str | None) -> bool | str:
@@ -49,8 +50,8 @@ def _valid(**names: str | None) -> bool | str:
     try:
         for name, value in names.items():
             if not isinstance(value, str | None):
-                return f"{name}: expected the name of a model, {AUTO} or {NONE}, got {described(value)}."
-            subject_models.chosen(inputs.MODELS[name], AUTO if value is None else value)
+                return f"{name}: expected the name of a model, {AUTO} or {NONE}, got {describe_value(value)}."
+            subject_models.resolve(widgets.MODELS[name], AUTO if value is None else value)
     except FileNotFoundError as error:
         return str(error)
     return True
@@ -72,8 +73,8 @@ class DescribeSubject(SubjectNode):
             has_intermediate_output=True,
             inputs=[
                 io.Image.Input("image", tooltip="One or several pictures; each is described by itself."),
-                inputs.phrase_input("With a phrase the model is not asked."),
-                inputs.model_input("describer"),
+                widgets.phrase_input("With a phrase the model is not asked."),
+                widgets.model_input("describer"),
             ],
             outputs=[
                 io.String.Output(
@@ -90,13 +91,13 @@ class DescribeSubject(SubjectNode):
 
     @classmethod
     def execute(cls, image: Tensor, phrase: str, describer: str) -> io.NodeOutput:
-        images_BCHW = steps.pictures(image)
-        phrases = steps.phrases_for(phrase, len(image))
+        images_BCHW = pictures_from(image, "picture", keep_alpha=True)
+        phrases = user_inputs.phrases_for(phrase, len(image))
         if not any(phrases):
-            phrases = steps.described(images_BCHW, describer)
+            phrases = steps.describe_pictures(images_BCHW, describer)
         warning = "No phrase: type one, or leave it to the built-in cut."
-        if not any(phrases) and subject_models.chosen(DESCRIBER, describer) is None:
-            warning = f"{warning} For a phrase by itself: {subject_models.wanted(DESCRIBER)}"
+        if not any(phrases) and subject_models.resolve(DESCRIBER, describer) is None:
+            warning = f"{warning} For a phrase by itself: {subject_models.download_hint(DESCRIBER)}"
         texts = [(each, "" if each else warning) for each in phrases]
         shown = subject_preview.captioned(images_BCHW, texts)
         return io.NodeOutput("\n".join(phrases), ui=subject_preview.show(cls, [shown], _joined(texts)))
@@ -120,20 +121,20 @@ class DetectSubject(SubjectNode):
                 io.Image.Input(
                     "image", tooltip="One or several pictures; a miss in one never stops the rest."
                 ),
-                inputs.phrase_input(
+                widgets.phrase_input(
                     "English is understood best. Full stops part several subjects: cat. dog."
                 ),
-                inputs.threshold_input(),
-                inputs.pick_input(),
-                inputs.otherwise_input(),
-                inputs.model_input("detector"),
-                inputs.backend_input("groundingdino-py"),
+                widgets.threshold_input(),
+                widgets.pick_input(),
+                widgets.fallback_input(),
+                widgets.model_input("detector"),
+                widgets.backend_input("groundingdino-py"),
             ],
             outputs=[
-                inputs.box_output(
+                widgets.box_output(
                     "bounding_box", "The chosen box of each picture, with its score and label."
                 ),
-                inputs.box_output(
+                widgets.box_output(
                     "all_boxes", "Every hit of each picture; none where nothing was found.", "all_boxes"
                 ),
                 io.Float.Output(
@@ -161,22 +162,22 @@ class DetectSubject(SubjectNode):
         detector: str,
         backend: str,
     ) -> io.NodeOutput:
-        images_BCHW = steps.pictures(image)
-        wanted = steps.Wanted(
+        images_BCHW = pictures_from(image, "picture", keep_alpha=True)
+        options = SubjectOptions(
             detector=detector,
             threshold=threshold,
             pick=Pick(pick),
-            otherwise=steps.Otherwise(when_not_found),
+            fallback=Fallback(when_not_found),
             backend=backend,
         )
-        found = steps.detected(images_BCHW, steps.phrases_for(phrase, len(image)), wanted)
+        found = steps.detect_subjects(images_BCHW, user_inputs.phrases_for(phrase, len(image)), options)
         shown = subject_preview.previews(images_BCHW, found)
         full = _full_size(found, image)
         return io.NodeOutput(
             boxes_to(steps.boxes_of(full)),
             boxes_to([one.hits for one in full]),
             min(one.chosen.score for one in found if one.chosen),
-            handed_on(shown),
+            to_intermediate(shown),
             ui=subject_preview.show(cls, [shown], [subject_preview.words(one) for one in found]),
         )
 
@@ -197,13 +198,13 @@ class SegmentSubject(SubjectNode):
             has_intermediate_output=True,
             inputs=[
                 io.Image.Input("image", tooltip="One or several pictures."),
-                inputs.box_input(
+                widgets.box_input(
                     "Where the subject is, from Detect Subject, SAM3 or any detection node. Several "
                     "boxes in a picture are cut together. Left open: the built-in cut."
                 ),
-                inputs.soften_input(),
-                inputs.model_input("segmenter"),
-                inputs.backend_input("segment-anything"),
+                widgets.soften_input(),
+                widgets.model_input("segmenter"),
+                widgets.backend_input("segment-anything"),
             ],
             outputs=[
                 io.Mask.Output(
@@ -221,14 +222,14 @@ class SegmentSubject(SubjectNode):
     def execute(
         cls, image: Tensor, soften: float, segmenter: str, backend: str, bounding_box: Any = None
     ) -> io.NodeOutput:
-        images_BCHW = steps.pictures(image)
-        gifts = steps.given(images_BCHW[:, :3], image.shape[1:3], bounding_box=bounding_box)
-        wanted = steps.Wanted(segmenter=segmenter, soften=soften, backend=backend)
-        found = steps.segmented(images_BCHW, gifts, wanted)
+        images_BCHW = pictures_from(image, "picture", keep_alpha=True)
+        inputs = user_inputs.read_inputs(images_BCHW[:, :3], image.shape[1:3], bounding_box=bounding_box)
+        options = SubjectOptions(segmenter=segmenter, soften=soften, backend=backend)
+        found = steps.segment_boxes(images_BCHW, inputs, options)
         shown = subject_preview.previews(images_BCHW, found)
-        mask = handed_on(torch.stack([one.mask_HW for one in _full_size(found, image)]))
+        mask = to_intermediate(torch.stack([one.mask_HW for one in _full_size(found, image)]))
         words = [subject_preview.words(one) for one in found]
-        return io.NodeOutput(mask, handed_on(shown), ui=subject_preview.show(cls, [shown], words))
+        return io.NodeOutput(mask, to_intermediate(shown), ui=subject_preview.show(cls, [shown], words))
 
 
 class SubjectSegmentation(SubjectNode):
@@ -255,18 +256,18 @@ class SubjectSegmentation(SubjectNode):
                     tooltip=f"Where the subject is; no model is asked then. {_SOURCES} An empty one is not "
                     "used.",
                 ),
-                inputs.box_input("Where the subject is, roughly. With a mask: what of the mask counts."),
-                inputs.phrase_input("Left empty a model is asked, where there is one."),
-                inputs.margin_input(),
-                inputs.background_input(),
-                inputs.threshold_input(),
-                inputs.pick_input(),
-                inputs.otherwise_input(),
-                inputs.soften_input(),
-                inputs.model_input("describer"),
-                inputs.model_input("detector"),
-                inputs.model_input("segmenter"),
-                inputs.marks_input(),
+                widgets.box_input("Where the subject is, roughly. With a mask: what of the mask counts."),
+                widgets.phrase_input("Left empty a model is asked, where there is one."),
+                widgets.margin_input(),
+                widgets.background_input(),
+                widgets.threshold_input(),
+                widgets.pick_input(),
+                widgets.fallback_input(),
+                widgets.soften_input(),
+                widgets.model_input("describer"),
+                widgets.model_input("detector"),
+                widgets.model_input("segmenter"),
+                widgets.marks_input(),
             ],
             outputs=[
                 io.Image.Output("cut_out", display_name="image", tooltip="The subject, squared and centred."),
@@ -278,7 +279,7 @@ class SubjectSegmentation(SubjectNode):
                 io.String.Output(
                     "subject_phrase", display_name="phrase", tooltip="What was looked for, a line each."
                 ),
-                inputs.box_output("subject_box", "Where the subject is in your picture."),
+                widgets.box_output("subject_box", "Where the subject is in your picture."),
             ],
         )
 
@@ -298,27 +299,27 @@ class SubjectSegmentation(SubjectNode):
         mask_marks: str,
         mask: Tensor | None = None,
         bounding_box: Any = None,
-        **widgets: Any,
+        **settings: Any,
     ) -> io.NodeOutput:
-        images_BCHW = steps.pictures(image)
-        room.check_cut_outs(image, margin)
+        images_BCHW = pictures_from(image, "picture", keep_alpha=True)
+        memory_checks.require_for_cut_outs(image, margin)
         ground, marks = cutout.parse_colour(background), cutout.MaskMarks(mask_marks)
-        gifts = steps.given(images_BCHW, image.shape[1:3], phrase, mask, marks, bounding_box)
-        found = steps.subjects(images_BCHW, gifts, _wanted(**widgets))
+        inputs = user_inputs.read_inputs(images_BCHW, image.shape[1:3], phrase, mask, marks, bounding_box)
+        found = steps.segment_subjects(images_BCHW, inputs, _options(**settings))
         masks_BHW = torch.stack([one.mask_HW for one in found])
         cut = cutout.cut_out(images_BCHW[:, :3], masks_BHW, margin, ground, cutout.MaskMarks.SUBJECT)
-        cut_out, full = image_to(cut.images_B3SS), _full_size(found, image)
+        cut_out, full = to_image(cut.images_B3SS), _full_size(found, image)
         shown = [subject_preview.previews(images_BCHW, found), cut_out]
         return io.NodeOutput(
             cut_out,
-            handed_on(torch.stack([one.mask_HW for one in full])),
+            to_intermediate(torch.stack([one.mask_HW for one in full])),
             "\n".join(one.phrase for one in found),
             boxes_to(steps.boxes_of(full)),
             ui=subject_preview.show(cls, shown, [subject_preview.words(one) for one in found]),
         )
 
 
-def _wanted(
+def _options(
     threshold: float,
     pick: str,
     when_not_found: str,
@@ -326,9 +327,9 @@ def _wanted(
     describer: str,
     detector: str,
     segmenter: str,
-) -> steps.Wanted:
-    return steps.Wanted(
-        describer, detector, segmenter, threshold, Pick(pick), soften, steps.Otherwise(when_not_found)
+) -> SubjectOptions:
+    return SubjectOptions(
+        describer, detector, segmenter, threshold, Pick(pick), soften, Fallback(when_not_found)
     )
 
 

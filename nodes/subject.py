@@ -1,10 +1,11 @@
 """Nodes that turn a picture into the reference: a packaged sample, and the subject cut out.
 
-Each can be run by itself, and shows its picture also when it is not run again: see showing.py.
+Each can be run by itself, and shows its picture also when it is not run again: see lazy_previews.py.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -13,10 +14,10 @@ from torch import Tensor
 
 from echogen_core.subject import cutout, samples
 
-from . import room, subject_preview
-from . import subject_inputs as inputs
-from . import subject_steps as steps
-from .adapters import CATEGORY, advanced, handed_on, image_from_pil, image_to, schema
+from . import memory_checks, subject_preview
+from . import subject_widgets as widgets
+from .adapters import CATEGORY, advanced, image_from_pil, pictures_from, schema, to_image, to_intermediate
+from .user_inputs import EMPTY_MASK, mask_in_boxes, read_inputs, union_warning
 
 
 class SamplePicture(io.ComfyNode):
@@ -52,7 +53,9 @@ class SamplePicture(io.ComfyNode):
     @classmethod
     def execute(cls, picture: str) -> io.NodeOutput:
         image, mask = image_from_pil(samples.open_sample(picture))
-        return io.NodeOutput(handed_on(image), handed_on(mask), ui=subject_preview.show(cls, [image]))
+        return io.NodeOutput(
+            to_intermediate(image), to_intermediate(mask), ui=subject_preview.show(cls, [image])
+        )
 
 
 class CutOutSubject(io.ComfyNode):
@@ -78,10 +81,10 @@ class CutOutSubject(io.ComfyNode):
                     "segmentation node. Left open, the picture's own transparency or its plain border "
                     "decides; with a busy border the whole picture is taken.",
                 ),
-                inputs.margin_input(),
-                inputs.background_input(),
-                inputs.marks_input(),
-                inputs.box_input(
+                widgets.margin_input(),
+                widgets.background_input(),
+                widgets.marks_input(),
+                widgets.box_input(
                     "Where the subject is, from Detect Subject, SAM3 or any detection node. With a mask: "
                     "what of the mask counts. Without: all that is in the box."
                 ),
@@ -110,29 +113,48 @@ class CutOutSubject(io.ComfyNode):
         bounding_box: Any = None,
         only_largest: bool = False,
     ) -> io.NodeOutput:
-        images_BCHW, marks = steps.pictures(image), cutout.MaskMarks(mask_marks)
-        room.check_cut_outs(image, margin)
+        images_BCHW = pictures_from(image, "picture", keep_alpha=True)
+        memory_checks.require_for_cut_outs(image, margin)
         if mask is not None:
-            room.check_pictures(mask, "masks")
-        gifts = []
-        if bounding_box is not None:
-            gifts = steps.given(images_BCHW, image.shape[1:3], "", mask, marks, bounding_box)
-        # Without any box the core says what is wrong with the mask, or finds a plain ground.
-        if any(gift.boxes for gift in gifts):
-            mask = torch.stack([steps.marked(gift, gift.boxes, *images_BCHW.shape[-2:]) for gift in gifts])
-            marks = cutout.MaskMarks.SUBJECT
+            memory_checks.require_for_pictures(mask, "masks")
+        region, marks, warnings = _region(
+            images_BCHW, image.shape[1:3], mask, cutout.MaskMarks(mask_marks), bounding_box
+        )
         ground = cutout.parse_colour(background)
-        cut = cutout.cut_out(images_BCHW, mask, margin, ground, marks, only_largest)
-        about_mask = steps.EMPTY_MASK if cut.unused else steps.joined(mask, len(image))
-        warnings = [gift.warning for gift in gifts] or [about_mask] * len(image)
+        cut = cutout.cut_out(images_BCHW, region, margin, ground, marks, only_largest)
+        if not warnings:
+            about_mask = EMPTY_MASK if cut.unused else union_warning(region, len(image))
+            warnings = [about_mask] * len(image)
         for index in cut.missed:
-            warnings[index] = "Nothing is marked in this picture: it is kept whole."
-        shown = cut_out = image_to(cut.images_B3SS)
+            warnings[index] = "The mask of this picture is empty: the whole picture was used."
+        shown = cut_out = to_image(cut.images_B3SS)
         if any(warnings):
             shown = subject_preview.captioned(cut.images_B3SS, [("", text) for text in warnings])
         return io.NodeOutput(
-            cut_out, handed_on(cut.masks_BSS), ui=subject_preview.show(cls, [shown], warnings)
+            cut_out, to_intermediate(cut.masks_BSS), ui=subject_preview.show(cls, [shown], warnings)
         )
+
+
+def _region(
+    images_BCHW: Tensor,
+    size_hw: Sequence[int],
+    mask: Tensor | None,
+    marks: cutout.MaskMarks,
+    bounding_box: Any,
+) -> tuple[Tensor | None, cutout.MaskMarks, list[str]]:
+    """The masks to cut by, limited to the boxes, what they mark, and a warning per picture (if boxes came).
+
+    Without any box the core checks the mask, or looks for a plain ground.
+    """
+    if bounding_box is None:
+        return mask, marks, []
+    user_inputs = read_inputs(images_BCHW, size_hw, "", mask, marks, bounding_box)
+    warnings = [inputs.warning for inputs in user_inputs]
+    if not any(inputs.boxes for inputs in user_inputs):
+        return mask, marks, warnings
+    size = images_BCHW.shape[-2:]
+    masks = torch.stack([mask_in_boxes(inputs, inputs.boxes, *size) for inputs in user_inputs])
+    return masks, cutout.MaskMarks.SUBJECT, warnings
 
 
 NODES: list[type[Any]] = [SamplePicture, CutOutSubject]

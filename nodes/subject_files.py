@@ -11,7 +11,7 @@ from echogen_core.checkpoints.file_cache import Memory
 from echogen_core.checkpoints.subject_file import is_subject
 from echogen_core.features import ContentFeatures, SemanticFeatures, Subject
 
-from . import adapters, catalogue
+from . import adapters, model_files
 from .adapters import CATEGORY, schema
 
 FOLDER = "EchoGen"
@@ -105,7 +105,7 @@ class LoadSubject(io.ComfyNode):
         if file is None:  # it comes over a link
             return True
         try:
-            adapters.kept_file(file)
+            adapters.subject_file(file)
         except (ValueError, FileNotFoundError) as error:
             return str(error)
         return True
@@ -113,9 +113,11 @@ class LoadSubject(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, file: Any = None) -> Any:
         if file is None:
-            return catalogue.identity(Path(entry.place) for _, entry in adapters.kept_files(FOLDER, ENDING))
+            return model_files.fingerprint(
+                Path(entry.place) for _, entry in adapters.subject_files(FOLDER, ENDING)
+            )
         try:
-            return catalogue.identity([adapters.kept_file(file)])
+            return model_files.fingerprint([adapters.subject_file(file)])
         except (ValueError, FileNotFoundError):
             return ""
 
@@ -123,11 +125,11 @@ class LoadSubject(io.ComfyNode):
     def execute(cls, file: str) -> io.NodeOutput:
         from echogen_core.checkpoints.subject_file import load_subject
 
-        return io.NodeOutput(*load_subject(adapters.kept_file(file)))
+        return io.NodeOutput(*load_subject(adapters.subject_file(file)))
 
 
 def _files() -> list[str]:
-    kept = adapters.kept_files(FOLDER, ENDING)
+    kept = adapters.subject_files(FOLDER, ENDING)
     return [name for name, entry in kept if _subjects.of(entry.place, entry.stamp) is True] or [NONE_THERE]
 
 

@@ -1,7 +1,7 @@
-"""The subject path's models: found by content among ComfyUI's folders, loaded when a node asks for them.
+"""The subject path's models: recognised by content in ComfyUI's folders, loaded when a node needs them.
 
-One of each kind is kept until ComfyUI unloads it: pictures are described, found and cut again and again while
-an artist tunes, and the large ones must not stay in memory once something else needs it.
+One of each kind is cached until ComfyUI unloads it: an artist describes, detects and segments again and again
+while tuning, and the large ones must give up their memory when something else needs it.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from echogen_core.checkpoints.segmentation_models import (
 from echogen_core.checkpoints.walk import Entry, entries, find
 from echogen_core.printable import printable
 
-from . import catalogue, runtime
+from . import model_files, runtime
 
 AUTO, NONE = "auto", "none"
-"""What each drop-down begins with: the first file that is found, and no model at all."""
+"""The first two entries of each drop-down: the first installed model, and no model at all."""
 
 _VOCABULARY = "bert-base-uncased"
-"""Folder of the tokenizer that GroundingDINO's .pth files lack, where other packs keep it as well."""
+"""Folder of the tokenizer that GroundingDINO's .pth files lack; other packs look there as well."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A model of the subject path.
+    """A kind of model on the subject path.
 
-    folders: ComfyUI's kinds of model where such files are kept, by us or by well-known packs; the first is
-    where a new one belongs. model_type: what the config.json of a folder says, and a single file is told by
-    (a key of TOOLS; another model comes as a folder alone). fetch: what to get, from where.
+    folders: names of ComfyUI's model folders to search, which well-known packs use too; new files go into the
+    first. model_type: the one in a folder's config.json; if it is a key of TOOLS, single files of that tool
+    count as well. fetch: what to download, and from where.
     """
 
     title: str
@@ -77,20 +77,20 @@ SEGMENTER = Kind(
     load_segmenter,
 )
 _SALIENT = "U²-Netp"
-_GONE = object()
+_UNLOADED = object()
 
-_shelf: dict[str, tuple[Any, runtime.ManagedTool]] = {}
+_loaded: dict[str, tuple[Any, runtime.ManagedSubjectModel]] = {}
 
 
 def choices(kind: Kind) -> list[str]:
-    """What a node's drop-down lists."""
+    """Entries of a node's drop-down."""
     return [AUTO, NONE, *sorted(_known(kind))]
 
 
-def chosen(kind: Kind, name: object) -> Path | None:
-    """The file of a drop-down's entry; None: there is none, or none is wanted.
+def resolve(kind: Kind, name: object) -> Path | None:
+    """The file or folder of a drop-down's entry; None for NONE, and for AUTO without an installed model.
 
-    Raises FileNotFoundError (what to fetch, from where, into which folder) for whatever is not there.
+    Raises FileNotFoundError for a model that is not installed: what to download, and into which folder.
     """
     if name == NONE:
         return None
@@ -102,65 +102,69 @@ def chosen(kind: Kind, name: object) -> Path | None:
         if entry is not None and _is_a(kind, entry, look(entry.place, entry.stamp)):
             return Path(entry.place)
     known = _known(kind)
-    there = f" {catalogue.named(known)}" if known else ""
-    raise FileNotFoundError(f"No {kind.title} is called {printable(name)}.{there} {wanted(kind)}")
+    installed = f" {model_files.list_names(known)}" if known else ""
+    raise FileNotFoundError(
+        f"Found no {kind.title} model named {printable(name)}.{installed} {download_hint(kind)}"
+    )
 
 
-def wanted(kind: Kind) -> str:
-    """What to fetch and where to put it. Without the user's own paths: it is written into pictures."""
+def download_hint(kind: Kind) -> str:
+    """What to download and where to put it, without the user's own paths: previews and history keep it."""
     return f"Put {kind.fetch}, into models/{kind.folders[0]}; no restart is needed."
 
 
-def identity(kind: Kind, name: object) -> str:
-    """Changes when another file would be taken, or the file changes. '' where there is none. Never raises."""
+def fingerprint(kind: Kind, name: object) -> str:
+    """Changes when the entry stands for another file, or the file changes. '' without one. Never raises."""
     try:
-        path = chosen(kind, name)
+        path = resolve(kind, name)
     except FileNotFoundError:
         return ""
-    return "" if path is None else catalogue.identity([path])
+    return "" if path is None else model_files.fingerprint([path])
 
 
-def take(kind: Kind, name: str, backend: str = Backend.TRANSFORMERS.value) -> runtime.ManagedTool | None:
-    """The model of a drop-down's entry, not yet on the compute device; None: there is none.
+def managed(
+    kind: Kind, name: str, backend: str = Backend.TRANSFORMERS.value
+) -> runtime.ManagedSubjectModel | None:
+    """The model of a drop-down's entry under the memory manager, not yet on the compute device.
 
-    Raises FileNotFoundError as `chosen`, ValueError for a damaged file, ImportError for a backend whose
-    package is not installed.
+    None as `resolve`. Raises FileNotFoundError as `resolve`, ValueError for a damaged file, ImportError for a
+    backend whose package is not installed.
     """
-    path = chosen(kind, name)
+    path = resolve(kind, name)
     if path is None:
         return None
-    key = (catalogue.identity([path]), backend)
-    return _kept(kind.title, key, lambda: kind.load(path, Backend(backend)))
+    key = (model_files.fingerprint([path]), backend)
+    return _cached(kind.title, key, lambda: kind.load(path, Backend(backend)))
 
 
-def salient() -> runtime.ManagedTool:
+def salient() -> runtime.ManagedSubjectModel:
     """The built-in cut's model."""
-    return _kept(_SALIENT, _SALIENT, load_salient)
+    return _cached(_SALIENT, _SALIENT, load_salient)
 
 
-def _kept(title: str, key: Any, load: Callable[[], nn.Module]) -> runtime.ManagedTool:
-    if title in _shelf and _shelf[title][0] == key:
-        return _shelf[title][1]
-    _shelf.pop(title, None)  # before the next is read: two at once may not fit
+def _cached(title: str, key: Any, load: Callable[[], nn.Module]) -> runtime.ManagedSubjectModel:
+    if title in _loaded and _loaded[title][0] == key:
+        return _loaded[title][1]
+    _loaded.pop(title, None)  # before the next one is read: both at once may not fit
     module = load()
-    tool = runtime.manage_tool(module, lambda: _give_back(title, module))
-    _shelf[title] = (key, tool)
-    return tool
+    managed_model = runtime.manage_subject_model(module, lambda: _release(title, module))
+    _loaded[title] = (key, managed_model)
+    return managed_model
 
 
-def _give_back(title: str, module: nn.Module) -> None:
-    """Its weights' memory, when ComfyUI has unloaded it.
+def _release(title: str, module: nn.Module) -> None:
+    """Frees its weights' memory when ComfyUI has unloaded it.
 
-    The object stays until the next is taken: ComfyUI is at work on its list of models, from which an object
-    that ends removes itself.
+    The object itself lives until the next one is loaded: its finaliser would change ComfyUI's list of models
+    while ComfyUI iterates over it.
     """
     module.to("meta")
-    if title in _shelf and _shelf[title][1].module is module:
-        _shelf[title] = (_GONE, _shelf[title][1])
+    if title in _loaded and _loaded[title][1].module is module:
+        _loaded[title] = (_UNLOADED, _loaded[title][1])
 
 
 def _known(kind: Kind) -> dict[str, Path]:
-    """Entry of the drop-down -> file or folder; the name is the path below its folder."""
+    """Entry of the drop-down (a path relative to its folder) -> file or folder."""
     known: dict[str, Path] = {}
     for folder in runtime.any_folders(kind.folders):
         files = kind.model_type in TOOLS
@@ -171,7 +175,7 @@ def _known(kind: Kind) -> dict[str, Path]:
 
 
 def _is_a(kind: Kind, entry: Entry, found: Identity | str) -> bool:
-    """found: what `look` says of it; what a folder is, is told by its config.json alone."""
+    """found: what `look` says of a file; a folder is recognised by its config.json alone."""
     if entry.folder:
         return model_type(entry.place, entry.stamp) == kind.model_type
     return not isinstance(found, str) and found.tool == kind.model_type

@@ -22,7 +22,7 @@ from echogen_core.subject.find import Found
 from echogen_core.subject.overlay import draw_overlay
 from echogen_core.subject.pictures import SMALLEST_SIDE, to_pil
 
-from .adapters import image_from_pil, only_shown
+from .adapters import best_effort, image_from_pil
 from .boxes import resize_hit
 
 SIDE = 768
@@ -90,7 +90,7 @@ def show(cls: type[io.ComfyNode], pictures: Sequence[Tensor], texts: Sequence[st
 
     Pictures that the disk does not take are left out, and the words say why.
     """
-    shown = [only_shown(partial(_written, cls, image_BHWC)) for image_BHWC in pictures]
+    shown = [best_effort(partial(_written, cls, image_BHWC)) for image_BHWC in pictures]
     said = [*texts, *dict.fromkeys(reason for _, reason in shown if reason)]
     return {
         "images": [image for each, _ in shown for image in each.get("images", ())],

@@ -131,8 +131,8 @@ def large_model() -> Any:
 def draw(managed: Any, conditions: Any, schedule: Any) -> None:
     from echogen_core.sampling import SamplingSettings, sample
 
-    runs = comfy_pack.pack_module("nodes.runs")
-    branches = runs.prepare(managed, conditions, schedule, 1)
+    phases = comfy_pack.pack_module("nodes.phases")
+    branches = phases.prefill(managed, conditions, schedule, 1)
     for _ in sample(managed.module, branches, schedule, [0], SamplingSettings(conditions.guidance)):
         pass
 
@@ -152,7 +152,7 @@ def test_another_model_gets_the_room_of_a_large_one(pack: Any, card: FakeCard) -
         model, encoder = large_model(), runtime.manage(Plain(), PRESETS["echogen-2b"], plain=True)
         runtime.loaded(encoder)
         draw(model, conditions, wanted.schedule)
-        held, prefills = card.used, model.prefills.nbytes
+        held, prefills = card.used, model.prefill_cache.nbytes
         assert prefills > GIGABYTE // 4 and encoder.patcher.loaded_size() > 2 * GIGABYTE
         assert held == pytest.approx(sum(p.loaded_size() for p in mm.loaded_models()), rel=0.01)
         foreign = Foreign(26)
@@ -160,8 +160,8 @@ def test_another_model_gets_the_room_of_a_large_one(pack: Any, card: FakeCard) -
         mm.load_models_gpu([other])
         foreign.layers(torch.empty(1, 8192, device=CARD))
         assert other.loaded_size() == other.model_size() > 0.8 * card.size
-        assert model.prefills.nbytes == encoder.patcher.loaded_size() == 0
+        assert model.prefill_cache.nbytes == encoder.patcher.loaded_size() == 0
         assert card.used <= card.size
         draw(model, conditions, wanted.schedule)
-        assert model.prefills.computed == 4 and model.prefills.nbytes == prefills
+        assert model.prefill_cache.computed == 4 and model.prefill_cache.nbytes == prefills
         assert other.loaded_size() < other.model_size() and card.used <= card.size

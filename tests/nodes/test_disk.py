@@ -67,8 +67,8 @@ def test_previews_that_cannot_be_written_cost_no_result(
         for name in ("sample", "cut", "words"):
             assert outcome.shown[name]["images"] == []
             assert outcome.shown[name]["text"][-1].startswith("Not shown: "), "the node says it"
-    (said,) = (text for record in caplog.records if "only show" in (text := record.getMessage()))
-    assert str(no_folder) in said and "folder, or" in said and said.endswith("The results are not touched.")
+    (said,) = (text for record in caplog.records if "Previews are left out" in (text := record.getMessage()))
+    assert str(no_folder) in said and "folder, or" in said and said.endswith("The results are not affected.")
 
 
 def test_a_temporary_folder_that_was_removed_comes_back(comfy: Comfy, no_folder: Path) -> None:
@@ -119,10 +119,10 @@ def test_subjects_that_are_saved_at_the_same_time_are_all_kept(
 @pytest.mark.parametrize(
     ("prefix", "words"),
     [
-        ("a\0b", "Expected a name for files"),
-        ("\ud800", "Expected a name for files"),
+        ("a\0b", "Expected a file name"),
+        ("\ud800", "Expected a file name"),
         ("taken/cat", "where a folder should be|cannot be written"),
-        ("n" * 300, "Expected a name for files"),
+        ("n" * 300, "Expected a file name"),
         ("n" * 239, "longer than this disk allows|cannot be written"),
     ],
 )

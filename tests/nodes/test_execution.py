@@ -125,7 +125,7 @@ def test_open_inputs_switch_their_paths_off(
 def test_tuning_reuses_what_is_known_of_subject_and_prompt(
     pack: dict[str, Any], models: Any, features: dict[str, Any]
 ) -> None:
-    cache = models.model.prefills
+    cache = models.model.prefill_cache
     run(pack, "EchoGenSampler", model=models.model, **SAMPLER, **features)
     before = cache.computed
     for change in (
@@ -149,7 +149,7 @@ def test_prefills_are_bounded_and_go_with_the_model(
 ) -> None:
     import comfy.model_management as mm
 
-    cache = models.model.prefills
+    cache = models.model.prefill_cache
     for strength in torch.linspace(0.1, 2.0, 12).tolist():
         strong = features["semantic"]._replace(strength=strength)
         run(pack, "EchoGenSampler", model=models.model, **SAMPLER, **{**features, "semantic": strong})

@@ -106,7 +106,7 @@ def test_boxes_by_the_thousand(comfy: Comfy) -> None:
 
 
 def test_links_that_lead_nowhere_are_taken_out_or_unwrapped(pack: dict[str, Any]) -> None:
-    clean = module("strays").without_strays
+    clean = module("prompt_cleaning").cleaned
     link, wrapped = ["gone", 0], {"__value__": ["gone", 0]}
     inputs = {"image": wrapped, "bogus": link, "odd": wrapped, "kept": "text", "list": {"__value__": [1, 2]}}
     prompt = {
@@ -124,7 +124,7 @@ def test_links_that_lead_nowhere_are_taken_out_or_unwrapped(pack: dict[str, Any]
 
 @pytest.mark.parametrize("odd", [[], ["image"], "image", None, 5, ...], ids=str)
 def test_inputs_that_are_no_mapping_are_none(odd: Any, pack: dict[str, Any]) -> None:
-    clean = module("strays").without_strays
+    clean = module("prompt_cleaning").cleaned
     given = {} if odd is ... else {"inputs": odd}
     request = {"prompt": {"a": {"class_type": "Ours", **given}, "b": {"class_type": "Other", **given}}}
     after = clean(request, {"Ours": {"image"}})["prompt"]
@@ -132,7 +132,7 @@ def test_inputs_that_are_no_mapping_are_none(odd: Any, pack: dict[str, Any]) -> 
 
 
 def test_a_workflow_for_pictures_that_is_none_is_left_out(pack: dict[str, Any]) -> None:
-    clean = module("strays").without_strays
+    clean = module("prompt_cleaning").cleaned
     ours, other = ({"a": {"class_type": kind, "inputs": {}}} for kind in ("Ours", "Other"))
     for odd in (5, "x", [1], None):
         extra = {"extra_pnginfo": odd, "client_id": "c"}
@@ -151,7 +151,7 @@ def test_a_message_that_the_log_cannot_write_ends_nothing(
     stream = io.TextIOWrapper(written, encoding=encoding, line_buffering=True)
     monkeypatch.setattr(sys, "stderr", stream)
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding=encoding))
-    module("streams").let_streams_take_any_text()
+    module("log_encoding").escape_unencodable_text()
     log = logging.getLogger("hostile")
     log.propagate = False
     log.handlers = [logging.StreamHandler(stream)]

@@ -150,7 +150,7 @@ def test_an_unknown_name_lists_what_there_is(
     pack: dict[str, Any], parts: dict[str, str], comfy_models: Path
 ) -> None:
     said = pack["EchoGenLoadModel"].validate_inputs(file="mine.pth")
-    assert "mine.pth" in said and "There are: a.safetensors" in said
+    assert "mine.pth" in said and "Installed: a.safetensors" in said
     assert "transformer" in said
     assert pack["EchoGenLoadModel"].validate_inputs(file="a.safetensors") is True
 
@@ -225,7 +225,7 @@ def test_the_preset_finds_the_published_files_by_content(pack: dict[str, Any], c
     write_header_only(comfy_models / "vae" / "bits.safetensors", GOLDEN / "keys_vae_d32.json")
     # The right name on the wrong file does not count, and is pointed out.
     write_header_only(comfy_models / "vae" / "infinity_vae_d32reg.pth", GOLDEN / "keys_vae_d16.json")
-    catalogue = comfy_pack.pack_module("nodes.catalogue")
+    model_files = comfy_pack.pack_module("nodes.model_files")
     with pytest.raises(FileNotFoundError) as caught:
         run(pack, "EchoGenLoadBundle", preset="EchoGen-2B")
     said = str(caught.value)
@@ -234,7 +234,7 @@ def test_the_preset_finds_the_published_files_by_content(pack: dict[str, Any], c
 
     (comfy_models / "vae" / "bits.safetensors").unlink()
     with pytest.raises(FileNotFoundError, match=r"infinity_vae_d32reg\.pth is a BSQ tokenizer of 16 bits"):
-        catalogue.parts("echogen-2b")
+        model_files.bundle_parts("echogen-2b")
     assert options(pack, "EchoGenLoadModel") == ["base.safetensors", "my copy.safetensors"]
 
 
@@ -428,7 +428,7 @@ def test_a_run_cancelled_in_any_phase_leaves_memory_and_models_as_they_were(
         "sampling": models.model.module.head,
         "decoding": models.tokenizer.module.decoder,
     }[phase]
-    models.model.prefills.clear()
+    models.model.prefill_cache.clear()
     before = held_bytes()
 
     def interrupt(*_: Any) -> None:
@@ -440,6 +440,6 @@ def test_a_run_cancelled_in_any_phase_leaves_memory_and_models_as_they_were(
             generate(pack, *everything)
     finally:
         hook.remove()
-    models.model.prefills.clear()
+    models.model.prefill_cache.clear()
     assert held_bytes() <= before * 1.01
     assert same_bits(generate(pack, *everything)[0], expected)

@@ -39,22 +39,22 @@ def test_both_phases_and_the_prefills_are_under_the_memory_manager(
         all(patcher in known for patcher in models.model.get_models()) and len(models.model.get_models()) == 3
     )
     mm.unload_all_models()
-    assert models.model.prefills.nbytes == 0, "giving everything back includes the prefills"
-    before = models.model.prefills.computed
+    assert models.model.prefill_cache.nbytes == 0, "giving everything back includes the prefills"
+    before = models.model.prefill_cache.computed
     run(pack, "EchoGenSampler", model=models.model, **SAMPLER, **conditions)
-    assert models.model.prefills.computed == before + 3
+    assert models.model.prefill_cache.computed == before + 3
 
 
 def test_weights_that_leave_cost_no_prefill(
     pack: dict[str, Any], models: Any, conditions: dict[str, Any]
 ) -> None:
     (bits,) = run(pack, "EchoGenSampler", model=models.model, **SAMPLER, **conditions)
-    held, computed = models.model.prefills.nbytes, models.model.prefills.computed
+    held, computed = models.model.prefill_cache.nbytes, models.model.prefill_cache.computed
     models.model.prefill_patcher.detach()
     models.model.patcher.detach()
-    assert models.model.prefills.nbytes == held > 0
+    assert models.model.prefill_cache.nbytes == held > 0
     (again,) = run(pack, "EchoGenSampler", model=models.model, **SAMPLER, **conditions)
-    assert same_bits(again, bits) and models.model.prefills.computed == computed
+    assert same_bits(again, bits) and models.model.prefill_cache.computed == computed
 
 
 def test_a_run_cancelled_in_each_phase_leaves_nothing(
@@ -76,7 +76,7 @@ def test_a_run_cancelled_in_each_phase_leaves_nothing(
         cancelled("EchoGenSampler", **sampler)
         cancelled("EchoGenDecodeBits", bits=bits, tokenizer=models.tokenizer)
         assert counted.live == known, "drawing, decoding"
-        models.model.prefills.clear()
+        models.model.prefill_cache.clear()
         empty = counted.live
         cancelled("EchoGenSampler", **sampler)
         assert counted.live == empty < known, "the prefill"
@@ -109,13 +109,15 @@ def test_no_room_is_said_with_the_smallest_change(
     from echogen_core.sampling.memory import Run, estimate_memory
     from echogen_core.scales import find_schedule
 
-    models.model.prefills.clear()
+    models.model.prefill_cache.clear()
     whole = Run(find_schedule("nano"), pictures=4, branches=3, dtype=torch.float32)
-    packed = estimate_memory(models.model.module.config, replace(whole, kept=torch.float8_e4m3fn)).streamed
+    packed = estimate_memory(
+        models.model.module.config, replace(whole, cache_dtype=torch.float8_e4m3fn)
+    ).streamed
     monkeypatch.setattr(mm, "get_free_memory", lambda *_, **__: int(packed * 1.05))
     with pytest.raises(MemoryError, match="To make it fit, set cache to fp8"):
         run(pack, "EchoGenSampler", model=models.model, **{**SAMPLER, "batch": 4}, **conditions)
-    assert models.model.prefills.nbytes == 0, "nothing was begun"
+    assert models.model.prefill_cache.nbytes == 0, "nothing was begun"
     assert run(pack, "EchoGenSampler", model=models.model, **SAMPLER, **conditions)[0].complete
 
 
@@ -124,11 +126,11 @@ def test_the_cache_in_fp8_makes_nearly_the_same_choices(
 ) -> None:
     greedy = dict(model=models.model, **{**SAMPLER, "top_k": 1}, **conditions)
     (full,) = run(pack, "EchoGenSampler", **greedy)
-    models.model.prefills.clear()
+    models.model.prefill_cache.clear()
     (packed,) = run(pack, "EchoGenSampler", **greedy, cache="fp8")
-    nbytes = models.model.prefills.nbytes
-    models.model.prefills.clear()
+    nbytes = models.model.prefill_cache.nbytes
+    models.model.prefill_cache.clear()
     run(pack, "EchoGenSampler", **greedy)
-    assert models.model.prefills.nbytes == 4 * nbytes, "nano computes in float32"
+    assert models.model.prefill_cache.nbytes == 4 * nbytes, "nano computes in float32"
     first = full.scales[0] == packed.scales[0]
     assert float(first.float().mean()) > 0.9

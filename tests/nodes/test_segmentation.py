@@ -402,16 +402,19 @@ def test_models_are_kept_until_comfyui_unloads_them(
 ) -> None:
     import comfy.model_management as mm
 
-    shelf = comfy_pack.pack_module("nodes.subject_models")
+    subject_models = comfy_pack.pack_module("nodes.subject_models")
     run(pack, "EchoGenDetectSubject", image=photo, **DETECT)
-    first = shelf.take(shelf.DETECTOR, "auto")
+    first = subject_models.managed(subject_models.DETECTOR, "auto")
     run(pack, "EchoGenDetectSubject", image=photo, **{**DETECT, "phrase": "bear"})
-    assert shelf.take(shelf.DETECTOR, "auto") is first and first.patcher.load_device is not None
+    assert (
+        subject_models.managed(subject_models.DETECTOR, "auto") is first
+        and first.patcher.load_device is not None
+    )
     with torch.inference_mode(False):  # as when the browser asks for it between two runs
         mm.unload_all_models()
     assert all(weight.is_meta for weight in first.module.parameters()), "nothing of it is left in memory"
     run(pack, "EchoGenDetectSubject", image=photo, **DETECT)
-    assert shelf.take(shelf.DETECTOR, "auto") is not first
+    assert subject_models.managed(subject_models.DETECTOR, "auto") is not first
 
 
 def test_a_new_file_runs_the_node_again(pack: dict[str, Any], models_dir: Path, written: Path) -> None:

@@ -105,7 +105,7 @@ def test_a_foreign_model_gets_the_room_and_the_next_run_is_the_same_picture(
 ) -> None:
     features = artist.features()
     bits = artist.draw(features)
-    prefills, held = artist.model.prefills, card.size - card.free
+    prefills, held = artist.model.prefill_cache, card.size - card.free
     assert prefills.computed == 3 and prefills.nbytes > 0
     other = foreign(card.size - 8 * MEGABYTE)
     load(other)
@@ -137,9 +137,9 @@ def test_a_little_room_costs_the_prefills_that_were_not_used_for_longest(artist:
     old, new = artist.features(), artist.features("a cat in a forest")
     artist.draw(old)
     artist.draw(new)
-    prefills = artist.model.prefills
+    prefills = artist.model.prefill_cache
     before = prefills.nbytes
-    freed = artist.model.prefills_patcher.partially_unload(None, 1)
+    freed = artist.model.prefill_cache_patcher.partially_unload(None, 1)
     assert 0 < freed == before - prefills.nbytes
     known = prefills.computed
     artist.draw(new)
@@ -158,27 +158,27 @@ def test_a_card_that_holds_one_phase_at_a_time_draws_without_computing_anything_
 
     features = artist.features()
     bits = artist.draw(features)
-    model, drawn = artist.model, artist.model.prefills.computed
+    model, drawn = artist.model, artist.model.prefill_cache.computed
     phases = [model.patcher.model_size(), model.prefill_patcher.model_size()]
     tokenizer = artist.loaded[1].patcher.model_size()
     nano = Run(find_schedule("nano"), branches=3, dtype=torch.float32)
     mm.free_memory(1e30, CARD)
     card.size = int(1.1 * estimate_memory(model.module.config, nano).two_phase) + tokenizer
     assert same_bits(artist.draw(features), bits)
-    assert model.prefills.computed == drawn + 3
+    assert model.prefill_cache.computed == drawn + 3
     assert model.patcher.loaded_size() + model.prefill_patcher.loaded_size() < sum(phases)
     artist.draw(features, gamma_t=1.5)
-    assert model.prefills.computed == drawn + 3 and card.free >= 0
+    assert model.prefill_cache.computed == drawn + 3 and card.free >= 0
 
 
 def test_what_cannot_leave_is_no_room(artist: Artist, card: Card) -> None:
     runtime = comfy_pack.pack_module("nodes.runtime")
-    assert runtime.room(artist.model.patcher) == card.size, "all of ours can leave"
+    assert runtime.available_memory(artist.model.patcher) == card.size, "all of ours can leave"
     pinned = foreign(100 * MEGABYTE, offload="cpu:0")
     leaving = foreign(50 * MEGABYTE)
     load(pinned)
     load(leaving)
-    assert runtime.room(artist.model.patcher) == card.size - pinned.model_size()
+    assert runtime.available_memory(artist.model.patcher) == card.size - pinned.model_size()
 
 
 def test_what_another_model_knows_does_not_leave_main_memory(
@@ -191,9 +191,9 @@ def test_what_another_model_knows_does_not_leave_main_memory(
         patch.setattr(mm, "get_torch_device", lambda: torch.device("cpu"))
         at_home = Artist(artist.pack, artist.pack["EchoGenLoadBundle"].execute("nano (built in)").result)
         at_home.draw(at_home.features())
-        assert at_home.model.prefills.nbytes > 0
+        assert at_home.model.prefill_cache.nbytes > 0
         patch.setattr(mm, "get_free_memory", lambda *_, **__: 1000)
-        assert runtime.room(at_home.model.patcher) == 1000, (
+        assert runtime.available_memory(at_home.model.patcher) == 1000, (
             "ComfyUI never unloads for the sake of the processor"
         )
 

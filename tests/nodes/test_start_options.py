@@ -152,7 +152,7 @@ def test_a_picture_comes_of_every_pair_of_types(
 
 
 def first_branch(model: Any) -> Any:
-    (_, cache), *_ = model.prefills._kept.values()
+    (_, cache), *_ = model.prefill_cache._kept.values()
     return cache
 
 
@@ -174,4 +174,4 @@ def test_who_says_whether_previews_are_shown(
     queue = SimpleNamespace(get_current_queue_volatile=lambda: ([options], []))
     monkeypatch.setattr(runtime, "prompt_server", lambda: SimpleNamespace(prompt_queue=queue))
     monkeypatch.setattr(sys, "argv", ["main.py", *started])
-    assert runtime.previews_wanted() == shown
+    assert runtime.previews_enabled() == shown

@@ -105,7 +105,7 @@ def test_what_cannot_be_read_is_named_when_it_is_chosen(pack: dict[str, Any]) ->
     for name in ("dict_in_itself.pth", "deep_config.safetensors", "null_weight_map", "junk.pth"):
         said = pack["EchoGenLoadTokenizer"].validate_inputs(file=name)
         where, _, why = said.partition("\n")
-        assert f"is called {name}" in where and f"There are: {GOOD}." in where
+        assert f"named {name}" in where and f"Installed: {GOOD}." in where
         assert name in why and len(why) > len(name) + 20
     options = pack["EchoGenLoadTokenizer"].GET_SCHEMA().inputs[0].options
     assert options == [GOOD], "and it is not offered"
@@ -155,7 +155,7 @@ def test_a_file_that_goes_bad_between_two_prompts(tree: Path) -> None:
     file.write_bytes(b"<!doctype html>")
     assert "a web page" in json.dumps(comfy.run(load(file=file.name)).refused)
     file.unlink()
-    assert "is called other.safetensors" in json.dumps(comfy.run(load(file=file.name)).refused)
+    assert "named other.safetensors" in json.dumps(comfy.run(load(file=file.name)).refused)
     assert comfy.run(load(file=GOOD)).kept["end"]
 
 
@@ -189,10 +189,12 @@ def test_a_librarys_panic_ends_its_run_alone(pack: dict[str, Any]) -> None:
     with pytest.raises(BaseException) as raw:
         Panics.execute()
     assert not isinstance(raw.value, Exception), "else this shows nothing"
-    comfy_nodes.NODE_CLASS_MAPPINGS["EchoGenPanics"] = comfy_pack.pack_module("nodes.linked").checked(Panics)
+    comfy_nodes.NODE_CLASS_MAPPINGS["EchoGenPanics"] = comfy_pack.pack_module(
+        "nodes.input_checks"
+    ).with_input_checks(Panics)
     comfy = graphs.Comfy()
     prompt = {"1": graphs.node("EchoGenPanics"), "end": graphs.node("Keep", value=["1", 0])}
-    assert "A library failed inside" in comfy.run(prompt).error
+    assert "A library crashed" in comfy.run(prompt).error
     assert comfy.run(load(file=GOOD)).kept["end"]
     del comfy_nodes.NODE_CLASS_MAPPINGS["EchoGenPanics"]
 

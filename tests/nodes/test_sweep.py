@@ -49,7 +49,7 @@ def test_each_cell_is_the_samplers_picture(pack: dict[str, Any], models: Any, te
 
 
 def test_subject_and_prompt_are_computed_once(pack: dict[str, Any], models: Any, text: Any) -> None:
-    cache = models.model.prefills
+    cache = models.model.prefill_cache
     cache.clear()
     before = cache.computed
     sweep(pack, models, text=text, gamma_t="0-3", gamma_i="0-3")
@@ -120,7 +120,7 @@ def sweeps(*names: str) -> dict[str, Any]:
     return prompt
 
 
-def cancel_at(cell: int, monkeypatch: pytest.MonkeyPatch, at: str = "tell_front_end") -> None:
+def cancel_at(cell: int, monkeypatch: pytest.MonkeyPatch, at: str = "send_event") -> None:
     """The artist cancels when the front end is told of that cell, or while it is decoded (`at`)."""
     import comfy.model_management as mm
 
@@ -165,20 +165,20 @@ def test_cancel_in_the_first_cell_is_no_fault(comfy: Comfy, monkeypatch: pytest.
         if at == "decode":
             cancel_at(1, patch, "decode")
         else:
-            sampler = comfy_pack.pack_module("nodes.sweep")
-            as_ever = sampler.sample
+            grids = comfy_pack.pack_module("nodes.sweep_grids")
+            as_ever = grids.sample
             import comfy.model_management as mm
 
-            patch.setattr(sampler, "sample", lambda *a: (mm.interrupt_current_processing(), as_ever(*a))[1])
+            patch.setattr(grids, "sample", lambda *a: (mm.interrupt_current_processing(), as_ever(*a))[1])
         cut = comfy.run(sweeps("mine"))
     assert interrupted(comfy) and not cut.error and "mine" not in cut.shown and not cut.kept
     assert len(comfy.run(sweeps("mine")).shown["mine"]["echogen_sweep"][0]["cells"]) == 6
 
 
 def test_a_grid_of_large_pictures_is_reduced(pack: dict[str, Any]) -> None:
-    grid = comfy_pack.pack_module("nodes.grid")
+    grid = comfy_pack.pack_module("nodes.labelled_grid")
     drawn = grid.LabelledGrid((1024, 1024), ["1"] * 12, ["1"] * 2, "a very long title " * 60, ("x", "y"))
-    assert max(drawn.image.size) < grid.LONGEST * 1.1
+    assert max(drawn.image.size) < grid.MAX_SIDE * 1.1
     drawn.put(1, 11, drawn.image.resize((1024, 1024)))
 
 

@@ -14,7 +14,7 @@ from echogen_core.subject.regions import Pick
 from . import subject_models
 from .adapters import BoundingBox, advanced
 from .subject_models import AUTO, DESCRIBER, DETECTOR, SEGMENTER, Kind
-from .subject_steps import Otherwise
+from .subject_steps import Fallback
 
 MAX_SOFTEN = 32.0
 """Pixels."""
@@ -96,12 +96,12 @@ def pick_input() -> Any:
     )
 
 
-def otherwise_input() -> Any:
+def fallback_input() -> Any:
     """What becomes of a miss."""
     return io.Combo.Input(
         "when_not_found",
-        options=[each.value for each in Otherwise],
-        default=Otherwise.BUILT_IN.value,
+        options=[each.value for each in Fallback],
+        default=Fallback.BUILT_IN.value,
         tooltip="When nothing is detected: what the built-in cut sees, or the whole picture, each with a "
         "warning in the node; or an error that stops the run.",
     )

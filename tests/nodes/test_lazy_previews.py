@@ -105,8 +105,8 @@ def test_what_a_broken_end_leaves_behind_is_still_shown(comfy: Comfy) -> None:
 
 
 def chosen(prompt: Any, **request: Any) -> Any:
-    showing = comfy_pack.pack_module("nodes.showing")
-    outcome = showing.chosen_outputs(
+    lazy_previews = comfy_pack.pack_module("nodes.lazy_previews")
+    outcome = lazy_previews.with_needed_outputs(
         {"prompt": prompt, **request},
         {"Show"},
         lambda kind: kind in ("Show", "Save"),

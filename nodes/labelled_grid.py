@@ -1,4 +1,4 @@
-"""A grid of pictures with its labels: what γ Sweep saves."""
+"""A grid of pictures with labels, as γ Sweep outputs it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
-LONGEST = 6144
-"""Pixels that the cells of one side may take together; larger pictures are reduced."""
-SMALLEST_CELL = 64  # a label such as "0.25" must fit above it
+MAX_SIDE = 6144
+"""Pixels of all cells along one side; larger pictures are reduced."""
+MIN_CELL = 64  # a label such as "0.25" must fit above it
 _GAP = 4
 _INK, _PAPER, _EMPTY = "black", "white", "#dddddd"
 
@@ -27,10 +27,10 @@ class LabelledGrid:
         title: str,
         axes: tuple[str, str],
     ) -> None:
-        """cell_hw: pixels of one picture. axes: what columns and rows stand for."""
+        """cell_hw: pixels of one picture. axes: names of what varies along columns and rows."""
         height, width = cell_hw
-        shrink = min(1.0, LONGEST / (len(columns) * width), LONGEST / (len(rows) * height))
-        grow = max(1, -(-SMALLEST_CELL // width))
+        shrink = min(1.0, MAX_SIDE / (len(columns) * width), MAX_SIDE / (len(rows) * height))
+        grow = max(1, -(-MIN_CELL // width))
         self._cell = (max(1, int(width * shrink * grow)), max(1, int(height * shrink * grow)))
         letters = max(12, min(48, self._cell[1] // 10))
         self._font = ImageFont.load_default(letters)
@@ -57,7 +57,7 @@ class LabelledGrid:
                 pen.rectangle((x, y, x + self._cell[0] - 1, y + self._cell[1] - 1), _EMPTY)
 
     def put(self, row: int, column: int, picture: Image.Image) -> None:
-        """Lays a picture into its cell."""
+        """Pastes a picture into its cell."""
         if picture.size != self._cell:
             picture = picture.resize(self._cell, Image.Resampling.LANCZOS)
         self.image.paste(picture, self._corner(row, column))
@@ -66,7 +66,7 @@ class LabelledGrid:
         return self._left + column * (self._cell[0] + _GAP), self._top + row * (self._cell[1] + _GAP)
 
     def _fitting(self, text: str, width: int) -> str:
-        """The text on one line, cut to the width."""
+        """The text on one line, truncated to the width."""
         text = " ".join(text[: 2 * width].split())  # a letter takes more than half a pixel
         while text and self._font.getlength(text) > width - 2 * _GAP:
             text = text.removesuffix("...")[:-1] + "..." if len(text) > 4 else ""

@@ -1,4 +1,4 @@
-"""A run of the transformer: is there room, and the weights of each phase on the device when it needs them."""
+"""The phases of a run (prefill, sampling, decoding), each with its weights loaded and room to work."""
 
 from __future__ import annotations
 
@@ -15,85 +15,87 @@ from echogen_core.sampling.memory import (
 )
 from echogen_core.scales import ScaleSchedule
 
-from . import room, runtime
+from . import memory_checks, runtime
 
 
-def prepare(
+def prefill(
     model: runtime.ManagedModel,
     conditions: RunConditions,
     schedule: ScaleSchedule,
     pictures: int,
     tokenizer: runtime.Managed | None = None,
 ) -> Branches:
-    """The run's branches, with the sampling weights (and the tokenizer) loaded, and room for the picture.
+    """The run's prefilled branches, with the weights for sampling (and the tokenizer) loaded.
 
-    What is known of subject and prompt is not computed again. Raises MemoryError, with the smallest change
-    that helps, when the run cannot fit however the weights are moved.
+    Branches in the cache are reused. Raises MemoryError, with the smallest change that makes the run fit,
+    where it does not fit even with all weights offloaded.
     """
-    run = describe(model, conditions, schedule, pictures)
+    run = run_shape(model, conditions, schedule, pictures)
     estimate = estimate_memory(model.module.config, run)
-    _check_room(model, conditions, run, estimate)
-    prefills = model.prefills
-    if prefills.missing(conditions):
-        runtime.load(model.prefill_patcher, model.prefills_patcher, working_bytes=estimate.prefill)
-    branches = prefills.branches(*conditions)
-    working = estimate.arena + estimate.sampling_work
-    patchers = [model.patcher, model.prefills_patcher]
+    _make_room(model, conditions, run, estimate)
+    cache = model.prefill_cache
+    if cache.branches_to_compute(conditions):
+        runtime.load(model.prefill_patcher, model.prefill_cache_patcher, working_bytes=estimate.prefill)
+    branches = cache.branches(*conditions)
+    working = estimate.kv_cache + estimate.sampling_work
+    patchers = [model.patcher, model.prefill_cache_patcher]
     if tokenizer is not None:
         patchers.append(tokenizer.patcher)
         height, width = schedule.pixels_hw
         picture = decoding_bytes(tokenizer.module.config, height * width, runtime.weights_dtype(tokenizer))
-        working = max(working, picture)  # previews are smaller, and the keys are gone before the last
+        working = max(working, picture)  # previews are smaller, and the KV cache is freed before the last
     runtime.load(*patchers, working_bytes=working)
     return branches
 
 
 def decode(tokenizer: runtime.Managed, codes_BDHW: Tensor) -> Tensor:
-    """Pictures [B, 3, H, W] on the CPU; brings the tokenizer to the device, with room to work.
+    """Pictures [B, 3, H, W] on the CPU, with the tokenizer loaded.
 
-    Raises MemoryError where main memory has no room for them.
+    Raises MemoryError where they do not fit into main memory.
     """
     config = tokenizer.module.config
     pixels = codes_BDHW.shape[-2] * codes_BDHW.shape[-1] * config.patch**2
-    room.check_decoded(len(codes_BDHW), pixels)
-    # as many at once as fit into the limit, at least one
-    at_once = max(pixels, min(len(codes_BDHW) * pixels, runtime.DECODED_AT_ONCE))
+    memory_checks.require_for_decoding(len(codes_BDHW), pixels)
+    # as many as runtime.decode takes at once, at least one
+    at_once = max(pixels, min(len(codes_BDHW) * pixels, runtime.DECODE_PIXELS))
     working = decoding_bytes(config, at_once, runtime.weights_dtype(tokenizer))
     runtime.loaded(tokenizer, working_bytes=working)
     return runtime.decode(tokenizer, codes_BDHW)
 
 
-def describe(
+def run_shape(
     model: runtime.ManagedModel, conditions: RunConditions, schedule: ScaleSchedule, pictures: int
 ) -> Run:
-    """What the memory of a run depends on."""
+    """All that the memory of a run depends on."""
     text, semantic, content = conditions[:3]
     views = [len(features[0]) for features in (semantic, content) if features is not None]
     return Run(
         schedule,
         pictures,
-        branches=model.prefills.needed(conditions),
+        branches=model.prefill_cache.branches_needed(conditions),
         dtype=model.module.stored_dtype,
-        computed=model.module.dtype,
-        kept=conditions.kept,
+        compute_dtype=model.module.dtype,
+        cache_dtype=conditions.cache_dtype,
         prompt_tokens=len(text.tokens_LC) if text is not None else model.module.config.text_length,
         views=max(views, default=1),
     )
 
 
-def _check_room(
+def _make_room(
     model: runtime.ManagedModel, conditions: RunConditions, run: Run, estimate: MemoryEstimate
 ) -> None:
-    """Drops what other runs left where room is short; MemoryError when that is not enough."""
-    held = model.prefills.nbytes
-    without = runtime.room(model.patcher) - (held if runtime.offloads(model.prefills_patcher) else 0)
-    available = without + held  # what this run does not need of them can go, wherever they are
+    """Drops the cached branches of other runs where memory is short; MemoryError if that is not enough."""
+    held = model.prefill_cache.nbytes
+    without = runtime.available_memory(model.patcher) - (
+        held if runtime.offloads(model.prefill_cache_patcher) else 0
+    )
+    available = without + held  # cached branches that this run does not need can be dropped on any device
     if available < estimate.streamed:
-        change = smallest_change(model.module.config, run, available, runtime.keeps_fp8())
+        change = smallest_change(model.module.config, run, available, runtime.supports_fp8())
         raise MemoryError(
             f"This picture takes about {in_words(estimate.streamed)} besides the model's weights, and there "
             f"is room for {in_words(available)}. To make it fit, {change}."
         )
     wanted = estimate.resident if runtime.offloads(model.patcher) else estimate.streamed
     if without < wanted:
-        model.prefills.keep_only(conditions)
+        model.prefill_cache.keep_only(conditions)
