@@ -21,11 +21,12 @@ sys.path.extend(str(Path(__file__).resolve().parents[1] / folder) for folder in 
 from live_bytes import LiveBytes
 from naive_run import naive_sample
 from random_models import random_conditions, random_transformer
-from sampler import DTYPES, parse
+from sampler import parse
 
 from echogen_core.config import PRESETS, TransformerConfig
+from echogen_core.dtypes import DTYPES, FP8
 from echogen_core.model import EchoGenTransformer
-from echogen_core.model.functional import FP8, sequence_rope
+from echogen_core.model.rope import sequence_rope
 from echogen_core.sampling import PrefillCache, RunConditions, SamplingSettings, sample
 from echogen_core.sampling.memory import GIGABYTE, Run, estimate_memory
 from echogen_core.scales import find_schedule
@@ -76,7 +77,7 @@ def main() -> None:
     rows = {
         "equal γ (two branches)": plain,
         "γ apart (three branches)": replace(plain, branches=3),
-        "equal γ, cache fp8": replace(plain, kept=FP8),
+        "equal γ, cache fp8": replace(plain, cache_dtype=FP8),
     }
     how = torch.cuda.get_device_name(device) if device.type == "cuda" else "counted, not computed"
     print(f"{args.preset}, random weights, {args.dtype}, {args.pictures} picture(s), {how}; GB")

@@ -22,17 +22,11 @@ from naive_run import naive_sample
 from random_models import random_conditions, random_transformer
 
 from echogen_core.config import PRESETS
+from echogen_core.dtypes import DTYPES
 from echogen_core.sampling import Guidance, PrefillCache, SamplingSettings, sample
 from echogen_core.sampling.memory import Run
 from echogen_core.scales import find_schedule
 from echogen_core.tokenizer import BitTokenizer
-
-DTYPES = {
-    "fp32": torch.float32,
-    "bf16": torch.bfloat16,
-    "fp16": torch.float16,
-    "fp8": torch.float8_e4m3fn,
-}
 
 
 def parse(description: str | None, runs: int) -> argparse.Namespace:

@@ -18,7 +18,7 @@ MOST: Mapping[str, int] = {
     "base_channels": 1 << 14,
     "res_blocks": 64,
     "channel_multipliers": 16,  # how many, and each of them 1024
-    "fold": 64,
+    "unshuffle": 64,
     "patch": 256,
     "mlp_ratio": 1024,
     "levels": 4096,
@@ -114,7 +114,7 @@ class TokenizerConfig:
     base_channels: int = 128
     channel_multipliers: tuple[int, ...] = (1, 2, 4, 4, 4)
     res_blocks: int = 2  # per level of the encoder; the decoder has one more
-    fold: int = 1  # pixels a side that become channels before the first convolution (published files: none)
+    unshuffle: int = 1  # factor of the pixel unshuffle before the first convolution (published files: none)
     norm_groups: int = 32  # few channels need fewer: one channel a group would erase a picture's colours
 
     def __post_init__(self) -> None:
@@ -124,7 +124,7 @@ class TokenizerConfig:
     @property
     def patch(self) -> int:
         """Pixels per token side."""
-        return int(self.fold * 2 ** (len(self.channel_multipliers) - 1))
+        return int(self.unshuffle * 2 ** (len(self.channel_multipliers) - 1))
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,8 @@ PRESETS: dict[str, Preset] = {
                 mlp_ratio=2.0, levels=5,
             ),
             TokenizerConfig(
-                bits=32, base_channels=128, channel_multipliers=(1, 1), res_blocks=1, fold=4, norm_groups=8
+                bits=32, base_channels=128, channel_multipliers=(1, 1), res_blocks=1, unshuffle=4,
+                norm_groups=8,
             ),
             budget="nano",
             reference_size=112,
@@ -193,7 +194,8 @@ CANDIDATES: dict[str, Preset] = {
                 mlp_ratio=2.0, levels=7,
             ),
             TokenizerConfig(
-                bits=32, base_channels=160, channel_multipliers=(1, 1), res_blocks=1, fold=4, norm_groups=8
+                bits=32, base_channels=160, channel_multipliers=(1, 1), res_blocks=1, unshuffle=4,
+                norm_groups=8,
             ),
             budget="nano-fine",
             reference_size=112,

@@ -10,7 +10,7 @@ from comfy_api.latest import io
 
 from echogen_core.checkpoints.identify import identify
 from echogen_core.config import PRESETS, Preset
-from echogen_core.dtypes import FP8
+from echogen_core.dtypes import DTYPES, FP8
 from echogen_core.encoders import ENCODERS
 from echogen_core.sampling.memory import transformer_weights
 
@@ -21,13 +21,7 @@ NANO = "nano (built in)"
 BUNDLES: dict[str, str] = {NANO: "nano", "EchoGen-2B": "echogen-2b", "EchoGen-0.1B": "echogen-0.1b"}
 """What the loader offers -> name of the preset in the core."""
 
-DTYPES: dict[str, torch.dtype | None] = {
-    "auto": None,
-    "bf16": torch.bfloat16,
-    "fp16": torch.float16,
-    "fp8": FP8,
-    "fp32": torch.float32,
-}
+_DTYPE_CHOICES: dict[str, torch.dtype | None] = {"auto": None, **DTYPES}
 """What the loaders offer for the type of the weights in memory."""
 
 _DTYPE_TIP = (
@@ -244,7 +238,7 @@ class LoadTextEncoder(FileLoader):
                 ),
                 io.Combo.Input(
                     "dtype",
-                    options=[name for name in DTYPES if name != "fp8"],
+                    options=[name for name in _DTYPE_CHOICES if name != "fp8"],
                     default="auto",
                     tooltip="Type of the weights in memory. auto: what the transformer is computed "
                     "in. The encoder is done before sampling begins; its memory is free then.",
@@ -321,7 +315,7 @@ class ContentEncoderFromVAE(io.ComfyNode):
 
 def _precision(preset: str, dtype: str, transformer: Path | None) -> runtime.Precision:
     """How to hold and to compute what belongs to a model; transformer: its file, where it is known."""
-    wanted = DTYPES[dtype]
+    wanted = _DTYPE_CHOICES[dtype]
     if preset == "nano":  # small enough for full precision anywhere, and then it looks the same everywhere
         wanted = wanted or torch.float32
     if transformer is None:
@@ -333,12 +327,12 @@ def _precision(preset: str, dtype: str, transformer: Path | None) -> runtime.Pre
 
 def _computable(dtype: str, types: runtime.Precision) -> torch.dtype:
     """Type of the parts that are held as they are computed, as all but the transformer are."""
-    wanted = DTYPES[dtype]
+    wanted = _DTYPE_CHOICES[dtype]
     return types.compute if wanted is None or wanted == FP8 else wanted
 
 
 def _dtype_names() -> list[str]:
-    return [name for name, dtype in DTYPES.items() if dtype != FP8 or runtime.supports_fp8()]
+    return [name for name, dtype in _DTYPE_CHOICES.items() if dtype != FP8 or runtime.supports_fp8()]
 
 
 def _tokenizer_output() -> Any:

@@ -9,6 +9,7 @@ import torch
 from comfy_api.latest import io
 
 from echogen_core.config import PRESETS, Preset
+from echogen_core.dtypes import FP8
 from echogen_core.features import ContentFeatures, SemanticFeatures, TextFeatures
 from echogen_core.sampling import (
     Guidance,
@@ -24,7 +25,7 @@ from . import adapters, phases, runtime
 from .adapters import CATEGORY, advanced, check_tokenizer, schema
 
 AUTO_SIZE = "auto"
-CACHE_DTYPES: dict[str, torch.dtype | None] = {"full": None, "fp8": torch.float8_e4m3fn}
+CACHE_DTYPES: dict[str, torch.dtype | None] = {"full": None, "fp8": FP8}
 """What the cache widget offers -> type of the remembered keys and values."""
 SEEDS = 1 << 64
 _SIZES = [AUTO_SIZE, *(budget for budget in BUDGETS if budget != "nano")]

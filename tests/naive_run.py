@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from echogen_core.model import EchoGenTransformer
-from echogen_core.model.functional import KeyValue, sequence_rope
-from echogen_core.model.layers import LayerCondition, Rows
+from echogen_core.model.attention import KeyValue
+from echogen_core.model.branch import BranchBatch, LayerCondition
+from echogen_core.model.rope import sequence_rope
 from echogen_core.sampling import Guidance, RunConditions
 from echogen_core.sampling.bits import draw_bits, picture_generators
 from echogen_core.sampling.memory import Run
@@ -39,7 +40,7 @@ class GrowingMemory:
 
 def naive_prefill(
     model: EchoGenTransformer, conditions: RunConditions, device: torch.device, pictures: int
-) -> tuple[list[Rows], Tensor, Tensor, Tensor]:
+) -> tuple[list[BranchBatch], Tensor, Tensor, Tensor]:
     """Rows of all branches, each with its own copy of the conditions; prefix, signals and pooled prompt."""
     text, semantic, content = conditions[:3]
     assert text is not None
@@ -49,7 +50,7 @@ def naive_prefill(
         for _ in range(pictures):
             cache = model.prefill(model.conditions(*branch, length, device))
             layers = [LayerCondition(layer.cross, layer.content) for layer in cache.layers]
-            rows.append(Rows(1, layers, GrowingMemory()))
+            rows.append(BranchBatch(1, layers, GrowingMemory()))
             caches.append(cache)
     prefix, signals, pooled = (
         torch.cat([getattr(cache, name) for cache in caches])

@@ -15,7 +15,7 @@ from echogen_core.checkpoints.quantised import match_scales
 from echogen_core.config import TransformerConfig
 from echogen_core.features import ContentFeatures, SemanticFeatures, TextFeatures
 from echogen_core.model import EchoGenTransformer
-from echogen_core.model.functional import sequence_rope
+from echogen_core.model.rope import sequence_rope
 from echogen_core.sampling import Guidance, PrefillCache, RunConditions, SamplingSettings, sample
 from echogen_core.sampling.memory import Run
 from echogen_core.training.initialise import initialise
@@ -51,7 +51,7 @@ def random_conditions(config: TransformerConfig, run: Run, seed: int = 0) -> Run
     text = TextFeatures(noise(run.prompt_tokens, config.text_width, generator=generator))
     guidance = Guidance.constant(*GUIDANCE[run.branches], len(run.schedule.scales))
     if not config.subject:
-        return RunConditions(text, None, None, guidance, run.kept)
+        return RunConditions(text, None, None, guidance, run.cache_dtype)
     patches = (run.views, config.semantic_length - 1, config.semantic_width)
     return RunConditions(
         text,
@@ -60,7 +60,7 @@ def random_conditions(config: TransformerConfig, run: Run, seed: int = 0) -> Run
         ),
         ContentFeatures(noise(run.views, config.content_width, side, side, generator=generator)),
         guidance,
-        run.kept,
+        run.cache_dtype,
     )
 
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from ..config import Preset, TokenizerConfig, find_preset
 from ..encoders import TOKENIZER_FILE, ContentEncoder, SemanticEncoder, TextEncoder
-from ..encoders.config import find_encoders
+from ..encoders.sizes import find_encoders
 from ..model import EchoGenTransformer
 from ..scales import find_schedule
 from ..tokenizer import BitTokenizer
@@ -27,8 +27,8 @@ ASSETS = Path(__file__).resolve().parents[1] / "assets"
 """Weights that come with the pack, one folder a preset."""
 
 
-Places = Sequence[str | Path] | Mapping[str, Sequence[Path]]
-"""Folders to search, for all kinds or kind -> folders."""
+SearchFolders = Sequence[str | Path] | Mapping[str, Sequence[Path]]
+"""Folders to search in order: the same for all kinds, or kind -> folders."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,13 @@ class Bundle:
     content: ContentEncoder
 
     def parts(self) -> dict[str, Any]:
-        """Kind -> module, in the order of the file table."""
+        """Kind -> module, in the order of format.KINDS."""
         return {field.name: getattr(self, field.name) for field in fields(self) if field.name in KINDS}
 
 
 def load_bundle(
     name: str,
-    directory: str | Path | Places | None = None,
+    directory: str | Path | SearchFolders | None = None,
     *,
     operations: Any = nn,
     dtype: torch.dtype | None = torch.float32,
@@ -58,22 +58,25 @@ def load_bundle(
     device: torch.device | str = "cpu",
     transformer: str | Path | None = None,
 ) -> Bundle:
-    """All parts of a preset.
+    """Load all parts of a preset.
 
     Args:
         name: a key of config.PRESETS or CANDIDATES.
-        directory: where the files are; several (for each kind, if need be) are searched in order. None: the
-            weights in the pack.
-        operations, dtype, compute_dtype, device: as `load`. transformer_dtype: where that of the transformer
-            is another.
-        transformer: its very file, in the place of one to be found: subject parameters just trained, say.
+        directory: where the files are: one folder, several to search in order, or several for each kind.
+            None: the weights in the pack.
+        operations, dtype, compute_dtype, device: as `load`. transformer_dtype: of the transformer, where it
+            differs from `dtype`.
+        transformer: a file to load as the transformer, whatever `directory` holds (subject parameters that
+            were just trained, say). The base model of such a file is looked for beside it, then in
+            `directory`.
     Raises:
-        FileNotFoundError: names every missing file, its size, where it comes from and where it belongs.
-        ValueError: no such preset, a damaged file, or parts that do not fit each other.
+        FileNotFoundError: lists the missing files, their sizes, where to get them and where to put them.
+        ValueError: no such preset, a damaged file, or parts that do not fit together.
     """
     preset = find_preset(name)
-    places = _places(name, directory)
-    paths = _find(name, places, {} if transformer is None else {"transformer": Path(transformer)})
+    folders = _search_folders(name, directory)
+    chosen = {} if transformer is None else {"transformer": Path(transformer)}
+    paths = _find(name, folders, chosen)
     modules = {
         kind: load_part(
             path,
@@ -83,7 +86,7 @@ def load_bundle(
             dtype=(transformer_dtype or dtype) if kind == "transformer" else dtype,
             compute_dtype=compute_dtype,
             device=device,
-            base=places["transformer"],
+            base=folders["transformer"],
         )
         for kind, path in paths.items()
     }
@@ -95,7 +98,10 @@ def load_bundle(
 def save_bundle(
     bundle: Bundle, directory: str | Path, dtype: torch.dtype | None = torch.float16
 ) -> list[Path]:
-    """Every part as <kind>.safetensors with the prompt tokenizer beside them; returns the files."""
+    """Write every part as <kind>.safetensors, and tokenizer.json; returns the files.
+
+    dtype: of the weights on disk; None keeps theirs. Raises ValueError and OSError as `save_part`.
+    """
     directory = Path(directory)
     files = [
         save_part(directory / f"{kind}.safetensors", kind, module, module.config, dtype)
@@ -106,7 +112,7 @@ def save_bundle(
     return [*files, vocabulary]
 
 
-def _places(name: str, directory: str | Path | Places | None) -> Mapping[str, Sequence[Path]]:
+def _search_folders(name: str, directory: str | Path | SearchFolders | None) -> Mapping[str, Sequence[Path]]:
     """Kind -> folders."""
     if isinstance(directory, Mapping):
         return directory
@@ -114,37 +120,37 @@ def _places(name: str, directory: str | Path | Places | None) -> Mapping[str, Se
         directory = [ASSETS / name]
     elif isinstance(directory, str | Path):
         directory = [Path(directory)]
-    return {kind: [Path(place) for place in directory] for kind in KINDS}
+    return {kind: [Path(folder) for folder in directory] for kind in KINDS}
 
 
-def _find(name: str, places: Mapping[str, Sequence[Path]], given: Mapping[str, Path]) -> Mapping[str, Path]:
-    """Kind -> file or folder, those of `given` before others; FileNotFoundError says what is missing."""
-    found = find_parts(name, places)
-    found = replace(found, paths={**found.paths, **given})
+def _find(name: str, folders: Mapping[str, Sequence[Path]], chosen: Mapping[str, Path]) -> Mapping[str, Path]:
+    """Kind -> file or folder: the chosen one, else the one found. FileNotFoundError lists what is missing."""
+    found = find_parts(name, folders)
+    found = replace(found, paths={**found.paths, **chosen})
     missing = [own_name(kind) for kind in KINDS if kind not in found.paths]
     if missing and name in PUBLISHED:
-        raise FileNotFoundError(requests(name, found, {kind: places[kind][0] for kind in KINDS}))
+        raise FileNotFoundError(requests(name, found, {kind: folders[kind][0] for kind in KINDS}))
     if missing:
-        where = " or ".join(str(place) for place in places[missing[0].partition(".")[0]])
+        searched = " or ".join(str(folder) for folder in folders[missing[0].partition(".")[0]])
         raise FileNotFoundError(
-            f"{name} is not complete: {', '.join(missing)} missing in {where}. They come with the pack: "
-            "install it again, or train them (python -m echogen_core.training)."
+            f"{name} is incomplete: {', '.join(missing)} not found in {searched}. These files come with the "
+            "pack: reinstall it, or check the folder."
         )
     return found.paths
 
 
 def check_patch(preset: Preset, tokenizer: TokenizerConfig) -> None:
-    """ValueError when a tokenizer's pictures are not of the preset's size."""
+    """Raises ValueError unless the tokenizer gives pictures of the preset's size."""
     expected = find_schedule(preset.budget).patch
     if tokenizer.patch != expected:
         raise ValueError(
-            f"{preset.name}: the tokenizer part has {tokenizer.patch} px per token, the model expects "
-            f"{expected}. Use parts of one model, of one version."
+            f"{preset.name}: the tokenizer has {tokenizer.patch} px per token, the model expects {expected}. "
+            "Use parts of the same model and version."
         )
 
 
 def _check_fit(bundle: Bundle) -> None:
-    """ValueError when a part's sizes are not those that the transformer was made for."""
+    """Raises ValueError when a part's sizes are not those that the transformer was trained with."""
     wanted = bundle.transformer.config
     pairs = [
         ("tokenizer", "bits per token", bundle.tokenizer.config.bits, wanted.bits),
@@ -162,5 +168,5 @@ def _check_fit(bundle: Bundle) -> None:
         if got != expected:
             raise ValueError(
                 f"{bundle.preset.name}: the {kind} part has {got} {unit}, the transformer expects "
-                f"{expected}. Use parts of one model."
+                f"{expected}. Use parts of the same model."
             )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +15,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..dtypes import FP8
 from ..encoders import TOKENIZER_FILE, parse_tokenizer
 from ..encoders.text import tokenizer_text
 from ..model import EchoGenTransformer
-from ..model.functional import FP8
 from .adapter import base_digests, base_names, check_frozen, fault, in_turn, tensor_digests, total_digest
 from .format import BASE_NAME, BASE_SHA256, SOURCE_SHA256, TOKENIZER, WEIGHTS, write_metadata
 from .identify import identify
@@ -27,15 +26,6 @@ from .load import is_finite
 from .quantised import MATRICES, SCALE, match_scales
 from .safetensors_writer import stream_safetensors
 from .source import Source, read_source
-
-logger = logging.getLogger(__name__)
-
-DTYPES: dict[str, torch.dtype] = {
-    "bf16": torch.bfloat16,
-    "fp16": torch.float16,
-    "fp8": FP8,
-    "fp32": torch.float32,
-}
 
 Progress = Callable[[int, int], None]
 """Called with the bytes written and those that there are."""
@@ -55,7 +45,7 @@ class Conversion:
     vocabulary: Path | None = None
 
 
-def convert(path: str | Path, out: str | Path, wanted: Conversion, progress: Progress) -> Path:
+def convert(path: str | Path, out: str | Path, settings: Conversion, progress: Progress) -> Path:
     """Write the part at `path` as a safetensors file that `load` reads.
 
     A matrix is stored in the type asked for. What the model holds in float32 whatever the type of its
@@ -66,17 +56,17 @@ def convert(path: str | Path, out: str | Path, wanted: Conversion, progress: Pro
             matrices in FP8, or a base that is another model's. OSError: no room. Nothing is written then.
     """
     path, out = Path(path), Path(out)
-    source = read_source(path, base=wanted.base)
-    _check_request(source, out, wanted)
+    source = read_source(path, base=settings.base)
+    _check_request(source, out, settings)
     names = list(source.state)
     extra = {SOURCE_SHA256: json.dumps({file.name: file_digest(file) for file in source.raw.files})}
     if source.kind == "text":
-        extra[TOKENIZER] = _tokenizer(source, wanted.vocabulary)
-    if wanted.adapter_only:
-        extra |= _base_facts(source, wanted)
+        extra[TOKENIZER] = _tokenizer(source, settings.vocabulary)
+    if settings.adapter_only:
+        extra |= _base_facts(source, settings)
         frozen = set(base_names(source.config))
         names = [name for name in names if name not in frozen]
-    layout = _layout(source, names, wanted.dtype)
+    layout = _layout(source, names, settings.dtype)
     if any(name.endswith(SCALE) for name in layout):
         extra[WEIGHTS] = "fp8"
     tensors = _tensors(source, names, layout, progress)
@@ -92,25 +82,32 @@ def file_digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _check_request(source: Source, out: Path, wanted: Conversion) -> None:
-    inputs = [*source.raw.files, *([wanted.base] if wanted.base else [])]
+def _check_request(source: Source, out: Path, settings: Conversion) -> None:
+    """Raises ValueError for a request that can't be met, and for options that would have no effect."""
+    inputs = [*source.raw.files, *([settings.base] if settings.base else [])]
+    title, is_adapter = source.identity.title, source.identity.adapter
     if out.is_dir() or out.suffix != ".safetensors":
-        raise ValueError(f"Expected a file name that ends in .safetensors to write to, got {out}.")
+        raise ValueError(f"The output must be a file name ending in .safetensors, got {out}.")
     if out.exists() and any(file.exists() and out.samefile(file) for file in inputs):
-        raise ValueError(f"{out} is read from: choose another name to write to.")
-    if wanted.adapter_only and (source.kind != "transformer" or not source.config.subject):
+        raise ValueError(f"{out} is one of the inputs. Choose another output name.")
+    if settings.adapter_only and (source.kind != "transformer" or not source.config.subject):
+        raise ValueError(f"--adapter-only expects an EchoGen transformer, got {title}.")
+    if settings.adapter_only and settings.base is None:
         raise ValueError(
-            f"Expected an EchoGen transformer to take subject parameters from, got {source.identity.title}."
+            "--adapter-only needs --base, the Infinity model that the EchoGen model was trained on "
+            "(infinity_2b_reg.pth for echogen_2b.pth)."
         )
-    if wanted.adapter_only and wanted.base is None:
+    if settings.base is not None and not (settings.adapter_only or is_adapter):
         raise ValueError(
-            "Expected the base model that the subject parameters belong to: give --base with the Infinity "
-            "file (infinity_2b_reg.pth for echogen_2b.pth)."
+            f"--base has no effect on {title}: nothing of it is missing. Drop --base, or add --adapter-only "
+            "to leave the base model out."
         )
-    if wanted.base is not None and not (wanted.adapter_only or source.identity.adapter):
-        logger.warning("The base is not needed: %s is complete.", source.raw.path)
-    if wanted.dtype == FP8 and source.kind not in (*MATRICES, "transformer"):
-        raise ValueError(f"{source.identity.title} has no matrices to store in FP8: choose bf16 or fp16.")
+    if settings.vocabulary is not None and source.kind != "text":
+        raise ValueError(
+            f"--tokenizer has no effect on {title}: only a text encoder's file holds one. Drop --tokenizer."
+        )
+    if settings.dtype == FP8 and source.kind not in (*MATRICES, "transformer"):
+        raise ValueError(f"{title} can't be stored in fp8. Choose bf16 or fp16.")
 
 
 def _tokenizer(source: Source, vocabulary: Path | None) -> str:
@@ -122,23 +119,23 @@ def _tokenizer(source: Source, vocabulary: Path | None) -> str:
     file = place / TOKENIZER_FILE if place.is_dir() else place
     if not file.is_file():
         raise FileNotFoundError(
-            f"No {TOKENIZER_FILE} at {file}: a text encoder needs the tokenizer of its model (the folder of "
-            "google/flan-t5-xl has one). Put it there, or give it with --tokenizer."
+            f"No {TOKENIZER_FILE} at {file}. A text encoder needs its model's tokenizer (the folder "
+            "google/flan-t5-xl has one): put it there, or pass it with --tokenizer."
         )
     content = tokenizer_text(file)
     parse_tokenizer(content, file)
     return content
 
 
-def _base_facts(source: Source, wanted: Conversion) -> dict[str, str]:
+def _base_facts(source: Source, settings: Conversion) -> dict[str, str]:
     """Metadata that name the base; ValueError unless the input's frozen tensors are the base's."""
-    base = wanted.base
+    base = settings.base
     assert base is not None
     config = source.config
     if title := fault(identify(base), config):
         raise ValueError(
             f"{base}: expected the base model of {source.identity.title}, got {title}. "
-            "Choose the Infinity file that it was trained on."
+            "Choose the Infinity model that it was trained on."
         )
     digests = base_digests(base, config)
     if not source.identity.adapter:  # one without a base was checked when it was opened
@@ -157,7 +154,7 @@ def _layout(source: Source, names: list[str], dtype: torch.dtype | None) -> dict
             continue
         if not tensor.is_floating_point():
             raise ValueError(
-                f"{name} is stored as {_name(tensor.dtype)}: expected floating-point weights. "
+                f"Expected floating-point weights, got {name} as {_name(tensor.dtype)}. "
                 "Get the model in bf16, fp16 or fp32."
             )
         target = tensor.dtype if dtype is None else held.get(name, dtype)
@@ -194,7 +191,7 @@ def _tensors(
             cast = value.to(layout[key].dtype)
             if not is_finite(cast):
                 raise ValueError(
-                    f"{name} holds NaN or infinity as {_name(cast.dtype)}: expected finite weights. "
+                    f"{name} has NaN or infinite values in {_name(cast.dtype)}. "
                     "Choose bf16 or fp32, or download the input again."
                 )
             done += cast.nbytes

@@ -56,6 +56,9 @@ EXAMPLES: dict[str, str] = {
 _COUNTS = ("depth", "res_blocks", "channel_multipliers")
 """Settings that say how many layers there are."""
 
+_STORED = {"unshuffle": "fold"}
+"""Setting -> its name in files, where that is another one: files of all versions stay readable by all."""
+
 
 def write_metadata(kind: str, config: Any) -> dict[str, str]:
     """Metadata of a file of this kind."""
@@ -63,7 +66,9 @@ def write_metadata(kind: str, config: Any) -> dict[str, str]:
         "format": FORMAT,
         "version": VERSION,
         "kind": kind,
-        "config": json.dumps(asdict(config), sort_keys=True),
+        "config": json.dumps(
+            {_STORED.get(name, name): value for name, value in asdict(config).items()}, sort_keys=True
+        ),
     }
 
 
@@ -85,16 +90,18 @@ def read_config(metadata: Mapping[str, str], tensors: int) -> Any:
             "Update this pack to read it."
         )
     config_class = KINDS[metadata["kind"]]
-    known = {field.name for field in fields(config_class)}
+    known = {_STORED.get(field.name, field.name): field.name for field in fields(config_class)}
     try:
         values = parse_json(metadata.get("config", "null"))
         if not isinstance(values, dict):
             raise ValueError("expected names with values")
-        if unknown := sorted({*values} - known):
+        if unknown := sorted({*values} - {*known}):
             raise ValueError(f"unknown settings {some(unknown)}")
         if missing := sorted(_needed(config_class) - {*values}):
             raise ValueError(f"missing settings {some(missing)}")
-        config = config_class(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
+        config = config_class(
+            **{known[key]: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+        )
         _check_counts(config, tensors)
     except ValueError as error:
         raise ValueError(

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..dtypes import FP8
 from ..encoders import ContentEncoder, SemanticEncoder, TextEncoder, parse_tokenizer, read_tokenizer
 from ..model import EchoGenTransformer
-from ..model.functional import FP8
 from ..tokenizer import BitTokenizer
 from .adapter import Base
 from .format import KINDS, TITLES, TOKENIZER

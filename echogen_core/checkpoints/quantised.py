@@ -2,7 +2,7 @@
 
 The factor of `X.weight` is the scalar `X.weight_scale`, and weight * weight_scale is the matrix. Norms,
 embeddings, biases, AdaLN and the head stay as they are. The transformer computes with such matrices
-(model.layers); for the other parts they save space on the disk only.
+(layers.linear); for the other parts they save space on the disk only.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..model.functional import FP8
+from ..dtypes import FP8
 
 SCALE = "_scale"
 LARGEST = torch.finfo(FP8).max

@@ -1,4 +1,8 @@
-"""`python -m echogen_core generate`: the subject of a picture in a new scene, without ComfyUI."""
+"""Make pictures of a subject in a new scene, without ComfyUI.
+
+Without --reference the picture follows the prompt alone. The built-in model (nano) runs as it is; for another
+one, fetch its files first: python -m echogen_core models
+"""
 
 from __future__ import annotations
 
@@ -11,60 +15,116 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 
-from ..checkpoints.bundle import Places
-from ..checkpoints.conversion import DTYPES
+from ..checkpoints.bundle import SearchFolders
 from ..checkpoints.folders import find_comfyui, model_folders
 from ..checkpoints.published_models import PUBLISHED
 from ..config import PRESETS
+from ..dtypes import DTYPES
+from ..option_checks import Unused, refuse_unused
 from ..pipeline import NO_SUBJECT, EchoGenPipeline, Settings
+from ..printable import counted
 from ..scales import ASPECT_RATIOS
 from ..writing import write_picture as write_picture_file
-from .models import PACK, places
+from .models import PACK, search_folders
 
 LARGEST_SIDE = 8192
+"""Pixels of a picture that is read."""
+
+UNUSED = (
+    Unused(
+        "--mask",
+        lambda args: args.reference is None,
+        "without --reference, the picture it belongs to. Add --reference, or drop --mask.",
+    ),
+    Unused(
+        "--gamma-i",
+        lambda args: args.reference is None,
+        "without --reference: there is no subject to weigh. Add --reference, or drop --gamma-i.",
+    ),
+    Unused(
+        "--comfyui",
+        lambda args: bool(args.weights),
+        "together with --weights, which names the folders to search. Give one of the two.",
+    ),
+    Unused(
+        "--comfyui",
+        lambda args: args.model not in PUBLISHED,
+        f"on this model, whose weights come with the pack. Drop --comfyui, or choose --model "
+        f"{' or '.join(name for name in PRESETS if name in PUBLISHED)}.",
+    ),
+)
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
-    """The command's options."""
+    """Adds the command and its options."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
-        "generate", help="make pictures", description=__doc__
+        "generate",
+        help="make pictures",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--reference", type=Path, help="picture of the subject; left out: the prompt alone")
-    parser.add_argument("--mask", type=Path, help="white on the subject; left out: alpha or a plain border")
-    parser.add_argument("--prompt", required=True, help='where it is, such as "a teddy bear in a forest"')
-    parser.add_argument("--out", type=Path, required=True, help="picture to write; a batch is numbered")
-    parser.add_argument("--model", default="nano", choices=list(PRESETS))
-    parser.add_argument("--weights", type=Path, help="folder with the model's files (nano needs none)")
-    parser.add_argument("--comfyui", metavar="PATH", help="else: the ComfyUI that has them; see `models`")
-    parser.add_argument("--gamma-t", type=float, help="strength of the prompt, 0 to 8 (default: the model's)")
+    parser.add_argument("--prompt", required=True, help='the scene, e.g. "a teddy bear in a forest"')
+    parser.add_argument("--out", type=Path, required=True, help="picture to write; a batch gets numbers")
+    parser.add_argument("--reference", type=Path, help="picture of the subject")
     parser.add_argument(
-        "--gamma-i", type=float, help="strength of the subject, 0 to 8 (default: the model's)"
+        "--mask",
+        type=Path,
+        help="black and white picture, white on the subject (default: the reference's transparency, or "
+        "everything that stands out from a plain background)",
     )
+    parser.add_argument("--model", default="nano", choices=list(PRESETS), help="default: %(default)s")
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        nargs="+",
+        metavar="FOLDER",
+        help="folders to search for the model's files (default: nano's own, or those of your ComfyUI)",
+    )
+    parser.add_argument(
+        "--comfyui",
+        metavar="PATH",
+        help="search this ComfyUI's model folders (default: COMFYUI_PATH, or where this pack is installed)",
+    )
+    parser.add_argument(
+        "--transformer",
+        type=Path,
+        metavar="FILE",
+        help="use this transformer instead of the model's own, e.g. subject.safetensors of a training run; "
+        "a file of subject parameters alone also needs its base model, beside it or among the model's files",
+    )
+    parser.add_argument("--gamma-t", type=float, help="prompt strength, 0 to 8 (default: the model's)")
+    parser.add_argument("--gamma-i", type=float, help="subject strength, 0 to 8 (default: the model's)")
     parser.add_argument("--tau", type=float, help="temperature, above 0 (default: the model's)")
-    parser.add_argument("--aspect-ratio", default="1:1", choices=ASPECT_RATIOS, metavar="W:H")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--batch", type=int, default=1, help="pictures, seeds counted up")
-    parser.add_argument("--device", help="such as cuda, mps or cpu (default: cuda where there is one)")
     parser.add_argument(
-        "--dtype", choices=list(DTYPES), help="of the weights (default: bf16 on cuda, else fp32)"
+        "--aspect-ratio",
+        default="1:1",
+        choices=ASPECT_RATIOS,
+        metavar="W:H",
+        help=f"one of {', '.join(ASPECT_RATIOS)} (default: %(default)s)",
     )
-    parser.add_argument("--enlarge", type=int, default=1, help="enlarge the result this many times (bicubic)")
+    parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    parser.add_argument(
+        "--batch", type=int, default=1, help="number of pictures, with seeds SEED, SEED + 1, ... (default: 1)"
+    )
+    parser.add_argument("--device", help="cuda, mps, cpu, ... (default: cuda if available, otherwise cpu)")
+    parser.add_argument(
+        "--dtype", choices=list(DTYPES), help="precision of the weights (default: bf16 on cuda, else fp32)"
+    )
+    parser.add_argument(
+        "--enlarge", type=int, default=1, metavar="N", help="enlarge the result N times (bicubic)"
+    )
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
-    """Make the pictures and print their paths."""
-    if args.batch < 1 or args.enlarge < 1:
-        raise ValueError(f"--batch and --enlarge must be at least 1, got {args.batch} and {args.enlarge}.")
-    picture_format(args.out)  # before minutes of work, not after
+    """Make the pictures and print their paths. Raises ValueError or OSError for what the user can mend."""
+    _check(args)
     reference = read_picture(args.reference) if args.reference else None
     mask = read_mask(args.mask) if args.mask else None
-    device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    dtype = DTYPES[args.dtype or ("bf16" if device.startswith("cuda") else "fp32")]
-    pipeline = EchoGenPipeline.from_bundle(args.model, args.weights or _places(args), dtype, device)
+    pipeline = _load(args)
     began = time.perf_counter()
     subject = NO_SUBJECT if reference is None else pipeline.subject(reference, mask_BHW=mask)
     settings = Settings(args.gamma_t, args.gamma_i, args.tau, aspect_ratio=args.aspect_ratio)
@@ -74,34 +134,61 @@ def run(args: argparse.Namespace) -> int:
     for path, image in zip(_output_paths(args.out, args.batch), picture.images_B3HW, strict=True):
         write_picture(image, path, args.enlarge)
         sys.stdout.write(f"{path}\n")
-    sys.stderr.write(f"{args.batch} picture(s) in {seconds:.2f} s after loading\n")
+    sys.stderr.write(f"{counted(args.batch, 'picture')} in {seconds:.2f} s, loading not included\n")
     return 0
 
 
-def _places(args: argparse.Namespace) -> Places | None:
-    """Where a published model's files are; None: in the pack."""
+def _check(args: argparse.Namespace) -> None:
+    """ValueError for what can be told before minutes of work."""
+    refuse_unused(args, UNUSED)
+    for option in ("batch", "enlarge"):
+        if getattr(args, option) < 1:
+            raise ValueError(f"--{option} must be at least 1, got {getattr(args, option)}.")
+    picture_format(args.out)
+
+
+def _load(args: argparse.Namespace) -> EchoGenPipeline:
+    device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    dtype = DTYPES[args.dtype or ("bf16" if device.startswith("cuda") else "fp32")]
+    pipeline = EchoGenPipeline.from_bundle(
+        args.model, args.weights or _comfyui_folders(args), dtype, device, transformer=args.transformer
+    )
+    if args.reference and not pipeline.bundle.transformer.config.subject:
+        raise ValueError(
+            "--reference needs an EchoGen transformer, and this one is a base model without a subject path. "
+            "Choose another --transformer or --model, or drop --reference."
+        )
+    return pipeline
+
+
+def _comfyui_folders(args: argparse.Namespace) -> SearchFolders | None:
+    """Where ComfyUI keeps a published model's files; None for a model that comes with the pack."""
     if args.model not in PUBLISHED:
         return None
-    return places(args.model, model_folders(find_comfyui(args.comfyui, os.environ, PACK)))
+    return search_folders(args.model, model_folders(find_comfyui(args.comfyui, os.environ, PACK)))
 
 
 def read_picture(path: Path) -> Tensor:
-    """[1, 3, H, W] or, with transparency, [1, 4, H, W] in 0..1; upright as the camera meant it.
+    """A picture file as [1, 3, H, W] or, with transparency, [1, 4, H, W] in 0..1, upright (EXIF applied).
 
-    Raises ValueError when the file is no picture or too large, FileNotFoundError when there is none.
+    Raises FileNotFoundError where there is no file, ValueError where it can't be read or is too large.
     """
-    mode = "RGBA" if _open(path).mode in ("RGBA", "LA", "PA") or "transparency" in _open(path).info else "RGB"
-    array = np.asarray(_open(path).convert(mode), dtype=np.float32) / 255
+    image = _open(path)
+    has_alpha = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
+    array = np.asarray(image.convert("RGBA" if has_alpha else "RGB"), dtype=np.float32) / 255
     return torch.from_numpy(array.copy()).permute(2, 0, 1)[None]
 
 
 def read_mask(path: Path) -> Tensor:
-    """[1, H, W] in 0..1. Raises as `read_picture`."""
+    """A picture file as a mask [1, H, W] in 0..1. Raises as `read_picture`."""
     return torch.from_numpy(np.asarray(_open(path).convert("L"), dtype=np.float32) / 255)[None]
 
 
 def write_picture(image_3HW: Tensor, path: Path, enlarge: int = 1) -> None:
-    """Write a picture of 0..1; the file name's ending decides the format."""
+    """Write a picture [3, H, W] of 0..1, enlarged by a whole factor; the file's ending sets the format.
+
+    Raises ValueError as `picture_format`, OSError as writing.write_whole.
+    """
     # truncated, as the official code does
     array = (image_3HW.permute(1, 2, 0).cpu().numpy() * 255).astype(np.uint8)
     image = Image.fromarray(array)
@@ -111,28 +198,27 @@ def write_picture(image_3HW: Tensor, path: Path, enlarge: int = 1) -> None:
 
 
 def picture_format(path: Path) -> str:
-    """Pillow's name of the format that a file name's ending stands for; ValueError when there is none."""
+    """Pillow's name for the format of a file ending. Raises ValueError where Pillow can't write it."""
     found = Image.registered_extensions().get(path.suffix.lower())
     if found not in Image.SAVE:
-        raise ValueError(f"Expected a name that ends in .png, .jpg or .webp to write to, got {path}.")
+        raise ValueError(f"--out must end in .png, .jpg or .webp, got {path}.")
     return found
 
 
 def _open(path: Path) -> Image.Image:
+    """The decoded picture, upright."""
     if not path.is_file():
-        raise FileNotFoundError(f"There is no picture at {path}: check the path.")
+        raise FileNotFoundError(f"No picture at {path}. Check the path.")
     try:
         image = Image.open(path)
-        if max(image.size) > LARGEST_SIDE:
-            raise ValueError(
-                f"{path} is {image.width}x{image.height} px: expected at most {LARGEST_SIDE} px a side. "
-                "Make it smaller."
-            )
-        return ImageOps.exif_transpose(image)
-    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise ValueError(
-            f"{path} is no picture that can be read ({error}): use PNG, JPEG or WebP."
-        ) from error
+        width, height = image.size
+        if max(width, height) <= LARGEST_SIDE:
+            return ImageOps.exif_transpose(image)
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # whatever Pillow's readers raise
+        raise ValueError(f"Can't read the picture {path} ({error}). Use PNG, JPEG or WebP.") from error
+    raise ValueError(
+        f"{path} is {width}x{height} px; the limit is {LARGEST_SIDE} px per side. Scale it down first."
+    )
 
 
 def _output_paths(out: Path, count: int) -> list[Path]:

@@ -1,15 +1,15 @@
 """Encoders of the conditions: prompt (Flan-T5), subject meaning (DINOv2), subject detail (FLUX VAE)."""
 
-from .config import (
+from .content import ContentEncoder
+from .reference import check_pictures, reference_picture
+from .semantic import SemanticEncoder, resample_position_embedding
+from .sizes import (
     ENCODERS,
     ContentEncoderConfig,
     EncoderConfigs,
     SemanticEncoderConfig,
     TextEncoderConfig,
 )
-from .content import ContentEncoder
-from .pictures import check_pictures, reference_picture
-from .semantic import SemanticEncoder, resample_position_embedding
 from .text import (
     TOKENIZER_FILE,
     TextEncoder,

@@ -12,40 +12,24 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..features import ContentFeatures
-from .config import ContentEncoderConfig
-from .pictures import reference_picture
+from ..layers import LayerFactory, ResidualBlock, downsample
+from .reference import reference_picture
+from .sizes import ContentEncoderConfig
 
 
-class ResBlock(nn.Module):
-    """GroupNorm, SiLU, 3x3 convolution, twice; a 1x1 convolution carries the input when widths differ."""
-
-    def __init__(self, inputs: int, outputs: int, groups: int, operations: Any, **place: Any) -> None:
-        super().__init__()
-        self.norm1 = operations.GroupNorm(groups, inputs, eps=1e-6, **place)
-        self.conv1 = operations.Conv2d(inputs, outputs, 3, padding=1, **place)
-        self.norm2 = operations.GroupNorm(groups, outputs, eps=1e-6, **place)
-        self.conv2 = operations.Conv2d(outputs, outputs, 3, padding=1, **place)
-        self.shortcut = operations.Conv2d(inputs, outputs, 1, **place) if inputs != outputs else nn.Identity()
-
-    def forward(self, x_BCHW: Tensor) -> Tensor:
-        inner_BCHW = self.conv1(F.silu(self.norm1(x_BCHW)))
-        inner_BCHW = self.conv2(F.silu(self.norm2(inner_BCHW)))
-        sum_BCHW: Tensor = self.shortcut(x_BCHW) + inner_BCHW
-        return sum_BCHW
-
-
-class Attention(nn.Module):
+class CellAttention(nn.Module):
     """One head over all cells, residual."""
 
-    def __init__(self, channels: int, groups: int, operations: Any, **place: Any) -> None:
+    def __init__(self, channels: int, make: LayerFactory) -> None:
         super().__init__()
-        self.norm = operations.GroupNorm(groups, channels, eps=1e-6, **place)
-        self.q = operations.Conv2d(channels, channels, 1, **place)
-        self.k = operations.Conv2d(channels, channels, 1, **place)
-        self.v = operations.Conv2d(channels, channels, 1, **place)
-        self.out = operations.Conv2d(channels, channels, 1, **place)
+        self.norm = make.group_norm(channels)
+        self.q = make.convolution(channels, channels, 1)
+        self.k = make.convolution(channels, channels, 1)
+        self.v = make.convolution(channels, channels, 1)
+        self.out = make.convolution(channels, channels, 1)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
+        """[B, C, H, W] to [B, C, H, W]."""
         normal_BCHW = self.norm(x_BCHW)
         q_B1LC, k_B1LC, v_B1LC = (
             layer(normal_BCHW).flatten(2).transpose(1, 2).unsqueeze(1) for layer in (self.q, self.k, self.v)
@@ -56,15 +40,15 @@ class Attention(nn.Module):
 
 
 class Downsample(nn.Module):
-    """Stride-2 convolution padded on the right and at the bottom only, as LDM does."""
+    """Half the size, in a module of its own for the checkpoint's names."""
 
-    def __init__(self, channels: int, operations: Any, **place: Any) -> None:
+    def __init__(self, channels: int, make: LayerFactory) -> None:
         super().__init__()
-        self.conv = operations.Conv2d(channels, channels, 3, stride=2, **place)
+        self.conv = make.convolution(channels, channels, stride=2, padding=0)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        halved_BCHW: Tensor = self.conv(F.pad(x_BCHW, (0, 1, 0, 1)))
-        return halved_BCHW
+        """[B, C, H, W] to [B, C, H/2, W/2]."""
+        return downsample(self.conv, x_BCHW)
 
 
 class ContentEncoder(nn.Module):
@@ -79,28 +63,25 @@ class ContentEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.config = config
-        place: dict[str, Any] = {"dtype": dtype, "device": device}
-        groups, channels = config.norm_groups, config.base_channels
-        self.conv_in = operations.Conv2d(3, channels, 3, padding=1, **place)
+        make, channels = LayerFactory(operations, dtype, device, config.norm_groups), config.base_channels
+        self.conv_in = make.convolution(3, channels)
         self.levels: Any = nn.ModuleList()
         for index, multiplier in enumerate(config.channel_multipliers):
             level = nn.ModuleDict()
             width = config.base_channels * multiplier
             inputs = [channels] + [width] * (config.res_blocks - 1)
-            level["blocks"] = nn.Sequential(
-                *(ResBlock(count, width, groups, operations, **place) for count in inputs)
-            )
+            level["blocks"] = nn.Sequential(*(ResidualBlock(make, count, width) for count in inputs))
             channels = width
             if index + 1 < len(config.channel_multipliers):
-                level["downsample"] = Downsample(channels, operations, **place)
+                level["downsample"] = Downsample(channels, make)
             self.levels.append(level)
         self.middle = nn.Sequential(
-            ResBlock(channels, channels, groups, operations, **place),
-            Attention(channels, groups, operations, **place),
-            ResBlock(channels, channels, groups, operations, **place),
+            ResidualBlock(make, channels, channels),
+            CellAttention(channels, make),
+            ResidualBlock(make, channels, channels),
         )
-        self.norm_out = operations.GroupNorm(groups, channels, eps=1e-6, **place)
-        self.conv_out = operations.Conv2d(channels, 2 * config.latent_channels, 3, padding=1, **place)
+        self.norm_out = make.group_norm(channels)
+        self.conv_out = make.convolution(channels, 2 * config.latent_channels)
 
     def forward(self, images_B3HW: Tensor) -> Tensor:
         """Posterior mode [B, latent_channels, H/8, W/8] of pictures in 0..1, differentiable."""

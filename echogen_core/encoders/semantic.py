@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..features import SemanticFeatures
-from .config import SemanticEncoderConfig
-from .pictures import reference_picture
+from .reference import reference_picture
+from .sizes import SemanticEncoderConfig
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

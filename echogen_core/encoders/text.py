@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ..features import TextFeatures
 from ..json_text import parse_json, read_bounded
 from ..printable import printable
-from .config import TextEncoderConfig
+from .sizes import TextEncoderConfig
 from .tokenizer_file import check_tokenizer
 
 logger = logging.getLogger(__name__)

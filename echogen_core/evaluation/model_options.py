@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from ..checkpoints.conversion import DTYPES
 from ..config import PRESETS
+from ..dtypes import DTYPES
 from .variants import Model
 
 

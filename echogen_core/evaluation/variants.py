@@ -10,9 +10,9 @@ from typing import NamedTuple
 import torch
 
 from ..checkpoints import ASSETS, load_bundle
-from ..checkpoints.conversion import DTYPES
 from ..checkpoints.format import KINDS
 from ..config import PRESETS
+from ..dtypes import DTYPES
 from ..pipeline import EchoGenPipeline, Settings
 from .scorers import fingerprint
 

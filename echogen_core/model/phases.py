@@ -1,31 +1,48 @@
-"""The transformer's weights by the phase of a run that uses them: about half each, and nothing twice.
+"""The model's weights by the phase of a run that uses them: about half each, and nothing twice.
 
-Prefill needs the encoders' projections and the content stream, sampling the picture's own layers. A memory
-manager that owns the two apart can have one at a time on the device.
+Prefill needs the encoders' projections and the content stream, sampling the picture's own layers. Every layer
+is declared where it is built (`PhasedModule.used_in`). A memory manager that holds the two halves apart can
+have one at a time on the device.
 """
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
 from typing import NamedTuple
 
 from torch import nn
 
-from .transformer import EchoGenTransformer
 
-_SAMPLING = re.compile(
-    r"head\.|level_embed|bits_embed|blocks\.\d+\.("
-    r"adaln$|cross_norm|ffn\.|cross\.(to_q|proj)\b|attn\.(to_qkv|q_bias|v_bias|log_scale|proj|content_to_image)\b)"
-)
-_ENDS_EARLY = r"(content_(cross|cross_norm|ffn)\b|attn\.content_(to_q|q_bias|log_scale|proj)\b)"
+class Phase(Enum):
+    """When a run uses a layer."""
+
+    PREFILL = "prefill"
+    """Once per subject and prompt: `EchoGenTransformer.conditions` and `prefill`."""
+    SAMPLING = "sampling"
+    """At every scale: `EchoGenTransformer.forward` and `embed_scale`."""
+    UNUSED = "unused"
+    """Never: stored in the checkpoint, without effect on any output."""
 
 
-class PrefillPhase(nn.Module):
-    """What `EchoGenTransformer.conditions` and `prefill` use."""
+class PhasedModule(nn.Module):
+    """A module whose layers belong to different phases.
 
+    What is not declared belongs to the phase of the module's owner, and in the end to prefill.
+    """
 
-class SamplingPhase(nn.Module):
-    """What `EchoGenTransformer.forward` and `embed_scale` use."""
+    def __init__(self) -> None:
+        super().__init__()
+        self.declared_phases: dict[str, Phase] = {}
+
+    @contextmanager
+    def used_in(self, phase: Phase) -> Iterator[None]:
+        """Declares the phase of the layers and parameters that are assigned to this module inside."""
+        before = self._modules.keys() | self._parameters.keys()
+        yield
+        for name in (self._modules.keys() | self._parameters.keys()) - before:
+            self.declared_phases[name] = phase
 
 
 class Phases(NamedTuple):
@@ -35,24 +52,51 @@ class Phases(NamedTuple):
     sampling: nn.Module
 
 
-def split_phases(model: EchoGenTransformer) -> Phases:
-    """The two halves. What the last block's content stream stores without effect is in neither."""
+class PrefillPhase(nn.Module):
+    """Holds the layers of Phase.PREFILL."""
+
+
+class SamplingPhase(nn.Module):
+    """Holds the layers of Phase.SAMPLING."""
+
+
+def split_phases(model: nn.Module) -> Phases:
+    """The two halves of a transformer. What it stores without effect is in neither."""
     phases = Phases(PrefillPhase(), SamplingPhase())
-    unused = re.compile(rf"blocks\.{len(model.blocks) - 1}\.{_ENDS_EARLY}")
-    for name, module in model.named_modules():
-        if not list(module.children()):
-            entries: dict[str, nn.Module | nn.Parameter] = {name: module} if list(module.parameters()) else {}
-        else:
-            own = module.named_parameters(recurse=False)
-            entries = {f"{name}.{key}".lstrip("."): parameter for key, parameter in own}
-        for path, entry in entries.items():
-            if not unused.match(path):
-                _place(phases.sampling if _SAMPLING.match(path) else phases.prefill, path, entry)
+    roots = {Phase.PREFILL: phases.prefill, Phase.SAMPLING: phases.sampling}
+    for path, entry, phase in _entries(model, Phase.PREFILL):
+        if phase in roots:
+            _place(roots[phase], path, entry)
     return phases
 
 
+def unused_names(model: nn.Module) -> frozenset[str]:
+    """Parameters that no output depends on: the end of the last block's content stream."""
+    names: set[str] = set()
+    for path, entry, phase in _entries(model, Phase.PREFILL):
+        if phase is Phase.UNUSED:
+            inner = entry.named_parameters() if isinstance(entry, nn.Module) else [("", entry)]
+            names.update(f"{path}.{name}".rstrip(".") for name, _ in inner)
+    return frozenset(names)
+
+
+def _entries(
+    module: nn.Module, phase: Phase, prefix: str = ""
+) -> Iterator[tuple[str, nn.Module | nn.Parameter, Phase]]:
+    """Path, layer or bare parameter, and phase, depth first; phase: the owner's."""
+    declared = module.declared_phases if isinstance(module, PhasedModule) else {}
+    for name, parameter in module.named_parameters(recurse=False):
+        yield prefix + name, parameter, declared.get(name, phase)
+    for name, child in module.named_children():
+        child_phase = declared.get(name, phase)
+        if list(child.children()):
+            yield from _entries(child, child_phase, f"{prefix}{name}.")
+        elif list(child.parameters()):
+            yield prefix + name, child, child_phase
+
+
 def _place(root: nn.Module, path: str, entry: nn.Module | nn.Parameter) -> None:
-    """Hangs a layer or a bare parameter into a tree of plain modules."""
+    """Adds a layer or a bare parameter to a tree of plain modules."""
     *folders, name = path.split(".")
     for folder in folders:
         if folder not in root._modules:

@@ -1,67 +1,37 @@
-"""EchoGen transformer: Infinity with a dual-path subject injection (paper section 3; official quirks kept).
+"""EchoGen transformer: Infinity with dual-path subject injection (paper section 3; official quirks kept).
 
-Two phases. `prefill` turns conditions into a BranchCache: keys and values that no scale, guidance weight, tau
-or seed changes. `forward` runs one scale (or, in training, all of them under a mask) against such caches.
-Everything outside the blocks computes in float32; the blocks compute in `dtype` (see layers.py).
-Shape suffixes: B conditions, N rows, L tokens, P patches, S content tokens, T text width, C width, d bits.
+The semantic path is in cross_attention.py, the content path in self_attention.py, the global vector in
+adaln.py.
+Two phases. `prefill` turns conditions into a BranchCache: keys and values that do not depend on scale,
+guidance weight, tau or seed. `forward` runs one scale (or, in training, all of them under a mask) against
+such caches. Everything outside the blocks computes in float32; the blocks compute in `dtype` (see block.py).
+Shape suffixes: B conditions, N pictures of all branches, L tokens, P patches, S content tokens, T text width,
+E semantic width, F content width, C width, d bits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from ..config import TransformerConfig
+from ..dtypes import FP8
 from ..features import ContentFeatures, SemanticFeatures, TextFeatures
+from ..layers import LayerFactory, match
 from ..scales import ScaleSchedule
-from .functional import FP8, block_causal_mask, match, sequence_rope
-from .kv_cache import MaskedMemory
-from .layers import Block, Factory, Head, LayerCondition, Rows, TextNorm, TextPool, Watch
+from .adaln import Head, signal_layer
+from .block import Block
+from .branch import AttentionHook, BranchBatch, BranchCache, Conditions
+from .kv_cache import MaskedSequence, block_causal_mask
+from .phases import Phase, PhasedModule
+from .rope import sequence_rope
+from .text_pool import TextNorm, TextPool
 
 
-@dataclass(frozen=True)
-class Conditions:
-    """Inputs of one branch, batched: text [B, L, T] (mask_BL marks real tokens, None: all are), class token
-    [B, semantic_width], patches [B, P, semantic_width], content tokens [B, S, content_width].
-    """
-
-    text_BLT: Tensor
-    cls_BE: Tensor | None
-    patches_BPE: Tensor | None
-    content_BSF: Tensor | None
-    text_mask_BL: Tensor | None = None
-
-
-@dataclass(frozen=True)
-class BranchCache:
-    """All that a branch needs at every scale.
-
-    prefix_BPC: start tokens (subject, prompt; the prompt alone without a subject path), signals_B6C: shared
-    AdaLN signals, pooled_BC: pooled prompt for the head, layers: keys and values per layer.
-    """
-
-    prefix_BPC: Tensor
-    signals_B6C: Tensor
-    pooled_BC: Tensor
-    layers: tuple[LayerCondition, ...]
-
-    @property
-    def kept(self) -> torch.dtype:
-        """Type that keys and values are remembered in."""
-        return self.layers[0].cross.k_BHSD.dtype
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the keys and values."""
-        kvs = [kv for layer in self.layers for kv in layer if kv is not None]
-        return sum(t.numel() * t.element_size() for kv in kvs for t in kv[:2])
-
-
-class EchoGenTransformer(nn.Module):
+class EchoGenTransformer(PhasedModule):
     """The model. Parameters start at zero: they are loaded, or drawn by `training.initialise`.
 
     Args:
@@ -86,28 +56,30 @@ class EchoGenTransformer(nn.Module):
         self.config = config
         self.stored_dtype = stored = dtype or torch.float32
         self.dtype = compute_dtype or (torch.bfloat16 if stored == FP8 else stored)
-        make = Factory(operations, torch.float32, device)
+        make = LayerFactory(operations, torch.float32, device)
         self.null_text = make.parameter(config.text_length, config.text_width)
         self.start = make.parameter(config.width)
         self.text_norm = TextNorm(config, make)
         self.text_pool = TextPool(config, make)
         self.text_mlp = make.mlp(config.text_width, config.width)
-        self.text_adaln = make.adaln(config.width, 6)
-        self.level_embed = make.embedding(config.levels, config.width)
-        self.bits_embed = make.linear(config.bits, config.width)
-        self.head = Head(config, make)
+        self.text_adaln = signal_layer(make, config.width, 6)
+        with self.used_in(Phase.SAMPLING):
+            self.level_embed = make.embedding(config.levels, config.width)
+            self.bits_embed = make.linear(config.bits, config.width)
+            self.head = Head(config, make)
         if config.subject:
             self.null_semantic = make.parameter(config.semantic_length, config.semantic_width)
             self.null_content = make.parameter(config.content_length, config.content_width)
             self.semantic_start = make.parameter(config.width)
             self.semantic_cls = make.linear(config.semantic_width, config.width)
             self.semantic_mlp = make.mlp(config.semantic_width, config.width)
-            self.semantic_adaln = make.adaln(config.width, 6)
+            self.semantic_adaln = signal_layer(make, config.width, 6)
             self.content_mlp = make.mlp(config.content_width, config.width)
-            self.content_text_adaln = make.adaln(config.width, 6)
-            self.content_semantic_adaln = make.adaln(config.width, 6)
+            self.content_text_adaln = signal_layer(make, config.width, 6)
+            self.content_semantic_adaln = signal_layer(make, config.width, 6)
         block_make = make._replace(dtype=stored)
-        self.blocks = nn.ModuleList(Block(config, block_make) for _ in range(config.depth))
+        last = config.depth - 1
+        self.blocks = nn.ModuleList(Block(config, block_make, last=n == last) for n in range(config.depth))
 
     @property
     def prefix(self) -> int:
@@ -187,10 +159,10 @@ class EchoGenTransformer(nn.Module):
         given = content.latents_VCHW.flatten(2).transpose(1, 2).flatten(0, 1)
         return _strengthen(self.null_content.repeat(views, 1), given, content.strength)
 
-    def prefill(self, inputs: Conditions, kept: torch.dtype | None = None) -> BranchCache:
+    def prefill(self, inputs: Conditions, cache_dtype: torch.dtype | None = None) -> BranchCache:
         """Everything about a branch that does not depend on the picture so far.
 
-        kept: type that keys and values are remembered in (None: as computed; float8_e4m3fn halves them).
+        cache_dtype: type that keys and values are stored in (None: as computed; float8_e4m3fn halves them).
         """
         text_BLT = self.text_norm(inputs.text_BLT)
         pooled_BC = self.text_pool(text_BLT, inputs.text_mask_BL)
@@ -208,28 +180,31 @@ class EchoGenTransformer(nn.Module):
             patches_BPC = self.semantic_mlp(inputs.patches_BPE).to(self.dtype)
             content_BSC = self.content_mlp(inputs.content_BSF)
         layers = []
-        for index, block in enumerate(self.blocks):
+        for block in self.blocks:
             layer, content_BSC = cast(Block, block).condition(
-                text_BLC,
-                patches_BPC,
-                content_BSC,
-                content_signals,
-                inputs.text_mask_BL,
-                last=index + 1 == len(self.blocks),
+                text_BLC, patches_BPC, content_BSC, content_signals, inputs.text_mask_BL
             )
-            layers.append(layer.kept_as(kept))
+            layers.append(layer.stored_as(cache_dtype))
         return BranchCache(torch.stack(prefix, 1), signals.unflatten(-1, (6, -1)), pooled_BC, tuple(layers))
 
     def forward(
-        self, x_NLC: Tensor, rope_2LP: Tensor, rows: Sequence[Rows], signals_N6C: Tensor, pooled_NC: Tensor
+        self,
+        x_NLC: Tensor,
+        rope_2LP: Tensor,
+        batches: Sequence[BranchBatch],
+        signals_N6C: Tensor,
+        pooled_NC: Tensor,
     ) -> Tensor:
         """Logits float32 [N, L, d, 2] (last axis: bit 0, bit 1) of embedded tokens [N, L, C].
 
+        rope_2LP: cosines and sines of their places (rope.sequence_rope). batches: what the pictures attend
+        to, in their order. signals_N6C, pooled_NC: as in the BranchCache of each.
+
         With a subject path the first scale begins with the subject token, whose output carries no logits: the
-        caller drops row 0.
+        caller drops token 0.
         """
         for layer, block in enumerate(self.blocks):
-            x_NLC = block(x_NLC, signals_N6C, rope_2LP, rows, layer, self.dtype)
+            x_NLC = block(x_NLC, signals_N6C, rope_2LP, batches, layer, self.dtype)
         return self.head(x_NLC, pooled_NC)
 
     def embed_scale(self, inputs_NLd: Tensor, scale: int) -> Tensor:
@@ -245,15 +220,16 @@ class EchoGenTransformer(nn.Module):
         inputs: Conditions,
         next_inputs_BLd: Tensor,
         schedule: ScaleSchedule,
-        watch: Watch | None = None,
-        kept_K: Tensor | None = None,
+        hook: AttentionHook | None = None,
+        tokens_K: Tensor | None = None,
     ) -> Tensor:
         """Training pass: logits [B, tokens, d, 2] of all scales at once.
 
         next_inputs_BLd: next-scale inputs of scales 1.. (everything but the first scale), [B, tokens-1, d].
         B may be a multiple of the number of conditions: each then serves as many consecutive pictures.
-        watch: see Rows; its queries are those of the prefix and of all tokens computed.
-        kept: the tokens to compute, ascending, as if there were no others (None: all): patch dropout.
+        hook: see BranchBatch; its queries are those of the prefix and of all tokens computed.
+        tokens_K: indices of the tokens to compute, ascending, as if there were no others (None: all): patch
+        dropout.
         """
         cache = self.prefill(inputs)
         pictures = next_inputs_BLd.shape[0] // cache.pooled_BC.shape[0]
@@ -268,11 +244,11 @@ class EchoGenTransformer(nn.Module):
         x_BLC = torch.cat((prefix + self.level(0, prefix), embedded), dim=1)
         rope = sequence_rope(schedule, self.config.head_width, self.prefix).to(x_BLC.device)
         mask = block_causal_mask(schedule, self.prefix).to(x_BLC.device)
-        if kept_K is not None:
-            places = torch.cat((torch.arange(self.prefix, device=kept_K.device), kept_K + self.prefix))
+        if tokens_K is not None:
+            places = torch.cat((torch.arange(self.prefix, device=tokens_K.device), tokens_K + self.prefix))
             x_BLC, rope, mask = x_BLC[:, places], rope[:, places], mask[places][:, places]
-        rows = [Rows(x_BLC.shape[0], cache.layers, MaskedMemory(mask), watch)]
-        return self(x_BLC, rope, rows, signals, pooled)[:, self.prefix :]
+        batch = BranchBatch(x_BLC.shape[0], cache.layers, MaskedSequence(mask), hook)
+        return self(x_BLC, rope, [batch], signals, pooled)[:, self.prefix :]
 
 
 def _check_width(kind: str, got: int, expected: int) -> None:

@@ -1,7 +1,7 @@
 """What a run takes in bytes: weights by phase, keys and values, and the widest moment of the layers.
 
 Held against measured peaks in the tests; kernels' own workspace (tens of megabytes on a GPU) is not in it.
-Letters: N rows (branches x pictures), L tokens of a scale, C width, H hidden, S content tokens.
+Letters: N pictures of all branches, L tokens of a scale, C width, H hidden, S content tokens.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from ..config import TokenizerConfig, TransformerConfig
+from ..dtypes import FP8
 from ..model import EchoGenTransformer, split_phases
-from ..model.functional import FP8
 from ..scales import BUDGETS, ScaleSchedule, find_schedule
 
 GIGABYTE = 10**9
@@ -35,17 +35,17 @@ class Weights(NamedTuple):
 class Run:
     """What the memory of a run depends on.
 
-    branches: computed ones, 1 to 3 (equal γ_t and γ_I need two). dtype: of the matrices. computed: of what
-    they are multiplied with (None: as the matrices, bfloat16 for float8). kept: of the remembered keys and
-    values (None: as computed). prompt_tokens: of the prompt. views: reference pictures.
+    branches: computed ones, 1 to 3 (equal γ_t and γ_I need two). dtype: of the matrices. compute_dtype: of
+    what they are multiplied with (None: as the matrices, bfloat16 for float8). cache_dtype: of the stored
+    keys and values (None: as computed). prompt_tokens: of the prompt. views: reference pictures.
     """
 
     schedule: ScaleSchedule
     pictures: int = 1
     branches: int = 2
     dtype: torch.dtype = torch.bfloat16
-    computed: torch.dtype | None = None
-    kept: torch.dtype | None = None
+    compute_dtype: torch.dtype | None = None
+    cache_dtype: torch.dtype | None = None
     prompt_tokens: int = 64
     views: int = 1
 
@@ -54,13 +54,13 @@ class Run:
 class MemoryEstimate:
     """Bytes of a run.
 
-    conditions: keys and values of prompt and subject, of all branches. arena: those of the picture.
+    conditions: keys and values of prompt and subject, of all branches. kv_cache: those of the picture.
     prefill_work, sampling_work: the most that the layers of a phase take at once besides.
     """
 
     weights: Weights
     conditions: int
-    arena: int
+    kv_cache: int
     prefill_work: int
     sampling_work: int
 
@@ -72,7 +72,7 @@ class MemoryEstimate:
     @property
     def sampling(self) -> int:
         """Needed besides the weights while the picture is drawn."""
-        return self.conditions + self.arena + self.sampling_work
+        return self.conditions + self.kv_cache + self.sampling_work
 
     @property
     def resident(self) -> int:
@@ -93,16 +93,18 @@ class MemoryEstimate:
 def estimate_memory(config: TransformerConfig, run: Run) -> MemoryEstimate:
     """Bytes that a run of a transformer takes, to about a tenth."""
     # float8 matrices are multiplied in bfloat16
-    size = run.computed.itemsize if run.computed else max(run.dtype.itemsize, torch.bfloat16.itemsize)
-    kept = size if run.kept is None else run.kept.itemsize
+    size = (
+        run.compute_dtype.itemsize if run.compute_dtype else max(run.dtype.itemsize, torch.bfloat16.itemsize)
+    )
+    cached = size if run.cache_dtype is None else run.cache_dtype.itemsize
     c, depth, prefix = config.width, config.depth, int(config.subject)
     content = config.content_length * prefix
     patches = (config.semantic_length - 1) * prefix
     # the subject's own views are in the full branch; the others have the learned nulls
     branches = [run.prompt_tokens + n * (content + patches) for n in (run.views, 1, 1)[: run.branches]]
-    layer = 2 * kept * c  # a token's key and value in one layer
+    layer = 2 * cached * c  # a token's key and value in one layer
     grids = [h * w for h, w in run.schedule.scales]
-    arena_tokens = depth * (sum(grids[:-1]) + prefix) + grids[-1]
+    cached_tokens = depth * (sum(grids[:-1]) + prefix) + grids[-1]
     cast = size * c * config.hidden if run.dtype.itemsize != size else 0
     conditions = layer * depth * sum(branches)
     # the widest moment is in the last layer but one: of the full branch, or of the last with all others there
@@ -111,7 +113,7 @@ def estimate_memory(config: TransformerConfig, run: Run) -> MemoryEstimate:
     return MemoryEstimate(
         weights=transformer_weights(config, run.dtype),
         conditions=conditions,
-        arena=layer * run.branches * run.pictures * arena_tokens,
+        kv_cache=layer * run.branches * run.pictures * cached_tokens,
         prefill_work=cast + max(first, last) - conditions,
         sampling_work=cast + _sampling_work(config, run, size, grids[-1], sum(grids) + prefix),
     )
@@ -129,7 +131,9 @@ def _sampling_work(config: TransformerConfig, run: Run, size: int, last: int, to
     feed_forward = rows * last * (c * (_FLOAT + size) + 2 * size * config.hidden)
     # normed input, queries, keys and values thrice; a key in float32 while it is rotated
     rotation = rows * last * c * (5 * size + 3 * _FLOAT)
-    recast = 0 if run.kept is None else 2 * size * c * run.pictures * max(tokens, config.content_length)
+    recast = (
+        0 if run.cache_dtype is None else 2 * size * c * run.pictures * max(tokens, config.content_length)
+    )
     return stream + max(feed_forward, rotation, rows * last * c * 5 * size + recast)
 
 
@@ -148,25 +152,25 @@ def module_bytes(module: nn.Module) -> int:
 
 
 def decoding_bytes(config: TokenizerConfig, pixels: int, dtype: torch.dtype) -> int:
-    """Needed besides the weights to decode pictures of so many pixels together.
+    """Needed besides the weights to decode pictures of that many pixels together.
 
     Two blocks at full resolution come near: the first, with its input and a normed copy at the coarser width,
     another and its output at the finer; and the second, with that same input still, and four at the finer.
-    Where many pixels are folded into few channels, the finished pictures are larger: twice, in float32.
+    Where many pixels are unshuffled into few channels, the finished pictures are larger: twice, in float32.
     """
     fine, coarse = (config.base_channels * m for m in config.channel_multipliers[:2])
     widest = max(2 * fine + 2 * coarse, 4 * fine + coarse)
-    return max(pixels // config.fold**2 * dtype.itemsize * widest, 2 * 3 * 4 * pixels)
+    return max(pixels // config.unshuffle**2 * dtype.itemsize * widest, 2 * 3 * 4 * pixels)
 
 
 def smallest_change(config: TransformerConfig, run: Run, available: int, fp8: bool = True) -> str:
     """What to change so that a run fits into `available` bytes, the least first; in the sampler's words.
 
-    fp8: whether the device can remember keys and values in it.
+    fp8: whether the device can store keys and values in it.
     """
-    packed = replace(run, kept=FP8) if fp8 else run
+    packed = replace(run, cache_dtype=FP8) if fp8 else run
     single, and_packed = replace(packed, pictures=1), " and cache to fp8" if fp8 else ""
-    options = [("set cache to fp8", packed)] if fp8 and run.kept is None else []
+    options = [("set cache to fp8", packed)] if fp8 and run.cache_dtype is None else []
     options += [(f"set batch to {n}", replace(run, pictures=n)) for n in range(run.pictures - 1, 0, -1)]
     options.append((f"set batch to 1{and_packed}", single))
     for budget in reversed([budget for budget in BUDGETS if budget != "nano"]):

@@ -1,4 +1,4 @@
-"""Prefill: what the branches of a run share with other runs, computed once and kept while it is useful.
+"""Prefill: what the branches of a run share with other runs, computed once and cached.
 
 The full branch depends on subject and prompt, the text-only branch on the prompt, and the unconditional
 branch only on the prompt's token count (the null prompt has the same length, official behaviour). None
@@ -8,7 +8,7 @@ depends on guidance weights, tau or seed, so tuning those costs no prefill at al
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ NO_PROMPT_TOKENS = 32
 
 
 @dataclass(frozen=True, eq=False)
-class Unneeded:
+class SkippedBranch:
     """Stands for a branch whose weight is zero at every scale, and which was therefore not computed."""
 
 
@@ -31,15 +31,15 @@ class Unneeded:
 class Branches:
     """The three branches of the guidance formula; the same object twice where conditions coincide."""
 
-    full: BranchCache | Unneeded
-    text: BranchCache | Unneeded
-    null: BranchCache | Unneeded
+    full: BranchCache | SkippedBranch
+    text: BranchCache | SkippedBranch
+    null: BranchCache | SkippedBranch
 
     def merged_weights(
         self, weights: tuple[float, float, float]
-    ) -> list[tuple[BranchCache | Unneeded, float]]:
+    ) -> list[tuple[BranchCache | SkippedBranch, float]]:
         """Distinct branches with their summed weights, in the formula's order; zero weights included."""
-        merged: list[tuple[BranchCache | Unneeded, float]] = []
+        merged: list[tuple[BranchCache | SkippedBranch, float]] = []
         for branch, weight in zip((self.full, self.text, self.null), weights, strict=True):
             for i, (known, sofar) in enumerate(merged):
                 if known is branch:
@@ -54,41 +54,42 @@ class RunConditions(NamedTuple):
     """What the branches of a run depend on.
 
     text, semantic, content: None where a path is off. guidance: only the branches that it needs are computed
-    (None: all three). kept: type of the remembered keys and values (None: as computed).
+    (None: all three). cache_dtype: type that keys and values are stored in (None: as computed).
     """
 
     text: TextFeatures | None
     semantic: SemanticFeatures | None
     content: ContentFeatures | None
     guidance: Guidance | None = None
-    kept: torch.dtype | None = None
+    cache_dtype: torch.dtype | None = None
 
 
-class _Inputs(NamedTuple):
+class _BranchInputs(NamedTuple):
     """Conditions of one branch; null_length: tokens of its null prompt."""
 
     text: TextFeatures | None
     semantic: SemanticFeatures | None
     content: ContentFeatures | None
     null_length: int
-    kept: torch.dtype | None
+    cache_dtype: torch.dtype | None
 
     @property
     def key(self) -> Hashable:
-        text = ("null", self.null_length) if self.text is None else id(self.text)
-        return text, _identity(self.semantic), _identity(self.content), self.kept
+        """For the cache; a null prompt counts by its length."""
+        text, semantic, content = (None if part is None else part.key for part in self[:3])
+        return text or self.null_length, semantic, content, self.cache_dtype
 
 
 class PrefillCache:
     """Branch caches of one model, least recently used ones dropped first.
 
-    Features are recognised by identity: the same TextFeatures object means the same prompt.
+    Features are recognised by their key, over every field.
     """
 
     def __init__(
         self, model: EchoGenTransformer, capacity: int = 6, device: torch.device | str | None = None
     ) -> None:
-        """capacity: branches kept, up to three a run. device: where to compute (default: as the model)."""
+        """capacity: branches held, up to three a run. device: where to compute (default: as the model)."""
         if capacity < 3:
             raise ValueError(
                 f"A run needs up to three branches: expected a capacity of at least 3, got {capacity}."
@@ -96,8 +97,7 @@ class PrefillCache:
         self._model = model
         self._capacity = capacity
         self._device = device
-        # the features are kept as well, so that their identities stay taken
-        self._kept: OrderedDict[Hashable, tuple[_Inputs, BranchCache]] = OrderedDict()
+        self._branches: OrderedDict[Hashable, BranchCache] = OrderedDict()
         self.computed = 0  # prefills done so far, for tests and logs
 
     def branches(
@@ -106,93 +106,93 @@ class PrefillCache:
         semantic: SemanticFeatures | None,
         content: ContentFeatures | None,
         guidance: Guidance | None = None,
-        kept: torch.dtype | None = None,
+        cache_dtype: torch.dtype | None = None,
     ) -> Branches:
         """The branches of a run (see RunConditions).
 
         Absent conditions fall back to the learned nulls, so branches may coincide.
         Raises ValueError when features do not fit the model.
         """
-        run = RunConditions(text, semantic, content, guidance, kept)
-        needed = self._needed(run)
+        run = RunConditions(text, semantic, content, guidance, cache_dtype)
+        inputs = self._inputs(run)
+        keys = [branch.key for branch in inputs]
+        needed = _needed(keys, guidance)
         for key in needed:
-            if key in self._kept:
-                self._kept.move_to_end(key)  # before another one is dropped for room
-        slots: dict[Hashable, BranchCache | Unneeded] = {}
-        for inputs in self._inputs(run):
-            if inputs.key not in slots:
-                slots[inputs.key] = self._branch(inputs) if inputs.key in needed else Unneeded()
-        return Branches(*(slots[inputs.key] for inputs in self._inputs(run)))
+            if key in self._branches:
+                self._branches.move_to_end(key)  # before another one is dropped for room
+        slots: dict[Hashable, BranchCache | SkippedBranch] = {}
+        for key, branch in zip(keys, inputs, strict=True):
+            if key not in slots:
+                slots[key] = self._branch(key, branch) if key in needed else SkippedBranch()
+        return Branches(*(slots[key] for key in keys))
 
-    def needed(self, run: RunConditions) -> int:
+    def branches_needed(self, run: RunConditions) -> int:
         """How many branches a run computes with, 1 to 3."""
         return len(self._needed(run))
 
-    def missing(self, run: RunConditions) -> int:
-        """How many branches of a run are still to be computed."""
-        return sum(key not in self._kept for key in self._needed(run))
+    def branches_to_compute(self, run: RunConditions) -> int:
+        """How many of them are not in the cache, 0 to 3."""
+        return sum(key not in self._branches for key in self._needed(run))
 
     def keep_only(self, run: RunConditions) -> None:
-        """Forget all that this run does not need (its memory is wanted)."""
+        """Drops every branch that this run does not need, for their memory."""
         needed = self._needed(run)
-        for key in [key for key in self._kept if key not in needed]:
-            del self._kept[key]
+        for key in [key for key in self._branches if key not in needed]:
+            del self._branches[key]
 
     def clear(self) -> None:
-        """Forget everything (the model moved, or its memory is wanted back)."""
-        self._kept.clear()
+        """Drops everything (the model moved, or its memory is needed)."""
+        self._branches.clear()
 
-    def give_back(self, wanted: int) -> int:
-        """Forget the least recently used until `wanted` bytes are free, or all; the bytes that are."""
+    def free(self, nbytes: int) -> int:
+        """Drops the least recently used branches until `nbytes` are free, or all; returns the bytes freed."""
         freed = 0
-        while self._kept and freed < wanted:
-            _, (_, cache) = self._kept.popitem(last=False)
-            freed += cache.nbytes
+        while self._branches and freed < nbytes:
+            freed += self._branches.popitem(last=False)[1].nbytes
         return freed
 
     @property
     def nbytes(self) -> int:
         """Bytes of keys and values held."""
-        return sum(cache.nbytes for _, cache in self._kept.values())
+        return sum(branch.nbytes for branch in self._branches.values())
 
-    def _inputs(self, run: RunConditions) -> tuple[_Inputs, _Inputs, _Inputs]:
+    def _inputs(self, run: RunConditions) -> tuple[_BranchInputs, _BranchInputs, _BranchInputs]:
         """Full, text-only and unconditional branch."""
-        text, semantic, content, _, kept = run
+        text, semantic, content, _, cache_dtype = run
         if text is None:
             length = min(NO_PROMPT_TOKENS, self._model.config.text_length)
         else:
             length = text.tokens_LC.shape[0]
         return (
-            _Inputs(text, semantic, content, length, kept),
-            _Inputs(text, None, None, length, kept),
-            _Inputs(None, None, None, length, kept),
+            _BranchInputs(text, semantic, content, length, cache_dtype),
+            _BranchInputs(text, None, None, length, cache_dtype),
+            _BranchInputs(None, None, None, length, cache_dtype),
         )
 
     def _needed(self, run: RunConditions) -> list[Hashable]:
-        """Keys of the branches that weigh something at any scale, in the formula's order."""
-        inputs = self._inputs(run)
-        keys = list(dict.fromkeys(i.key for i in inputs))
-        if run.guidance is None:
-            return keys
-        marks = {key: Unneeded() for key in keys}
-        marked = Branches(*(marks[i.key] for i in inputs))
-        weights = [run.guidance.weights(scale) for scale in range(len(run.guidance.gamma_t))]
-        used = {branch for w in weights for branch, weight in marked.merged_weights(w) if weight != 0}
-        return [key for key in keys if marks[key] in used]
+        return _needed([branch.key for branch in self._inputs(run)], run.guidance)
 
-    def _branch(self, inputs: _Inputs) -> BranchCache:
-        if inputs.key not in self._kept:
-            while len(self._kept) >= self._capacity:
-                self._kept.popitem(last=False)
+    def _branch(self, key: Hashable, inputs: _BranchInputs) -> BranchCache:
+        if key not in self._branches:
+            while len(self._branches) >= self._capacity:
+                self._branches.popitem(last=False)
             device = self._model.null_text.device if self._device is None else self._device
-            text, semantic, content, length, kept = inputs
+            text, semantic, content, length, cache_dtype = inputs
             with torch.inference_mode():
                 conditions = self._model.conditions(text, semantic, content, length, device)
-                self._kept[inputs.key] = (inputs, self._model.prefill(conditions, kept))
+                self._branches[key] = self._model.prefill(conditions, cache_dtype)
             self.computed += 1
-        self._kept.move_to_end(inputs.key)
-        return self._kept[inputs.key][1]
+        self._branches.move_to_end(key)
+        return self._branches[key]
 
 
-def _identity(features: SemanticFeatures | ContentFeatures | None) -> Hashable:
-    return None if features is None else (id(features[0]), features.strength)
+def _needed(keys: Sequence[Hashable], guidance: Guidance | None) -> list[Hashable]:
+    """The distinct keys of branches that weigh something at any scale, in the formula's order."""
+    distinct = list(dict.fromkeys(keys))
+    if guidance is None:
+        return distinct
+    marks = {key: SkippedBranch() for key in distinct}
+    marked = Branches(*(marks[key] for key in keys))
+    weights = [guidance.weights(scale) for scale in range(len(guidance.gamma_t))]
+    used = {branch for w in weights for branch, weight in marked.merged_weights(w) if weight != 0}
+    return [key for key in distinct if marks[key] in used]

@@ -1,6 +1,6 @@
 """The loop of next-scale prediction: one step per scale, coarse to fine.
 
-Shape suffixes: B pictures, N rows (branches x pictures), L tokens of one scale, C width, d bits per token.
+Shape suffixes: B pictures, N pictures of all branches, L tokens of one scale, C width, d bits per token.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import torch
 from torch import Tensor
 
 from ..model import BranchCache, EchoGenTransformer
-from ..model.functional import sequence_rope
-from ..model.kv_cache import KeyValueArena
-from ..model.layers import Rows
+from ..model.branch import BranchBatch
+from ..model.kv_cache import KVCache
+from ..model.rope import sequence_rope
 from ..scales import ScaleSchedule
 from ..tokenizer.bsq import add_scale, next_scale_input
 from .bits import Bits, draw_bits, picture_generators
 from .guidance import Guidance
-from .prefill import Branches, Unneeded
+from .prefill import Branches, SkippedBranch
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,10 @@ class ScaleStep:
 
 
 @dataclass
-class _RowGroup:
+class _WeightedBatch:
     """Pictures of one branch that share its conditions: what they attend to and how much they count."""
 
-    rows: Rows
+    batch: BranchBatch
     cache: BranchCache
     pictures: range
     weights: tuple[float, ...]  # per scale
@@ -94,8 +94,8 @@ def sample(
 ) -> Iterator[ScaleStep]:
     """Draw pictures scale by scale; stop iterating to cancel.
 
-    branches: one for all pictures, or one per picture; the picture's keys and values are remembered in the
-    type of theirs. seeds: one per picture; picture i equals a single run with its seed. keep, first_scale:
+    branches: one for all pictures, or one per picture; the picture's keys and values are stored in the type
+    of theirs. seeds: one per picture; picture i equals a single run with its seed. keep, first_scale:
     take the scales before `first_scale` from `keep`, draw the rest anew.
     Raises ValueError when the arguments do not fit each other.
     """
@@ -113,7 +113,7 @@ def _run(
     keep: Bits | None,
     first_scale: int,
 ) -> Iterator[ScaleStep]:
-    groups = _row_groups(model, branches, schedule, settings.guidance)
+    groups = _weighted_batches(model, branches, schedule, settings.guidance)
     device = groups[0].cache.pooled_BC.device
     rope = sequence_rope(schedule, model.config.head_width, model.prefix).to(device)
     greedy = settings.greedy or settings.top_k == 1
@@ -138,15 +138,15 @@ def _run(
         yield ScaleStep(index, len(schedule.scales), bits, codes_BdHW, guided_BLd2, logits_NLd2)
 
 
-def _row_groups(
+def _weighted_batches(
     model: EchoGenTransformer, branches: list[Branches], schedule: ScaleSchedule, guidance: Guidance
-) -> list[_RowGroup]:
+) -> list[_WeightedBatch]:
     """Branch by branch, neighbouring pictures with the same conditions together."""
     spans = schedule.spans
-    kept_tokens = model.prefix + spans[-1][0]
+    cached_tokens = model.prefix + spans[-1][0]
     last_tokens = spans[-1][1] - spans[-1][0] + (model.prefix if len(spans) == 1 else 0)
     weights = [guidance.weights(scale) for scale in range(len(schedule.scales))]
-    groups: list[tuple[int, _RowGroup]] = []
+    groups: list[tuple[int, _WeightedBatch]] = []
     start = 0
     for _, same in groupby(branches, key=id):
         members = list(same)
@@ -154,41 +154,41 @@ def _row_groups(
         per_scale = [members[0].merged_weights(w) for w in weights]
         for place, (cache, _) in enumerate(per_scale[0]):
             share = tuple(merged[place][1] for merged in per_scale)
-            if isinstance(cache, Unneeded):
+            if isinstance(cache, SkippedBranch):
                 if any(share):
                     raise ValueError(
                         "A branch that this guidance needs was not computed: make the branches with it."
                     )
                 continue
-            arena = KeyValueArena(model.config.depth, kept_tokens, last_tokens, cache.kept)
-            rows = Rows(len(members), cache.layers, arena)
-            groups.append((place, _RowGroup(rows, cache, pictures, share)))
+            image_kv = KVCache(model.config.depth, cached_tokens, last_tokens, cache.dtype)
+            batch = BranchBatch(len(members), cache.layers, image_kv)
+            groups.append((place, _WeightedBatch(batch, cache, pictures, share)))
         start = pictures.stop
     return [group for _, group in sorted(groups, key=lambda item: item[0])]
 
 
 def _scale_logits(
     model: EchoGenTransformer,
-    groups: list[_RowGroup],
+    groups: list[_WeightedBatch],
     schedule: ScaleSchedule,
     rope_2TP: Tensor,
     index: int,
     codes_BdHW: Tensor | None,
 ) -> Tensor:
-    """Raw logits [N, L, d, 2] of one scale for the rows of all groups."""
+    """Raw logits [N, L, d, 2] of one scale for the pictures of all groups."""
     start, end = schedule.spans[index]
     if codes_BdHW is None:
-        prefix = torch.cat([g.cache.prefix_BPC.expand(g.rows.count, -1, -1) for g in groups])
+        prefix = torch.cat([g.cache.prefix_BPC.expand(g.batch.count, -1, -1) for g in groups])
         x_NLC = prefix + model.level(0, prefix)
         start -= model.prefix
     else:
         inputs_BLd = next_scale_input(codes_BdHW, schedule.scales[index])
         embedded_BLC = model.embed_scale(inputs_BLd, index)
         x_NLC = torch.cat([embedded_BLC[g.pictures.start : g.pictures.stop] for g in groups])
-    signals = torch.cat([g.cache.signals_B6C.expand(g.rows.count, -1, -1) for g in groups])
-    pooled = torch.cat([g.cache.pooled_BC.expand(g.rows.count, -1) for g in groups])
+    signals = torch.cat([g.cache.signals_B6C.expand(g.batch.count, -1, -1) for g in groups])
+    pooled = torch.cat([g.cache.pooled_BC.expand(g.batch.count, -1) for g in groups])
     rope = rope_2TP[:, start + model.prefix : end + model.prefix]
-    logits = model(x_NLC, rope, [g.rows for g in groups], signals, pooled)
+    logits = model(x_NLC, rope, [g.batch for g in groups], signals, pooled)
     return logits[:, model.prefix :] if index == 0 else logits
 
 
@@ -201,10 +201,10 @@ def _check_finite(logits_NLd2: Tensor, model: EchoGenTransformer, index: int) ->
         )
 
 
-def _guide(logits_NLd2: Tensor, groups: list[_RowGroup], index: int, pictures: int) -> Tensor:
+def _guide(logits_NLd2: Tensor, groups: list[_WeightedBatch], index: int, pictures: int) -> Tensor:
     """Weighted sum of the branches, [B, L, d, 2]."""
     guided = logits_NLd2.new_zeros(pictures, *logits_NLd2.shape[1:])
-    parts = logits_NLd2.split([group.rows.count for group in groups])
+    parts = logits_NLd2.split([group.batch.count for group in groups])
     for group, part in zip(groups, parts, strict=True):
         guided[group.pictures.start : group.pictures.stop].add_(part, alpha=group.weights[index])
     return guided

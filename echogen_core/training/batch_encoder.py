@@ -21,7 +21,7 @@ from ..checkpoints.installed import find_parts, own_name
 from ..config import Preset, TransformerConfig
 from ..encoders import ENCODERS, ContentEncoder, SemanticEncoder, TextEncoder
 from ..features import ContentFeatures, SemanticFeatures, Subject, TextFeatures
-from ..model.transformer import Conditions
+from ..model.branch import Conditions
 from ..scales import ScaleSchedule
 from ..tokenizer import BitTokenizer
 from ..tokenizer.bsq import TeacherForcing, quantize_with_bit_flips

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..model import EchoGenTransformer
-from ..model.transformer import Conditions
+from ..model.branch import Conditions
 
 
 def drop_conditions(model: EchoGenTransformer, given: Conditions, keep_3B: Tensor) -> Conditions:

@@ -16,10 +16,10 @@ from tokenizers.models import Unigram
 
 from ..config import TokenizerConfig, TransformerConfig
 from ..encoders import ContentEncoder, EncoderConfigs, SemanticEncoder, TextEncoder, wrap_tokenizer
-from ..model import EchoGenTransformer, split_phases
+from ..model import EchoGenTransformer, split_phases, unused_names
 from ..scales import ScaleSchedule
 from ..tokenizer import BitTokenizer
-from .initialise import dead_names, subject_names
+from .initialise import subject_names
 from .recipe import Recipe
 
 PROMPT = 128  # tokens of a usual caption
@@ -92,7 +92,7 @@ def estimate(
     """Of a training run; schedule: the one with most tokens."""
     model = EchoGenTransformer(replace(config, subject=True), device="meta")
     counts = {name: p.numel() for name, p in model.named_parameters()}
-    learns = subject_names(model) - dead_names(model)
+    learns = subject_names(model) - unused_names(model)
     trained = sum(counts[name] for name in learns)
     frozen = sum(counts.values()) - trained
     share = machine.processes if machine.sharded else 1

@@ -12,7 +12,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from ..model import EchoGenTransformer, split_phases
+from ..model import EchoGenTransformer
 
 LOG_SCALE = math.log(4.0)
 GAMMA = 0.5  # residual weight of attention and feed-forward at the start
@@ -92,9 +92,3 @@ def subject_names(model: EchoGenTransformer) -> frozenset[str]:
     """Parameters that a plain Infinity model does not have: what is trained beside a frozen base."""
     base = EchoGenTransformer(replace(model.config, subject=False), device="meta").state_dict()
     return frozenset(name for name, _ in model.named_parameters() if name not in base)
-
-
-def dead_names(model: EchoGenTransformer) -> frozenset[str]:
-    """Subject parameters that no output depends on: the end of the last block's content stream."""
-    used = {name for phase in split_phases(model) for name, _ in phase.named_parameters()}
-    return subject_names(model) - used

@@ -24,12 +24,12 @@ from ..checkpoints.format import BASE_NAME, BASE_SHA256, write_metadata
 from ..checkpoints.identify import identify
 from ..checkpoints.safetensors_writer import write_safetensors
 from ..config import TransformerConfig
-from ..model import EchoGenTransformer
-from ..model.layers import CastLinear
-from ..model.transformer import Conditions
+from ..layers import CastLinear
+from ..model import EchoGenTransformer, unused_names
+from ..model.branch import Conditions
 from ..scales import ScaleSchedule
 from .condition_dropout import drop_conditions
-from .initialise import dead_names, initialise_subject, subject_names
+from .initialise import initialise_subject, subject_names
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ def load_model(
 
 def trained_names(model: EchoGenTransformer) -> list[str]:
     """The subject parameters that an output depends on."""
-    wanted = subject_names(model) - dead_names(model)
+    wanted = subject_names(model) - unused_names(model)
     return [name for name, _ in model.named_parameters() if name in wanted]
 
 

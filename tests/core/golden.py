@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from echogen_core.checkpoints.keymap_transformer import infer_config, translate_transformer
 from echogen_core.features import ContentFeatures, SemanticFeatures, TextFeatures
 from echogen_core.model import EchoGenTransformer
-from echogen_core.model.transformer import Conditions
+from echogen_core.model.branch import Conditions
 from echogen_core.scales import ScaleSchedule, find_schedule
 
 FOLDER = Path(__file__).parents[1] / "golden"

@@ -15,8 +15,8 @@ from echogen_core.checkpoints.conversion import Conversion, convert
 from echogen_core.checkpoints.keymap_transformer import infer_config, translate_transformer
 from echogen_core.checkpoints.load import fill
 from echogen_core.checkpoints.quantised import match_scales
+from echogen_core.dtypes import FP8
 from echogen_core.model import EchoGenTransformer
-from echogen_core.model.functional import FP8
 
 from .test_checkpoints import tiny_module
 from .test_keymaps import key_table

@@ -19,9 +19,9 @@ from torch import nn
 from torch._subclasses import FakeTensorMode
 
 from echogen_core.config import PRESETS, TransformerConfig
+from echogen_core.dtypes import FP8
+from echogen_core.layers import CastLinear
 from echogen_core.model import EchoGenTransformer
-from echogen_core.model.functional import FP8
-from echogen_core.model.layers import CastLinear
 from echogen_core.sampling import PrefillCache, SamplingSettings, sample
 from echogen_core.sampling.memory import (
     GIGABYTE,
@@ -58,7 +58,7 @@ def check(estimate: MemoryEstimate, peaks: tuple[int, int]) -> None:
     [
         (SMALL, Run(QUARTER)),
         (SMALL, Run(QUARTER, branches=3, pictures=3, dtype=torch.float32)),
-        (SMALL, Run(QUARTER, kept=FP8)),
+        (SMALL, Run(QUARTER, cache_dtype=FP8)),
         (SMALL, Run(QUARTER, dtype=FP8, views=2)),
         (without_subject(SMALL), Run(QUARTER, pictures=2)),
         # the widths, tokens and grids of EchoGen-2B; its blocks are all alike
@@ -90,9 +90,9 @@ def test_decoding_takes_what_is_said(preset: str, side: int) -> None:
 
 
 def test_the_2b_model_fits_the_cards_that_people_have() -> None:
-    packed = estimate_memory(LARGE, replace(LARGE_RUN, kept=FP8))
+    packed = estimate_memory(LARGE, replace(LARGE_RUN, cache_dtype=FP8))
     assert packed.resident <= 14 * GIGABYTE and packed.two_phase <= 8 * GIGABYTE
-    small = estimate_memory(LARGE, replace(LARGE_RUN, dtype=FP8, kept=FP8))
+    small = estimate_memory(LARGE, replace(LARGE_RUN, dtype=FP8, cache_dtype=FP8))
     assert small.resident <= 9 * GIGABYTE and small.two_phase <= 6 * GIGABYTE
     # keys and values as computed: a 16 GB card by phases, an 8 GB card with most weights streamed
     full = estimate_memory(LARGE, LARGE_RUN)
@@ -126,11 +126,11 @@ def test_no_fp8_is_proposed_where_there_is_none(available: int, says: str) -> No
 
 
 def test_a_type_to_compute_in_of_its_own_takes_its_own_room() -> None:
-    run = Run(QUARTER, dtype=torch.bfloat16, computed=torch.float32)
+    run = Run(QUARTER, dtype=torch.bfloat16, compute_dtype=torch.float32)
     casting = SimpleNamespace(Linear=CastLinear, LayerNorm=nn.LayerNorm, Embedding=nn.Embedding)
     conditions = random_conditions(SMALL, run)
     with FakeTensorMode(allow_non_fake_inputs=True):
-        model = EchoGenTransformer(SMALL, casting, run.dtype, compute_dtype=run.computed)
+        model = EchoGenTransformer(SMALL, casting, run.dtype, compute_dtype=run.compute_dtype)
         peaks = measured_peaks(model.eval().requires_grad_(False), conditions, run)
     check(estimate_memory(SMALL, run), peaks)
 
@@ -170,5 +170,9 @@ def test_prefill_forgets_what_a_run_does_not_need() -> None:
     prefill.branches(*other)
     assert prefill.computed == 4, "the null prompt of the same length is known"
     prefill.keep_only(one)
-    assert prefill.nbytes == held and prefill.missing(one) == 0 and prefill.missing(other) == 1
-    assert prefill.missing(one._replace(kept=FP8)) == 3, "keys in another type are others"
+    assert (
+        prefill.nbytes == held
+        and prefill.branches_to_compute(one) == 0
+        and prefill.branches_to_compute(other) == 1
+    )
+    assert prefill.branches_to_compute(one._replace(cache_dtype=FP8)) == 3, "keys in another type are others"

@@ -15,8 +15,8 @@ from echogen_core.checkpoints.keymap_transformer import (
     translate_transformer,
 )
 from echogen_core.model import EchoGenTransformer
-from echogen_core.model.functional import sequence_rope
-from echogen_core.model.transformer import Conditions
+from echogen_core.model.branch import Conditions
+from echogen_core.model.rope import sequence_rope
 from echogen_core.scales import ASPECT_RATIOS, find_schedule
 
 from . import golden

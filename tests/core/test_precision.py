@@ -11,8 +11,9 @@ from random_models import SMALL, random_conditions, random_transformer
 from torch import nn
 
 from echogen_core.checkpoints.quantised import match_scales
+from echogen_core.dtypes import FP8
 from echogen_core.model import EchoGenTransformer, split_phases
-from echogen_core.model.functional import FP8, apply_rope
+from echogen_core.model.rope import apply_rope
 from echogen_core.sampling import Bits, PrefillCache, SamplingSettings, sample
 from echogen_core.sampling.memory import Run
 from echogen_core.scales import find_schedule

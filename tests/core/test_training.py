@@ -18,29 +18,23 @@ from echogen_core.checkpoints import ASSETS
 from echogen_core.checkpoints.keymap_transformer import flatten_blocks, published_name
 from echogen_core.config import PRESETS
 from echogen_core.encoders import ENCODERS
-from echogen_core.model import EchoGenTransformer
-from echogen_core.model.functional import sequence_rope
+from echogen_core.model import EchoGenTransformer, unused_names
+from echogen_core.model.rope import sequence_rope
 from echogen_core.scales import find_schedule
 from echogen_core.tokenizer.bsq import quantize_with_bit_flips
 from echogen_core.training.batch_encoder import BatchEncoder, Encoders
 from echogen_core.training.batch_sampler import BucketBatchSampler, SampleIndex
+from echogen_core.training.captions import vary_caption
 from echogen_core.training.command import main
 from echogen_core.training.dataset import Example, SubjectDataset
 from echogen_core.training.estimate import Machine, activation_bytes, estimate
 from echogen_core.training.feature_cache import FeatureCache
-from echogen_core.training.initialise import dead_names, initialise, subject_names
+from echogen_core.training.initialise import initialise, subject_names
 from echogen_core.training.loss import bit_loss, token_losses
-from echogen_core.training.manifest import (
-    FaultyRow,
-    Manifest,
-    Row,
-    cover,
-    open_picture,
-    schedules,
-    vary_caption,
-)
+from echogen_core.training.manifest import FaultyRow, Manifest, Row, schedules
 from echogen_core.training.moving_average import update_average
 from echogen_core.training.recipe import Recipe, rate_share
+from echogen_core.training.row_pictures import cover, open_picture
 from echogen_core.training.subject_model import (
     OPERATIONS,
     TeacherForcedModel,
@@ -142,8 +136,8 @@ def test_only_subject_parameters_with_an_effect_are_trained(base: Path) -> None:
     frozen = load_model(base, None, SIZES, 9).state_dict()
     trained = set(trained_names(model))
     assert trained == {name for name, p in model.named_parameters() if p.requires_grad}
-    assert trained | dead_names(model) == subject_names(model)
-    assert "blocks.1.content_ffn.up.weight" in dead_names(model)
+    assert trained | unused_names(model) == subject_names(model)
+    assert "blocks.1.content_ffn.up.weight" in unused_names(model)
     assert all(
         torch.equal(t, frozen[n]) for n, t in model.state_dict().items() if n not in subject_names(model)
     )
@@ -369,7 +363,7 @@ def test_the_estimate_of_activations_is_near_the_truth(again: bool) -> None:
         ({"parts": "nowhere", "base": "base"}, "text, semantic, content, tokenizer of nano not found"),
         (
             {"images": "elsewhere"},
-            "None of 1 rows has its pictures, the first: 1.000_000000001.jsonl:1, elsewhere",
+            "Of 1 row checked, none has its pictures. The first: 1.000_000000001.jsonl:1, elsewhere",
         ),
     ],
 )
@@ -389,10 +383,10 @@ def test_bad_input_is_said_in_one_line(
 
 def test_a_ratio_without_a_readable_row_ends_the_run(tmp_path: Path) -> None:
     rows = Manifest(small.make_rows(tmp_path, 2), "nano", tmp_path)
-    assert rows.without_pictures() == (2, [])
+    assert rows.check_pictures_exist() == (2, [])
     for number in range(2):
         (tmp_path / "img" / f"output_{number}.png").write_bytes(b"\x89PNG broken")
-    with pytest.raises(ValueError, match=r"2 rows one after the other cannot be used.*unreadable picture"):
+    with pytest.raises(ValueError, match=r"can be used \(2 rows tried\).*unreadable picture"):
         SubjectDataset(rows, 64, 0, 0.5, None)[SampleIndex(0, 0, 0)]
 
 
@@ -404,7 +398,7 @@ def test_texts_that_no_file_system_or_encoding_takes_cost_only_their_row(tmp_pat
     small.write_rows(folder, [*broken, small.row(1, long_caption=f"a chair {half}")])
     (folder / "1.000_000000002.jsonl").unlink()
     rows = Manifest(folder, "nano", tmp_path)
-    looked_at, missing = rows.without_pictures()
+    looked_at, missing = rows.check_pictures_exist()
     assert (looked_at, len(missing)) == (5, 4)
     cache = FeatureCache(tmp_path / "cache", {"text": "t", "reference": "r", "target": "l"})
     examples = SubjectDataset(rows, 64, 0, 0.5, cache)

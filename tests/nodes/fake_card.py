@@ -21,7 +21,7 @@ from torch._subclasses import FakeTensor, FakeTensorMode
 from torch.overrides import TorchFunctionMode
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
-from echogen_core.model.functional import sequence_rope
+from echogen_core.model.rope import sequence_rope
 
 
 class _Backend:

@@ -1,0 +1,104 @@
+"""Image self-attention with multi-modal content injection.
+
+The picture attends to itself and, in a softmax of its own, to the content stream: the subject's latents, with
+projections of their own. The stream attends to itself only (official behaviour), so it is the same at every
+scale, and prefill computes it once.
+Shape suffixes: B conditions, N pictures of all branches, L tokens, S content tokens, C width, H heads, D head
+width, P rotary pairs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..config import TransformerConfig
+from ..layers import LayerFactory, match
+from .attention import KeyValue, attend, merge_heads, split_heads
+from .branch import BranchBatch
+from .phases import Phase, PhasedModule
+from .rope import apply_rope
+
+MAX_LOG_SCALE = math.log(100)
+
+
+class SelfAttention(PhasedModule):
+    """Cosine attention of the picture to itself and to the content stream, and of that stream to itself."""
+
+    def __init__(self, config: TransformerConfig, make: LayerFactory, stream: Phase) -> None:
+        """stream: the phase of what carries the content stream on to the next block."""
+        super().__init__()
+        c = config.width
+        self.heads = config.heads
+        with self.used_in(Phase.SAMPLING):
+            self.to_qkv = make.linear(c, 3 * c, bias=False)
+            self.q_bias = make.parameter(c)
+            self.v_bias = make.parameter(c)
+            self.log_scale = make.parameter(config.heads, 1, 1)
+            self.proj = make.linear(c, c)
+        if config.subject:
+            with self.used_in(stream):
+                self.content_to_q = make.linear(c, c, bias=False)
+                self.content_q_bias = make.parameter(c)
+            self.content_to_kv = make.linear(c, 2 * c, bias=False)
+            self.content_v_bias = make.parameter(c)
+            with self.used_in(stream):
+                self.content_log_scale = make.parameter(config.heads, 1, 1)
+                self.content_proj = make.linear(c, c)
+            with self.used_in(Phase.SAMPLING):
+                self.content_to_image = make.linear(c, c, bias=False)
+
+    def _query(self, q_BLC: Tensor, bias: Tensor, log_scale: Tensor) -> Tensor:
+        """Normed and scaled queries, float32."""
+        q_BLC = q_BLC.float()
+        q = F.normalize(split_heads(q_BLC + match(bias, q_BLC), self.heads), dim=-1)
+        return q * match(log_scale, q).clamp_max(MAX_LOG_SCALE).exp()
+
+    def _key(self, k_BLC: Tensor) -> Tensor:
+        """Normed keys, float32."""
+        return F.normalize(split_heads(k_BLC.float(), self.heads), dim=-1)
+
+    def _value(self, v_BLC: Tensor, bias: Tensor) -> Tensor:
+        return split_heads(v_BLC + match(bias, v_BLC), self.heads)
+
+    def content_key_value(self, content_BSC: Tensor) -> KeyValue:
+        """Keys and values [B, H, S, D] of the normed content stream [B, S, C], in its type."""
+        k, v = self.content_to_kv(content_BSC).chunk(2, dim=-1)
+        return KeyValue(self._key(k).to(v.dtype), self._value(v, self.content_v_bias))
+
+    def content_forward(self, content_BSC: Tensor, kv: KeyValue) -> Tensor:
+        """Self-attention of the normed content stream, [B, S, C] to [B, S, C]; kv: its keys and values."""
+        q = self._query(self.content_to_q(content_BSC), self.content_q_bias, self.content_log_scale)
+        return self.content_proj(merge_heads(attend(q.to(content_BSC.dtype), kv, 1.0)))
+
+    def forward(self, x_NLC: Tensor, rope_2LP: Tensor, batches: Sequence[BranchBatch], layer: int) -> Tensor:
+        """Normed picture tokens [N, L, C] to [N, L, C]; N: the pictures of all batches, in their order.
+
+        layer: this block's number, by which the batches' keys and values are found.
+        """
+        q, k, v = self._heads(x_NLC, rope_2LP)
+        image, content = [], []
+        counts = [batch.count for batch in batches]
+        parts = zip(batches, q.split(counts), k.split(counts), v.split(counts), strict=True)
+        for batch, q_b, k_b, v_b in parts:
+            image.append(attend(q_b, batch.image_kv.extend(layer, k_b, v_b), 1.0))
+            content_kv = batch.layers[layer].content
+            if content_kv is not None:
+                content.append(attend(q_b, content_kv, 1.0))
+                if batch.hook is not None:
+                    batch.hook(layer, q_b, content_kv)
+        out = merge_heads(torch.cat(image))
+        if content:
+            out = out + self.content_to_image(merge_heads(torch.cat(content)))
+        return self.proj(out)
+
+    def _heads(self, x_NLC: Tensor, rope_2LP: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Rotated queries and keys, and values, [N, H, L, D] in the type of x."""
+        q, k, v = self.to_qkv(x_NLC).chunk(3, dim=-1)
+        q = apply_rope(self._query(q, self.q_bias, self.log_scale), rope_2LP).to(v.dtype)
+        k = apply_rope(self._key(k), rope_2LP).to(v.dtype)
+        return q, k, self._value(v, self.v_bias)
