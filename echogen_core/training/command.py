@@ -100,7 +100,7 @@ def make_trainer(args: argparse.Namespace) -> SubjectTrainer:
 
     args.out.mkdir(parents=True, exist_ok=True)
     rows = Manifest(args.data, preset.budget, args.images)
-    rows.without_pictures()
+    rows.check_pictures_exist()
     if accelerator.is_main_process:
         machine, found = _estimate(args, recipe, rows, accelerator)
         for line in (str(machine), *found.lines(recipe.steps)):
@@ -124,7 +124,7 @@ def dry_run(args: argparse.Namespace) -> int:
     recipe, preset = _recipe(args), PRESETS[args.model]
     accelerator = _accelerator(args)
     rows = Manifest(args.data, preset.budget, args.images)
-    looked_at, missing = rows.without_pictures()
+    looked_at, missing = rows.check_pictures_exist()
     machine, found = _estimate(args, recipe, rows, accelerator)
     per_step = recipe.batch * recipe.accumulate * accelerator.num_processes
     lines = [

@@ -15,24 +15,27 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..encoders import reference_picture
+from ..printable import counted
 from .batch_sampler import SampleIndex
+from .captions import vary_caption
 from .feature_cache import FeatureCache
-from .manifest import Fault, FaultyRow, Manifest, cover, open_picture, read_bytes, to_tensor, vary_caption
+from .manifest import Fault, FaultyRow, Manifest
+from .row_pictures import cover, open_picture, read_bytes, square_on_white, to_tensor
 
 logger = logging.getLogger(__name__)
 
 CAPTION, NOISE = 0, 1
-"""Purposes of an item's random numbers."""
+"""Purposes of a sample's random numbers."""
 
 
 @dataclass(frozen=True)
 class Example:
     """One picture to learn.
 
-    prompt, ratio: as this time. target_3HW: at the size of the ratio's schedule, reference_3HW: square, both
-    in 0..1; None where their features are in `cached`.
-    cached: "text", "reference" or "target" -> features found on the disk; keys: under what name the others
-    are to be kept there. faults: of rows found broken in search of this one; each comes up once.
+    target_3HW: at the size of the ratio's schedule; reference_3HW: square at the encoders' size. Both in
+    0..1; None where their features are in `cached`.
+    cached: features found on disk under "text", "reference" or "target"; keys: the cache keys of the others.
+    faults: of the broken rows that this one replaces; a worker reports each row once.
     """
 
     item: SampleIndex
@@ -46,26 +49,26 @@ class Example:
 
 
 class SubjectDataset(Dataset[Example]):
-    """Reads an item's row; a broken one is replaced by the next of its aspect ratio, which is reported."""
+    """Reads rows; a broken one is replaced by the next row of its aspect ratio, and its fault reported."""
 
     def __init__(
         self,
-        rows: Manifest,
+        manifest: Manifest,
         reference_size: int,
         seed: int,
         short_captions: float,
         cache: FeatureCache | None,
     ) -> None:
-        self.rows, self.reference_size, self.cache = rows, reference_size, cache
+        self.manifest, self.reference_size, self.cache = manifest, reference_size, cache
         self.seed, self.short_captions = seed, short_captions
         self._broken: dict[int, Fault] = {}
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.manifest)
 
     def __getitem__(self, item: SampleIndex) -> Example:
-        """Raises ValueError when no row of the aspect ratio can be read, after all have been tried."""
-        numbers = self.rows.buckets[self.rows[item.row].ratio]
+        """Raises ValueError if no row of the aspect ratio can be read."""
+        numbers = self.manifest.buckets[self.manifest[item.row].ratio]
         start = int((numbers == item.row).argmax())
         faults: list[Fault] = []
         for place in range(start, start + len(numbers)):
@@ -79,21 +82,21 @@ class SubjectDataset(Dataset[Example]):
                 faults.append(error.fault)
         last = self._broken[int(numbers[start - 1])]
         raise ValueError(
-            f"{len(numbers)} rows one after the other cannot be used, the last: {last}. Relative paths "
-            "start from the folder given with --images."
+            f"No row of this aspect ratio can be used ({counted(len(numbers), 'row')} tried). The last: "
+            f"{last}. Relative paths start from --images."
         )
 
     def _read(self, item: SampleIndex, number: int, faults: tuple[Fault, ...]) -> Example:
-        row = self.rows[number]
+        row = self.manifest[number]
         prompt = vary_caption(row, item.rng(self.seed, CAPTION), self.short_captions)
-        size_hw = self.rows.schedules[row.ratio].pixels_hw
+        size_hw = self.manifest.schedules[row.ratio].pixels_hw
         reference, target = (read_bytes(path, row.where) for path in (row.cond_image, row.output_image))
         cached: dict[str, dict[str, Tensor]] = {}
         keys: dict[str, str] = {}
         if self.cache is not None:
-            # half a character from a broken paste has no bytes: "?", as the tokenizer reads it
+            # a lone surrogate has no bytes: "?", as the tokenizer reads it
             keys["text"] = self.cache.key("text", prompt.encode("utf-8", "replace"))
-            keys["reference"] = self.cache.key("reference", reference)
+            keys["reference"] = self.cache.key("reference", reference, "squared on white")
             keys["target"] = self.cache.key("target", target, size_hw)
             found = {kind: self.cache.read(kind, key) for kind, key in keys.items()}
             cached = {kind: features for kind, features in found.items() if features}
@@ -109,12 +112,12 @@ class SubjectDataset(Dataset[Example]):
         )
 
     def _reference(self, content: bytes, path: Path, where: str) -> Tensor:
-        picture_13HW = to_tensor(open_picture(content, path, where))[None]
+        picture_13HW = to_tensor(square_on_white(open_picture(content, path, where)))[None]
         return reference_picture(picture_13HW, self.reference_size)[0]
 
 
 def as_list(examples: list[Example]) -> list[Example]:
-    """A DataLoader's collate function: examples may differ in what is cached, so nothing is stacked."""
+    """Collate function of the DataLoader: nothing is stacked, examples differ in what is cached."""
     return examples
 
 

@@ -26,7 +26,7 @@ def draw_sheet(model: EchoGenTransformer, preparation: BatchEncoder, examples: S
     The target is shown as its bits show it. examples: without a cache, so that the pictures are at hand.
     """
     preset, tokenizer = preparation.preset, preparation.encoders.tokenizer
-    ratio, numbers = next(iter(examples.rows.buckets.items()))
+    ratio, numbers = next(iter(examples.manifest.buckets.items()))
     schedule = preparation.schedules[ratio]
     settings = SamplingSettings(
         Guidance.constant(preset.gamma_t, preset.gamma_i, len(schedule.scales)),

@@ -67,7 +67,7 @@ class SubjectTrainer:
     ) -> None:
         self.accelerator, self.start, self.recipe, self.out = accelerator, start, recipe, out
         self.preparation, self.examples = preparation, examples
-        self.shown = SubjectDataset(examples.rows, examples.reference_size, recipe.seed, 0.0, None)
+        self.shown = SubjectDataset(examples.manifest, examples.reference_size, recipe.seed, 0.0, None)
         self.subject = subject_names(model.model)
         self.per_step = recipe.batch * recipe.accumulate * accelerator.num_processes
         peak = recipe.base_rate * self.per_step / 256
@@ -93,7 +93,7 @@ class SubjectTrainer:
             logger.info("Nothing to do: %d steps are done. More: --steps.", self.step)
             return
         journal = RunLog(self.out, self.step) if accelerator.is_main_process else None
-        self._report_faults(self.examples.rows.faults)
+        self._report_faults(self.examples.manifest.faults)
         sums: Tensor | None = None
         try:
             if missing:
@@ -217,7 +217,7 @@ class SubjectTrainer:
     def _loader(self) -> Any:
         recipe, accelerator = self.recipe, self.accelerator
         plan = BucketBatchSampler(
-            self.examples.rows.buckets,
+            self.examples.manifest.buckets,
             recipe.batch * accelerator.num_processes,
             recipe.accumulate,
             recipe.seed,
@@ -281,7 +281,7 @@ class SubjectTrainer:
 
     def _met_faults(self) -> list[tuple[str, ...]]:
         """Faults that came up in training; those of the rows themselves are found again at every start."""
-        of_rows = {fault.where for fault in self.examples.rows.faults}
+        of_rows = {fault.where for fault in self.examples.manifest.faults}
         return [tuple(fault) for where, fault in self.faults.items() if where not in of_rows]
 
     def _report_faults(self, faults: list[Fault]) -> None:
