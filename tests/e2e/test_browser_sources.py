@@ -48,7 +48,7 @@ def says(page: Page, values: str, outside: str = "") -> None:
     """Waits until the pad says these values, and where they are set."""
     pad = page.locator(".echogen-pad:visible")
     expect(pad.locator("text.values")).to_have_text(values, timeout=READY_MS)
-    expect(pad.locator("text.outside")).to_have_text(outside, timeout=READY_MS)
+    expect(pad.locator("text.set-by")).to_have_text(outside, timeout=READY_MS)
 
 
 def dot(page: Page) -> tuple[float, float]:
@@ -79,25 +79,25 @@ def sampler_inputs(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("source", ["PrimitiveFloat", "PrimitiveNode"])
-def test_a_linked_gamma_is_shown_and_locked(source: str, vue: bool, page: Page, comfy: Server) -> None:
+def test_a_connected_gamma_is_shown_and_locked(source: str, vue: bool, page: Page, comfy: Server) -> None:
     trouble = Trouble(page)
     open_quickstart(page, comfy, vue)
     start = gammas(page)
     wire_to(page, SAMPLER, "gamma_i", source, 6.25)
     title = page.evaluate(f"app.graph._nodes.find(n => n.type === '{source}').title")
-    says(page, f"γ_t {start[0]:g}, γ_I 6.25 linked", f"set on “{title}”")
+    says(page, f"γ_t {start[0]:g}, γ_I 6.25 connected", f"set on “{title}”")
     assert dot(page) == pytest.approx((share(start[0]), share(6.25)), abs=0.01)
     assert page.locator(".echogen-pad .free").count() == 1, "γ_t alone can be moved"
     drag_dot(page, 0.9, 0.9)
     moved = gammas(page)
     assert moved[0] > start[0] + 1
-    says(page, f"γ_t {moved[0]:g}, γ_I 6.25 linked", f"set on “{title}”")
+    says(page, f"γ_t {moved[0]:g}, γ_I 6.25 connected", f"set on “{title}”")
 
     page.evaluate(f"app.graph._nodes.find(n => n.type === '{source}').widgets[0].value = 1.75")
-    says(page, f"γ_t {moved[0]:g}, γ_I 1.75 linked", f"set on “{title}”")
+    says(page, f"γ_t {moved[0]:g}, γ_I 1.75 connected", f"set on “{title}”")
     assert dot(page) == pytest.approx((share(moved[0]), share(1.75)), abs=0.01), "it follows the other node"
     page.screenshot(
-        path=comfy_server.results_path() / f"browser_linked_{source}_{'nodes2' if vue else 'canvas'}.png"
+        path=comfy_server.results_path() / f"browser_connected_{source}_{'nodes2' if vue else 'canvas'}.png"
     )
     prompt = (entry := run_to_the_end(page, comfy))["prompt"][2]
     sent = sampler_inputs(entry)
@@ -112,12 +112,12 @@ def test_a_gamma_that_only_a_run_can_tell(vue: bool, page: Page, comfy: Server) 
     open_quickstart(page, comfy, vue)
     wire_to(page, SAMPLER, "gamma_t", "TestNumber", 1.5)
     title = page.evaluate("app.graph._nodes.find(n => n.type === 'TestNumber').title")
-    says(page, f"γ_t linked, γ_I {gammas(page)[1]:g}", f"set on “{title}”")
+    says(page, f"γ_t connected, γ_I {gammas(page)[1]:g}", f"set on “{title}”")
     assert (
         page.locator(".echogen-pad circle").count() == 0 and page.locator(".echogen-pad .free").count() == 1
     )
     wire_to(page, SAMPLER, "gamma_i", "TestNumber", 2)
-    says(page, "linked: set from outside", f"set on “{title}”")
+    says(page, "set by connected inputs", f"set on “{title}”")
     before = gammas(page)
     drag_dot(page, 0.9, 0.9)
     assert gammas(page) == before, "it does not pretend to change what does not count"
@@ -220,7 +220,7 @@ def test_inside_the_blueprint_the_pad_moves_what_counts(vue: bool, page: Page, c
     go_inside(page)
     title = page.evaluate(f"{ROOT}._nodes.find(n => n.type === 'PrimitiveFloat').title")
     # The wire to the blueprint's node counts, not the node's own widget.
-    says(page, f"γ_t {moved[0]:g}, γ_I 6.5 linked", f"{BLUEPRINT}, “{title}”")
+    says(page, f"γ_t {moved[0]:g}, γ_I 6.5 connected", f"{BLUEPRINT}, “{title}”")
     drag_dot(page, 0.8, 0.2, page.locator(".echogen-pad:visible"))
     assert host_gammas(page)[0] > 4
     sent = sampler_inputs(entry := run_to_the_end(page, comfy))
@@ -248,7 +248,7 @@ def sent_gamma_i(page: Page) -> float | None:
 
 
 def pad_tells_what_is_sent(page: Page, case: str) -> None:
-    """The pad's γ_I is the one that is sent, before and after a drag, which moves it unless it is linked."""
+    """The pad's γ_I is the one that is sent, before and after a drag, which moves it unless it is connected."""
     page.wait_for_timeout(SETTLED_MS)
     before = sent_gamma_i(page)
     if before is None:
@@ -256,10 +256,10 @@ def pad_tells_what_is_sent(page: Page, case: str) -> None:
     drag_dot(page, 0.4, 0.3 if before > 2 else 0.7, page.locator(".echogen-pad:visible"))
     page.wait_for_timeout(SETTLED_MS)
     text = page.locator(".echogen-pad:visible text.values").text_content() or ""
-    shown = re.fullmatch(r"γ_t [\d.]+, γ_I ([\d.]+)( linked)?(?: fast)?", text)
+    shown = re.fullmatch(r"γ_t [\d.]+, γ_I ([\d.]+)( connected)?(?: fast)?", text)
     assert shown, (case, text)
     assert float(shown[1]) == pytest.approx(sent_gamma_i(page)), case
-    assert (before == pytest.approx(float(shown[1]))) is bool(shown[2]), f"{case}: it moves unless linked"
+    assert (before == pytest.approx(float(shown[1]))) is bool(shown[2]), f"{case}: it moves unless connected"
 
 
 @pytest.mark.parametrize("source", ["PrimitiveFloat", "PrimitiveNode"])
@@ -302,5 +302,5 @@ def test_a_bypassed_reroute_hands_on(page: Page, comfy: Server) -> None:
         }}"""
     )
     pad_tells_what_is_sent(page, "PrimitiveFloat through a bypassed Reroute")
-    says(page, f"γ_t {gammas(page)[0]:g}, γ_I 5 linked", "set on “Float”")
+    says(page, f"γ_t {gammas(page)[0]:g}, γ_I 5 connected", "set on “Float”")
     assert not trouble.found, trouble.found

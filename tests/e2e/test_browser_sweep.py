@@ -75,7 +75,7 @@ def test_the_curves_move_the_schedules_widgets(vue: bool, page: Page, comfy: Ser
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     page.mouse.move(x, y)
     page.wait_for_timeout(500)
-    assert "3/13" in view.locator(".told").inner_text(), "numbers on hover"
+    assert "3/13" in view.locator(".status").inner_text(), "numbers on hover"
     page.mouse.down()
     page.mouse.move(x, y + 5, steps=2)
     page.mouse.move(x, y + 12, steps=2)

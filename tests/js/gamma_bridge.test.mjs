@@ -12,7 +12,7 @@ test("it reads and writes the two widgets and nothing else", () => {
   const made = sampler();
   const bridge = new GammaBridge(made);
   assert.deepEqual(bridge.read(), { t: 2, i: 3 });
-  assert.deepEqual(bridge.holders(), []);
+  assert.deepEqual(bridge.providers(), []);
   bridge.write({ t: 4.02, i: 3 });
   assert.deepEqual(made.widgets.map((widget) => widget.value), [4, 3, 7]);
   assert.deepEqual(made.told, [["gamma_t", 4]], "only what changed is told");
@@ -27,7 +27,7 @@ test("a linked γ is shown and locked, the other one is not", () => {
   bridge.write({ t: 1, i: 1 });
   assert.deepEqual(bridge.read(), { t: 1, i: 6 });
   assert.deepEqual([primitive.told, made.widgets[1].value], [[], 3]);
-  assert.deepEqual(bridge.holders(), ["PrimitiveFloat"]);
+  assert.deepEqual(bridge.providers(), ["PrimitiveFloat"]);
 });
 
 test("a schedule locks both, and no single value counts", () => {
@@ -45,7 +45,7 @@ test("in a subgraph it changes the value that counts", () => {
   const host = node(root, "the blueprint", { gamma: 1.5 }, [], { subgraph: inner });
   const bridge = new GammaBridge(sampler);
   assert.deepEqual(bridge.read(), { t: 1.5, i: 3 });
-  assert.deepEqual(bridge.holders(), ["the blueprint"]);
+  assert.deepEqual(bridge.providers(), ["the blueprint"]);
   bridge.write({ t: 4, i: 5 });
   assert.deepEqual(host.told, [["gamma", 4]]);
   assert.deepEqual(sampler.widgets.map(({ value }) => value), [2, 5], "its own row is not what counts");
@@ -73,12 +73,12 @@ test("a double click goes to what the wired model likes, where that is known", (
     const made = sampler();
     const loader = { widgets: [{ name: "preset", value: preset }] };
     made.getInputNode = (slot) => (slot === 1 && preset ? loader : null);
-    return new GammaBridge(made).home();
+    return new GammaBridge(made).modelDefault();
   };
   assert.deepEqual(wired("nano (built in)"), { t: 2.5, i: 2.5 });
   assert.deepEqual(wired("EchoGen-2B"), { t: 2.5, i: 2.5 });
   assert.deepEqual(wired(null), { t: 2.5, i: 2.5 });
-  assert.deepEqual(new GammaBridge(sampler()).home(), { t: 2.5, i: 2.5 });
+  assert.deepEqual(new GammaBridge(sampler()).modelDefault(), { t: 2.5, i: 2.5 });
 });
 
 test("whatever is in a widget, in a title or in the loader, γ is a number or not known", () => {
@@ -96,9 +96,9 @@ test("whatever is in a widget, in a title or in the loader, γ is a number or no
     const source = node(made.graph, "PrimitiveFloat", { value: 5 });
     source.title = value;
     connect(made.graph, source, 0, made, "gamma_t");
-    assert.ok(bridge.holders().every((title) => typeof title === "string" && title.length <= 200));
+    assert.ok(bridge.providers().every((title) => typeof title === "string" && title.length <= 200));
     made.getInputNode = () => ({ widgets: [{ name: "preset", value }] });
-    assert.deepEqual(bridge.home(), DEFAULT);
+    assert.deepEqual(bridge.modelDefault(), DEFAULT);
   }
 });
 

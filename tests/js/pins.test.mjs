@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { choose, fitted, isThumb, long, MOST, pinOf, readPins, short, withoutPin, withPin } from "../../web/js/pins.js";
+import { choose, fitted, isThumb, details, MAX_PINS, pinOf, readPins, caption, withoutPin, withPin } from "../../web/js/pins.js";
 import { HOSTILE, soon } from "./hostile.mjs";
 import { GIF, JPEG, PNG, WEBP } from "./pictures.mjs";
 
@@ -10,22 +10,22 @@ test("a pin has the values that the server ran, without what came over wires", (
   const pin = pinOf("run", INPUTS, "data:");
   assert.deepEqual(pin.gamma, { t: 2, i: 3.5 });
   assert.deepEqual(pin.settings, { seed: 7, tau: 0, aspect_ratio: "1:1" });
-  assert.equal(short(pin), "2 / 3.5 · 7");
-  assert.equal(long(pin), "γ_t 2, γ_I 3.5\nseed 7\ntau 0\naspect_ratio 1:1");
+  assert.equal(caption(pin), "2 / 3.5 · 7");
+  assert.equal(details(pin), "γ_t 2, γ_I 3.5\nseed 7\ntau 0\naspect_ratio 1:1");
 });
 
 test("γ from outside is not known", () => {
   assert.equal(pinOf("run", { ...INPUTS, gamma_i: ["9", 0] }, "").gamma, null);
   assert.equal(pinOf("run", { ...INPUTS, guidance: ["9", 0] }, "").gamma, null);
-  assert.equal(short(pinOf("run", null, "")), "γ ?");
+  assert.equal(caption(pinOf("run", null, "")), "γ ?");
 });
 
 test("the oldest pin makes room, a run is pinned once", () => {
   let pins = [];
-  for (let run = 0; run < MOST + 2; run++) pins = withPin(pins, pinOf(`${run}`, INPUTS, ""));
-  assert.deepEqual([pins.length, pins[0].id], [MOST, "2"]);
-  assert.equal(withPin(pins, pinOf("5", INPUTS, "")).length, MOST);
-  assert.equal(withoutPin(pins, "5").length, MOST - 1);
+  for (let run = 0; run < MAX_PINS + 2; run++) pins = withPin(pins, pinOf(`${run}`, INPUTS, ""));
+  assert.deepEqual([pins.length, pins[0].id], [MAX_PINS, "2"]);
+  assert.equal(withPin(pins, pinOf("5", INPUTS, "")).length, MAX_PINS);
+  assert.equal(withoutPin(pins, "5").length, MAX_PINS - 1);
 });
 
 test("two are chosen at most, the older one leaves", () => {
@@ -34,7 +34,7 @@ test("two are chosen at most, the older one leaves", () => {
   assert.deepEqual(choose(["a", "b"], "a"), ["b"]);
 });
 
-test("small pictures grow by whole numbers, large ones shrink to fit", () => {
+test("small pictures grow by complete numbers, large ones shrink to fit", () => {
   assert.deepEqual(fitted(64, 64, 380, 200), { width: 192, height: 192 });
   assert.deepEqual(fitted(64, 64, 100, 200), { width: 64, height: 64 });
   assert.deepEqual(fitted(1024, 512, 256, 256), { width: 256, height: 128 });
@@ -63,8 +63,8 @@ test("γ that a widget held as a text is a number in a pin; what is no setting i
 test("what the page wrote is read as it is", () => {
   const pins = [good("a"), good("b", { gamma: null, settings: {} }), pinOf("c", INPUTS, PNG)];
   const again = JSON.parse(JSON.stringify(pins));
-  assert.deepEqual(readPins(again), { pins, whole: true });
-  assert.deepEqual(readPins(undefined), { pins: [], whole: true });
+  assert.deepEqual(readPins(again), { pins, complete: true });
+  assert.deepEqual(readPins(undefined), { pins: [], complete: true });
 });
 
 test("a pin of another version loses what is no setting, and stays", () => {
@@ -96,10 +96,10 @@ test("in the place of all pins, of one, and of each part of one, whatever may co
         assert.ok(pin.gamma === null || (Number.isFinite(pin.gamma.t) && Number.isFinite(pin.gamma.i)));
         for (const setting of Object.values(pin.settings))
           assert.ok(Number.isFinite(setting) || typeof setting === "string");
-        assert.ok(!/NaN|Infinity|undefined|\[object/.test(short(pin) + long(pin)), long(pin));
-        assert.ok(long(pin).length < 5000);
+        assert.ok(!/NaN|Infinity|undefined|\[object/.test(caption(pin) + details(pin)), details(pin));
+        assert.ok(details(pin).length < 5000);
       }
-      assert.deepEqual(readPins(pins), { pins, whole: true }, "and what was kept is whole");
+      assert.deepEqual(readPins(pins), { pins, complete: true }, "and what was kept is complete");
     }
   });
 });
@@ -108,10 +108,10 @@ test("of many the newest stay, of two with one id the newer", () => {
   const told = Array.from({ length: 20_000 }, (_, at) => good(`${at}`));
   assert.deepEqual(
     readPins(told).pins.map(({ id }) => id),
-    told.slice(-MOST).map(({ id }) => id),
+    told.slice(-MAX_PINS).map(({ id }) => id),
   );
-  const { pins, whole } = readPins([good("a", { thumb: PNG }), good("b"), good("a"), good("b", { settings: 5 })]);
-  assert.deepEqual([pins, whole], [[good("b"), good("a")], false]);
+  const { pins, complete } = readPins([good("a", { thumb: PNG }), good("b"), good("a"), good("b", { settings: 5 })]);
+  assert.deepEqual([pins, complete], [[good("b"), good("a")], false]);
 });
 
 test("a pin's picture is a small one of its own", () => {

@@ -18,19 +18,19 @@ const entry = (run, id) => [1, run, { 3: { inputs: {} } }, { extra_pnginfo: id ?
 test("a run that is drawn is found in the queue, one that has ended in the history", async () => {
   const { records } = server([entry("new", "mine")], { old: entry("old", "theirs") });
   assert.deepEqual(await records.graph("new"), { 3: { inputs: {} } });
-  assert.equal(await records.workflow("new"), "mine");
-  assert.equal(await records.workflow("old"), "theirs");
+  assert.equal(await records.workflowId("new"), "mine");
+  assert.equal(await records.workflowId("old"), "theirs");
 });
 
 test("a run is asked for once", async () => {
   const { records, asked } = server([entry("new", "mine")], {});
-  assert.deepEqual(await Promise.all([1, 2, 3].map(() => records.workflow("new"))), ["mine", "mine", "mine"]);
+  assert.deepEqual(await Promise.all([1, 2, 3].map(() => records.workflowId("new"))), ["mine", "mine", "mine"]);
   assert.deepEqual(asked, ["/queue"]);
 });
 
 test("runs of programs come from no workflow; unknown ones are asked for again, then given up", async () => {
   const { records, asked } = server([entry("program", null)], {});
-  assert.equal(await records.workflow("program"), undefined);
+  assert.equal(await records.workflowId("program"), undefined);
   assert.equal(await records.graph("gone"), undefined);
   assert.equal(asked.length, 5);
 });
@@ -43,30 +43,30 @@ test("an answer that cannot be read is asked for again, and harms nothing", asyn
     if (bad-- > 0) throw new SyntaxError("Unexpected token '<'");
     return read(address);
   };
-  assert.equal(await records.workflow("new"), "mine");
+  assert.equal(await records.workflowId("new"), "mine");
 });
 
 test("what was not found is not remembered: it is found as soon as the server tells", async () => {
   const ended = {};
   const { records } = server([], ended);
-  assert.equal(await records.workflow("late"), undefined);
+  assert.equal(await records.workflowId("late"), undefined);
   ended.late = entry("late", "mine");
-  assert.equal(await records.workflow("late"), "mine");
+  assert.equal(await records.workflowId("late"), "mine");
   records.read = async () => Promise.reject(new Error("502"));
-  assert.equal(await records.workflow("other"), undefined, "no rejection reaches those who asked");
+  assert.equal(await records.workflowId("other"), undefined, "no rejection reaches those who asked");
 });
 
 test("runs of this page are known by their workflow, even when spoken of before their id has come", async () => {
   const { records, asked } = server([], {});
   const workflow = {};
   let answer;
-  records.sent(new Promise((done) => (answer = done)), workflow);
-  const early = records.ownWorkflow("new");
+  records.queued(new Promise((done) => (answer = done)), workflow);
+  const early = records.localWorkflow("new");
   answer({ prompt_id: "new" });
   assert.equal(await early, workflow);
-  assert.equal(await records.ownWorkflow("elsewhere"), undefined);
-  records.sent(Promise.reject(new Error("refused")), workflow);
-  assert.equal(await records.ownWorkflow("new"), workflow, "a refusal harms nothing");
+  assert.equal(await records.localWorkflow("elsewhere"), undefined);
+  records.queued(Promise.reject(new Error("refused")), workflow);
+  assert.equal(await records.localWorkflow("new"), workflow, "a refusal harms nothing");
   assert.deepEqual(asked, []);
 });
 
@@ -81,10 +81,10 @@ test("answers of another form tell nothing, and stop nothing", async () => {
     { new: { prompt: 5 } },
   ]) {
     const records = new RunRecords(async () => answer, [0]);
-    assert.equal(await records.workflow("new"), undefined);
+    assert.equal(await records.workflowId("new"), undefined);
     assert.equal(await records.graph("new"), undefined);
-    for (const told of [undefined, 5, Promise.resolve(undefined), Promise.resolve({})]) records.sent(told, {});
-    assert.equal(await records.ownWorkflow("new"), undefined);
+    for (const told of [undefined, 5, Promise.resolve(undefined), Promise.resolve({})]) records.queued(told, {});
+    assert.equal(await records.localWorkflow("new"), undefined);
   }
 });
 

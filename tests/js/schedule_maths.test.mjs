@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { curve, needed, parsePoints, readSettings, SHAPES, weights, written } from "../../web/js/schedule_maths.js";
+import { curve, needed, parsePoints, readSettings, SHAPES, weights, formatPoints } from "../../web/js/schedule_maths.js";
 import { HOSTILE, soon } from "./hostile.mjs";
 
 const SETTINGS = { shape: "constant", gamma_t: 3, gamma_i: 2, end: 1, points_t: "1, 3", points_i: "4" };
@@ -20,7 +20,7 @@ test("shapes go as the node's", () => {
 
 test("thirteen points of a preset draw the same curve for thirteen and for five scales", () => {
   for (const shape of SHAPES) {
-    const points_t = written(shaped(shape, "t", 13));
+    const points_t = formatPoints(shaped(shape, "t", 13));
     for (const scales of [13, 5]) {
       const drawn = curve({ ...SETTINGS, shape: "drawn", points_t }, "t", scales);
       drawn.forEach((gamma, scale) => assert.ok(Math.abs(gamma - shaped(shape, "t", scales)[scale]) < 0.006, shape));

@@ -7,8 +7,8 @@ const sampler = (where) => node(where, "EchoGenSampler", { gamma_t: 2, gamma_i: 
 
 test("without a wire it is the widget itself", () => {
   const made = sampler(graph());
-  assert.deepEqual(sourceOf(made, "gamma_t"), { value: 2, widget: made.widgets[0], holder: null, linked: false });
-  assert.deepEqual(sourceOf(made, "guidance"), { value: undefined, widget: null, holder: null, linked: false });
+  assert.deepEqual(sourceOf(made, "gamma_t"), { value: 2, widget: made.widgets[0], provider: null, connected: false });
+  assert.deepEqual(sourceOf(made, "guidance"), { value: undefined, widget: null, provider: null, connected: false });
 });
 
 for (const type of ["PrimitiveNode", "PrimitiveFloat", "PrimitiveInt"]) {
@@ -16,8 +16,8 @@ for (const type of ["PrimitiveNode", "PrimitiveFloat", "PrimitiveInt"]) {
     const root = graph();
     const [made, primitive] = [sampler(root), node(root, type, { value: 4.5 })];
     connect(root, primitive, 0, made, "gamma_t");
-    assert.deepEqual(sourceOf(made, "gamma_t"), { value: 4.5, widget: null, holder: primitive, linked: true });
-    assert.equal(sourceOf(made, "gamma_i").linked, false);
+    assert.deepEqual(sourceOf(made, "gamma_t"), { value: 4.5, widget: null, provider: primitive, connected: true });
+    assert.equal(sourceOf(made, "gamma_i").connected, false);
   });
 }
 
@@ -25,7 +25,7 @@ test("what a run computes is not known", () => {
   const root = graph();
   const [made, maths] = [sampler(root), node(root, "SomeMaths", { value: 4.5 })];
   connect(root, maths, 0, made, "gamma_t");
-  assert.deepEqual(sourceOf(made, "gamma_t"), { value: undefined, widget: null, holder: maths, linked: true });
+  assert.deepEqual(sourceOf(made, "gamma_t"), { value: undefined, widget: null, provider: maths, connected: true });
 });
 
 test("reroutes, chained primitives and subgraphs on the way are followed", () => {
@@ -45,8 +45,8 @@ test("reroutes, chained primitives and subgraphs on the way are followed", () =>
   connect(root, first, 0, host, "gamma");
   connect(root, host, 0, reroute, "");
   connect(root, reroute, 0, made, "gamma_t");
-  const { value, widget, holder } = sourceOf(made, "gamma_t");
-  assert.deepEqual([value, widget, holder], [6, null, second]);
+  const { value, widget, provider } = sourceOf(made, "gamma_t");
+  assert.deepEqual([value, widget, provider], [6, null, second]);
 });
 
 test("wires in a circle end", () => {
@@ -55,7 +55,7 @@ test("wires in a circle end", () => {
   connect(root, one, 0, other, "");
   connect(root, other, 0, one, "");
   connect(root, one, 0, made, "gamma_t");
-  assert.deepEqual(sourceOf(made, "gamma_t"), { value: undefined, widget: null, holder: null, linked: true });
+  assert.deepEqual(sourceOf(made, "gamma_t"), { value: undefined, widget: null, provider: null, connected: true });
 });
 
 test("muted and bypassed nodes set nothing; a bypassed one hands on what comes in", () => {
@@ -63,7 +63,7 @@ test("muted and bypassed nodes set nothing; a bypassed one hands on what comes i
     const root = graph();
     const [made, primitive] = [sampler(root), node(root, "PrimitiveFloat", { value: 4 }, [], { mode })];
     connect(root, primitive, 0, made, "gamma_t");
-    assert.deepEqual(sourceOf(made, "gamma_t"), { value: 2, widget: made.widgets[0], holder: null, linked: false });
+    assert.deepEqual(sourceOf(made, "gamma_t"), { value: 2, widget: made.widgets[0], provider: null, connected: false });
   }
   const root = graph();
   const [made, maths] = [sampler(root), node(root, "SomeMaths", { a: 1 }, [], { mode: 4 })];
@@ -76,7 +76,7 @@ test("in a subgraph the widget that its node shows counts, and is the one to cha
   const root = graph();
   const { inner, sampler } = subgraphWithSampler(root);
   const host = node(root, "the blueprint", { "any name": 5.5 }, [], { subgraph: inner });
-  assert.deepEqual(sourceOf(sampler, "gamma_t"), { value: 5.5, widget: host.widgets[0], holder: host, linked: true });
+  assert.deepEqual(sourceOf(sampler, "gamma_t"), { value: 5.5, widget: host.widgets[0], provider: host, connected: true });
   connect(root, node(root, "PrimitiveFloat", { value: 7 }), 0, host, "any name");
   const wired = sourceOf(sampler, "gamma_t");
   assert.deepEqual([wired.value, wired.widget], [7, null]);
@@ -86,14 +86,14 @@ test("an input that the subgraph's node has no widget and no wire for sets nothi
   const root = graph();
   const { inner, sampler } = subgraphWithSampler(root);
   node(root, "the blueprint", {}, ["gamma"], { subgraph: inner });
-  assert.deepEqual(sourceOf(sampler, "gamma_t"), { value: 2, widget: sampler.widgets[0], holder: null, linked: false });
+  assert.deepEqual(sourceOf(sampler, "gamma_t"), { value: 2, widget: sampler.widgets[0], provider: null, connected: false });
 });
 
 test("two nodes of one subgraph: known where they agree, for neither to change", () => {
   const root = graph();
   const { inner, sampler } = subgraphWithSampler(root);
   const [, other] = [1, 1].map((value) => node(root, "the blueprint", { gamma: value }, [], { subgraph: inner }));
-  assert.deepEqual(sourceOf(sampler, "gamma_t"), { value: 1, widget: null, holder: null, linked: true });
+  assert.deepEqual(sourceOf(sampler, "gamma_t"), { value: 1, widget: null, provider: null, connected: true });
   other.widgets[0].value = 8;
   assert.equal(sourceOf(sampler, "gamma_t").value, undefined);
 });
@@ -106,7 +106,7 @@ test("subgraphs in subgraphs; those that are in no use do not count", () => {
   connect(middle, null, 0, host, "gamma");
   node(graph(root), "left over", { gamma: 8 }, [], { subgraph: inner });
   const outer = node(root, "around it", { gamma: 3.5 }, [], { subgraph: middle });
-  assert.deepEqual(sourceOf(sampler, "gamma_t"), { value: 3.5, widget: outer.widgets[0], holder: outer, linked: true });
+  assert.deepEqual(sourceOf(sampler, "gamma_t"), { value: 3.5, widget: outer.widgets[0], provider: outer, connected: true });
 });
 
 test("a PrimitiveNode counts whatever its mode", () => {
@@ -114,7 +114,7 @@ test("a PrimitiveNode counts whatever its mode", () => {
     const root = graph();
     const [made, primitive] = [sampler(root), node(root, "PrimitiveNode", { value: 6.25 }, [], { mode, inputs: [] })];
     connect(root, primitive, 0, made, "gamma_i");
-    assert.deepEqual(sourceOf(made, "gamma_i"), { value: 6.25, widget: null, holder: primitive, linked: true });
+    assert.deepEqual(sourceOf(made, "gamma_i"), { value: 6.25, widget: null, provider: primitive, connected: true });
   }
 });
 
@@ -123,7 +123,7 @@ test("a PrimitiveNode writes into the widget that it is wired to, and hands noth
   const [made, reroute] = [sampler(root), node(root, "Reroute", {}, [""])];
   connect(root, node(root, "PrimitiveNode", { value: 6.25 }, [], { inputs: [] }), 0, reroute, "");
   connect(root, reroute, 0, made, "gamma_t");
-  assert.deepEqual(sourceOf(made, "gamma_t"), { value: 2, widget: made.widgets[0], holder: null, linked: false });
+  assert.deepEqual(sourceOf(made, "gamma_t"), { value: 2, widget: made.widgets[0], provider: null, connected: false });
   const number = node(root, "PrimitiveFloat", { value: 1 });
   connect(root, node(root, "PrimitiveNode", { value: 5 }, [], { mode: 2, inputs: [] }), 0, number, "value");
   connect(root, number, 0, made, "gamma_i");
@@ -143,7 +143,7 @@ for (const [type, mode] of [
     const host = node(root, "the blueprint", { gamma: 5.5 }, [], { subgraph: inner });
     host.inputs[0].widgetId = "1:gamma";
     connect(root, node(root, type, { value: 7 }, [], { mode }), 0, host, "gamma");
-    const own = { value: 2, widget: sampler.widgets[0], holder: null, linked: false };
+    const own = { value: 2, widget: sampler.widgets[0], provider: null, connected: false };
     assert.deepEqual(sourceOf(sampler, "gamma_t"), own);
   });
 }
@@ -154,10 +154,10 @@ test("front ends without a widgetId write what the subgraph's node shows into th
   const host = node(root, "the blueprint", { gamma: 5.5 }, [], { subgraph: inner });
   const primitive = node(root, "PrimitiveNode", { value: 7 }, [], { mode: 2, inputs: [] });
   const wire = connect(root, primitive, 0, host, "gamma");
-  assert.deepEqual(sourceOf(sampler, "gamma_t"), { value: 7, widget: null, holder: primitive, linked: true });
+  assert.deepEqual(sourceOf(sampler, "gamma_t"), { value: 7, widget: null, provider: primitive, connected: true });
   root.links.delete(wire);
   connect(root, node(root, "PrimitiveFloat", { value: 6 }, [], { mode: 4 }), 0, host, "gamma");
-  assert.deepEqual(sourceOf(sampler, "gamma_t"), { value: 5.5, widget: host.widgets[0], holder: host, linked: true });
+  assert.deepEqual(sourceOf(sampler, "gamma_t"), { value: 5.5, widget: host.widgets[0], provider: host, connected: true });
 });
 
 test("a bypassed node hands on what its target can take, by the rules for wires", () => {
@@ -205,7 +205,7 @@ test("subgraphs within themselves, and within each other, end", () => {
   }
   assert.equal(sourceOf(made, "gamma_t").value, undefined, "it runs as nothing");
   node(root, "subgraph", { in: 5 }, [], { subgraph: inner });
-  assert.equal(typeof sourceOf(made, "gamma_t").linked, "boolean");
+  assert.equal(typeof sourceOf(made, "gamma_t").connected, "boolean");
 });
 
 test("a node in subgraphs that are in two subgraphs each, forty deep, is read at once", () => {

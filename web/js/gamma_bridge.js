@@ -1,8 +1,8 @@
 // @ts-check
-/** Between the pad and the two float widgets that hold the values: the sampler's, or those that stand for them. */
+/** Connects the pad to the two float widgets that hold γ: the sampler's own, or those that replace them. */
 
 import { DEFAULT, MODEL_DEFAULTS, snap } from "./gamma_maths.js";
-import { numberOf, own, textOf } from "./outside.js";
+import { numberOf, ownProperty, textOf } from "./plain_values.js";
 import { sourceOf } from "./value_source.js";
 
 /** @typedef {import("./gamma_maths.js").Gamma} Gamma */
@@ -13,27 +13,28 @@ import { sourceOf } from "./value_source.js";
 const NAMES = Object.freeze({ t: "gamma_t", i: "gamma_i" });
 
 /**
- * What counts for one of a sampler's settings; a guidance schedule sets both γ.
+ * The source of one of a sampler's settings; a guidance schedule sets both γ.
  * @param {GraphNode} node @param {string} name
  */
 export function samplerSource(node, name) {
   const schedule = sourceOf(node, "guidance");
-  return schedule.linked && Object.values(NAMES).includes(name) ? schedule : sourceOf(node, name);
+  return schedule.connected && Object.values(NAMES).includes(name) ? schedule : sourceOf(node, name);
 }
 
+/** Reads and writes γ_t and γ_I of one sampler. */
 export class GammaBridge {
   /** @param {GraphNode} node */
   constructor(node) {
     this.node = node;
   }
 
-  /** The values that count; NaN where only a run can tell, and where what counts is no number. @returns {Gamma} */
+  /** The effective values; NaN where only a run can tell, and for anything but a number. @returns {Gamma} */
   read() {
     const { t, i } = this.#sources();
     return { t: numberOf(t.value), i: numberOf(i.value) };
   }
 
-  /** Sets what is not locked, as if it had been typed; nothing where no number is given. @param {Gamma} gamma */
+  /** Sets the values that are not locked, as if typed; NaN is skipped. @param {Gamma} gamma */
   write(gamma) {
     const sources = this.#sources();
     for (const axis of /** @type {const} */ (["t", "i"])) {
@@ -46,30 +47,30 @@ export class GammaBridge {
     this.node.setDirtyCanvas?.(true, true);
   }
 
-  /** Which γ is not to be changed from here: it comes over a wire, or from a guidance schedule. */
+  /** Which γ can't be changed here, because a connected input or a guidance schedule sets it. */
   locked() {
     const { t, i } = this.#sources();
     return { t: !t.widget, i: !i.widget };
   }
 
   /** Titles of the other nodes that set γ. @returns {string[]} */
-  holders() {
+  providers() {
     const { t, i } = this.#sources();
-    return [...new Set([t, i].map(({ holder }) => textOf(holder?.title)))].filter(Boolean);
+    return [...new Set([t, i].map(({ provider }) => textOf(provider?.title)))].filter(Boolean);
   }
 
-  /** Where a double click goes: what the wired model likes best, as far as its loader says which model it is. */
-  home() {
+  /** The default of the connected model, as far as its loader names it; a double click sets it. */
+  modelDefault() {
     const slot = this.node.inputs?.findIndex((input) => input?.name === "model") ?? -1;
     const loader = slot < 0 ? null : this.node.getInputNode?.(slot);
     const preset = loader && textOf(sourceOf(loader, "preset").value);
-    return /** @type {Gamma | undefined} */ (own(MODEL_DEFAULTS, preset ?? "")) ?? DEFAULT;
+    return /** @type {Gamma | undefined} */ (ownProperty(MODEL_DEFAULTS, preset ?? "")) ?? DEFAULT;
   }
 
-  /** Changes exactly when the pad must be drawn anew. @returns {string} */
+  /** Changes exactly when the pad must be redrawn. @returns {string} */
   state() {
     const [{ t, i }, locked] = [this.read(), this.locked()];
-    return [t, i, locked.t, locked.i, ...this.holders()].join(" ");
+    return [t, i, locked.t, locked.i, ...this.providers()].join(" ");
   }
 
   /** @returns {{t: Source, i: Source}} */

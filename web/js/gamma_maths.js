@@ -1,22 +1,23 @@
 // @ts-check
-/** Where γ_t and γ_I lie on the pad, and what they cost. Pure functions: no page, no graph. */
+/** Positions of γ_t and γ_I on the pad, and what they cost. Pure functions without DOM. */
 
+/** Largest γ of the widgets. */
 export const GAMMA_MAX = 8;
-/** Below 1: the useful region, up to about 4, gets two thirds of each side; 2.5 lies in the middle. */
+/** Below 1: the useful region, up to about 4, takes two thirds of each side, with 2.5 in the middle. */
 const BEND = 0.6;
 
 /** @typedef {{t: number, i: number}} Gamma  γ_t (prompt) and γ_I (subject), 0 to 8 */
 
-/** @type {Readonly<Gamma>} */
+/** The official default. @type {Readonly<Gamma>} */
 export const DEFAULT = Object.freeze({ t: 2.5, i: 2.5 });
 
 /**
- * What a model likes best, by the name that Load EchoGen has for it; of all others: DEFAULT.
+ * Defaults of models, by their names in Load EchoGen; DEFAULT for any other.
  * @type {Readonly<Record<string, Gamma>>}
  */
 export const MODEL_DEFAULTS = Object.freeze({ "nano (built in)": { t: 2.5, i: 2.5 } });
 
-/** @type {Readonly<Record<string, Gamma>>} */
+/** The buttons below the pad. @type {Readonly<Record<string, Gamma>>} */
 export const PRESETS = Object.freeze({
   balanced: { t: 2, i: 2 },
   more_subject: { t: 2, i: 4 },
@@ -28,19 +29,19 @@ export const PRESETS = Object.freeze({
 const clamp = (value) => Math.min(GAMMA_MAX, Math.max(0, value));
 
 /**
- * A value on the widgets' grid of 0.05, or a coarser one.
+ * A value rounded to the widgets' step of 0.05, or to a coarser one.
  * @param {number} value @param {number} [step] @returns {number}
  */
 export const snap = (value, step = 0.05) => Number(clamp(Math.round(value / step) * step).toFixed(2));
 
-/** Share of a side, 0 to 1, at which a γ lies. @param {number} gamma @returns {number} */
+/** Position of a γ along a side, 0 to 1. @param {number} gamma @returns {number} */
 export const toShare = (gamma) => (clamp(gamma) / GAMMA_MAX) ** BEND;
 
-/** The γ at a share of a side; outside the pad it stays at its edge. @param {number} share @returns {number} */
+/** The γ at a position along a side, clamped to the pad. @param {number} share @returns {number} */
 export const toGamma = (share) => GAMMA_MAX * Math.min(1, Math.max(0, share)) ** (1 / BEND);
 
 /**
- * γ under the pointer: coarse steps that keep to the diagonal when near it, or fine ones.
+ * γ under the pointer: in coarse steps that snap to the diagonal, or in fine ones.
  * @param {number} across share from the left @param {number} up share from the bottom
  * @param {boolean} fine @returns {Gamma}
  */
@@ -55,7 +56,7 @@ export function gammaAt(across, up, fine) {
 }
 
 /**
- * γ after an arrow key, one that is not known counted from the default; null for any other key.
+ * γ after an arrow key, with the default in place of an unknown one; null for any other key.
  * @param {Gamma} gamma @param {string} key @param {boolean} fine @returns {Gamma | null}
  */
 export function gammaAfterKey(gamma, key, fine) {
@@ -67,12 +68,12 @@ export function gammaAfterKey(gamma, key, fine) {
     ArrowDown: [0, -step],
   });
   const move = moves[key];
-  const [t, i] = [known(gamma.t, DEFAULT.t), known(gamma.i, DEFAULT.i)];
+  const [t, i] = [orDefault(gamma.t, DEFAULT.t), orDefault(gamma.i, DEFAULT.i)];
   return move ? { t: snap(t + move[0]), i: snap(i + move[1]) } : null;
 }
 
-const known = (/** @type {number} */ gamma, /** @type {number} */ otherwise) =>
-  Number.isNaN(gamma) ? otherwise : gamma;
+const orDefault = (/** @type {number} */ gamma, /** @type {number} */ fallback) =>
+  Number.isNaN(gamma) ? fallback : gamma;
 
-/** How many of the three branches weigh something. @param {Gamma} gamma @returns {number} */
+/** How many of the three branches have a weight. @param {Gamma} gamma @returns {number} */
 export const branches = ({ t, i }) => [i, t - i, 1 - t].filter((weight) => weight !== 0).length;

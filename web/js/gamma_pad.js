@@ -1,23 +1,24 @@
 // @ts-check
-/** The pad as seen and touched: γ_t across, γ_I up, a dot, a grid, the diagonal, presets. */
+/** The pad: γ_t across, γ_I up, with a dot, grid lines, the diagonal and preset buttons. */
 
 import { branches, gammaAfterKey, gammaAt, PRESETS, toShare } from "./gamma_maths.js";
-import { addStyle, make, shape } from "./page.js";
+import { addStyle, make, shape } from "./dom.js";
 
 /** @typedef {import("./gamma_bridge.js").GammaBridge} GammaBridge */
 /** @typedef {import("./gamma_maths.js").Gamma} Gamma */
 /** @typedef {Record<string, string>} Texts */
-/** @typedef {{x: (gamma: number) => number, y: (gamma: number) => number, size: number}} Scale  size: of letters */
+/** @typedef {{x: (gamma: number) => number, y: (gamma: number) => number, size: number}} Scale  size: of text */
 
+/** Minimum height in pixels. */
 export const HEIGHT = 236;
 const LINES = [0, 1, 2, 3, 4, 6, 8];
-const FEW = [0, 2, 4, 8]; // that have room for large numbers
+const FEW = [0, 2, 4, 8]; // when zoomed out, with larger text
 const LETTERS = 11;
 const LARGEST_LETTERS = 22;
 const RIGHT = 14;
 const TOP = 12;
-const FINE = 0.2; // of the pointer's way
-const BURST_MS = 250; // after the last arrow key is let go
+const FINE = 0.2; // of the pointer's movement
+const BURST_MS = 250; // after the last arrow key is released
 
 const STYLE = `
 .echogen-pad { display: flex; flex-direction: column; gap: 4px; box-sizing: border-box; width: 100%;
@@ -31,7 +32,7 @@ const STYLE = `
 .echogen-pad .free { stroke: #ffb02e; stroke-width: 2; }
 .echogen-pad text { fill: #c9c9cf; user-select: none; }
 .echogen-pad .values { fill: #fff; }
-.echogen-pad .outside { fill: #7cb7ff; }
+.echogen-pad .set-by { fill: #7cb7ff; }
 .echogen-pad .fast { fill: #8fe0b3; }
 .echogen-pad circle { fill: #ffb02e; stroke: #fff; stroke-width: 2; }
 .echogen-pad circle.held { fill: none; stroke: #ffb02e; }
@@ -43,10 +44,11 @@ const STYLE = `
 .echogen-pad button:focus-visible { outline: 2px solid #7cb7ff; }
 `;
 
+/** Draws γ and handles pointer and keyboard. */
 export class GammaPad {
   /**
    * @param {GammaBridge} bridge @param {Texts} texts
-   * @param {() => void} [settled]  called when γ was changed here and the hand has come to rest
+   * @param {() => void} [settled]  called once a change of γ made here is complete
    * @param {Document} [page]
    */
   constructor(bridge, texts, settled = () => {}, page = document) {
@@ -78,13 +80,13 @@ export class GammaPad {
     this.observer.observe(this.svg);
   }
 
-  /** Ends what outlives the element. */
+  /** Ends the observer and the timer. */
   dispose() {
     this.observer.disconnect();
     clearTimeout(this.burst);
   }
 
-  /** Follows the widgets, its own size, and how large it is shown. */
+  /** Redraws for changes of the widgets, its own size, and the zoom. */
   draw() {
     const [width, height] = this.size;
     if (!width || !height) return;
@@ -103,7 +105,7 @@ export class GammaPad {
     );
   }
 
-  /** How large it is shown: a canvas zooms, app mode does not. */
+  /** The zoom: that of the canvas, 1 in app mode. */
   #zoom() {
     return this.svg.getBoundingClientRect().width / this.svg.clientWidth || 1;
   }
@@ -112,26 +114,27 @@ export class GammaPad {
     return { left: this.letters + 15, bottom: this.letters + 9 };
   }
 
-  /** What a screen reader says, and what can be used. */
+  /** Sets the ARIA attributes, and enables or disables the controls. */
   #describe() {
     const [gamma, locked] = [this.bridge.read(), this.bridge.locked()];
     const both = locked.t && locked.i;
     this.root.classList.toggle("locked", both);
     if (Number.isNaN(gamma.t)) this.svg.removeAttribute("aria-valuenow");
     else this.svg.setAttribute("aria-valuenow", String(gamma.t));
-    this.svg.setAttribute("aria-valuetext", [this.#label(), this.#outside()].filter(Boolean).join(", "));
+    this.svg.setAttribute("aria-valuetext", [this.#label(), this.#setBy()].filter(Boolean).join(", "));
     this.svg.setAttribute("aria-disabled", String(both));
     for (const button of this.row.querySelectorAll("button")) button.disabled = both;
   }
 
-  /** The values in words. */
+  /** The values as text. */
   #label() {
     const [gamma, locked] = [this.bridge.read(), this.bridge.locked()];
     const [both, known] = [locked.t && locked.i, !Number.isNaN(gamma.t + gamma.i)];
     if (both && !known) return this.texts.locked;
     const value = (/** @type {"t" | "i"} */ axis) => {
       const unknown = locked[axis] ? "" : "?";
-      const words = [Number.isNaN(gamma[axis]) ? unknown : gamma[axis], locked[axis] && !both ? this.texts.linked : ""];
+      const number = Number.isNaN(gamma[axis]) ? unknown : gamma[axis];
+      const words = [number, locked[axis] && !both ? this.texts.connected : ""];
       return words.filter((word) => word !== "").join(" ");
     };
     const values = `γ_t ${value("t")}, γ_I ${value("i")}`;
@@ -139,10 +142,10 @@ export class GammaPad {
     return known && branches(gamma) < 3 ? `${values} ${this.texts.fast}` : values;
   }
 
-  /** Which other nodes set γ, in words. */
-  #outside() {
-    const titles = this.bridge.holders().map((title) => `“${title}”`);
-    return titles.length ? (this.texts.outside || "{node}").replace("{node}", () => titles.join(", ")) : "";
+  /** Names of the other nodes that set γ. */
+  #setBy() {
+    const titles = this.bridge.providers().map((title) => `“${title}”`);
+    return titles.length ? (this.texts.set_by || "{node}").replace("{node}", () => titles.join(", ")) : "";
   }
 
   /** @param {Scale} scale */
@@ -165,14 +168,14 @@ export class GammaPad {
       draw("text", { x: x(8) - 2, y: y(0) - 5, "text-anchor": "end" }, `γ_t ${this.texts.prompt} →`),
       draw("text", { x: x(0) + 4, y: y(8) + size }, `↑ γ_I ${this.texts.subject}`),
       draw("text", { class: "values", x: x(0) + 4, y: y(8) + 2.3 * size }, this.#label()),
-      draw("text", { class: "outside", x: x(0) + 4, y: y(8) + 3.6 * size }, this.#outside()),
+      draw("text", { class: "set-by", x: x(0) + 4, y: y(8) + 3.6 * size }, this.#setBy()),
       ...this.#dot(x, y).map(([kind, at]) => draw(kind, at)),
     ];
   }
 
   /**
-   * A dot; where one γ comes from outside, a line over all that the dot can be moved to, or over all that a γ which is
-   * not known may be; nothing where both are so.
+   * A dot; with a line along which it can be moved where one γ is locked. An unknown γ has a line instead of a dot,
+   * two unknown ones have neither.
    * @param {Scale["x"]} x @param {Scale["y"]} y @returns {[string, Record<string, string | number>][]}
    */
   #dot(x, y) {
@@ -188,7 +191,7 @@ export class GammaPad {
     return locked.t === locked.i ? [dot] : [["line", locked.t ? up : across], dot];
   }
 
-  /** Moves the dot; true when it was elsewhere. @param {Gamma} gamma */
+  /** Moves the dot; returns whether γ changed. @param {Gamma} gamma */
   #set(gamma) {
     const before = this.bridge.state();
     this.bridge.write(gamma);
@@ -196,7 +199,7 @@ export class GammaPad {
     return this.bridge.state() !== before;
   }
 
-  /** Moves it for good. @param {Gamma} gamma */
+  /** Moves the dot and completes the change. @param {Gamma} gamma */
   #settle(gamma) {
     if (this.#set(gamma)) this.settled();
   }
@@ -210,7 +213,7 @@ export class GammaPad {
     });
   }
 
-  /** Where on the pad a pointer is, as shares of its sides. @param {PointerEvent} event */
+  /** Position of a pointer on the pad, as shares of its sides. @param {PointerEvent} event */
   #place(event) {
     const box = this.svg.getBoundingClientRect();
     const zoom = this.#zoom();
@@ -222,7 +225,7 @@ export class GammaPad {
   }
 
   #listen() {
-    /** The drag: where fine steps are counted from, and what the values were; null while there is none.
+    /** The drag in progress: origin of fine steps, and the state before it; null without one.
      *  @type {{across: number, up: number, before: string} | null} */
     let drag = null;
     const move = (/** @type {PointerEvent} */ event) => {
@@ -254,11 +257,11 @@ export class GammaPad {
     }
     this.svg.addEventListener("dblclick", (event) => {
       event.stopPropagation();
-      this.#settle(this.bridge.home());
+      this.#settle(this.bridge.modelDefault());
     });
   }
 
-  /** Arrow keys move the dot; it has settled when they are let go for a moment. */
+  /** Arrow keys move the dot; the change is complete a moment after they are released. */
   #listenToKeys() {
     let moved = false;
     const end = () => {

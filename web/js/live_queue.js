@@ -1,122 +1,123 @@
 // @ts-check
 /**
- * Live runs: at most one waits, the newest; the one that runs is cancelled or left to finish, as chosen.
- * Speaks of runs by the ids that the server gave them, and of no others. No page, no graph.
+ * Live runs: at most one is queued, the newest; the running one is cancelled or left to finish, as chosen.
+ * Touches only runs that it queued itself, by their ids. No DOM, no graph.
  */
 
 /**
- * What it needs of the server; giving up a run that has ended, or that waits no more, must do no harm.
+ * The server's interface; to cancel a run that has ended, or is no longer queued, must have no effect.
  * @typedef {object} Runs
- * @property {() => Promise<string>} queue  queues the graph as it is now; its id, or an error that says why not
- * @property {(id: string) => Promise<unknown>} drop  takes a run that still waits out of the queue
- * @property {(id: string) => Promise<unknown>} interrupt  stops that run, if it is the one that runs
+ * @property {() => Promise<string>} queue  queues the current graph; returns its id, or rejects with the reason
+ * @property {(id: string) => Promise<unknown>} drop  removes a queued run from the queue
+ * @property {(id: string) => Promise<unknown>} interrupt  stops that run, if it is running
  */
 /** @typedef {"idle" | "sending" | "waiting" | "running"} Phase */
-/** @typedef {{owner: string, cancels: boolean}} Wish  who asks, and whether a running run is to be cancelled */
+/** @typedef {{owner: string, cancels: boolean}} Request  who asks, and whether to cancel a run in progress */
 
-const REMEMBERED = 50; // runs; what is heard of a run may come before its id
+const REMEMBERED = 50; // runs; events of a run may arrive before its id
 
+/** Queues the latest request only, and tracks its run. */
 export class LiveQueue {
   /** @param {Runs} runs */
   constructor(runs) {
     this.runs = runs;
-    /** Whose the newest run is, or is to be. */
+    /** Owner of the newest run or request. */
     this.owner = "";
-    /** Why the newest run was refused. */
+    /** Why the server refused the newest run; '' if it did not. */
     this.refusal = "";
     /** @type {string | null} */
-    this.newest = null;
+    this.newestRun = null;
     this.sending = false;
     this.cancels = true;
-    /** @type {Wish | null} */
-    this.wish = null;
-    /** @type {string[]} ids of runs that may not have ended, oldest first */
-    this.open = [];
+    /** @type {Request | null} */
+    this.pending = null;
+    /** @type {string[]} ids of runs that may not have ended yet, oldest first */
+    this.unfinished = [];
     /** @type {Map<string, "running" | "dropped" | "over">} */
-    this.heard = new Map();
+    this.states = new Map();
   }
 
-  /** Asks for a run of the graph as it will be when it is sent. @param {string} owner @param {boolean} cancels */
+  /** Requests a run of the graph, as it will be when it is sent. @param {string} owner @param {boolean} cancels */
   async request(owner, cancels) {
-    this.wish = { owner, cancels };
+    this.pending = { owner, cancels };
     if (this.sending) return;
     this.sending = true;
     try {
-      while (this.wish) await this.#send(this.wish);
+      while (this.pending) await this.#send(this.pending);
     } finally {
       this.sending = false;
     }
   }
 
-  /** Ends an owner's wish: what waits is taken back; what runs, only when it is to be cancelled.
+  /** Withdraws an owner's requests: queued runs are removed, a running one is stopped only if `cancels`.
    *  @param {string} owner @param {boolean} cancels */
   async stop(owner, cancels) {
-    if (this.wish?.owner === owner) this.wish = null;
+    if (this.pending?.owner === owner) this.pending = null;
     if (this.owner !== owner) return;
     this.owner = this.refusal = "";
     this.cancels = cancels;
-    await this.#giveUp(this.open);
+    await this.#cancelRuns(this.unfinished);
   }
 
-  /** The server has begun a run, ours or not. @param {string} id */
+  /** The server has started a run, ours or not. @param {string} id */
   started(id) {
-    const late = this.heard.get(id) === "dropped"; // it began while we took it back
-    this.#hear(id, "running");
-    const place = this.open.indexOf(id);
-    if (place > 0) this.open.splice(0, place); // runs begin in order: those before are over, or gone
+    const late = this.states.get(id) === "dropped"; // it started while we were removing it
+    this.#setState(id, "running");
+    const place = this.unfinished.indexOf(id);
+    if (place > 0) this.unfinished.splice(0, place); // runs start in order: earlier ones have ended or were removed
     if (late && this.cancels) void this.runs.interrupt(id);
   }
 
-  /** A run, ours or not, has ended, well or badly. @param {string} id */
+  /** A run, ours or not, has ended, successfully or not. @param {string} id */
   ended(id) {
-    this.#hear(id, "over");
-    this.open = this.open.filter((other) => other !== id);
+    this.#setState(id, "over");
+    this.unfinished = this.unfinished.filter((other) => other !== id);
   }
 
-  /** Where an owner's newest run stands. @param {string} owner @returns {Phase} */
+  /** State of an owner's newest run. @param {string} owner @returns {Phase} */
   phase(owner) {
-    if (this.wish?.owner === owner) return "sending";
+    if (this.pending?.owner === owner) return "sending";
     if (this.owner !== owner) return "idle";
     if (this.sending) return "sending";
-    if (this.newest === null || !this.open.includes(this.newest)) return "idle";
-    return this.heard.get(this.newest) === "running" ? "running" : "waiting";
+    if (this.newestRun === null || !this.unfinished.includes(this.newestRun)) return "idle";
+    return this.states.get(this.newestRun) === "running" ? "running" : "waiting";
   }
 
-  /** @param {Wish} wish */
+  /** @param {Request} request */
   async #send({ owner, cancels }) {
-    this.wish = null;
+    this.pending = null;
     this.owner = owner;
     this.cancels = cancels;
-    const [answer] = await Promise.allSettled([this.runs.queue(), this.#giveUp(this.open)]);
+    const [answer] = await Promise.allSettled([this.runs.queue(), this.#cancelRuns(this.unfinished)]);
     if (answer.status === "rejected") {
-      this.newest = null;
+      this.newestRun = null;
       this.refusal = String(answer.reason?.message ?? answer.reason);
       return;
     }
     this.refusal = "";
-    this.newest = answer.value;
-    if (this.heard.get(this.newest) === "over") return;
-    this.open.push(this.newest);
-    if (this.owner !== owner) await this.#giveUp([this.newest]); // stopped while it was sent
+    this.newestRun = answer.value;
+    if (this.states.get(this.newestRun) === "over") return;
+    this.unfinished.push(this.newestRun);
+    if (this.owner !== owner) await this.#cancelRuns([this.newestRun]); // stopped while it was being sent
   }
 
   /** @param {string[]} ids */
-  async #giveUp(ids) {
+  async #cancelRuns(ids) {
     await Promise.all(
       ids.map((id) => {
-        if (this.heard.get(id) === "running") return this.cancels ? this.runs.interrupt(id) : null;
-        if (this.heard.get(id) === "dropped") return null;
-        this.#hear(id, "dropped");
+        if (this.states.get(id) === "running") return this.cancels ? this.runs.interrupt(id) : null;
+        if (this.states.get(id) === "dropped") return null;
+        this.#setState(id, "dropped");
         return this.runs.drop(id);
       }),
     );
   }
 
   /** @param {string} id @param {"running" | "dropped" | "over"} what */
-  #hear(id, what) {
-    this.heard.delete(id);
-    this.heard.set(id, what);
-    const [oldest] = this.heard.keys();
-    if (this.heard.size > REMEMBERED) this.heard.delete(oldest);
+  #setState(id, what) {
+    this.states.delete(id);
+    this.states.set(id, what);
+    const [oldest] = this.states.keys();
+    if (this.states.size > REMEMBERED) this.states.delete(oldest);
   }
 }

@@ -1,11 +1,12 @@
 // @ts-check
-/** The row that switches Live on and off, says what becomes of a run under way, and how the newest one stands. */
+/** The row with the Live switch, the choice what to do with a run in progress, and the newest run's state. */
 
-import { make } from "./page.js";
+import { make } from "./dom.js";
 
 /** @typedef {import("./live_queue.js").Phase} Phase */
 /** @typedef {{on: boolean, cancels: boolean}} Choice */
 
+/** Draws the row. */
 export class LiveRow {
   /** @param {Record<string, string>} texts @param {(choice: Choice) => void} chosen @param {Document} page */
   constructor(texts, chosen, page) {

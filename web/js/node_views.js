@@ -1,90 +1,90 @@
 // @ts-check
-/** Views in nodes: elements that show what a node holds, and follow it through undo, loading and removal. */
+/** Views in nodes: elements that show a node's values and follow it through undo, loading and removal. */
 
 // @ts-ignore: served by ComfyUI
 import { app } from "/scripts/app.js";
 // @ts-ignore: served by ComfyUI
 import { api } from "/scripts/api.js";
-import { attempt } from "./guard.js";
-import { isRecord, own } from "./outside.js";
-import { addStyle } from "./page.js";
+import { attempt } from "./error_boundary.js";
+import { isRecord, ownProperty } from "./plain_values.js";
+import { addStyle } from "./dom.js";
 
-const FOLLOW_MS = 150; // a node also changes without a word: undo, loading, other extensions
-const MARGIN = 10; // that the canvas keeps around an element, a side
-// Zoomed far out, Nodes 2.0 hides a node's widgets and takes the pointer from what it cannot hide.
+const UPDATE_MS = 150; // undo, loading and other extensions change nodes without an event
+const MARGIN = 10; // of the canvas around an element, per side
+// Zoomed far out, Nodes 2.0 hides a node's widgets and disables pointer events on elements it can't hide.
 const STYLE = ".isLOD .echogen-view { pointer-events: auto; }";
 
 /**
  * @typedef {object} View
- * @property {any} node  the node it shows; another one after an undo
+ * @property {any} node  the node it belongs to; another object after an undo
  * @property {HTMLElement} root
- * @property {() => void} draw  called again and again: cheap when nothing has changed
- * @property {number} [height]  exactly, in pixels, at this moment; without it the view takes the room there is
- * @property {() => void} [dispose]  ends what outlives the element
+ * @property {() => void} draw  called often: must be cheap if nothing has changed
+ * @property {number} [height]  current height in pixels; without it the view fills the available space
+ * @property {() => void} [dispose]  ends timers and observers
  */
-/** @typedef {{view: View, gone: boolean}} Kept */
-/** @type {Set<Kept>} */
+/** @typedef {{view: View, removed: boolean}} Entry */
+/** @type {Set<Entry>} */
 const views = new Set();
-/** Of the next time that all views follow; null: none is to come. @type {ReturnType<typeof setTimeout> | null} */
+/** The timer of the next update; null without views. @type {ReturnType<typeof setTimeout> | null} */
 let timer = null;
 
-/** What the server answers; an error that names the status where it is none of success. @param {string} address */
+/** The server's JSON answer; throws an error with the status if it is not a success. @param {string} address */
 export async function readJson(address) {
   const answer = await api.fetchApi(address);
-  if (!answer.ok) throw new Error(`The server answered ${answer.status} to ${address}, where JSON was expected.`);
+  if (!answer.ok) throw new Error(`Expected JSON from ${address}, got status ${answer.status}.`);
   return answer.json();
 }
 
 /**
- * Labels of locales/<language>/main.json, English where a language has none, "" where the server tells none at all.
+ * Labels from locales/<language>/main.json, in English where a language has none, "" if the server has none.
  * @param {string} section @returns {Promise<Record<string, string>>}
  */
 export async function loadTexts(section) {
   const language = app.extensionManager?.setting?.get("Comfy.Locale") ?? "en";
   try {
     const all = await readJson("/i18n");
-    const told = ["en", language].flatMap((name) => {
-      const texts = own(own(all, name), section);
+    const labels = ["en", language].flatMap((name) => {
+      const texts = ownProperty(ownProperty(all, name), section);
       return isRecord(texts) ? Object.entries(texts) : [];
     });
-    return orEmpty(Object.fromEntries(told.filter(([, text]) => typeof text === "string")));
+    return orEmpty(Object.fromEntries(labels.filter(([, text]) => typeof text === "string")));
   } catch (error) {
-    console.error("EchoGen: its labels could not be read, so its views have none.", error);
+    console.error("EchoGen: can't read the labels, so the views have none.", error);
     return orEmpty({});
   }
 }
 
 /** @param {Record<string, any>} texts @returns {Record<string, string>} */
-const orEmpty = (texts) => new Proxy(texts, { get: (all, name) => own(all, String(name)) ?? "" });
+const orEmpty = (texts) => new Proxy(texts, { get: (all, name) => ownProperty(all, String(name)) ?? "" });
 
 /**
- * Puts a view into its node as a widget that holds nothing.
- * @param {View} view @param {string} name @param {string} label  what app mode and the side panel call it
- * @param {number} [least]  height in pixels, where the view has none
+ * Adds a view to its node, as a widget without a value.
+ * @param {View} view @param {string} name @param {string} label  its name in app mode and the side panel
+ * @param {number} [minHeight]  in pixels, for a view without a height
  */
-export function addView(view, name, label, least = 0) {
+export function addView(view, name, label, minHeight = 0) {
   addStyle(document, "echogen-view-style", STYLE);
   view.root.classList.add("echogen-view");
-  const exactly = () => attempt(view, () => view.height && view.height + 2 * MARGIN, undefined);
+  const fixedHeight = () => attempt(view, () => view.height && view.height + 2 * MARGIN, undefined);
   const widget = view.node.addDOMWidget(name, `echogen_${name}`, view.root, {
     serialize: false,
     hideOnZoom: false,
-    getMinHeight: () => exactly() ?? least,
-    getMaxHeight: exactly,
+    getMinHeight: () => fixedHeight() ?? minHeight,
+    getMaxHeight: fixedHeight,
   });
   widget.serialize = false;
   widget.label = label;
-  const kept = { view, gone: false };
-  views.add(kept);
+  const entry = { view, removed: false };
+  views.add(entry);
   const before = view.node.onRemoved;
   view.node.onRemoved = function () {
-    kept.gone = true;
+    entry.removed = true;
     before?.apply(this, arguments);
   };
-  timer ??= setTimeout(followAll, FOLLOW_MS);
+  timer ??= setTimeout(updateAll, UPDATE_MS);
 }
 
-/** The node behind an execution id, which inside subgraphs is a path: 12:5. @param {string} path */
+/** The node with an execution id, which inside subgraphs is a path: 12:5. @param {string} path */
 export function nodeAt(path) {
   let graph = app.rootGraph ?? app.graph;
   let node = null;
@@ -95,13 +95,13 @@ export function nodeAt(path) {
   return node;
 }
 
-/** The views of a node that a run speaks of. @param {string} path @returns {Generator<View>} */
+/** The views of the node with an execution id. @param {string} path @returns {Generator<View>} */
 export function* viewsAt(path) {
   const node = nodeAt(path);
   for (const { view } of views) if (view.node === node) yield view;
 }
 
-/** Does something to the graph as one step of undo. @param {() => void} change */
+/** Changes the graph as one undo step. @param {() => void} change */
 export function asOneStep(change) {
   app.canvas.emitBeforeChange();
   try {
@@ -111,26 +111,26 @@ export function asOneStep(change) {
   }
 }
 
-function followAll() {
-  for (const kept of views) attempt(kept.view, () => follow(kept), undefined);
-  timer = views.size ? setTimeout(followAll, FOLLOW_MS) : null;
+function updateAll() {
+  for (const entry of views) attempt(entry.view, () => update(entry), undefined);
+  timer = views.size ? setTimeout(updateAll, UPDATE_MS) : null;
 }
 
 /**
- * Undo makes the graph's nodes anew while Nodes 2.0 keeps their elements: a view that is still on the page goes
- * on with the node that has its number; one that is not ends with its node.
- * @param {Kept} kept
+ * Updates a view. Undo recreates the graph's nodes while Nodes 2.0 keeps their elements: a view still in the document
+ * moves to the node with the same id; otherwise it is removed with its node.
+ * @param {Entry} entry
  */
-function follow(kept) {
-  const { view } = kept;
-  if (kept.gone) {
-    const heir = view.root.isConnected && app.canvas?.graph?.getNodeById(view.node.id);
-    if (!heir || heir.comfyClass !== view.node.comfyClass) {
-      views.delete(kept);
+function update(entry) {
+  const { view } = entry;
+  if (entry.removed) {
+    const replacement = view.root.isConnected && app.canvas?.graph?.getNodeById(view.node.id);
+    if (!replacement || replacement.comfyClass !== view.node.comfyClass) {
+      views.delete(entry);
       view.root.remove();
       return view.dispose?.();
     }
-    view.node = heir;
+    view.node = replacement;
   }
   view.draw();
 }

@@ -1,11 +1,12 @@
 // @ts-check
-/** The tray of pinned results. */
+/** The row of pinned results. */
 
-import { make } from "./page.js";
-import { long, short } from "./pins.js";
+import { make } from "./dom.js";
+import { details, caption } from "./pins.js";
 
 /** @typedef {import("./pins.js").Pin} Pin */
 
+/** Draws a thumbnail and caption per pin, with a button to remove it. */
 export class PinsView {
   /**
    * @param {Record<string, string>} texts @param {(pin: Pin) => void} chosen @param {(pin: Pin) => void} removed
@@ -32,12 +33,12 @@ export class PinsView {
   /** @param {Pin} pin @param {boolean} pressed */
   #pin(pin, pressed) {
     const image = make(this.page, "img", { src: pin.thumb, alt: "", draggable: false });
-    const caption = make(this.page, "span", { textContent: short(pin) });
-    const title = `${long(pin)}\n\n${this.texts.pinned_help}`;
-    const choose = make(this.page, "button", { type: "button", title }, image, caption);
+    const label = make(this.page, "span", { textContent: caption(pin) });
+    const title = `${details(pin)}\n\n${this.texts.pinned_help}`;
+    const choose = make(this.page, "button", { type: "button", title }, image, label);
     choose.ariaPressed = String(pressed);
     choose.addEventListener("click", () => this.chosen(pin));
-    const name = `${this.texts.unpin}: ${short(pin)}`;
+    const name = `${this.texts.unpin}: ${caption(pin)}`;
     const remove = make(this.page, "button", { type: "button", className: "unpin", textContent: "×" });
     remove.title = remove.ariaLabel = name;
     remove.addEventListener("click", () => this.removed(pin));

@@ -1,55 +1,56 @@
 // @ts-check
-/** What the server has on record of runs: their graphs, and the workflows that they were queued from. */
+/** Graphs and workflows of runs, from this page's own records and the server's queue and history. */
 
-import { listOf, own } from "./outside.js";
+import { listOf, ownProperty } from "./plain_values.js";
 
-/** @typedef {[number, string, Record<string, any>, Record<string, any>]} Entry  number, run, graph, what came with it */
+/** @typedef {[number, string, Record<string, any>, Record<string, any>]} Entry  number, run, graph, extra data */
 
-const WAITS_MS = [0, 200, 500, 1000]; // a run that has just ended may not be in the history yet
+const WAITS_MS = [0, 200, 500, 1000]; // a run that just ended may not be in the history yet
 const REMEMBERED = 50; // runs
 
+/** Looks up runs by id. */
 export class RunRecords {
-  /** @param {(address: string) => Promise<any>} read  asks the server; rejects where no answer of use came
+  /** @param {(address: string) => Promise<any>} read  GETs JSON from the server; rejects without a usable answer
    *  @param {number[]} [waits] */
   constructor(read, waits = WAITS_MS) {
     this.read = read;
     this.waits = waits;
     /** @type {Map<string, Promise<string | undefined>>} */
     this.workflows = new Map();
-    /** The page's workflows that runs were queued from. @type {Map<string, unknown>} */
-    this.own = new Map();
-    /** Runs that the server has not given an id yet; it may speak of them before it does. @type {Set<Promise<void>>} */
+    /** The open workflows that runs were queued from, by run. @type {Map<string, unknown>} */
+    this.localWorkflows = new Map();
+    /** Runs without an id yet, whose first events may arrive before it. @type {Set<Promise<void>>} */
     this.sending = new Set();
   }
 
-  /** Notes a run that this page queues. @param {Promise<{prompt_id?: string} | undefined>} answer
+  /** Records a run that this page queues. @param {Promise<{prompt_id?: string} | undefined>} answer
    *  @param {unknown} workflow */
-  sent(answer, workflow) {
-    const noted = Promise.resolve(answer) // other extensions may answer in their own way
+  queued(answer, workflow) {
+    const noted = Promise.resolve(answer) // other extensions may return anything
       .then(
-        (told) => told?.prompt_id && remember(this.own, told.prompt_id, workflow),
-        () => {}, // whoever queued it is told why
+        (answered) => answered?.prompt_id && remember(this.localWorkflows, answered.prompt_id, workflow),
+        () => {}, // whoever queued it handles the error
       )
       .then(() => void this.sending.delete(noted));
     this.sending.add(noted);
   }
 
-  /** The page's workflow that a run was queued from; undefined where it was queued elsewhere, or before a reload.
+  /** The open workflow that a run was queued from; undefined if it was queued elsewhere, or before a reload.
    *  @param {string} run */
-  async ownWorkflow(run) {
+  async localWorkflow(run) {
     await Promise.all(this.sending);
-    return this.own.get(run);
+    return this.localWorkflows.get(run);
   }
 
-  /** A run's graph: from the queue while it runs, then from the history; undefined where neither tells.
+  /** A run's graph, from the queue while it runs, then from the history; undefined if neither has it.
    *  @param {string} run */
   async graph(run) {
     return (await this.#entry(run))?.[2];
   }
 
-  /** Number of the workflow that a run was queued from; undefined where it came from none, or where the server does not
-   *  tell: then the next one who asks has it asked again. @param {string} run */
-  workflow(run) {
+  /** Id of the workflow that a run was queued from; undefined if there was none. If the server does not answer, the next
+   *  call asks again. @param {string} run */
+  workflowId(run) {
     const known = this.workflows.get(run);
     if (known) return known;
     const asked = this.#entry(run).then((entry) => {
@@ -64,21 +65,22 @@ export class RunRecords {
   async #entry(run) {
     for (const wait of this.waits) {
       await new Promise((done) => setTimeout(done, wait));
-      const queue = await this.#told("/queue");
-      const running = listOf(own(queue, "queue_running")).find((entry) => listOf(entry)[1] === run);
-      const entry = running ?? own(own(await this.#told(`/history/${encodeURIComponent(run)}`), run), "prompt");
+      const queue = await this.#readOrWarn("/queue");
+      const running = listOf(ownProperty(queue, "queue_running")).find((entry) => listOf(entry)[1] === run);
+      const history = running ? null : await this.#readOrWarn(`/history/${encodeURIComponent(run)}`);
+      const entry = running ?? ownProperty(ownProperty(history, run), "prompt");
       if (Array.isArray(entry)) return /** @type {Entry} */ (entry);
     }
     return undefined;
   }
 
-  /** An answer; undefined where none came, as through a proxy whose server is away for a moment.
+  /** The server's answer; undefined without one, as through a proxy while the server restarts.
    *  @param {string} address */
-  async #told(address) {
+  async #readOrWarn(address) {
     try {
       return await this.read(address);
     } catch (error) {
-      console.warn(`EchoGen: ${address} could not be read, so a run's pictures may come late.`, error);
+      console.warn(`EchoGen: can't read ${address}, so a run's pictures may be late.`, error);
       return undefined;
     }
   }

@@ -1,35 +1,35 @@
 // @ts-check
-/** What EchoGen Sampler shows below its widgets: pad, Live, the strip of scales, pins and their comparison. */
+/** The panel below EchoGen Sampler's widgets: pad, Live, the strip of scales, pins and their comparison. */
 
 import { GammaPad, HEIGHT as PAD_HEIGHT } from "./gamma_pad.js";
-import { nameOf } from "./guard.js";
+import { nameOf } from "./error_boundary.js";
 import { LiveRow } from "./live_row.js";
-import { own, textOf } from "./outside.js";
-import { addStyle, make } from "./page.js";
-import { pinOf, choose, readPins, short, withoutPin, withPin } from "./pins.js";
+import { ownProperty, textOf } from "./plain_values.js";
+import { addStyle, make } from "./dom.js";
+import { pinOf, choose, readPins, caption, withoutPin, withPin } from "./pins.js";
 import { PinsView } from "./pins_view.js";
 import { ScaleStrip } from "./scale_strip.js";
-import { ROOM, Stage } from "./stage.js";
+import { CompareView, MAX_SIDE } from "./compare_view.js";
 import { StripView } from "./strip_view.js";
 
 /** @typedef {import("./gamma_bridge.js").GammaBridge} GammaBridge */
 /** @typedef {import("./pins.js").Pin} Pin */
 /**
- * What the panel asks of the app.
+ * The app's interface for the panel.
  * @typedef {object} Host
  * @property {Record<string, string>} texts
  * @property {import("./live_queue.js").LiveQueue} live
- * @property {Map<string, Blob>} full  pinned pictures in full, by run; gone with the page
+ * @property {Map<string, Blob>} fullSize  full-size pinned pictures, by run, until the page is closed
  * @property {(node: any) => void} resized  the panel's height has changed
- * @property {() => void} remember  a change is complete: a step for undo
+ * @property {() => void} commit  completes a change as an undo step
  * @property {(run: string, node: any) => Promise<Record<string, any> | null>} inputsOf  as the server ran them
- * @property {(picture: Blob) => Promise<string>} thumb  a small copy as a data: address
+ * @property {(picture: Blob) => Promise<string>} thumbnail  a small copy as a data: URL
  */
 
-const FULL = 32; // pictures kept in full; removed pins keep theirs, for undo
+const MAX_FULL_SIZE = 32; // pictures stored in full; removed pins keep theirs, for undo
 const GAP = 4;
-const [LIVE_ROW, STRIP, PINS, STAGE] = [24, 50, 56, ROOM + 18];
-/** Names in node.properties, which the workflow file keeps. */
+const [LIVE_ROW, STRIP, PINS, STAGE] = [24, 50, 56, MAX_SIDE + 18];
+/** Names in node.properties, which are saved in the workflow file. */
 const [LIVE, FINISH, PINNED] = ["echogen_live", "echogen_live_finish", "echogen_pins"];
 
 const STYLE = `
@@ -68,34 +68,35 @@ const STYLE = `
   cursor: ew-resize; touch-action: none; }
 .echogen-panel .stage .box:has(input:focus-visible) { outline: 2px solid #7cb7ff; }
 .echogen-panel .captions { display: flex; justify-content: space-between; gap: 8px; height: 16px; }
-/* Nodes 2.0 would blow the live picture of a small model up to the node's width. */
+/* Nodes 2.0 would enlarge the preview of a small model to the node's width. */
 [data-node-id]:has(.echogen-panel) img:not(.echogen-panel img) { object-fit: scale-down; }
 `;
 
+/** Puts the views together, and stores pins and the Live setting in the node. */
 export class SamplerPanel {
   /** @param {GammaBridge} bridge @param {Host} host @param {Document} [page] */
   constructor(bridge, host, page = document) {
     this.bridge = bridge;
     this.host = host;
     this.strip = new ScaleStrip();
-    /** The scale that is shown large, from 0. @type {number | null} */
+    /** The scale shown enlarged, counted from 0. @type {number | null} */
     this.enlarged = null;
-    /** What was last found in the place of the pins, and the pins in it. @type {unknown} */
-    this.kept = undefined;
+    /** The stored value that was last parsed for pins, and the result. @type {unknown} */
+    this.stored = undefined;
     /** @type {Pin[]} */
-    this.read = [];
-    /** Runs of the pins that are shown large. @type {string[]} */
-    this.pair = [];
-    /** The node, as the live queue knows it; a removed node is in no graph any more. */
+    this.parsedPins = [];
+    /** Runs of the pins shown enlarged. @type {string[]} */
+    this.compared = [];
+    /** The node's id for the live queue, kept because a removed node has no graph. */
     this.owner = "";
     addStyle(page, "echogen-panel-style", STYLE);
     const { texts } = host;
     this.pad = new GammaPad(bridge, texts, () => this.#settled(), page);
-    this.row = new LiveRow(texts, (choice) => this.#switch(choice), page);
+    this.liveRow = new LiveRow(texts, (choice) => this.#setLive(choice), page);
     this.scales = new StripView(texts, (scale) => this.#enlarge(scale), () => this.#pin(), page);
-    this.tray = new PinsView(texts, (pin) => this.#choose(pin), (pin) => this.#unpin(pin), page);
-    this.stage = new Stage(texts, page);
-    const views = [this.pad, this.row, this.scales, this.tray, this.stage];
+    this.pinsView = new PinsView(texts, (pin) => this.#choose(pin), (pin) => this.#unpin(pin), page);
+    this.compareView = new CompareView(texts, page);
+    const views = [this.pad, this.liveRow, this.scales, this.pinsView, this.compareView];
     this.root = make(page, "div", { className: "echogen-panel" }, ...views.map((view) => view.root));
     this.root.style.minHeight = `${this.height}px`;
     this.root.addEventListener("pointerdown", (event) => {
@@ -103,20 +104,20 @@ export class SamplerPanel {
     });
   }
 
-  /** Height of what there is to show. */
+  /** Current height of all visible parts. */
   get height() {
     const parts = [
       [true, PAD_HEIGHT],
       [true, LIVE_ROW],
       [this.strip.pictures.length > 0, STRIP],
       [this.pins.length > 0, PINS],
-      [this.enlarged !== null || this.pair.length > 0, STAGE],
+      [this.enlarged !== null || this.compared.length > 0, STAGE],
     ];
     const heights = parts.filter(([there]) => there).map(([, height]) => Number(height) + GAP);
     return heights.reduce((sum, height) => sum + height, -GAP);
   }
 
-  /** Ends what outlives the element. */
+  /** Ends Live runs and the pad's observer. */
   dispose() {
     void this.host.live.stop(this.owner, this.choice.cancels);
     this.pad.dispose();
@@ -125,22 +126,22 @@ export class SamplerPanel {
   /** @returns {import("./live_row.js").Choice} */
   get choice() {
     const { properties } = this.node;
-    return { on: own(properties, LIVE) === true, cancels: own(properties, FINISH) !== true };
+    return { on: ownProperty(properties, LIVE) === true, cancels: ownProperty(properties, FINISH) !== true };
   }
 
-  /** What a workflow file has in their place is read once, and what is none dropped from it. @returns {Pin[]} */
+  /** The pins in the node's properties, parsed once; invalid ones are removed from there. @returns {Pin[]} */
   get pins() {
     const { properties } = this.node;
-    const kept = own(properties, PINNED);
-    if (kept === this.kept) return this.read;
-    const { pins, whole } = readPins(kept);
-    this.read = pins;
-    this.kept = kept;
-    if (properties && !whole) {
-      console.warn(`EchoGen: some of what ${nameOf(this.node)} had as pins is none and was dropped; ${pins.length} stay.`);
-      this.kept = properties[PINNED] = pins;
+    const stored = ownProperty(properties, PINNED);
+    if (stored === this.stored) return this.parsedPins;
+    const { pins, complete } = readPins(stored);
+    this.parsedPins = pins;
+    this.stored = stored;
+    if (properties && !complete) {
+      console.warn(`EchoGen: dropped invalid pins of ${nameOf(this.node)}; valid ones: ${pins.length}.`);
+      this.stored = properties[PINNED] = pins;
     }
-    return this.read;
+    return this.parsedPins;
   }
 
   get node() {
@@ -151,14 +152,14 @@ export class SamplerPanel {
     this.bridge.node = node;
   }
 
-  /** Follows the widgets, the node's properties and the live queue. */
+  /** Redraws for changes of the widgets, the node's properties and the live queue. */
   draw() {
     const { live } = this.host;
     const { graph, id } = this.node;
     if (graph) this.owner = `${textOf(graph.id)}:${textOf(id)}`;
     this.pad.draw();
     if (!this.choice.on && live.owner === this.owner) void live.stop(this.owner, this.choice.cancels);
-    this.row.draw(this.choice, live.phase(this.owner), live.owner === this.owner ? live.refusal : "");
+    this.liveRow.draw(this.choice, live.phase(this.owner), live.owner === this.owner ? live.refusal : "");
     this.#drawPictures();
   }
 
@@ -170,51 +171,51 @@ export class SamplerPanel {
 
   #drawPictures() {
     const pins = this.pins;
-    this.pair = this.pair.filter((id) => pins.some((pin) => pin.id === id));
+    this.compared = this.compared.filter((id) => pins.some((pin) => pin.id === id));
     this.scales.draw(this.strip, this.enlarged);
-    this.tray.draw(pins, this.pair);
-    this.stage.draw(this.#large());
+    this.pinsView.draw(pins, this.compared);
+    this.compareView.draw(this.#enlargedPictures());
     const height = `${this.height}px`;
     if (this.root.style.minHeight === height) return;
     this.root.style.minHeight = height;
     this.host.resized(this.node);
   }
 
-  /** What is shown large. @returns {import("./stage.js").Shown[]} */
-  #large() {
+  /** The enlarged pictures: a scale, or the compared pins. @returns {import("./compare_view.js").Shown[]} */
+  #enlargedPictures() {
     if (this.enlarged !== null) {
-      const there = this.strip.pictures.slice(0, this.enlarged + 1);
-      const scale = there.findLastIndex((picture) => picture);
-      const picture = there[scale];
+      const upTo = this.strip.pictures.slice(0, this.enlarged + 1);
+      const scale = upTo.findLastIndex((picture) => picture);
+      const picture = upTo[scale];
       return picture ? [{ picture, caption: `${this.host.texts.scale} ${scale + 1}` }] : [];
     }
-    const pins = this.pair.map((id) => this.pins.find((pin) => pin.id === id)).filter((pin) => !!pin);
-    return pins.map((pin) => ({ picture: this.host.full.get(pin.id) ?? pin.thumb, caption: short(pin) }));
+    const pins = this.compared.map((id) => this.pins.find((pin) => pin.id === id)).filter((pin) => !!pin);
+    return pins.map((pin) => ({ picture: this.host.fullSize.get(pin.id) ?? pin.thumb, caption: caption(pin) }));
   }
 
   #settled() {
-    this.host.remember();
+    this.host.commit();
     const { on, cancels } = this.choice;
     if (on) void this.host.live.request(this.owner, cancels);
   }
 
   /** @param {import("./live_row.js").Choice} choice */
-  #switch({ on, cancels }) {
-    this.#keep({ [LIVE]: on, [FINISH]: !cancels });
+  #setLive({ on, cancels }) {
+    this.#store({ [LIVE]: on, [FINISH]: !cancels });
   }
 
-  /** Writes into what the workflow file keeps, as one step for undo. @param {Record<string, any>} properties */
-  #keep(properties) {
+  /** Sets properties that are saved in the workflow file, as one undo step. @param {Record<string, any>} properties */
+  #store(properties) {
     const { node } = this;
     Object.assign((node.properties ??= {}), properties);
-    this.host.remember();
+    this.host.commit();
     this.draw();
   }
 
   /** @param {number} scale */
   #enlarge(scale) {
     this.enlarged = this.enlarged === scale ? null : scale;
-    this.pair = [];
+    this.compared = [];
     this.#drawPictures();
   }
 
@@ -222,24 +223,24 @@ export class SamplerPanel {
     const { run, finished } = this.strip;
     if (!finished) return;
     const { node } = this;
-    const [inputs, thumb] = await Promise.all([this.host.inputsOf(run, node), this.host.thumb(finished)]);
-    const { full } = this.host;
-    full.set(run, finished);
-    if (full.size > FULL) full.delete([...full.keys()][0]);
-    this.#keep({ [PINNED]: withPin(this.pins, pinOf(run, inputs, thumb)) });
+    const [inputs, thumb] = await Promise.all([this.host.inputsOf(run, node), this.host.thumbnail(finished)]);
+    const { fullSize } = this.host;
+    fullSize.set(run, finished);
+    if (fullSize.size > MAX_FULL_SIZE) fullSize.delete([...fullSize.keys()][0]);
+    this.#store({ [PINNED]: withPin(this.pins, pinOf(run, inputs, thumb)) });
   }
 
   /** @param {Pin} pin */
   #unpin(pin) {
-    this.#keep({ [PINNED]: withoutPin(this.pins, pin.id) });
+    this.#store({ [PINNED]: withoutPin(this.pins, pin.id) });
   }
 
-  /** Shows a pin, with the one chosen before it, and takes its γ. @param {Pin} pin */
+  /** Shows a pin beside the one chosen before it, and sets its γ. @param {Pin} pin */
   #choose(pin) {
     this.enlarged = null;
-    this.pair = choose(this.pair, pin.id);
+    this.compared = choose(this.compared, pin.id);
     if (pin.gamma) this.bridge.write(pin.gamma);
-    this.host.remember();
+    this.host.commit();
     this.draw();
   }
 }

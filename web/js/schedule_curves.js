@@ -1,13 +1,14 @@
 // @ts-check
-/** Guidance Schedule's two curves: drag them, choose a preset, and see which branches each scale needs. */
+/** Guidance Schedule's two curves, with handles to drag, preset buttons and the branches that each scale needs. */
 
 // @ts-ignore: served by ComfyUI
 import { app } from "/scripts/app.js";
 import { snap, toGamma, toShare } from "./gamma_maths.js";
 import { addView, asOneStep, loadTexts } from "./node_views.js";
-import { same } from "./outside.js";
-import { addStyle, make, shape } from "./page.js";
-import { curve, needed, parsePoints, readSettings, SCALES, SHAPES, weights, written } from "./schedule_maths.js";
+import { sameItems } from "./plain_values.js";
+import { addStyle, make, shape } from "./dom.js";
+import { PACK } from "./pack.js";
+import { curve, needed, parsePoints, readSettings, SCALES, SHAPES, weights, formatPoints } from "./schedule_maths.js";
 import { sourceOf } from "./value_source.js";
 
 /** @typedef {import("./schedule_maths.js").Axis} Axis */
@@ -16,7 +17,7 @@ import { sourceOf } from "./value_source.js";
 const HEIGHT = 250;
 const [LEFT, RIGHT, TOP, BOTTOM] = [26, 12, 10, 46];
 const LINES = [0, 1, 2, 3, 4, 6, 8];
-const REACH = 24; // pixels from a handle within which it is taken
+const GRAB_RADIUS = 24; // pixels from a handle
 /** @type {Axis[]} */
 const AXES = ["t", "i"];
 const NAMES = /** @type {const} */ (["shape", "gamma_t", "gamma_i", "end", "points_t", "points_i"]);
@@ -37,7 +38,7 @@ const STYLE = `
 .echogen-schedule polyline.t, .echogen-schedule polyline.i { fill: none; }
 .echogen-schedule polyline.i { stroke-dasharray: 7 4; }
 .echogen-schedule text.t, .echogen-schedule text.i { stroke: none; }
-.echogen-schedule .held { stroke: #fff; stroke-width: 2; }
+.echogen-schedule .active { stroke: #fff; stroke-width: 2; }
 .echogen-schedule .need { fill: #63c28d; }
 .echogen-schedule .spare { fill: #333338; }
 .echogen-schedule .row { display: flex; gap: 4px; }
@@ -47,7 +48,7 @@ const STYLE = `
 .echogen-schedule button[aria-pressed="true"] { border-color: #ffb02e; }
 .echogen-schedule button:disabled { color: #a0a0a8; cursor: not-allowed; }
 .echogen-schedule button:focus-visible { outline: 2px solid #7cb7ff; }
-.echogen-schedule .told { min-height: 15px; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
+.echogen-schedule .status { min-height: 15px; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 `;
 
 /** @type {Record<string, string>} */
@@ -57,16 +58,16 @@ class ScheduleCurves {
   /** @param {any} node */
   constructor(node) {
     this.node = node;
-    /** What it was drawn from. @type {unknown[]} */
+    /** The state that was last drawn. @type {unknown[]} */
     this.drawn = [];
-    /** The handle that keys move and numbers are told of. @type {{axis: Axis, index: number} | null} */
-    this.held = null;
+    /** The handle that keys move and whose values are shown. @type {{axis: Axis, index: number} | null} */
+    this.active = null;
     addStyle(document, "echogen-schedule-style", STYLE);
     this.svg = /** @type {SVGSVGElement} */ (shape(document, "svg", { tabindex: 0, role: "slider" }));
     this.svg.setAttribute("aria-label", texts.curves);
     this.svg.setAttribute("aria-valuemin", "0");
     this.svg.setAttribute("aria-valuemax", "8");
-    this.told = make(document, "div", { className: "told" });
+    this.status = make(document, "div", { className: "status" });
     this.row = make(document, "div", { className: "row" });
     for (const name of SHAPES) {
       const label = texts[name.replace(" ", "_")];
@@ -74,18 +75,18 @@ class ScheduleCurves {
       button.addEventListener("click", () => asOneStep(() => this.#set({ shape: name })));
       this.row.append(button);
     }
-    this.root = make(document, "div", { className: "echogen-schedule" }, this.svg, this.told, this.row);
+    this.root = make(document, "div", { className: "echogen-schedule" }, this.svg, this.status, this.row);
     this.#listen();
   }
 
-  /** Follows the node's widgets. */
+  /** Redraws for changes of the node's widgets. */
   draw() {
     const { clientWidth: width, clientHeight: height } = this.svg;
     const settings = this.#settings();
     const locked = this.#locked();
-    const { axis, index } = this.held ?? {};
+    const { axis, index } = this.active ?? {};
     const state = [...NAMES.map((name) => settings?.[name]), locked, width, height, axis, index];
-    if (same(state, this.drawn) || !width || !height) return;
+    if (sameItems(state, this.drawn) || !width || !height) return;
     this.drawn = state;
     this.root.classList.toggle("locked", locked);
     this.svg.setAttribute("aria-disabled", String(locked));
@@ -94,30 +95,31 @@ class ScheduleCurves {
       button.setAttribute("aria-pressed", String(button.value === settings?.shape));
     }
     const [t, i] = settings ? AXES.map((axis) => curve(settings, axis)) : [];
-    if (axis && this.#handles(axis)[index ?? 0] === undefined) this.held = null; // of a curve with more points
+    if (axis && this.#handles(axis)[index ?? 0] === undefined) this.active = null; // the curve has fewer points now
     if (!t || !i) {
       this.svg.replaceChildren();
-      this.told.textContent = locked ? texts.linked : texts.unreadable;
+      this.status.textContent = locked ? texts.locked : texts.unreadable;
       return;
     }
     this.svg.replaceChildren(...this.#frame(), ...this.#branches(t, i), ...AXES.flatMap((axis) => this.#curve(axis)));
-    this.told.textContent = locked ? `${this.#words(t, i)} · ${texts.linked}` : this.#words(t, i);
-    this.svg.setAttribute("aria-valuetext", this.told.textContent);
-    this.svg.setAttribute("aria-valuenow", String(this.held ? this.#handles(this.held.axis)[this.held.index] : t[0]));
+    this.status.textContent = locked ? `${this.#statusText(t, i)} · ${texts.locked}` : this.#statusText(t, i);
+    this.svg.setAttribute("aria-valuetext", this.status.textContent);
+    const now = this.active ? this.#handles(this.active.axis)[this.active.index] : t[0];
+    this.svg.setAttribute("aria-valuenow", String(now));
   }
 
-  /** What counts; null where only a run can tell, or where something is none of its kind. */
+  /** The effective settings; null where only a run can tell, and for values of the wrong type. */
   #settings() {
     return readSettings((name) => sourceOf(this.node, name).value);
   }
 
-  /** Whether something comes over a wire, and so is not to be changed here. */
+  /** Whether a connected input sets a value, so that it can't be changed here. */
   #locked() {
     return NAMES.some((name) => !sourceOf(this.node, name).widget);
   }
 
   /**
-   * Values that can be dragged: the points of a curve of one's own, or a preset's scales.
+   * Values that can be dragged: the points of a drawn curve, or a preset's value at each scale.
    * @param {Axis} axis @returns {number[]}
    */
   #handles(axis) {
@@ -160,8 +162,8 @@ class ScheduleCurves {
     const points = line.map((gamma, index) => `${this.#x(index, line.length)},${this.#y(gamma)}`).join(" ");
     const marks = values.map((gamma, index) => {
       const [x, y] = [this.#x(index, count), this.#y(gamma)];
-      const held = this.held?.axis === axis && this.held.index === index;
-      const look = { class: `${axis} ${held ? "held" : ""}`, "data-axis": axis, "data-index": index };
+      const active = this.active?.axis === axis && this.active.index === index;
+      const look = { class: `${axis} ${active ? "active" : ""}`, "data-axis": axis, "data-index": index };
       return axis === "t"
         ? shape(document, "circle", { cx: x, cy: y, r: 5, ...look })
         : shape(document, "rect", { x: x - 4, y: y - 4, width: 8, height: 8, ...look });
@@ -189,15 +191,15 @@ class ScheduleCurves {
     ]);
   }
 
-  /** The numbers at the held handle; without one, what the whole costs. @param {number[]} t @param {number[]} i */
-  #words(t, i) {
+  /** The values at the active handle; without one, the cost of the schedule. @param {number[]} t @param {number[]} i */
+  #statusText(t, i) {
     const used = needed(t, i);
-    if (!this.held) {
+    if (!this.active) {
       const share = used.flat().filter(Boolean).length / (3 * SCALES);
       return `${texts.hint}: ${Math.round(100 * share)} %`;
     }
-    const count = this.#handles(this.held.axis).length;
-    const scale = count > 1 ? Math.round((this.held.index / (count - 1)) * (SCALES - 1)) : 0;
+    const count = this.#handles(this.active.axis).length;
+    const scale = count > 1 ? Math.round((this.active.index / (count - 1)) * (SCALES - 1)) : 0;
     const short = (/** @type {number} */ number) => Number(number.toFixed(2));
     const names = [texts.both, texts.text_only, texts.neither];
     const parts = weights(t[scale], i[scale])
@@ -218,20 +220,20 @@ class ScheduleCurves {
     this.draw();
   }
 
-  /** Moves the held handle; a preset becomes a curve of one's own. @param {number} gamma @param {boolean} both */
+  /** Moves the active handle; a preset becomes a drawn curve. @param {number} gamma @param {boolean} both */
   #move(gamma, both) {
-    if (!this.held || this.#locked()) return;
+    if (!this.active || this.#locked()) return;
     const points = { t: this.#handles("t"), i: this.#handles("i") };
-    const { axis, index } = this.held;
+    const { axis, index } = this.active;
     for (const each of both ? AXES : [axis]) {
       if (points[each].length === points[axis].length) points[each][index] = gamma;
     }
-    this.#set({ shape: "drawn", points_t: written(points.t), points_i: written(points.i) });
+    this.#set({ shape: "drawn", points_t: formatPoints(points.t), points_i: formatPoints(points.i) });
   }
 
   /** The handle under the pointer. @param {PointerEvent} event */
-  #near(event) {
-    const [x, y] = this.#place(event);
+  #handleNear(event) {
+    const [x, y] = this.#pointerPosition(event);
     const found = AXES.flatMap((axis) =>
       this.#handles(axis).map((gamma, index, all) => ({
         axis,
@@ -239,11 +241,11 @@ class ScheduleCurves {
         far: Math.hypot(this.#x(index, all.length) - x, this.#y(gamma) - y),
       })),
     ).sort((a, b) => a.far - b.far)[0];
-    return found && found.far < REACH ? { axis: found.axis, index: found.index } : null;
+    return found && found.far < GRAB_RADIUS ? { axis: found.axis, index: found.index } : null;
   }
 
   /** @param {PointerEvent} event */
-  #place(event) {
+  #pointerPosition(event) {
     const box = this.svg.getBoundingClientRect();
     const zoom = box.width / (this.svg.clientWidth || box.width); // the canvas may be zoomed
     return [(event.clientX - box.left) / zoom, (event.clientY - box.top) / zoom];
@@ -255,40 +257,40 @@ class ScheduleCurves {
       if (event.button !== 0) return;
       event.stopPropagation(); // or Nodes 2.0 would drag the node
       this.svg.focus();
-      this.held = this.#near(event);
-      dragging = !!this.held;
+      this.active = this.#handleNear(event);
+      dragging = !!this.active;
       if (dragging) this.svg.setPointerCapture(event.pointerId);
       this.draw();
     });
     this.svg.addEventListener("pointermove", (event) => {
       if (!dragging) {
-        this.held = this.#near(event);
+        this.active = this.#handleNear(event);
         return this.draw();
       }
       const height = this.svg.clientHeight;
-      const share = (height - BOTTOM - this.#place(event)[1]) / (height - TOP - BOTTOM);
+      const share = (height - BOTTOM - this.#pointerPosition(event)[1]) / (height - TOP - BOTTOM);
       this.#move(snap(toGamma(share), 0.1), event.shiftKey);
     });
     for (const end of /** @type {const} */ (["pointerup", "pointercancel"])) {
       this.svg.addEventListener(end, () => (dragging = false));
     }
     this.svg.addEventListener("pointerleave", () => {
-      if (!dragging) this.held = null;
+      if (!dragging) this.active = null;
       this.draw();
     });
     this.svg.addEventListener("keydown", (event) => {
-      const { axis, index } = this.held ?? { axis: /** @type {Axis} */ ("t"), index: 0 };
+      const { axis, index } = this.active ?? { axis: /** @type {Axis} */ ("t"), index: 0 };
       const values = this.#handles(axis);
       const steps = /** @type {Record<string, number>} */ ({ ArrowUp: 1, ArrowDown: -1 });
       const ways = /** @type {Record<string, number>} */ ({ ArrowLeft: -1, ArrowRight: 1 });
       if (event.key in ways) {
-        this.held = { axis, index: Math.max(0, Math.min(values.length - 1, index + ways[event.key])) };
+        this.active = { axis, index: Math.max(0, Math.min(values.length - 1, index + ways[event.key])) };
       } else if (event.key === "Enter") {
         const other = axis === "t" ? "i" : "t";
-        this.held = { axis: other, index: Math.max(0, Math.min(index, this.#handles(other).length - 1)) };
+        this.active = { axis: other, index: Math.max(0, Math.min(index, this.#handles(other).length - 1)) };
       } else if (event.key in steps) {
         if (!values.length) return; // nothing to move
-        this.held = { axis, index };
+        this.active = { axis, index };
         this.#move(snap(values[index] + 0.1 * steps[event.key]), event.shiftKey);
       } else return;
       event.preventDefault();
@@ -299,11 +301,12 @@ class ScheduleCurves {
 }
 
 app.registerExtension({
-  name: "EchoGen.Schedule",
+  name: `${PACK}.Schedule`,
   async init() {
     texts = await loadTexts("echogen_schedule");
   },
   nodeCreated(/** @type {any} */ node) {
-    if (node.comfyClass === "EchoGenGuidanceSchedule") addView(new ScheduleCurves(node), "schedule", texts.label, HEIGHT);
+    if (node.comfyClass !== "EchoGenGuidanceSchedule") return;
+    addView(new ScheduleCurves(node), "schedule", texts.label, HEIGHT);
   },
 });

@@ -1,20 +1,21 @@
 // @ts-check
-/** What Guidance Schedule does at each scale, as echogen_core/sampling/guidance.py has it. Pure functions. */
+/** The values of Guidance Schedule at each scale, as in echogen_core/sampling/guidance.py. Pure functions. */
 
 import { GAMMA_MAX } from "./gamma_maths.js";
-import { numberOf, own } from "./outside.js";
+import { numberOf, ownProperty } from "./plain_values.js";
 
+/** Options of the node's shape. */
 export const SHAPES = Object.freeze(["constant", "early", "late off", "linear", "cosine"]);
-/** The scales of a 1024 px picture; the five of nano lie on every third of them. */
+/** Scales of a 1024 px picture; nano's five coincide with every third. */
 export const SCALES = 13;
-const MOST_POINTS = 32;
+const MAX_POINTS = 32;
 
 /** @typedef {{shape: string, gamma_t: number, gamma_i: number, end: number, points_t: string,
  *   points_i: string}} Settings */
 /** @typedef {"t" | "i"} Axis */
 
 /**
- * How much of γ a shape leaves at a place from 0, the first scale, to 1.
+ * The share of γ that a shape applies at a position from 0, the first scale, to 1.
  * @type {Record<string, (place: number) => number>}
  */
 const LEVELS = {
@@ -25,7 +26,7 @@ const LEVELS = {
   cosine: (place) => 0.5 * (1 + Math.cos(Math.PI * place)),
 };
 
-const NUMBER = "\\d+(?:\\.\\d+)?|\\.\\d+"; // one way to read each, or a long text takes for ever
+const NUMBER = "\\d+(?:\\.\\d+)?|\\.\\d+"; // unambiguous, or a long text would take for ever
 const RANGE = new RegExp(
   `^(${NUMBER})\\s*-\\s*(${NUMBER})\\s*(?:\\(\\+\\s*(${NUMBER})\\s*\\)|\\[\\s*(\\d+)\\s*\\])?$`,
 );
@@ -33,8 +34,8 @@ const RANGE = new RegExp(
 const ONE = new RegExp(`^(?:${NUMBER})$`);
 
 /**
- * What counts for each of the node's settings, in a plain form.
- * @param {(name: string) => unknown} value @returns {Settings | null}  null where one cannot be read
+ * The node's effective settings.
+ * @param {(name: string) => unknown} value  of a setting @returns {Settings | null}  null if one is not of its type
  */
 export function readSettings(value) {
   const [shape, points_t, points_i] = ["shape", "points_t", "points_i"].map(value);
@@ -44,7 +45,7 @@ export function readSettings(value) {
 }
 
 /**
- * Numbers as nodes/number_list.py reads them; null for what it would refuse as points.
+ * The numbers that nodes/number_list.py reads from a text; null for a text that it refuses as points.
  * @param {string} text @returns {number[] | null}
  */
 export function parsePoints(text) {
@@ -56,7 +57,7 @@ export function parsePoints(text) {
     if (ONE.test(part)) points.push(Number(part));
     else if (range) points.push(...numbersOf(range));
     else return null;
-    if (points.length > MOST_POINTS) return null;
+    if (points.length > MAX_POINTS) return null;
   }
   return points.length && points.every((point) => point <= GAMMA_MAX) ? points : null;
 }
@@ -67,28 +68,28 @@ function numbersOf([, first, last, size, values]) {
   const step = Number(size ?? 1);
   if (!Number.isFinite(start + end) || (!values && !step)) return [NaN];
   const all = values ? Number(values) : Math.floor(Math.abs(end - start) / step + 1e-9) + 1;
-  const count = Math.min(all, MOST_POINTS + 1);
+  const count = Math.min(all, MAX_POINTS + 1);
   const way = values ? (end - start) / Math.max(1, Number(values) - 1) : Math.sign(end - start) * step;
   return Array.from({ length: count }, (_, index) => Number((start + index * way).toPrecision(10)));
 }
 
 /**
- * γ at each of a picture's scales; null when the points cannot be read.
+ * γ at each of a picture's scales; null if the points can't be read.
  * @param {Settings} settings @param {Axis} axis @param {number} [scales] @returns {number[] | null}
  */
 export function curve(settings, axis, scales = SCALES) {
   const places = Array.from({ length: scales }, (_, scale) => scale / Math.max(1, scales - 1));
   if (settings.shape === "drawn") {
     const points = parsePoints(axis === "t" ? settings.points_t : settings.points_i);
-    return points && places.map((at) => along(points, at));
+    return points && places.map((at) => interpolate(points, at));
   }
   const start = axis === "t" ? settings.gamma_t : settings.gamma_i;
-  const level = /** @type {typeof LEVELS[string] | undefined} */ (own(LEVELS, settings.shape));
+  const level = /** @type {typeof LEVELS[string] | undefined} */ (ownProperty(LEVELS, settings.shape));
   return level ? places.map((at) => level(at) * start + (1 - level(at)) * settings.end) : null;
 }
 
 /** @param {number[]} points @param {number} place */
-function along(points, place) {
+function interpolate(points, place) {
   const position = place * (points.length - 1);
   const before = Math.min(Math.floor(position), points.length - 1);
   const after = Math.min(before + 1, points.length - 1);
@@ -96,11 +97,11 @@ function along(points, place) {
   return share === 0 ? points[before] : (1 - share) * points[before] + share * points[after];
 }
 
-/** What the branches weigh: text and subject, text only, neither. @param {number} t @param {number} i */
+/** Weights of the branches: text and subject, text only, neither. @param {number} t @param {number} i */
 export const weights = (t, i) => [i, t - i, 1 - t];
 
 /**
- * Which branches are computed at each scale: those that weigh something there or at a later one.
+ * Which branches are computed at each scale: those with a weight there or at a later scale.
  * @param {number[]} t @param {number[]} i @returns {boolean[][]}
  */
 export function needed(t, i) {
@@ -108,5 +109,5 @@ export function needed(t, i) {
   return weighing.map((_, scale) => [0, 1, 2].map((branch) => weighing.slice(scale).some((each) => each[branch])));
 }
 
-/** Points as the node's text fields have them. @param {number[]} points */
-export const written = (points) => points.map((point) => String(Number(point.toFixed(2)))).join(", ");
+/** Points as the node's text fields contain them. @param {number[]} points */
+export const formatPoints = (points) => points.map((point) => String(Number(point.toFixed(2)))).join(", ");

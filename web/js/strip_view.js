@@ -1,10 +1,11 @@
 // @ts-check
-/** The scales of the newest run, a small picture each, and the button that pins its result. */
+/** Draws the scales of the latest run as thumbnails, with the button that pins its result. */
 
-import { make, show } from "./page.js";
+import { make, show } from "./dom.js";
 
 /** @typedef {import("./scale_strip.js").ScaleStrip} ScaleStrip */
 
+/** The strip below the pad. */
 export class StripView {
   /**
    * @param {Record<string, string>} texts @param {(scale: number) => void} picked  counted from 0
@@ -23,7 +24,7 @@ export class StripView {
     this.root = make(page, "div", { className: "strip", hidden: true }, this.scales, this.pin);
   }
 
-  /** @param {ScaleStrip} strip @param {number | null} enlarged  the scale that is shown large */
+  /** @param {ScaleStrip} strip @param {number | null} enlarged  the scale shown enlarged */
   draw(strip, enlarged) {
     const count = Math.max(strip.total, strip.pictures.length);
     const state = `${strip.run} ${count} ${Object.keys(strip.pictures)} ${enlarged}`;

@@ -1,7 +1,7 @@
 // @ts-check
-/** What a sweep has told so far, and which sampler takes a cell's γ. Pure functions: no page, no app. */
+/** The cells of a sweep that have arrived, and which sampler a click sets. Pure functions without DOM. */
 
-import { isRecord, listOf, own, textOf } from "./outside.js";
+import { isRecord, listOf, ownProperty, textOf } from "./plain_values.js";
 
 /** @typedef {{page: number, row: number, column: number, gamma_t: number, gamma_i: number,
  *   picture: Record<string, string>}} Cell */
@@ -9,62 +9,63 @@ import { isRecord, listOf, own, textOf } from "./outside.js";
 /** @typedef {{run: string, columns: number[], rows: number[], pages: Page[], cells: Cell[]}} Table */
 /** @typedef {{id: number | string, pos: ArrayLike<number>, size: ArrayLike<number>}} Placed */
 
-const MOST = 64; // values along each list, and pages; the node takes twelve
-const LONGEST = 2000; // characters of a page's title, which may be a prompt
+const MAX_LENGTH = 64; // values in each list, and pages; the node allows twelve
+const MAX_TITLE = 2000; // characters of a page's title, which may be a prompt
 
 /**
- * A sweep as it was told, in a plain form, without the cells that are none; null for what is no sweep.
- * @param {unknown} told @returns {Table | null}
+ * A sweep from the server, checked, without invalid cells; null if it is not a sweep.
+ * @param {unknown} data @returns {Table | null}
  */
-export function readTable(told) {
-  const [run, columns, rows] = [textOf(own(told, "run")), own(told, "columns"), own(told, "rows")];
-  const pages = listOf(own(told, "pages")).map((page) => ({
-    title: textOf(own(page, "title"), LONGEST),
-    set: numbersOf(own(page, "set")),
+export function readTable(data) {
+  const run = textOf(ownProperty(data, "run"));
+  const [columns, rows] = [ownProperty(data, "columns"), ownProperty(data, "rows")];
+  const pages = listOf(ownProperty(data, "pages")).map((page) => ({
+    title: textOf(ownProperty(page, "title"), MAX_TITLE),
+    set: numbersOf(ownProperty(page, "set")),
   }));
-  if (!run || !isAxis(columns) || !isAxis(rows) || pages.length > MOST) return null;
+  if (!run || !isAxis(columns) || !isAxis(rows) || pages.length > MAX_LENGTH) return null;
   const table = { run, columns, rows, pages, cells: [] };
-  const cells = listOf(own(told, "cells")).map((cell) => readCell(cell, table));
+  const cells = listOf(ownProperty(data, "cells")).map((cell) => readCell(cell, table));
   return { ...table, cells: cells.filter((cell) => cell !== null) };
 }
 
-/** @param {unknown} told @param {Table} table @returns {Cell | null} */
-function readCell(told, { pages, rows, columns }) {
-  const { page, row, column, gamma_t, gamma_i } = numbersOf(told);
+/** @param {unknown} data @param {Table} table @returns {Cell | null} */
+function readCell(data, { pages, rows, columns }) {
+  const { page, row, column, gamma_t, gamma_i } = numbersOf(data);
   const inside = page in pages && row in rows && column in columns;
   if (!inside || gamma_t === undefined || gamma_i === undefined) return null;
-  const picture = recordOf(own(told, "picture"), (value) => typeof value === "string");
+  const picture = recordOf(ownProperty(data, "picture"), (value) => typeof value === "string");
   return { page, row, column, gamma_t, gamma_i, picture };
 }
 
 /** @param {unknown} value @returns {value is number[]} */
-const isAxis = (value) => Array.isArray(value) && value.length <= MOST && value.every(Number.isFinite);
+const isAxis = (value) => Array.isArray(value) && value.length <= MAX_LENGTH && value.every(Number.isFinite);
 
-/** What a record has in numbers. @param {unknown} record @returns {Record<string, number>} */
+/** A record's numbers. @param {unknown} record @returns {Record<string, number>} */
 const numbersOf = (record) => recordOf(record, Number.isFinite);
 
-/** What a record has of a kind. @param {unknown} record @param {(value: unknown) => boolean} is
+/** A record's entries that pass a test. @param {unknown} record @param {(value: unknown) => boolean} is
  *  @returns {Record<string, any>} */
 const recordOf = (record, is) =>
   Object.fromEntries(Object.entries(isRecord(record) ? record : {}).filter(([, value]) => is(value)));
 
 /**
- * A sweep with what was just told of it; a new run replaces the one before.
- * @param {Table | undefined} known @param {Table} told @returns {Table}
+ * A sweep with the cells that just arrived; a new run replaces the previous one.
+ * @param {Table | undefined} known @param {Table} data @returns {Table}
  */
-export function merged(known, told) {
-  if (known?.run !== told.run) return { ...told, cells: [...told.cells] };
+export function merged(known, data) {
+  if (known?.run !== data.run) return { ...data, cells: [...data.cells] };
   const has = new Set(known.cells.map(place));
-  return { ...known, cells: [...known.cells, ...told.cells.filter((cell) => !has.has(place(cell)))] };
+  return { ...known, cells: [...known.cells, ...data.cells.filter((cell) => !has.has(place(cell)))] };
 }
 
-/** Where a cell lies, as a key. @param {{page: number, row: number, column: number}} cell */
+/** A cell's position as a key. @param {{page: number, row: number, column: number}} cell */
 export const place = ({ page, row, column }) => `${page} ${row} ${column}`;
 
-/** Cells of a whole run. @param {Table} table */
+/** Number of cells in a complete run. @param {Table} table */
 export const total = ({ pages, rows, columns }) => pages.length * rows.length * columns.length;
 
-/** What a cell puts into a sampler, by the names of its widgets. @param {Table} table @param {Cell} cell */
+/** The values that a cell sets on a sampler, by widget name. @param {Table} table @param {Cell} cell */
 export const settings = (table, cell) => ({
   gamma_t: cell.gamma_t,
   gamma_i: cell.gamma_i,
@@ -72,15 +73,15 @@ export const settings = (table, cell) => ({
 });
 
 /**
- * The last number of a node's address in a prompt, which names the subgraphs around it first: "12:5".
+ * A node's own id, the last part of its execution id, which starts with the enclosing subgraphs: "12:5".
  * @param {unknown} node
  */
 export const ownNumber = (node) => String(node).split(":").at(-1);
 
 /**
- * The chosen one of several nodes, or the one whose middle is nearest.
+ * The chosen one of several nodes, or the one whose centre is nearest.
  * @template {Placed} T
- * @param {T[]} nodes @param {Placed} from @param {unknown} chosen  a node's number
+ * @param {T[]} nodes @param {Placed} from @param {unknown} chosen  a node's id
  * @returns {T | undefined}
  */
 export function target(nodes, from, chosen) {

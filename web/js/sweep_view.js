@@ -1,5 +1,5 @@
 // @ts-check
-/** γ Sweep's cells as they finish; a click takes a cell's γ to the sampler. */
+/** Shows γ Sweep's cells as they finish; a click sets the sampler to a cell's γ. */
 
 // @ts-ignore: served by ComfyUI
 import { app } from "/scripts/app.js";
@@ -7,21 +7,22 @@ import { app } from "/scripts/app.js";
 import { api } from "/scripts/api.js";
 import { samplerSource } from "./gamma_bridge.js";
 import { addView, asOneStep, loadTexts } from "./node_views.js";
-import { listOf, own, same, textOf } from "./outside.js";
-import { addStyle, make } from "./page.js";
+import { listOf, ownProperty, sameItems, textOf } from "./plain_values.js";
+import { addStyle, make } from "./dom.js";
+import { PACK } from "./pack.js";
 import { merged, ownNumber, place, readTable, settings, target, total } from "./sweep_maths.js";
 
 /** @typedef {import("./sweep_maths.js").Table} Table */
 /** @typedef {import("./sweep_maths.js").Cell} Cell */
 
 const HEIGHT = 300;
-const SET = ["gamma_t", "gamma_i", "tau", "seed"]; // what a click may change
-const CHOICE = "echogen_sampler"; // the node property that keeps the chosen sampler's number
+const SETTINGS = ["gamma_t", "gamma_i", "tau", "seed"]; // what a click may change
+const CHOSEN_SAMPLER = "echogen_sampler"; // node property with the chosen sampler's id, saved in workflows
 const STYLE = `
 .echogen-sweep { display: flex; flex-direction: column; gap: 4px; box-sizing: border-box; width: 100%;
   height: 100%; min-height: ${HEIGHT}px; padding: 2px; font: 12px sans-serif; color: #e6e6e6; }
 .echogen-sweep .bar { display: flex; gap: 8px; align-items: center; min-height: 24px; }
-.echogen-sweep .told { flex: 1; }
+.echogen-sweep .status { flex: 1; }
 .echogen-sweep select { min-width: 0; max-width: 60%; font: inherit; color: inherit; background: #35353b;
   border: 1px solid #5c5c66; border-radius: 4px; }
 .echogen-sweep .cells { flex: 1 1 0; min-height: 0; contain: size; overflow: auto; display: flex; flex-wrap: wrap;
@@ -42,7 +43,7 @@ const STYLE = `
 .echogen-sweep button:focus-visible { outline: 2px solid #7cb7ff; outline-offset: -2px; }
 `;
 
-/** What is known of sweeps, by workflow and node: undo makes nodes anew, and runs go on in other tabs.
+/** Sweeps by workflow and node id, because undo recreates nodes and runs continue in other tabs.
  *  @type {Map<string, Table>} */
 const tables = new Map();
 /** @type {Record<string, string>} */
@@ -51,10 +52,10 @@ let texts = {};
 const rootOf = (/** @type {any} */ node) => node.graph?.rootGraph ?? node.graph;
 const keyOf = (/** @type {any} */ node) => keyFor(rootOf(node)?.id, node.id);
 const keyFor = (/** @type {unknown} */ graph, /** @type {unknown} */ node) => `${textOf(graph)} ${textOf(node)}`;
-function take(/** @type {string} */ key, /** @type {unknown} */ told) {
-  const table = readTable(told);
+function receive(/** @type {string} */ key, /** @type {unknown} */ data) {
+  const table = readTable(data);
   if (table) tables.set(key, merged(tables.get(key), table));
-  else console.warn("EchoGen: what was told of a sweep is none, so it is not shown.", told);
+  else console.warn("EchoGen: received an invalid sweep, which is not shown.", data);
 }
 
 class SweepView {
@@ -62,18 +63,18 @@ class SweepView {
   constructor(node) {
     this.node = node;
     this.run = "";
-    this.offered = "";
-    /** What it was drawn from. @type {unknown[]} */
-    this.shown = [];
+    this.listed = "";
+    /** The state that was last drawn. @type {unknown[]} */
+    this.drawnFrom = [];
     this.note = "";
     /** @type {Map<string, HTMLButtonElement>} */
     this.buttons = new Map();
     addStyle(document, "echogen-sweep-style", STYLE);
-    this.told = make(document, "span", { className: "told", role: "status" });
+    this.status = make(document, "span", { className: "status", role: "status" });
     this.samplers = make(document, "select", { title: texts.sampler, hidden: true });
     this.samplers.setAttribute("aria-label", texts.sampler);
     this.samplers.addEventListener("change", () => {
-      asOneStep(() => (this.node.properties[CHOICE] = this.samplers.value));
+      asOneStep(() => (this.node.properties[CHOSEN_SAMPLER] = this.samplers.value));
     });
     this.cells = make(document, "div", { className: "cells" });
     this.cells.dataset.captureWheel = "true"; // Nodes 2.0 would zoom instead
@@ -81,7 +82,7 @@ class SweepView {
       document,
       "div",
       { className: "echogen-sweep" },
-      make(document, "div", { className: "bar" }, this.told, this.samplers),
+      make(document, "div", { className: "bar" }, this.status, this.samplers),
       this.cells,
     );
     this.root.addEventListener("pointerdown", (event) => {
@@ -89,34 +90,34 @@ class SweepView {
     });
   }
 
-  /** Follows the sweep, the samplers in the graph, and what the chosen one is set to. */
+  /** Redraws for changes of the sweep, the samplers in the graph, and the chosen one's values. */
   draw() {
     const table = tables.get(keyOf(this.node));
     const samplers = (this.node.graph?.nodes ?? []).filter(
       (/** @type {any} */ { comfyClass }) => comfyClass === "EchoGenSampler",
     );
-    const sampler = target(samplers, this.node, own(this.node.properties, CHOICE));
-    this.#offer(samplers, sampler);
-    if (!table) return this.#say(texts.empty);
-    if (table.run !== this.run) this.#lay(table);
-    this.#say(this.note || `${table.cells.length} / ${total(table)}`);
-    const state = [table.run, table.cells.length, sampler?.id, ...SET.map((name) => valueOf(sampler, name))];
-    if (same(state, this.shown)) return;
-    this.shown = state;
+    const sampler = target(samplers, this.node, ownProperty(this.node.properties, CHOSEN_SAMPLER));
+    this.#listSamplers(samplers, sampler);
+    if (!table) return this.#setStatus(texts.empty);
+    if (table.run !== this.run) this.#layOut(table);
+    this.#setStatus(this.note || `${table.cells.length} / ${total(table)}`);
+    const state = [table.run, table.cells.length, sampler?.id, ...SETTINGS.map((name) => valueOf(sampler, name))];
+    if (sameItems(state, this.drawnFrom)) return;
+    this.drawnFrom = state;
     for (const cell of table.cells) this.#show(table, cell, sampler);
   }
 
   /** @param {string} text */
-  #say(text) {
-    if (this.told.textContent !== text) this.told.textContent = text;
+  #setStatus(text) {
+    if (this.status.textContent !== text) this.status.textContent = text;
   }
 
-  /** The samplers to choose from, where there is a choice. @param {any[]} samplers @param {any} sampler */
-  #offer(samplers, sampler) {
+  /** Lists the samplers if there are several. @param {any[]} samplers @param {any} sampler */
+  #listSamplers(samplers, sampler) {
     const names = samplers.map(({ id, title }) => `${textOf(title)} #${textOf(id)}`);
-    const offered = [sampler?.id, ...names].join("\n");
-    if (offered === this.offered) return;
-    this.offered = offered;
+    const listed = [sampler?.id, ...names].join("\n");
+    if (listed === this.listed) return;
+    this.listed = listed;
     this.samplers.hidden = samplers.length < 2;
     this.samplers.replaceChildren(
       ...samplers.map(({ id }, index) => make(document, "option", { value: String(id) }, `→ ${names[index]}`)),
@@ -124,8 +125,8 @@ class SweepView {
     this.samplers.value = String(sampler?.id);
   }
 
-  /** Empty cells with their labels. @param {Table} table */
-  #lay(table) {
+  /** Lays out empty cells with their labels. @param {Table} table */
+  #layOut(table) {
     this.run = table.run;
     this.note = "";
     this.buttons.clear();
@@ -145,7 +146,7 @@ class SweepView {
           });
         });
         const sheet = make(document, "section", {}, make(document, "div", { className: "page" }, title), grid);
-        sheet.style.flex = `1 1 ${70 * table.columns.length + 60}px`; // small sheets lie side by side
+        sheet.style.flex = `1 1 ${70 * table.columns.length + 60}px`; // small grids side by side
         return sheet;
       }),
     );
@@ -161,14 +162,14 @@ class SweepView {
       button.disabled = false;
       button.title = words.join(", ");
       button.append(make(document, "img", { alt: button.title, decoding: "async", src: source }));
-      button.addEventListener("click", () => this.#give(table, cell));
+      button.addEventListener("click", () => this.#applyTo(table, cell));
     }
     const same = Object.entries(settings(table, cell)).every(([name, value]) => valueOf(sampler, name) === value);
     button.setAttribute("aria-pressed", String(same));
   }
 
   /** Sets the sampler to a cell's values. @param {Table} table @param {Cell} cell */
-  #give(table, cell) {
+  #applyTo(table, cell) {
     const sampler = this.node.graph?.getNodeById(this.samplers.value);
     if (!sampler) return void (this.note = texts.no_sampler);
     const set = Object.entries(settings(table, cell)).map(([name, value]) => ({
@@ -176,8 +177,8 @@ class SweepView {
       value,
       source: samplerSource(sampler, name),
     }));
-    const linked = set.filter(({ source }) => source.linked && !source.widget).map(({ name }) => texts[name]);
-    this.note = linked.length ? `${texts.linked}: ${linked.join(", ")}` : "";
+    const locked = set.filter(({ source }) => source.connected && !source.widget).map(({ name }) => texts[name]);
+    this.note = locked.length ? `${texts.locked}: ${locked.join(", ")}` : "";
     asOneStep(() => {
       for (const { value, source } of set) {
         const { widget } = source;
@@ -193,11 +194,11 @@ class SweepView {
 const valueOf = (/** @type {any} */ node, /** @type {string} */ name) => node && samplerSource(node, name).value;
 
 app.registerExtension({
-  name: "EchoGen.Sweep",
+  name: `${PACK}.Sweep`,
   async init() {
     texts = await loadTexts("echogen_sweep");
     api.addEventListener("echogen.cell", (/** @type {any} */ { detail }) => {
-      take(keyFor(own(detail, "graph"), ownNumber(textOf(own(detail, "node")))), detail);
+      receive(keyFor(ownProperty(detail, "graph"), ownNumber(textOf(ownProperty(detail, "node")))), detail);
     });
   },
   nodeCreated(/** @type {any} */ node) {
@@ -206,7 +207,7 @@ app.registerExtension({
     const before = node.onExecuted;
     node.onExecuted = function (/** @type {any} */ output) {
       before?.apply(this, arguments);
-      for (const table of listOf(own(output, "echogen_sweep"))) take(keyOf(this), table);
+      for (const table of listOf(ownProperty(output, "echogen_sweep"))) receive(keyOf(this), table);
     };
   },
 });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";
-import { attempt, nameOf } from "../../web/js/guard.js";
+import { attempt, nameOf } from "../../web/js/error_boundary.js";
 import { HOSTILE } from "./hostile.mjs";
 
 test("an error is said once for each view, with its node, and harms no other", () => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { fitting, isRecord, listOf, numberOf, own, same, textOf } from "../../web/js/outside.js";
+import { coerced, isRecord, listOf, numberOf, ownProperty, sameItems, textOf } from "../../web/js/plain_values.js";
 import { HOSTILE, soon } from "./hostile.mjs";
 
 test("whatever comes, each reading gives its own kind", () => {
@@ -11,8 +11,8 @@ test("whatever comes, each reading gives its own kind", () => {
       assert.equal(typeof textOf(value), "string");
       assert.ok(textOf(value).length <= 200);
       assert.ok(Array.isArray(listOf(value)));
-      assert.equal(own(value, "polluted"), undefined);
-      assert.equal(own({ [String("a")]: value }, "a"), value);
+      assert.equal(ownProperty(value, "polluted"), undefined);
+      assert.equal(ownProperty({ [String("a")]: value }, "a"), value);
     }
   });
 });
@@ -33,24 +33,24 @@ test("numbers are numbers or decimals, as the server takes them", () => {
 test("own properties alone are read", () => {
   const polluted = Object.create({ inherited: 1 });
   for (const name of ["inherited", "toString", "__proto__", "constructor"])
-    assert.equal(own(polluted, name), undefined);
-  assert.equal(own([1], "0"), undefined);
+    assert.equal(ownProperty(polluted, name), undefined);
+  assert.equal(ownProperty([1], "0"), undefined);
   assert.ok(!isRecord(null) && !isRecord([]) && isRecord({}));
 });
 
 test("a widget's value keeps the kind that it was made with", () => {
   for (const value of HOSTILE) {
     for (const made of [2.5, "1:1", true]) {
-      const mended = fitting(value, made);
+      const mended = coerced(value, made);
       assert.equal(typeof mended, typeof made);
       assert.ok(typeof mended !== "number" || Number.isFinite(mended));
-      assert.equal(fitting(mended, made), mended, "what fits stays");
+      assert.equal(coerced(mended, made), mended, "what fits stays");
     }
   }
-  assert.deepEqual([fitting("7", 0), fitting(99, 0), fitting(3, "1-4"), fitting("x", 2)], [7, 99, "3", 2]);
+  assert.deepEqual([coerced("7", 0), coerced(99, 0), coerced(3, "1-4"), coerced("x", 2)], [7, 99, "3", 2]);
 });
 
 test("lists are the same where all in them is", () => {
-  assert.ok(same([1, NaN, undefined], [1, NaN, undefined]));
-  assert.ok(!same([1], [1, 2]) && !same([{}], [{}]) && !same([0], ["0"]));
+  assert.ok(sameItems([1, NaN, undefined], [1, NaN, undefined]));
+  assert.ok(!sameItems([1], [1, 2]) && !sameItems([{}], [{}]) && !sameItems([0], ["0"]));
 });

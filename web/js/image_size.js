@@ -1,10 +1,10 @@
 // @ts-check
-/** What the first bytes of a picture file say of its size: a few kilobytes can unpack to gigabytes. No page. */
+/** Reads a picture's size from its header, because a few kilobytes can decode to gigabytes. No DOM. */
 
 /** @typedef {{width: number, height: number}} Size  in pixels */
 
 /**
- * The size that a JPEG, PNG, GIF or WebP claims; null for everything else, and where the size does not come in time.
+ * The size in the header of a JPEG, PNG, GIF or WebP; null for anything else, and if the bytes end before the size.
  * @param {Uint8Array} bytes @returns {Size | null}
  */
 export function claimedSize(bytes) {
@@ -16,7 +16,7 @@ export function claimedSize(bytes) {
     if (word(0) === "GIF8") return ofGif(view);
     if (word(0) === "RIFF" && word(8) === "WEBP") return ofWebp(view, word(12));
   } catch (error) {
-    if (!(error instanceof RangeError)) throw error; // it ends before it has said its size
+    if (!(error instanceof RangeError)) throw error; // the bytes end before the size
   }
   return null;
 }
@@ -28,15 +28,15 @@ function ofJpeg(view) {
     const frame = marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker);
     if (frame) return { width: view.getUint16(at + 7), height: view.getUint16(at + 5) };
     if (marker === 0xff)
-      at += 1; // a filling byte
+      at += 1; // a fill byte
     else if (marker === 0x01 || (marker >= 0xd0 && marker <= 0xd7))
-      at += 2; // those without a length
+      at += 2; // markers without a length
     else at += 2 + view.getUint16(at + 2);
   }
   return null;
 }
 
-/** Its first frame may be larger than the screen it names: then browsers take the frame. @param {DataView} view
+/** The first frame may be larger than the logical screen: browsers then use the frame's size. @param {DataView} view
  *  @returns {Size | null} */
 function ofGif(view) {
   const colours = (/** @type {number} */ flags) => (flags & 0x80 ? 3 << ((flags & 7) + 1) : 0);

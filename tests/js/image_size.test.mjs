@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { claimedSize } from "../../web/js/picture_head.js";
+import { claimedSize } from "../../web/js/image_size.js";
 import * as pictures from "./pictures.mjs";
 
 const bytesOf = (address) => Uint8Array.from(atob(address.split(",")[1]), (letter) => letter.charCodeAt(0));

@@ -1,5 +1,5 @@
 // @ts-check
-/** Elements and styles: what all views share. */
+/** Helpers of all views to create elements and style sheets. */
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -26,6 +26,7 @@ export function make(page, kind, properties = {}, ...children) {
 }
 
 /**
+ * An SVG element with attributes and a text.
  * @param {Document} page @param {string} kind
  * @param {Record<string, string | number>} [attributes] @param {string} [text]
  */
@@ -36,7 +37,10 @@ export function shape(page, kind, attributes = {}, text = "") {
   return element;
 }
 
-/** Shows a picture; its address lives no longer than needed. @param {HTMLImageElement} image @param {Blob} picture */
+/**
+ * Shows a picture, and revokes its object URL once it is loaded.
+ * @param {HTMLImageElement} image @param {Blob} picture
+ */
 export function show(image, picture) {
   const address = URL.createObjectURL(picture);
   image.onload = image.onerror = () => URL.revokeObjectURL(address);

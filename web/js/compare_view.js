@@ -1,14 +1,16 @@
 // @ts-check
-/** One picture shown large, or two under a slider: before at the left, after at the right. */
+/** Shows one picture enlarged, or two under a slider: before on the left, after on the right. */
 
-import { make, show } from "./page.js";
+import { make, show } from "./dom.js";
 import { fitted } from "./pins.js";
 
-/** @typedef {{picture: Blob | string, caption: string}} Shown  a picture or its address, and what it is */
+/** @typedef {{picture: Blob | string, caption: string}} Shown  a picture or its URL, and a caption */
 
-export const ROOM = 320; // px; two and a half times nano's picture
+/** Longest side of the view, in pixels: two and a half times nano's picture. */
+export const MAX_SIDE = 320;
 
-export class Stage {
+/** The enlarged picture, or the comparison. */
+export class CompareView {
   /** @param {Record<string, string>} texts @param {Document} page */
   constructor(texts, page) {
     this.page = page;
@@ -44,11 +46,11 @@ export class Stage {
     this.#divide();
   }
 
-  /** The box takes the first picture's form; the second is laid over it. */
+  /** Sizes the box to the first picture; the second is laid over it. */
   #fit() {
     const { naturalWidth, naturalHeight } = this.images[0];
     if (!naturalWidth) return;
-    const { width, height } = fitted(naturalWidth, naturalHeight, this.root.clientWidth || ROOM, ROOM);
+    const { width, height } = fitted(naturalWidth, naturalHeight, this.root.clientWidth || MAX_SIDE, MAX_SIDE);
     Object.assign(this.box.style, { width: `${width}px`, height: `${height}px` });
     this.box.classList.toggle("grown", width > naturalWidth);
   }
