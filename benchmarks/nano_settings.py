@@ -1,8 +1,8 @@
-"""Which γ_t, γ_I and tau suit the miniature, on subjects that it was trained on.
+"""Measures choices of γ_t, γ_I and tau for the miniature, on subjects it was trained on.
 
-`python benchmarks/nano_settings.py --data DATA [--weights BUNDLE]`. Prints, for every choice, how often the
-picture's subject is found among the references, how like it is, and how often the scene is told. Features are
-EfficientNet-Lite0's: Lite2 judges the held-out subjects and must not have chosen anything.
+`python benchmarks/nano_settings.py --data DATA [--weights BUNDLE]`. Prints subject retrieval@1, similarity
+and scene accuracy of every combination. Features are EfficientNet-Lite0's: Lite2 judges the held-out subjects
+and must not have chosen anything.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from echogen_core.checkpoints import load_bundle
 from echogen_core.config import find_preset
 from miniature.data.dataset import Compositor
-from miniature.evaluation import examination
-from miniature.evaluation.draw import Miniature
+from miniature.evaluation.evaluator import Evaluator
+from miniature.evaluation.generation import Miniature
 from miniature.evaluation.judge import Judge
 from miniature.evaluation.protocol import OTHER_VIEW, Task, make_task
-from miniature.training.options import add_options, check_size, device_of
+from miniature.evaluation.results import Row
+from miniature.training.options import add_options, check_picture_size, find_device
 
 SEED = 9000
 
@@ -33,30 +34,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--weights", type=Path, help="another bundle than the pack's own")
-    parser.add_argument("--subjects", type=int, default=60)
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder made by `python -m miniature prepare`"
+    )
+    parser.add_argument("--weights", type=Path, help="bundle folder (default: the one in the pack)")
+    parser.add_argument("--subjects", type=int, default=60, help="number of training subjects (default: 60)")
     parser.add_argument("--gamma-t", type=float, nargs="+", default=[2.0, 3.0, 4.0, 5.0])
     parser.add_argument("--gamma-i", type=float, nargs="+", default=[2.0, 3.0, 4.0])
     parser.add_argument("--tau", type=float, nargs="+", default=[0.3, 0.5, 0.7])
     add_options(parser)
     options = parser.parse_args()
-    check_size(options.data, find_preset(options.preset))
+    check_picture_size(options.data, find_preset(options.preset))
     torch.set_num_threads(2)
-    device = device_of(options.device)
+    device = find_device(options.device)
     miniature = Miniature(load_bundle(options.preset, options.weights, device=device))
-    examiner = examination.Examiner(
+    evaluator = Evaluator(
         Judge(device, lite=0), training_task(options.data, options.subjects), options.data, SEED
     )
-    print("| γ_t γ_I tau | retrieval@1 | likeness | scene |\n|---|---|---|---|")
-    line(examiner.row("real, next view", examiner.task.real(OTHER_VIEW)))
+    print("| γ_t γ_I tau | retrieval@1 | similarity | scene accuracy |\n|---|---|---|---|")
+    line(evaluator.row("real, next view", evaluator.task.real(OTHER_VIEW)))
     for gamma_t, gamma_i, tau in itertools.product(options.gamma_t, options.gamma_i, options.tau):
-        ask = replace(miniature.preset, gamma_t=gamma_t, gamma_i=gamma_i, tau=tau)
-        line(examiner.row(f"{gamma_t:g} {gamma_i:g} {tau:g}", miniature.pictures(examiner.task, ask)))
+        settings = replace(miniature.preset, gamma_t=gamma_t, gamma_i=gamma_i, tau=tau)
+        line(evaluator.row(f"{gamma_t:g} {gamma_i:g} {tau:g}", miniature.generate(evaluator.task, settings)))
 
 
 def training_task(data: Path, subjects: int) -> Task:
-    """One question about each of so many subjects of the training."""
+    """One prompt for each of `subjects` training subjects."""
     seen = Compositor(data, "train", seed=SEED, icons=False)
     # spread over the list, which is sorted by name: neighbours are of one kind
     step = max(1, len(seen.subjects) // subjects)
@@ -65,7 +68,7 @@ def training_task(data: Path, subjects: int) -> Task:
     return make_task(seen, subjects_N, subjects_N % len(seen.scenes), SEED)
 
 
-def line(row: examination.Row) -> None:
+def line(row: Row) -> None:
     figures = " | ".join(f"{row.measure(name).value:.3f}" for name in ("retrieved", "similarity", "scenes"))
     print(f"| {row.name} | {figures} |", flush=True)
 

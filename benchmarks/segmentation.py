@@ -1,24 +1,24 @@
-"""Quality and time of the built-in cut: 200 composites with known truth.
+"""Quality and speed of the built-in cut on 200 composites with ground truth.
 
     python benchmarks/segmentation.py --out build/composites --npm node_modules
 
-Held-out subjects of the training data (`python -m miniature prepare`: the same packages are
-needed) are rendered at 512 px and set into scenes: 120 pictures of one subject whose box covers 10 to 80 % of
-the picture's area (spread evenly; less where it would not fit), 20 of a smaller one (1 to 10 %), 60 of two.
-They stand anywhere in the frame; of single subjects, every fourth is cut by an edge. One seed draws all.
-Renders are kept under --out; --sheet writes a contact sheet.
+Held-out subjects of the training data (which needs the packages of `python -m miniature prepare`) are
+rendered at 512 px and composed into panoramas: 120 pictures of one subject whose box covers 10 to 80 % of the
+area (evenly spread; less if it would not fit), 20 of a smaller one (1 to 10 %), 60 of two. They are anywhere
+in the frame; every fourth single subject is cut by its edge. All come from one seed. Renders are cached in
+--out; --sheet writes a contact sheet.
 
-These pictures are for the final figures. --choosing 0 and --choosing 3 draw as many others each, of every
-seventh training subject (no doors, no windows) with seeds of their own: ways to cut are compared on those,
-and the network was trained on none of them.
+These pictures are for the final figures. --validation 0 and --validation 3 draw as many each of other
+subjects: two sevenths of the training subjects (no doors, no windows), on which variants of the cut are
+compared, and which its network was not trained on.
 
---stamps (Debian's tuxpaint-stamps-default: its folder `stamps`) draws as many with photographs and drawings
-of animals, food and things, on the panoramas that the network was not trained on either. They are GPL: for
-measuring alone. --weights tests/golden/u2netp.safetensors measures the published network.
+--stamps (the folder `stamps` of Debian's tuxpaint-stamps-default) draws as many with photographs and drawings
+of animals, food and things, on panoramas that the network was not trained on either. They are GPL and used
+for measuring alone. --weights tests/golden/u2netp.safetensors measures the published network.
 
-IoU is taken at half coverage, masks as the nodes give them. "box": the truth's own bounding box, 3 % larger
-on each side, as a detector or a hand would draw it. The panoramas have 512 columns for 360°: at these sizes
-the grounds are soft, like a photographer's, and grain is added; a busy sharp ground is harder.
+IoU is taken at an alpha of 0.5, with masks as the nodes give them. "box": the ground truth's bounding box, 3
+% larger on each side, like a detector's or a hand-drawn one. The panoramas have 512 columns for 360°, so at
+these sizes backgrounds are soft, and grain is added; sharp, busy backgrounds are harder.
 """
 
 from __future__ import annotations
@@ -46,17 +46,17 @@ from echogen_core.subject.regions import Box
 from echogen_core.subject.salient import SalientSubject
 from miniature.data import furniture, panoramas
 from miniature.data.composites import (
-    CHOOSING,
     PICTURE_HW,
+    VALIDATION_FOLDS,
     Composite,
-    Studio,
+    CompositeGenerator,
     bounds,
-    read_grounds,
+    read_backgrounds,
     render_sprites,
     split_subjects,
     tight,
 )
-from miniature.training.cut import GROUNDS
+from miniature.training.cut import BACKGROUNDS
 
 SINGLES, SMALL, PAIRS = 120, 20, 60
 SIZES, SMALL_SIZES, PAIR_SIZES = (0.10, 0.80), (0.01, 0.10), (0.06, 0.25)
@@ -65,57 +65,57 @@ BINS = (0.01, 0.03, 0.10, 0.20, 0.40, 0.80)
 VIEWS = [(30, 15), (330, 35)]
 GRAIN = 0.015  # standard deviation of the noise, of a camera at moderate sensitivity
 LOOSE = 0.03
-SEED, CHOOSING_SEEDS = 4, {0: 1004, 3: 1005}
+SEED, VALIDATION_SEEDS = 4, {0: 1004, 3: 1005}
 STAMP_KINDS = ("animals", "clothes", "food", "household", "plants", "sports", "vehicles")
 STAMP_SIDE = 200
 SOURCES = tuple(scene.source for scene in panoramas.SCENES if not scene.plain)
 
 
-class Series(Studio):
-    """The pictures of the docstring above."""
+class Series(CompositeGenerator):
+    """The pictures that the module's docstring describes."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.sources = SOURCES
-        seed = SEED if options.choosing is None else CHOOSING_SEEDS[options.choosing]
+        seed = SEED if options.validation is None else VALIDATION_SEEDS[options.validation]
         if options.stamps:
-            self.sources = tuple(source for source in SOURCES if source not in GROUNDS)
+            self.sources = tuple(source for source in SOURCES if source not in BACKGROUNDS)
             sprites = read_stamps(options.stamps)
         else:
-            models = subjects(options.furniture, options.choosing)
+            models = subjects(options.furniture, options.validation)
             sprites = render_sprites(options.out / "renders", options.furniture, models, lambda model: VIEWS)
-        super().__init__(sprites, read_grounds(options.npm, self.sources), np.random.default_rng(seed))
+        super().__init__(sprites, read_backgrounds(options.npm, self.sources), np.random.default_rng(seed))
 
-    def new_ground(self, made: Composite) -> bool:
-        """Whether the network never saw this panorama in training."""
-        return self.sources[made.ground] not in GROUNDS
+    def new_background(self, made: Composite) -> bool:
+        """Whether the network was not trained on this panorama."""
+        return self.sources[made.background] not in BACKGROUNDS
 
     def draw(self) -> list[Composite]:
-        """All of them, in that order."""
+        """All pictures, in that order."""
         singles = [
-            self._draw([low + (high - low) * ((index * 0.6180339887) % 1)], touching=index % 4 == 3)
+            self._draw([low + (high - low) * ((index * 0.6180339887) % 1)], truncated=index % 4 == 3)
             for count, (low, high) in ((SINGLES, SIZES), (SMALL, SMALL_SIZES))
             for index in range(count)
         ]
-        pairs = [self._draw(list(self.rng.uniform(*PAIR_SIZES, 2)), touching=False) for _ in range(PAIRS)]
+        pairs = [self._draw(list(self.rng.uniform(*PAIR_SIZES, 2)), truncated=False) for _ in range(PAIRS)]
         return singles + pairs
 
-    def _draw(self, sizes: list[float], touching: bool) -> Composite:
+    def _draw(self, sizes: list[float], truncated: bool) -> Composite:
         height, width = PICTURE_HW[self.rng.integers(len(PICTURE_HW))]
         if len(sizes) > 1:
             height, width = sorted((height, width))
-        return self.compose((height, width), sizes, touching, GRAIN)
+        return self.compose((height, width), sizes, truncated, GRAIN)
 
 
-def subjects(furniture_folder: Path, choosing: int | None) -> list[furniture.FurnitureModel]:
-    """The held-out models, or the disjoint ones that ways to cut are compared on."""
-    if choosing is not None:
-        return split_subjects(furniture_folder, choosing)
+def subjects(furniture_folder: Path, fold: int | None) -> list[furniture.FurnitureModel]:
+    """The held-out models, or those of a validation fold."""
+    if fold is not None:
+        return split_subjects(furniture_folder, fold)
     catalog = furniture.read_catalog(furniture_folder)
     return list(furniture.split_models(catalog, furniture.read_heldout_names()).heldout)
 
 
 def read_stamps(folder: Path) -> list[tuple[str, Tensor]]:
-    """Name and tight premultiplied picture of each stamp that is not too small."""
+    """Name and sprite of every stamp that is large enough."""
     stamps = []
     for kind in STAMP_KINDS:
         for path in sorted((folder / kind).rglob("*.png")):
@@ -128,26 +128,26 @@ def read_stamps(folder: Path) -> list[tuple[str, Tensor]]:
 
 
 def box_share(made: Composite) -> float:
-    """Share of the picture's area that the box around all subjects has."""
+    """Area of the box around all subjects over that of the picture."""
     left, top, right, bottom = bounds(made.truths_NHW.any(0))
     return (right - left) * (bottom - top) / made.image_3HW[0].numel()
 
 
 def loose_box(truth_HW: Tensor) -> Box:
-    """The truth's box, LOOSE larger on each side."""
+    """The ground truth's box, larger by LOOSE on each side."""
     left, top, right, bottom = bounds(truth_HW)
     x, y = LOOSE * (right - left), LOOSE * (bottom - top)
     return left - x, top - y, right + x, bottom + y
 
 
 def iou(mask_HW: Tensor, truth_HW: Tensor) -> float:
-    """Intersection over union at half coverage."""
+    """Intersection over union at an alpha of 0.5."""
     marked_HW = mask_HW >= 0.5
     return float((marked_HW & truth_HW).sum() / (marked_HW | truth_HW).sum())
 
 
 def measure(net: SalientSubject, series: Series, composites: list[Composite]) -> list[dict[str, Any]]:
-    """A row per composite and way of asking."""
+    """A row per composite, without a box and with each subject's."""
     rows = []
     for index, made in enumerate(composites):
         pair = len(made.names) > 1
@@ -157,8 +157,8 @@ def measure(net: SalientSubject, series: Series, composites: list[Composite]) ->
             "index": index,
             "kind": kind,
             "size": box_share(made),
-            "touching": kind != "pair" and index % 4 == 3,
-            "new_ground": series.new_ground(made),
+            "truncated": kind != "pair" and index % 4 == 3,
+            "new_background": series.new_background(made),
         }
         found_HW = net.mask(made.image_3HW[None])[0]
         rows.append({**base, "way": "alone", "names": " + ".join(made.names), "iou": iou(found_HW, whole_HW)})
@@ -169,7 +169,7 @@ def measure(net: SalientSubject, series: Series, composites: list[Composite]) ->
 
 
 def report(rows: list[dict[str, Any]]) -> str:
-    """The table for people."""
+    """The results as a text table."""
     lines = [f"{'':34} {'mean':>6} {'median':>7} {'≥ 0.9':>6} {'n':>4}"]
 
     def add(title: str, **wanted: Any) -> None:
@@ -178,12 +178,12 @@ def report(rows: list[dict[str, Any]]) -> str:
 
     for way in ("alone", "box"):
         add(f"one subject, {way}", way=way, kind="single")
-        add("  whole in the frame", way=way, kind="single", touching=False)
-        add("  cut by an edge", way=way, kind="single", touching=True)
-        add("  on a ground never trained on", way=way, kind="single", new_ground=True)
+        add("  whole in the frame", way=way, kind="single", truncated=False)
+        add("  cut by an edge", way=way, kind="single", truncated=True)
+        add("  on a background never trained on", way=way, kind="single", new_background=True)
         add("  smaller than asked for", way=way, kind="small")
         add("two subjects", way=way, kind="pair")
-        add("  on a ground never trained on", way=way, kind="pair", new_ground=True)
+        add("  on a background never trained on", way=way, kind="pair", new_background=True)
         for low, high in itertools.pairwise(BINS):
             values = [
                 row["iou"]
@@ -226,14 +226,21 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("build/composites"), help="renders and figures go here"
+        "--out", type=Path, default=Path("build/composites"), help="folder for renders and figures"
     )
-    parser.add_argument("--npm", type=Path, default=Path("node_modules"), help="holds @pmndrs/assets")
+    parser.add_argument(
+        "--npm", type=Path, default=Path("node_modules"), help="node_modules with @pmndrs/assets"
+    )
     parser.add_argument("--furniture", type=Path, default=furniture.CATALOG_FOLDER)
-    parser.add_argument("--choosing", type=int, choices=CHOOSING, help="other subjects, to choose by")
-    parser.add_argument("--stamps", type=Path, help="Tux Paint's stamps: other subjects, on new grounds")
-    parser.add_argument("--weights", type=Path, help="other weights than the packaged ones")
-    parser.add_argument("--sheet", type=Path, help="a picture of the 24 worst and 24 others")
+    parser.add_argument(
+        "--validation",
+        type=int,
+        choices=VALIDATION_FOLDS,
+        help="a validation fold instead of the held-out subjects",
+    )
+    parser.add_argument("--stamps", type=Path, help="Tux Paint's stamps as subjects, on new backgrounds")
+    parser.add_argument("--weights", type=Path, help="weights (default: the packaged ones)")
+    parser.add_argument("--sheet", type=Path, help="picture file: draw the 24 worst and 24 others")
     options = parser.parse_args()
     series = Series(options)
     composites = series.draw()

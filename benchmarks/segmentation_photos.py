@@ -1,10 +1,10 @@
-"""What the built-in cut makes of real photographs, as a sheet for people to look at.
+"""The built-in cut on real photographs, as a contact sheet.
 
     pip download --no-deps scikit-image && python -m zipfile -e scikit_image-*.whl build/photos
     python benchmarks/segmentation_photos.py --photos build/photos/skimage/data
 
-Five photographs of scikit-image (CC0 or public domain). Each row: the photograph with the mask over it, the
-cut on white without any help, and the cut with a box drawn by hand (outlined on the left).
+Five photographs of scikit-image (CC0 or public domain). Each row: the photograph with its mask, the cut on
+white without a box, and the cut with a hand-drawn box (outlined on the left).
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from echogen_core.checkpoints.segmentation_models import load_salient
+from echogen_core.pictures import to_pil
 from echogen_core.subject.cutout import MaskMarks, cut_out
 from echogen_core.subject.overlay import draw_overlay
-from echogen_core.subject.pictures import to_pil
 from echogen_core.subject.regions import Box, Detection
 
 PHOTOS: dict[str, Box] = {

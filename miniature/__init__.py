@@ -1,1 +1,1 @@
-"""How nano and the built-in cut are made and judged; nothing of the pack imports it."""
+"""How nano and the built-in cut are made and evaluated. Nothing in the pack imports it."""

@@ -1,8 +1,7 @@
-"""`python -m miniature STAGE`.
+"""Makes and evaluates the miniature: `python -m miniature STAGE`; miniature/README.md tells how.
 
-prepare, tokenizer, semantic, content, transformer and decoder, in this order, make nano; evaluate examines
-it; cut trains the built-in cut's network on. Each stage says with --help what it takes; each can be stopped
-(Ctrl+C, a signal, a power cut) and run again.
+Every stage lists its options with --help. Each can be stopped (Ctrl+C, a signal, a power cut); run again, it
+continues.
 """
 
 from __future__ import annotations
@@ -20,33 +19,52 @@ PROGRAM = "python -m miniature"
 
 
 class Stage(NamedTuple):
-    """A stage: the module whose `main` runs it, and what it makes."""
+    """A stage: the module with its `main`, and what it does."""
 
     module: str
-    makes: str
+    purpose: str
 
 
 STAGES = {
-    "prepare": Stage("data.prepare", "pictures from the packages of 3-D models, panoramas and icons"),
-    "pack": Stage("data.pack", "prepared pictures in a small form, to travel, and back"),
-    "enlarge": Stage("training.enlarge", "a beginning out of a miniature of other sizes"),
-    "tokenizer": Stage("training.tokenizer", "nano's BSQ tokenizer"),
-    "semantic": Stage("training.semantic", "nano's semantic encoder"),
-    "content": Stage("training.content", "nano's content encoder"),
-    "transformer": Stage("training.transformer", "nano's transformer with its text encoder, then its bundle"),
-    "decoder": Stage("training.decoder", "nano's decoder, on, with codes as its transformer draws them"),
-    "evaluate": Stage("evaluation.command", "the miniature's examination on its held-out subjects"),
-    "cut": Stage("training.cut", "the built-in cut's network, on from U²-Netp's published weights"),
+    "prepare": Stage("data.prepare", "render and crop the training pictures"),
+    "pack": Stage("data.pack", "pack prepared pictures to move them to another machine, or unpack them"),
+    "tokenizer": Stage("training.tokenizer", "train the BSQ tokenizer"),
+    "semantic": Stage("training.semantic", "train the semantic encoder"),
+    "content": Stage("training.content", "train the content encoder on the tokenizer's latents"),
+    "transformer": Stage("training.transformer", "train the transformer and text encoder, write the bundle"),
+    "evaluate": Stage("evaluation.evaluate", "evaluate a bundle on held-out subjects"),
+    "enlarge": Stage("training.enlarge", "initialise a miniature from one with other sizes"),
+    "decoder": Stage("training.decoder", "fine-tune a bundle's decoder on sampled codes"),
+    "cut": Stage("training.cut", "fine-tune the built-in cut's network"),
 }
 
 
+def usage() -> str:
+    """The help of the command line: all stages, in the order in which they make a miniature."""
+    lines = [f"  {name:12} {stage.purpose}" for name, stage in STAGES.items()]
+    return "\n".join(
+        [
+            f"usage: {PROGRAM} STAGE [options]",
+            "",
+            "stages, the first seven in the order in which they make a miniature:",
+            *lines,
+            "",
+            f"`{PROGRAM} STAGE --help` lists a stage's options; miniature/README.md has the commands.",
+            "",
+        ]
+    )
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Hands over to the stage's own command line; 2 when there is no such stage, or its input is at fault."""
+    """Runs a stage; 2, with a message on standard error, for an unknown stage or faulty input."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments and arguments[0] in ("-h", "--help"):
+        sys.stdout.write(usage())
+        return 0
     if not arguments or arguments[0] not in STAGES:
-        lines = [f"  {name:12} {stage.makes}" for name, stage in STAGES.items()]
-        sys.stderr.write(f"usage: {PROGRAM} STAGE ...\n" + "\n".join(lines) + "\n")
-        return 0 if arguments in (["-h"], ["--help"]) else 2
+        got = repr(arguments[0]) if arguments else "none"
+        sys.stderr.write(f"{usage()}{PROGRAM}: expected a stage, got {got}.\n")
+        return 2
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     return until_stopped(f"{PROGRAM} {arguments[0]}", lambda: _run(*arguments))
 
@@ -54,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(name: str, *arguments: str) -> int:
     stage = importlib.import_module(f".{STAGES[name].module}", __package__)
     try:
-        return int(stage.main(arguments) or 0)
+        return int(stage.main(arguments))
     except (OSError, MissingPackageError, ModuleNotFoundError, ValueError) as error:
         sys.stderr.write(f"{PROGRAM} {name}: {error}\n")
         return 2

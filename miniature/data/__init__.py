@@ -1,1 +1,1 @@
-"""Training pictures of the miniature: from packages to composed pairs."""
+"""The miniature's training pictures, from installed packages to composed pairs."""

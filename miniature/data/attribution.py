@@ -1,4 +1,4 @@
-"""Whose work weights were trained on: the attribution file that goes with them."""
+"""The attribution file that goes with trained weights: the works they were trained on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ICONS = "Fluent Emoji 3D (package @lobehub/fluent-emoji-3d), MIT, Microsoft and 
 
 
 def attribution(data: Path) -> str:
-    """What a miniature was trained on, from the folder that `prepare` made."""
+    """The attribution of a miniature trained on a prepared data folder, as Markdown."""
     rows = json.loads((data / "subjects" / "subjects.json").read_text("utf-8"))
     scenes = json.loads((data / "scenes" / "scenes.json").read_text("utf-8"))
     sources = [s["source"] for s in scenes if s["split"] == "train" and "hdri" in s.get("source", "")]
@@ -33,7 +33,7 @@ def panoramas_line(names: Iterable[str]) -> str:
 
 
 def attribution_text(models: Iterable[Mapping[str, Any]], others: Iterable[str]) -> str:
-    """Markdown that names every 3-D model (source, licence, creator, name), and the other sources."""
+    """Markdown that lists every 3-D model (source, licence, creator, name) and the other sources."""
     lines = [
         "# Attribution",
         "",

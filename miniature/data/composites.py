@@ -1,7 +1,7 @@
-"""Pictures with known truth for the built-in cut: rendered subjects in panoramas, at any size and place.
+"""Composites with ground-truth mattes for the built-in cut: rendered subjects in panoramas.
 
-Shape suffixes: N subjects, H W pixels; sprites are tight, premultiplied RGBA. The panoramas have 512 columns
-for 360°: at these sizes the grounds are soft, like a photographer's background.
+Shape suffixes: N subjects, H W pixels; sprites are premultiplied RGBA, cropped to their box. The panoramas
+have 512 columns for 360°: at these sizes they are as soft as the background of a portrait.
 """
 
 from __future__ import annotations
@@ -16,77 +16,79 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from . import furniture, panoramas, render
+from .colour import premultiplied
 from .files import save_array
 
 PICTURE_HW = ((512, 512), (480, 640), (640, 480), (360, 640))
 LARGEST_SIDE = 0.96
-"""Of a subject, as a share of the frame's side."""
+"""Largest side of a subject, as a fraction of the frame's."""
 RENDER_SIDE = 512
 
-CHOOSING = (0, 3)
-"""Remainders, modulo CHOOSING_STRIDE, of the training subjects that ways to cut are compared on."""
-CHOOSING_STRIDE = 7
+VALIDATION_FOLDS = (0, 3)
+"""Folds of the training subjects that variants of the cut are compared on, and that it is not trained on."""
+FOLDS = 7
+"""Training subject i is in fold i % FOLDS."""
 
-Grounds = Sequence[panoramas.Array]
-"""Tone-mapped panoramas [P, Q, 3]."""
+Backgrounds = Sequence[panoramas.Array]
+"""Tone-mapped panoramas [P, Q, 3], 0..1."""
 View = tuple[int, int]
-"""Azimuth and elevation in degrees, out of those of `render`."""
+"""Azimuth and elevation in degrees, of those in `render`."""
 
 
 @dataclass(frozen=True)
 class Composite:
-    """image_3HW 0..1; each subject's share of the pixels, their names, and the ground's index."""
+    """A picture in 0..1 with each subject's matte and name; background: its index, -1 if not a panorama."""
 
     image_3HW: Tensor
     alphas_NHW: Tensor
     names: tuple[str, ...]
-    ground: int
+    background: int
 
     @property
     def truths_NHW(self) -> Tensor:
-        """Which pixels belong to each subject: at least half."""
+        """Ground-truth masks, bool: alpha of at least 0.5."""
         return self.alphas_NHW >= 0.5
 
 
-class Studio:
-    """Draws composites; deterministic in the random numbers it is given. Pixels are of 256 levels."""
+class CompositeGenerator:
+    """Composes random pictures, the same for the same `rng`. Pixels have 256 levels."""
 
     def __init__(
-        self, sprites: Sequence[tuple[str, Tensor]], grounds: Grounds, rng: np.random.Generator
+        self, sprites: Sequence[tuple[str, Tensor]], backgrounds: Backgrounds, rng: np.random.Generator
     ) -> None:
-        self.sprites, self.grounds, self.rng = sprites, grounds, rng
+        self.sprites, self.backgrounds, self.rng = sprites, backgrounds, rng
 
     def compose(
-        self, picture_hw: tuple[int, int], sizes: Sequence[float], touching: bool, grain: float
+        self, picture_hw: tuple[int, int], sizes: Sequence[float], truncated: bool, grain: float
     ) -> Composite:
-        """One subject for each of `sizes` (its box's share of the picture, less where it would not fit).
+        """One subject for each of `sizes` (area of its box over that of the picture, reduced until it fits).
 
-        touching: an edge cuts the subject. grain: standard deviation of the camera's noise.
+        truncated: the frame's edge cuts the subject. grain: standard deviation of the sensor noise.
         """
         height, width = picture_hw
-        ground, image_3HW = self.draw_ground(height, width)
+        background, image_3HW = self.draw_background(height, width)
         alphas: list[Tensor] = []
         names = []
         for index, size in enumerate(sizes):
             name, sprite_4HW = self.draw_sprite()
             span = (width * index / len(sizes), width * (index + 1) / len(sizes))
-            layer_4HW = self._place(sprite_4HW, size, (height, width), span, touching)
-            image_3HW = _lay(image_3HW, layer_4HW)
+            layer_4HW = self._place(sprite_4HW, size, (height, width), span, truncated)
+            image_3HW = _overlay(image_3HW, layer_4HW)
             alphas = [alpha_HW * (1 - layer_4HW[3]) for alpha_HW in alphas]
             alphas.append(layer_4HW[3])
             names.append(name)
         grain_3HW = torch.from_numpy(self.rng.normal(0, grain, image_3HW.shape).astype(np.float32))
         image_3HW = ((image_3HW + grain_3HW).clamp(0, 1) * 255).round() / 255
-        return Composite(image_3HW, torch.stack(alphas), tuple(names), ground)
+        return Composite(image_3HW, torch.stack(alphas), tuple(names), background)
 
     def draw_sprite(self) -> tuple[str, Tensor]:
-        """A subject's name and picture."""
+        """A random subject's name and sprite."""
         return self.sprites[int(self.rng.integers(len(self.sprites)))]
 
-    def draw_ground(self, height: int, width: int) -> tuple[int, Tensor]:
-        """Index of a panorama, and a view of it [3, H, W]."""
-        index = int(self.rng.integers(len(self.grounds)))
-        panorama_PQ3 = self.grounds[index]
+    def draw_background(self, height: int, width: int) -> tuple[int, Tensor]:
+        """Index of a random panorama, and a random view of it [3, H, W]."""
+        index = int(self.rng.integers(len(self.backgrounds)))
+        panorama_PQ3 = self.backgrounds[index]
         side = max(height, width)
         yaw, pitch, view = self.rng.uniform(0, 360), self.rng.uniform(-14, -4), self.rng.uniform(75, 95)
         pixels_HW2 = panoramas.crop_pixels(yaw, pitch, view, side, panorama_PQ3.shape[:2])
@@ -101,9 +103,9 @@ class Studio:
         size: float,
         picture_hw: tuple[int, int],
         span: tuple[float, float],
-        touching: bool,
+        truncated: bool,
     ) -> Tensor:
-        """[4, H, W]: the sprite with a box of `size` of the picture, where it fits."""
+        """The sprite in a layer [4, H, W], its box `size` of the picture's area if that fits."""
         height, width = picture_hw
         own_height, own_width = sprite_4HW.shape[-2:]
         room = LARGEST_SIDE * min(height / own_height, (span[1] - span[0]) / own_width)
@@ -114,7 +116,7 @@ class Studio:
         room_x = max(span[1] - span[0] - wide, 0.0)
         left = round(span[0] + self.rng.uniform(0, 1) * room_x)
         top = round(self.rng.uniform(0, 1) * max(height - tall, 0))
-        if touching:  # up to a quarter of it lies outside
+        if truncated:  # up to a quarter of it lies outside
             cut = self.rng.uniform(0, 0.25)
             side = self.rng.integers(4)
             left = (round(-cut * wide), round(width - (1 - cut) * wide), left, left)[side]
@@ -126,13 +128,13 @@ class Studio:
         return layer_4HW
 
 
-def _lay(image_3HW: Tensor, layer_4HW: Tensor) -> Tensor:
-    """The layer over the picture: a little of the scene's light on it, a soft shadow under it."""
+def _overlay(image_3HW: Tensor, layer_4HW: Tensor) -> Tensor:
+    """The layer over the picture, tinted by the scene's light, with a soft shadow under it."""
     alpha_1HW = layer_4HW[3:]
     tint_311 = image_3HW.mean((1, 2), keepdim=True)
     tint_311 = tint_311 / tint_311.mean().clamp_min(0.05)
     lit_3HW = layer_4HW[:3] * torch.lerp(torch.ones_like(tint_311), tint_311, 0.25)
-    if not bool((alpha_1HW > 0.5).any()):  # too thin to throw a shadow
+    if not bool((alpha_1HW > 0.5).any()):  # too thin to cast a shadow
         return lit_3HW + image_3HW * (1 - alpha_1HW)
     _, top, _, bottom = bounds(alpha_1HW[0] > 0.5)
     reach = max(1, (bottom - top) // 12)
@@ -141,18 +143,20 @@ def _lay(image_3HW: Tensor, layer_4HW: Tensor) -> Tensor:
     shadow_1HW = feet_1HW.roll(reach, 1)
     for kernel, padding in (((2 * reach + 1, 1), (reach, 0)), ((1, 2 * reach + 1), (0, reach))):
         shadow_1HW = F.avg_pool2d(shadow_1HW[None], kernel, 1, padding)[0]
-    ground_3HW = image_3HW * (1 - 0.4 * shadow_1HW)
-    return lit_3HW + ground_3HW * (1 - alpha_1HW)
+    shaded_3HW = image_3HW * (1 - 0.4 * shadow_1HW)
+    return lit_3HW + shaded_3HW * (1 - alpha_1HW)
 
 
 def bounds(mask_HW: Tensor) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom of the marked pixels, of which there is one at least."""
+    """Bounding box (left, top, right, bottom) of a mask that is not empty."""
     rows, columns = mask_HW.any(1).nonzero()[:, 0], mask_HW.any(0).nonzero()[:, 0]
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-def read_grounds(npm: Path, sources: Sequence[str]) -> list[panoramas.Array]:
-    """Panoramas of @pmndrs/assets by their file names, tone-mapped. npm: a node_modules folder."""
+def read_backgrounds(npm: Path, sources: Sequence[str]) -> list[panoramas.Array]:
+    """Panoramas of @pmndrs/assets by file name, tone-mapped. npm: a node_modules folder. Raises as
+    `panoramas.read_panorama`.
+    """
     exposures = {scene.source: scene.exposure for scene in panoramas.SCENES}
     return [
         panoramas.tone_map(
@@ -163,18 +167,14 @@ def read_grounds(npm: Path, sources: Sequence[str]) -> list[panoramas.Array]:
     ]
 
 
-def split_subjects(folder: Path, choosing: int | None) -> list[furniture.FurnitureModel]:
-    """Training models without doors and windows: those of a remainder in CHOOSING; None: of no such."""
+def split_subjects(folder: Path, fold: int | None) -> list[furniture.FurnitureModel]:
+    """Training models without doors and windows: of a validation fold, or (None) of all other folds."""
     models = furniture.split_models(furniture.read_catalog(folder), furniture.read_heldout_names()).train
     return [
         model
         for index, model in enumerate(models)
         if model.category != "Doors and windows"
-        and (
-            index % CHOOSING_STRIDE == choosing
-            if choosing is not None
-            else index % CHOOSING_STRIDE not in CHOOSING
-        )
+        and (index % FOLDS == fold if fold is not None else index % FOLDS not in VALIDATION_FOLDS)
     ]
 
 
@@ -184,7 +184,7 @@ def render_sprites(
     models: Sequence[furniture.FurnitureModel],
     views_of: Callable[[furniture.FurnitureModel], list[View]],
 ) -> list[tuple[str, Tensor]]:
-    """Name and picture [4, h, w] of each model's views; renders are kept in `cache`."""
+    """Name and sprite [4, h, w] of every view; renders are cached in the folder `cache`."""
     cache.mkdir(parents=True, exist_ok=True)
     sprites = []
     for model in models:
@@ -201,8 +201,8 @@ def _visible(view_HW4: np.ndarray) -> bool:
 
 
 def tight(view_HW4: np.ndarray) -> Tensor:
-    """A sprite [4, h, w] of a uint8 picture with straight alpha."""
+    """A picture, uint8 [H, W, 4] with straight alpha, as a sprite [4, h, w]."""
     rgba_4HW = torch.from_numpy(view_HW4.copy()).permute(2, 0, 1).float() / 255
-    rgba_4HW = torch.cat((rgba_4HW[:3] * rgba_4HW[3:], rgba_4HW[3:]))
+    rgba_4HW = premultiplied(rgba_4HW)
     left, top, right, bottom = bounds(rgba_4HW[3] > 0.5)
     return rgba_4HW[:, top:bottom, left:right]

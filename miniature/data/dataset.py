@@ -1,7 +1,7 @@
-"""Training pictures, composed on the fly: a reference on white, and the subject seen anew in a named scene.
+"""Training pairs, composed on the fly: a reference on white, and the same subject in a named scene.
 
-Reads what `prepare` wrote; its pictures say the size. Everything is drawn from one torch.Generator on the
-CPU, so a seed gives the same pictures on any device (but for rounding).
+Reads what `prepare` wrote; pictures are as large as the prepared ones. All random numbers come from one
+torch.Generator on the CPU, so that a seed gives the same pictures on any device (up to rounding).
 Shape suffixes: B pictures, T targets, H and W pixels; sprites are RGBA with straight alpha.
 """
 
@@ -22,13 +22,20 @@ from torch import Tensor
 
 from .compose import Placement, at_night, compose_masked, on_white, rotate_hue
 from .files import load_array, prepared
-from .words import Frames, Said, draw_said, said_scale, said_x, settled_frames
+from .prompt_words import (
+    PromptWords,
+    ReferenceBoxes,
+    draw_prompt_words,
+    fixed_layout,
+    prompted_scale,
+    prompted_x,
+)
 
 AZIMUTHS = 12
 """Views of a subject per elevation, 30 degrees apart; index = elevation * AZIMUTHS + azimuth."""
 
 REFERENCE_JITTER = 0.12
-"""By how much of its frame a reference's subject may be smaller."""
+"""References are scaled down by up to this fraction of their frame."""
 
 SUBJECT_WORDS = ("the subject", "the same subject", "this object", "it")
 PLAIN = "on a plain white background"
@@ -36,21 +43,20 @@ PLAIN = "on a plain white background"
 
 @dataclass(frozen=True)
 class Mix:
-    """What a batch is made of.
+    """What a batch is made of; shares are probabilities.
 
-    icons: share of flat icons. max_turn: largest turn between reference and target, in steps of 30 degrees;
-    turned: share of pairs that turn at all (the side that will be asked for cannot be known, so a small model
-    answers turns with a blur of all sides).
-    scale: range of the subject's size in the frame. spread: how far from the middle, 0 to 1 of what fits.
-    settled: every wording has one place and size for the reference's whole frame (words.settled_frames), in
-    the place of `scale` and `spread`: a picture is then its reference moved and scaled in one of a few known
-    ways, and copying can be learnt in hours of a CPU.
-    crops: how many of each scene's backgrounds are drawn, typical ones first, never mirrored: few can be
-    known by heart. 0: all, in half of the pictures mirrored.
-    recolour: share of pairs whose hue is rotated (the same in both), which makes new subjects from old ones.
+    icons: share of flat icons. max_turn: largest turn between reference and target, in steps of 30 degrees.
+    turned: share of pairs that turn at all (a small model cannot know which side is asked for and answers
+    with a blur of all).
+    scale: range of the subject's size in the frame. spread: distance from the centre, 0 to 1 of what fits.
+    fixed_layout: each wording puts the reference's frame into one fixed box (prompt_words.fixed_layout)
+    instead of drawing from `scale` and `spread`. Copying is then one of a few shifts and scalings, which can
+    be learnt in hours on a CPU.
+    crops: number of backgrounds used per scene, typical ones first, never mirrored: few can be memorised.
+    0: all of them, half mirrored.
+    recolour: share of pairs whose hue is rotated, alike in both pictures: new subjects from old ones.
     plain: share of targets on white. named: share of prompts that name the subject.
-    placed, sized, night: shares of prompts with words for place, size and night (words.py), which the
-    pictures follow.
+    placed, sized, night: shares of prompts with words for position, size and night (prompt_words.py).
     """
 
     icons: float = 0.3
@@ -58,7 +64,7 @@ class Mix:
     turned: float = 0.25
     scale: tuple[float, float] = (0.65, 0.95)
     spread: float = 1.0
-    settled: bool = False
+    fixed_layout: bool = False
     crops: int = 0
     recolour: float = 0.5
     plain: float = 0.0
@@ -68,17 +74,18 @@ class Mix:
     night: float = 0.0
 
     @property
-    def wordy(self) -> bool:
-        """Whether any prompt has such words."""
+    def has_prompt_words(self) -> bool:
+        """Whether any prompt has words for position, size or night."""
         return max(self.placed, self.sized, self.night) > 0
 
 
 class PairBatch(NamedTuple):
-    """references [B, 3, H, W] in 0..1, each with its prompt, scene (-1: plain white) and subject index.
+    """References [B, 3, H, W] in 0..1, each with its prompt, scene index (-1: plain white) and subject index.
 
     targets [B * n, 3, H, W]: n consecutive pictures of each reference's subject in its prompt's scene;
     subject_masks [B * n, 1, H, W]: the subject's share of each of their pixels, 0..1.
-    Icons are numbered after the furniture. frames [B * n]: of settled pictures, where their references lie.
+    Icons are numbered after the furniture. reference_boxes [B * n]: with `Mix.fixed_layout`, where the
+    reference's frame is in each target.
     """
 
     references_B3HW: Tensor
@@ -87,7 +94,7 @@ class PairBatch(NamedTuple):
     prompts: list[str]
     scenes_B: Tensor
     subjects_B: Tensor
-    frames: Frames | None = None
+    reference_boxes: ReferenceBoxes | None = None
 
 
 class _Sprites(NamedTuple):
@@ -99,7 +106,7 @@ class _Sprites(NamedTuple):
 
 @dataclass(frozen=True)
 class Scene:
-    """A named background; order: of its crops, from the most typical one."""
+    """A named scene and its backgrounds, uint8 [K, H, W, 3]; order: their indices, most typical first."""
 
     name: str
     phrases: tuple[str, ...]
@@ -107,8 +114,8 @@ class Scene:
     order: tuple[int, ...]
 
 
-class Pictures:
-    """uint8 pictures [N, H, W, C] out of several arrays, numbered through: on the disk, or whole on a GPU."""
+class ImageTable:
+    """uint8 pictures [N, H, W, C] of several arrays, indexed as one: memory-mapped, or resident on a GPU."""
 
     def __init__(self, arrays: Sequence[np.ndarray], device: torch.device) -> None:
         """The last three axes of each array are a picture's."""
@@ -121,7 +128,7 @@ class Pictures:
             self._arrays = []
 
     def take(self, rows: Sequence[int]) -> Tensor:
-        """Pictures [B, C, H, W] in 0..1."""
+        """ImageTable [B, C, H, W] in 0..1."""
         if self._resident is not None:
             taken = self._resident[torch.tensor(rows, device=self._resident.device)]
         else:
@@ -134,7 +141,7 @@ class Pictures:
 
 
 class Compositor:
-    """Draws pairs from prepared data; one instance per process, with its own generator."""
+    """Draws pairs from prepared data. `generator` is its own: use one instance per process."""
 
     def __init__(
         self,
@@ -144,10 +151,10 @@ class Compositor:
         icons: bool = True,
         device: torch.device | str = "cpu",
     ) -> None:
-        """split: "train" or "heldout" (subjects; scenes are always the trained ones).
-        device: where pictures are made; on a GPU all prepared ones stay there.
+        """split: "train" or "heldout" subjects; scenes are always the training ones.
+        device: where pictures are composed; a GPU then holds all prepared pictures.
 
-        Raises FileNotFoundError, saying which command makes the data, when they are absent.
+        Raises FileNotFoundError, naming the command that makes the data, when they are not there.
         """
         data, self.device = Path(data), torch.device(device)
         self.views_NVHW4 = load_array(data / "subjects" / f"{split}_views.npy")
@@ -158,37 +165,39 @@ class Compositor:
         self.scenes = load_scenes(data, "train")
         self.size: int = self.scenes[0].crops_KHW3.shape[1]
         tables = [self.views_NVHW4] if self.icons_NVHW4 is None else [self.views_NVHW4, self.icons_NVHW4]
-        self.sprites = Pictures(tables, self.device)
-        self.grounds = Pictures([scene.crops_KHW3 for scene in self.scenes], self.device)
+        self.sprites = ImageTable(tables, self.device)
+        self.backgrounds = ImageTable([scene.crops_KHW3 for scene in self.scenes], self.device)
         self.generator = torch.Generator().manual_seed(seed)
 
     def batch(self, count: int, mix: Mix = Mix(), targets: int = 1) -> PairBatch:
-        """Draw `count` references with `targets` pictures each."""
+        """Draws `count` references with `targets` pictures each."""
         sprites = self._draw_sprites(count, mix, targets)
         scenes_B, background_T3HW, phrases = self._draw_scenes(count, mix, targets)
-        said = self._draw_said(phrases, mix) if mix.wordy else Said.nothing(count)
-        each = said.repeated(targets)
-        middle = torch.full((count,), 0.5)
-        if mix.settled:
-            frames, share_B = settled_frames(each), self._reference_shares(count)
-            placement = Placement.in_frames(frames, share_B.repeat_interleave(targets))
+        words = self._draw_prompt_words(phrases, mix) if mix.has_prompt_words else PromptWords.none(count)
+        each = words.repeated(targets)
+        centre = torch.full((count,), 0.5)
+        if mix.fixed_layout:
+            boxes, share_B = fixed_layout(each), self._reference_shares(count)
+            placement = Placement.in_boxes(boxes, share_B.repeat_interleave(targets))
         else:
-            frames, placement = None, draw_placement(count * targets, mix, self.generator, each)
+            boxes, placement = None, draw_placement(count * targets, mix, self.generator, each)
             share_B = self._reference_shares(count)
         prompts = [
-            said.prompt(index, self._word(name, mix.named), phrase)
+            words.prompt(index, self._word(name, mix.named), phrase)
             for index, (name, phrase) in enumerate(zip(sprites.names, phrases, strict=True))
         ]
-        seen = compose_masked(sprites.targets_T4HW, background_T3HW, placement, stand=not mix.settled)
-        places = Placement(share_B, middle, middle + share_B / 2)
+        seen = compose_masked(sprites.targets_T4HW, background_T3HW, placement, on_feet=not mix.fixed_layout)
+        places = Placement(share_B, centre, centre + share_B / 2)
         return PairBatch(
             references_B3HW=on_white(sprites.references_B4HW, places, self.size),
-            targets_B3HW=at_night(seen.images_B3HW, each.night_B) if mix.wordy else seen.images_B3HW,
+            targets_B3HW=at_night(seen.images_B3HW, each.night_B)
+            if mix.has_prompt_words
+            else seen.images_B3HW,
             subject_masks_B1HW=seen.subject_B1HW,
             prompts=prompts,
             scenes_B=scenes_B,
             subjects_B=torch.tensor(sprites.subjects),
-            frames=frames,
+            reference_boxes=boxes,
         )
 
     def _draw_sprites(self, count: int, mix: Mix, targets: int) -> _Sprites:
@@ -210,7 +219,7 @@ class Compositor:
                 names.append(self.subjects[row]["name"])
             references.append(drawn[0])
             others.extend(drawn[1:])
-        # colour and mirror image belong to the subject: the same in its reference and all its targets
+        # hue and mirroring belong to the subject: the same in its reference and all its targets
         owner = torch.cat((torch.arange(count), torch.arange(count).repeat_interleave(targets)))
         still = all(row == references[i // targets] for i, row in enumerate(others))
         if still:  # each is drawn once
@@ -237,7 +246,7 @@ class Compositor:
         return drawn
 
     def _draw_scenes(self, count: int, mix: Mix, targets: int) -> tuple[Tensor, Tensor, list[str]]:
-        """Scene index and phrase of each reference, and a crop for each of its targets."""
+        """Scene index and phrase of each reference, and a background for each of its targets."""
         scenes, crops, flips, phrases = [], [], [], []
         for plain in (self._uniform(count) < mix.plain).tolist():
             index = -1 if plain else self._integer(len(self.scenes))
@@ -248,28 +257,30 @@ class Compositor:
                 phrases.append(PLAIN)
                 continue
             scene = self.scenes[index]
-            known = scene.order[: mix.crops or None]
+            chosen = scene.order[: mix.crops or None]
             for _ in range(targets):
-                crops.append(self.grounds.starts[index] + known[self._integer(len(known))])
+                crops.append(self.backgrounds.starts[index] + chosen[self._integer(len(chosen))])
                 flips.append(0 if mix.crops else self._integer(2))
             phrases.append(scene.phrases[self._integer(len(scene.phrases))])
         scenes_B = torch.tensor(scenes)
         # contiguous: the mean of a scene's colours is summed in the order of the memory
-        grounds = _mirrored(self.grounds.take(crops).contiguous(), torch.tensor(flips, dtype=torch.bool))
+        backgrounds = _mirrored(
+            self.backgrounds.take(crops).contiguous(), torch.tensor(flips, dtype=torch.bool)
+        )
         plain_T = (scenes_B < 0).repeat_interleave(targets).to(self.device)
-        return scenes_B, grounds.masked_fill(plain_T[:, None, None, None], 1), phrases
+        return scenes_B, backgrounds.masked_fill(plain_T[:, None, None, None], 1), phrases
 
-    def _draw_said(self, phrases: list[str], mix: Mix) -> Said:
-        said = draw_said(len(phrases), mix.placed, mix.sized, mix.night, self.generator)
+    def _draw_prompt_words(self, phrases: list[str], mix: Mix) -> PromptWords:
+        words = draw_prompt_words(len(phrases), mix.placed, mix.sized, mix.night, self.generator)
         by_day_B = torch.tensor(["night" not in phrase for phrase in phrases])
-        return said._replace(night_B=said.night_B & by_day_B)
+        return words._replace(night_B=words.night_B & by_day_B)
 
     def _word(self, name: str, named: float) -> str:
         word = SUBJECT_WORDS[self._integer(len(SUBJECT_WORDS))]
         return f"a {name.lower()}" if name and float(self._uniform(1)) < named else word
 
     def _reference_shares(self, count: int) -> Tensor:
-        """How large references' sprites are in their frames."""
+        """Sizes of the references' sprites, as fractions of their frames, [count]."""
         return 1 - REFERENCE_JITTER * self._uniform(count)
 
     def _uniform(self, count: int) -> Tensor:
@@ -279,26 +290,31 @@ class Compositor:
         return int(torch.randint(below, (1,), generator=self.generator))
 
 
-def draw_placement(count: int, mix: Mix, generator: torch.Generator, said: Said | None = None) -> Placement:
-    """Sizes and places in the mix's ranges or as said, [count] each.
+def draw_placement(
+    count: int, mix: Mix, generator: torch.Generator, words: PromptWords | None = None
+) -> Placement:
+    """Random sizes and positions, [count] each, in the mix's ranges or as the prompt words ask.
 
     Subjects stand in the lower part of the frame.
     """
     low, high = mix.scale
     uniform_3B = torch.rand(3, count, generator=generator)
     scale_B = low + (high - low) * uniform_3B[0]
-    if said is not None:
-        scale_B = said_scale(said, scale_B, uniform_3B[0])
+    if words is not None:
+        scale_B = prompted_scale(words, scale_B, uniform_3B[0])
     room_B = (1 - scale_B) / 2
     x_B = 0.5 + room_B * mix.spread * (2 * uniform_3B[1] - 1)
-    if said is not None:
-        x_B = said_x(said, x_B, scale_B, uniform_3B[1])
+    if words is not None:
+        x_B = prompted_x(words, x_B, scale_B, uniform_3B[1])
     bottom_B = 0.5 + scale_B / 2 + room_B * (0.5 + mix.spread * (uniform_3B[2] - 0.5) * 0.8)
     return Placement(scale_B, x_B, bottom_B.clamp(max=0.98))
 
 
 def load_scenes(data: Path | str, split: str) -> list[Scene]:
-    """The scenes of a split ("train" or "heldout"), in the order of scenes.json."""
+    """The scenes of a split ("train" or "heldout"), in the order of scenes.json.
+
+    Raises as `files.prepared`.
+    """
     data = Path(data)
     rows = json.loads(prepared(data / "scenes" / "scenes.json").read_text("utf-8"))
     scenes = []

@@ -1,4 +1,4 @@
-"""Prepared files, either whole or absent."""
+"""Arrays of the prepared data on disk: complete or absent, never half written."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from echogen_core.writing import write_whole
 
 
 def save_array(path: Path, array: NDArray[Any]) -> None:
-    """Writes a whole file or none: neither an interrupted run nor a reader sees half of one."""
+    """Writes an .npy file atomically. Raises as `echogen_core.writing.write_whole`."""
     write_whole(path, lambda stream: np.save(stream, array), array.nbytes)
 
 
 def load_array(path: Path) -> NDArray[Any]:
-    """A prepared array, read from the disk where it is used. Raises FileNotFoundError as `prepared`."""
+    """A prepared array, memory-mapped. Raises FileNotFoundError as `prepared`."""
     array: NDArray[Any] = np.load(prepared(path), mmap_mode="r")
     return array
 
 
 def prepared(path: Path) -> Path:
-    """The path of a file that `prepare` writes. Raises FileNotFoundError, saying so, where there is none."""
+    """The path, checked. Raises FileNotFoundError, naming the command that makes it, when it is not there."""
     if not path.is_file():
         raise FileNotFoundError(
-            f"Training data are missing: {path}. Make them with `python -m miniature prepare`."
+            f"No training data at {path}. Prepare them first: `python -m miniature prepare --out DATA`."
         )
     return path

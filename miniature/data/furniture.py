@@ -1,4 +1,4 @@
-"""The catalog of Debian's sweethome3d-furniture: names, licences, splits. Standard library only."""
+"""The catalog of Debian's sweethome3d-furniture: names, licences, splits."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..plurals import counted
+
 CATALOG_FOLDER = Path("/usr/share/sweethome3d/furniture")
 CATALOG_FILE = "PluginFurnitureCatalog.properties"
 HELDOUT_FILE = Path(__file__).with_name("heldout_subjects.txt")
 
-# Licence per archive, from the package's own copyright file.
+# Licence per archive, from the package's copyright file.
 LICENCES = {
     "BlendSwap-CC-0": "CC0-1.0",
     "BlendSwap-CC-BY": "CC-BY-3.0",
@@ -41,14 +43,14 @@ class FurnitureModel:
 
 @dataclass(frozen=True)
 class Split:
-    """Models for training and, one per held-out name, for measuring."""
+    """Models for training and, one per held-out name, for evaluation."""
 
     train: tuple[FurnitureModel, ...]
     heldout: tuple[FurnitureModel, ...]
 
 
 def parse_catalog(text: str, archive: str) -> list[FurnitureModel]:
-    """Entries of one properties file in catalog order."""
+    """The models of one properties file, in catalog order."""
     entries: dict[int, dict[str, str]] = {}
     for key, number, value in _ENTRY.findall(text):
         entries.setdefault(int(number), {})[key] = _unescape(value)
@@ -78,14 +80,14 @@ def _unescape(value: str) -> str:
 def read_catalog(folder: Path = CATALOG_FOLDER) -> list[FurnitureModel]:
     """All models of the installed package.
 
-    Raises FileNotFoundError with the install command when the package is not there.
+    Raises FileNotFoundError, with the install command, when the package is not there.
     """
     archives = sorted(folder.glob("*.sh3f"))
     if not archives:
         raise FileNotFoundError(
-            f"No furniture archives (*.sh3f) in {folder}. They come with Debian's package "
-            "sweethome3d-furniture: run `apt-get install sweethome3d-furniture`, or unpack the package "
-            "elsewhere and pass its folder with --furniture."
+            f"No furniture archives (*.sh3f) in {folder}. They are in Debian's package "
+            "sweethome3d-furniture: run `apt-get install sweethome3d-furniture`, or unpack it elsewhere and "
+            "pass the folder with --furniture."
         )
     models: list[FurnitureModel] = []
     for path in archives:
@@ -95,13 +97,16 @@ def read_catalog(folder: Path = CATALOG_FOLDER) -> list[FurnitureModel]:
 
 
 def read_heldout_names(path: Path = HELDOUT_FILE) -> list[str]:
-    """Names that no training may see, one a line; lines starting with # are comments."""
+    """Names of the held-out subjects, one per line; lines that start with # are comments."""
     lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
     return [line for line in lines if line and not line.startswith("#")]
 
 
 def split_models(models: Sequence[FurnitureModel], heldout_names: Iterable[str]) -> Split:
-    """Held out: the first model of each name. Every other model of such a name is in neither split."""
+    """Splits by name: the first model of a held-out name is held out, further ones are in neither split.
+
+    Raises ValueError when the catalog does not have a name.
+    """
     order = [_key(name) for name in heldout_names]
     wanted = set(order)
     first: dict[str, FurnitureModel] = {}
@@ -115,8 +120,8 @@ def split_models(models: Sequence[FurnitureModel], heldout_names: Iterable[str])
     missing = [name for name in order if name not in first]
     if missing:
         raise ValueError(
-            f"{len(missing)} held-out names are not in the catalog ({', '.join(missing[:5])}): "
-            "the list and the installed package do not belong together (expected sweethome3d-furniture 1.8)."
+            f"Expected sweethome3d-furniture 1.8, but the catalog lacks "
+            f"{counted(len(missing), 'held-out name')} ({', '.join(missing[:5])}): install that version."
         )
     return Split(train=tuple(train), heldout=tuple(first[name] for name in order))
 

@@ -1,10 +1,9 @@
-"""Prepared data in a small form, to travel: `python -m miniature pack --data DATA --out PACKED`.
+"""Packs prepared data to move it to another machine: `python -m miniature pack --data DATA --out PACKED`.
 
-Subjects and icons become WebP sheets, panoramas pictures from which the scenes' crops are cut again: about
-40 MB where the prepared folder has 2 GB. PACKED holds data-00-of-NN.zip and so on, at most --part-mib each.
-`--unpack` goes the other way, DATA being written: a folder like the one that `prepare` wrote, its colours
-within a few grey levels.
-Shapes: N subjects, V views, S side of a view; h and w views of a sheet.
+Subjects and icons become WebP sheets, and panoramas are stored whole, for the scenes' crops to be cut from
+again: about 40 MB instead of 2 GB. PACKED holds data-00-of-NN.zip and so on, at most --part-mib each.
+--unpack PACKED writes DATA again: the same folder, with colours within a few levels of 255.
+Shapes: N subjects, V views, S side of a view; h and w views down and across a sheet.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ import io
 import json
 import logging
 import os
-import sys
 import zipfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,10 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from echogen_core.optional_packages import MissingPackageError
 from echogen_core.training.run_folder import only_run
 from echogen_core.writing import write_whole
 
+from ..plurals import counted
 from . import panoramas
 from .files import save_array
 from .prepare import META, read_sizes
@@ -46,15 +44,17 @@ Array = NDArray[Any]
 
 
 def pack(data: Path, npm: Path, out: Path, part_bytes: int, quality: int = 80) -> list[Path]:
-    """Writes the parts and returns them.
+    """Writes the parts and returns their paths.
 
-    npm: the node_modules folder with the panoramas. quality: WebP's, of colours.
-    Raises FileNotFoundError or MissingPackageError when something is not there, ValueError for an --out that
-    holds other parts already.
+    npm: node_modules folder with the panoramas. part_bytes: largest part. quality: WebP quality, 0 to 100.
+    Raises FileNotFoundError or MissingPackageError when something is not there, ValueError when `out` already
+    holds parts.
     """
     out.mkdir(parents=True, exist_ok=True)
     if any(out.glob("data-*.zip")):
-        raise ValueError(f"{out} holds parts already: give another folder or remove them.")
+        raise ValueError(
+            f"Expected an empty --out, but {out} already holds parts: choose another folder or delete them."
+        )
     groups: list[list[tuple[str, bytes]]] = [[]]
     for name, content in _entries(data, npm, quality):
         if groups[-1] and sum(len(c) for _, c in groups[-1]) + len(content) > part_bytes:
@@ -68,19 +68,19 @@ def pack(data: Path, npm: Path, out: Path, part_bytes: int, quality: int = 80) -
 
 
 def _write_archive(file: BinaryIO, entries: Sequence[tuple[str, bytes]]) -> None:
-    with zipfile.ZipFile(file, "w") as archive:  # stored: what is in it is compressed
+    with zipfile.ZipFile(file, "w") as archive:  # stored: the content is compressed already
         for name, content in entries:
             archive.writestr(name, content)
 
 
 def unpack(packed: Path, data: Path, workers: int) -> None:
-    """Writes a folder of prepared data. Raises FileNotFoundError when a part is missing."""
+    """Writes a folder of prepared data from its parts. Raises FileNotFoundError when one is missing."""
     parts = sorted(packed.glob("data-*.zip"))
     wanted = int(parts[0].stem.rpartition("-")[2]) if parts else 1
     if len(parts) != wanted:
         raise FileNotFoundError(
-            f"{packed} holds {len(parts)} of {wanted} parts (data-*-of-{wanted:02}.zip): bring all of "
-            "them, or make them with `python -m miniature pack`."
+            f"Expected {counted(wanted, 'part')} in {packed} (data-*-of-{wanted:02}.zip), "
+            f"found {len(parts)}: copy all of them, or make them with `python -m miniature pack`."
         )
     files: dict[str, bytes] = {}
     for path in parts:
@@ -104,7 +104,7 @@ def _write_bytes(path: Path, content: bytes) -> None:
 
 
 def to_sheet(views_VSS4: Array) -> Image.Image:
-    """Views in rows of COLUMNS; places of the last row may stay empty."""
+    """Views [V, S, S, 4] as a sheet in rows of COLUMNS, the last of which may stay incomplete."""
     count, side = len(views_VSS4), views_VSS4.shape[1]
     rows = -(-count // COLUMNS)
     cells = np.zeros((rows * COLUMNS, side, side, 4), np.uint8)
@@ -123,7 +123,7 @@ def from_sheet(sheet: Image.Image, count: int) -> Array:
 
 
 def read_picture(scene: panoramas.Scene, folder: Path) -> Array:
-    """A packed panorama's colours in 0..1, [P,Q,3]."""
+    """A packed panorama in 0..1, [P, Q, 3]."""
     with Image.open(folder / f"{scene.source}.webp") as picture:
         return np.asarray(picture.convert("RGB"), dtype=np.float32) / 255
 
@@ -133,7 +133,7 @@ def _entries(data: Path, npm: Path, quality: int) -> Iterator[tuple[str, bytes]]
     for table in TABLES:
         views_NVSS4 = np.load(data / f"{table}.npy", mmap_mode="r")
         shapes[table] = views_NVSS4.shape
-        # single views, as icons are, share sheets
+        # subjects with a single view, the icons, share sheets
         per_sheet = 1 if views_NVSS4.shape[1] > 1 else 4 * COLUMNS
         for start in range(0, len(views_NVSS4), per_sheet):
             views_VSS4 = views_NVSS4[start : start + per_sheet].reshape(-1, *views_NVSS4.shape[2:])
@@ -169,26 +169,30 @@ def _unpack_table(files: dict[str, bytes], table: str, path: Path, pool: ThreadP
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Command line; returns the exit code."""
+    """Command line of this stage; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m miniature pack", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--data", type=Path, required=True, help="folder of prepared data")
-    parser.add_argument("--out", type=Path, help="folder for the parts")
-    parser.add_argument("--unpack", type=Path, metavar="PACKED", help="write DATA from these parts")
-    parser.add_argument("--npm", type=Path, default=Path("node_modules"), help="holds the panoramas")
-    parser.add_argument("--part-mib", type=float, default=48.0, help="largest size of a part")
-    parser.add_argument("--quality", type=int, default=80, help="WebP quality of subjects and icons")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder of prepared data, written with --unpack"
+    )
+    parser.add_argument("--out", type=Path, help="folder to write the parts to")
+    parser.add_argument("--unpack", type=Path, metavar="PACKED", help="folder of parts to write DATA from")
+    parser.add_argument(
+        "--npm", type=Path, default=Path("node_modules"), help="node_modules with the panoramas"
+    )
+    parser.add_argument("--part-mib", type=float, default=48.0, help="largest part in MiB (default: 48)")
+    parser.add_argument(
+        "--quality", type=int, default=80, help="WebP quality of subjects and icons (default: 80)"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=os.cpu_count() or 1, help="threads for --unpack (default: all cores)"
+    )
     options = parser.parse_args(argv)
     if (options.out is None) == (options.unpack is None):
-        parser.error("give --out with a folder for the parts, or --unpack with one that holds them")
-    try:
-        with only_run(options.out or options.data):
-            if options.unpack:
-                unpack(options.unpack, options.data, options.workers)
-            else:
-                pack(options.data, options.npm, options.out, int(options.part_mib * 2**20), options.quality)
-    except (FileNotFoundError, MissingPackageError, ValueError) as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
+        parser.error("expected either --out (to pack) or --unpack (to unpack)")
+    with only_run(options.out or options.data):
+        if options.unpack:
+            unpack(options.unpack, options.data, options.workers)
+        else:
+            pack(options.data, options.npm, options.out, int(options.part_mib * 2**20), options.quality)
     return 0

@@ -1,4 +1,4 @@
-"""Backgrounds: upright perspective crops of HDR panoramas, and plain coloured grounds.
+"""Backgrounds: upright perspective crops of HDR panoramas, and plain colours.
 
 Legend: P panorama rows, Q panorama columns (Q = 2P, equirectangular, row 0 the zenith); H, W crop; K crops.
 """
@@ -21,10 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echogen_core.optional_packages import MissingPackageError
-from echogen_core.training.workers import pool
 from echogen_core.writing import write_text
 
+from ..plurals import counted
 from .files import save_array
+from .worker_pool import pool
 
 logger = logging.getLogger(__name__)
 
@@ -38,22 +39,22 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Scene:
-    """A named background; `source` is a panorama of @pmndrs/assets or the colour "#rrggbb" of a ground.
+    """A named background; `source` is a panorama of @pmndrs/assets or a plain colour "#rrggbb".
 
-    typical: crops (of seed 0) that show at a glance where one is, chosen by looking at the first four; a
-    small model learns these by heart.
+    typical: crops (of seed 0) that are recognised at a glance, picked by hand from the first four: what a
+    small model can memorise.
     """
 
     name: str
     source: str
     phrases: tuple[str, ...]
     split: str = "train"
-    exposure: float = 1.0  # over the automatic one: a night stays dark
+    exposure: float = 1.0  # relative to the automatic one: a night stays dark
     typical: tuple[int, ...] = (0, 1)
 
     @property
     def plain(self) -> bool:
-        """Whether the scene is a coloured ground."""
+        """Whether the scene is a plain colour."""
         return self.source.startswith("#")
 
 
@@ -142,7 +143,10 @@ SCENES: tuple[Scene, ...] = (
 
 
 def read_panorama(module: Path) -> Array:
-    """Linear RGB [P,Q,3] float32, finite and not negative, of one base64 EXR module of @pmndrs/assets."""
+    """Linear RGB float32 [P, Q, 3], finite and not negative, of a base64 EXR module of @pmndrs/assets.
+
+    Raises MissingPackageError without OpenEXR, FileNotFoundError or ValueError for a missing or other file.
+    """
     try:
         openexr = importlib.import_module("OpenEXR")
     except ImportError as error:
@@ -151,12 +155,12 @@ def read_panorama(module: Path) -> Array:
         ) from error
     if not module.is_file():
         raise FileNotFoundError(
-            f"No panorama {module}. It comes with the npm package @pmndrs/assets 1.7.0: run "
+            f"{module} not found. It is part of the npm package @pmndrs/assets 1.7.0: run "
             "`npm install @pmndrs/assets` in a folder and pass that folder's node_modules with --npm."
         )
     found = re.search(r"base64,([A-Za-z0-9+/=]+)", module.read_text(encoding="ascii"))
     if found is None:
-        raise ValueError(f"{module} holds no base64 data: expected a module of @pmndrs/assets 1.7.0.")
+        raise ValueError(f"Expected base64 data in {module}, found none: install @pmndrs/assets 1.7.0 again.")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "panorama.exr"
         path.write_bytes(base64.b64decode(found.group(1)))
@@ -171,10 +175,10 @@ def read_panorama(module: Path) -> Array:
 
 
 def clean(pixels_PQ3: Array) -> Array:
-    """Finite, not negative: the small negative lobes of compression are clipped, a broken sun is repaired.
+    """Makes values finite and not negative: clips compression's negative lobes and repairs a broken sun.
 
-    In the middle of the sun some channels of a few pixels were lost (zero beside thousands); all pixels near
-    such a place that lack a channel take the picture's brightest value in all of them.
+    In the middle of the sun a few pixels have lost channels (zero beside thousands): pixels near there that
+    lack a channel get the picture's largest value in all three.
     """
     finite = np.isfinite(pixels_PQ3)
     brightest = float(pixels_PQ3[finite].max()) if finite.any() else 1.0
@@ -254,7 +258,7 @@ def panorama_crops(panorama_PQ3: Array, count: int, rng: np.random.Generator, si
 
 
 def plain_crops(color: str, count: int, rng: np.random.Generator, size: int) -> Array:
-    """uint8 [K,size,size,3]: a coloured wall and ground, a soft horizon, slightly changing light."""
+    """uint8 [K,size,size,3]: a wall and a floor of one colour, a soft horizon, slightly varying light."""
     base_3 = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)]) / 255
     axis = np.linspace(-1, 1, size)
     x_HW, y_HW = np.meshgrid(axis, axis)
@@ -270,15 +274,15 @@ def plain_crops(color: str, count: int, rng: np.random.Generator, size: int) -> 
 
 
 def read_mapped(scene: Scene, npm: Path) -> Array:
-    """A panorama's colours in 0..1, [P,Q,3]."""
+    """A scene's panorama, tone-mapped to 0..1, [P, Q, 3]. Raises as `read_panorama`."""
     panorama_PQ3 = read_panorama(npm / "@pmndrs" / "assets" / "hdri" / f"{scene.source}.exr.js")
     return tone_map(panorama_PQ3, scene.exposure)
 
 
 def scene_crops(scene: Scene, panorama_PQ3: Array | None, count: int, seed: int, size: int) -> Array:
-    """The K crops of one scene; they depend on the seed and the scene's name alone.
+    """The K crops of one scene, uint8 [K, size, size, 3]; they depend on seed and name alone.
 
-    panorama_PQ3: tone-mapped; None for a plain ground.
+    panorama_PQ3: tone-mapped; None for a plain colour.
     """
     rng = np.random.default_rng([seed, zlib.crc32(scene.name.encode())])
     if panorama_PQ3 is None:
@@ -287,7 +291,7 @@ def scene_crops(scene: Scene, panorama_PQ3: Array | None, count: int, seed: int,
 
 
 class CropJob(NamedTuple):
-    """One scene's crops, to be written to `path`; panorama gives a scene's colours, as `read_mapped`."""
+    """One scene's crops, to be written to `path`; panorama: as in `prepare_scenes`."""
 
     scene: Scene
     panorama: Callable[[Scene], Array]
@@ -300,7 +304,7 @@ class CropJob(NamedTuple):
 def _crop_job(job: CropJob) -> None:
     source_PQ3 = None if job.scene.plain else job.panorama(job.scene)
     save_array(job.path, scene_crops(job.scene, source_PQ3, job.crops, job.seed, job.size))
-    logger.info("Scene %s: %d crops.", job.scene.name, job.crops)
+    logger.info("Scene %s: %s.", job.scene.name, counted(job.crops, "crop"))
 
 
 def prepare_scenes(
@@ -313,8 +317,8 @@ def prepare_scenes(
 ) -> dict[str, int]:
     """Writes scenes/{name}.npy and scenes.json; returns the number of scenes per split.
 
-    panorama: what gives a scene's panorama, such as `read_mapped`; not asked for plain grounds. It travels to
-    `workers` processes.
+    panorama: reads a scene's tone-mapped panorama, such as `read_mapped`; not called for plain colours. It is
+    pickled for `workers` processes.
     """
     target = out / "scenes"
     target.mkdir(parents=True, exist_ok=True)

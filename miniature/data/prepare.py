@@ -1,14 +1,14 @@
-"""Builds the miniature's training data from packages: `python -m miniature prepare --out DATA`.
+"""Makes the miniature's training data from installed packages: `python -m miniature prepare --out DATA`.
 
-    DATA/subjects/{train,heldout}_views.npy  uint8 [N,V,S,S,4]: straight alpha, centred, 0.9 of the frame
+    DATA/subjects/{train,heldout}_views.npy  uint8 [N, V, S, S, 4], straight alpha, 0.9 of the frame
     DATA/subjects/subjects.json              id, name, source, creator, licence, split, row, replaced_views
-    DATA/icons/train_views.npy               uint8 [N,1,S,S,4], and icons.json
-    DATA/scenes/{name}.npy                   uint8 [K,P,P,3], and scenes.json: name, phrases, typical,
+    DATA/icons/train_views.npy               uint8 [N, 1, S, S, 4], and icons.json
+    DATA/scenes/{name}.npy                   uint8 [K, P, P, 3], and scenes.json: name, phrases, typical,
                                              split, source, licence
     DATA/meta.json                           sizes, view order, seeds, sources
 
-P is --picture, S is --sprite. What exists is kept, so an interrupted run goes on where it stopped. Nothing is
-downloaded: a missing package is an error that names it and says how to install it.
+P is --picture, S is --sprite. Files that exist are kept, so an interrupted run can be continued. Nothing is
+downloaded: a missing package is an error with its install command.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from echogen_core.optional_packages import MissingPackageError
 from echogen_core.training.run_folder import only_run
 from echogen_core.writing import write_text
 
@@ -39,9 +39,12 @@ NPM_PACKAGES = "@pmndrs/assets@1.7.0 @lobehub/fluent-emoji-3d@1.1.0 emojibase-da
 
 @dataclass(frozen=True)
 class Sizes:
-    """What is made. picture, sprite: sides in pixels. lights: that the views take turns in.
+    """picture, sprite: sides of scenes and views in pixels.
 
-    Neighbouring views have different lights: several cost nothing more, and light does not tell a subject.
+    lights: number of set-ups that views alternate between.
+
+    Neighbouring views are lit differently, so that lighting does not identify a subject, at no extra cost.
+    Raises ValueError for sizes that do not fit.
     """
 
     picture: int = 128
@@ -51,15 +54,15 @@ class Sizes:
     def __post_init__(self) -> None:
         if self.picture % 8 or self.sprite % 16 or self.sprite < self.picture:
             raise ValueError(
-                f"expected a picture of a multiple of 8 pixels and a sprite of a multiple of 16 that is no "
-                f"smaller, got {self.picture} and {self.sprite}."
+                "Expected --picture to be a multiple of 8 and --sprite a multiple of 16 that is no smaller, "
+                f"got {self.picture} and {self.sprite}."
             )
         if not 1 <= self.lights <= len(render.LIGHTS):
-            raise ValueError(f"expected 1 to {len(render.LIGHTS)} lights, got {self.lights}.")
+            raise ValueError(f"Expected --lights from 1 to {len(render.LIGHTS)}, got {self.lights}.")
 
 
-FIRST_SIZES = Sizes(64, 96, 1)
-"""Of folders from before there was a choice."""
+LEGACY_SIZES = Sizes(64, 96, 1)
+"""Sizes of folders whose meta.json does not name any."""
 
 
 def prepare(
@@ -71,15 +74,15 @@ def prepare(
     sizes: Sizes = Sizes(),
     models: int | None = None,
 ) -> dict[str, Any]:
-    """Writes the whole data folder and returns a summary of counts.
+    """Writes the data folder and returns how many scenes, icons and subjects it holds.
 
     Args:
-        out: the data folder, made when it is not there.
-        npm: the node_modules folder that holds the npm packages.
-        furniture_folder: where sweethome3d-furniture's .sh3f archives lie.
-        workers: rendering processes; None: one for each core.
-        seed: of the scenes' random yaws; subjects and icons involve no chance.
-        models: only the first so many 3-D models of each split, for a trial.
+        out: the data folder, created if necessary.
+        npm: node_modules folder with the npm packages.
+        furniture_folder: folder of sweethome3d-furniture's .sh3f archives.
+        workers: rendering processes; None: one per core.
+        seed: of the scenes' random crops; subjects and icons are not random.
+        models: number of 3-D models per split, for a trial; None: all.
 
     Raises FileNotFoundError or MissingPackageError with an install command for whatever is missing,
     ValueError when the folder holds pictures of other sizes.
@@ -96,7 +99,12 @@ def prepare(
             out, furniture_folder, workers, sizes.sprite, sizes.lights, models
         ),
     }
-    meta = {
+    write_text(out / META, json.dumps(_meta(sizes, seed, summary), indent=1))
+    return summary
+
+
+def _meta(sizes: Sizes, seed: int, counts: dict[str, Any]) -> dict[str, Any]:
+    return {
         **asdict(sizes),
         "view_order": "index = elevation * 12 + azimuth; azimuth wraps around",
         "azimuths_deg": render.AZIMUTHS_DEG,
@@ -106,63 +114,71 @@ def prepare(
         "scene_fov_deg": panoramas.FOV_DEG,
         "scene_pitch_deg": panoramas.PITCH_DEG,
         "seed": seed,
-        "counts": summary,
+        "counts": counts,
         "sources": ["sweethome3d-furniture 1.8 (Debian)", *NPM_PACKAGES.split()],
     }
-    write_text(out / META, json.dumps(meta, indent=1))
-    return summary
 
 
 def read_sizes(data: Path) -> Sizes:
-    """The sizes of a prepared folder."""
-    meta = asdict(FIRST_SIZES) | json.loads((data / META).read_text(encoding="utf-8"))
-    return Sizes(**{name: meta[name] for name in asdict(FIRST_SIZES)})
+    """The sizes that a prepared folder was made with."""
+    meta = asdict(LEGACY_SIZES) | json.loads((data / META).read_text(encoding="utf-8"))
+    return Sizes(**{name: meta[name] for name in asdict(LEGACY_SIZES)})
 
 
 def claim(out: Path, sizes: Sizes) -> None:
-    """Marks a folder as one of these sizes. Raises ValueError when it is one of others already."""
+    """Records the sizes in a folder. Raises ValueError when it was made with others."""
     if not (out / META).exists():
-        with suppress(FileExistsError):  # another command came first: its sizes count
+        with suppress(FileExistsError):  # another command was first: its sizes count
             write_text(out / META, json.dumps(asdict(sizes)), new=True)
     if read_sizes(out) != sizes:
         raise ValueError(
-            f"{out} holds pictures made with {read_sizes(out)}, asked for is {sizes}: give another folder."
+            f"Expected pictures of {sizes} in {out}, found {read_sizes(out)}: choose another folder."
         )
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit status."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line of this stage; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m miniature prepare", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--out", type=Path, required=True, help="data folder to write")
-    parser.add_argument("--npm", type=Path, default=Path("node_modules"), help=f"holds {NPM_PACKAGES}")
+    parser.add_argument("--out", type=Path, required=True, help="data folder to write or complete")
     parser.add_argument(
-        "--furniture", type=Path, default=furniture.CATALOG_FOLDER, help="folder of .sh3f archives"
+        "--npm", type=Path, default=Path("node_modules"), help=f"node_modules with {NPM_PACKAGES}"
     )
-    parser.add_argument("--workers", type=int, help="rendering processes (default: one for each core)")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--picture", type=int, default=Sizes.picture, help="side of the pictures in pixels")
-    parser.add_argument("--sprite", type=int, default=Sizes.sprite, help="side of a subject's view")
     parser.add_argument(
-        "--lights", type=int, default=Sizes.lights, help="lights that the views take turns in"
+        "--furniture",
+        type=Path,
+        default=furniture.CATALOG_FOLDER,
+        help=f"folder of .sh3f archives (default: {furniture.CATALOG_FOLDER})",
     )
-    parser.add_argument("--models", type=int, help="only so many 3-D models of each split, for a trial")
-    options = parser.parse_args(arguments)
+    parser.add_argument("--workers", type=int, help="rendering processes (default: one per core)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the scenes' crops (default: 0)")
+    parser.add_argument(
+        "--picture", type=int, default=Sizes.picture, help="side of the pictures in pixels (default: 128)"
+    )
+    parser.add_argument(
+        "--sprite", type=int, default=Sizes.sprite, help="side of a view in pixels (default: 160)"
+    )
+    parser.add_argument(
+        "--lights",
+        type=int,
+        default=Sizes.lights,
+        help="lighting set-ups that views alternate between (default: 3)",
+    )
+    parser.add_argument(
+        "--models", type=int, help="number of 3-D models per split, for a trial (default: all)"
+    )
+    options = parser.parse_args(argv)
     logging.getLogger("trimesh").setLevel(logging.WARNING)
-    try:
-        sizes = Sizes(options.picture, options.sprite, options.lights)
-        with only_run(options.out):
-            summary = prepare(
-                options.out,
-                options.npm,
-                options.furniture,
-                options.workers,
-                options.seed,
-                sizes,
-                options.models,
-            )
-    except (FileNotFoundError, MissingPackageError, ValueError) as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
+    sizes = Sizes(options.picture, options.sprite, options.lights)
+    with only_run(options.out):
+        summary = prepare(
+            options.out,
+            options.npm,
+            options.furniture,
+            options.workers,
+            options.seed,
+            sizes,
+            options.models,
+        )
     sys.stdout.write(json.dumps(summary) + "\n")
     return 0

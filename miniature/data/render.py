@@ -1,4 +1,4 @@
-"""Renders of 3-D models on a transparent ground: trimesh reads, pyrender draws on OSMesa, no display needed.
+"""Renders 3-D models with alpha: trimesh reads, pyrender draws on OSMesa, so no display is needed.
 
 Legend: H, W pixels; V views; alpha is straight (not premultiplied) in everything that is returned.
 """
@@ -29,7 +29,9 @@ ELEVATIONS_DEG = (15, 35)
 VIEW_COUNT = len(AZIMUTHS_DEG) * len(ELEVATIONS_DEG)
 FILL = 0.9  # of the frame's side, by the longer side of the silhouette
 FIELD_OF_VIEW_DEG = 35.0
-MIN_COVERAGE = 0.03  # of the frame's area; below it a view shows next to nothing (a frame seen edge-on)
+MIN_COVERAGE = (
+    0.03  # of the frame's area; below it a view shows next to nothing (a picture frame seen edge-on)
+)
 
 # Three lamps each, which turn with the camera: (azimuth, elevation, intensity). No side is black. The first
 # is soft and from the left; the second comes low from the right, the third from above.
@@ -45,7 +47,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Part:
-    """A mesh with one material, in arrays that the renderer takes."""
+    """A mesh with one material, as arrays for the renderer."""
 
     positions: Array  # [N,3]
     indices: Array  # [F,3]
@@ -57,19 +59,25 @@ class Part:
 
     @property
     def blended(self) -> bool:
-        """Whether what lies behind shines through."""
+        """Whether it has to be alpha-blended."""
         return self.opacity < 1 or (self.texture is not None and np.asarray(self.texture)[..., 3].min() < 250)
 
 
 def view_index(azimuth: int, elevation: int) -> int:
-    """Index of the view at AZIMUTHS_DEG[azimuth] and ELEVATIONS_DEG[elevation]; azimuths wrap around."""
+    """Index of the view at AZIMUTHS_DEG[azimuth] and ELEVATIONS_DEG[elevation]; azimuths wrap around.
+
+    Raises ValueError out of range.
+    """
     if not 0 <= elevation < len(ELEVATIONS_DEG):
         raise ValueError(f"Elevation index is {elevation}, expected 0 to {len(ELEVATIONS_DEG) - 1}.")
     return elevation * len(AZIMUTHS_DEG) + azimuth % len(AZIMUTHS_DEG)
 
 
 def view_angles(index: int) -> tuple[int, int]:
-    """(azimuth, elevation) in degrees of a view; the inverse of view_index."""
+    """(azimuth, elevation) in degrees of a view; the inverse of view_index.
+
+    Raises ValueError out of range.
+    """
     if not 0 <= index < VIEW_COUNT:
         raise ValueError(f"View index is {index}, expected 0 to {VIEW_COUNT - 1}.")
     elevation, azimuth = divmod(index, len(AZIMUTHS_DEG))
@@ -136,7 +144,7 @@ def coverage(rgba_HW4: Array) -> float:
 def fill_empty_views(views_VHW4: Array) -> tuple[Array, list[int]] | None:
     """Near-empty views replaced by the nearest useful azimuth of the same elevation, and their indices.
 
-    None when fewer than half of the views show anything: such a model is of no use.
+    None when fewer than half of the views show anything: the model is then left out.
     """
     useful = [coverage(view) >= MIN_COVERAGE for view in views_VHW4]
     if sum(useful) * 2 < len(useful):
@@ -221,7 +229,7 @@ def _part(mesh: Any, center: Array, scale: float) -> Part:
 
 
 def light_of(azimuth_deg: int, elevation_deg: int, lights: int) -> int:
-    """Which of the first `lights` of LIGHTS a view has: neighbours differ, so that light comes at no cost."""
+    """Index of the view's lighting among the first `lights` of LIGHTS; neighbours differ."""
     return (AZIMUTHS_DEG.index(azimuth_deg) + ELEVATIONS_DEG.index(elevation_deg)) % lights
 
 
@@ -234,7 +242,8 @@ def render_views(
 ) -> Array:
     """RGBA uint8 [V,size,size,4] of all views in view order (or of the given (azimuth, elevation) pairs).
 
-    lights: how many of LIGHTS the views take turns in; 1: an object keeps its colours from view to view.
+    lights: how many of LIGHTS views alternate between; 1: an object has the same colours in all views.
+    Raises MissingPackageError without the rendering packages.
     """
     pyrender = _import("pyrender")
     scene = pyrender.Scene(ambient_light=np.full(3, AMBIENT))
@@ -243,7 +252,7 @@ def render_views(
     lamps = [scene.add(pyrender.DirectionalLight(np.ones(3), 1.0)) for _ in LIGHTS[0]]
     points_N3 = np.concatenate([part.positions[np.unique(part.indices)] for part in parts]).astype(float)
     renderer = pyrender.OffscreenRenderer(size * supersample, size * supersample)
-    _keep_programs(renderer._renderer._program_cache)
+    _cache_programs(renderer._renderer._program_cache)
     draw = _draw_blended if any(part.blended for part in parts) else _draw_opaque
     views = []
     try:
@@ -261,11 +270,12 @@ def render_views(
     return np.stack(views)
 
 
-def _keep_programs(cache: Any) -> None:
-    """Lets pyrender's cache of shader programs hit.
+def _cache_programs(cache: Any) -> None:
+    """Makes pyrender's cache of shader programs hit.
 
-    Its keys hold the current context, and on OSMesa PyOpenGL returns a new object for it at every call: each
-    draw call would compile its shaders again, ten times the time of the drawing. A renderer has one context.
+    Its keys include the current context, and on OSMesa PyOpenGL returns a new object for it at every call:
+    each draw call would compile its shaders again, which takes ten times as long as drawing. A renderer has
+    one context.
     """
     compiled: dict[Any, Any] = {}
     original = cache.get_program
@@ -281,7 +291,7 @@ def _keep_programs(cache: Any) -> None:
 
 
 def _draw_opaque(scene: Any, renderer: Any, supersample: int) -> Array:
-    """One pass: a sample belongs to the subject where the depth buffer was written."""
+    """One pass: alpha is where the depth buffer was written."""
     scene.bg_color = np.zeros(4)
     color_HW3, depth_HW = renderer.render(scene)
     alpha_HW1 = box_downscale((depth_HW > 0).astype(np.float32)[..., None], supersample)
@@ -290,18 +300,18 @@ def _draw_opaque(scene: Any, renderer: Any, supersample: int) -> Array:
 
 
 def _draw_blended(scene: Any, renderer: Any, supersample: int) -> Array:
-    """Two passes: a part that shows what lies behind it has the alpha by which the two grounds differ."""
-    grounds = []
-    for ground in (0.0, 1.0):
-        scene.bg_color = np.array([ground, ground, ground, 1.0])
+    """Two passes, on black and on white: their difference gives the alpha of transparent parts."""
+    drawn = []
+    for level in (0.0, 1.0):
+        scene.bg_color = np.array([level, level, level, 1.0])
         color_HW3, _ = renderer.render(scene)
-        grounds.append(box_downscale(color_HW3.astype(np.float32) / 255, supersample))
-    return unpremultiply(*grounds)
+        drawn.append(box_downscale(color_HW3.astype(np.float32) / 255, supersample))
+    return unpremultiply(*drawn)
 
 
 def _camera(pyrender: Any, matrix: Array) -> Any:
     class CroppedCamera(pyrender.Camera):  # type: ignore[misc]
-        """A camera whose projection matrix is given whole."""
+        """A camera with a given projection matrix."""
 
         def __init__(self) -> None:
             super().__init__(znear=0.05, zfar=20.0)
@@ -315,7 +325,7 @@ def _camera(pyrender: Any, matrix: Array) -> Any:
 
 def _mesh(pyrender: Any, parts: list[Part]) -> Any:
     primitives = []
-    for part in sorted(parts, key=lambda p: (p.blended, -p.opacity)):  # clear parts last
+    for part in sorted(parts, key=lambda p: (p.blended, -p.opacity)):  # transparent parts last
         material = pyrender.MetallicRoughnessMaterial(
             baseColorFactor=(1.0, 1.0, 1.0, part.opacity),
             baseColorTexture=part.texture,
@@ -338,7 +348,7 @@ def _mesh(pyrender: Any, parts: list[Part]) -> Any:
 
 
 def _import(name: str) -> Any:
-    """A rendering library, imported only here: training without rendering does not need it."""
+    """A rendering library, imported here alone: training does not need it."""
     os.environ.setdefault("PYOPENGL_PLATFORM", "osmesa")
     if not hasattr(np, "infty"):
         setattr(np, "infty", np.inf)  # noqa: B010 (pyrender 0.1.45 was written for numpy 1)

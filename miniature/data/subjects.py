@@ -1,4 +1,4 @@
-"""Views of the furniture models as arrays: rendered in parallel, one cached file each, then put together."""
+"""Views of the 3-D models: rendered in parallel into one file each, then assembled into arrays."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echogen_core.optional_packages import MissingPackageError
-from echogen_core.training.workers import pool
 from echogen_core.writing import write_text
 
+from ..plurals import counted
 from . import furniture, render
 from .files import save_array
 from .furniture import FurnitureModel, Split
+from .worker_pool import pool
 
 logger = logging.getLogger(__name__)
 
 SIGNATURE_VIEWS = (1, 4, 14)  # two sides from low, one from above
-TWIN = 0.015  # mean absolute difference of signatures below which two models are one
-HELDOUT_TWIN = 0.022
+NEAR_DUPLICATE = 0.015  # mean absolute difference of signatures below which two models count as one
+HELDOUT_NEAR_DUPLICATE = 0.022
 
 Array = NDArray[Any]
 
@@ -32,10 +33,11 @@ Array = NDArray[Any]
 def prepare_subjects(
     out: Path, folder: Path, workers: int, size: int, lights: int = 1, models: int | None = None
 ) -> dict[str, int]:
-    """Writes subjects/{train,heldout}_views.npy and subjects.json; models drawn before are kept.
+    """Writes subjects/{train,heldout}_views.npy and subjects.json; renders that exist are kept.
 
-    size: side of a view in pixels. lights: as `render.render_views`. models: only the first so many of each
-    split, for a trial. Returns the number of subjects per split.
+    size: side of a view in pixels. lights: as in `render.render_views`. models: number per split, for a
+    trial;
+    None: all. Returns the number of subjects per split.
     """
     target, parts = out / "subjects", out / "parts"
     target.mkdir(parents=True, exist_ok=True)
@@ -50,7 +52,7 @@ def prepare_subjects(
     if jobs:
         _render_all(jobs, workers)
     heldout = _assemble(split.heldout, parts, "heldout")
-    train = without_twins(*_assemble(split.train, parts, "train"), heldout[0])
+    train = drop_near_duplicates(*_assemble(split.train, parts, "train"), heldout[0])
     records: list[dict[str, Any]] = []
     counts = {}
     for name, (views_NVHW4, entries) in (("train", train), ("heldout", heldout)):
@@ -61,17 +63,17 @@ def prepare_subjects(
     return counts
 
 
-def without_twins(
+def drop_near_duplicates(
     views_NVHW4: Array, entries: list[dict[str, Any]], heldout_MVHW4: Array
 ) -> tuple[Array, list[dict[str, Any]]]:
-    """Without models that look like an earlier one or, whatever their name, like a held-out one.
+    """Drops models that look like an earlier one or, whatever their name, like a held-out one.
 
-    The catalog holds wall sockets, windows and cabinets that differ by a detail no small picture shows, and a
-    dryer that is the held-out washing machine. Rows are numbered anew.
+    The catalog has wall sockets, windows and cabinets that differ in a detail no small picture shows, and a
+    dryer that is the held-out washing machine. Rows are renumbered.
     """
     signatures_ND = signatures(views_NVHW4)
     known = list(signatures(heldout_MVHW4))
-    limits = [HELDOUT_TWIN] * len(known)
+    limits = [HELDOUT_NEAR_DUPLICATE] * len(known)
     kept = []
     for row, signature_D in enumerate(signatures_ND):
         distances = np.abs(np.stack(known) - signature_D).mean(axis=1)
@@ -79,13 +81,13 @@ def without_twins(
             continue
         kept.append(row)
         known.append(signature_D)
-        limits.append(TWIN)
-    logger.info("Left out %d models that look like another.", len(entries) - len(kept))
+        limits.append(NEAR_DUPLICATE)
+    logger.info("Dropped %s.", counted(len(entries) - len(kept), "near-duplicate model"))
     return views_NVHW4[kept], [{**entries[row], "row": new} for new, row in enumerate(kept)]
 
 
 def signatures(views_NVHW4: Array) -> Array:
-    """Three views at 16x16 cells as one row of numbers in 0..1 each, [N,D]: colour on white, and alpha."""
+    """Thumbnails to compare models by: three views at 16x16 px, on white and with alpha, [N, D] in 0..1."""
     side = views_NVHW4.shape[2] // 16
     rows = []
     for views_VHW4 in views_NVHW4:
@@ -107,28 +109,28 @@ class RenderJob(NamedTuple):
 
 
 def _render_all(jobs: list[RenderJob], workers: int) -> None:
-    logger.info("Rendering %d models in %d processes.", len(jobs), workers)
-    # One process draws with one thread: several processes share the cores better than Mesa's own threads.
+    logger.info("Rendering %s with %s.", counted(len(jobs), "model"), counted(workers, "worker"))
+    # One thread per process: processes use the cores better than Mesa's own threads.
     os.environ["LP_NUM_THREADS"] = "0"
     with pool(workers, tasks=100) as processes:
         for done, message in enumerate(processes.imap_unordered(_render_job, jobs), 1):
             if message:
                 logger.warning("%s", message)
             if done % 50 == 0 or done == len(jobs):
-                logger.info("%d of %d models.", done, len(jobs))
+                logger.info("%d of %s.", done, counted(len(jobs), "model"))
 
 
 def _render_job(job: RenderJob) -> str:
-    """Writes one model's views; an empty array marks a model of no use. Returns a warning or ''."""
+    """Writes one model's views, or an empty array if it cannot be rendered. Returns a warning or ''."""
     model, folder, path, size, lights = job
     views_VHW4: Array = np.zeros((0, size, size, 4), np.uint8)
     message = ""
-    supersample = 3 if size <= 96 else 2  # large views are made smaller once more when they are placed
+    supersample = 3 if size <= 96 else 2  # large views are downscaled again when they are composed
     try:
         views_VHW4 = render.render_views(render.load_parts(model, folder), size, supersample, lights=lights)
     except MissingPackageError:
         raise
-    except Exception as error:  # a damaged model must not end the run: it is named and left out
+    except Exception as error:  # a damaged model must not end the run: it is reported and left out
         message = f"Left out {model.id} ({model.name}): {type(error).__name__}: {error}"
     save_array(path, views_VHW4)
     return message

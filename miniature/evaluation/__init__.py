@@ -1,1 +1,1 @@
-"""The examination of the miniature; nothing in here is used to train it or to choose among its weights."""
+"""The miniature's evaluation. Nothing in here is used for training or for choosing among weights."""

@@ -1,4 +1,4 @@
-"""Stand-ins for a subject that keep its colours and lose its form: how far does colour alone get?
+"""Baselines that keep a subject's colours and lose its form: how far does colour alone get?
 
 Shapes: B subjects, H and W sprite pixels; sprites are RGBA in 0..1 with straight alpha.
 """
@@ -13,8 +13,8 @@ from torch import Tensor
 def reduce_to_cells(sprites_B4HW: Tensor, cells: int) -> Tensor:
     """Each subject's own bounding square as cells x cells averages, drawn back at its place, [B, 4, H, W].
 
-    Colours are averaged with their opacity, opacities too; between the cells' middles both are interpolated,
-    which the judge likes better than hard squares: the stronger baseline.
+    Colours are averaged with their opacity, opacities too; between the cells' centres both are interpolated,
+    which scores higher than hard squares and so is the stronger baseline.
     """
     results = []
     for sprite_4HW in sprites_B4HW:
@@ -47,11 +47,11 @@ def disc_of_mean_colour(sprites_B4HW: Tensor) -> Tensor:
 
 
 def bounding_square(alpha_HW: Tensor) -> tuple[int, int, int]:
-    """(top, left, side) of the square around the visible part; it may reach beyond the frame."""
+    """(top, left, side) of the square around the visible part; it may extend beyond the frame."""
     rows = (alpha_HW > 0.03).any(1).nonzero()[:, 0]
     columns = (alpha_HW > 0.03).any(0).nonzero()[:, 0]
     if not len(rows):
-        raise ValueError("The sprite is wholly transparent; expected a visible subject.")
+        raise ValueError("Expected a sprite with a visible subject, got a fully transparent one.")
     top, bottom = int(rows[0]), int(rows[-1]) + 1
     left, right = int(columns[0]), int(columns[-1]) + 1
     side = max(bottom - top, right - left)

@@ -22,23 +22,22 @@ class Measure(NamedTuple):
 
 
 def retrieved(features_ND: Tensor, gallery_GD: Tensor, labels_N: Tensor) -> Tensor:
-    """1.0 where the most alike of the gallery is the picture's own subject, [N]; ties are misses."""
+    """Retrieval@1: 1.0 where the nearest in the gallery is the picture's own subject, [N]; ties miss."""
     cosine_NG = features_ND @ gallery_GD.T
     own_N = cosine_NG.gather(1, labels_N[:, None])[:, 0]
     others_NG = cosine_NG.scatter(1, labels_N[:, None], -math.inf)
     return (own_N > others_NG.amax(1)).float()
 
 
-def told_apart(features_ND: Tensor, gallery_GD: Tensor, labels_N: Tensor) -> Tensor:
-    """1.0 where a picture is more like its own subject than like its look-alike, [N]; chance 0.5.
+def beats_hard_negative(features_ND: Tensor, gallery_GD: Tensor, labels_N: Tensor) -> Tensor:
+    """1.0 where a picture is closer to its own subject than to the hard negative, [N]; chance 0.5.
 
-    The look-alike is the other subject whose reference is nearest to the own one's.
-
-    Of two bottles the right one: what retrieval among unlike things does not ask.
+    The hard negative is the other subject whose reference is nearest to the own one's: the right one of two
+    bottles, which retrieval among unlike things does not test.
     """
-    alike_GG = (gallery_GD @ gallery_GD.T).fill_diagonal_(-math.inf)
-    rivals_ND = gallery_GD[alike_GG.argmax(1)][labels_N]
-    return (similarity(features_ND, gallery_GD, labels_N) > (features_ND * rivals_ND).sum(1)).float()
+    cosine_GG = (gallery_GD @ gallery_GD.T).fill_diagonal_(-math.inf)
+    negatives_ND = gallery_GD[cosine_GG.argmax(1)][labels_N]
+    return (similarity(features_ND, gallery_GD, labels_N) > (features_ND * negatives_ND).sum(1)).float()
 
 
 def similarity(features_ND: Tensor, gallery_GD: Tensor, labels_N: Tensor) -> Tensor:
@@ -74,7 +73,7 @@ def classified(features_ND: Tensor, means_CD: Tensor, labels_N: Tensor) -> Tenso
 
 
 class LinearProbe:
-    """Ridge regression from features to classes: heeds what tells scenes apart, not the subject."""
+    """Ridge regression from features to classes: picks up what distinguishes scenes, not the subject."""
 
     def __init__(self, features_ND: Tensor, labels_N: Tensor, classes: int, ridge: float = 1.0) -> None:
         self._mean_D = features_ND.mean(0)
@@ -97,5 +96,5 @@ def clearly_above(first_N: Tensor, second_N: Tensor, labels_N: Tensor) -> tuple[
 
 
 def centred(features_ND: Tensor, centres_ND: Tensor) -> Tensor:
-    """Features less what they owe to their surroundings (a centre each), at unit length again, [N, D]."""
+    """Features minus a centre each, at unit length again, [N, D]."""
     return F.normalize(features_ND - centres_ND, dim=1)

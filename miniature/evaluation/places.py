@@ -18,9 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..data.dataset import Compositor, Mix, draw_placement
-from ..data.words import PLACES, Said
+from ..data.prompt_words import PLACES, PromptWords
 from . import metrics
-from .draw import Miniature
+from .generation import Miniature
 from .metrics import Measure
 from .protocol import REFERENCE_VIEW, WORD, Task, make_task
 
@@ -57,13 +57,13 @@ class PlaceRow:
         return metrics.over_subjects(self.right_N, self.subjects_N)
 
     def by_place(self) -> list[float]:
-        """The same for each of words.PLACES."""
+        """The same for each of prompt_words.PLACES."""
         return [float(self.right_N[self.places_N == place].mean()) for place in range(len(PLACES))]
 
 
 @dataclass(frozen=True)
 class PlaceTask:
-    """A task whose prompts say where the subject stands; places_N: indices into words.PLACES."""
+    """A task whose prompts say where the subject stands; places_N: indices into prompt_words.PLACES."""
 
     task: Task
     places_N: Tensor
@@ -147,14 +147,14 @@ def build_place_task(data: Path, subjects: int, seed: int) -> PlaceTask:
     subjects_N = torch.arange(count).repeat_interleave(len(PLACES))
     task = make_task(held, subjects_N, subjects_N % len(held.scenes), seed)
     places_N = torch.arange(len(PLACES)).repeat(count)
-    said = Said(places_N, torch.full_like(places_N, -1), torch.zeros_like(places_N, dtype=torch.bool))
+    words = PromptWords(places_N, torch.full_like(places_N, -1), torch.zeros_like(places_N, dtype=torch.bool))
     phrases = [prompt.removeprefix(f"{WORD} ") for prompt in task.prompts]
     rng = torch.Generator().manual_seed(seed)
     worded = replace(
         task,
-        prompts=[said.prompt(index, WORD, phrase) for index, phrase in enumerate(phrases)],
+        prompts=[words.prompt(index, WORD, phrase) for index, phrase in enumerate(phrases)],
         seeds=[seed + int(subject) for subject in subjects_N],
-        placement=draw_placement(len(places_N), Mix(), rng, said),
+        placement=draw_placement(len(places_N), Mix(), rng, words),
     )
     return PlaceTask(worded, places_N, Locator(held))
 
@@ -165,5 +165,5 @@ def place_rows(places: PlaceTask, miniature: Miniature | None) -> list[PlaceRow]
     rows = [places.row(REAL, real_N3HW)]
     if miniature is not None:
         rows.append(places.row(TOKENIZER, miniature.through_tokenizer(real_N3HW)))
-        rows.append(places.row(NANO, miniature.pictures(places.task, miniature.preset)))
+        rows.append(places.row(NANO, miniature.generate(places.task, miniature.preset)))
     return rows

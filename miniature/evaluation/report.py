@@ -1,4 +1,4 @@
-"""The examination as a Markdown table and as JSON with everything needed to repeat it."""
+"""The results as Markdown tables, and as JSON with everything needed to repeat the run."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ import importlib
 import importlib.metadata
 import platform
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ..data.words import PLACES
-from .examination import EXAMPLES_PER_SCENE, SCENE_SEED_OFFSET, Gate, Row, SweepPoint
+from ..data.prompt_words import PLACES
+from ..plurals import counted
+from .evaluator import EXAMPLES_PER_SCENE, SCENE_SEED_OFFSET
 from .judge import SIDE
 from .metrics import Measure
-from .places import PlaceRow
 from .protocol import FAR_VIEW, OTHER_VIEW, REFERENCE_SCALE, REFERENCE_VIEW, Task
+from .results import Results, SweepPoint
 
 PACKAGES = (
     "torch",
@@ -27,31 +28,20 @@ PACKAGES = (
 )
 
 
-@dataclass(frozen=True)
-class Findings:
-    """All that an examination gives; without a miniature only rows and the places' ceiling."""
-
-    rows: list[Row]
-    places: list[PlaceRow]
-    points: list[SweepPoint] = field(default_factory=list)
-    gates: list[Gate] = field(default_factory=list)
-    targets: list[Gate] = field(default_factory=list)
-
-
-def markdown(found: Findings, about: dict[str, Any]) -> str:
-    """Table, sweeps, places and gates for people."""
+def markdown(found: Results, about: dict[str, Any]) -> str:
+    """Tables of rows, sweeps, place words and gates."""
     lines = [
-        f"{about['subjects']} held-out subjects, {about['prompts']} prompts each, "
-        f"{len(about['scenes'])} scenes, seed{'s' * (len(about['seeds']) > 1)} "
+        f"{counted(about['subjects'], 'held-out subject')}, {counted(about['prompts'], 'prompt')} each, "
+        f"{counted(len(about['scenes']), 'scene')}, seed{'s' * (len(about['seeds']) > 1)} "
         f"{', '.join(map(str, about['seeds']))}; judge EfficientNet-Lite2. "
         "± is the standard error over subjects.",
         "",
-        "| row | subject retrieval@1 | the same, centred | told from its look-alike (chance 0.5) "
+        "| row | subject retrieval@1 | the same, centred | beats its hard negative (chance 0.5) "
         "| similarity | scene accuracy | by nearest mean |",
         "|---|---|---|---|---|---|---|",
         *(
             f"| {row.name} | {_cell(row.measure('retrieved'))} | {_cell(row.measure('centred'))} "
-            f"| {_cell(row.measure('apart'))} | {_cell(row.measure('similarity'))} "
+            f"| {_cell(row.measure('hard_negative'))} | {_cell(row.measure('similarity'))} "
             f"| {_cell(row.measure('scenes'))} | {row.measure('near_mean').value:.3f} |"
             for row in found.rows
         ),
@@ -74,14 +64,18 @@ def _sweeps(points: list[SweepPoint], prompts: int) -> list[str]:
     by_reference, by_text = ([p for p in points if p.of_text == text] for text in (False, True))
     lines = []
     if by_reference:
-        lines += ["", f"γ_I sweep ({prompts} prompts a subject): similarity (retrieval@1)", ""]
+        lines += ["", f"γ_I sweep ({counted(prompts, 'prompt')} per subject): similarity (retrieval@1)", ""]
         lines += _sweep_table(
             by_reference,
             "γ_I",
             lambda p: f"{p.measure('similarity').value:.3f} ({p.measure('retrieved').value:.2f})",
         )
     if by_text:
-        lines += ["", f"γ_t sweep ({prompts} prompts a subject): scene accuracy (similarity)", ""]
+        lines += [
+            "",
+            f"γ_t sweep ({counted(prompts, 'prompt')} per subject): scene accuracy (similarity)",
+            "",
+        ]
         lines += _sweep_table(
             by_text, "γ_t", lambda p: f"{_cell(p.measure('scenes'))} ({p.measure('similarity').value:.3f})"
         )
@@ -89,7 +83,7 @@ def _sweeps(points: list[SweepPoint], prompts: int) -> list[str]:
 
 
 def _sweep_table(points: list[SweepPoint], symbol: str, cell: Callable[[SweepPoint], str]) -> list[str]:
-    """A line for each conditions, a column for each γ, of which all have the same."""
+    """A line per conditions, a column per γ; all conditions have the same γ."""
     gammas = sorted({point.gamma for point in points})
     lines = [
         "| conditions | " + " | ".join(f"{symbol} {gamma:g}" for gamma in gammas) + " |",
@@ -101,8 +95,8 @@ def _sweep_table(points: list[SweepPoint], symbol: str, cell: Callable[[SweepPoi
     return lines
 
 
-def as_json(found: Findings, about: dict[str, Any]) -> dict[str, Any]:
-    """The same for machines."""
+def as_json(found: Results, about: dict[str, Any]) -> dict[str, Any]:
+    """The same, machine-readable."""
     return {
         "about": about,
         "rows": [
@@ -110,7 +104,7 @@ def as_json(found: Findings, about: dict[str, Any]) -> dict[str, Any]:
                 "name": row.name,
                 "retrieval": row.measure("retrieved")._asdict(),
                 "centred": row.measure("centred")._asdict(),
-                "told_apart": row.measure("apart")._asdict(),
+                "hard_negative": row.measure("hard_negative")._asdict(),
                 "similarity": row.measure("similarity")._asdict(),
                 "scenes": row.measure("scenes")._asdict(),
                 "scenes_near_mean": row.measure("near_mean")._asdict(),
@@ -158,8 +152,8 @@ def describe(task: Task, sweep_prompts: int, seeds: Sequence[int], weights: Iter
         },
         "judge_input_pixels": SIDE,
         "retrieval": "the judge's cosine to the references of all subjects; pictures whole, nothing cut out",
-        "told_apart": "more like its own subject than like the other whose reference is nearest to its own's",
-        "centred": "retrieval after the asked scene's mean feature, and the gallery's, are taken off",
+        "hard_negative": "closer to its own subject than to the one whose reference is nearest to its own's",
+        "centred": "retrieval after the asked scene's mean feature, and the gallery's, are subtracted",
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
         "weights_sha256": {path.name: fingerprint(path) for path in weights},
     }

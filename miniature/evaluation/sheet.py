@@ -1,4 +1,4 @@
-"""The contact sheet: what the figures look like, in one labelled picture.
+"""Contact sheets: what the figures look like.
 
 Shapes: S subjects (rows), K columns, H and W pixels.
 """
@@ -12,11 +12,11 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from echogen_core.subject.pictures import to_pil
+from echogen_core.pictures import to_pil
 
 from ..data.dataset import Compositor
 from .baselines import disc_of_mean_colour, reduce_to_cells
-from .draw import Ask, Miniature
+from .generation import GenerationSettings, Miniature
 from .protocol import OTHER_VIEW, Task, make_task
 
 SCENES = ("forest", "meadow", "sea", "venice", "night", "plain-red")
@@ -37,7 +37,7 @@ class Column:
 
 
 def contact_sheet(data: Path, miniature: Miniature, names: list[str], seed: int) -> Image.Image:
-    """References, scenes at the preset, γ_I in one scene, and the same by real pictures and stand-ins."""
+    """References, scenes at the preset, γ_I in one scene, and real pictures and baselines of the same."""
     held = Compositor(data, "heldout", icons=False)
     rows = torch.tensor(rows_of(held, names))
     known = {scene.name: index for index, scene in enumerate(held.scenes)}
@@ -56,14 +56,14 @@ def contact_sheet(data: Path, miniature: Miniature, names: list[str], seed: int)
             # Pillow's own font has no Greek
             heading = f"gamma_I {gamma_i:g}\n" + (SWEEP_SCENE if gamma_i else "text only")
             columns.append(_generated(heading, task, miniature, replace(preset, gamma_i=gamma_i)))
-        columns += stand_ins(task, miniature)
+        columns += baseline_columns(task, miniature)
     return draw([held.subjects[row]["name"] for row in rows.tolist()], columns)
 
 
 def blind_sheet(data: Path, miniature: Miniature, seed: int) -> tuple[Image.Image, list[str]]:
-    """All held-out subjects in three scenes, numbered in an order of chance, for a stranger to name.
+    """All held-out subjects in three scenes, in random order, for somebody to name without references.
 
-    Neither references nor names are on it; the names come back in the order of the numbers.
+    Rows are numbered. Returns the sheet, and the names in the order of the numbers.
     """
     held = Compositor(data, "heldout", icons=False)
     rows = torch.randperm(len(held.views_NVHW4), generator=torch.Generator().manual_seed(seed))
@@ -71,7 +71,7 @@ def blind_sheet(data: Path, miniature: Miniature, seed: int) -> tuple[Image.Imag
     found_S3HW = []
     for name in BLIND_SCENES:
         task = make_task(held, rows, torch.full_like(rows, known[name]), seed)
-        found_S3HW.append(miniature.pictures(task, miniature.preset))
+        found_S3HW.append(miniature.generate(task, miniature.preset))
     height = -(-len(rows) // BLIND_COLUMNS)
     parts = []
     for start in range(0, len(rows), height):
@@ -86,15 +86,17 @@ def blind_sheet(data: Path, miniature: Miniature, seed: int) -> tuple[Image.Imag
 
 
 def rows_of(held: Compositor, names: list[str]) -> list[int]:
-    """Rows of named held-out subjects; ValueError with the choices for a name that is not one."""
+    """Indices of held-out subjects by name. Raises ValueError, with the choices, for any other name."""
     known = {subject["name"]: subject["row"] for subject in held.subjects}
     unknown = [name for name in names if name not in known]
     if unknown:
-        raise ValueError(f"Not held out: {', '.join(unknown)}. Choices: {', '.join(known)}.")
+        raise ValueError(
+            f"Expected held-out subjects, got {', '.join(unknown)}. Choose from {', '.join(known)}."
+        )
     return [known[name] for name in names]
 
 
-def stand_ins(task: Task, miniature: Miniature) -> list[Column]:
+def baseline_columns(task: Task, miniature: Miniature) -> list[Column]:
     """Real pictures, the same through the tokenizer, cells and disc, all at the same places."""
     sprites_N4HW, real = task.sprites(OTHER_VIEW), task.real(OTHER_VIEW)
     return [
@@ -105,8 +107,8 @@ def stand_ins(task: Task, miniature: Miniature) -> list[Column]:
     ]
 
 
-def _generated(heading: str, task: Task, miniature: Miniature, ask: Ask) -> Column:
-    return Column(heading, miniature.pictures(task, ask))
+def _generated(heading: str, task: Task, miniature: Miniature, settings: GenerationSettings) -> Column:
+    return Column(heading, miniature.generate(task, settings))
 
 
 def draw(names: list[str], columns: list[Column], name_width: int = NAME_WIDTH) -> Image.Image:

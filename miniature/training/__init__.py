@@ -1,1 +1,1 @@
-"""The stages that train the miniature and the built-in cut."""
+"""Training of the miniature and of the built-in cut, a module per stage and one per training loop."""

@@ -1,14 +1,14 @@
-"""Trains the built-in cut's network on, from the published weights of U²-Netp.
+"""Fine-tunes the built-in cut's network from the published weights of U²-Netp.
 
 `python -m miniature cut --start tests/golden/u2netp.safetensors --npm node_modules --icons DATA
---textures FOLDER --out RUN`: rendered subjects and icons in panoramas and on plain and rough grounds, seen
-whole and from near as the cut sees them; run again, it goes on where it stopped. The subjects of
-`heldout_subjects.txt`, those that ways to cut are compared on (`composites.CHOOSING`) and the panoramas that
-are not in GROUNDS take no part.
+--textures FOLDER --out RUN` trains on rendered subjects and icons in front of panoramas, plain colours and
+textures, seen whole and close up as the cut sees them. Run it again to continue. The subjects of
+`heldout_subjects.txt`, the validation folds (`composites.VALIDATION_FOLDS`) and the panoramas that are not in
+BACKGROUNDS take no part.
 
-What is written is a mean of the published weights and the trained ones (Wortsman et al. 2022, "Robust
-fine-tuning of zero-shot models"): composites are no photographs, and the trained weights alone take a cat's
-fur for ground. The mean keeps what U²-Netp knows of photographs, and most of what was learnt.
+The file holds a mean of the published and the trained weights (Wortsman et al. 2022, "Robust fine-tuning of
+zero-shot models"): composites are not photographs, and the trained weights alone take a cat's fur for
+background. The mean keeps what U²-Netp knows about photographs, and most of what was learnt.
 Shape suffixes: B pictures, H W pixels, S the side of the square that the network sees.
 """
 
@@ -37,43 +37,43 @@ from echogen_core.writing import write_text
 
 from ..data import composites, furniture
 from ..data.attribution import ICONS, attribution_text, panoramas_line
-from ..data.composites import PICTURE_HW, Composite, Studio, View, bounds
-from ..data.dataset import Pictures
-from .encoder_run import EncoderRun, Objective, Optimisation
+from ..data.composites import PICTURE_HW, Composite, CompositeGenerator, View, bounds
+from ..data.dataset import ImageTable
+from .encoder_trainer import EncoderTrainer, OptimiserSettings, StepLoss
 
-GROUNDS = (
+BACKGROUNDS = (
     "apartment", "city", "dawn", "esplanade", "forest", "lab", "night", "sky", "studio", "venice", "workshop",
 )  # fmt: skip
-"""Panoramas that are trained on; all others show whether that carries over to new places."""
+"""Training panoramas; the others show whether the cut generalises to new places."""
 TEXTURES = ("brick", "grass", "gravel")
-"""Photographs of scikit-image (CC0), grounds as sharp as the subjects: sharpness alone must not tell them."""
+"""Photographs of scikit-image (CC0). They are as sharp as the subjects, so that sharpness is no cue."""
 WEIGHTS = "u2netp.safetensors"
 SHARE = 0.2
-"""Of the trained weights in what is written: at 0.3 a cat that fills the picture is lost."""
-_SCALE = 0.75  # of PICTURE_HW: training pictures are smaller, the network's squares are as well
-_LOOKS = ((FIRST_SIDE, 4, 0), (SIDE, 1, 3))
-"""Side of the network's square, and how many pictures are seen whole and from near: steps take turns."""
+"""Weight of the trained weights in the mean: at 0.3 a cat that fills the picture is lost."""
+_SCALE = 0.75  # of PICTURE_HW: the network's inputs are smaller as well
+_PASSES = ((FIRST_SIDE, 4, 0), (SIDE, 1, 3))
+"""Steps alternate between these: side of the network's input, pictures seen whole, pictures seen close up."""
 
 logger = logging.getLogger(__name__)
 
 
-class TrainingStudio(Studio):
-    """Composites of more kinds: icons, other colours, mirrored; plain and rough grounds, other contrast."""
+class TrainingComposites(CompositeGenerator):
+    """More varied composites: icons, other hues, mirrored; plain and textured backgrounds; other contrast."""
 
     def __init__(
         self,
         sprites: Sequence[tuple[str, Tensor]],
-        grounds: composites.Grounds,
+        backgrounds: composites.Backgrounds,
         rng: np.random.Generator,
-        icons: Pictures,
+        icons: ImageTable,
         textures: Sequence[Tensor],
     ) -> None:
         """icons: RGBA. textures: grey [1, h, w], 0..1."""
-        super().__init__(sprites, grounds, rng)
+        super().__init__(sprites, backgrounds, rng)
         self.icons, self.textures = icons, textures
 
     def draw(self) -> Composite:
-        """One subject, or two in a quarter of the pictures; none too thin to be seen."""
+        """One subject, or two in a quarter of the pictures, none too thin to be seen."""
         made = self._draw()
         while not bool((made.alphas_NHW > 0.5).flatten(1).any(1).all()):
             made = self._draw()
@@ -88,8 +88,8 @@ class TrainingStudio(Studio):
             sizes = rng.uniform(0.06, 0.3, 2).tolist()
         else:
             sizes = [float(np.exp(rng.uniform(np.log(0.03), np.log(0.8))))]
-        touching = not pair and bool(rng.random() < 0.25)
-        made = self.compose((height, width), sizes, touching, float(rng.uniform(0, 0.03)))
+        truncated = not pair and bool(rng.random() < 0.25)
+        made = self.compose((height, width), sizes, truncated, float(rng.uniform(0, 0.03)))
         if rng.random() < 0.2:  # out of focus altogether
             image_13HW, share = made.image_3HW[None], float(rng.uniform(0.4, 0.8))
             small_13hw = F.interpolate(image_13HW, scale_factor=share, mode="bilinear", antialias=True)
@@ -98,6 +98,7 @@ class TrainingStudio(Studio):
         return made
 
     def draw_sprite(self) -> tuple[str, Tensor]:
+        """The base class's or an icon, randomly mirrored, its channels permuted and its gamma changed."""
         rng = self.rng
         if rng.random() < 0.2:
             view_4HW = self.icons.take([int(rng.integers(self.icons.starts[-1]))])[0]
@@ -117,28 +118,29 @@ class TrainingStudio(Studio):
             sprite_4HW = torch.cat((lit_3HW * alpha_1HW, alpha_1HW))
         return name, sprite_4HW
 
-    def draw_ground(self, height: int, width: int) -> tuple[int, Tensor]:
+    def draw_background(self, height: int, width: int) -> tuple[int, Tensor]:
+        """The base class's, or (index -1) a colour gradient or a texture, with random contrast."""
         kind = self.rng.random()
         if kind < 0.08:
-            return -1, self._slope(height, width)
+            return -1, self._gradient(height, width)
         if kind < 0.16:
-            return -1, self._rough(height, width)
-        index, ground_3HW = super().draw_ground(height, width)
+            return -1, self._texture(height, width)
+        index, crop_3HW = super().draw_background(height, width)
         if self.rng.random() < 0.3:
             contrast, light = float(self.rng.uniform(0.7, 1.3)), float(self.rng.uniform(-0.15, 0.15))
-            ground_3HW = ((ground_3HW - 0.5) * contrast + 0.5 + light).clamp(0, 1)
-        return index, ground_3HW
+            crop_3HW = ((crop_3HW - 0.5) * contrast + 0.5 + light).clamp(0, 1)
+        return index, crop_3HW
 
-    def _slope(self, height: int, width: int) -> Tensor:
-        """A plain colour that changes a little from top to bottom."""
+    def _gradient(self, height: int, width: int) -> Tensor:
+        """A vertical gradient between two similar colours."""
         first_3, other_3 = (torch.from_numpy(self.rng.random(3, np.float32)) for _ in range(2))
         last_3 = torch.lerp(first_3, other_3, float(self.rng.uniform(0, 0.5)))
         down_1H1 = torch.linspace(0, 1, height)[None, :, None]
         column_3H1 = torch.lerp(first_3[:, None, None], last_3[:, None, None], down_1H1)
         return column_3H1.expand(3, height, width)
 
-    def _rough(self, height: int, width: int) -> Tensor:
-        """A tinted texture, repeated where it ends."""
+    def _texture(self, height: int, width: int) -> Tensor:
+        """A tinted texture, tiled."""
         texture_1hw = self.textures[int(self.rng.integers(len(self.textures)))]
         scale = float(self.rng.uniform(0.6, 1.6)) * max(height, width) / 512 + 0.2
         sized_1hw = F.interpolate(texture_1hw[None], scale_factor=scale, mode="bilinear", antialias=True)[0]
@@ -147,10 +149,10 @@ class TrainingStudio(Studio):
         return (sized_1hw.repeat(times)[:, :height, :width] * tint_311).clamp(0, 1)
 
 
-def look(made: Composite, side: int, near: bool, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """What the network sees [3, S, S], normalised, and the subjects' share of each pixel [1, S, S].
+def network_input(made: Composite, side: int, near: bool, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """The network's normalised input [3, S, S] and the target matte [1, S, S].
 
-    near: of one subject, or of all, with as much around as the cut's second look has.
+    near: a crop around one or all subjects, with the margin that the cut's second pass has.
     """
     image_3HW, alpha_HW = made.image_3HW, made.alphas_NHW.sum(0).clamp(max=1)
     if near:
@@ -169,7 +171,7 @@ def look(made: Composite, side: int, near: bool, rng: np.random.Generator) -> tu
 
 
 def cut_loss(logits_B1SS: Tensor, alpha_B1SS: Tensor) -> tuple[Tensor, Tensor]:
-    """Cross-entropy plus half of 1 - soft IoU; and the mean soft IoU."""
+    """Binary cross-entropy plus half of (1 - soft IoU), and the mean soft IoU; scalars."""
     entropy = F.binary_cross_entropy_with_logits(logits_B1SS, alpha_B1SS)
     share_B1SS = logits_B1SS.sigmoid()
     both_B = (share_B1SS * alpha_B1SS).sum((1, 2, 3))
@@ -178,55 +180,61 @@ def cut_loss(logits_B1SS: Tensor, alpha_B1SS: Tensor) -> tuple[Tensor, Tensor]:
     return entropy + 0.5 * (1 - overlap), overlap
 
 
-def objective(net: U2Netp, studio: TrainingStudio, seed: int, step: int) -> Objective:
-    """The loss of one step, a first look or a second one, on pictures from random numbers of its own."""
-    studio.rng = np.random.default_rng((seed, step))
-    side, whole, near = _LOOKS[step % len(_LOOKS)]
-    seen = [look(studio.draw(), side, index >= whole, studio.rng) for index in range(whole + near)]
+def objective(net: U2Netp, source: TrainingComposites, seed: int, step: int) -> StepLoss:
+    """The loss of one step, whose pictures depend on seed and step alone."""
+    source.rng = np.random.default_rng((seed, step))
+    side, whole, near = _PASSES[step % len(_PASSES)]
+    seen = [network_input(source.draw(), side, index >= whole, source.rng) for index in range(whole + near)]
     x_B3SS, alpha_B1SS = (torch.stack(tensors) for tensors in zip(*seen, strict=True))
     loss, overlap = cut_loss(net(x_B3SS).float(), alpha_B1SS)
-    return Objective(loss, {f"loss_{side}": loss.detach(), f"iou_{side}": overlap.detach()})
+    return StepLoss(loss, {f"loss_{side}": loss.detach(), f"iou_{side}": overlap.detach()})
 
 
-def views_of(model: furniture.FurnitureModel) -> list[View]:
-    """Two views, drawn for each model."""
+def two_views(model: furniture.FurnitureModel) -> list[View]:
+    """Two random views of a model, always the same two."""
     rng = np.random.default_rng(zlib.crc32(model.id.encode()))
     return [(30 * int(rng.integers(12)), int(rng.choice((15, 35)))) for _ in range(2)]
 
 
 def read_textures(folder: Path) -> list[Tensor]:
-    """Grey pictures [1, h, w] in 0..1. Raises FileNotFoundError, saying where they come from."""
+    """Grey pictures [1, h, w] in 0..1. Raises FileNotFoundError that says where to get them."""
     textures = []
     for name in TEXTURES:
         path = folder / f"{name}.png"
         if not path.is_file():
             raise FileNotFoundError(
-                f"No {path}. It lies in the wheel of scikit-image: run `pip download --no-deps scikit-image`,"
-                " unpack it, and pass its skimage/data with --textures."
+                f"{path} not found. It is in scikit-image's wheel: run "
+                "`pip download --no-deps scikit-image`, unpack it and pass its skimage/data with --textures."
             )
         grey = np.asarray(Image.open(path).convert("L"), np.float32) / 255
         textures.append(torch.from_numpy(grey)[None])
     return textures
 
 
-def works(models: Sequence[furniture.FurnitureModel]) -> str:
-    """The attribution file."""
+def cut_attribution(models: Sequence[furniture.FurnitureModel]) -> str:
+    """The attribution of the trained weights, as Markdown."""
     photographs = f"Photographs of scikit-image, CC0: {', '.join(TEXTURES)}."
     named = [{**asdict(model), "source": model.archive} for model in models]
-    return attribution_text(named, [ICONS, panoramas_line(GROUNDS), photographs])
+    return attribution_text(named, [ICONS, panoramas_line(BACKGROUNDS), photographs])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Command line of this stage."""
+    """Command line of this stage; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m miniature cut", description=__doc__)
-    parser.add_argument("--start", type=Path, required=True, help="the published weights, in our names")
+    parser.add_argument(
+        "--start", type=Path, required=True, help="the published weights (tests/golden/u2netp.safetensors)"
+    )
     parser.add_argument("--npm", type=Path, required=True, help="node_modules with @pmndrs/assets")
     parser.add_argument("--icons", type=Path, required=True, help="folder made by `prepare`")
     parser.add_argument("--textures", type=Path, required=True, help="skimage/data of scikit-image's wheel")
     parser.add_argument("--furniture", type=Path, default=furniture.CATALOG_FOLDER)
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run; an earlier run goes on")
-    parser.add_argument("--share", type=float, default=SHARE, help="of the trained weights in the mean")
-    parser.add_argument("--minutes", type=float, default=34.0, help="processor time")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder of the run, which continues an earlier one"
+    )
+    parser.add_argument(
+        "--share", type=float, default=SHARE, help="weight of the trained weights in the mean (default: 0.2)"
+    )
+    parser.add_argument("--minutes", type=float, default=34.0, help="processor minutes (default: 34)")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(argv)
     with only_run(options.out):
@@ -235,21 +243,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def train(options: argparse.Namespace) -> None:
-    """The whole of a run: renders, steps, and the two files it leaves."""
+    """A whole run: renders, training, and the two files that come out of it."""
     models = composites.split_subjects(options.furniture, None)
-    studio = TrainingStudio(
-        composites.render_sprites(options.out / "renders", options.furniture, models, views_of),
-        composites.read_grounds(options.npm, GROUNDS),
+    source = TrainingComposites(
+        composites.render_sprites(options.out / "renders", options.furniture, models, two_views),
+        composites.read_backgrounds(options.npm, BACKGROUNDS),
         np.random.default_rng(options.seed),
-        Pictures([np.load(options.icons / "icons" / "train_views.npy", mmap_mode="r")], torch.device("cpu")),
+        ImageTable(
+            [np.load(options.icons / "icons" / "train_views.npy", mmap_mode="r")], torch.device("cpu")
+        ),
         read_textures(options.textures),
     )
     salient, published = load_salient(), read_weights(options.start).tensors
     salient.load_state_dict(published)
     net = salient.net.requires_grad_(True)
-    run = EncoderRun(options.out, net, Optimisation(2e-4, 0.0), options.minutes, torch.device("cpu"))
-    run.train(lambda step: objective(net, studio, options.seed, step), dict, log_every=25, save_every=50)
+    run = EncoderTrainer(options.out, net, OptimiserSettings(2e-4, 0.0), options.minutes, torch.device("cpu"))
+    run.train(lambda step: objective(net, source, options.seed, step), dict, log_every=25, save_every=50)
     trained = salient.state_dict()
     mean = {name: torch.lerp(published[name], trained[name], options.share).half() for name in published}
-    logger.info("Written to %s.", write_safetensors(options.out / WEIGHTS, mean, {}))
-    write_text(options.out / "ATTRIBUTION.md", works(models))
+    logger.info("Weights written to %s.", write_safetensors(options.out / WEIGHTS, mean, {}))
+    write_text(options.out / "ATTRIBUTION.md", cut_attribution(models))

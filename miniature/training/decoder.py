@@ -1,9 +1,9 @@
-"""Trains a miniature's decoder on, with codes as its transformer draws them.
+"""Fine-tunes a miniature's decoder on codes that its transformer samples.
 
-`python -m miniature decoder --data DATA --start BUNDLE --out RUN`; run again, it goes on where
-it stopped. What the encoder says of a picture and what the transformer says of it differ: of the last scale's
-bits a part falls the other way. A decoder that has seen such codes knows which pictures they stand for. Half
-of each batch keeps the true codes. Only the decoder changes: the bits, and all that was learnt of them, stay.
+`python -m miniature decoder --data DATA --start BUNDLE --out RUN`; run it again to continue. The encoder's
+and the transformer's codes of a picture differ in some of the last scale's bits. A decoder trained on sampled
+codes learns which pictures they stand for. Half of each batch keeps the encoder's codes. Only the decoder
+changes: the bits keep their meaning, and the transformer stays valid.
 Shapes: B pictures, H W pixels or tokens, D bits per token, L tokens of all scales.
 """
 
@@ -21,35 +21,36 @@ from torch import Tensor
 
 from echogen_core.checkpoints import Bundle, load_bundle, save_bundle
 from echogen_core.config import find_preset
-from echogen_core.encoders.pictures import reference_picture
-from echogen_core.model.transformer import Conditions
+from echogen_core.encoders.reference import reference_picture
+from echogen_core.model.branch import Conditions
 from echogen_core.sampling.bits import draw_bits, picture_generators
 from echogen_core.sampling.guidance import Guidance
 from echogen_core.scales import find_schedule
 from echogen_core.tokenizer import add_scale, quantize_multiscale, quantize_with_bit_flips
-from echogen_core.training.condition_dropout import drop_conditions, encode_pairs
+from echogen_core.training.condition_dropout import drop_conditions
 from echogen_core.training.run_folder import only_run
 from echogen_core.writing import write_text
 
 from ..data.attribution import attribution
 from ..data.dataset import Compositor
-from ..data.pictures import Coded, CompositorPictures
-from .options import check_size, device_of
-from .tokenizer import Run, export, train
-from .tokenizer_recipe import TokenizerRecipe, add_recipe, given_recipe
+from ..data.image_sources import CodedImages, CompositeSource
+from .options import check_picture_size, find_device
+from .pair_features import encode_pairs
+from .tokenizer_recipe import TokenizerRecipe, add_recipe_options, recipe_from
+from .tokenizer_trainer import TokenizerTrainer, export, train
 from .transformer_recipe import NANO_MIX
 
 logger = logging.getLogger(__name__)
 
-DISTURBED = 0.1
-"""Largest share of the earlier scales' bits that is flipped before the last scale is drawn."""
+BIT_FLIPS = 0.1
+"""Largest share of the earlier scales' bits that is flipped before the last scale is sampled."""
 
 BRANCHES = torch.tensor([[True, True, True], [True, False, False], [False, False, False]])
-"""Text, semantic and content in each branch of the guidance, in the order of its weights."""
+"""Which of text, semantic and content each guidance branch sees, in the order of the guidance weights."""
 
 
-class DrawnCodes:
-    """Pictures with codes whose last scale the transformer has drawn, guided as the preset says."""
+class SampledCodes:
+    """Draws pictures with codes whose last scale the transformer samples at the preset's guidance."""
 
     def __init__(self, bundle: Bundle, data: Path, split: str, seed: int, device: torch.device) -> None:
         self._bundle, self._device = bundle, device
@@ -60,8 +61,8 @@ class DrawnCodes:
         self._seed = seed
 
     @torch.no_grad()
-    def pictures(self, count: int) -> Coded:
-        """fp32 [count, 3, H, W] with their subjects' masks and drawn codes."""
+    def draw(self, count: int) -> CodedImages:
+        """float32 pictures [count, 3, H, W] in 0..1 with their subjects' masks and sampled codes."""
         pairs, bundle = self._compositor.batch(count, NANO_MIX), self._bundle
         references_B3HW = reference_picture(pairs.references_B3HW, bundle.content.config.reference_size)
         scales = self._schedule.scales
@@ -70,7 +71,7 @@ class DrawnCodes:
             forced = quantize_with_bit_flips(
                 bundle.tokenizer.latent(pairs.targets_B3HW),
                 scales,
-                strength=DISTURBED,
+                strength=BIT_FLIPS,
                 flip_scales=len(scales) - 1,
                 numpy_rng=self._numpy_rng,
                 generator=self._flips,
@@ -80,10 +81,10 @@ class DrawnCodes:
         height, width = scales[-1]
         summed_BDHW = forced.inputs_BLD[:, -height * width :].mT.unflatten(-1, (height, width))
         codes_BDHW = add_scale(summed_BDHW, bits_BLD.unflatten(1, (height, width)), scales[-1])
-        return Coded(pairs.targets_B3HW, pairs.subject_masks_B1HW, codes_BDHW)
+        return CodedImages(pairs.targets_B3HW, pairs.subject_masks_B1HW, codes_BDHW)
 
     def _draw(self, given: Conditions, inputs_BLD: Tensor) -> Tensor:
-        """The last scale's bits [B, its tokens, D]."""
+        """Samples the last scale's bits [B, tokens of that scale, D]."""
         preset, model, count = self._bundle.preset, self._bundle.transformer, len(inputs_BLD)
         logits = [
             model.teacher_forced(
@@ -104,45 +105,49 @@ class DrawnCodes:
 
 
 class MixedCodes:
-    """One picture with its true codes after each with drawn ones."""
+    """Alternates pictures with sampled codes and pictures with the encoder's."""
 
-    def __init__(self, drawn: DrawnCodes, true: CompositorPictures, bundle: Bundle) -> None:
-        self._drawn, self._true, self._tokenizer = drawn, true, bundle.tokenizer
+    def __init__(self, sampled: SampledCodes, true: CompositeSource, bundle: Bundle) -> None:
+        self._sampled, self._true, self._tokenizer = sampled, true, bundle.tokenizer
         self._scales = find_schedule(bundle.preset.budget).scales
 
     @torch.no_grad()
-    def pictures(self, count: int) -> Coded:
-        """fp32 [count, 3, H, W]; count is even."""
-        drawn, true = self._drawn.pictures(count // 2), self._true.pictures(count // 2)
+    def draw(self, count: int) -> CodedImages:
+        """float32 pictures [count, 3, H, W] in 0..1 with masks and codes; count must be even."""
+        sampled, true = self._sampled.draw(count // 2), self._true.draw(count // 2)
         with torch.autocast(true.images_B3HW.device.type, torch.bfloat16):
             latent_BDHW = self._tokenizer.latent(true.images_B3HW)
         codes_BDHW = quantize_multiscale(latent_BDHW, self._scales).codes_BDHW
-        both = zip(drawn, (*true, codes_BDHW), strict=True)
-        return Coded(*(torch.stack(pair, 1).flatten(0, 1) for pair in both))
+        both = zip(sampled, (*true, codes_BDHW), strict=True)
+        return CodedImages(*(torch.stack(pair, 1).flatten(0, 1) for pair in both))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Command line of this stage."""
+    """Command line of this stage; returns the exit code."""
     defaults = TokenizerRecipe(minutes=20.0, lr=4e-4, muon=4e-3, perceptual_weight=1.0)
     parser = argparse.ArgumentParser(prog="python -m miniature decoder", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder made by the prepare stage")
-    parser.add_argument("--start", type=Path, required=True, help="the bundle folder to train on")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run and of the new bundle")
-    add_recipe(parser, defaults)
+    parser.add_argument("--start", type=Path, required=True, help="bundle folder to start from")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder of the run, and of the bundle that comes out of it"
+    )
+    add_recipe_options(parser, defaults)
     options = parser.parse_args(argv)
     if options.batch % (2 * options.workers):
-        parser.error(f"--batch must be a multiple of {2 * options.workers}, twice the workers")
-    torch.set_num_threads(1)  # the workers are the parallelism
-    preset, device = find_preset(options.preset), device_of(options.device)
+        parser.error(
+            f"expected --batch as a multiple of {2 * options.workers}, twice --workers, got {options.batch}"
+        )
+    torch.set_num_threads(1)  # --workers threads share a batch instead
+    preset, device = find_preset(options.preset), find_device(options.device)
     recipe = replace(
-        given_recipe(options, defaults, device),
+        recipe_from(options, defaults, device),
         decoder_phase=1.0,
         decoder_lr=1.0,
-        easing=0.0,
+        quantizer_warmup=0.0,
         perceptual_start=0.0,
     )
     with only_run(options.out):
-        check_size(options.data, preset)
+        check_picture_size(options.data, preset)
         bundle = load_bundle(preset.name, options.start, device=device)
         folder = train_decoder(bundle, recipe, options.data, options.out, device)
     logger.info("Bundle written to %s.", folder)
@@ -152,20 +157,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 def train_decoder(
     bundle: Bundle, recipe: TokenizerRecipe, data: Path, out: Path, device: torch.device
 ) -> Path:
-    """The whole of a run; returns the folder of the bundle with the new decoder."""
+    """A whole run; returns the folder of the bundle with the new decoder."""
     tokenizer = bundle.tokenizer
-    run = Run(tokenizer.config, find_schedule(bundle.preset.budget).scales, recipe, out, device)
-    if not run.resume():
-        run.model.load_state_dict(tokenizer.state_dict())
-    seed = recipe.seed + run.step
-    drawn = DrawnCodes(bundle, data, "train", seed, device)
-    source = MixedCodes(drawn, CompositorPictures(data, "train", seed, device), bundle)
-    heldout = DrawnCodes(bundle, data, "heldout", 1, device).pictures(64)
-    true = CompositorPictures(data, "heldout", 1, device).pictures(64)
-    run.log({"before": run.evaluate(heldout), "of true codes": run.evaluate(true)})
-    train(run, source, heldout)
-    run.log({"of true codes": run.evaluate(true)})
-    decoder = export(run, out / "tokenizer.safetensors")
+    trainer = TokenizerTrainer(
+        tokenizer.config, find_schedule(bundle.preset.budget).scales, recipe, out, device
+    )
+    if not trainer.resume():
+        trainer.model.load_state_dict(tokenizer.state_dict())
+    seed = recipe.seed + trainer.step
+    sampled = SampledCodes(bundle, data, "train", seed, device)
+    source = MixedCodes(sampled, CompositeSource(data, "train", seed, device), bundle)
+    heldout = SampledCodes(bundle, data, "heldout", 1, device).draw(64)
+    true = CompositeSource(data, "heldout", 1, device).draw(64)
+    trainer.log({"before": trainer.evaluate(heldout), "of true codes": trainer.evaluate(true)})
+    train(trainer, source, heldout)
+    trainer.log({"of true codes": trainer.evaluate(true)})
+    decoder = export(trainer, out / "tokenizer.safetensors")
     folder = out / "bundle"
     save_bundle(replace(bundle, tokenizer=decoder), folder)
     write_text(folder / "ATTRIBUTION.md", attribution(data))

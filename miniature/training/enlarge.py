@@ -1,8 +1,8 @@
-"""A beginning for the miniature's training out of one of other sizes.
+"""Initialises a miniature from the weights of one with other sizes.
 
-`python -m miniature enlarge --start OLD --tokenizer FILE --out NEW` writes a bundle of the
-preset's sizes: what fits is kept, larger patches see what the smaller ones saw, and the content path begins
-anew, because its tokens are others. NEW is no model yet: `transformer --start NEW` trains it.
+`python -m miniature enlarge --start OLD --tokenizer FILE --out NEW` writes a bundle of the preset's sizes.
+Tensors that fit are copied, patch embeddings are resized, and the content path starts anew, because its
+tokens differ. NEW has to be trained before it is of use: `transformer --start NEW`.
 Shapes: O outputs, P old and Q new pixels across a patch.
 """
 
@@ -21,23 +21,26 @@ from torch import Tensor
 from echogen_core.checkpoints import Bundle, load_part, save_bundle
 from echogen_core.config import Preset, find_preset
 from echogen_core.encoders import ContentEncoder, SemanticEncoder, SemanticEncoderConfig
-from echogen_core.encoders.config import find_encoders
+from echogen_core.encoders.sizes import find_encoders
 from echogen_core.model import EchoGenTransformer
 from echogen_core.training.initialise import initialise
 from echogen_core.training.run_folder import only_run
-from echogen_core.training.state import fitting
 
-from .content import Recipe, scaled
-from .guide import sharpen
+from .content import ContentRecipe, scale_latents
+from .guided_attention import sharpen_heads
 from .options import MINIATURES
+from .restore import load_matching
 
 logger = logging.getLogger(__name__)
 
 _PATCHES = "dino.embeddings.patch_embeddings.projection.weight"
 
 
-def repatched(kernel_O3PP: Tensor, side: int) -> Tensor:
-    """A patch embedding that reads of patches of `side` pixels what the old one read of them reduced."""
+def resize_patch_embedding(kernel_O3PP: Tensor, side: int) -> Tensor:
+    """Resizes a patch embedding to patches of `side` pixels, [O, 3, Q, Q].
+
+    It responds to a patch as the old one does to the patch scaled down to P pixels.
+    """
     old = kernel_O3PP.shape[-1]
     unit_Q1Q = torch.eye(side)[:, None]
     reduce_QP = F.interpolate(unit_Q1Q, old, mode="linear", antialias=False, align_corners=False)[:, 0]
@@ -46,7 +49,7 @@ def repatched(kernel_O3PP: Tensor, side: int) -> Tensor:
 
 
 def enlarge(start: Path, tokenizer: Path, preset: Preset, seed: int) -> Bundle:
-    """The bundle in `start` at the preset's sizes, with a tokenizer that has them.
+    """A bundle of the preset's sizes from the one in the folder `start`; tokenizer: file of the new size.
 
     Raises:
         FileNotFoundError, ValueError: as `load_part`.
@@ -55,15 +58,15 @@ def enlarge(start: Path, tokenizer: Path, preset: Preset, seed: int) -> Bundle:
     transformer = EchoGenTransformer(preset.transformer)
     initialise(transformer, generator)
     old = load_part(start / "transformer.safetensors", "transformer").state_dict()
-    left = fitting(transformer, old, fresh="content")
-    sharpen(transformer)
-    logger.info("Of the transformer %d tensors begin anew, all of the content path.", len(left))
+    fresh = load_matching(transformer, old, fresh="content")
+    sharpen_heads(transformer)
+    logger.info("Transformer: %d tensors start anew, including all of the content path.", len(fresh))
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         content = ContentEncoder(encoders.content)
-        scaled(content, Recipe().deviation)
-    left = fitting(content, load_part(start / "content.safetensors", "content").state_dict())
-    logger.info("Of the content encoder begin anew: %s.", ", ".join(left))
+        scale_latents(content, ContentRecipe().deviation)
+    fresh = load_matching(content, load_part(start / "content.safetensors", "content").state_dict())
+    logger.info("Content encoder: these start anew: %s.", ", ".join(fresh))
     return Bundle(
         preset,
         transformer,
@@ -75,24 +78,28 @@ def enlarge(start: Path, tokenizer: Path, preset: Preset, seed: int) -> Bundle:
 
 
 def _semantic(path: Path, config: SemanticEncoderConfig) -> SemanticEncoder:
-    """The semantic encoder with as many patches, larger ones."""
+    """The semantic encoder with the same number of patches, in another size."""
     patch = load_part(path, "semantic").config.patch
     old = load_part(path, "semantic", config=replace(config, patch=patch, image_size=config.grid * patch))
     state = {name: tensor.float() for name, tensor in old.state_dict().items()}
-    state[_PATCHES] = repatched(state[_PATCHES], config.patch)
+    state[_PATCHES] = resize_patch_embedding(state[_PATCHES], config.patch)
     semantic = SemanticEncoder(config)
     semantic.load_state_dict(state)
     return semantic
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Command line of this step."""
+    """Command line of this stage; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m miniature enlarge", description=__doc__)
     parser.add_argument("--start", type=Path, required=True, help="bundle folder of the older miniature")
-    parser.add_argument("--tokenizer", type=Path, required=True, help="tokenizer.safetensors of its stage")
+    parser.add_argument(
+        "--tokenizer", type=Path, required=True, help="tokenizer.safetensors of the tokenizer stage"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder of the new bundle")
-    parser.add_argument("--preset", choices=MINIATURES, default="nano", help="whose sizes (default: nano)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--preset", choices=MINIATURES, default="nano", help="sizes of the new miniature (default: nano)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of what starts anew (default: 0)")
     options = parser.parse_args(argv)
     with only_run(options.out):
         bundle = enlarge(options.start, options.tokenizer, find_preset(options.preset), options.seed)

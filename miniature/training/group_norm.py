@@ -1,6 +1,6 @@
-"""Layer classes for training convolutions on a CPU: the same numbers, a faster backward pass of GroupNorm.
+"""GroupNorm with a faster backward pass on the CPU, and the same numbers.
 
-torch's own CPU kernel takes much of a step (44 % at the miniature's size); whole-tensor operations on the
+torch's own CPU kernel takes 44 % of a training step at the miniature's size; whole-tensor operations on
 channels-last memory are about three times as fast. Shapes: B batch, N pixels, C channels, G groups.
 """
 
@@ -54,9 +54,10 @@ class _GroupNorm(torch.autograd.Function):
 
 
 class FastGroupNorm(nn.GroupNorm):
-    """nn.GroupNorm with the backward pass above for channels-last pictures on the CPU."""
+    """nn.GroupNorm with the backward pass above for gradients of pictures on the CPU."""
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
+        """Normalised pictures [B, C, H, W]."""
         if x_BCHW.device.type != "cpu" or x_BCHW.ndim != 4 or not torch.is_grad_enabled():
             return F.group_norm(x_BCHW, self.num_groups, self.weight, self.bias, self.eps)
         weight_C, bias_C = self.weight.to(x_BCHW.dtype), self.bias.to(x_BCHW.dtype)
@@ -66,7 +67,7 @@ class FastGroupNorm(nn.GroupNorm):
 
 
 class TrainingOperations:
-    """What models take as `operations` while they are trained."""
+    """Layer classes that a model takes as `operations` for training on a CPU."""
 
     Conv2d = nn.Conv2d
     GroupNorm = FastGroupNorm

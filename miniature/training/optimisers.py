@@ -1,30 +1,54 @@
-"""The optimisers of the transformer's training."""
+"""Muon beside AdamW, as all stages use them.
+
+Muon orthogonalises the momentum of matrices (Jordan et al. 2024, "Muon: An optimizer for hidden layers in
+neural networks", https://kellerjordan.github.io/posts/muon/). Like there, the kernel of a convolution counts
+as a matrix [out, in * h * w]. Every parameter group has its peak learning rate under "peak".
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import NamedTuple
+
 import torch
-from torch import nn
-
-from .transformer_recipe import Recipe
+from torch import Tensor, nn
 
 
-def build_optimizers(trained: nn.ModuleDict, recipe: Recipe) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices inside the transformer's blocks, a share for each worker; AdamW for the rest."""
-    kinds: dict[str, list[nn.Parameter]] = {"muon": [], "adam": [], "scales": []}
-    for name, parameter in trained.named_parameters():
-        inside = name.startswith("transformer.blocks.") and parameter.ndim == 2 and name.endswith("weight")
-        kind = "muon" if inside else "scales" if name.endswith("log_scale") else "adam"
-        kinds[kind].append(parameter)
-    optimizers: list[torch.optim.Optimizer] = []
-    for worker in range(recipe.workers):
-        share = kinds["muon"][worker :: recipe.workers]
-        if share:
-            optimizers.append(torch.optim.Muon(share, lr=recipe.muon, momentum=0.95, weight_decay=0.01))
-    for group in (group for muon in optimizers for group in muon.param_groups):
-        group["peak"] = recipe.muon
-    groups = [
-        {"params": parameters, "peak": getattr(recipe, kind)}
-        for kind, parameters in kinds.items()
-        if kind != "muon"
-    ]
-    return [*optimizers, torch.optim.AdamW(groups, lr=recipe.adam, betas=(0.9, 0.97), weight_decay=0.01)]
+class ConvKernel(NamedTuple):
+    """A convolution's kernel [out, in, h, w], and a matrix [out, h * w * in] in the same memory for Muon."""
+
+    kernel: nn.Parameter
+    matrix: nn.Parameter
+
+    @classmethod
+    def of(cls, kernel: nn.Parameter) -> ConvKernel:
+        """For a kernel in channels-last memory."""
+        return cls(kernel, nn.Parameter(_as_matrix(kernel.data)))
+
+    def take_gradient(self) -> None:
+        """Moves the kernel's gradient to the matrix."""
+        gradient, self.kernel.grad = self.kernel.grad, None
+        self.matrix.grad = None if gradient is None else _as_matrix(gradient)
+
+
+def conv_kernels(module: nn.Module) -> list[ConvKernel]:
+    """The kernels of all 2-D convolutions in a module."""
+    return [ConvKernel.of(parameter) for parameter in module.parameters() if parameter.ndim == 4]
+
+
+def muon(matrices: Iterable[nn.Parameter], peak: float, weight_decay: float) -> torch.optim.Muon:
+    """Muon for matrices, with the momentum of its authors."""
+    group = {"params": list(matrices), "peak": peak}
+    return torch.optim.Muon([group], lr=peak, momentum=0.95, weight_decay=weight_decay)
+
+
+def set_rates(optimizers: Iterable[torch.optim.Optimizer], share: float) -> None:
+    """Sets every group's learning rate to a share of its peak."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = group["peak"] * share
+
+
+def _as_matrix(kernel_OIhw: Tensor) -> Tensor:
+    # In the order of channels-last memory, so that it is a view.
+    return kernel_OIhw.permute(0, 2, 3, 1).flatten(1)

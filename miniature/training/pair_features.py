@@ -13,7 +13,7 @@ from torch import Tensor
 
 from echogen_core.encoders import ContentEncoder, SemanticEncoder, TextEncoder
 from echogen_core.encoders.text import TokenBatch
-from echogen_core.model.transformer import Conditions
+from echogen_core.model.branch import Conditions
 
 
 class Encoders(Protocol):

@@ -1,6 +1,6 @@
-"""How far apart two pictures look to a network that knows ImageNet: EfficientNet-Lite0's inner features.
+"""A perceptual loss after LPIPS (Zhang et al. 2018): distance of EfficientNet-Lite0's inner features.
 
-Lite0, not Lite2: the judge of the evaluation must not be what was trained for.
+Lite0, not Lite2, which judges in the evaluation: nothing may be optimised for the judge.
 Shapes: B pictures, H and W pixels, C channels.
 """
 
@@ -12,20 +12,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..efficientnet import efficientnet_lite
+from ..efficientnet import efficientnet_lite, imagenet_normalized
 
 SMALLEST = 128
-"""Smaller pictures are enlarged to this side: the network was made for larger ones."""
+"""Side that smaller pictures are upscaled to; the network was trained on larger ones."""
 
 LITE0_DEPTHS = (2, 4, 10)
 """Blocks of Lite0 whose output is compared: 1/4, 1/8 and 1/16 of the side."""
 
-_MEAN = (0.485, 0.456, 0.406)
-_STD = (0.229, 0.224, 0.225)
-
 
 class Perceptual:
-    """Distance of pictures in features whose channels have unit length at every place (as LPIPS does).
+    """Distance of pictures in features that are normalised over channels at every position, like LPIPS.
 
     Args:
         stem, blocks: the network's first layers and the blocks after them.
@@ -45,15 +42,17 @@ class Perceptual:
         return cls(stem, list(whole._blocks), LITE0_DEPTHS)
 
     def distance(self, output_B3HW: Tensor, target_B3HW: Tensor) -> Tensor:
-        """Mean squared difference of unit features over all depths; gradients reach `output_B3HW`."""
+        """Mean squared difference of normalised features over all depths, a scalar; pictures are in 0..1.
+
+        Gradients flow into `output_B3HW` alone.
+        """
         with torch.no_grad():
             wanted = self._features(target_B3HW)
         got = self._features(output_B3HW)
         return torch.stack([(a - b).square().sum(1).mean() for a, b in zip(got, wanted, strict=True)]).mean()
 
     def _features(self, images_B3HW: Tensor) -> list[Tensor]:
-        mean_311, std_311 = (images_B3HW.new_tensor(values).view(3, 1, 1) for values in (_MEAN, _STD))
-        input_B3HW = (images_B3HW - mean_311) / std_311
+        input_B3HW = imagenet_normalized(images_B3HW)
         side = max(SMALLEST, *images_B3HW.shape[-2:])
         if images_B3HW.shape[-2:] != (side, side):
             input_B3HW = F.interpolate(input_B3HW, (side, side), mode="bilinear")

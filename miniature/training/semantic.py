@@ -1,10 +1,9 @@
-"""Trains the miniature's semantic encoder: views of one subject close, and patches that know their pixels.
+"""Trains the semantic encoder: `python -m miniature semantic --data DATA --out RUN`.
 
-`python -m miniature semantic --data DATA --out RUN --minutes 12`; run again, it goes on.
-
-Two objectives. InfoNCE on two views of the same subject, on the class token and on the mean patch, teaches
-identity. From every patch token, linear heads read back its own pixels, coverage, row and column: layout
-reaches the picture through the patch tokens alone, because content tokens carry no position.
+Two objectives. InfoNCE (van den Oord et al. 2018) between two views of a subject, on the class token and on
+the mean patch, teaches identity. Linear heads on every patch token predict its pixels, coverage, row and
+column: layout reaches the picture through the patch tokens alone, because content tokens have no positional
+encoding. Run it again to continue.
 
 Shape suffixes: N subjects, V views, B pictures, P patches, C channels, H and W pixels.
 """
@@ -27,26 +26,28 @@ from torch.nn import functional as F
 
 from echogen_core.checkpoints.save import save_part
 from echogen_core.encoders import SemanticEncoder, SemanticEncoderConfig
-from echogen_core.encoders.config import find_encoders
+from echogen_core.encoders.sizes import find_encoders
 from echogen_core.training.run_folder import only_run
 from echogen_core.writing import write_text
 
+from ..data.colour import RGB_TO_YIQ, over_white, premultiplied
+from ..data.dataset import AZIMUTHS
 from ..data.files import load_array
-from .encoder_run import EncoderRun, Objective, Optimisation
-from .options import device_of, encoder_parser
+from ..psnr import psnr
+from .encoder_trainer import EncoderTrainer, OptimiserSettings, StepLoss
+from .options import encoder_parser, find_device
 
-SAMPLES = 3  # of a view for two pixels across: sampled from a finer one, a picture would flicker
-AZIMUTHS = 12  # of the prepared views, 30 degrees apart; views are numbered elevation by elevation
+SAMPLES = 3  # pixels of a view for two of the input: sampled from a larger view, pictures would alias
 
 
 @dataclass(frozen=True)
-class Recipe:
+class SemanticRecipe:
     """Settings of a run; the defaults trained the shipped weights."""
 
-    pairs: int = 64  # subjects a step, two pictures each
-    icon_share: float = 0.4  # of the pairs, where icons are there
+    pairs: int = 64  # subjects per step, with two pictures each
+    icon_share: float = 0.4  # of the pairs, if there are icons
     near_share: float = 0.6  # of the furniture pairs: at most 30 degrees apart
-    optimisation: Optimisation = field(default_factory=Optimisation)
+    optimisation: OptimiserSettings = field(default_factory=OptimiserSettings)
     temperature: float = 0.1
     embedding: int = 128
     mean_weight: float = 0.5  # InfoNCE on the mean patch
@@ -55,15 +56,15 @@ class Recipe:
     seed: int = 20
 
 
-class Pictures(NamedTuple):
-    """Subjects on white: images [B, 3, H, W] in 0..1 and their coverage [B, 1, H, W]."""
+class SubjectImages(NamedTuple):
+    """Subjects on white, in 0..1, and their coverage [B, 1, H, W]."""
 
     images_B3HW: Tensor
     alpha_B1HW: Tensor
 
 
 class Losses(NamedTuple):
-    """Scalars of a step."""
+    """The losses of a step, scalars."""
 
     cls: Tensor
     mean: Tensor
@@ -72,7 +73,7 @@ class Losses(NamedTuple):
 
 
 class Views:
-    """Prepared cut-outs, read from disk as they are needed."""
+    """Prepared cut-outs, memory-mapped. Raises FileNotFoundError as `files.prepared`."""
 
     def __init__(self, data: Path) -> None:
         self.subjects_NVHW4: NDArray[np.uint8] = load_array(data / "subjects/train_views.npy")
@@ -81,8 +82,8 @@ class Views:
         held = data / "subjects/heldout_views.npy"
         self.heldout_NVHW4: NDArray[np.uint8] | None = np.load(held, mmap_mode="r") if held.exists() else None
 
-    def draw(self, recipe: Recipe, rng: np.random.Generator) -> NDArray[np.uint8]:
-        """Two views of each of `pairs` subjects, uint8 [2, B, H, W, 4]."""
+    def draw(self, recipe: SemanticRecipe, rng: np.random.Generator) -> NDArray[np.uint8]:
+        """Two views of each of `pairs` random subjects, uint8 [2, B, H, W, 4]."""
         icons = self.icons_NVHW4
         icon_count = 0 if icons is None else round(recipe.pairs * recipe.icon_share)
         count = recipe.pairs - icon_count
@@ -95,8 +96,8 @@ class Views:
         return np.stack([np.stack(side) for side in zip(*pairs, strict=True)])
 
 
-def _two_views(views: int, recipe: Recipe, rng: np.random.Generator) -> tuple[int, int]:
-    """Indices of two views: mostly a small turn apart, else any two."""
+def _two_views(views: int, recipe: SemanticRecipe, rng: np.random.Generator) -> tuple[int, int]:
+    """Indices of two views, usually a small turn apart, else any two."""
     first, elevations = int(rng.integers(views)), max(1, views // AZIMUTHS)
     if views < AZIMUTHS or rng.random() >= recipe.near_share:
         return first, int(rng.integers(views))
@@ -104,17 +105,19 @@ def _two_views(views: int, recipe: Recipe, rng: np.random.Generator) -> tuple[in
     return first, int(rng.integers(elevations)) * AZIMUTHS + azimuth
 
 
-def on_white(
+def cutouts_on_white(
     rgba_BHW4: NDArray[np.uint8],
     size: int,
     transform_B23: Tensor | None = None,
     device: torch.device | str = "cpu",
-) -> Pictures:
-    """Cut-outs with straight alpha, affinely moved if asked, on white at `size` pixels on a device."""
+) -> SubjectImages:
+    """Cut-outs, uint8 [B, H, W, 4] with straight alpha, on white at `size` pixels, on a device.
+
+    transform: output-to-input maps [B, 2, 3]; None: not moved.
+    """
     rgba_BHW4_u8 = torch.from_numpy(np.ascontiguousarray(rgba_BHW4)).to(device)
     rgba_B4HW = rgba_BHW4_u8.permute(0, 3, 1, 2).float() / 255
-    alpha_B1HW = rgba_B4HW[:, 3:]
-    layers_B4HW = torch.cat((rgba_B4HW[:, :3] * alpha_B1HW, alpha_B1HW), dim=1)
+    layers_B4HW = premultiplied(rgba_B4HW)
     if transform_B23 is None:
         layers_B4HW = F.interpolate(layers_B4HW, size=(size, size), mode="bilinear", antialias=True)
     else:
@@ -124,7 +127,7 @@ def on_white(
         grid = F.affine_grid(transform_B23.to(device), [len(layers_B4HW), 4, size, size], align_corners=False)
         layers_B4HW = F.grid_sample(layers_B4HW, grid, align_corners=False)
     alpha_B1HW = layers_B4HW[:, 3:].clamp(0, 1)
-    return Pictures((layers_B4HW[:, :3] + 1 - alpha_B1HW).clamp(0, 1), alpha_B1HW)
+    return SubjectImages(over_white(layers_B4HW[:, :3], alpha_B1HW), alpha_B1HW)
 
 
 def augment(
@@ -132,23 +135,23 @@ def augment(
     size: int,
     rng: np.random.Generator,
     device: torch.device | str = "cpu",
-) -> Pictures:
-    """Both views as pictures [2 B, ...]: hue, saturation and mirroring shared by a pair, the rest its own."""
+) -> SubjectImages:
+    """Augments both views into a batch [2 B, ...]: hue, saturation, mirroring per pair, the rest per view."""
     count = pair_2BHW4.shape[1]
     mirror = np.tile(rng.choice([-1.0, 1.0], count), 2)
     transform_B23 = _affine(mirror, rng)
     colours_B33 = torch.from_numpy(_hue_matrices(count, rng)).float().repeat(2, 1, 1).to(device)
     flat_BHW4 = pair_2BHW4.reshape(2 * count, *pair_2BHW4.shape[2:])
-    pictures = on_white(flat_BHW4, size, transform_B23, device)
+    pictures = cutouts_on_white(flat_BHW4, size, transform_B23, device)
     images_B3HW, alpha_B1HW = pictures
     light_B = torch.from_numpy(rng.uniform(0.92, 1.08, 2 * count)).float().to(device)
     layer_B3HW = torch.einsum("bij,bjhw->bihw", colours_B33, images_B3HW - 1 + alpha_B1HW)
     layer_B3HW = torch.minimum((layer_B3HW * light_B[:, None, None, None]).clamp_min(0), alpha_B1HW)
-    return Pictures(layer_B3HW + 1 - alpha_B1HW, alpha_B1HW)
+    return SubjectImages(layer_B3HW + 1 - alpha_B1HW, alpha_B1HW)
 
 
 def _affine(mirror_B: NDArray[np.float64], rng: np.random.Generator) -> Tensor:
-    """Output-to-input maps [B, 2, 3]: a little turn, size and place, mirrored where -1."""
+    """Random output-to-input maps [B, 2, 3]: small rotation, scale and shift, mirrored where -1."""
     count = len(mirror_B)
     angle, scale = rng.normal(0, 0.12, count), rng.uniform(0.9, 1.2, count)
     stretch = rng.uniform(0.93, 1.07, count)
@@ -159,8 +162,8 @@ def _affine(mirror_B: NDArray[np.float64], rng: np.random.Generator) -> Tensor:
 
 
 def _hue_matrices(count: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Colour matrices [B, 3, 3]: half of them turn the hue by any angle, all change saturation a little."""
-    to_yiq = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
+    """Random colour matrices [B, 3, 3]: half rotate the hue by any angle, all change saturation a little."""
+    to_yiq = np.array(RGB_TO_YIQ)
     angle = rng.uniform(-math.pi, math.pi, count) * (rng.random(count) < 0.5)
     saturation = rng.uniform(0.8, 1.2, count)
     turn = np.zeros((count, 3, 3))
@@ -171,22 +174,22 @@ def _hue_matrices(count: int, rng: np.random.Generator) -> NDArray[np.float64]:
     return matrices
 
 
-class Trainee(nn.Module):
-    """The encoder with the heads that only training needs."""
+class SemanticWithHeads(nn.Module):
+    """The encoder with its training heads, which are discarded afterwards."""
 
-    def __init__(self, config: SemanticEncoderConfig, recipe: Recipe) -> None:
+    def __init__(self, config: SemanticEncoderConfig, recipe: SemanticRecipe) -> None:
         super().__init__()
         self.recipe, self.patch, self.grid = recipe, config.patch, config.grid
         self.encoder = SemanticEncoder(config)
-        # Positions start as strong as the patches themselves; at the usual 0.02 they stay unread for long.
+        # Positions start as large as the patches; at the usual 0.02 the model ignores them for a long time.
         nn.init.normal_(self.encoder.dino.embeddings.position_embeddings, std=0.3)
         self.cls_head = nn.Linear(config.width, recipe.embedding)
         self.mean_head = nn.Linear(config.width, recipe.embedding)
         self.pixel_head = nn.Linear(config.width, 4 * config.patch**2)
         self.place_head = nn.Linear(config.width, 2 * config.grid)
 
-    def forward(self, pictures: Pictures) -> Losses:
-        """Losses of a batch whose halves show the same subjects in the same order."""
+    def forward(self, pictures: SubjectImages) -> Losses:
+        """Losses of a batch [2 N, ...] whose halves show the same subjects in the same order."""
         tokens = self.encoder(pictures.images_B3HW)
         cls_BC = self.cls_head(tokens.cls_BC)
         mean_BC = self.mean_head(tokens.patches_BPC.mean(dim=1))
@@ -205,8 +208,8 @@ class Trainee(nn.Module):
             torch.as_tensor(place),
         )
 
-    def pixel_loss(self, read_BPC: Tensor, pictures: Pictures) -> Tensor:
-        """Squared error of colours (mostly on the subject) and coverage in -1..1."""
+    def pixel_loss(self, read_BPC: Tensor, pictures: SubjectImages) -> Tensor:
+        """Squared error of colours, weighted towards the subject, and of coverage, both in -1..1; scalar."""
         colours_BPC = F.unfold(pictures.images_B3HW * 2 - 1, self.patch, stride=self.patch).transpose(1, 2)
         alpha_BPC = F.unfold(pictures.alpha_B1HW, self.patch, stride=self.patch).transpose(1, 2)
         split = colours_BPC.shape[2]
@@ -217,7 +220,7 @@ class Trainee(nn.Module):
 
 
 def info_nce(embedding_BC: Tensor, temperature: float) -> Tensor:
-    """Symmetric InfoNCE between the two halves of the batch; row i of one belongs to row i of the other."""
+    """Symmetric InfoNCE between the halves of a batch, whose rows match pairwise; scalar."""
     first_NC, second_NC = F.normalize(embedding_BC, dim=1).chunk(2)
     logits_NN = first_NC @ second_NC.T / temperature
     target_N = torch.arange(len(logits_NN), device=logits_NN.device)
@@ -229,14 +232,16 @@ NEAR_QUERIES, FAR_QUERIES = (1, AZIMUTHS - 1, AZIMUTHS), (AZIMUTHS + 3, AZIMUTHS
 
 
 @torch.no_grad()
-def evaluate(trainee: Trainee, views_NVHW4: NDArray[np.uint8], device: torch.device) -> dict[str, float]:
-    """Retrieval@1 among unseen subjects after a small and a large turn, and how well pixels are read back."""
-    trainee.eval()
-    size = trainee.encoder.config.image_size
+def evaluate(
+    model: SemanticWithHeads, views_NVHW4: NDArray[np.uint8], device: torch.device
+) -> dict[str, float]:
+    """On held-out subjects: retrieval@1 after a small and a large turn, PSNR of the predicted pixels."""
+    model.eval()
+    size = model.encoder.config.image_size
 
-    def features(view: int) -> tuple[dict[str, Tensor], Pictures, Tensor]:
-        pictures = on_white(views_NVHW4[:, view], size, device=device)
-        tokens = trainee.encoder(pictures.images_B3HW)
+    def features(view: int) -> tuple[dict[str, Tensor], SubjectImages, Tensor]:
+        pictures = cutouts_on_white(views_NVHW4[:, view], size, device=device)
+        tokens = model.encoder(pictures.images_B3HW)
         weight = pictures.alpha_B1HW.sum((2, 3)).clamp_min(1e-3)
         colour_B3 = (pictures.images_B3HW * pictures.alpha_B1HW).sum((2, 3)) / weight
         named = {"cls": tokens.cls_BC, "mean": tokens.patches_BPC.mean(dim=1), "mean_colour": colour_B3}
@@ -248,36 +253,38 @@ def evaluate(trainee: Trainee, views_NVHW4: NDArray[np.uint8], device: torch.dev
         for name in gallery:
             hits = [_retrieval(features(view)[0][name], gallery[name]) for view in queries]
             figures[f"{name}_{turn}"] = round(sum(hits) / len(hits), 4)
-    split = 3 * trainee.patch**2
-    read_BPC = trainee.pixel_head(patches_BPC)[..., :split].transpose(1, 2)
-    read_B3HW = (F.fold(read_BPC, (size, size), trainee.patch, stride=trainee.patch) + 1) / 2
-    figures["pixel_psnr"] = round(-10 * math.log10(float(F.mse_loss(read_B3HW, pictures.images_B3HW))), 2)
-    trainee.train()
+    split = 3 * model.patch**2
+    read_BPC = model.pixel_head(patches_BPC)[..., :split].transpose(1, 2)
+    read_B3HW = (F.fold(read_BPC, (size, size), model.patch, stride=model.patch) + 1) / 2
+    figures["pixel_psnr"] = round(float(psnr(F.mse_loss(read_B3HW, pictures.images_B3HW))), 2)
+    model.train()
     return figures
 
 
 def _retrieval(query_NC: Tensor, gallery_NC: Tensor) -> float:
-    """Share of rows whose nearest gallery row (cosine, gallery mean removed) is their own."""
+    """Share of rows whose nearest gallery row (cosine, gallery mean subtracted) is their own."""
     centre_C = gallery_NC.mean(dim=0)
     likeness_NN = F.normalize(query_NC - centre_C, dim=1) @ F.normalize(gallery_NC - centre_C, dim=1).T
     return float((likeness_NN.argmax(dim=1).cpu() == torch.arange(len(likeness_NN))).float().mean())
 
 
-def objective(trainee: Trainee, views: Views, step: int) -> Objective:
-    """The loss of one step's pairs."""
-    recipe, rng = trainee.recipe, np.random.default_rng((trainee.recipe.seed, step))
-    device = next(trainee.parameters()).device
-    pictures = augment(views.draw(recipe, rng), trainee.encoder.config.image_size, rng, device)
-    losses: Losses = trainee(pictures)
+def objective(model: SemanticWithHeads, views: Views, step: int) -> StepLoss:
+    """The loss of one step, whose pairs depend on the seed and the step alone."""
+    recipe, rng = model.recipe, np.random.default_rng((model.recipe.seed, step))
+    device = next(model.parameters()).device
+    pictures = augment(views.draw(recipe, rng), model.encoder.config.image_size, rng, device)
+    losses: Losses = model(pictures)
     total = losses.cls + recipe.mean_weight * losses.mean
     total = total + recipe.pixel_weight * losses.pixels + recipe.place_weight * losses.place
-    return Objective(total, losses._asdict())
+    return StepLoss(total, losses._asdict())
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Command line; returns the exit code."""
+    """Command line of this stage; returns the exit code."""
     parser = encoder_parser("semantic", __doc__)
-    parser.add_argument("--pairs", type=int, default=Recipe.pairs, help="subjects a step")
+    parser.add_argument(
+        "--pairs", type=int, default=SemanticRecipe.pairs, help="subjects per step (default: 64)"
+    )
     arguments = parser.parse_args(argv)
     with only_run(arguments.out):
         train(arguments)
@@ -285,21 +292,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def train(options: argparse.Namespace) -> None:
-    """The whole of a run: steps, and the files it leaves."""
+    """A whole run: training, semantic.safetensors, and DONE with the figures."""
     torch.set_num_threads(options.threads)
-    recipe, views = Recipe(pairs=options.pairs), Views(options.data)
+    recipe, views = SemanticRecipe(pairs=options.pairs), Views(options.data)
     torch.manual_seed(recipe.seed)
-    trainee = Trainee(find_encoders(options.preset).semantic, recipe)
-    device = device_of(options.device)
-    run = EncoderRun(options.out, trainee, recipe.optimisation, options.minutes, device)
+    model = SemanticWithHeads(find_encoders(options.preset).semantic, recipe)
+    device = find_device(options.device)
+    run = EncoderTrainer(options.out, model, recipe.optimisation, options.minutes, device)
     held = views.heldout_NVHW4
     seen_from_all_sides = held is not None and held.shape[1] > max(FAR_QUERIES)
 
     def figures_now() -> dict[str, float]:
-        return evaluate(trainee, held, run.device) if held is not None and seen_from_all_sides else {}
+        return evaluate(model, held, run.device) if held is not None and seen_from_all_sides else {}
 
-    figures = run.train(lambda step: objective(trainee, views, step), figures_now)
-    encoder = trainee.encoder
+    figures = run.train(lambda step: objective(model, views, step), figures_now)
+    encoder = model.encoder
     save_part(options.out / "semantic.safetensors", "semantic", encoder, encoder.config)
     done = {"steps": run.step, "minutes": round(run.spent / 60, 2), "recipe": asdict(recipe), **figures}
     write_text(options.out / "DONE", json.dumps(done, indent=1) + "\n")

@@ -11,8 +11,8 @@ import torch
 from echogen_core.checkpoints import ASSETS, load_bundle
 from echogen_core.scales import find_schedule
 from echogen_core.tokenizer import quantize_multiscale
-from miniature.data.pictures import Coded, CompositorPictures
-from miniature.training.decoder import DrawnCodes, MixedCodes, main
+from miniature.data.image_sources import CodedImages, CompositeSource
+from miniature.training.decoder import MixedCodes, SampledCodes, main
 
 from .prepared import write_prepared
 
@@ -25,13 +25,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def drawn(data: Path) -> Coded:
-    return DrawnCodes(load_bundle("nano", ASSETS / "nano"), data, "train", 3, CPU).pictures(6)
+def drawn(data: Path) -> CodedImages:
+    return SampledCodes(load_bundle("nano", ASSETS / "nano"), data, "train", 3, CPU).draw(6)
 
 
-def test_drawn_codes_are_near_the_true_ones(data: Path, drawn: Coded) -> None:
+def test_drawn_codes_are_near_the_true_ones(data: Path, drawn: CodedImages) -> None:
     bundle = load_bundle("nano", ASSETS / "nano")
-    again = DrawnCodes(bundle, data, "train", 3, CPU).pictures(6)
+    again = SampledCodes(bundle, data, "train", 3, CPU).draw(6)
     assert all(torch.equal(a, b) for a, b in zip(drawn, again, strict=True)), "a seed gives the same codes"
     scales = find_schedule("nano").scales
     true_BDHW = quantize_multiscale(bundle.tokenizer.latent(drawn.images_B3HW), scales).codes_BDHW
@@ -45,9 +45,9 @@ def test_drawn_codes_are_near_the_true_ones(data: Path, drawn: Coded) -> None:
 def test_every_second_picture_keeps_its_true_codes(data: Path) -> None:
     bundle = load_bundle("nano", ASSETS / "nano")
     mixed = MixedCodes(
-        DrawnCodes(bundle, data, "train", 3, CPU), CompositorPictures(data, "train", 3, CPU), bundle
-    ).pictures(4)
-    true = CompositorPictures(data, "train", 3, CPU).pictures(2)
+        SampledCodes(bundle, data, "train", 3, CPU), CompositeSource(data, "train", 3, CPU), bundle
+    ).draw(4)
+    true = CompositeSource(data, "train", 3, CPU).draw(2)
     assert torch.equal(mixed.images_B3HW[1::2], true.images_B3HW)
     with torch.autocast("cpu", torch.bfloat16), torch.inference_mode():
         latent_BDHW = bundle.tokenizer.latent(true.images_B3HW)

@@ -15,7 +15,7 @@ from echogen_core.config import PRESETS
 from echogen_core.encoders import ENCODERS, ContentEncoder, SemanticEncoder
 from echogen_core.model import EchoGenTransformer
 from echogen_core.training.initialise import initialise
-from miniature.training.enlarge import main, repatched
+from miniature.training.enlarge import main, resize_patch_embedding
 
 
 def test_larger_patches_read_what_the_smaller_ones_read() -> None:
@@ -23,8 +23,8 @@ def test_larger_patches_read_what_the_smaller_ones_read() -> None:
     picture = torch.rand(1, 3, 4, 4).repeat_interleave(7, 2).repeat_interleave(7, 3)  # the same at both sizes
     small = F.interpolate(picture, scale_factor=4 / 7, mode="nearest")
     assert small.shape[-1] == 16
-    large = F.conv2d(picture, repatched(kernel, 14), stride=14)
-    plain = F.conv2d(torch.full_like(picture, 0.3), repatched(kernel, 14), stride=14)
+    large = F.conv2d(picture, resize_patch_embedding(kernel, 14), stride=14)
+    plain = F.conv2d(torch.full_like(picture, 0.3), resize_patch_embedding(kernel, 14), stride=14)
     assert torch.allclose(plain, F.conv2d(torch.full_like(small, 0.3), kernel, stride=8), atol=1e-4)
     assert (large - F.conv2d(small, kernel, stride=8)).abs().mean() < 0.3 * large.std()
 

@@ -24,14 +24,25 @@ from echogen_core.encoders import (
     wrap_tokenizer,
 )
 from echogen_core.model import EchoGenTransformer
-from echogen_core.subject.pictures import to_pil
+from echogen_core.pictures import to_pil
 from echogen_core.tokenizer import BitTokenizer
 from miniature.data.dataset import Compositor
-from miniature.evaluation import baselines, command, examination, metrics, places, protocol, report, sheet
-from miniature.evaluation.draw import Miniature, through_tokenizer
+from miniature.evaluation import (
+    baselines,
+    evaluate,
+    evaluator,
+    metrics,
+    places,
+    protocol,
+    report,
+    results,
+    sheet,
+)
+from miniature.evaluation.gates import gates, intervals_apart, targets
+from miniature.evaluation.generation import Miniature, through_tokenizer
 from miniature.evaluation.judge import Judge
 from miniature.evaluation.metrics import Measure
-from miniature.evaluation.targets import apart, decibels, targets
+from miniature.psnr import psnr
 from miniature.training.perceptual import Perceptual
 
 
@@ -50,7 +61,7 @@ def test_a_picture_is_told_from_the_subject_most_alike() -> None:
     features_ND = F.normalize(torch.tensor([[1.0, 0.1, 0], [1, 0.4, 0], [1, 0, 0.9], [1, 0, 0.9]]), dim=1)
     # 0 and 1 are each other's rivals, and that of 2 (equally unlike both) is the first, 0
     labels_N = torch.tensor([0, 0, 2, 1])
-    assert metrics.told_apart(features_ND, gallery_GD, labels_N).tolist() == [1, 0, 0, 0]
+    assert metrics.beats_hard_negative(features_ND, gallery_GD, labels_N).tolist() == [1, 0, 0, 0]
 
 
 def test_the_standard_error_is_that_of_the_subjects_means() -> None:
@@ -243,16 +254,16 @@ def _random_bundle() -> Bundle:
 def test_every_row_the_sweeps_and_the_places_come_out_of_one_run(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(examination, "SWEEP", (0.0, 4.0))
-    monkeypatch.setattr(examination, "TEXT_SWEEP", (0.0, 4.0))
-    monkeypatch.setattr(command, "Judge", PixelJudge)
+    monkeypatch.setattr(evaluator, "SWEEP", (0.0, 4.0))
+    monkeypatch.setattr(evaluator, "TEXT_SWEEP", (0.0, 4.0))
+    monkeypatch.setattr(evaluate, "Judge", PixelJudge)
     options = ["--subjects", "3", "--prompts", "1", "--sweep-prompts", "1", "--seeds", "2", "--device", "cpu"]
-    args = command.make_parser().parse_args(["--data", str(data), "--out", str(tmp_path), *options])
-    text = command.examine(args, Miniature(_random_bundle()))
+    args = evaluate.make_parser().parse_args(["--data", str(data), "--out", str(tmp_path), *options])
+    text = evaluate.evaluate(args, Miniature(_random_bundle()))
     found = json.loads((tmp_path / "nano.json").read_text(encoding="utf-8"))
     assert len({row["name"] for row in found["rows"]}) == 11
     assert all(len(row["retrieved"]) == 6 for row in found["rows"]), "three subjects, two seeds"
-    assert all(0 <= row["told_apart"]["value"] <= 1 for row in found["rows"])
+    assert all(0 <= row["hard_negative"]["value"] <= 1 for row in found["rows"])
     assert [(p["conditions"], p["gamma"]) for p in found["sweep"]] == [
         ("both", 0), ("both", 4), ("semantic", 0), ("semantic", 4), ("content", 0), ("content", 4),
         ("γ_I 1", 0), ("γ_I 1", 4), ("γ_I 2.5", 0), ("γ_I 2.5", 4),
@@ -260,7 +271,7 @@ def test_every_row_the_sweeps_and_the_places_come_out_of_one_run(
     assert found["sweep"][0]["similarity"] == found["sweep"][2]["similarity"]
     assert [row["name"] for row in found["places"]] == [places.REAL, places.TOKENIZER, places.NANO]
     assert (len(found["gates"]), len(found["targets"])) == (6, 8)
-    assert found["about"]["seeds"] == [1000, 1000 + command.SEED_STEP] and "γ_t 4" in text
+    assert found["about"]["seeds"] == [1000, 1000 + evaluate.SEED_STEP] and "γ_t 4" in text
 
 
 def test_without_weight_the_reference_does_not_matter(data: Path) -> None:
@@ -268,35 +279,35 @@ def test_without_weight_the_reference_does_not_matter(data: Path) -> None:
     miniature = Miniature(_random_bundle())
     unseen = replace(task, references_S3HW=task.references_S3HW.flip(0))
     silent, heard = replace(miniature.preset, gamma_i=0.0), miniature.preset
-    assert torch.equal(miniature.pictures(task, silent), miniature.pictures(unseen, silent))
-    assert not torch.equal(miniature.pictures(task, heard), miniature.pictures(unseen, heard))
+    assert torch.equal(miniature.generate(task, silent), miniature.generate(unseen, silent))
+    assert not torch.equal(miniature.generate(task, heard), miniature.generate(unseen, heard))
 
 
-def _row(name: str, retrieved: list[float], similarity: list[float], scenes: float) -> examination.Row:
+def _row(name: str, retrieved: list[float], similarity: list[float], scenes: float) -> results.Row:
     retrieved_N, scenes_N = torch.tensor(retrieved).float(), torch.full((len(retrieved),), scenes)
     values = (retrieved_N, retrieved_N, retrieved_N, torch.tensor(similarity), scenes_N, scenes_N)
-    return examination.Row(name, torch.arange(len(retrieved)), *values)
+    return results.Row(name, torch.arange(len(retrieved)), *values)
 
 
-def _point(conditions: str, gamma: float) -> examination.SweepPoint:
+def _point(conditions: str, gamma: float) -> results.SweepPoint:
     values_N = torch.full((3,), 0.1 * gamma)
-    return examination.SweepPoint(conditions, gamma, torch.arange(3), values_N, values_N, values_N)
+    return results.SweepPoint(conditions, gamma, torch.arange(3), values_N, values_N, values_N)
 
 
 def test_gates_compare_what_they_say(data: Path) -> None:
     task = protocol.build_task(data, 3, 1, seed=0)
     rows = [
-        _row(examination.CEILING, [1, 1, 1], [0.9, 0.9, 0.9], 1.0),
-        _row(examination.CELLS_8, [0, 0, 0], [0.5, 0.5, 0.5], 1.0),
-        _row(examination.CELLS_4, [0, 0, 1], [0.5, 0.5, 0.5], 1.0),
-        _row(examination.DISC, [0, 0, 0], [0.4, 0.4, 0.4], 1.0),
-        _row(examination.TEXT_ONLY, [0, 0, 0], [0.3, 0.3, 0.3], 1.0),
-        _row(examination.SEMANTIC, [1, 0, 0], [0.5, 0.6, 0.7], 0.8),
-        _row(examination.NANO, [1, 1, 1], [0.7, 0.7, 0.8], 0.79),
+        _row(results.CEILING, [1, 1, 1], [0.9, 0.9, 0.9], 1.0),
+        _row(results.CELLS_8, [0, 0, 0], [0.5, 0.5, 0.5], 1.0),
+        _row(results.CELLS_4, [0, 0, 1], [0.5, 0.5, 0.5], 1.0),
+        _row(results.DISC, [0, 0, 0], [0.4, 0.4, 0.4], 1.0),
+        _row(results.TEXT_ONLY, [0, 0, 0], [0.3, 0.3, 0.3], 1.0),
+        _row(results.SEMANTIC, [1, 0, 0], [0.5, 0.6, 0.7], 0.8),
+        _row(results.NANO, [1, 1, 1], [0.7, 0.7, 0.8], 0.79),
     ]
     points = [_point(conditions, gamma) for conditions in ("both", "γ_I 1") for gamma in (0.0, 4.0)]
-    gates = examination.gates(rows, points)
-    assert [gate.passed for gate in gates] == [True, True, True, False, True, True]
+    found_gates = gates(rows, points)
+    assert [gate.passed for gate in found_gates] == [True, True, True, False, True, True]
     labels_N = torch.arange(3)
     placed = [
         places.PlaceRow(name, labels_N, labels_N, torch.tensor(right))
@@ -306,23 +317,31 @@ def test_gates_compare_what_they_say(data: Path) -> None:
     # retrieval: 1 of 1; scenes 79 % < 90 %; places 2 of 3; the last step of similarity is not clear
     assert [gate.passed for gate in wanted] == [True, True, True, False, False, True, True, False]
     about = report.describe(task, 1, [0, 7], [])
-    found = report.Findings(rows, placed, points, gates, wanted)
+    found = results.Results(rows, placed, points, found_gates, wanted)
     text = report.markdown(found, about)
     assert "| gate |" in text and "FAIL" in text and "0.790 of 1.000 = 79%" in text
     assert "seeds 0, 7" in text and f"| {places.NANO} | 0.667" in text
     saved = json.loads(json.dumps(report.as_json(found, about)))
-    assert saved["gates"][3] == {"name": gates[3].name, "passed": False, "detail": gates[3].detail}
+    assert saved["gates"][3] == {
+        "name": found_gates[3].name,
+        "passed": False,
+        "detail": found_gates[3].detail,
+    }
     assert saved["targets"][4]["detail"].startswith("0.667") and saved["places"][0]["right"]["value"] == 1
 
 
 def test_rounds_are_joined_picture_by_picture() -> None:
     first, second = _row("a", [1, 0, 1], [0.1, 0.2, 0.3], 1.0), _row("a", [0, 0, 1], [0.3, 0.4, 0.5], 0.5)
-    (row,) = examination.joined([[first], [second]])
+    (row,) = results.merge_seeds([[first], [second]])
     assert row.measure("retrieved").value == pytest.approx(0.5) and row.measure("scenes").value == 0.75
     assert row.measure("similarity") == metrics.over_subjects(torch.tensor([0.2, 0.3, 0.4]), torch.arange(3))
-    assert apart(Measure(0.5, 0.1), Measure(0.9, 0.1)) and not apart(Measure(0.5, 0.1), Measure(0.8, 0.1))
+    assert intervals_apart(Measure(0.5, 0.1), Measure(0.9, 0.1)) and not intervals_apart(
+        Measure(0.5, 0.1), Measure(0.8, 0.1)
+    )
     images = torch.full((2, 3, 4, 4), 0.5)
-    assert decibels(images, images + 0.1).tolist() == pytest.approx([20.0, 20.0], abs=1e-3)
+    assert psnr((images - images - 0.1).square().mean((1, 2, 3))).tolist() == pytest.approx(
+        [20.0, 20.0], abs=1e-3
+    )
 
 
 @pytest.mark.parametrize("size", [64, 128])
@@ -344,7 +363,7 @@ def test_a_subject_is_found_where_the_words_put_it(data: Path, size: int) -> Non
 def test_the_sheet_holds_a_labelled_tile_for_every_picture(data: Path) -> None:
     held = Compositor(data, "heldout", icons=False)
     assert sheet.rows_of(held, ["heldout 2", "heldout 0"]) == [2, 0]
-    with pytest.raises(ValueError, match="Not held out: cat"):
+    with pytest.raises(ValueError, match=r"held-out subjects, got cat\. Choose from"):
         sheet.rows_of(held, ["cat"])
     green_S3HW = torch.tensor([0.0, 1.0, 0.0])[None, :, None, None].expand(2, 3, 64, 64)
     picture = sheet.draw(["a", "a longer name here"], [sheet.Column("one\ntwo", green_S3HW)] * 3)
@@ -389,14 +408,14 @@ def test_the_blind_sheet_shows_every_subject_once(data: Path, tmp_path: Path) ->
     scene = [known.name for known in held.scenes].index("sea")
     rows = torch.tensor([int(name[-1]) for name in names])
     task = protocol.make_task(held, rows, torch.full_like(rows, scene), 4)
-    for number, image_3HW in enumerate(miniature.pictures(task, miniature.preset)):
+    for number, image_3HW in enumerate(miniature.generate(task, miniature.preset)):
         left = number * step + sheet.NUMBER_WIDTH + side
         tile = picture.crop((left, sheet.LABEL_HEIGHT, left + sheet.TILE, sheet.LABEL_HEIGHT + sheet.TILE))
         assert tile.tobytes() == to_pil(image_3HW).tobytes(), "the picture of the subject with this number"
 
 
 def test_the_command_line_knows_one_model() -> None:
-    args = command.make_parser().parse_args(["--data", "d", "--out", "o", "--subjects", "5"])
+    args = evaluate.make_parser().parse_args(["--data", "d", "--out", "o", "--subjects", "5"])
     assert (args.subjects, args.prompts) == (5, 4)
     with pytest.raises(SystemExit):
-        command.make_parser().parse_args(["echogen-2b", "--data", "d", "--out", "o"])
+        evaluate.make_parser().parse_args(["echogen-2b", "--data", "d", "--out", "o"])

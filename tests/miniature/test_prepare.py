@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from miniature.__main__ import main
 from miniature.data import files, furniture, icons, pack, panoramas, prepare, render, subjects
 
 CATALOG = """
@@ -59,7 +60,7 @@ def test_a_missing_package_is_named_with_its_install_command(
         furniture.read_catalog(tmp_path)
     with pytest.raises(FileNotFoundError, match="npm install @lobehub/fluent-emoji-3d"):
         icons.prepare_icons(tmp_path, tmp_path / "node_modules", 96)
-    assert prepare.main(["--out", str(tmp_path / "data"), "--npm", str(tmp_path)]) == 2
+    assert main(["prepare", "--out", str(tmp_path / "data"), "--npm", str(tmp_path)]) == 2
     assert "install" in capsys.readouterr().err
 
 
@@ -121,7 +122,7 @@ def test_twins_are_left_out_and_so_is_what_looks_like_a_held_out_model() -> None
     for row, shade in enumerate((0, 1, 100, 200)):
         views_NVHW4[row, :, 8:24, 8:24] = (shade, shade, shade, 255)
     entries = [{"id": str(row), "row": row} for row in range(4)]
-    kept_NVHW4, kept = subjects.without_twins(views_NVHW4, entries, views_NVHW4[3:])
+    kept_NVHW4, kept = subjects.drop_near_duplicates(views_NVHW4, entries, views_NVHW4[3:])
     assert kept == [{"id": "0", "row": 0}, {"id": "2", "row": 1}]
     np.testing.assert_array_equal(kept_NVHW4, views_NVHW4[[0, 2]])
 
@@ -216,13 +217,13 @@ def test_a_folder_is_of_one_size(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert prepare.read_sizes(tmp_path) == sizes
     with pytest.raises(ValueError, match="another folder"):
         prepare.claim(tmp_path, prepare.Sizes(64, 96))
-    assert prepare.main(["--out", str(tmp_path), "--npm", str(tmp_path), "--picture", "64"]) == 2
+    assert main(["prepare", "--out", str(tmp_path), "--npm", str(tmp_path), "--picture", "64"]) == 2
     assert "another folder" in capsys.readouterr().err
     (tmp_path / "meta.json").write_text("{}")  # as written before there was a choice
-    assert prepare.read_sizes(tmp_path) == prepare.FIRST_SIZES
-    with pytest.raises(ValueError, match="multiple of 16"):
+    assert prepare.read_sizes(tmp_path) == prepare.LEGACY_SIZES
+    with pytest.raises(ValueError, match="--sprite a multiple of 16"):
         prepare.Sizes(64, 100)
-    with pytest.raises(ValueError, match="1 to 3 lights"):
+    with pytest.raises(ValueError, match="--lights from 1 to 3, got 4"):
         prepare.Sizes(lights=4)
 
 
@@ -256,12 +257,12 @@ def test_packed_data_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     data, packed, back = tmp_path / "data", tmp_path / "packed", tmp_path / "back"
     data.mkdir()
     _prepared(data)
-    command = ["--data", str(data), "--out", str(packed), "--part-mib", "0.001"]
-    assert pack.main([*command]) == 0
-    assert pack.main([*command]) == 2, "parts are not mixed"
+    command = ["pack", "--data", str(data), "--out", str(packed), "--part-mib", "0.001"]
+    assert main(command) == 0
+    assert main(command) == 2, "parts are not mixed"
     parts = sorted(packed.iterdir())
     assert len(parts) > 1 and parts[0].name == f"data-00-of-{len(parts):02}.zip"
-    assert pack.main(["--data", str(back), "--unpack", str(packed), "--workers", "1"]) == 0
+    assert main(["pack", "--data", str(back), "--unpack", str(packed), "--workers", "1"]) == 0
     for table in pack.TABLES:
         before, after = (np.load(folder / f"{table}.npy").astype(int) for folder in (data, back))
         assert np.array_equal(before[..., 3], after[..., 3])
@@ -271,4 +272,4 @@ def test_packed_data_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     crops = np.load(back / "scenes" / f"{panoramas.SCENES[0].name}.npy")
     assert crops.shape == (300, 16, 16, 3) and np.abs(crops.astype(int) - 128).max() <= 1
     parts[0].unlink()
-    assert pack.main(["--data", str(back), "--unpack", str(packed)]) == 2
+    assert main(["pack", "--data", str(back), "--unpack", str(packed)]) == 2

@@ -11,7 +11,15 @@ import torch
 
 from echogen_core.checkpoints import load_part
 from miniature.data.render import AZIMUTHS_DEG, ELEVATIONS_DEG, VIEW_COUNT
-from miniature.training.semantic import AZIMUTHS, Recipe, Views, augment, info_nce, main, on_white
+from miniature.training.semantic import (
+    AZIMUTHS,
+    SemanticRecipe,
+    Views,
+    augment,
+    cutouts_on_white,
+    info_nce,
+    main,
+)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +42,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_pairs_show_one_subject_from_near_or_far(data: Path) -> None:
-    recipe, rng = Recipe(pairs=10, icon_share=0.3), np.random.default_rng(1)
+    recipe, rng = SemanticRecipe(pairs=10, icon_share=0.3), np.random.default_rng(1)
     pair_2BHW4 = Views(data).draw(recipe, rng)
     assert pair_2BHW4.shape == (2, 10, 96, 96, 4)
     centre_2B4 = pair_2BHW4[:, :, 48, 48]
@@ -43,7 +51,7 @@ def test_pairs_show_one_subject_from_near_or_far(data: Path) -> None:
 
 
 def test_augmentation_keeps_the_ground_white_and_the_hue_of_a_pair(data: Path) -> None:
-    recipe, rng = Recipe(pairs=8, icon_share=0), np.random.default_rng(2)
+    recipe, rng = SemanticRecipe(pairs=8, icon_share=0), np.random.default_rng(2)
     pictures = augment(Views(data).draw(recipe, rng), 64, rng)
     assert pictures.images_B3HW.shape == (16, 3, 64, 64)
     outside = pictures.alpha_B1HW.expand(-1, 3, -1, -1) == 0
@@ -58,7 +66,7 @@ def test_augmentation_keeps_the_ground_white_and_the_hue_of_a_pair(data: Path) -
 def test_on_white_averages_when_it_shrinks(moved: torch.Tensor | None) -> None:
     rgba_BHW4 = np.zeros((1, 96, 96, 4), np.uint8)
     rgba_BHW4[:, ::2] = [0, 0, 0, 255]
-    pictures = on_white(rgba_BHW4, 32, moved)
+    pictures = cutouts_on_white(rgba_BHW4, 32, moved)
     assert (pictures.images_B3HW[..., 2:-2, :] - 0.5).abs().max() < 0.1
 
 

@@ -14,16 +14,17 @@ from torch import Tensor, nn
 from echogen_core.checkpoints.keymap_tokenizer import translate_tokenizer
 from echogen_core.config import TokenizerConfig
 from echogen_core.tokenizer import BitTokenizer
-from miniature.data.compose import Masked
+from miniature.data.compose import MaskedImages
 from miniature.training.group_norm import FastGroupNorm
-from miniature.training.kernels import Kernel
+from miniature.training.optimisers import ConvKernel
 from miniature.training.perceptual import Perceptual
-from miniature.training.pixel_unshuffle import refolded
-from miniature.training.tokenizer import Run, export, train, write_sheet
+from miniature.training.pixel_unshuffle import enlarge_unshuffle
+from miniature.training.tokenizer import write_sheet
 from miniature.training.tokenizer_recipe import TokenizerRecipe
+from miniature.training.tokenizer_trainer import TokenizerTrainer, export, train
 
 CONFIG = TokenizerConfig(
-    bits=8, base_channels=8, channel_multipliers=(1, 2), res_blocks=1, fold=2, norm_groups=4
+    bits=8, base_channels=8, channel_multipliers=(1, 2), res_blocks=1, unshuffle=2, norm_groups=4
 )
 SCALES = ((1, 1), (2, 2))
 RECIPE = TokenizerRecipe(
@@ -37,17 +38,17 @@ class Blobs:
     def __init__(self, seed: int) -> None:
         self.generator = torch.Generator().manual_seed(seed)
 
-    def pictures(self, count: int) -> Masked:
+    def draw(self, count: int) -> MaskedImages:
         colours = torch.rand(count, 3, 2, 1, generator=self.generator)
         images_B3HW = colours.repeat_interleave(4, 2).expand(-1, -1, -1, 8).contiguous()
         subject_B1HW = torch.zeros(count, 1, 8, 8)
         subject_B1HW[..., :4, :] = 1
-        return Masked(images_B3HW, subject_B1HW)
+        return MaskedImages(images_B3HW, subject_B1HW)
 
 
 def test_loss_falls_and_the_run_is_written(tmp_path: Path) -> None:
-    run = Run(CONFIG, SCALES, RECIPE, tmp_path)
-    heldout = Blobs(1).pictures(16)
+    run = TokenizerTrainer(CONFIG, SCALES, RECIPE, tmp_path)
+    heldout = Blobs(1).draw(16)
     before = run.evaluate(heldout)["psnr"]
     after = train(run, Blobs(0), heldout)
     assert after["psnr"] > before + 1
@@ -68,14 +69,14 @@ def test_loss_falls_and_the_run_is_written(tmp_path: Path) -> None:
 
 
 def test_resume_goes_on_where_it_stopped(tmp_path: Path) -> None:
-    run = Run(CONFIG, SCALES, RECIPE, tmp_path)
+    run = TokenizerTrainer(CONFIG, SCALES, RECIPE, tmp_path)
     assert not run.resume()
     source = Blobs(0)
     for _ in range(3):
-        run.train_step(source.pictures(8))
+        run.train_step(source.draw(8))
     run.save()
-    pictures = source.pictures(8)
-    again = Run(CONFIG, SCALES, RECIPE, tmp_path)
+    pictures = source.draw(8)
+    again = TokenizerTrainer(CONFIG, SCALES, RECIPE, tmp_path)
     assert again.resume() and again.step == 3 and again.elapsed == run.elapsed
     assert again.train_step(pictures) == run.train_step(pictures)
     assert all(
@@ -85,37 +86,37 @@ def test_resume_goes_on_where_it_stopped(tmp_path: Path) -> None:
 
 def test_a_larger_fold_starts_as_the_old_picture_enlarged() -> None:
     torch.manual_seed(0)
-    old, config = BitTokenizer(CONFIG).eval(), replace(CONFIG, fold=6)
+    old, config = BitTokenizer(CONFIG).eval(), replace(CONFIG, unshuffle=6)
     new = BitTokenizer(config).eval()
-    new.load_state_dict(refolded(old, config))
+    new.load_state_dict(enlarge_unshuffle(old, config))
 
     def enlarged(images_B3HW: Tensor) -> Tensor:
         return images_B3HW.repeat_interleave(3, 2).repeat_interleave(3, 3)
 
-    images_B3HW = Blobs(2).pictures(2).images_B3HW
+    images_B3HW = Blobs(2).draw(2).images_B3HW
     with torch.no_grad():
         latent_BDHW = old.latent(images_B3HW)
         torch.testing.assert_close(new.latent(enlarged(images_B3HW)), latent_BDHW)
         picture_B3HW = enlarged(old.reconstruct(latent_BDHW))
         torch.testing.assert_close(new.reconstruct(latent_BDHW), picture_B3HW)
-    for other in (replace(CONFIG, fold=3), replace(config, bits=9), replace(CONFIG, fold=1)):
-        with pytest.raises(ValueError, match="at most by a smaller fold"):
-            refolded(old, other)
+    for other in (replace(CONFIG, unshuffle=3), replace(config, bits=9), replace(CONFIG, unshuffle=1)):
+        with pytest.raises(ValueError, match="smaller pixel-unshuffle factor"):
+            enlarge_unshuffle(old, other)
 
 
 def test_the_last_phase_leaves_the_codes_alone(tmp_path: Path) -> None:
-    run = Run(CONFIG, SCALES, RECIPE, tmp_path)
+    run = TokenizerTrainer(CONFIG, SCALES, RECIPE, tmp_path)
     run.step = 25
     encoder = [p.clone() for p in run.model.encoder.parameters()]
     decoder = [p.clone() for p in run.model.decoder.parameters()]
-    run.train_step(Blobs(0).pictures(8))
+    run.train_step(Blobs(0).draw(8))
     assert all(torch.equal(a, b) for a, b in zip(encoder, run.model.encoder.parameters(), strict=True))
     assert not all(torch.equal(a, b) for a, b in zip(decoder, run.model.decoder.parameters(), strict=True))
 
 
 def test_a_kernel_and_its_matrix_are_one_memory() -> None:
     kernel = nn.Parameter(torch.randn(4, 3, 3, 3).to(memory_format=torch.channels_last))
-    pair = Kernel.of(kernel)
+    pair = ConvKernel.of(kernel)
     with torch.no_grad():
         pair.matrix[1, 5] = 7.0
     assert (kernel[1] == 7.0).sum() == 1
@@ -128,14 +129,14 @@ def test_a_kernel_and_its_matrix_are_one_memory() -> None:
 
 
 def test_the_subjects_pixels_count_more(tmp_path: Path) -> None:
-    pictures = Blobs(0).pictures(8)
+    pictures = Blobs(0).draw(8)
     losses = []
     for weight in (0.0, 8.0):
-        run = Run(CONFIG, SCALES, replace(RECIPE, subject_weight=weight), tmp_path / str(weight))
+        run = TokenizerTrainer(CONFIG, SCALES, replace(RECIPE, subject_weight=weight), tmp_path / str(weight))
         losses.append(run.train_step(pictures)["mse"])
     assert losses[0] != losses[1]
-    whole = Masked(pictures.images_B3HW, torch.ones_like(pictures.subject_B1HW))
-    run = Run(CONFIG, SCALES, replace(RECIPE, subject_weight=8.0), tmp_path / "whole")
+    whole = MaskedImages(pictures.images_B3HW, torch.ones_like(pictures.subject_B1HW))
+    run = TokenizerTrainer(CONFIG, SCALES, replace(RECIPE, subject_weight=8.0), tmp_path / "whole")
     assert run.train_step(whole)["mse"] == pytest.approx(losses[0], rel=1e-4)
 
 
@@ -144,7 +145,7 @@ def test_the_perceptual_distance_is_zero_for_the_same_and_has_a_gradient() -> No
     layers = nn.ModuleList((nn.Conv2d(3, 8, 3, 2, 1), nn.Conv2d(8, 8, 3, 2, 1), nn.Conv2d(8, 8, 1)))
     stem, *blocks = layers.requires_grad_(False)
     looks = Perceptual(stem, blocks, (0,))
-    pictures = Blobs(0).pictures(4).images_B3HW
+    pictures = Blobs(0).draw(4).images_B3HW
     assert float(looks.distance(pictures, pictures)) == 0
     leaf = pictures.clone().requires_grad_()
     distance = looks.distance(leaf, pictures.flip(2))

@@ -23,24 +23,24 @@ from echogen_core.encoders import (
     build_tokenizer,
     wrap_tokenizer,
 )
-from echogen_core.encoders.config import find_encoders
+from echogen_core.encoders.sizes import find_encoders
 from echogen_core.model import EchoGenTransformer
 from echogen_core.pipeline import EchoGenPipeline
 from echogen_core.scales import BUDGETS, find_schedule
 from echogen_core.tokenizer import BitTokenizer
 from echogen_core.training.initialise import initialise
-from echogen_core.training.loss import bit_loss, scale_accuracy, scale_weights, subject_emphasis, token_losses
+from echogen_core.training.loss import bit_loss, scale_weights
 from miniature.data.attribution import attribution
 from miniature.data.compose import rotate_hue
-from miniature.data.dataset import SUBJECT_WORDS, Compositor, Mix, Pictures
-from miniature.data.words import NIGHT, sized
+from miniature.data.dataset import SUBJECT_WORDS, Compositor, ImageTable, Mix
+from miniature.data.prompt_words import NIGHT, with_size
 from miniature.training.content import main as train_content
-from miniature.training.options import check_size
+from miniature.training.options import check_picture_size
 from miniature.training.tokenizer import main as train_tokenizer
-from miniature.training.trainer import Parts, Trainer, split_pairs
-from miniature.training.transformer import main, parts_of, prompt_corpus
-from miniature.training.transformer_recipe import NANO_MIX, Recipe
-from tests.core import golden
+from miniature.training.transformer import bundle_modules, main, prompt_corpus
+from miniature.training.transformer_recipe import NANO_MIX, TransformerRecipe
+from miniature.training.transformer_trainer import Modules, Trainer, split_pairs
+from miniature.training.weighted_loss import scale_accuracy, subject_emphasis, weighted_bit_loss
 
 from .prepared import SIZE, write_prepared
 
@@ -57,19 +57,6 @@ GOLDEN_MEANS = {
     "targets_B3HW": [0.60616, 0.60562, 0.471445, 0.468343, 0.60525, 0.605306, 0.526775, 0.519913],
     "subject_masks_B1HW": [0.214102, 0.171258, 0.123537, 0.140135, 0.123144, 0.11895, 0.168183, 0.124849],
 }
-
-
-@pytest.mark.parametrize("kind", ["clean", "noise"])
-def test_loss_equals_official(kind: str) -> None:
-    official = golden.tensors("echogen_tiny_train_forward")
-    schedule = golden.schedule("1.0")
-    logits = official[f"logits.{kind}"].unflatten(-1, (-1, 2))
-    labels = official[f"gt_bits.{kind}"]
-    expected = official[f"loss_reweighted.{kind}"]
-    assert torch.allclose(bit_loss(logits, labels, schedule), expected.mean(), rtol=1e-5)
-    assert torch.allclose(
-        token_losses(logits, labels).mean(), official[f"loss_mean.{kind}"].mean(), rtol=1e-5
-    )
 
 
 def test_weights_and_accuracy_of_scales() -> None:
@@ -96,19 +83,22 @@ def test_tokens_of_the_subject_count_more() -> None:
     assert left == pytest.approx(3 * right) and emphasis[1, start] == right
     logits, labels = torch.randn(2, schedule.tokens, 3, 2), torch.zeros(2, schedule.tokens, 3)
     plain = bit_loss(logits, labels, schedule)
-    assert torch.equal(plain, bit_loss(logits, labels, schedule, torch.ones_like(emphasis)))
-    assert bit_loss(logits, labels, schedule, emphasis) != plain
+    assert torch.equal(plain, weighted_bit_loss(logits, labels, schedule))
+    assert torch.equal(plain, weighted_bit_loss(logits, labels, schedule, torch.ones_like(emphasis)))
+    assert weighted_bit_loss(logits, labels, schedule, emphasis) != plain
 
 
 def test_bits_count_by_their_margin() -> None:
     schedule = find_schedule("nano")
     logits, labels = torch.randn(2, schedule.tokens, 4, 2), torch.zeros(2, schedule.tokens, 4)
-    plain = bit_loss(logits, labels, schedule)
-    assert torch.allclose(plain, bit_loss(logits, labels, schedule, None, torch.full_like(labels, 0.3)))
+    plain = weighted_bit_loss(logits, labels, schedule)
+    assert torch.allclose(
+        plain, weighted_bit_loss(logits, labels, schedule, None, torch.full_like(labels, 0.3))
+    )
     half = torch.tensor([0.0, 0.0, 0.2, 0.2]).expand_as(labels)
     assert torch.allclose(
-        bit_loss(logits, labels, schedule, None, half),
-        bit_loss(logits[:, :, 2:], labels[:, :, 2:], schedule),
+        weighted_bit_loss(logits, labels, schedule, None, half),
+        weighted_bit_loss(logits[:, :, 2:], labels[:, :, 2:], schedule),
         rtol=1e-5,
     )
 
@@ -179,7 +169,7 @@ def test_the_subject_stands_where_the_words_say(data: Path) -> None:
 
 
 def test_a_settled_subject_is_its_reference_moved_and_scaled(data: Path) -> None:
-    mix = Mix(settled=True, turned=0.0, placed=0.6, sized=0.6)
+    mix = Mix(fixed_layout=True, turned=0.0, placed=0.6, sized=0.6)
     pairs = Compositor(data, "train", seed=0, icons=False).batch(48, mix, targets=2)
     references = (pairs.references_B3HW < 0.999).any(1)
     mappings: dict[tuple[str, ...], list[tuple[float, float, float]]] = {}
@@ -208,7 +198,7 @@ def test_few_backgrounds_of_a_scene_are_drawn_typical_ones_and_never_mirrored(da
     left_HW3 = np.zeros((SIZE, SIZE, 3), dtype=np.uint8)
     left_HW3[:, SIZE // 2 :] = 50
     crops = left_HW3 + 100 * np.arange(3, dtype=np.uint8)[:, None, None, None]
-    compositor.grounds = Pictures([crops, crops], torch.device("cpu"))
+    compositor.backgrounds = ImageTable([crops, crops], torch.device("cpu"))
     every, mirrored_too = {0, 100, 200}, {0, 50, 100, 150, 200, 250}
     for known, wood, town in ((0, mirrored_too, mirrored_too), (2, {0, 100}, {200, 0}), (9, every, every)):
         pairs = compositor.batch(128, Mix(crops=known))
@@ -218,7 +208,7 @@ def test_few_backgrounds_of_a_scene_are_drawn_typical_ones_and_never_mirrored(da
 
 
 def test_sizes_go_before_the_noun() -> None:
-    found = [sized(word, "small") for word in (*SUBJECT_WORDS, "a teddy bear")]
+    found = [with_size(word, "small") for word in (*SUBJECT_WORDS, "a teddy bear")]
     assert found == [
         "the small subject", "the same small subject", "this small object", "a small object",
         "a small teddy bear",
@@ -230,7 +220,7 @@ def test_only_the_given_share_of_pairs_turns(data: Path) -> None:
     views = np.zeros((2, 24, 96, 96, 4), dtype=np.uint8)
     views[..., 3] = 255
     views[..., :3] = 10 * np.arange(24)[:, None, None, None]  # the grey of a picture tells its view
-    compositor.sprites = Pictures([views], torch.device("cpu"))
+    compositor.sprites = ImageTable([views], torch.device("cpu"))
     still = Mix(turned=0.0, recolour=0.0, plain=1.0)
     for mix, same in ((still, True), (replace(still, turned=1.0), False)):
         pairs = compositor.batch(8, mix, targets=2)
@@ -260,7 +250,7 @@ def test_shares_keep_references_with_their_targets(data: Path) -> None:
 
 
 def test_content_latents_learn_pixels_and_place(data: Path, tmp_path: Path) -> None:
-    config = TokenizerConfig(8, 8, (1, 1), 1, fold=4, norm_groups=8)
+    config = TokenizerConfig(8, 8, (1, 1), 1, unshuffle=4, norm_groups=8)
     tokenizer = save_part(tmp_path / "tokenizer.safetensors", "tokenizer", BitTokenizer(config), config)
     files = ["--data", str(data), "--tokenizer", str(tokenizer), "--out", str(tmp_path)]
     figures = []
@@ -281,7 +271,7 @@ def test_content_latents_learn_pixels_and_place(data: Path, tmp_path: Path) -> N
     assert away < 0.5 * encoder.conv_in.weight.abs().max(), "a step from where it began"
 
 
-def _parts() -> Parts:
+def _parts() -> Modules:
     torch.manual_seed(0)
     config = replace(
         PRESETS["nano"].transformer, depth=1, width=64, heads=2, bits=8, semantic_width=32, semantic_length=65
@@ -290,18 +280,20 @@ def _parts() -> Parts:
     initialise(transformer, torch.Generator().manual_seed(0))
     tokens = wrap_tokenizer(build_tokenizer(["the subject in a wood", "it in a town"], 300))
     text = replace(ENCODERS["nano"].text, depth=1)
-    return Parts(
+    return Modules(
         transformer,
         TextEncoder(text, tokens),
         ContentEncoder(replace(ENCODERS["nano"].content, base_channels=8)),
         SemanticEncoder(replace(ENCODERS["nano"].semantic, width=32, depth=1, heads=2)),
-        BitTokenizer(TokenizerConfig(8, 8, (1, 1), 1, fold=4, norm_groups=8)).eval().requires_grad_(False),
+        BitTokenizer(TokenizerConfig(8, 8, (1, 1), 1, unshuffle=4, norm_groups=8))
+        .eval()
+        .requires_grad_(False),
         find_schedule("nano"),
     )
 
 
 def test_a_run_learns_stops_and_goes_on(data: Path, tmp_path: Path) -> None:
-    recipe = Recipe(minutes=60, batch=4, targets=2, workers=2, warmup=1, drop=0.2)
+    recipe = TransformerRecipe(minutes=60, batch=4, targets=2, workers=2, warmup=1, drop=0.2)
     trainer = Trainer(_parts(), data, tmp_path, recipe)
     losses = [trainer._train_step()["loss"] for _ in range(12)]
     assert np.mean(losses[-3:]) < np.mean(losses[:3])
@@ -313,12 +305,12 @@ def test_a_run_learns_stops_and_goes_on(data: Path, tmp_path: Path) -> None:
     for name, parameter in trainer.trained.named_parameters():
         assert torch.equal(parameter, dict(again.trained.named_parameters())[name]), name
     with again.averaged():
-        assert torch.equal(again.parts.transformer.start, again.average["transformer.start"])
-    assert torch.equal(again.parts.transformer.start, trainer.parts.transformer.start)
+        assert torch.equal(again.modules.transformer.start, again.average["transformer.start"])
+    assert torch.equal(again.modules.transformer.start, trainer.modules.transformer.start)
 
 
 def test_the_candidate_is_trained_by_the_same_commands(data: Path, tmp_path: Path) -> None:
-    check_size(data, find_preset("nano-fine"))
+    check_picture_size(data, find_preset("nano-fine"))
     with pytest.raises(ValueError, match="Expected a model out of nano, echogen"):
         find_preset("nano-256")
     with torch.device("meta"):
@@ -345,7 +337,7 @@ def test_pictures_of_another_size_are_named(data: Path, tmp_path: Path) -> None:
     for path in (tmp_path / "scenes").glob("*.npy"):
         np.save(path, np.load(path)[:, ::2, ::2])
     with pytest.raises(ValueError, match=r"holds pictures of 64 px.*needs 128 px.*--picture 128"):
-        check_size(tmp_path, PRESETS["nano"])
+        check_picture_size(tmp_path, PRESETS["nano"])
 
 
 @pytest.mark.parametrize("name", [*PRESETS, *CANDIDATES])
@@ -355,7 +347,7 @@ def test_tokens_are_as_large_as_the_schedule_says(name: str) -> None:
 
 
 def test_references_come_as_large_as_the_encoders_want_them(data: Path, tmp_path: Path) -> None:
-    trainer = Trainer(_parts(), data, tmp_path, Recipe(batch=2, workers=1))
+    trainer = Trainer(_parts(), data, tmp_path, TransformerRecipe(batch=2, workers=1))
     assert trainer.data.size == SIZE
     pairs = trainer._next_pairs()
     assert pairs.references_B3HW.shape == (2, 3, 112, 112) and pairs.targets_B3HW.shape[-1] == SIZE
@@ -367,16 +359,16 @@ def test_a_tokenizer_begins_as_another_one(data: Path, tmp_path: Path) -> None:
     start = ["--start", str(ASSETS / "nano" / "tokenizer.safetensors")]
     train_tokenizer([*given, *start, "--out", str(run), "--minutes", "0.0001"])
     first, *_, last = (json.loads(line) for line in (run / "log.jsonl").read_text().splitlines())
-    assert (first["recipe"]["easing"], first["recipe"]["perceptual_start"]) == (0, 0)
+    assert (first["recipe"]["quantizer_warmup"], first["recipe"]["perceptual_start"]) == (0, 0)
     assert last["step"] >= 1 and last["psnr"] > 15, "of a picture of one colour; from nothing: below 10"
     assert load_part(run / "tokenizer.safetensors", "tokenizer").config == PRESETS["nano"].tokenizer
 
 
 def test_a_tokenizer_of_other_pictures_is_refused(tmp_path: Path) -> None:
-    bundle, config = load_bundle("nano"), replace(PRESETS["nano"].tokenizer, fold=8)
+    bundle, config = load_bundle("nano"), replace(PRESETS["nano"].tokenizer, unshuffle=8)
     other = BitTokenizer(config)
     for use in (
-        lambda: parts_of(bundle, tokenizer=other),
+        lambda: bundle_modules(bundle, tokenizer=other),
         lambda: EchoGenPipeline(replace(bundle, tokenizer=other)),
     ):
         with pytest.raises(ValueError, match="has 16 px per token, the model expects 8"):
@@ -384,13 +376,15 @@ def test_a_tokenizer_of_other_pictures_is_refused(tmp_path: Path) -> None:
 
 
 def test_words_are_in_the_vocabulary_where_they_are_said(data: Path) -> None:
-    plain, wordy = (set(prompt_corpus(Compositor(data), mix)) for mix in (Mix(), NANO_MIX))
+    plain, has_prompt_words = (set(prompt_corpus(Compositor(data), mix)) for mix in (Mix(), NANO_MIX))
     for word in ("small", "on the right", NIGHT):
-        assert any(word in prompt for prompt in wordy) and not any(word in prompt for prompt in plain)
+        assert any(word in prompt for prompt in has_prompt_words) and not any(
+            word in prompt for prompt in plain
+        )
 
 
 def test_compiled_blocks_and_padded_prompts_change_nothing(data: Path, tmp_path: Path) -> None:
-    recipe = Recipe(minutes=60, batch=2, targets=2, workers=1, warmup=1)
+    recipe = TransformerRecipe(minutes=60, batch=2, targets=2, workers=1, warmup=1)
     records = []
     for backend in ("", "aot_eager"):
         trainer = Trainer(_parts(), data, tmp_path / f"run{backend}", replace(recipe, compiler=backend))
@@ -423,7 +417,7 @@ def test_another_tokenizer_must_have_as_many_bits() -> None:
     bundle = load_bundle("nano", ASSETS / "nano")
     config = replace(bundle.tokenizer.config, bits=8, base_channels=8)
     with pytest.raises(ValueError, match=r"32 bits.*got one of 8"):
-        parts_of(bundle, tokenizer=BitTokenizer(config))
+        bundle_modules(bundle, tokenizer=BitTokenizer(config))
 
 
 def test_the_command_trains_the_shipped_bundle_on(data: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Pictures that the tokenizer learns from, and where they come from.
+"""Where the tokenizer's training pictures come from.
 
 Shapes: B batch, H W pixels or tokens, D bits per token.
 """
@@ -11,35 +11,36 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from .compose import Masked
+from .compose import MaskedImages
 from .dataset import Compositor
 
 
-class Coded(NamedTuple):
-    """Pictures [B, 3, H, W], the subject's share of each pixel, and codes [B, D, H, W] to decode to them."""
+class CodedImages(NamedTuple):
+    """Pictures, the subject's share of each pixel, and codes [B, D, H, W] to decode them from."""
 
     images_B3HW: Tensor
     subject_B1HW: Tensor
     codes_BDHW: Tensor
 
 
-class PictureSource(Protocol):
-    """Where training pictures come from."""
+class ImageSource(Protocol):
+    """Draws training pictures."""
 
-    def pictures(self, count: int) -> Masked | Coded:
-        """fp32 [count, 3, H, W], RGB 0..1, and where their subjects are; codes, where not the true ones."""
+    def draw(self, count: int) -> MaskedImages | CodedImages:
+        """float32 pictures [count, 3, H, W] in 0..1 with subject masks, and codes unless the encoder's."""
         ...
 
 
-class CompositorPictures:
-    """Composites and, every fourth, the subject on white, as the transformer will see them."""
+class CompositeSource:
+    """A Compositor's targets, every fourth replaced by its reference: what the transformer will see."""
 
     def __init__(self, data: Path, split: str, seed: int, device: torch.device) -> None:
         self._compositor = Compositor(data, split, seed, device=device)
 
-    def pictures(self, count: int) -> Masked:
+    def draw(self, count: int) -> MaskedImages:
+        """float32 pictures [count, 3, H, W] in 0..1 with their subjects' masks."""
         batch = self._compositor.batch(count)
         pictures_B3HW, subject_B1HW = batch.targets_B3HW.clone(), batch.subject_masks_B1HW.clone()
         pictures_B3HW[::4] = batch.references_B3HW[::4]
         subject_B1HW[::4] = (batch.references_B3HW[::4].amin(1, keepdim=True) < 0.98).float()
-        return Masked(pictures_B3HW, subject_B1HW)
+        return MaskedImages(pictures_B3HW, subject_B1HW)

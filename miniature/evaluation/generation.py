@@ -1,4 +1,4 @@
-"""Pictures of the miniature for a whole task, in batches, by the pipeline that everything else uses.
+"""The miniature's pictures for a whole task, in batches, through the same pipeline as everywhere else.
 
 Shapes: N pictures, S subjects, H and W pixels.
 """
@@ -23,8 +23,8 @@ BATCH = 24
 
 
 @dataclass(frozen=True)
-class Ask:
-    """How pictures are drawn; which of the reference's two kinds of features the model sees."""
+class GenerationSettings:
+    """How pictures are sampled, and which of the reference's two paths are on."""
 
     gamma_t: float
     gamma_i: float
@@ -35,7 +35,7 @@ class Ask:
 
 
 class Miniature:
-    """A bundle that answers tasks."""
+    """A bundle that generates the pictures of a task."""
 
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
@@ -44,32 +44,32 @@ class Miniature:
         self._pipeline.prefill = PrefillCache(bundle.transformer, capacity=2 * BATCH + 16)
 
     @property
-    def preset(self) -> Ask:
+    def preset(self) -> GenerationSettings:
         """The preset's own settings."""
         preset = self.bundle.preset
-        return Ask(preset.gamma_t, preset.gamma_i, preset.tau, preset.top_p)
+        return GenerationSettings(preset.gamma_t, preset.gamma_i, preset.tau, preset.top_p)
 
-    def pictures(self, task: Task, ask: Ask) -> Tensor:
+    def generate(self, task: Task, settings: GenerationSettings) -> Tensor:
         """One picture for each of the task's prompts, [N, 3, H, W] in 0..1."""
         pipeline, subjects = self._pipeline, task.subjects_N.tolist()
-        known = {
+        references = {
             row: pipeline.encode_reference(
-                task.references_S3HW[row : row + 1], semantic=ask.semantic, content=ask.content
+                task.references_S3HW[row : row + 1], semantic=settings.semantic, content=settings.content
             )
             for row in sorted(set(subjects))
         }
-        settings = Settings(ask.gamma_t, ask.gamma_i, ask.tau, ask.top_p)
+        sampling = Settings(settings.gamma_t, settings.gamma_i, settings.tau, settings.top_p)
         images = []
         for start in range(0, len(subjects), BATCH):
             rows = range(start, min(start + BATCH, len(subjects)))
-            branches = [pipeline.branches(task.prompts[row], known[subjects[row]]) for row in rows]
+            branches = [pipeline.branches(task.prompts[row], references[subjects[row]]) for row in rows]
             seeds = [task.seeds[row] for row in rows]
-            images.append(pipeline.generate(branches, seeds, settings).images_B3HW)
+            images.append(pipeline.generate(branches, seeds, sampling).images_B3HW)
         pipeline.prefill.clear()
         return torch.cat(images).cpu()
 
     def through_tokenizer(self, images_N3HW: Tensor) -> Tensor:
-        """Pictures to bits and back, see the function of this name."""
+        """Pictures [N, 3, H, W] to bits and back; see the function of the same name."""
         return through_tokenizer(self.bundle.tokenizer, images_N3HW, self.bundle.preset)
 
 
@@ -77,7 +77,7 @@ class Miniature:
 def through_tokenizer(tokenizer: BitTokenizer, images_N3HW: Tensor, preset: Preset) -> Tensor:
     """Pictures to bits and back, [N, 3, H, W]: the best that any choice of bits by the model could do.
 
-    ValueError when they are not of the preset's size.
+    Raises ValueError when they are not of the preset's size.
     """
     device = next(tokenizer.parameters()).device
     scales = find_schedule(preset.budget).scales

@@ -11,16 +11,16 @@ import torch
 import torch.nn.functional as F
 
 from echogen_core.config import PRESETS
-from echogen_core.encoders.pictures import reference_picture
+from echogen_core.encoders.reference import reference_picture
 from echogen_core.model import EchoGenTransformer
-from echogen_core.model.functional import KeyValue
-from echogen_core.model.transformer import Conditions
+from echogen_core.model.attention import KeyValue
+from echogen_core.model.branch import Conditions
 from echogen_core.scales import find_schedule
 from echogen_core.training.initialise import initialise
 from miniature.data.dataset import Compositor, Mix
-from miniature.data.words import Said, settled_frames
-from miniature.training import guide
-from miniature.training.guide import Guide, sharpen, wanted_cells
+from miniature.data.prompt_words import PromptWords, fixed_layout
+from miniature.training import guided_attention
+from miniature.training.guided_attention import GuidedAttention, sharpen_heads, target_attention
 
 from .prepared import write_prepared
 
@@ -36,55 +36,57 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_wanted_cells_hold_the_colours_of_the_tokens(data: Path) -> None:
     """What the subject covers is the wanted mixture of cells; cell by cell where sizes agree."""
     compositor = Compositor(data, "train", seed=0, icons=False)
-    pairs = compositor.batch(32, Mix(settled=True, turned=0.0, plain=1.0, placed=0.6, sized=0.6))
-    assert pairs.frames is not None
+    pairs = compositor.batch(32, Mix(fixed_layout=True, turned=0.0, plain=1.0, placed=0.6, sized=0.6))
+    assert pairs.reference_boxes is not None
     cells = F.adaptive_avg_pool2d(reference_picture(pairs.references_B3HW, 112), GRID).flatten(2).mT
-    sizes = NANO.scales[-guide.SCALES :]
+    sizes = NANO.scales[-guided_attention.SCALES :]
     tokens = torch.cat([F.adaptive_avg_pool2d(pairs.targets_B3HW, s).flatten(2).mT for s in sizes], 1)
     covered = torch.cat([F.adaptive_avg_pool2d(pairs.subject_masks_B1HW, s).flatten(1) for s in sizes], 1)
-    wanted = wanted_cells(pairs.frames, NANO, GRID)
+    wanted = target_attention(pairs.reference_boxes, NANO, GRID)
     inside = covered > 0.999
     assert inside.any(1).sum() > 24
     away, shifted = ((shares @ cells - tokens).abs().mean(-1) for shares in (wanted, wanted.roll(3, 1)))
     assert away[inside].mean() < 0.02
     assert away[inside].mean() < 0.3 * shifted[inside].mean()
-    equal = (pairs.frames.side_B == 14 / 16)[:, None] & (torch.arange(away.shape[1]) >= 64)
+    equal = (pairs.reference_boxes.side_B == 14 / 16)[:, None] & (torch.arange(away.shape[1]) >= 64)
     assert away[inside & equal].max() < 0.02
     assert torch.allclose(wanted.sum(-1)[inside], torch.ones(()))
 
 
 def test_without_words_a_cell_is_a_token() -> None:
-    wanted = wanted_cells(settled_frames(Said.nothing(1)), NANO, GRID)[0, -256:].view(16, 16, GRID, GRID)
+    wanted = target_attention(fixed_layout(PromptWords.none(1)), NANO, GRID)[0, -256:].view(
+        16, 16, GRID, GRID
+    )
     for row, column in ((2, 1), (9, 7), (15, 14)):
         assert wanted[row, column, row - 2, column - 1] == pytest.approx(1.0)
     assert wanted[0].sum() == 0 and wanted[:, 0].sum() == 0 and wanted[:, 15].sum() == 0
 
 
 def test_a_guide_measures_where_heads_look() -> None:
-    frames = settled_frames(Said.nothing(2))
-    kept = torch.arange(NANO.tokens)
+    boxes = fixed_layout(PromptWords.none(2))
+    tokens = torch.arange(NANO.tokens)
     mask = torch.ones(2, 1, 128, 128)
-    keys = torch.eye(GRID * GRID).expand(1, guide.HEADS, -1, -1)
-    places = wanted_cells(frames, NANO, GRID).argmax(-1)
-    queries = F.one_hot(places, GRID * GRID).float()[:, None].expand(-1, guide.HEADS, -1, -1)
+    keys = torch.eye(GRID * GRID).expand(1, guided_attention.HEADS, -1, -1)
+    places = target_attention(boxes, NANO, GRID).argmax(-1)
+    queries = F.one_hot(places, GRID * GRID).float()[:, None].expand(-1, guided_attention.HEADS, -1, -1)
     losses = []
     for sharp in (0.0, 1.5, 3.0):
-        watch = Guide(frames, mask, torch.ones(1), NANO, GRID, kept)
+        hook = GuidedAttention(boxes, mask, torch.ones(1), NANO, GRID, tokens)
         for layer in range(6):
-            watch(layer, queries * sharp, KeyValue(keys, keys))
-        losses.append(float(watch.loss()))
+            hook(layer, queries * sharp, KeyValue(keys, keys))
+        losses.append(float(hook.loss()))
     assert losses[0] == pytest.approx(math.log(GRID * GRID), rel=1e-4)
     assert losses[0] > losses[1] > losses[2]
-    watch = Guide(frames, mask, torch.zeros(1), NANO, GRID, kept)
-    watch(guide.LAYERS[0], queries, KeyValue(keys, keys))
-    assert watch.loss() == 0, "nothing is wanted where no content is given"
+    hook = GuidedAttention(boxes, mask, torch.zeros(1), NANO, GRID, tokens)
+    hook(guided_attention.LAYERS[0], queries, KeyValue(keys, keys))
+    assert hook.loss() == 0, "nothing is wanted where no content is given"
 
 
 def test_thinned_steps_compute_what_whole_ones_do() -> None:
     config = replace(PRESETS["nano"].transformer, depth=2, width=64, heads=2, bits=8)
     model = EchoGenTransformer(config)
     initialise(model, torch.Generator().manual_seed(0))
-    sharpen(model)
+    sharpen_heads(model)
     scales = model.get_parameter("blocks.1.attn.log_scale").flatten()
     assert scales.tolist() == pytest.approx([math.log(16)] * 2)
     given = Conditions(

@@ -1,4 +1,4 @@
-"""Attention as training on a CPU computes it fastest."""
+"""The attention kernel that trains fastest on a CPU."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 
 @contextmanager
-def plain_attention() -> Iterator[None]:
-    """Attention as matrix products in the type they come in: on a CPU, at these sizes, the fused attention's
-    backward pass takes twice as long, and products cast to float32 three times.
+def math_attention() -> Iterator[None]:
+    """Selects attention as plain matrix products in the input's type.
+
+    On a CPU, at these sizes, the fused kernel's backward pass takes twice as long, and products in float32
+    three times.
     """
     reduced = torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed()
-    torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(True)  # of CPUs too, whatever its name says
+    torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(True)  # applies to CPUs as well, despite its name
     try:
         with sdpa_kernel(SDPBackend.MATH):
             yield

@@ -1,4 +1,4 @@
-"""A small encoder's training as a run in a folder: stopped at any moment, it goes on where it was."""
+"""The training loop of the small encoders: time-boxed, and resumable at any moment."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from echogen_core.training.state import go_on, write_state
+from echogen_core.training.state_file import write_state
 from echogen_core.writing import append_line
 
-from .kernels import Kernel
+from .optimisers import conv_kernels, muon, set_rates
+from .restore import load_optimizer_states
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Optimisation:
-    """AdamW's settings, and Muon's rate for convolutions' kernels (0: AdamW moves them too).
+class OptimiserSettings:
+    """AdamW's settings, and Muon's rate for convolution kernels (0: AdamW trains them too).
 
-    warmup: share of the run; the rates then fall by a cosine to a fiftieth.
+    warmup: share of the run; the rates then follow a cosine down to a fiftieth.
     """
 
     learning_rate: float = 1.5e-3
@@ -35,47 +36,46 @@ class Optimisation:
     warmup: float = 0.04
 
 
-class Objective(NamedTuple):
-    """A step's loss, and the parts of it that the log shows."""
+class StepLoss(NamedTuple):
+    """The loss of a step, and its parts for the log."""
 
     total: Tensor
     parts: Mapping[str, Tensor]
 
 
-class EncoderRun:
-    """`trainee` (the encoder with the heads that only training needs), checkpoint.pt and log.jsonl in `out`.
+class EncoderTrainer:
+    """Trains `model` (an encoder with its heads); keeps checkpoint.pt and log.jsonl in `out`.
 
-    minutes: processor time on a CPU, which others may share; a GPU is waited for.
+    minutes: of processor time on a CPU, so that other load does not count; of wall-clock time on a GPU.
     """
 
     def __init__(
         self,
         out: Path,
-        trainee: nn.Module,
-        optimisation: Optimisation,
+        model: nn.Module,
+        optimisation: OptimiserSettings,
         minutes: float,
         device: torch.device,
     ) -> None:
         self.out, self.optimisation, self.seconds, self.device = out, optimisation, minutes * 60, device
         out.mkdir(parents=True, exist_ok=True)
         self.clock: Callable[[], float] = time.monotonic if self.device.type == "cuda" else time.process_time
-        trainee.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.trainee = trainee.train()
-        moved = [p for p in trainee.parameters() if p.ndim == 4] if optimisation.muon else []
-        self.kernels = [Kernel.of(p) for p in moved]
-        self.optimizers = self._optimizers({id(p) for p in moved})
+        model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = model.train()
+        self.kernels = conv_kernels(model) if optimisation.muon else []
+        self.optimizers = self._optimizers({id(pair.kernel) for pair in self.kernels})
         self.step, self.spent = 0, 0.0
         if self.checkpoint.exists():
             saved = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
-            self.trainee.load_state_dict(saved["trainee"])
-            go_on(self.optimizers, saved["optimizers"])
+            self.model.load_state_dict(saved["trainee"])
+            load_optimizer_states(self.optimizers, saved["optimizers"])
             self.step, self.spent = saved["step"], saved["spent"]
-            logger.info("Going on at step %d, %.1f minutes spent.", self.step, self.spent / 60)
+            logger.info("Continuing at step %d, after %.1f minutes.", self.step, self.spent / 60)
 
-    def _optimizers(self, moved: set[int]) -> list[torch.optim.Optimizer]:
-        """AdamW for all but the kernels that Muon moves; each group knows its peak rate."""
+    def _optimizers(self, by_muon: set[int]) -> list[torch.optim.Optimizer]:
+        """AdamW for all parameters except (by id) those that Muon trains."""
         chosen = self.optimisation
-        rest = [p for p in self.trainee.parameters() if id(p) not in moved]
+        rest = [p for p in self.model.parameters() if id(p) not in by_muon]
         decayed, others = ([p for p in rest if (p.ndim > 1) == large] for large in (True, False))
         groups = [
             {"params": decayed, "weight_decay": chosen.weight_decay, "peak": chosen.learning_rate},
@@ -83,25 +83,26 @@ class EncoderRun:
         ]
         optimizers: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, betas=(0.9, 0.98))]
         if self.kernels:
-            matrices = [{"params": [kernel.matrix for kernel in self.kernels], "peak": chosen.muon}]
-            optimizers.append(torch.optim.Muon(matrices, momentum=0.95, weight_decay=chosen.weight_decay))
+            matrices = [pair.matrix for pair in self.kernels]
+            optimizers.append(muon(matrices, chosen.muon, chosen.weight_decay))
         return optimizers
 
     @property
     def checkpoint(self) -> Path:
+        """The file that a run is continued from."""
         return self.out / "checkpoint.pt"
 
     def train(
         self,
-        objective: Callable[[int], Objective],
+        objective: Callable[[int], StepLoss],
         figures: Callable[[], dict[str, float]],
         log_every: int = 50,
         save_every: int = 100,
     ) -> dict[str, float]:
-        """Trains until the time is spent; returns the figures on unseen subjects.
+        """Trains until the time is up; returns the final figures.
 
-        objective: the loss of step n, drawn from random numbers of its own, so that a run that goes on
-        continues the same sequence.
+        objective: the loss of step n, with random numbers that depend on n alone, so that a continued run
+        draws the same sequence. figures: measured on held-out subjects.
         """
         while self.spent < self.seconds:
             start = self.clock()
@@ -119,16 +120,15 @@ class EncoderRun:
         self._log(found)
         return found
 
-    def _one_step(self, objective: Callable[[int], Objective]) -> Mapping[str, Tensor]:
+    def _one_step(self, objective: Callable[[int], StepLoss]) -> Mapping[str, Tensor]:
         progress = min(1.0, self.spent / max(self.seconds, 1e-9))
         rise = min(1.0, progress / self.optimisation.warmup + 0.02)
         rate = rise * (0.51 + 0.49 * math.cos(math.pi * progress))
-        for group in (group for optimizer in self.optimizers for group in optimizer.param_groups):
-            group["lr"] = group["peak"] * rate
+        set_rates(self.optimizers, rate)
         with torch.autocast(self.device.type, torch.bfloat16):
             loss = objective(self.step)
         loss.total.backward()
-        nn.utils.clip_grad_norm_(self.trainee.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for kernel in self.kernels:
             kernel.take_gradient()
         for optimizer in self.optimizers:
@@ -138,7 +138,7 @@ class EncoderRun:
 
     def _save(self) -> None:
         state = {
-            "trainee": self.trainee.state_dict(),
+            "trainee": self.model.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "step": self.step,
             "spent": self.spent,

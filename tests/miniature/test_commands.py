@@ -10,22 +10,22 @@ from torch import nn
 
 from echogen_core.checkpoints import ASSETS
 from echogen_core.locks import alone
-from echogen_core.training.state import go_on
 from miniature.__main__ import STAGES, main
-from miniature.training.optimisers import build_optimizers
-from miniature.training.transformer_recipe import Recipe
+from miniature.training.restore import load_optimizer_states
+from miniature.training.transformer_optimisers import build_optimizers
+from miniature.training.transformer_recipe import TransformerRecipe
 
 
 def test_optimisers_that_go_on_keep_their_moments_and_take_new_rates() -> None:
     torch.manual_seed(0)
     block = nn.ModuleDict({"proj": nn.Linear(4, 4)})
     trained = nn.ModuleDict({"transformer": nn.ModuleDict({"blocks": nn.ModuleList([block])})})
-    before = build_optimizers(trained, Recipe(workers=1))
+    before = build_optimizers(trained, TransformerRecipe(workers=1))
     trained.transformer.blocks[0]["proj"](torch.ones(1, 4)).sum().backward()
     for optimizer in before:
         optimizer.step()
-    after = build_optimizers(trained, Recipe(workers=1, muon=0.005, adam=1e-4))
-    go_on(after, [optimizer.state_dict() for optimizer in before])
+    after = build_optimizers(trained, TransformerRecipe(workers=1, muon_lr=0.005, adamw_lr=1e-4))
+    load_optimizer_states(after, [optimizer.state_dict() for optimizer in before])
     muon, adam = after
     assert [group["peak"] for group in muon.param_groups] == [0.005]
     assert adam.param_groups[0]["peak"] == 1e-4
