@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from .checkpoints import Bundle, check_patch, load_bundle
-from .checkpoints.bundle import Places
+from .checkpoints.bundle import SearchFolders
 from .features import Subject, TextFeatures
 from .sampling import Bits, Branches, Guidance, PrefillCache, SamplingSettings, ScaleStep, sample
 from .scales import ScaleSchedule, find_schedule
@@ -62,15 +62,16 @@ class EchoGenPipeline:
     def from_bundle(
         cls,
         name: str = "nano",
-        directory: str | Path | Places | None = None,
+        directory: str | Path | SearchFolders | None = None,
         dtype: torch.dtype | None = torch.float32,
         device: torch.device | str = "cpu",
+        transformer: str | Path | None = None,
     ) -> EchoGenPipeline:
-        """Load a preset's bundle: the built-in weights, or those in `directory`. dtype, device: as `load`.
+        """Load a preset's bundle: the built-in weights, or those in `directory`. Arguments as `load_bundle`.
 
         Raises FileNotFoundError naming what is missing, ValueError for a file that is something else.
         """
-        return cls(load_bundle(name, directory, dtype=dtype, device=device))
+        return cls(load_bundle(name, directory, dtype=dtype, device=device, transformer=transformer))
 
     def subject(
         self,

@@ -16,3 +16,8 @@ def printable(name: object, longest: int = LONGEST) -> str:
         return text
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:longest])
     return shown if len(text) <= longest else f"{shown}…"
+
+
+def counted(count: int, noun: str, plural: str | None = None) -> str:
+    """'1 picture', '3 pictures', '1,200 files'. plural: where it is not noun + s."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"

@@ -24,6 +24,7 @@ from ..checkpoints.published_models import PUBLISHED
 from ..config import PRESETS
 from ..dtypes import DTYPES
 from ..option_checks import Unused, refuse_unused
+from ..pictures import from_pil
 from ..pipeline import NO_SUBJECT, EchoGenPipeline, Settings
 from ..printable import counted
 from ..scales import ASPECT_RATIOS
@@ -175,13 +176,12 @@ def read_picture(path: Path) -> Tensor:
     """
     image = _open(path)
     has_alpha = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
-    array = np.asarray(image.convert("RGBA" if has_alpha else "RGB"), dtype=np.float32) / 255
-    return torch.from_numpy(array.copy()).permute(2, 0, 1)[None]
+    return from_pil(image.convert("RGBA" if has_alpha else "RGB"))[None]
 
 
 def read_mask(path: Path) -> Tensor:
     """A picture file as a mask [1, H, W] in 0..1. Raises as `read_picture`."""
-    return torch.from_numpy(np.asarray(_open(path).convert("L"), dtype=np.float32) / 255)[None]
+    return from_pil(_open(path).convert("L"))
 
 
 def write_picture(image_3HW: Tensor, path: Path, enlarge: int = 1) -> None:

@@ -1,9 +1,9 @@
-"""The published models' files: what is there, what is missing, and how to get it.
+"""List the published models' files, and download the missing ones.
 
-models                        what each model needs, where it lies, or where it comes from and how large it is
-models download MODEL [PART]  fetch what is missing into ComfyUI's folders; broken off, the same goes on
+  models [list] [MODEL]         which parts are installed; for the others: what to get, from where, how large
+  models download MODEL [PART]  fetch the missing parts into ComfyUI's model folders; run it again to resume
 
-HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE do what they do everywhere.
+HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE work as usual.
 """
 
 from __future__ import annotations
@@ -20,12 +20,22 @@ from ..checkpoints.folders import find_comfyui, model_folders
 from ..checkpoints.format import KINDS
 from ..checkpoints.installed import Found, find_parts
 from ..checkpoints.published_models import FOLDERS, PUBLISHED
+from ..option_checks import Unused, refuse_unused
 
-PACK = Path(__file__).absolute().parents[2]  # not resolved: a pack is often linked into custom_nodes
+PACK = Path(__file__).absolute().parents[2]
+"""The pack's folder; not resolved, as a pack is often linked into custom_nodes."""
+
+UNUSED = (
+    Unused(
+        "PART",
+        lambda args: args.action == "list",
+        "on the list, which shows every part of a model. Drop it, or use: models download MODEL PART",
+    ),
+)
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
-    """The command's options."""
+    """Adds the command and its options."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "models",
         help="list and download the published models",
@@ -34,13 +44,18 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     )
     parser.add_argument("action", nargs="?", choices=("list", "download"), default="list")
     parser.add_argument(
-        "model", nargs="?", choices=list(PUBLISHED), help="all of them, where left out (list)"
+        "model",
+        nargs="?",
+        choices=list(PUBLISHED),
+        help="required to download; the list shows all without it",
     )
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"only these, of {', '.join(KINDS)}")
+    parser.add_argument(
+        "part", nargs="*", metavar="PART", help=f"download only these: {', '.join(KINDS)} (default: all)"
+    )
     parser.add_argument(
         "--comfyui",
         metavar="PATH",
-        help="ComfyUI's folder (else COMFYUI_PATH, or where this pack is installed)",
+        help="ComfyUI's folder (default: COMFYUI_PATH, or where this pack is installed)",
     )
     parser.add_argument(
         "--extra-model-paths",
@@ -48,35 +63,37 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         type=Path,
         action="append",
         default=[],
-        help="a further file of the form of ComfyUI's extra_model_paths.yaml, which is read by itself",
+        help="another extra_model_paths.yaml, besides the one in ComfyUI's folder; may be repeated",
     )
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
-    """List or download; 0 when that was possible."""
+    """List or download. Raises ValueError or OSError for what the user can mend."""
+    refuse_unused(args, UNUSED)
     base = find_comfyui(args.comfyui, os.environ, PACK)
     folders = model_folders(base, args.extra_model_paths)
     if args.action == "download":
         if args.model is None:
-            raise ValueError(f"Say which model to download: {', '.join(PUBLISHED)}.")
-        _download(args.model, args.parts, folders)
+            raise ValueError(f"Which model? Expected one of {', '.join(PUBLISHED)}.")
+        _download(args.model, args.part, folders)
         return 0
     sys.stdout.write(f"Model folders of {base}\n")
     for model in [args.model] if args.model else PUBLISHED:
-        sys.stdout.write(f"\n{_described(model, find_parts(model, places(model, folders)), folders)}")
+        found = find_parts(model, search_folders(model, folders))
+        sys.stdout.write(f"\n{_described(model, found, folders)}")
     return 0
 
 
-def places(model: str, folders: Mapping[str, Sequence[Path]]) -> dict[str, list[Path]]:
-    """Kind of part -> folders to search: the model's own below models/echogen, ComfyUI's, models/echogen."""
+def search_folders(model: str, folders: Mapping[str, Sequence[Path]]) -> dict[str, list[Path]]:
+    """Kind of part -> folders to search: models/echogen/<model>, ComfyUI's for the kind, models/echogen."""
     own = [folder / model for folder in folders["echogen"]]
     return {kind: [*own, *folders[FOLDERS[kind]], *folders["echogen"]] for kind in KINDS}
 
 
 def _described(model: str, found: Found, folders: Mapping[str, Sequence[Path]]) -> str:
     parts = PUBLISHED[model]
-    lines = [f"{model}: {len(found.paths)} of {len(parts)} parts are there"]
+    lines = [f"{model}: {len(found.paths)} of {len(parts)} parts installed"]
     for part in parts:
         if part.kind in found.paths:
             lines.append(f"  {part.kind:<12} {found.paths[part.kind]}")
@@ -85,19 +102,19 @@ def _described(model: str, found: Found, folders: Mapping[str, Sequence[Path]]) 
         lines.append(f"  {'':<12} from {part.source}")
         lines.append(f"  {'':<12} into {folders[part.folder][0]}")
         lines += [f"  {'':<12} first {part.licence}"] if part.licence else []
-    lines += [f"  ! {fault}" for fault in found.unfit.values()]
+    lines += [f"  ! {reason}" for reason in found.unfit.values()]
     return "\n".join(lines) + "\n"
 
 
 def _download(model: str, kinds: Sequence[str], folders: Mapping[str, Sequence[Path]]) -> None:
     parts = {part.kind: part for part in PUBLISHED[model]}
     if unknown := [kind for kind in kinds if kind not in parts]:
-        raise ValueError(f"{model} has no part {', '.join(unknown)}; it has {', '.join(parts)}.")
-    found = find_parts(model, places(model, folders))
+        raise ValueError(f"{model} has no part {', '.join(unknown)}. Its parts are {', '.join(parts)}.")
+    found = find_parts(model, search_folders(model, folders))
     failed: list[str] = []
     for kind in kinds or parts:
         if kind in found.paths:
-            sys.stdout.write(f"{kind}: installed, {found.paths[kind]}\n")
+            sys.stdout.write(f"{kind}: already installed, {found.paths[kind]}\n")
             continue
         part = parts[kind]
         try:

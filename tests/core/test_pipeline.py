@@ -1,17 +1,12 @@
-"""The whole way on the built-in nano: pipeline and command line."""
+"""The whole way on the built-in nano, as a pipeline."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
-from PIL import Image
 
-from echogen_core.__main__ import main
 from echogen_core.pipeline import EchoGenPipeline, Settings
 from echogen_core.sampling import ScaleStep
-from echogen_core.subject.samples import FOLDER as SAMPLES
 
 PROMPT = "a teddy bear in a forest"
 
@@ -19,11 +14,6 @@ PROMPT = "a teddy bear in a forest"
 @pytest.fixture(scope="module")
 def pipeline() -> EchoGenPipeline:
     return EchoGenPipeline.from_bundle("nano")
-
-
-@pytest.fixture(scope="module")
-def reference() -> Path:
-    return SAMPLES / "teddy_bear.png"
 
 
 def _subject_picture() -> torch.Tensor:
@@ -72,53 +62,3 @@ def test_every_scale_is_reported(pipeline: EchoGenPipeline) -> None:
     pipeline.generate(pipeline.branches(PROMPT), [0], on_scale=steps.append)
     assert [step.index for step in steps] == list(range(5))
     assert steps[-1].last and steps[-1].bits.complete and not steps[0].bits.complete
-
-
-def test_command_line_writes_the_picture(reference: Path, tmp_path: Path) -> None:
-    out = tmp_path / "new" / "out.png"
-    arguments = ["generate", "--reference", str(reference), "--prompt", PROMPT, "--out", str(out)]
-    assert main([*arguments, "--enlarge", "2"]) == 0
-    assert Image.open(out).size == (256, 256)
-    assert main([*arguments, "--batch", "2", "--dtype", "bf16", "--device", "cpu"]) == 0
-    assert {p.name for p in out.parent.iterdir()} == {"out.png", "out_00.png", "out_01.png"}
-
-
-@pytest.mark.parametrize(
-    "change, words",
-    [
-        (["--reference", "nowhere.png"], "no picture"),
-        (["--prompt", " "], "prompt"),
-        (["--tau", "0"], "tau"),
-        (["--batch", "0"], "--batch"),
-        (["--aspect-ratio", "2:3"], "square"),
-        (["--model", "echogen-2b"], "echogen_2b.pth"),
-    ],
-)
-def test_faulty_input_is_explained(
-    change: list[str], words: str, reference: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / "out.png"
-    (tmp_path / "models").mkdir()  # of a ComfyUI without any model
-    arguments = ["generate", "--reference", str(reference), "--prompt", PROMPT, "--out", str(out)]
-    assert main([*arguments, "--comfyui", str(tmp_path), *change]) == 1
-    assert words in capsys.readouterr().err
-    assert not out.exists()
-
-
-def test_damaged_and_empty_pictures_are_explained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    damaged = tmp_path / "damaged.png"
-    damaged.write_bytes(b"\x89PNG nothing more")
-    clear = tmp_path / "clear.png"
-    Image.new("RGBA", (40, 40), (255, 0, 0, 0)).save(clear)
-    for path, words in ((damaged, "no picture that can be read"), (clear, "mask")):
-        arguments = [
-            "generate",
-            "--reference",
-            str(path),
-            "--prompt",
-            PROMPT,
-            "--out",
-            str(tmp_path / "o.png"),
-        ]
-        assert main(arguments) == 1
-        assert words in capsys.readouterr().err

@@ -1,0 +1,31 @@
+"""Command-line options that would have no effect: refused, never ignored."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+
+class Unused(NamedTuple):
+    """An option that has no effect in some cases.
+
+    option: as it is typed (--gamma-i), or a positional argument's metavar. when: whether this is such a case.
+    reason: goes on from "<option> has no effect", and says what to do.
+    """
+
+    option: str
+    when: Callable[[argparse.Namespace], bool]
+    reason: str
+
+
+def refuse_unused(args: argparse.Namespace, rules: Sequence[Unused]) -> None:
+    """Raises ValueError for the first option that was given and has no effect.
+
+    An option counts as given when its value is neither None, False nor empty: its default must be one of
+    these.
+    """
+    for option, when, reason in rules:
+        value = getattr(args, option.lstrip("-").replace("-", "_").lower())
+        if value not in (None, False, [], "") and when(args):
+            raise ValueError(f"{option} has no effect {reason}")

@@ -1,0 +1,225 @@
+"""`python -m echogen_core generate` on the built-in nano: pictures, errors, and no option without effect."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from echogen_core.__main__ import main
+from echogen_core.checkpoints import Bundle, save_bundle, save_part
+from echogen_core.checkpoints import bundle as bundle_module
+from echogen_core.checkpoints.conversion import Conversion
+from echogen_core.checkpoints.conversion import convert as convert_file
+from echogen_core.commands import generate
+from echogen_core.config import PRESETS
+from echogen_core.encoders import (
+    ENCODERS,
+    ContentEncoder,
+    SemanticEncoder,
+    TextEncoder,
+    build_tokenizer,
+    wrap_tokenizer,
+)
+from echogen_core.model import EchoGenTransformer
+from echogen_core.subject.samples import FOLDER as SAMPLES
+from echogen_core.tokenizer import BitTokenizer
+
+PROMPT, OTHER_PROMPT = "a teddy bear in a forest", "a chair on a beach"
+
+
+@pytest.fixture(scope="module")
+def reference() -> Path:
+    return SAMPLES / "teddy_bear.png"
+
+
+def test_command_line_writes_the_picture(reference: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "out.png"
+    arguments = ["generate", "--reference", str(reference), "--prompt", PROMPT, "--out", str(out)]
+    assert main([*arguments, "--enlarge", "2"]) == 0
+    assert Image.open(out).size == (256, 256)
+    assert main([*arguments, "--batch", "2", "--dtype", "bf16", "--device", "cpu"]) == 0
+    assert {p.name for p in out.parent.iterdir()} == {"out.png", "out_00.png", "out_01.png"}
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (["--reference", "nowhere.png"], "No picture at nowhere.png"),
+        (["--prompt", " "], "prompt"),
+        (["--tau", "0"], "tau"),
+        (["--batch", "0"], "--batch must be at least 1, got 0"),
+        (["--out", "picture.txt"], ".png"),
+        (["--transformer", "nowhere.safetensors"], "nowhere.safetensors does not exist"),
+        (["--aspect-ratio", "2:3"], "square"),
+        (["--model", "echogen-2b"], "echogen_2b.pth"),
+    ],
+)
+def test_faulty_input_is_explained(
+    change: list[str],
+    words: str,
+    reference: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "out.png"
+    (tmp_path / "models").mkdir()  # of a ComfyUI without any model
+    monkeypatch.setenv("COMFYUI_PATH", str(tmp_path))
+    arguments = ["generate", "--reference", str(reference), "--prompt", PROMPT, "--out", str(out)]
+    assert main([*arguments, *change]) == 1
+    assert words in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_damaged_and_empty_pictures_are_explained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    damaged = tmp_path / "damaged.png"
+    damaged.write_bytes(b"\x89PNG nothing more")
+    clear = tmp_path / "clear.png"
+    Image.new("RGBA", (40, 40), (255, 0, 0, 0)).save(clear)
+    for path, words in ((damaged, "Can't read the picture"), (clear, "mask")):
+        arguments = [
+            "generate",
+            "--reference",
+            str(path),
+            "--prompt",
+            PROMPT,
+            "--out",
+            str(tmp_path / "o.png"),
+        ]
+        assert main(arguments) == 1
+        assert words in capsys.readouterr().err
+
+
+# --- which files are used, on a model of nano's shape that takes a few milliseconds
+
+
+def write_tiny_nano(folder: Path) -> Bundle:
+    """Its parts as files with random weights."""
+    preset, encoders = PRESETS["nano"], ENCODERS["nano"]
+    words = wrap_tokenizer(build_tokenizer([PROMPT, OTHER_PROMPT], 300))
+    bundle = Bundle(
+        preset,
+        EchoGenTransformer(replace(preset.transformer, depth=1, width=64, heads=1)),
+        BitTokenizer(replace(preset.tokenizer, base_channels=8, norm_groups=4)),
+        TextEncoder(replace(encoders.text, vocabulary=len(words), depth=1), words),
+        SemanticEncoder(replace(encoders.semantic, depth=1)),
+        ContentEncoder(encoders.content),
+    )
+    generator = torch.Generator().manual_seed(3)
+    for part in bundle.parts().values():
+        for parameter in part.requires_grad_(False).parameters():
+            if parameter.ndim > 1:
+                parameter.normal_(0, 0.1, generator=generator)
+    save_bundle(bundle, folder, None)
+    return bundle
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """assets/nano: a model; weights: another one's text encoder; transformers, pictures and a ComfyUI."""
+    folder = tmp_path_factory.mktemp("files")
+    bundle = write_tiny_nano(folder / "assets" / "nano")
+    config = bundle.transformer.config
+    base = EchoGenTransformer(replace(config, subject=False))
+    base.load_state_dict({name: bundle.transformer.state_dict()[name] for name in base.state_dict()})
+    save_part(folder / "base.safetensors", "transformer", base, base.config, None)
+    adapter = Conversion(adapter_only=True, base=folder / "base.safetensors")
+    whole = folder / "assets" / "nano" / "transformer.safetensors"
+    convert_file(whole, folder / "subject.safetensors", adapter, lambda done, total: None)
+    shutil.copytree(folder / "assets" / "nano", folder / "weights")
+    for part in (bundle.text, bundle.transformer):
+        for parameter in part.parameters():
+            parameter.mul_(0.8)
+    save_part(folder / "weights" / "text.safetensors", "text", bundle.text, bundle.text.config, None)
+    save_part(folder / "other.safetensors", "transformer", bundle.transformer, config, None)
+    picture = Image.new("RGB", (48, 48), "white")
+    picture.paste((200, 30, 30), (10, 10, 30, 30))
+    picture.save(folder / "reference.png")
+    mask = Image.new("L", (48, 48))
+    mask.paste(255, (5, 5, 25, 40))
+    mask.save(folder / "mask.png")
+    (folder / "models").mkdir()
+    return {path.name: path for path in (folder, *folder.iterdir())} | {"comfyui": folder}
+
+
+@pytest.fixture
+def tiny_nano(files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundle_module, "ASSETS", files["assets"])
+
+
+def pictures(folder: Path, *options: str | Path) -> dict[str, bytes]:
+    """Name -> content of what a run writes; nothing where it is refused."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if main(["generate", "--prompt", PROMPT, "--out", str(folder / "out.png"), *map(str, options)]) != 0:
+        return {}
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.usefixtures("tiny_nano")
+def test_a_transformer_is_named_whatever_the_folders_hold(
+    files: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, named = tmp_path / "out", ("--reference", files["reference.png"], "--transformer")
+    own = pictures(out, "--reference", files["reference.png"])
+    assert own and pictures(out, *named, files["subject.safetensors"]) == own, "with the base beside it"
+    assert pictures(out, *named, files["other.safetensors"]) not in ({}, own)
+    moved = Path(shutil.copy(files["subject.safetensors"], tmp_path / "trained.safetensors"))
+    assert not pictures(out, *named, moved)
+    assert "subject parameters" in capsys.readouterr().err
+    folders = ("--weights", files["assets"] / "nano", tmp_path / "base")
+    (tmp_path / "base").mkdir()
+    shutil.copy(files["base.safetensors"], tmp_path / "base" / "any name.safetensors")
+    assert pictures(out, *named, moved, *folders) == own, "with the base among the model's files"
+    assert not pictures(out, *named, files["base.safetensors"])
+    assert "without a subject path" in capsys.readouterr().err
+    assert pictures(out, "--transformer", files["base.safetensors"])
+
+
+OPTIONS: dict[str, str] = {
+    # each with a value other than its default; files by their names in `files`
+    "--reference": "reference.png",
+    "--mask": "mask.png",
+    "--weights": "weights",
+    "--comfyui": "comfyui",
+    "--transformer": "other.safetensors",
+    "--gamma-t": "1.5",
+    "--gamma-i": "2.5",
+    "--tau": "0.7",
+    "--seed": "7",
+    "--batch": "2",
+    "--enlarge": "2",
+    "--dtype": "bf16",
+    "--prompt": OTHER_PROMPT,
+}
+NO_OTHER_VALUE = {"--help", "--out", "--model", "--aspect-ratio", "--device"}
+"""Options that change no picture, or have one value only for nano and on the CPU."""
+
+
+@pytest.mark.usefixtures("tiny_nano")
+def test_no_option_is_ignored_whatever_else_is_given(
+    files: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of any two options each changes the result, or the run is refused with the name of one of them."""
+    parser = generate.add_parser(argparse.ArgumentParser().add_subparsers())
+    assert {max(action.option_strings, key=len) for action in parser._actions} == {*OPTIONS} | NO_OTHER_VALUE
+
+    def run(*names: str) -> dict[str, bytes] | None:
+        words = (str(word) for name in names for word in (name, files.get(OPTIONS[name], OPTIONS[name])))
+        made = pictures(tmp_path / "out", *words)
+        said = capsys.readouterr().err
+        assert made or any(f"{name} has no effect" in said for name in names), (names, said)
+        return made or None
+
+    alone = {name: run(name) for name in OPTIONS}
+    assert [name for name, made in alone.items() if made is None] == ["--mask", "--comfyui", "--gamma-i"]
+    for pair in itertools.combinations(OPTIONS, 2):
+        both = run(*pair)
+        for other in pair:
+            assert both is None or both != alone[other], f"{pair}: only {other} has an effect"
