@@ -11,7 +11,7 @@ from torch import nn
 
 from ..segment import Sam
 
-INSTALL = "pip install segment-anything==1.0"
+INSTALL = "pip install segment-anything"
 
 
 class OriginalSam(Sam):
