@@ -26,8 +26,8 @@ from echogen_core.config import TokenizerConfig
 from echogen_core.disk import explained, failure
 from echogen_core.encoders import reference_picture
 from echogen_core.features import ContentFeatures
+from echogen_core.pictures import check_pictures, fit_within, flatten_alpha, from_pil, to_pil
 from echogen_core.printable import printable
-from echogen_core.subject.pictures import check_picture, fit_within, flatten_alpha, to_pil
 from echogen_core.writing import Numbered, write_picture
 
 from . import memory_checks
@@ -72,7 +72,7 @@ def pictures_from(image_BHWC: Tensor, what: str, keep_alpha: bool = False) -> Te
     """
     memory_checks.require_for_pictures(image_BHWC, f"{what}s")
     channels_first = image_BHWC.movedim(-1, 1) if image_BHWC.ndim == 4 else image_BHWC
-    images_BCHW = check_picture(channels_first, what)
+    images_BCHW = check_pictures(channels_first, what)
     return fit_within(images_BCHW if keep_alpha else flatten_alpha(images_BCHW))
 
 
@@ -108,14 +108,10 @@ def image_from_pil(picture: Image.Image) -> tuple[Tensor, Tensor]:
 
     The mask of a picture without transparency is 64×64 zeros, as Load Image's.
     """
-    image_1HW3 = _tensor(picture.convert("RGB"))[None]
+    image_1HW3 = from_pil(picture.convert("RGB")).permute(1, 2, 0)[None]
     if not picture.has_transparency_data:
         return image_1HW3, torch.zeros(1, 64, 64)
-    return image_1HW3, _tensor(picture.convert("RGBA").getchannel("A"))[None]
-
-
-def _tensor(picture: Image.Image) -> Tensor:
-    return torch.from_numpy(np.asarray(picture, dtype=np.float32) / 255)
+    return image_1HW3, from_pil(picture.convert("RGBA").getchannel("A"))
 
 
 class VaeContentEncoder:

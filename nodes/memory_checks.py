@@ -6,8 +6,8 @@ import psutil  # type: ignore[import-untyped,unused-ignore]
 from torch import Tensor
 
 from echogen_core.disk import in_words
+from echogen_core.pictures import LARGEST_WORKING_SIDE
 from echogen_core.subject.cutout import LARGEST_SQUARE
-from echogen_core.subject.pictures import LARGEST_WORKING_SIDE
 
 _FLOAT = 4  # bytes
 _COPIES = 3  # that exist at once: the input, the result, and the result as it is passed on

@@ -1,7 +1,6 @@
-"""What the subject nodes show: the picture with what was found drawn on it, and below it words about it.
+"""Previews of the subject nodes: the picture with the results drawn on it, above a caption.
 
-The words are part of the picture, because every renderer shows pictures and few show a node's texts; both
-stay when a workflow is run again.
+The caption is part of the picture, because every renderer shows pictures and few show a node's text.
 """
 
 from __future__ import annotations
@@ -18,18 +17,18 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torch.nn import functional as F
 
+from echogen_core.pictures import SMALLEST_SIDE, to_pil
 from echogen_core.subject.find import Found
 from echogen_core.subject.overlay import draw_overlay
-from echogen_core.subject.pictures import SMALLEST_SIDE, to_pil
 
 from .adapters import best_effort, image_from_pil
 from .boxes import resize_hit
 
 SIDE = 768
-"""Pixels of a preview's longer side: enough to read boxes and words."""
+"""Pixels of a preview's longer side: enough to read labels."""
 _TEXT_SIZE = 22
 _PAD = 8
-_LINES = 4  # so that a long phrase does not push the picture out of the node
+_LINES = 4  # a longer caption would push the picture out of the node
 _CJK_FONTS = (
     "msyh.ttc",
     "PingFang.ttc",
@@ -37,12 +36,12 @@ _CJK_FONTS = (
     "NotoSansCJK-Regular.ttc",
     "wqy-microhei.ttc",
 )
-"""Fonts of Windows, macOS and Linux with the letters that Pillow's own lacks."""
+"""Fonts of Windows, macOS and Linux with the characters that Pillow's own font lacks."""
 _PAPER, _INK, _WARNING = "#202020", "#e8e8e8", "#ffb347"
 
 
 def resize_found(found: Found, height: int, width: int) -> Found:
-    """The same finding for the picture at another size."""
+    """The same result for the picture at another size."""
     before_height, before_width = found.mask_HW.shape
     if (before_height, before_width) == (height, width):
         return found
@@ -86,16 +85,16 @@ def _with_texts(pictures: Sequence[Image.Image], texts: Sequence[tuple[str, str]
 
 
 def show(cls: type[io.ComfyNode], pictures: Sequence[Tensor], texts: Sequence[str] = ()) -> dict[str, Any]:
-    """What a node hands to the front end: batches of pictures, and its words for readers of the history.
+    """A node's `ui` output: its previews, and its texts, which the history stores.
 
-    Pictures that the disk does not take are left out, and the words say why.
+    Pictures that could not be written are left out, and a text says why.
     """
     shown = [best_effort(partial(_written, cls, image_BHWC)) for image_BHWC in pictures]
-    said = [*texts, *dict.fromkeys(reason for _, reason in shown if reason)]
+    all_texts = [*texts, *dict.fromkeys(reason for _, reason in shown if reason)]
     return {
         "images": [image for each, _ in shown for image in each.get("images", ())],
         "animated": (False,),
-        **({"text": tuple(said)} if said else {}),
+        **({"text": tuple(all_texts)} if all_texts else {}),
     }
 
 
@@ -105,7 +104,7 @@ def _written(cls: type[io.ComfyNode], image_BHWC: Tensor) -> dict[str, Any]:
 
 
 def words(found: Found) -> str:
-    """One line on what was found, and the warning."""
+    """A line about the result, and the warning."""
     return "\n".join(line for line in (_summary(found), found.warning) if line)
 
 
@@ -119,7 +118,7 @@ def _summary(found: Found) -> str:
 
 
 def _lines(width: int, text: str, warning: str) -> list[tuple[str, str]]:
-    """(line, colour), broken to the picture's width."""
+    """(line, colour), wrapped to the picture's width."""
     columns = max(12, int((width - 2 * _PAD) / (0.52 * _TEXT_SIZE)))
     broken = [(line, _INK) for line in wrap(text, columns, max_lines=_LINES, placeholder=" …")]
     return broken + [(line, _WARNING) for line in wrap(warning, columns, max_lines=_LINES, placeholder=" …")]
@@ -138,7 +137,7 @@ def _caption(picture: Image.Image, lines: Sequence[tuple[str, str]], rows: int) 
 
 
 def _font(line: str) -> Any:
-    """A font with the line's letters, where this machine has one."""
+    """A font with the line's characters, if the machine has one."""
     for name in _CJK_FONTS if any(letter > "\u2e7f" for letter in line) else ():
         try:
             return ImageFont.truetype(name, _TEXT_SIZE)

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from echogen_core.features import Subject, TextFeatures
+from echogen_core.pictures import to_pil
 from echogen_core.sampling import Bits, Guidance, RunConditions, ScaleStep, sample
 from echogen_core.scales import ScaleSchedule
-from echogen_core.subject.pictures import to_pil
 
 from . import adapters, memory_checks, phases, runtime
 from .labelled_grid import MAX_SIDE, LabelledGrid

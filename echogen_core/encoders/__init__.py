@@ -1,7 +1,7 @@
 """Encoders of the conditions: prompt (Flan-T5), subject meaning (DINOv2), subject detail (FLUX VAE)."""
 
 from .content import ContentEncoder
-from .reference import check_pictures, reference_picture
+from .reference import reference_picture
 from .semantic import SemanticEncoder, resample_position_embedding
 from .sizes import (
     ENCODERS,
@@ -30,7 +30,6 @@ __all__ = [
     "TextEncoder",
     "TextEncoderConfig",
     "build_tokenizer",
-    "check_pictures",
     "parse_tokenizer",
     "read_tokenizer",
     "reference_picture",

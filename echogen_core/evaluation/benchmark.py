@@ -9,12 +9,12 @@ from itertools import groupby
 from pathlib import Path
 
 from ..features import Subject as Features
+from ..pictures import from_pil, to_pil
 from ..pipeline import EchoGenPipeline
 from ..processes import ProcessGroup
-from ..subject.pictures import to_pil
 from .dreambench import DreamBench, Subject, open_picture
 from .records import Key, Log, Record, write_png
-from .reference_cut import Segmentation, to_tensor
+from .reference_cut import Segmentation
 from .scorers import Real, Scorers
 from .variants import Loader, Variant
 
@@ -105,7 +105,7 @@ class Worker:
             if not path.is_file():
                 cut_13SS = self._segmentation.cut(open_picture(subject.pictures[0]), subject.word)
                 write_png(to_pil(cut_13SS[0]), path)
-            stored_13SS = to_tensor(open_picture(path))
+            stored_13SS = from_pil(open_picture(path))[None]
             features = pipeline.encode_reference(
                 stored_13SS, semantic=variant.semantic, content=variant.content
             )

@@ -6,12 +6,12 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
 from ..checkpoints.segmentation_models import load_detector, load_salient, load_segmenter
+from ..pictures import from_pil
 from ..subject.cutout import cut_out
 from ..subject.find import Tools, find_subjects
 
@@ -27,7 +27,7 @@ class Segmentation:
 
     def cut(self, image: Image.Image, phrase: str) -> Tensor:
         """The subject on white, [1, 3, S, S] in 0..1; the whole picture where nothing was found."""
-        image_13HW = to_tensor(image)
+        image_13HW = from_pil(image.convert("RGB"))[None]
         found = find_subjects(image_13HW, self.tools, phrase if self.tools.detector is not None else "")[0]
         mask_1HW = found.mask_HW[None].cpu()
         if not bool(mask_1HW.any()):
@@ -55,8 +55,3 @@ def load_segmentation(
         f"SAM ({segmenter.name})" if segmenter else "the built-in cut",
     ]
     return Segmentation(tools, ", then ".join(name for name in names if name))
-
-
-def to_tensor(image: Image.Image) -> Tensor:
-    """[1, 3, H, W] in 0..1."""
-    return torch.from_numpy(np.asarray(image.convert("RGB"), dtype=np.float32) / 255).permute(2, 0, 1)[None]

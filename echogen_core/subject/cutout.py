@@ -18,8 +18,8 @@ from PIL import ImageColor
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..pictures import LARGEST_WORKING_SIDE, check_pictures, fit_within
 from ..printable import printable
-from .pictures import LARGEST_WORKING_SIDE, check_picture, fit_within
 from .refine import pieces
 
 log = logging.getLogger(__name__)
@@ -100,7 +100,7 @@ def cut_out(
     """
     if not 0 <= margin <= LARGEST_MARGIN:
         raise ValueError(f"The margin must be 0 to {LARGEST_MARGIN} of the picture's side, got {margin}.")
-    pictures_BCHW = check_picture(images_BCHW, "picture to cut from")
+    pictures_BCHW = check_pictures(images_BCHW, "picture to cut from")
     if max(pictures_BCHW.shape[-2:]) > LARGEST_WORKING_SIDE:
         height, width = pictures_BCHW.shape[-2:]
         log.info("The %d×%d px picture is reduced to %d px first.", width, height, LARGEST_WORKING_SIDE)

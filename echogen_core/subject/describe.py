@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..pictures import check_pictures, fit_within, flatten_alpha, to_pil
 from .phrases import clean_phrase
-from .pictures import check_picture, fit_within, flatten_alpha, to_pil
 
 INSTRUCTION = (
     "Analyze the given image. Identify the primary subject and provide a concise, one-to-three noun phrase "
@@ -38,9 +38,9 @@ class Describer(nn.Module):
     def describe(self, images_BCHW: Tensor) -> list[str]:
         """A phrase for each picture, cleaned by `clean_phrase`; '' where the answer held none.
 
-        Raises ValueError for an unusable picture (`check_picture`).
+        Raises ValueError for an unusable picture (`check_pictures`).
         """
-        images_B3HW = flatten_alpha(check_picture(images_BCHW))
+        images_B3HW = flatten_alpha(check_pictures(images_BCHW))
         return [clean_phrase(self.answer(image_3HW)) for image_3HW in images_B3HW]
 
     def answer(self, image_3HW: Tensor) -> str:
@@ -68,7 +68,7 @@ def describe(images_BCHW: Tensor, describer: Describer | None, phrase: str = "")
     """
     own = clean_phrase(phrase)
     if own or describer is None:
-        return [own] * len(check_picture(images_BCHW))
+        return [own] * len(check_pictures(images_BCHW))
     return describer.describe(images_BCHW)
 
 

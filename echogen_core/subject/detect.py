@@ -16,8 +16,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from ..pictures import check_pictures, fit_within, flatten_alpha, to_pil
 from .phrases import clean_phrase
-from .pictures import check_picture, fit_within, flatten_alpha, to_pil
 from .regions import Detection, check_box
 
 logger = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ def detect(
     threshold: 0 to 1.
     Raises ValueError for an unusable picture, a threshold out of range, or a wrong number of phrases.
     """
-    images_B3HW = flatten_alpha(check_picture(images_BCHW))
+    images_B3HW = flatten_alpha(check_pictures(images_BCHW))
     if not (math.isfinite(threshold) and 0 <= threshold <= 1):
         raise ValueError(f"The threshold must be 0 to 1, got {threshold}. 0.35 suits most pictures.")
     wanted = [phrases] * len(images_B3HW) if isinstance(phrases, str) else list(phrases)

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torch.nn import functional as F
 
-from .pictures import check_picture, fit_within, flatten_alpha, to_pil
+from ..pictures import check_pictures, fit_within, flatten_alpha, to_pil
 from .regions import Detection
 
 CHOSEN, OTHER = (255, 64, 129), (255, 193, 7)
@@ -31,7 +31,7 @@ def draw_overlay(
 
     The mask tints what it leaves out; each hit is outlined and named, the chosen one stronger and on top.
     """
-    image_13HW = flatten_alpha(check_picture(image_CHW[None]))
+    image_13HW = flatten_alpha(check_pictures(image_CHW[None]))
     width = image_13HW.shape[-1]
     shown_13hw = fit_within(image_13HW, longest)
     if mask_HW is not None:

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..pictures import check_pictures, fit_within, flatten_alpha
 from .colours import GuidedFilter, follow_colours
-from .pictures import check_picture, fit_within, flatten_alpha
 from .refine import pieces
 from .refine import soften as soften_edge
 from .regions import Box, check_box
@@ -50,7 +50,7 @@ class SalientSubject(nn.Module):
         boxes: one per picture or None; the subject is looked for within its box only.
         Raises ValueError for an unusable picture, box or softness.
         """
-        images_B3HW = flatten_alpha(check_picture(images_BCHW))
+        images_B3HW = flatten_alpha(check_pictures(images_BCHW))
         height, width = images_B3HW.shape[-2:]
         if boxes is None:
             boxes = [None] * len(images_B3HW)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .pictures import check_picture, fit_within, flatten_alpha, to_pil
+from ..pictures import check_pictures, fit_within, flatten_alpha, to_pil
 from .refine import fill_holes, remove_specks
 from .refine import soften as soften_edge
 from .regions import Box, check_box
@@ -66,7 +66,7 @@ def segment(
     Pictures over 2048 px are looked at in that size. Raises ValueError for an unusable picture, box
     (`check_box`) or softness. A mask may be empty.
     """
-    image_13HW = flatten_alpha(check_picture(image_CHW[None]))
+    image_13HW = flatten_alpha(check_pictures(image_CHW[None]))
     height, width = image_13HW.shape[-2:]
     box = check_box(box_xyxy, height, width)
     small_13hw = fit_within(image_13HW)

@@ -15,12 +15,13 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..encoders import reference_picture
+from ..pictures import from_pil
 from ..printable import counted
 from .batch_sampler import SampleIndex
 from .captions import vary_caption
 from .feature_cache import FeatureCache
 from .manifest import Fault, FaultyRow, Manifest
-from .row_pictures import cover, open_picture, read_bytes, square_on_white, to_tensor
+from .row_pictures import cover, open_picture, read_bytes, square_on_white
 
 logger = logging.getLogger(__name__)
 
@@ -112,7 +113,7 @@ class SubjectDataset(Dataset[Example]):
         )
 
     def _reference(self, content: bytes, path: Path, where: str) -> Tensor:
-        picture_13HW = to_tensor(square_on_white(open_picture(content, path, where)))[None]
+        picture_13HW = from_pil(square_on_white(open_picture(content, path, where)))[None]
         return reference_picture(picture_13HW, self.reference_size)[0]
 
 

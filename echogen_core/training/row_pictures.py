@@ -8,14 +8,11 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from ..pictures import from_pil
 from ..printable import printable
 from .manifest import Fault, FaultyRow
 
@@ -72,7 +69,7 @@ def cover(image: Image.Image, size_hw: Sequence[int]) -> Tensor:
     left, top = (scaled_wh[0] - width) // 2, (scaled_wh[1] - height) // 2
     box = (left, top, left + width, top + height)
     if scaled_wh[0] * scaled_wh[1] <= EXTREME * width * height:
-        return to_tensor(image.resize(scaled_wh, Image.Resampling.LANCZOS).crop(box))
+        return from_pil(image.resize(scaled_wh, Image.Resampling.LANCZOS).crop(box))
     # an extreme strip would take gigabytes scaled whole
     source = (
         left * image.width / scaled_wh[0],
@@ -80,10 +77,4 @@ def cover(image: Image.Image, size_hw: Sequence[int]) -> Tensor:
         (left + width) * image.width / scaled_wh[0],
         (top + height) * image.height / scaled_wh[1],
     )
-    return to_tensor(image.resize((width, height), Image.Resampling.LANCZOS, box=source))
-
-
-def to_tensor(image: Image.Image) -> Tensor:
-    """An RGB picture as a tensor [3, H, W] in 0..1."""
-    pixels: NDArray[Any] = np.array(image)
-    return torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
+    return from_pil(image.resize((width, height), Image.Resampling.LANCZOS, box=source))

@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from echogen_core.pictures import check_pictures, check_single, fit_within, flatten_alpha
 from echogen_core.subject.cutout import (
     LARGEST_MARGIN,
     LARGEST_SQUARE,
@@ -15,7 +16,6 @@ from echogen_core.subject.cutout import (
     find_ground,
     parse_colour,
 )
-from echogen_core.subject.pictures import check_picture, check_single, fit_within, flatten_alpha
 
 
 def scene(height: int, width: int, box: tuple[int, int, int, int], ground: float = 1.0) -> torch.Tensor:
@@ -200,7 +200,7 @@ def test_of_several_subjects_the_largest_can_be_taken() -> None:
         (lambda: cut_out(torch.rand(2, 3, 20, 20), torch.ones(3, 20, 20)), "one mask for all"),
         (lambda: cut_out(torch.rand(1, 3, 20, 20), margin=0.5), "margin"),
         (lambda: cut_out(torch.rand(0, 3, 20, 20)), "no picture"),
-        (lambda: check_picture(torch.rand(3, 20, 20)), "shape"),
+        (lambda: check_pictures(torch.rand(3, 20, 20)), "shape"),
         (lambda: check_single(torch.rand(2, 3, 20, 20)), "batch of 2"),
         (lambda: parse_colour("sky"), "Unknown colour"),
     ],
@@ -214,7 +214,7 @@ def test_small_helpers() -> None:
     rgba = torch.cat([torch.zeros(1, 3, 8, 8), torch.full((1, 1, 8, 8), 0.25)], 1)
     assert torch.allclose(flatten_alpha(rgba), torch.full((1, 3, 8, 8), 0.75))
     assert fit_within(torch.rand(2, 3, 100, 50), 20).shape == (2, 3, 20, 10)
-    assert torch.equal(check_picture(torch.full((1, 3, 8, 8), 1.2)), torch.ones(1, 3, 8, 8))
+    assert torch.equal(check_pictures(torch.full((1, 3, 8, 8), 1.2)), torch.ones(1, 3, 8, 8))
 
 
 def test_a_wide_margin_round_a_large_subject_makes_no_picture_of_gigabytes() -> None:

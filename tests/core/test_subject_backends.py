@@ -28,10 +28,10 @@ from transformers import (
 
 from echogen_core.checkpoints import keymap_detector, keymap_segmenter
 from echogen_core.checkpoints.segmentation_models import Backend, load_detector, load_segmenter
+from echogen_core.pictures import to_pil
 from echogen_core.subject.detect import GroundingDino, detect
 from echogen_core.subject.original.grounding_dino import build_grounding_dino
 from echogen_core.subject.original.sam import build_sam
-from echogen_core.subject.pictures import to_pil
 from echogen_core.subject.segment import Sam, segment
 
 TOLERANCE = 1e-4

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from echogen_core.checkpoints.segmentation_models import U2NETP, load_salient
-from echogen_core.subject.pictures import check_picture, flatten_alpha
+from echogen_core.pictures import check_pictures, flatten_alpha
 from echogen_core.subject.regions import Box
 from echogen_core.subject.salient import FIRST_SIDE, SIDE, SalientSubject, conspicuous_box, evidence
 from echogen_core.subject.u2net import U2Netp
@@ -170,12 +170,12 @@ def test_odd_pictures_have_defined_outcomes(net: SalientSubject) -> None:
 def test_depths_and_channels_are_brought_to_one_form() -> None:
     image_13HW, _ = ball(12, 16, 8, 6, 4)
     eight, sixteen = (image_13HW * 255).round().to(torch.uint8), (image_13HW * 65535).round().to(torch.uint16)
-    assert torch.allclose(check_picture(eight), image_13HW, atol=1 / 500)
-    assert torch.allclose(check_picture(sixteen), image_13HW, atol=1e-5)
+    assert torch.allclose(check_pictures(eight), image_13HW, atol=1 / 500)
+    assert torch.allclose(check_pictures(sixteen), image_13HW, atol=1e-5)
     grey_11HW = image_13HW[:, :1]
-    assert torch.equal(check_picture(grey_11HW), grey_11HW.repeat(1, 3, 1, 1))
+    assert torch.equal(check_pictures(grey_11HW), grey_11HW.repeat(1, 3, 1, 1))
     clear = torch.cat([image_13HW, torch.zeros(1, 1, 12, 16)], dim=1)
-    assert bool((flatten_alpha(check_picture(clear)) == 1).all()), "what is transparent is white"
+    assert bool((flatten_alpha(check_pictures(clear)) == 1).all()), "what is transparent is white"
 
 
 def test_an_eight_thousand_pixel_picture_keeps_its_size(net: SalientSubject) -> None:
