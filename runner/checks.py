@@ -18,9 +18,9 @@ from .environment import Environment
 from .say import Problem, say
 from .session import Setting, own_setup
 
-NAMES = ("lint", "types", "imports", "js", "unit", "golden", "nodes", "e2e", "browser", "newest")
+NAMES = ("lint", "types", "imports", "js", "unit", "golden", "nodes", "e2e", "install", "browser", "newest")
 # What answers within seconds comes first, then the longest, so that both halves end at about the same time.
-ORDER = ("lint", "imports", "types", "js", "browser", "unit", "nodes", "newest", "e2e", "golden")
+ORDER = ("lint", "imports", "types", "js", "browser", "unit", "nodes", "newest", "e2e", "install", "golden")
 AT_ONCE = 2  # each on half of the processor, which small models hardly notice
 IN_THE_BROWSER = "tests/e2e/test_browser*.py"
 # What differs most between front ends; all of them there, by hand: with ECHOGEN_FRONTEND.
@@ -153,6 +153,10 @@ class Checks:
     def e2e(self) -> bool:
         targets = ["tests/e2e", f"--ignore-glob={IN_THE_BROWSER}"]
         return self.pytest("e2e", targets, self.server_environ("e2e"))
+
+    def install(self) -> bool:
+        """The registry's archive, its own checks, and what pip adds."""
+        return self.pytest("install", ["tests/packaging"], self.server_environ("install"))
 
     def browser(self) -> bool:
         targets = sorted(str(path) for path in self.setting.pack.glob(IN_THE_BROWSER))
