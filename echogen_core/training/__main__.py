@@ -9,20 +9,18 @@ from collections.abc import Sequence
 
 from ..optional_packages import MissingPackageError
 from ..stopping import until_stopped
-
-PROGRAM = "python -m echogen_core.training"
+from . import PROGRAM
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Trains; 2, with a message on standard error, where the input is at fault. Stopped: `until_stopped`."""
+    """Exit status of the command; stopped by a signal as in `until_stopped`."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     return until_stopped(PROGRAM, lambda: _run(argv))
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    command = importlib.import_module(
-        ".command", __package__
-    )  # here, where a signal is heard: it takes seconds
+    # imported here, where a signal is handled: importing torch takes seconds
+    command = importlib.import_module(".command", __package__)
     try:
         return int(command.main(argv) or 0)
     except (OSError, MissingPackageError, ValueError) as error:

@@ -1,38 +1,31 @@
-"""SubjectDataset into what the transformer learns from: conditions, disturbed inputs, bit labels.
+"""Examples into batches for the transformer: conditions, inputs with flipped bits, bit labels.
 
-Every example is encoded and disturbed by itself, with random numbers of its own: what a step computes does
-not depend on how its pictures are spread over processes or whether features were cached.
+Every example is encoded and disturbed separately, with its own random numbers: a step computes the same
+however its pictures are spread over processes, and whether or not features were cached.
 Shape suffixes: B pictures, L prompt tokens or sequence tokens, C channels, d bits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from ..checkpoints import load_part
-from ..checkpoints.installed import find_parts, own_name
-from ..config import Preset, TransformerConfig
-from ..encoders import ENCODERS, ContentEncoder, SemanticEncoder, TextEncoder
+from ..config import Preset
 from ..features import ContentFeatures, SemanticFeatures, Subject, TextFeatures
 from ..model.branch import Conditions
 from ..scales import ScaleSchedule
-from ..tokenizer import BitTokenizer
 from ..tokenizer.bsq import TeacherForcing, quantize_with_bit_flips
 from .dataset import NOISE, Example
-from .feature_cache import FeatureCache, encoder_identity
-
-PARTS = ("text", "semantic", "content", "tokenizer")
+from .feature_cache import FeatureCache
+from .frozen_encoders import FrozenEncoders
 
 
 class Batch(NamedTuple):
-    """Conditions of B pictures, which of text, semantic and content to keep [3, B], and what to learn."""
+    """Conditions of B pictures; which of text, semantic and content to keep, [3, B]; inputs and labels."""
 
     given: Conditions
     keep_3B: Tensor
@@ -40,83 +33,12 @@ class Batch(NamedTuple):
     schedule: ScaleSchedule
 
 
-@dataclass
-class Encoders:
-    """The frozen modules beside the transformer."""
-
-    text: TextEncoder
-    semantic: SemanticEncoder
-    content: ContentEncoder
-    tokenizer: BitTokenizer
-
-    @classmethod
-    def load(cls, model: str, folders: Sequence[Path], device: torch.device) -> Encoders:
-        """The parts of a preset, found as the nodes find them; FileNotFoundError names what is missing."""
-        found = find_parts(model, {kind: folders for kind in (*PARTS, "transformer")}).paths
-        if missing := [kind for kind in PARTS if kind not in found]:
-            raise FileNotFoundError(
-                f"{', '.join(missing)} of {model} not found in {', '.join(map(str, folders))}. Give the "
-                f"folders with --parts, or fetch them: python -m echogen_core models download {model}. "
-                f"Our own files are called {', '.join(own_name(kind) for kind in missing)}."
-            )
-        half = device.type == "cuda"  # as the official training has T5; the others stay in float32
-        parts = {
-            kind: load_part(
-                found[kind],
-                kind,
-                config=getattr(ENCODERS[model], kind, None),
-                dtype=torch.float16 if half and kind == "text" else torch.float32,
-                device=device,
-            )
-            for kind in PARTS
-        }
-        return cls(**parts)
-
-    def subject_sizes(self) -> dict[str, int]:
-        """Settings of a transformer's subject path that these encoders ask for."""
-        semantic, content = self.semantic.config, self.content.config
-        return {
-            "semantic_width": semantic.width,
-            "semantic_length": semantic.grid**2 + 1,
-            "content_width": content.latent_channels,
-            "content_length": content.grid**2,
-        }
-
-    def check(self, config: TransformerConfig) -> None:
-        """ValueError unless the transformer takes what these encoders give."""
-        given: dict[str, Any] = {"bits": self.tokenizer.config.bits, "text_width": self.text.config.width}
-        if config.subject:
-            given |= self.subject_sizes()
-        wrong = [
-            f"{k} {v} instead of {getattr(config, k)}" for k, v in given.items() if v != getattr(config, k)
-        ]
-        if wrong:
-            raise ValueError(
-                f"The encoders do not fit the transformer: {', '.join(wrong)}. Use the parts of one model "
-                "(--model and --parts)."
-            )
-
-    def cache(self, folder: Path) -> FeatureCache:
-        """A cache for the features of these very weights."""
-        text, semantic, content, tokenizer = self.text, self.semantic, self.content, self.tokenizer
-        words = text.tokenizer.backend_tokenizer.to_str()
-        reference = encoder_identity(content, content.config)
-        return FeatureCache(
-            folder,
-            {
-                "text": encoder_identity(text, text.config, words),
-                "reference": encoder_identity(semantic, semantic.config, reference),
-                "target": encoder_identity(tokenizer.encoder, tokenizer.config),
-            },
-        )
-
-
 class BatchEncoder:
     """Turns examples into batches on one device."""
 
     def __init__(
         self,
-        encoders: Encoders,
+        encoders: FrozenEncoders,
         preset: Preset,
         schedules: dict[str, ScaleSchedule],
         seed: int,
@@ -125,13 +47,13 @@ class BatchEncoder:
         cache: FeatureCache | None,
         device: torch.device,
     ) -> None:
-        """drop: probability of leaving out text, semantic and content, each. flips: largest bit flip rate."""
+        """drop: probability of dropping each of text, semantic, content. flips: largest bit flip rate."""
         self.encoders, self.preset, self.schedules, self.cache = encoders, preset, schedules, cache
         self.seed, self.drop, self.flips, self.device = seed, drop, flips, device
 
     @torch.no_grad()
     def batch(self, examples: Sequence[Example]) -> Batch:
-        """The examples of one aspect ratio as tensors."""
+        """A batch of examples, all of one aspect ratio."""
         schedule = self.schedules[examples[0].ratio]
         features = [self.features(example) for example in examples]
         noise = [
@@ -152,7 +74,7 @@ class BatchEncoder:
 
     @torch.no_grad()
     def features(self, example: Example) -> dict[str, Tensor]:
-        """tokens [L, C], cls, patches, content [C, H, W] and latent [1, d, H, W], cached or made now."""
+        """tokens [L, C], cls [C], patches [P, C], content [C, H, W] and latent [1, d, H, W]."""
         merged: dict[str, Tensor] = {}
         for kind, make in (
             ("text", self._text),
@@ -164,12 +86,12 @@ class BatchEncoder:
                 found = make(example)
                 if self.cache is not None and kind in example.keys:
                     self.cache.write(kind, example.keys[kind], found)
-            # laid out as a cached one: sums in another order would differ in their last digit
+            # the memory layout of a cached one: another would sum in another order
             merged |= {name: tensor.to(self.device).contiguous() for name, tensor in found.items()}
         return merged
 
     def conditions_of(self, example: Example) -> tuple[TextFeatures, Subject]:
-        """The same as the sampler takes them."""
+        """The features in the sampler's form."""
         f = self.features(example)
         semantic = SemanticFeatures(f["cls"].float()[None], f["patches"].float()[None])
         return TextFeatures(f["tokens"].float()), Subject(

@@ -1,4 +1,4 @@
-"""Which rows each step trains on: a function of seed and step alone, so that nothing of it is saved."""
+"""Which rows each step trains on: a function of seed and step alone, nothing has to be saved."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from numpy.typing import NDArray
 
 
 class SampleIndex(NamedTuple):
-    """One picture of a step: row number, step, and place in the step's batch (over all processes)."""
+    """One picture of a step: row number, step, and its place among all processes' pictures of the step."""
 
     row: int
     step: int
     place: int
 
     def rng(self, seed: int, purpose: int) -> np.random.Generator:
-        """The item's own random numbers: the same however many processes share the step."""
+        """Random numbers of this sample alone: the same however many processes share the step."""
         return np.random.default_rng((seed, self.step, self.place, purpose))
 
 
 class BucketBatchSampler:
-    """Batches of one aspect ratio each; every row once an epoch, but for a remainder less than a batch.
+    """Batch sampler for a DataLoader: every batch has one aspect ratio, every epoch each row at most once.
 
-    A batch sampler for a DataLoader. Each step comes as `accumulate` batches of `batch_size`, which
-    accelerate splits among the processes.
+    A remainder smaller than a step is left out of its epoch. A step is `accumulate` batches of `batch_size`,
+    which accelerate splits among the processes.
     """
 
     drop_last = True
@@ -38,19 +38,19 @@ class BucketBatchSampler:
         seed: int,
         steps: range,
     ) -> None:
-        """batch_size: pictures of all processes at once. steps: those to yield."""
+        """batch_size: pictures of all processes together. steps: the steps to yield."""
         self.buckets = dict(buckets)
         self.batch_size, self.accumulate, self.seed, self.steps = batch_size, accumulate, seed, steps
         self._epoch: tuple[int, list[NDArray[np.int64]]] | None = None
 
     @property
     def per_step(self) -> int:
-        """Pictures a step."""
+        """Pictures per step."""
         return self.batch_size * self.accumulate
 
     @property
     def steps_per_epoch(self) -> int:
-        """A ratio with fewer rows than a step has pictures makes one step, with rows repeated."""
+        """A ratio with fewer rows than a step has pictures makes one step of repeated rows."""
         return sum(max(1, len(rows) // self.per_step) for rows in self.buckets.values())
 
     def __len__(self) -> int:
@@ -63,7 +63,7 @@ class BucketBatchSampler:
                 yield items[start : start + self.batch_size]
 
     def rows(self, step: int) -> NDArray[np.int64]:
-        """Row numbers of a step, all of one aspect ratio."""
+        """Row numbers of a step [per_step], all of one aspect ratio."""
         epoch, position = divmod(step, self.steps_per_epoch)
         if self._epoch is None or self._epoch[0] != epoch:
             self._epoch = (epoch, self._draw(epoch))

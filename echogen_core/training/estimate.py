@@ -1,14 +1,17 @@
-"""What a run will take: memory a process and time a step, from sizes alone.
+"""Memory per process and time per step of a run, from the sizes of its model.
 
-Counted from the code of model/layers.py; the tests hold the activations to the bytes that a pass keeps.
-Letters: B pictures a process at once, T image tokens, S content tokens, P patches, L prompt tokens, C width.
+Activations are counted from the code of model/block.py and what it calls; a test compares them with the bytes
+that a pass keeps. Only the process itself (Python, libraries) is measured.
 """
 
 from __future__ import annotations
 
+import importlib
+import multiprocessing
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer
@@ -17,6 +20,7 @@ from tokenizers.models import Unigram
 from ..config import TokenizerConfig, TransformerConfig
 from ..encoders import ContentEncoder, EncoderConfigs, SemanticEncoder, TextEncoder, wrap_tokenizer
 from ..model import EchoGenTransformer, split_phases, unused_names
+from ..printable import counted
 from ..scales import ScaleSchedule
 from ..tokenizer import BitTokenizer
 from .initialise import subject_names
@@ -28,15 +32,19 @@ CONTENT_BYTES, CONTENT_HALVES = 40, 14
 """What a block keeps for its gradients per token and channel: bytes in float32, and numbers of the compute
 type; besides, the feed-forward's hidden numbers (twice where its weights learn)."""
 
+FORKED_READER = 100_000_000
+"""Bytes that a forked reader of pictures doesn't share with its parent (measured: 86 MB)."""
+
 REACHED = 0.5
 """Share of a large matrix product's speed that training reaches."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """processes: in all; sharded: whether they share the weights (FSDP). half: blocks compute in bf16.
+    """What a run has to work with.
 
-    cuda: whether it is a GPU. flops: operations a second of a large matrix product on one of them.
+    processes: in all; sharded: whether they share the weights (FSDP). half: whether blocks compute in bf16.
+    cuda: whether each has a GPU. flops: operations per second of a large matrix product on one of them.
     """
 
     processes: int
@@ -49,35 +57,46 @@ class Machine:
         shared = ", weights shared" if self.sharded else ""
         device = "GPU" if self.cuda else "CPU"
         return (
-            f"machine: {device}, {self.processes} processes{shared}, {self.flops / 1e12:.3g} TFLOP/s measured"
+            f"machine: {device}, {counted(self.processes, 'process', 'processes')}{shared}, "
+            f"{self.flops / 1e12:.3g} TFLOP/s measured"
         )
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """memory: part -> bytes on each process. trained, frozen: parameters. flops: of each process's step."""
+    """What a run takes.
 
-    memory: dict[str, int]
+    memory: part -> bytes per process, on the GPU if there is one. trained, frozen: numbers of parameters.
+    flops: operations of a step, per process. host: part -> bytes of main memory, see `host_memory`.
+    """
+
+    memory: Mapping[str, int]
     trained: int
     frozen: int
     flops: float
     seconds_a_step: float
+    cuda: bool = False
+    host: Mapping[str, int] = field(default_factory=dict)
 
     @property
-    def total(self) -> int:
-        """Bytes on each process."""
-        return sum(self.memory.values())
+    def tables(self) -> dict[str, dict[str, int]]:
+        """Kind of memory -> part -> bytes per process. A GPU's is apart from the main memory."""
+        if self.cuda:
+            return {"GPU memory": dict(self.memory), "main memory": dict(self.host)}
+        return {"memory": {**self.host, **self.memory}}
 
     def lines(self, steps: int) -> Iterator[str]:
         """The estimate in words."""
         yield f"parameters: {self.trained:,} trained, {self.frozen:,} frozen"
-        yield f"memory on each process, about {self.total / 1e9:.1f} GB:"
-        for name, size in self.memory.items():
-            yield f"  {name:34} {size / 1e9:8.2f} GB"
+        for kind, parts in self.tables.items():
+            if parts:
+                yield f"{kind} on each process, about {sum(parts.values()) / 1e9:.1f} GB:"
+            for name, size in parts.items():
+                yield f"  {name:34} {size / 1e9:8.2f} GB"
         yield (
-            f"time: {self.flops / 1e12:,.3f} TFLOP a step and process, about {self.seconds_a_step:,.2f} s a "
-            f"step, {self.seconds_a_step * steps / 3600:,.2f} h for {steps} steps (without encoders and "
-            "reading)"
+            f"time: {self.flops / 1e12:,.3f} TFLOP per step and process, about {self.seconds_a_step:,.2f} s "
+            f"per step, {self.seconds_a_step * steps / 3600:,.2f} h for {counted(steps, 'step')} (without "
+            "encoders and reading)"
         )
 
 
@@ -89,14 +108,14 @@ def estimate(
     recipe: Recipe,
     machine: Machine,
 ) -> Estimate:
-    """Of a training run; schedule: the one with most tokens."""
+    """The estimate of a training run, without `host`. schedule: the one with the most tokens."""
     model = EchoGenTransformer(replace(config, subject=True), device="meta")
     counts = {name: p.numel() for name, p in model.named_parameters()}
     learns = subject_names(model) - unused_names(model)
     trained = sum(counts[name] for name in learns)
     frozen = sum(counts.values()) - trained
     share = machine.processes if machine.sharded else 1
-    # each process's gradients lie in the buckets that are exchanged; those of a step's first batches do not
+    # only a step's last gradients are written straight into the buckets that processes exchange
     copies = machine.processes > 1 and not machine.sharded and recipe.accumulate > 1
     memory = {
         "frozen weights": 4 * frozen // share,
@@ -106,14 +125,34 @@ def estimate(
         "AdamW": 8 * trained // share,
         "moving average": 4 * trained // share if recipe.ema else 0,
         "encoders and tokenizer": _encoder_bytes(encoders, tokenizer, machine.cuda),
-        f"activations of {recipe.batch} pictures": activation_bytes(model, schedule, recipe, machine.half),
+        f"activations of {counted(recipe.batch, 'picture')}": activation_bytes(
+            model, schedule, recipe, machine.half
+        ),
     }
     flops = recipe.batch * recipe.accumulate * picture_flops(model, schedule, recipe.checkpointing)
-    return Estimate(memory, trained, frozen, flops, flops / (machine.flops * REACHED))
+    return Estimate(memory, trained, frozen, flops, flops / (machine.flops * REACHED), machine.cuda)
+
+
+def host_memory(found: Estimate, workers: int) -> dict[str, int]:
+    """Part -> bytes of main memory besides what is trained: this process, measured now, and its readers.
+
+    With a GPU, also the whole model, which is read into main memory first.
+    """
+    psutil: Any = importlib.import_module("psutil")  # accelerate brings it
+    resident = int(psutil.Process().memory_info().rss)
+    reader = FORKED_READER if multiprocessing.get_start_method() == "fork" else resident
+    parts = {"Python and its libraries": resident}
+    if workers:
+        parts[counted(workers, "process that reads pictures", "processes that read pictures")] = (
+            workers * reader
+        )
+    if found.cuda:
+        parts["the model while it is loaded"] = 4 * (found.trained + found.frozen)
+    return parts
 
 
 def activation_bytes(model: EchoGenTransformer, schedule: ScaleSchedule, recipe: Recipe, half: bool) -> int:
-    """What the training pass keeps for the gradients, at its largest."""
+    """Peak bytes that the training pass of a batch keeps for its gradients."""
     config, e = model.config, 2 if half else 4
     c, tokens = config.width, schedule.tokens + model.prefix
     image = tokens * (c * (IMAGE_BYTES + IMAGE_HALVES * e) + config.hidden * e)
@@ -130,7 +169,7 @@ def activation_bytes(model: EchoGenTransformer, schedule: ScaleSchedule, recipe:
 
 
 def picture_flops(model: EchoGenTransformer, schedule: ScaleSchedule, checkpointing: bool) -> float:
-    """Of one picture's step: products with frozen matrices have half the backward pass of learning ones."""
+    """Operations per picture and step: a frozen matrix takes half the backward pass of a trained one."""
     config = model.config
     c, t, s = config.width, schedule.tokens + model.prefix, config.content_length
     sampling = _matrices(split_phases(model).sampling)
@@ -142,7 +181,7 @@ def picture_flops(model: EchoGenTransformer, schedule: ScaleSchedule, checkpoint
 
 
 def measure_flops(device: torch.device, dtype: torch.dtype) -> float:
-    """Floating-point operations a second of a large matrix product on this machine."""
+    """Floating-point operations per second of a large matrix product on this machine."""
     side = 8192 if device.type == "cuda" else 768
     a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
     best = float("inf")
@@ -154,7 +193,7 @@ def measure_flops(device: torch.device, dtype: torch.dtype) -> float:
 
 
 def _matrices(phase: torch.nn.Module) -> int:
-    """Numbers in the matrices of a phase's blocks."""
+    """Number of parameters in the matrices of a phase's blocks."""
     return sum(
         p.numel() for name, p in phase.named_parameters() if name.startswith("blocks.") and p.ndim == 2
     )

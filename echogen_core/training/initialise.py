@@ -1,7 +1,7 @@
-"""Parameters at the start of training: of a whole transformer, and of the subject path beside a frozen base.
+"""Initial parameters: of a whole transformer, and of the subject path beside a frozen base.
 
-From scratch the subject path starts open, because there is no picture model yet that it could disturb; beside
-a base it starts all but silent.
+In a transformer trained from scratch the subject path starts with weight, since there is no picture model
+yet to disturb; beside a base its contribution starts at zero.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _RESIDUAL = (
 
 @torch.no_grad()
 def initialise(model: EchoGenTransformer, generator: torch.Generator) -> None:
-    """Draws all parameters in place."""
+    """Draws every parameter of a transformer to be trained from scratch, in place."""
     width = model.config.width
     std = math.sqrt(1 / width / 3)
     for name, parameter in model.named_parameters():
@@ -56,7 +56,7 @@ def initialise(model: EchoGenTransformer, generator: torch.Generator) -> None:
 
 @torch.no_grad()
 def initialise_subject(model: EchoGenTransformer, generator: torch.Generator, official: bool = False) -> None:
-    """Draws the subject parameters in place as the official training does; the base keeps its numbers.
+    """Draws the subject parameters in place as the official training does; the base stays as it is.
 
     Matrices normal with variance 1 / (3 * width), cut at 2; biases, start token and the content stream's own
     AdaLN signals zero; the class token's projection, what brings content into the picture
@@ -64,9 +64,8 @@ def initialise_subject(model: EchoGenTransformer, generator: torch.Generator, of
     without bias. Source: tests/golden/README.md, item 21.
 
     One thing differs unless `official`: the content stream's keys and values are drawn. The released code
-    has them at zero too, and then nothing of the content path ever gets a gradient: what multiplies zero
-    values learns nothing, and zero values behind a zero matrix learn nothing either. The model's outputs at
-    the start are the same, because `content_to_image` is zero.
+    sets them to zero as well, and then no parameter of the content path ever gets a gradient: of two zero
+    factors neither does. The model's outputs at the start are the same, because `content_to_image` is zero.
     """
     names = subject_names(model)
     std = math.sqrt(1 / model.config.width / 3)
@@ -89,6 +88,6 @@ def initialise_subject(model: EchoGenTransformer, generator: torch.Generator, of
 
 
 def subject_names(model: EchoGenTransformer) -> frozenset[str]:
-    """Parameters that a plain Infinity model does not have: what is trained beside a frozen base."""
+    """Names of the parameters that a plain Infinity model doesn't have."""
     base = EchoGenTransformer(replace(model.config, subject=False), device="meta").state_dict()
     return frozenset(name for name, _ in model.named_parameters() if name not in base)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 def update_average(
     average: Mapping[str, Tensor], named: Iterable[tuple[str, nn.Parameter]], step: int, decay: float
 ) -> None:
-    """Moves `average` towards the parameters after `step` steps, the first steps faster than by `decay`."""
+    """Moves `average` towards the parameters after step `step`; early steps use a smaller decay."""
     rate = min(decay, (1 + step) / (10 + step))
     for name, parameter in named:
         average[name].lerp_(parameter, 1 - rate)
@@ -21,7 +21,7 @@ def update_average(
 
 @contextmanager
 def replaced(named: Mapping[str, nn.Parameter], values: Mapping[str, Tensor]) -> Iterator[None]:
-    """`values` in the place of the parameters, which come back afterwards."""
+    """Puts `values` into the parameters for the block, then restores them."""
     own = {name: parameter.detach().clone() for name, parameter in named.items()}
     _copy(named, values)
     try:

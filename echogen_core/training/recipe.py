@@ -1,4 +1,4 @@
-"""Settings of a run, and the learning rate that follows from them."""
+"""The settings of a run, and the learning rates that follow from them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Recipe:
-    """Settings of a run; the defaults are those of the official training script where it has them.
+    """Settings of a run. Defaults are the official training script's, where it has the setting.
 
-    steps: of the optimiser. batch: pictures that a process has at once. accumulate: batches a step.
-    base_rate: learning rate per 256 pictures a step. slow: share of it for the content path in
-    self-attention. schedule: "constant" or "cosine" (to zero at the end), after `warmup` steps.
+    steps: of the optimiser. batch: pictures per process. accumulate: batches per step.
+    base_rate: learning rate for 256 pictures per step. slow: the content path's rate in self-attention, as a
+    share of the others'. schedule: "constant", or "cosine" (to zero), after `warmup` steps.
     ema: decay of the moving average, 0 for none. drop, flips: see BatchEncoder. short: see vary_caption.
     """
 
@@ -38,11 +38,16 @@ class Recipe:
 
 
 FIXED = ("seed", "drop", "flips", "short")
-"""Settings that a resumed run must share, and the pictures a step: what is drawn depends on them."""
+"""Settings that a resumed run must share (and the pictures per step): the random draws depend on them."""
+
+
+def peak_rate(recipe: Recipe, per_step: int) -> float:
+    """Learning rate after the warm-up: `base_rate` scaled linearly from 256 to the pictures per step."""
+    return recipe.base_rate * per_step / 256
 
 
 def rate_share(step: int, recipe: Recipe) -> float:
-    """Share of the peak learning rate at a step: a linear warm-up, then constant or half a cosine."""
+    """Share of the peak rate at a step (from 0): linear warm-up, then constant or half a cosine."""
     if step < recipe.warmup:
         return (step + 1) / recipe.warmup
     if recipe.schedule == "constant":

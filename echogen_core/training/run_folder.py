@@ -1,4 +1,4 @@
-"""The folder of a run: one command at a time works in it."""
+"""The folder of a run, in which one command works at a time."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def only_run(out: Path) -> Iterator[None]:
-    """No other command works in a run's folder, made here, meanwhile: each would write over the other's.
+    """Makes the folder and locks it for the block: two commands would overwrite each other's files.
 
-    Waits a moment first: the processes that read pictures outlive a killed run by seconds.
-    Raises BlockingIOError when there is another one, OSError when the folder cannot be written to.
+    Waits a moment for the lock, since readers of pictures outlive a killed run by seconds.
+    Raises BlockingIOError when another command has it, OSError when the folder can't be written to.
     """
     asked = 0
 

@@ -1,4 +1,4 @@
-"""The record of a run: log.jsonl always, pictures as PNG, and TensorBoard where it is installed."""
+"""The log of a run: log.jsonl, sample sheets as PNG, and TensorBoard where it is installed."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ LOG_FILE = "log.jsonl"
 
 
 class RunLog:
-    """Writes into a run's folder; a resumed run's repeated steps replace their first records."""
+    """Writes into a run's folder; steps that a resumed run repeats replace their first records."""
 
     def __init__(self, out: Path, step: int) -> None:
-        """step: where the run goes on; records of later steps are dropped."""
+        """step: where the run resumes; records of later steps are removed."""
         self._out = out
         self._log = out / LOG_FILE
         if self._log.is_file():
@@ -35,7 +35,7 @@ class RunLog:
         self._board = _tensorboard(out, step)
 
     def record(self, step: int, record: Mapping[str, Any]) -> None:
-        """One line; numbers, and lists of them a scale each, go to TensorBoard as well."""
+        """One line; numbers, and lists with a number per scale, go to TensorBoard as well."""
         append_line(self._log, json.dumps({"step": step, **record}))
         if self._board is None:
             return
@@ -56,30 +56,30 @@ class RunLog:
         return path
 
     def close(self) -> None:
-        """Ends TensorBoard's file; the others are closed after each line."""
+        """Closes TensorBoard's file; the others are closed after each line."""
         if self._board is not None:
             self._board.close()
 
 
 def sheet_path(out: Path, step: int) -> Path:
-    """Where a run's sheet of pictures of a step lies."""
+    """Path of a step's sample sheet."""
     return out / "pictures" / f"{step:07}.png"
 
 
 def progress(step: int, steps: int, record: Mapping[str, Any], pace: float) -> str:
-    """A record in one line for people. pace: seconds a step."""
+    """A record as a line on the console. pace: seconds per step."""
     first, *_, last = record["bits"]
     left = timedelta(seconds=round((steps - step) * pace))
     words = (
         f"step {step} of {steps}: loss {record['loss']:.4f}, bits right {first:.1%} (first scale) to "
-        f"{last:.1%} (last), {pace:.2f} s a step, {left} left"
+        f"{last:.1%} (last), {pace:.2f} s per step, {left} left"
     )
     faults = sum(record["faults"].values())
     return f"{words}, faults in the data: {faults}" if faults else words
 
 
 def _step_of(line: str) -> float:
-    """A record's step; infinite for a line that a killed run left unfinished."""
+    """The step of a record; infinite for a line that a killed run left unfinished."""
     try:
         return float(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError):

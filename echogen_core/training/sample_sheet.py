@@ -1,4 +1,4 @@
-"""Pictures of a model in training: of a few rows the reference, the target and what the model makes.
+"""Sample sheets of a model in training: reference, target and generated picture of a few rows.
 
 Shape suffixes: H and W pixels.
 """
@@ -20,14 +20,15 @@ COUNT = 4
 
 
 @torch.no_grad()
-def draw_sheet(model: EchoGenTransformer, preparation: BatchEncoder, examples: SubjectDataset) -> Tensor:
+def draw_sheet(model: EchoGenTransformer, batch_encoder: BatchEncoder, dataset: SubjectDataset) -> Tensor:
     """[3, H, W] in 0..1: a column for each of the first rows of the first aspect ratio, at the preset's γ.
 
-    The target is shown as its bits show it. examples: without a cache, so that the pictures are at hand.
+    The target is shown as the tokenizer reconstructs it. dataset: one without a cache, which reads
+    the pictures themselves.
     """
-    preset, tokenizer = preparation.preset, preparation.encoders.tokenizer
-    ratio, numbers = next(iter(examples.manifest.buckets.items()))
-    schedule = preparation.schedules[ratio]
+    preset, tokenizer = batch_encoder.preset, batch_encoder.encoders.tokenizer
+    ratio, numbers = next(iter(dataset.manifest.buckets.items()))
+    schedule = batch_encoder.schedules[ratio]
     settings = SamplingSettings(
         Guidance.constant(preset.gamma_t, preset.gamma_i, len(schedule.scales)),
         tau=preset.tau,
@@ -36,12 +37,12 @@ def draw_sheet(model: EchoGenTransformer, preparation: BatchEncoder, examples: S
     columns = []
     for place, number in enumerate(numbers[:COUNT]):
         # step 0: the same captions and seeds on every sheet
-        example = examples[SampleIndex(int(number), 0, place)]
+        example = dataset[SampleIndex(int(number), 0, place)]
         assert example.reference_3HW is not None
-        text, subject = preparation.conditions_of(example)
+        text, subject = batch_encoder.conditions_of(example)
         branches = PrefillCache(model).branches(text, *subject)
         *_, last = sample(model, branches, schedule, [place], settings)
-        latent_1dHW = preparation.features(example)["latent"]
+        latent_1dHW = batch_encoder.features(example)["latent"]
         codes = (quantize_multiscale(latent_1dHW, schedule.scales).codes_BDHW, last.codes_BdHW)
         target, made = (tokenizer.decode(code)[0] for code in codes)
         side = made.shape[-1]

@@ -16,7 +16,7 @@ from ..writing import write_whole
 
 @contextmanager
 def options_kept(optimizer: torch.optim.Optimizer) -> Iterator[None]:
-    """A state loaded within brings what was gathered; rates, decay and the like stay as this run set them."""
+    """Loading a state inside the block restores the moments; rates, decay and the like stay this run's."""
     chosen = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
     yield
     for group, own in zip(optimizer.param_groups, chosen, strict=True):
@@ -24,9 +24,9 @@ def options_kept(optimizer: torch.optim.Optimizer) -> Iterator[None]:
 
 
 def write_state(path: Path, state: Mapping[str, Any]) -> None:
-    """torch.save as a file that appears whole or not at all: a run stopped meanwhile keeps the earlier one.
+    """torch.save into a file that appears whole or not at all.
 
-    Raises OSError when the disk is full or cannot be written: the earlier file stays, nothing is left beside.
+    Raises OSError when the disk is full or can't be written: the earlier file stays.
     """
 
     def fill(file: BinaryIO) -> None:
@@ -34,7 +34,7 @@ def write_state(path: Path, state: Mapping[str, Any]) -> None:
         try:
             torch.save(dict(state), file)
         except RuntimeError as error:
-            # torch's writer puts a complaint of its own before what stopped it: a full disk, or Ctrl+C
+            # torch's writer raises its own error over the one that stopped it: a full disk, or Ctrl+C
             stopped_by = error.__context__
             raise error if stopped_by in (None, outside) else stopped_by from None
 
@@ -42,7 +42,7 @@ def write_state(path: Path, state: Mapping[str, Any]) -> None:
 
 
 def _stored_bytes(state: Any) -> int:
-    """What torch.save writes of tensors in nested mappings and lists: each storage once, whole."""
+    """Bytes that torch.save writes for the tensors in nested mappings and lists: each storage once."""
     sizes: dict[int, int] = {}
     waiting = [state]
     while waiting:

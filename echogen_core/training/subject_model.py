@@ -1,7 +1,7 @@
-"""The transformer in training: loaded beside its frozen base, called through one forward, saved as adapter.
+"""The transformer in training: loaded with its frozen base, called through one forward, saved without it.
 
-Precision is the model's own: matrices are kept in float32 and cast where they are used, so that blocks
-compute in bfloat16 and what is around them in float32, as when pictures are made. Autocast would round both.
+Mixed precision is the model's own: weights stay in float32 and are cast where they are used, so that blocks
+compute in bfloat16 and the rest in float32, as in sampling. Autocast would round both.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ SUBJECT_FILE = "subject.safetensors"
 
 @dataclass(frozen=True)
 class BaseIdentity:
-    """Sizes of a model to train, and the base that its subject parameters belong to (name and digest)."""
+    """The model's sizes, and the base that its subject parameters belong to: file name and digest."""
 
     config: TransformerConfig
     base_name: str
@@ -48,12 +48,12 @@ class BaseIdentity:
 
 
 class TeacherForcedModel(nn.Module):
-    """Dropping and training pass as one forward, which is what accelerate wraps."""
+    """Condition dropping and the teacher-forced pass as one forward, for accelerate to wrap."""
 
-    _no_split_modules = ("Block",)  # what FSDP shards by
+    _no_split_modules = ("Block",)  # the unit of FSDP's sharding
 
     def __init__(self, model: EchoGenTransformer, checkpointing: bool) -> None:
-        """checkpointing: blocks forget their activations and compute them again for the gradients."""
+        """checkpointing: blocks recompute their activations in the backward pass."""
         super().__init__()
         self.model = model
         if checkpointing:
@@ -71,21 +71,21 @@ class TeacherForcedModel(nn.Module):
 
 
 def load_model(
-    base: Path | None, start: Path | None, sizes: Mapping[str, int], seed: int, official: bool = False
+    base: Path | None, init_from: Path | None, sizes: Mapping[str, int], seed: int, official: bool = False
 ) -> EchoGenTransformer:
-    """The model to train, on the CPU in float32; its subject parameters alone want gradients.
+    """The model to train, on the CPU in float32; only its subject parameters require gradients.
 
-    base: an Infinity model. start: an EchoGen model in any form, to go on from; without it the subject
-    parameters are drawn (see initialise_subject), for features of `sizes`.
-    Raises ValueError when the two do not belong together, or neither is given.
+    base: an Infinity model. init_from: an EchoGen model in any form; without one the subject parameters are
+    drawn (see initialise_subject), for features of `sizes`.
+    Raises ValueError when the two don't belong together, or neither is given.
     """
-    if start is None and base is None:
-        raise ValueError("Expected a model to start from: give --base (Infinity) or --start (EchoGen).")
-    if start is not None:
-        adapter = identify(start).adapter
-        model = load_transformer(start, operations=OPERATIONS, base=base if adapter else None).module
+    if init_from is None and base is None:
+        raise ValueError("Expected a model to train: give --base (Infinity) or --init-from (EchoGen).")
+    if init_from is not None:
+        adapter = identify(init_from).adapter
+        model = load_transformer(init_from, operations=OPERATIONS, base=base if adapter else None).module
         if not model.config.subject:
-            raise ValueError(f"{start} is a base model, not an EchoGen model: give it with --base.")
+            raise ValueError(f"{init_from} is a base model, not an EchoGen model: give it with --base.")
         if base is not None and not adapter:
             names = base_names(model.config)
             check_frozen(tensor_digests(model.state_dict, names), _digests(base, model), base)
@@ -101,17 +101,17 @@ def load_model(
 
 
 def trained_names(model: EchoGenTransformer) -> list[str]:
-    """The subject parameters that an output depends on."""
+    """Names of the subject parameters that an output depends on."""
     wanted = subject_names(model) - unused_names(model)
     return [name for name, _ in model.named_parameters() if name in wanted]
 
 
 def identify_base(model: EchoGenTransformer, base: Path | None, out: Path, write: bool) -> BaseIdentity:
-    """Names the base of the adapters to come.
+    """The base that the trained parameters belong to.
 
-    Without a base file the model's own frozen tensors are written as one (by the process with `write`), so
-    that what is trained can be loaded.
-    Raises ValueError when `out` has another one already: adapters of an earlier run may need it.
+    Without a base file, the model's own frozen tensors are written as one (by the process with `write`): the
+    trained parameters can't be loaded without it.
+    Raises ValueError when `out` already has another base: an earlier run may need it.
     """
     if base is not None:
         return BaseIdentity(model.config, base.name, total_digest(_digests(base, model)))
@@ -121,8 +121,8 @@ def identify_base(model: EchoGenTransformer, base: Path | None, out: Path, write
     if path.is_file():
         if fault(identify(path), model.config) or total_digest(_digests(path, model)) != digest:
             raise ValueError(
-                f"{path} is the base of another run, not that of the model given with --start: use the same "
-                "--start to go on, or another --out."
+                f"{path} is the base of another run, not of the model given with --init-from: use the same "
+                "--init-from to resume, or another --out."
             )
     elif write:
         module = EchoGenTransformer(plain, device="meta")
@@ -133,7 +133,7 @@ def identify_base(model: EchoGenTransformer, base: Path | None, out: Path, write
 
 
 def save_subject(path: Path, start: BaseIdentity, subject: Mapping[str, Tensor]) -> Path:
-    """The subject parameters (all of them) alone, as `convert --adapter-only` writes them, in float32."""
+    """Writes the subject parameters alone, in float32, in the form of `convert --adapter-only`."""
     facts = {BASE_SHA256: start.base_sha256, BASE_NAME: start.base_name}
     cast = {name: tensor.detach().float().cpu() for name, tensor in subject.items()}
     return write_safetensors(path, cast, write_metadata("transformer", start.config) | facts)
@@ -142,9 +142,9 @@ def save_subject(path: Path, start: BaseIdentity, subject: Mapping[str, Tensor])
 def parameter_groups(
     named: Mapping[str, nn.Parameter], peak: float, weight_decay: float, slow: float
 ) -> list[dict[str, Any]]:
-    """AdamW's groups: no decay on vectors, start tokens and AdaLN tables; a slower rate in self-attention.
+    """AdamW's parameter groups: no decay on vectors, start tokens and AdaLN tables.
 
-    slow: the rate of the content path inside self-attention, as a share (0.1 in the official training).
+    slow: learning rate of the content path in self-attention, as a share of `peak` (official: 0.1).
     """
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in named.items():
@@ -164,9 +164,9 @@ def parameter_groups(
 def _with_subject(base: Path, sizes: Mapping[str, int], seed: int, official: bool) -> EchoGenTransformer:
     loaded = load_transformer(base, operations=OPERATIONS)
     if loaded.info.config.subject:
-        raise ValueError(f"{base} is an EchoGen model, not a base: give it with --start.")
+        raise ValueError(f"{base} is an EchoGen model, not a base: give it with --init-from.")
     model = EchoGenTransformer(replace(loaded.info.config, subject=True, **sizes), OPERATIONS, device="meta")
-    # what is not in the base becomes numbers here; the base's own tensors are taken over, not copied
+    # the base's own tensors are taken over, not copied
     frozen = loaded.module.state_dict()
     empty = {
         name: tensor if (tensor := frozen.get(name)) is not None else torch.zeros(wanted.shape)

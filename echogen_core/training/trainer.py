@@ -1,7 +1,7 @@
-"""The training loop: accelerate spreads it over processes, a step's result does not depend on how many.
+"""The training loop, spread over processes by accelerate; a step's result doesn't depend on their number.
 
-Nothing random is kept: what a step draws follows from the seed and the step's number, so a run goes on from
-its weights, averages and optimiser alone.
+No random state is saved: a step's draws follow from the seed and its number, so weights, moving average and
+optimiser are enough to resume.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from torch.distributed.checkpoint.state_dict import (
 from torch.utils.data import DataLoader
 
 from ..checkpoints.format import BASE_NAME, BASE_SHA256
+from ..printable import counted
 from .batch_encoder import BatchEncoder
 from .batch_sampler import BucketBatchSampler
 from .dataset import Example, SubjectDataset, as_list, begin_worker
@@ -35,7 +36,7 @@ from .initialise import subject_names
 from .loss import bit_loss, scale_means, token_accuracy, token_losses
 from .manifest import Fault
 from .moving_average import replaced, update_average
-from .recipe import Recipe, rate_share
+from .recipe import Recipe, peak_rate, rate_share
 from .resume import check_same_step, check_state
 from .run_log import RunLog, progress, sheet_path
 from .sample_sheet import draw_sheet
@@ -49,34 +50,34 @@ FULL = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
 
 class SubjectTrainer:
-    """Trains one model's subject parameters; state lives in `out` and is picked up again.
+    """Trains the subject parameters of a model; its state is saved in `out` and resumed from there.
 
     Attributes:
-        step: steps done. faults: every broken row met so far. trained: name -> parameter.
+        step: steps done. faults: where -> fault of every broken row so far. trained: name -> parameter.
     """
 
     def __init__(
         self,
         accelerator: Accelerator,
         model: TeacherForcedModel,
-        start: BaseIdentity,
-        examples: SubjectDataset,
-        preparation: BatchEncoder,
+        base: BaseIdentity,
+        dataset: SubjectDataset,
+        batch_encoder: BatchEncoder,
         recipe: Recipe,
         out: Path,
     ) -> None:
-        self.accelerator, self.start, self.recipe, self.out = accelerator, start, recipe, out
-        self.preparation, self.examples = preparation, examples
-        self.shown = SubjectDataset(examples.manifest, examples.reference_size, recipe.seed, 0.0, None)
+        self.accelerator, self.base, self.recipe, self.out = accelerator, base, recipe, out
+        self.batch_encoder, self.dataset = batch_encoder, dataset
+        self.sheet_rows = SubjectDataset(dataset.manifest, dataset.reference_size, recipe.seed, 0.0, None)
         self.subject = subject_names(model.model)
         self.per_step = recipe.batch * recipe.accumulate * accelerator.num_processes
-        peak = recipe.base_rate * self.per_step / 256
+        peak = peak_rate(recipe, self.per_step)
         named = {name: p for name, p in model.model.named_parameters() if p.requires_grad}
         groups = parameter_groups(named, peak, recipe.weight_decay, recipe.slow)
         optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.97))
         self.model, self.optimizer = accelerator.prepare(model, optimizer)
         self.whole: TeacherForcedModel = accelerator.unwrap_model(self.model)
-        self._register_conditions()
+        self._register_block_entries()
         own = dict(self.whole.model.named_parameters())
         self.trained = {name: own[name] for name in named}
         self.average = {n: p.detach().clone() for n, p in self.trained.items()} if recipe.ema else {}
@@ -86,19 +87,19 @@ class SubjectTrainer:
         self._resume()
 
     def run(self) -> None:
-        """Train to the last step. Whatever stops it, state and log on the disk stay usable."""
+        """Train to the last step. Whatever stops it, the state and the log on disk stay usable."""
         accelerator, recipe = self.accelerator, self.recipe
         missing = self._sheet_is_missing()
         if self.step >= recipe.steps and not missing:
-            logger.info("Nothing to do: %d steps are done. More: --steps.", self.step)
+            logger.info("Nothing to do: %s done. Raise --steps to train on.", counted(self.step, "step"))
             return
-        journal = RunLog(self.out, self.step) if accelerator.is_main_process else None
-        self._report_faults(self.examples.manifest.faults)
+        run_log = RunLog(self.out, self.step) if accelerator.is_main_process else None
+        self._report_faults(self.dataset.manifest.faults)
         sums: Tensor | None = None
         try:
             if missing:
-                self._pictures(journal)
-            began, counted = time.monotonic(), self.step
+                self._pictures(run_log)
+            began, recorded = time.monotonic(), self.step
             for examples in self._loader():
                 metrics, norm = self._micro_step(examples)
                 sums = metrics if sums is None else sums + metrics
@@ -106,25 +107,25 @@ class SubjectTrainer:
                     continue
                 saves = self.step == recipe.steps or self.step % recipe.save_every == 0
                 if saves or self.step % recipe.log_every == 0:
-                    record = self._record(sums / (recipe.accumulate * (self.step - counted)), norm)
+                    record = self._record(sums / (recipe.accumulate * (self.step - recorded)), norm)
                     spent = time.monotonic() - began
                     self.seconds += spent
                     record["seconds"] = round(self.seconds, 3)
-                    if journal is not None:
-                        journal.record(self.step, record)
-                        pace = spent / (self.step - counted)
+                    if run_log is not None:
+                        run_log.record(self.step, record)
+                        pace = spent / (self.step - recorded)
                         logger.info("%s", progress(self.step, recipe.steps, record, pace))
-                    began, counted, sums = time.monotonic(), self.step, None
+                    began, recorded, sums = time.monotonic(), self.step, None
                 if saves:
                     self.save()
                 if self._has_sheet():
-                    self._pictures(journal)
+                    self._pictures(run_log)
         finally:
-            if journal is not None:
-                journal.close()
+            if run_log is not None:
+                run_log.close()
 
     def save(self) -> None:
-        """Write the state to go on from, and the adapter as it is (averaged, if it is)."""
+        """Write the state, and the subject parameters (their moving average, if there is one)."""
         accelerator, keep = self.accelerator, self.accelerator.is_main_process
         optimizer = get_optimizer_state_dict(self.model, self.optimizer.optimizer, options=FULL)
         trained = {name: _full(p, keep) for name, p in self.trained.items()}
@@ -143,25 +144,25 @@ class SubjectTrainer:
                 "trained": trained,
                 "average": average,
                 "optimizer": optimizer,
-                "faults": self._met_faults(),
-                BASE_NAME: self.start.base_name,
-                BASE_SHA256: self.start.base_sha256,
+                "faults": self._picture_faults(),
+                BASE_NAME: self.base.base_name,
+                BASE_SHA256: self.base.base_sha256,
             }
-            # the adapter first: a state that says that all is done must have it beside it
-            save_subject(self.out / SUBJECT_FILE, self.start, {**trained, **average, **frozen})
+            # this first: a state that says all steps are done needs it beside it
+            save_subject(self.out / SUBJECT_FILE, self.base, {**trained, **average, **frozen})
             write_state(self.out / STATE_FILE, state)
             logger.info("Saved step %d.", self.step)
         accelerator.wait_for_everyone()
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """The moving average in the place of the trained weights, where one is kept."""
+        """Puts the moving average, if there is one, in place of the trained weights."""
         with replaced({name: self.trained[name] for name in self.average}, self.average):
             yield
 
     @contextmanager
-    def whole_outside_blocks(self) -> Iterator[None]:
-        """Under FSDP, what does not lie in blocks put together on every process; blocks do so when called."""
+    def gathered_outside_blocks(self) -> Iterator[None]:
+        """Gathers what FSDP shards outside the blocks; a block gathers its own weights when called."""
         sharded = self.accelerator.distributed_type == "FSDP"
         if sharded:
             self.model.unshard()
@@ -171,8 +172,8 @@ class SubjectTrainer:
             if sharded:
                 self.model.reshard()
 
-    def _register_conditions(self) -> None:
-        """Under FSDP a block's weights must be gathered for both of its entrances."""
+    def _register_block_entries(self) -> None:
+        """Has FSDP gather a block's weights for both of its entry points."""
         accelerator = self.accelerator
         if accelerator.distributed_type != "FSDP":
             return
@@ -187,15 +188,15 @@ class SubjectTrainer:
             register_fsdp_forward_method(block, "condition")
 
     def _resume(self) -> None:
-        """Goes on from the state in `out`, if there is one; rates and weight decay stay the recipe's.
+        """Resumes from the state in `out`, if there is one, with the recipe's rates and weight decay.
 
-        Raises ValueError when it is another run's, or not the same for all processes.
+        Raises ValueError when it belongs to another run, or differs between processes.
         """
         path, state = self.out / STATE_FILE, self._read_state()
         check_same_step(path, gather_object([state["step"] if state else 0]))
         if state is None:
             return
-        check_state(path, state, self.recipe, self.per_step, self.start, self.trained)
+        check_state(path, state, self.recipe, self.per_step, self.base, self.trained)
         _load(self.trained, state["trained"])
         _load(self.average, state["average"])
         optimizer = self.optimizer.optimizer
@@ -203,13 +204,13 @@ class SubjectTrainer:
             set_optimizer_state_dict(self.model, optimizer, state["optimizer"], options=FULL)
         self.faults = {where: Fault(where, *rest) for where, *rest in state.get("faults", [])}
         self.step, self.seconds = state["step"], state["seconds"]
-        logger.info("Going on at step %d.", self.step)
+        logger.info("Resuming at step %d.", self.step)
 
     def _read_state(self) -> dict[str, Any] | None:
         path = self.out / STATE_FILE
         if not path.is_file():
             return None
-        # on a CPU what is loaded is used in place, and the file is to be replaced
+        # on a CPU loaded tensors are used in place, and this file will be replaced
         mapped = self.accelerator.device.type != "cpu"
         state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu", mmap=mapped)
         return state
@@ -217,14 +218,14 @@ class SubjectTrainer:
     def _loader(self) -> Any:
         recipe, accelerator = self.recipe, self.accelerator
         plan = BucketBatchSampler(
-            self.examples.manifest.buckets,
+            self.dataset.manifest.buckets,
             recipe.batch * accelerator.num_processes,
             recipe.accumulate,
             recipe.seed,
             range(self.step, recipe.steps),
         )
         loader = DataLoader(
-            self.examples,
+            self.dataset,
             batch_sampler=plan,
             num_workers=recipe.workers,
             collate_fn=as_list,
@@ -233,13 +234,13 @@ class SubjectTrainer:
         return accelerator.prepare_data_loader(loader, device_placement=False)
 
     def _micro_step(self, examples: list[Example]) -> tuple[Tensor, float]:
-        """A batch's loss, then loss and bit accuracy of every scale [1 + 2 * scales]; the gradient's norm.
+        """The batch's loss, then loss and bit accuracy per scale [1 + 2 * scales]; and the gradient norm.
 
-        The norm is 0 within a step. Raises ValueError when it is not finite: the step is not done then.
+        The norm is 0 except in a step's last batch. Raises ValueError if it isn't finite, before the update.
         """
         accelerator, recipe = self.accelerator, self.recipe
         self._new_faults += [fault for example in examples for fault in example.faults]
-        batch = self.preparation.batch(examples)
+        batch = self.batch_encoder.batch(examples)
         norm = 0.0
         with accelerator.accumulate(self.model):
             logits = self.model(batch.given, batch.keep_3B, batch.forced.inputs_BLD, batch.schedule)
@@ -247,7 +248,7 @@ class SubjectTrainer:
             accelerator.backward(loss)
             if accelerator.sync_gradients:
                 total = accelerator.clip_grad_norm_(list(self.trained.values()), recipe.clip)
-                # before the update: what is no number reaches neither the weights nor a saved state
+                # before the update: NaN must reach neither the weights nor a saved state
                 norm = _finite("norm of the gradient", float(_full(total)), self.step + 1)
                 for group in self.optimizer.param_groups:
                     group["lr"] = group["peak"] * rate_share(self.step, recipe)
@@ -264,7 +265,7 @@ class SubjectTrainer:
         return torch.cat((loss.detach()[None], *scales)), norm
 
     def _record(self, metrics: Tensor, norm: float) -> dict[str, Any]:
-        """Averaged over the processes; NaN stops the run before it is saved."""
+        """The log record of a step, averaged over processes. Raises ValueError for a loss of NaN."""
         loss, *rest = self.accelerator.reduce(metrics, "mean").tolist()
         _finite("loss", loss, self.step)
         self._report_faults(gather_object(self._new_faults))
@@ -279,54 +280,54 @@ class SubjectTrainer:
             "faults": dict(Counter(fault.kind for fault in self.faults.values())),
         }
 
-    def _met_faults(self) -> list[tuple[str, ...]]:
-        """Faults that came up in training; those of the rows themselves are found again at every start."""
-        of_rows = {fault.where for fault in self.examples.manifest.faults}
-        return [tuple(fault) for where, fault in self.faults.items() if where not in of_rows]
+    def _picture_faults(self) -> list[tuple[str, ...]]:
+        """Faults found in training; those of the manifest are found again at every start."""
+        in_manifest = {fault.where for fault in self.dataset.manifest.faults}
+        return [tuple(fault) for where, fault in self.faults.items() if where not in in_manifest]
 
     def _report_faults(self, faults: list[Fault]) -> None:
-        """Each broken row is said once."""
+        """Logs each broken row once per start."""
         for fault in faults:
             if fault.where not in self.faults and self.accelerator.is_main_process:
                 logger.warning("Left out: %s, %s (%s)", *fault)
             self.faults[fault.where] = fault
 
     def _has_sheet(self) -> bool:
-        """Whether there are to be pictures of this step."""
+        """Whether this step gets a sample sheet."""
         every = self.recipe.pictures_every
         return bool(every) and (self.step % every == 0 or self.step == self.recipe.steps)
 
     def _sheet_is_missing(self) -> bool:
-        """Whether an earlier run was stopped between saving this step and drawing it; the same for all."""
+        """Whether an earlier run was stopped after saving this step, before its sample sheet."""
         if not (self.step and self._has_sheet()):
             return False
         missing = not sheet_path(self.out, self.step).is_file()
-        return bool(gather_object([missing])[0])  # all machines do what the first one sees
+        return bool(gather_object([missing])[0])  # on every machine, what the first one sees
 
-    def _pictures(self, journal: RunLog | None) -> None:
-        """A sheet of pictures made with the (averaged) weights; under FSDP all processes have to draw it."""
-        if journal is not None or self.accelerator.distributed_type == "FSDP":
-            with self.averaged(), self.whole_outside_blocks():
-                sheet = draw_sheet(self.whole.model, self.preparation, self.shown)
-            if journal is not None:
-                journal.pictures(self.step, sheet)
+    def _pictures(self, run_log: RunLog | None) -> None:
+        """A sample sheet of the (averaged) weights; under FSDP every process has to take part."""
+        if run_log is not None or self.accelerator.distributed_type == "FSDP":
+            with self.averaged(), self.gathered_outside_blocks():
+                sheet = draw_sheet(self.whole.model, self.batch_encoder, self.sheet_rows)
+            if run_log is not None:
+                run_log.pictures(self.step, sheet)
         self.accelerator.wait_for_everyone()
 
 
 def _finite(what: str, value: float, step: int) -> float:
-    """The value, or ValueError: training past it would spoil the weights."""
+    """The value. Raises ValueError if it isn't finite: training on would ruin the weights."""
     if not math.isfinite(value):
         raise ValueError(
-            f"The {what} is {value} at step {step}: lower --base-rate, or look for the data that does it. "
+            f"The {what} is {value} at step {step}: lower --base-rate, or look for the data that causes it. "
             f"{STATE_FILE} holds the last good state."
         )
     return value
 
 
 def _full(tensor: Tensor, keep: bool = True) -> Tensor:
-    """A copy of a tensor on the CPU, put together where it is sharded, for which every process must ask.
+    """A copy of a tensor on the CPU, gathered where it is sharded: every process has to call this.
 
-    keep: False for an empty one. The processes of a machine share its memory: one copy is enough.
+    keep: False returns an empty tensor instead, since one copy per machine is enough.
     """
     gathered = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
     return gathered.detach().cpu().clone() if keep else torch.empty(0)
@@ -334,7 +335,7 @@ def _full(tensor: Tensor, keep: bool = True) -> Tensor:
 
 @torch.no_grad()
 def _load(targets: dict[str, Any], values: dict[str, Tensor]) -> None:
-    """Copies whole tensors into parameters, each process its piece."""
+    """Copies whole tensors into parameters, each process its own shard."""
     for name, target in targets.items():
         value = values[name].to(target.device)
         if hasattr(target, "device_mesh"):

@@ -51,7 +51,7 @@ def test_an_unfit_encoder_is_refused_before_any_work(
     options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     small = _other_encoder(tmp_path / "small", 1, width=32, heads=2)
-    cases = {f"semantic={small}": "channels", f"content={tmp_path / 'none'}": "content.safetensors missing"}
+    cases = {f"semantic={small}": "channels", f"content={tmp_path / 'none'}": "content.safetensors not found"}
     for swap, reason in cases.items():
         out = tmp_path / "out"
         assert main(["ablations", *options, "--out", str(out), "--swap", swap]) == 2

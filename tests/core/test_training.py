@@ -22,13 +22,14 @@ from echogen_core.model import EchoGenTransformer, unused_names
 from echogen_core.model.rope import sequence_rope
 from echogen_core.scales import find_schedule
 from echogen_core.tokenizer.bsq import quantize_with_bit_flips
-from echogen_core.training.batch_encoder import BatchEncoder, Encoders
+from echogen_core.training.batch_encoder import BatchEncoder
 from echogen_core.training.batch_sampler import BucketBatchSampler, SampleIndex
 from echogen_core.training.captions import vary_caption
 from echogen_core.training.command import main
 from echogen_core.training.dataset import Example, SubjectDataset
 from echogen_core.training.estimate import Machine, activation_bytes, estimate
 from echogen_core.training.feature_cache import FeatureCache
+from echogen_core.training.frozen_encoders import FrozenEncoders
 from echogen_core.training.initialise import initialise, subject_names
 from echogen_core.training.loss import bit_loss, token_losses
 from echogen_core.training.manifest import FaultyRow, Manifest, Row, schedules
@@ -163,7 +164,7 @@ def test_the_average_moves_faster_at_first() -> None:
 
 
 def test_conditions_are_left_out_one_by_one() -> None:
-    encoders = Encoders.load("nano", [ASSETS / "nano"], torch.device("cpu"))
+    encoders = FrozenEncoders.load("nano", [ASSETS / "nano"], torch.device("cpu"))
     preset = PRESETS["nano"]
     ratios, cpu = schedules(preset.budget), torch.device("cpu")
     preparation = BatchEncoder(encoders, preset, ratios, 3, 0.1, 0.3, None, cpu)
@@ -301,9 +302,9 @@ def test_dry_run_says_what_it_takes(tmp_path: Path, capsys: pytest.CaptureFixtur
     words = small.arguments(rows, tmp_path / "out", model="echogen-2b", batch=4, dry_run=True, ema=0)
     assert main(words) == 0
     printed = capsys.readouterr().out
-    assert "4 usable, 1 faults; of 4 rows looked at, 1 lack a picture" in printed
+    assert "4 usable, 1 fault; of 4 rows checked, 1 without a picture" in printed
     assert "no JSON" in printed and "missing picture" in printed and "gone.png" in printed
-    assert "trained weights" in printed and "moving average" in printed and "h for 10000 steps" in printed
+    assert "trained weights" in printed and "moving average" in printed and "h for 10,000 steps" in printed
     assert not (tmp_path / "out").exists()
 
 
@@ -359,7 +360,7 @@ def test_the_estimate_of_activations_is_near_the_truth(again: bool) -> None:
     [
         ({"steps": 0}, "expected --steps of at least 1"),
         ({"drop": 1.5}, "--drop between 0 and 1"),
-        ({"start": "base"}, "is a base model, not an EchoGen model: give it with --base"),
+        ({"init_from": "base"}, "is a base model, not an EchoGen model: give it with --base"),
         ({"parts": "nowhere", "base": "base"}, "text, semantic, content, tokenizer of nano not found"),
         (
             {"images": "elsewhere"},

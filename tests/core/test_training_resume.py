@@ -1,4 +1,4 @@
-"""Adapter runs that go on, fail or are told other options: what is saved, what is refused, what counts."""
+"""Runs that resume, fail or get other options: what is saved, what is refused, what holds."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ from echogen_core.encoders import ENCODERS
 from echogen_core.locks import alone
 from echogen_core.model import EchoGenTransformer
 from echogen_core.scales import find_schedule
-from echogen_core.training.command import main, make_parser, make_trainer
+from echogen_core.training.command import main, make_trainer
 from echogen_core.training.estimate import Machine, estimate
 from echogen_core.training.initialise import initialise
 from echogen_core.training.recipe import Recipe
 from echogen_core.training.run_log import RunLog
+from echogen_core.training.run_options import make_parser
 from echogen_core.training.state_file import write_state
 
 from . import training_runs as small
@@ -115,7 +116,7 @@ def test_a_run_does_not_go_on_beside_another_base(
     assert main(bench.arguments(out.name, base=other, steps=2, batch=4)) == 1
     said = capsys.readouterr().err
     assert f"another base: it has {bench.base.name} (" in said and f"gives {other.name} (" in said
-    assert "Use the same base to go on, or another --out" in said
+    assert "Use the same base to resume, or another --out" in said
     digests = [read_weights(folder / "subject.safetensors").metadata[BASE_SHA256] for folder in (out, first)]
     assert digests[0] == digests[1] == bench.state("first")[BASE_SHA256]
 
@@ -130,7 +131,7 @@ def test_a_run_does_not_go_on_with_other_sizes_of_the_subject(
     torch.save(state, out / "state.pt")
     assert main(bench.arguments("resized", steps=2, batch=4)) == 1
     said = capsys.readouterr().err
-    assert f"other subject parameters ({name} [3] instead of [" in said and "--start and --parts" in said
+    assert f"other subject parameters ({name} [3] instead of [" in said and "--init-from and --parts" in said
 
 
 def test_a_written_base_is_not_mistaken_for_that_of_another_start(
@@ -141,7 +142,9 @@ def test_a_written_base_is_not_mistaken_for_that_of_another_start(
     out.mkdir()
     shutil.move(other_base(out, 128), out / "base.safetensors")
     before = (out / "base.safetensors").read_bytes()
-    words = small.arguments(bench.rows, out, start=SHIPPED, steps=1, batch=1, cache=bench.folder / "cache")
+    words = small.arguments(
+        bench.rows, out, init_from=SHIPPED, steps=1, batch=1, cache=bench.folder / "cache"
+    )
     assert main(words) == 1
     said = capsys.readouterr().err
     assert "base.safetensors is the base of another run" in said and "another --out" in said
@@ -174,7 +177,7 @@ def test_faults_of_pictures_are_counted_on(bench: Bench) -> None:
 # --- saving
 
 
-def test_the_adapter_is_there_when_all_steps_are_done(
+def test_the_subject_parameters_are_there_when_all_steps_are_done(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Its place is taken at the last step: the same command again has to write it."""
@@ -325,7 +328,7 @@ def test_what_a_run_takes_is_said_before_it_starts(
     begin = next(i for i, line in enumerate(lines) if line.startswith("memory on each process, about"))
     assert any("trained weights" in line for line in lines[begin:])
     assert any("trained, " in line and "frozen" in line for line in lines[:begin])
-    assert lines.index("Nothing to do: 1 steps are done. More: --steps.") > begin
+    assert lines.index("Nothing to do: 1 step done. Raise --steps to train on.") > begin
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Whole runs of adapter training at a small size: what goes on, what is equal, what comes out."""
+"""Whole training runs at a small size: what resumes, what is equal, what comes out."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def test_the_console_says_how_far_a_run_is() -> None:
     record = {"loss": 0.61234, "bits": [0.9, 0.8, 0.75], "faults": {"no JSON": 2, "missing picture": 1}}
     words = progress(20, 140, record, pace=30.5)
     assert words.startswith("step 20 of 140: loss 0.6123, bits right 90.0% (first scale) to 75.0% (last), ")
-    assert words.endswith("30.50 s a step, 1:01:00 left, faults in the data: 3")
+    assert words.endswith("30.50 s per step, 1:01:00 left, faults in the data: 3")
     assert progress(1, 2, {**record, "faults": {}}, 1.0).endswith("0:00:01 left")
 
 
@@ -155,7 +155,7 @@ def test_a_run_goes_on_under_the_same_settings_only(
 ) -> None:
     for options, words in (
         ({"seed": 4, "batch": 2}, "seed 0 instead of 4"),
-        ({"batch": 3}, "2 pictures a step"),
+        ({"batch": 3}, "2 pictures per step"),
     ):
         assert main(bench.arguments("straight", steps=8, **options)) == 1
         assert words in capsys.readouterr().err
@@ -175,7 +175,9 @@ def test_features_from_the_cache_are_the_same(bench: Bench, straight: Path) -> N
     assert {path: path.stat().st_mtime_ns for path in before} == before, "read, not made again"
 
 
-def test_adapters_load_beside_their_base_and_change_the_picture(bench: Bench, straight: Path) -> None:
+def test_subject_parameters_load_beside_their_base_and_change_the_picture(
+    bench: Bench, straight: Path
+) -> None:
     adapter = straight / "subject.safetensors"
     assert identify(adapter).adapter
     with pytest.raises(FileNotFoundError, match=r"put infinity\.safetensors"):
@@ -210,7 +212,7 @@ def _sampled(model: Any) -> torch.Tensor:
 
 def test_an_echogen_model_is_trained_on_beside_its_own_base(bench: Bench) -> None:
     shipped = ASSETS / "nano" / "transformer.safetensors"
-    words = small.arguments(bench.rows, bench.folder / "nano", start=shipped, steps=1, batch=1, ema=0)
+    words = small.arguments(bench.rows, bench.folder / "nano", init_from=shipped, steps=1, batch=1, ema=0)
     assert main([*words, "--cache", str(bench.folder / "cache"), "--pictures-every", "1"]) == 0
     out = bench.folder / "nano"
     trained, before = (load_transformer(path).module for path in (out / "subject.safetensors", shipped))

@@ -1,4 +1,4 @@
-"""A small base model, training rows and the command line, for the tests of adapter training."""
+"""A small base model, training rows and the command line, for the tests of training."""
 
 from __future__ import annotations
 
