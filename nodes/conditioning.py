@@ -18,7 +18,7 @@ _STRENGTH = dict(
     display_mode=io.NumberDisplay.slider,
 )
 _VIEWS = (
-    "The subject on a plain ground, from Cut Out Subject. A batch counts as several views of one subject."
+    "The subject on a plain background, from Cut Out Subject. A batch counts as several views of one subject."
 )
 
 
@@ -41,8 +41,8 @@ class EncodeText(io.ComfyNode):
                     dynamic_prompts=True,
                     default="a toy car on a beach",
                     tooltip="Name the subject and the scene, in English. A long prompt is cut at the "
-                    "model's limit (64 tokens for nano, 512 for the large models). For no text at all "
-                    "leave the sampler's text input open.",
+                    "model's limit (64 tokens for nano, 512 for the large models). To sample without "
+                    "text, leave the sampler's text input unconnected.",
                 ),
             ],
             outputs=[
@@ -65,7 +65,8 @@ class EncodeSemantic(io.ComfyNode):
             node_id="EchoGenEncodeSemantic",
             display_name="Encode Semantic (DINOv2)",
             category=f"{CATEGORY}/conditioning",
-            description="What the subject is and how its parts lie: the features that carry its identity.",
+            description="What the subject is and how its parts are arranged: the features that carry its "
+            "identity.",
             search_aliases=["dino", "subject features", "identity", "reference"],
             inputs=[
                 adapters.SemanticEncoder.Input("semantic_encoder", tooltip="From Load EchoGen."),
@@ -73,8 +74,8 @@ class EncodeSemantic(io.ComfyNode):
                 io.Float.Input(
                     "strength",
                     **_STRENGTH,
-                    tooltip="How much of these features reaches the model: 0 as if left open, 1 as trained, "
-                    "above 1 exaggerated. To steer the whole subject use γ_I on the sampler.",
+                    tooltip="How strongly these features act on the model. 0: as if unconnected. 1: as "
+                    "trained. Above 1: exaggerated. To steer the whole subject, use γ_I on the sampler.",
                 ),
             ],
             outputs=[
@@ -108,8 +109,8 @@ class EncodeContent(io.ComfyNode):
                 io.Float.Input(
                     "strength",
                     **_STRENGTH,
-                    tooltip="How much of the detail reaches the model: 0 as if left open, 1 as trained, "
-                    "above 1 exaggerated.",
+                    tooltip="How strongly the detail acts on the model. 0: as if unconnected. 1: as trained. "
+                    "Above 1: exaggerated.",
                 ),
             ],
             outputs=[

@@ -14,7 +14,7 @@ from . import adapters, phases, runtime
 from .adapters import CATEGORY, check_tokenizer, schema, to_image
 
 _BITS = "From EchoGen Sampler."
-_TOKENIZER = "From Load EchoGen, of the model that made the bits."
+_TOKENIZER = "From the Load EchoGen whose model made the bits."
 
 
 class DecodeBits(io.ComfyNode):
@@ -26,7 +26,7 @@ class DecodeBits(io.ComfyNode):
             node_id="EchoGenDecodeBits",
             display_name="Decode Bits",
             category=f"{CATEGORY}/decoding",
-            description="The finished pictures, one for each in the batch.",
+            description="Decodes bits to the finished pictures.",
             search_aliases=["vae decode", "tokenizer decode", "bits to image"],
             inputs=[
                 adapters.Bits.Input("bits", tooltip=_BITS),
@@ -51,8 +51,8 @@ class DecodeScales(io.ComfyNode):
             node_id="EchoGenDecodeScales",
             display_name="Decode Scales",
             category=f"{CATEGORY}/decoding",
-            description="The picture as it stood after each scale, coarse to fine: the last one is the "
-            "finished picture. With several pictures in the batch, all scales of the first come first.",
+            description="The picture after each scale, coarse to fine: the last one is the finished picture. "
+            "With several pictures in the batch, all scales of the first come first.",
             search_aliases=["progression", "steps", "intermediate images"],
             inputs=[
                 adapters.Bits.Input("bits", tooltip=_BITS),
@@ -73,7 +73,7 @@ class DecodeScales(io.ComfyNode):
 
 
 def _check(bits: Bits, tokenizer: runtime.Managed) -> None:
-    """ValueError when the bits were made for another tokenizer."""
+    """Raises ValueError if the bits were made for another tokenizer."""
     patch = bits.schedule.pixels_hw[0] // bits.schedule.scales[-1][0]
     check_tokenizer(tokenizer.module.config, bits.scales[0].shape[-1], patch, "the picture's bits")
 

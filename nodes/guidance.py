@@ -14,11 +14,12 @@ from .adapters import CATEGORY, schema
 from .number_list import parse_numbers
 
 GAMMA_MAX = 8.0
-MOST_POINTS = 32
+"""Largest γ of all nodes."""
+MAX_POINTS = 32
 
 
 class Schedule(io.ComfyNode):
-    """A shape, or points drawn by hand, to guidance."""
+    """Guidance from a shape, or from points drawn by hand."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -27,7 +28,7 @@ class Schedule(io.ComfyNode):
             display_name="Guidance Schedule (EchoGen)",
             category=f"{CATEGORY}/sampling",
             description="γ_t and γ_I scale by scale, coarse to fine, for the sampler's guidance input: "
-            "strong while the layout is laid, off for the last scales, or along curves of your own.",
+            "strong while the layout forms, off for the last scales, or along curves that you draw.",
             search_aliases=["cfg schedule", "gamma curve", "guidance curve", "dynamic cfg"],
             inputs=[*_shape_widgets(), *_point_widgets()],
             outputs=[
@@ -47,7 +48,7 @@ class Schedule(io.ComfyNode):
 
 
 def _points(text: str, name: str) -> tuple[float, ...]:
-    return tuple(parse_numbers(text, name, 0.0, GAMMA_MAX, MOST_POINTS, repeats=True))
+    return tuple(parse_numbers(text, name, 0.0, GAMMA_MAX, MAX_POINTS, repeats=True))
 
 
 def _shape_widgets() -> list[Any]:
@@ -57,30 +58,30 @@ def _shape_widgets() -> list[Any]:
             "shape",
             options=list(SHAPES),
             default="late off",
-            tooltip="constant: the same at every scale. early: the first third of the scales only. late off: "
-            "off in the last third, where most of the time goes. linear, cosine: falling to the end. drawn: "
-            "through the points below.",
+            tooltip="constant: the same at every scale. early: in the first third of the scales only. late "
+            "off: off in the last third, which takes most of the time. linear, cosine: falling to the end. "
+            "drawn: through the points below.",
         ),
         io.Float.Input(
             "gamma_t",
             display_name="γ_t (prompt)",
             default=2.5,
             **ranges,
-            tooltip="Where the prompt's curve begins, 0 to 8. Without effect when drawn.",
+            tooltip="Start of the prompt's curve, 0 to 8. No effect if drawn.",
         ),
         io.Float.Input(
             "gamma_i",
             display_name="γ_I (subject)",
             default=2.5,
             **ranges,
-            tooltip="Where the subject's curve begins, 0 to 8. Without effect when drawn.",
+            tooltip="Start of the subject's curve, 0 to 8. No effect if drawn.",
         ),
         io.Float.Input(
             "end",
             default=1.0,
             **ranges,
-            tooltip="Both curves where they are off or have fallen, 0 to 8. 1: no amplification, and only "
-            "one of three branches is computed. Without effect for constant and drawn.",
+            tooltip="Value of both curves where they are off or have fallen, 0 to 8. 1: no amplification, "
+            "and only one of three branches is computed. No effect on constant and drawn.",
         ),
     ]
 
@@ -91,7 +92,7 @@ def _point_widgets() -> list[Any]:
         io.String.Input(
             name,
             default="2.5, 2.5, 2.5, 2.5, 1",
-            tooltip=f"{symbol} of the shape drawn: 1 to {MOST_POINTS} numbers from 0 to 8 separated by "
+            tooltip=f"{symbol} of the shape drawn: 1 to {MAX_POINTS} numbers from 0 to 8 separated by "
             "commas, evenly from the first scale to the last, straight lines between them.",
         )
         for name, symbol in names.items()

@@ -1,4 +1,4 @@
-"""Loaders: files in, managed models out."""
+"""Loaders: from files to models under ComfyUI's memory manager."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from .adapters import CATEGORY, schema
 
 NANO = "nano (built in)"
 BUNDLES: dict[str, str] = {NANO: "nano", "EchoGen-2B": "echogen-2b", "EchoGen-0.1B": "echogen-0.1b"}
-"""What the loader offers -> name of the preset in the core."""
+"""Options of Load EchoGen -> name of the preset in the core."""
 
 _DTYPE_CHOICES: dict[str, torch.dtype | None] = {"auto": None, **DTYPES}
-"""What the loaders offer for the type of the weights in memory."""
+"""Options of the loaders -> dtype of the weights in memory; None: see `runtime.precision`."""
 
 _DTYPE_TIP = (
-    "Type of the weights in memory. auto: as ComfyUI was started (--fp16-unet and the like); else fp8 where "
-    "the file is; else bf16 on cards that compute in it, fp16 on those before (Turing), half precision that "
-    "is computed in fp32 on older ones (Pascal; on Windows in fp16), fp32 without a card; nano: fp32. fp8: "
-    "the transformer in half of bf16's memory, a little less exact. fp16: for cards without bf16. fp32: "
-    "exact, twice the memory."
+    "Type of the weights in memory. auto: as ComfyUI's start options say (--fp16-unet and the like); else "
+    "fp8 if the file is; else bf16 on cards that compute in it, fp16 on older ones (Turing), half precision "
+    "computed in fp32 on still older ones (Pascal; on Windows in fp16), fp32 without a card; nano: fp32. "
+    "fp8: the transformer in half of bf16's memory, slightly less exact. fp16: for cards without bf16. "
+    "fp32: exact, twice the memory."
 )
 LARGE_MODELS: dict[str, str] = {name: preset for name, preset in BUNDLES.items() if preset != "nano"}
 _PICTURE_TIP = (
-    "For which model: EchoGen-2B sees the reference at 512×512 px, EchoGen-0.1B at 256×256. The weights are "
-    "the same."
+    "The model to encode for: EchoGen-2B sees the reference at 512×512 px, EchoGen-0.1B at 256×256. The "
+    "weights are the same."
 )
 
 
@@ -48,7 +48,7 @@ class LoadBundle(io.ComfyNode):
             display_name="Load EchoGen",
             category=f"{CATEGORY}/loaders",
             description="The transformer, its tokenizer and the three encoders. nano comes with the pack; "
-            "the large models name the files that they need.",
+            "the large models list the files that they need.",
             search_aliases=["echogen loader", "checkpoint", "nano", "load model"],
             inputs=[
                 io.Combo.Input(
@@ -57,7 +57,7 @@ class LoadBundle(io.ComfyNode):
                     default=NANO,
                     tooltip="nano (built in): a miniature, 128×128 px, works at once on a CPU. EchoGen-2B "
                     "(about 1024×1024 px) and EchoGen-0.1B (about 256×256 px) need files: running the node "
-                    "lists those that are missing.",
+                    "lists the missing ones.",
                 ),
                 io.Combo.Input(
                     "dtype",
@@ -78,7 +78,7 @@ class LoadBundle(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, preset: Any = None, **_: Any) -> Any:
-        # None: it comes over a link, and may be any.
+        # None: a link provides it, so it may be any.
         names = [name for shown, name in BUNDLES.items() if preset == shown] or list(BUNDLES.values())
         return [model_files.fingerprint_bundle(name) for name in names]
 
@@ -90,7 +90,7 @@ class LoadBundle(io.ComfyNode):
         try:
             paths = model_files.bundle_parts(name)
         except FileNotFoundError as error:
-            raise FileNotFoundError(f"{error}\nOr choose '{NANO}', which needs nothing.") from error
+            raise FileNotFoundError(f"{error}\nOr choose '{NANO}', which needs no files.") from error
         types = _precision(name, dtype, paths.get("transformer"))  # load_bundle says what is missing
         bundle = load_bundle(
             name,
@@ -110,13 +110,13 @@ class LoadBundle(io.ComfyNode):
 
 
 class FileLoader(io.ComfyNode):
-    """What the loaders of one file have in common; `KIND` is the part they load."""
+    """Base of the loaders of a single file; `KIND` is the part they load."""
 
     KIND = ""
 
     @classmethod
     def validate_inputs(cls, file: Any = None) -> bool | str:
-        # In place of ComfyUI's own check, which would only list what is there. None: it comes over a link.
+        # Replaces ComfyUI's own check, which would only list the options. None: a link provides it.
         if file is None:
             return True
         try:
@@ -136,12 +136,12 @@ class FileLoader(io.ComfyNode):
 
     @classmethod
     def file_input(cls, tooltip: str) -> Any:
-        """The drop-down."""
+        """The drop-down of files."""
         return io.Combo.Input("file", options=model_files.choices(cls.KIND), tooltip=tooltip)
 
     @classmethod
     def load(cls, file: str, dtype: str = "auto", config: Any = None) -> tuple[Any, Preset]:
-        """The module, and the preset that it belongs to. config: as the core's `load`."""
+        """The module, and the preset that it belongs to. config: as for `load_part`."""
         from echogen_core.checkpoints import load_part
 
         path = model_files.resolve(cls.KIND, file)
@@ -177,7 +177,7 @@ class LoadModel(FileLoader):
             inputs=[
                 cls.file_input(
                     "EchoGen or Infinity weights, .pth or .safetensors, in models/diffusion_models or "
-                    "models/echogen. Only files that hold such a model are listed, whatever they are called."
+                    "models/echogen. Only files that contain such a model are listed, whatever their names."
                 ),
                 io.Combo.Input("dtype", options=_dtype_names(), default="auto", tooltip=_DTYPE_TIP),
             ],
@@ -200,13 +200,13 @@ class LoadTokenizer(FileLoader):
             node_id="EchoGenLoadTokenizer",
             display_name="Load EchoGen Tokenizer",
             category=f"{CATEGORY}/loaders",
-            description="Turns bits into pictures. It must be the one that the model was trained on: d32 for "
-            "EchoGen-2B and Infinity-2B, d16 for EchoGen-0.1B and Infinity-125M.",
+            description="Turns bits into pictures. It must be the one that the model was trained with: d32 "
+            "for EchoGen-2B and Infinity-2B, d16 for EchoGen-0.1B and Infinity-125M.",
             search_aliases=["bsq", "infinity vae", "bitwise tokenizer"],
             inputs=[
                 cls.file_input(
-                    "infinity_vae_d32reg.pth, infinity_vae_d16.pth or our .safetensors, in models/vae or "
-                    "models/echogen."
+                    "infinity_vae_d32reg.pth, infinity_vae_d16.pth, or a .safetensors converted from them, "
+                    "in models/vae or models/echogen."
                 )
             ],
             outputs=[_tokenizer_output()],
@@ -228,7 +228,7 @@ class LoadTextEncoder(FileLoader):
             node_id="EchoGenLoadTextEncoder",
             display_name="Load EchoGen Text Encoder",
             category=f"{CATEGORY}/loaders",
-            description="Reads prompts: Flan-T5 XL. ComfyUI's own T5 loaders take it for another T5, with "
+            description="Reads prompts: Flan-T5 XL. ComfyUI's own T5 loaders mistake it for a T5 with "
             "another vocabulary.",
             search_aliases=["flan t5 xl", "t5 encoder", "clip loader"],
             inputs=[
@@ -240,8 +240,8 @@ class LoadTextEncoder(FileLoader):
                     "dtype",
                     options=[name for name in _DTYPE_CHOICES if name != "fp8"],
                     default="auto",
-                    tooltip="Type of the weights in memory. auto: what the transformer is computed "
-                    "in. The encoder is done before sampling begins; its memory is free then.",
+                    tooltip="Type of the weights in memory. auto: the type that the transformer is computed "
+                    "in. The encoder runs before sampling; its memory can be freed then.",
                 ),
             ],
             outputs=[_text_output()],
@@ -274,7 +274,7 @@ class LoadSemanticEncoder(FileLoader):
                     "model",
                     options=["auto", *LARGE_MODELS],
                     default="auto",
-                    tooltip=f"{_PICTURE_TIP} auto: as the file says, and EchoGen-2B where it does not.",
+                    tooltip=f"{_PICTURE_TIP} auto: as the file says, or EchoGen-2B if it does not.",
                 ),
             ],
             outputs=[_semantic_output()],
@@ -299,7 +299,7 @@ class ContentEncoderFromVAE(io.ComfyNode):
             search_aliases=["flux vae", "ae.safetensors", "content encoder"],
             inputs=[
                 io.Vae.Input(
-                    "vae", tooltip="FLUX.1's ae.safetensors from Load VAE. Other VAEs are refused by name."
+                    "vae", tooltip="FLUX.1's ae.safetensors from Load VAE. Other VAEs are rejected."
                 ),
                 io.Combo.Input("model", options=list(LARGE_MODELS), tooltip=_PICTURE_TIP),
             ],
@@ -314,9 +314,9 @@ class ContentEncoderFromVAE(io.ComfyNode):
 
 
 def _precision(preset: str, dtype: str, transformer: Path | None) -> runtime.Precision:
-    """How to hold and to compute what belongs to a model; transformer: its file, where it is known."""
+    """Types of a model's weights and computation; transformer: its file, if known."""
     wanted = _DTYPE_CHOICES[dtype]
-    if preset == "nano":  # small enough for full precision anywhere, and then it looks the same everywhere
+    if preset == "nano":  # small enough for full precision, which gives the same pictures everywhere
         wanted = wanted or torch.float32
     if transformer is None:
         return runtime.precision(wanted)
@@ -326,7 +326,7 @@ def _precision(preset: str, dtype: str, transformer: Path | None) -> runtime.Pre
 
 
 def _computable(dtype: str, types: runtime.Precision) -> torch.dtype:
-    """Type of the parts that are held as they are computed, as all but the transformer are."""
+    """Type of all parts except the transformer: they are stored in the type that they compute in."""
     wanted = _DTYPE_CHOICES[dtype]
     return types.compute if wanted is None or wanted == FP8 else wanted
 

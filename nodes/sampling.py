@@ -26,20 +26,21 @@ from .adapters import CATEGORY, advanced, check_tokenizer, schema
 
 AUTO_SIZE = "auto"
 CACHE_DTYPES: dict[str, torch.dtype | None] = {"full": None, "fp8": FP8}
-"""What the cache widget offers -> type of the remembered keys and values."""
+"""Options of the cache widget -> dtype of the KV cache; None: as computed."""
 SEEDS = 1 << 64
+"""Number of seeds; seed + i of a batch wraps around."""
 _SIZES = [AUTO_SIZE, *(budget for budget in BUDGETS if budget != "nano")]
 
 
 def schedule_for(preset: Preset, size: str, aspect_ratio: str) -> ScaleSchedule:
-    """The schedule that the widgets ask for; `auto` is the model's own size."""
+    """The schedule for the values of the widgets; `auto` is the model's own size."""
     return find_schedule(preset.budget if size == AUTO_SIZE else size, aspect_ratio)
 
 
 def settings_for(
     preset: Preset, guidance: Guidance, tau: float, top_p: float, top_k: int
 ) -> SamplingSettings:
-    """Sampling settings; 0 stands for the model's own tau or top_p."""
+    """Sampling settings; a tau or top_p of 0 is the model's default."""
     return SamplingSettings(guidance, tau or preset.tau, top_p or preset.top_p, top_k)
 
 
@@ -52,9 +53,9 @@ class Sampler(io.ComfyNode):
             node_id="EchoGenSampler",
             display_name="EchoGen Sampler",
             category=f"{CATEGORY}/sampling",
-            description="Draws the picture's bits, scale by scale, coarse to fine. Leave an input open and "
-            "that path is off: no text, no semantic, no content. Changing γ, tau or the seed reuses what "
-            "was computed about the subject and the prompt.",
+            description="Samples the picture's bits, scale by scale, coarse to fine. Leave text, semantic or "
+            "content unconnected to switch that path off. Changing γ, tau or the seed reuses what was "
+            "computed for the subject and the prompt.",
             search_aliases=["echogen", "next scale prediction", "var", "infinity", "subject driven"],
             inputs=[*_sockets(), *_guidance_widgets(), *_picture_widgets(), *_drawing_widgets()],
             outputs=[
@@ -94,9 +95,9 @@ class Sampler(io.ComfyNode):
         per_scale = guidance.over(scales) if guidance else Guidance.constant(gamma_t, gamma_i, scales)
         settings = settings_for(model.preset, per_scale, tau, top_p, top_k)
         run = RunConditions(text, semantic, content, settings.guidance, CACHE_DTYPES[cache])
-        shown_by = tokenizer if runtime.previews_enabled() else None
-        branches = phases.prefill(model, run, schedule, batch, shown_by)
-        progress = runtime.ScaleProgress(len(schedule.scales), shown_by)
+        preview_tokenizer = tokenizer if runtime.previews_enabled() else None
+        branches = phases.prefill(model, run, schedule, batch, preview_tokenizer)
+        progress = runtime.ScaleProgress(len(schedule.scales), preview_tokenizer)
         seeds = [(seed + picture) % SEEDS for picture in range(batch)]
         step: ScaleStep | None = None
         for step in sample(model.module, branches, schedule, seeds, settings):
@@ -111,22 +112,28 @@ def _sockets() -> list[Any]:
         adapters.Text.Input(
             "text",
             optional=True,
-            tooltip="From Encode Text. Open: no prompt, the scene is the model's choice.",
+            tooltip="From Encode Text. Unconnected: no prompt, the model chooses the scene.",
         ),
         adapters.Semantic.Input(
-            "semantic", optional=True, tooltip="From Encode Semantic: the subject's identity. Open: off."
+            "semantic",
+            optional=True,
+            tooltip="From Encode Semantic: the subject's identity. Unconnected: off.",
         ),
         adapters.Content.Input(
-            "content", optional=True, tooltip="From Encode Content: the subject's fine detail. Open: off."
+            "content",
+            optional=True,
+            tooltip="From Encode Content: the subject's fine detail. Unconnected: off.",
         ),
         adapters.Tokenizer.Input(
-            "tokenizer", optional=True, tooltip="Shows the picture after every scale. Open: no preview."
+            "tokenizer",
+            optional=True,
+            tooltip="Previews the picture after every scale. Unconnected: no preview.",
         ),
         adapters.Guidance.Input(
             "guidance",
             optional=True,
-            tooltip="From Guidance Schedule: γ_t and γ_I scale by scale, in place of the two sliders. Open: "
-            "the sliders, at every scale.",
+            tooltip="From Guidance Schedule: γ_t and γ_I scale by scale, instead of the two sliders. "
+            "Unconnected: the sliders' values at every scale.",
         ),
     ]
 
@@ -135,8 +142,8 @@ def _guidance_widgets() -> list[Any]:
     gammas = {
         "gamma_t": (
             "γ_t (prompt)",
-            "How strongly the prompt steers, 0 to 8. 1: no amplification. Higher: the scene of the prompt "
-            "comes out clearer, then harsher.",
+            "How strongly the prompt steers, 0 to 8. 1: no amplification. Higher: the "
+            "prompt's scene comes out more clearly, then harshly.",
         ),
         "gamma_i": (
             "γ_I (subject)",
@@ -167,11 +174,15 @@ def _picture_widgets() -> list[Any]:
             min=0,
             max=SEEDS - 1,
             control_after_generate=True,
-            tooltip="Start of the random numbers: the same seed and settings give the same picture. "
+            tooltip="Seed of the random numbers: the same seed and settings give the same picture. "
             "Picture i of a batch equals a single run with seed + i.",
         ),
         io.Int.Input(
-            "batch", default=1, min=1, max=64, tooltip="How many pictures, 1 to 64: seed, seed + 1, …"
+            "batch",
+            default=1,
+            min=1,
+            max=64,
+            tooltip="Number of pictures, 1 to 64, with seeds seed, seed + 1, …",
         ),
         io.Combo.Input(
             "aspect_ratio",
@@ -184,7 +195,8 @@ def _picture_widgets() -> list[Any]:
             options=_SIZES,
             default=AUTO_SIZE,
             tooltip="Pixels of the picture. auto: the size that the model was trained for (nano 128×128, "
-            "EchoGen-0.1B about 256×256, EchoGen-2B about 1024×1024). A smaller size stops earlier.",
+            "EchoGen-0.1B about 256×256, EchoGen-2B about 1024×1024). A smaller size stops at an earlier "
+            "scale.",
         ),
     ]
 
@@ -198,7 +210,7 @@ def _drawing_widgets() -> list[Any]:
             max=10.0,
             step=0.05,
             tooltip="Temperature, 0 to 10. Lower is safer and smoother, higher livelier, then noisy. 0: the "
-            f"model's own. {_preset_values('tau')}.",
+            f"model's default. {_preset_values('tau')}.",
         ),
         advanced(
             io.Float.Input,
@@ -208,7 +220,7 @@ def _drawing_widgets() -> list[Any]:
             max=1.0,
             step=0.01,
             tooltip="Drops the less likely value of a bit when its probability is at most 1 − top_p. 1: "
-            f"never. 0: the model's own. {_preset_values('top_p')}.",
+            f"never. 0: the model's default. {_preset_values('top_p')}.",
         ),
         advanced(
             io.Int.Input,
@@ -222,17 +234,18 @@ def _drawing_widgets() -> list[Any]:
         advanced(
             io.Combo.Input,
             "cache",
-            options=[name for name, kept in CACHE_DTYPES.items() if kept is None or runtime.supports_fp8()],
+            options=[name for name, dtype in CACHE_DTYPES.items() if dtype is None or runtime.supports_fp8()],
             default="full",
             optional=True,
-            tooltip="How the model remembers subject, prompt and picture while it draws. full: as computed. "
-            "fp8: in half the memory, a little less exact; for cards that are too small otherwise.",
+            tooltip="Precision of the KV cache, which holds subject, prompt and picture while sampling. "
+            "full: as computed. fp8: half the memory, slightly less exact; for cards that are too small "
+            "otherwise.",
         ),
     ]
 
 
 def _preset_values(setting: str) -> str:
-    """What the presets use: 'EchoGen-2B: 2.5; nano: 3'."""
+    """The presets' defaults: 'EchoGen-2B: 2.5; nano: 3'."""
     names = {"EchoGen-2B": "echogen-2b", "nano": "nano"}
     return "; ".join(f"{title}: {getattr(PRESETS[name], setting):g}" for title, name in names.items())
 

@@ -1,6 +1,6 @@
-"""Nodes that find the subject: what it is, where it is, which pixels are its own; and all of it in one.
+"""Nodes that describe, detect and segment the subject, and one node that does it all.
 
-Each can be run by itself, and shows what it found also when it is not run again: see lazy_previews.py.
+They are output nodes with previews: see lazy_previews.py.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ from .subject_steps import Fallback, SubjectOptions
 from .wire_types import describe_value
 
 _SOURCES = (
-    "Any will do: the mask editor or the transparency of Load Image, another pack, ComfyUI's own SAM3 or "
-    "background removal."
+    "Any mask will do: the mask editor or the transparency of Load Image, another pack, ComfyUI's own SAM3 "
+    "or background removal."
 )
 
 
 class SubjectNode(io.ComfyNode):
-    """What nodes with drop-downs of models have in common; `widgets.MODELS` has the names of these."""
+    """Base of nodes with drop-downs of models, which are listed in `widgets.MODELS`."""
 
     @classmethod
     def fingerprint_inputs(cls, **values: Any) -> Any:
         named = [(kind, values[name]) for name, kind in widgets.MODELS.items() if name in values]
-        return [_identities(kind, name) for kind, name in named]
+        return [_fingerprints(kind, name) for kind, name in named]
 
 
-def _identities(kind: Kind, name: str | None) -> list[str]:
-    """What the entry of a drop-down stands for; None comes over a link and may be any of them."""
+def _fingerprints(kind: Kind, name: str | None) -> list[str]:
+    """Fingerprints of a drop-down's entry; None is provided by a link and may be any."""
     names = subject_models.choices(kind) if name is None else [name]
     return [subject_models.fingerprint(kind, each) for each in names]
 
 
 def _valid(**names: str | None) -> bool | str:
-    """True, or what to fetch for the first model that is not there; None: it comes over a link, or not."""
+    """True, or what to download for the first model that is missing; None: a link provides it, or nothing."""
     try:
         for name, value in names.items():
             if not isinstance(value, str | None):
@@ -66,21 +66,21 @@ class DescribeSubject(SubjectNode):
             node_id="EchoGenDescribeSubject",
             display_name="Describe Subject",
             category=f"{CATEGORY}/subject",
-            description="Names the subject in one to three words, for Detect Subject. Your own phrase goes "
-            "before the model's.",
+            description="Names the subject in one to three words, for Detect Subject. Your own phrase takes "
+            "precedence over the model's.",
             search_aliases=["caption", "qwen", "vlm", "describe image"],
             is_output_node=True,
             has_intermediate_output=True,
             inputs=[
-                io.Image.Input("image", tooltip="One or several pictures; each is described by itself."),
-                widgets.phrase_input("With a phrase the model is not asked."),
+                io.Image.Input("image", tooltip="One or several pictures; each is described separately."),
+                widgets.phrase_input("With a phrase, no model is used."),
                 widgets.model_input("describer"),
             ],
             outputs=[
                 io.String.Output(
                     "described",
                     display_name="phrase",
-                    tooltip="What the subject is; one line for each picture.",
+                    tooltip="What the subject is, one line per picture.",
                 )
             ],
         )
@@ -97,7 +97,7 @@ class DescribeSubject(SubjectNode):
             phrases = steps.describe_pictures(images_BCHW, describer)
         warning = "No phrase: type one, or leave it to the built-in cut."
         if not any(phrases) and subject_models.resolve(DESCRIBER, describer) is None:
-            warning = f"{warning} For a phrase by itself: {subject_models.download_hint(DESCRIBER)}"
+            warning = f"{warning} To get a phrase automatically: {subject_models.download_hint(DESCRIBER)}"
         texts = [(each, "" if each else warning) for each in phrases]
         shown = subject_preview.captioned(images_BCHW, texts)
         return io.NodeOutput("\n".join(phrases), ui=subject_preview.show(cls, [shown], _joined(texts)))
@@ -112,17 +112,17 @@ class DetectSubject(SubjectNode):
             node_id="EchoGenDetectSubject",
             display_name="Detect Subject",
             category=f"{CATEGORY}/subject",
-            description="Finds what a phrase names, with GroundingDINO. Every hit is drawn with its score; "
-            "the chosen one is passed on.",
+            description="Finds what a phrase names, with GroundingDINO. Draws every hit with its score and "
+            "passes on the chosen one.",
             search_aliases=["grounding dino", "bounding box", "detect object", "find by text"],
             is_output_node=True,
             has_intermediate_output=True,
             inputs=[
                 io.Image.Input(
-                    "image", tooltip="One or several pictures; a miss in one never stops the rest."
+                    "image", tooltip="One or several pictures; one without a hit doesn't stop the others."
                 ),
                 widgets.phrase_input(
-                    "English is understood best. Full stops part several subjects: cat. dog."
+                    "English works best. Separate several subjects with full stops: cat. dog."
                 ),
                 widgets.threshold_input(),
                 widgets.pick_input(),
@@ -134,16 +134,16 @@ class DetectSubject(SubjectNode):
                 widgets.box_output(
                     "bounding_box", "The chosen box of each picture, with its score and label."
                 ),
-                widgets.box_output(
-                    "all_boxes", "Every hit of each picture; none where nothing was found.", "all_boxes"
-                ),
+                widgets.box_output("all_boxes", "All hits in each picture.", "all_boxes"),
                 io.Float.Output(
                     "score",
                     display_name="score",
-                    tooltip="Confidence of the chosen box, 0 to 1; the least of several pictures. 0: nothing "
-                    "was found.",
+                    tooltip="Confidence of the chosen box, 0 to 1; the lowest of several pictures. 0: "
+                    "nothing was found.",
                 ),
-                io.Image.Output("preview", display_name="preview", tooltip="What the node shows."),
+                io.Image.Output(
+                    "preview", display_name="preview", tooltip="The preview that the node shows."
+                ),
             ],
         )
 
@@ -191,8 +191,8 @@ class SegmentSubject(SubjectNode):
             node_id="EchoGenSegmentSubject",
             display_name="Segment Subject",
             category=f"{CATEGORY}/subject",
-            description="The exact outline of what is in a box, with SAM; without a SAM file, or without a "
-            "box, the built-in cut does it.",
+            description="The exact outline of what is in a box, with SAM; without a SAM file or a box, with "
+            "the built-in cut.",
             search_aliases=["sam", "segment anything", "mask from box"],
             is_output_node=True,
             has_intermediate_output=True,
@@ -200,7 +200,7 @@ class SegmentSubject(SubjectNode):
                 io.Image.Input("image", tooltip="One or several pictures."),
                 widgets.box_input(
                     "Where the subject is, from Detect Subject, SAM3 or any detection node. Several "
-                    "boxes in a picture are cut together. Left open: the built-in cut."
+                    "boxes in a picture are joined. Unconnected: the built-in cut."
                 ),
                 widgets.soften_input(),
                 widgets.model_input("segmenter"),
@@ -210,7 +210,9 @@ class SegmentSubject(SubjectNode):
                 io.Mask.Output(
                     "mask", display_name="mask", tooltip="White on the subject, at the picture's size."
                 ),
-                io.Image.Output("preview", display_name="preview", tooltip="What the node shows."),
+                io.Image.Output(
+                    "preview", display_name="preview", tooltip="The preview that the node shows."
+                ),
             ],
         )
 
@@ -241,23 +243,23 @@ class SubjectSegmentation(SubjectNode):
             node_id="EchoGenSubjectSegmentation",
             display_name="Subject Segmentation",
             category=f"{CATEGORY}/subject",
-            description="Finds the subject and cuts it out: your mask, else your box, else your phrase, else "
-            "what a model calls it. Without model files a built-in cut does it, and the node says so.",
+            description="Finds the subject and cuts it out: by your mask, else your box, else your phrase, "
+            "else a model's phrase. Without model files it uses the built-in cut, and says so.",
             search_aliases=["remove background", "rembg", "cut out", "segment", "u2net", "grounded sam"],
             is_output_node=True,
             has_intermediate_output=True,
             inputs=[
                 io.Image.Input(
-                    "image", tooltip="One or several pictures; a miss in one never stops the rest."
+                    "image", tooltip="One or several pictures; one without a hit doesn't stop the others."
                 ),
                 io.Mask.Input(
                     "mask",
                     optional=True,
-                    tooltip=f"Where the subject is; no model is asked then. {_SOURCES} An empty one is not "
-                    "used.",
+                    tooltip=f"Where the subject is; no model is used then. {_SOURCES} An empty one is "
+                    "ignored.",
                 ),
-                widgets.box_input("Where the subject is, roughly. With a mask: what of the mask counts."),
-                widgets.phrase_input("Left empty a model is asked, where there is one."),
+                widgets.box_input("Where the subject is, roughly. With a mask: limits the mask."),
+                widgets.phrase_input("If empty, the describer is asked, if installed."),
                 widgets.margin_input(),
                 widgets.background_input(),
                 widgets.threshold_input(),
@@ -277,7 +279,9 @@ class SubjectSegmentation(SubjectNode):
                     tooltip="White on the subject, at the size of your picture.",
                 ),
                 io.String.Output(
-                    "subject_phrase", display_name="phrase", tooltip="What was looked for, a line each."
+                    "subject_phrase",
+                    display_name="phrase",
+                    tooltip="What was searched for, one line per picture.",
                 ),
                 widgets.box_output("subject_box", "Where the subject is in your picture."),
             ],
@@ -334,7 +338,7 @@ def _options(
 
 
 def _full_size(found: list[Found], image: Tensor) -> list[Found]:
-    """What was found, for the pictures as they came in."""
+    """The results at the pictures' original size."""
     return [subject_preview.resize_found(one, int(image.shape[1]), int(image.shape[2])) for one in found]
 
 

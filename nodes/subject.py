@@ -1,6 +1,6 @@
-"""Nodes that turn a picture into the reference: a packaged sample, and the subject cut out.
+"""Nodes that make the reference picture: a packaged sample, and the subject cut out.
 
-Each can be run by itself, and shows its picture also when it is not run again: see lazy_previews.py.
+They are output nodes with previews: see lazy_previews.py.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .user_inputs import EMPTY_MASK, mask_in_boxes, read_inputs, union_warning
 
 
 class SamplePicture(io.ComfyNode):
-    """A picture that comes with the pack, so that the first workflow runs as it is."""
+    """A picture that comes with the pack, so that the first workflow runs unchanged."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -30,8 +30,8 @@ class SamplePicture(io.ComfyNode):
             node_id="EchoGenSamplePicture",
             display_name="EchoGen Sample Picture",
             category=f"{CATEGORY}/subject",
-            description="A picture of a subject that comes with the pack. Put 'Load Image' in its place to "
-            "use your own: it has the same two outputs.",
+            description="A picture of a subject that comes with the pack. To use your own, replace the node "
+            "with 'Load Image', which has the same two outputs.",
             search_aliases=["example image", "demo picture", "test image"],
             is_output_node=True,
             has_intermediate_output=True,
@@ -40,7 +40,7 @@ class SamplePicture(io.ComfyNode):
                     "picture",
                     options=names,
                     default=names[0] if names else None,
-                    tooltip="Which of the packaged pictures. To use your own, replace this node with 'Load "
+                    tooltip="One of the packaged pictures. To use your own, replace this node with 'Load "
                     "Image'.",
                 )
             ],
@@ -59,7 +59,7 @@ class SamplePicture(io.ComfyNode):
 
 
 class CutOutSubject(io.ComfyNode):
-    """Subject on a plain ground, squared and centred."""
+    """The subject on a plain background, squared and centred."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -67,33 +67,33 @@ class CutOutSubject(io.ComfyNode):
             node_id="EchoGenCutOutSubject",
             display_name="Cut Out Subject",
             category=f"{CATEGORY}/subject",
-            description="Puts the subject on a plain ground, in the middle of a square picture, and loses "
-            "none of it. Any mask will do; without one, a plain ground is recognised by itself.",
+            description="Puts the subject on a plain background, in the middle of a square picture, without "
+            "cropping it. Any mask will do; without one, a plain background is recognised.",
             search_aliases=["remove background", "crop subject", "segment", "isolate"],
             is_output_node=True,
             has_intermediate_output=True,
             inputs=[
-                io.Image.Input("image", tooltip="One or several pictures. Several are cut one by one."),
+                io.Image.Input("image", tooltip="One or several pictures. Several are cut out one by one."),
                 io.Mask.Input(
                     "mask",
                     optional=True,
                     tooltip="Where the subject is: from Load Image (transparency or mask editor) or any "
-                    "segmentation node. Left open, the picture's own transparency or its plain border "
-                    "decides; with a busy border the whole picture is taken.",
+                    "segmentation node. Unconnected: the picture's own transparency or plain background "
+                    "decides; otherwise the whole picture is used.",
                 ),
                 widgets.margin_input(),
                 widgets.background_input(),
                 widgets.marks_input(),
                 widgets.box_input(
                     "Where the subject is, from Detect Subject, SAM3 or any detection node. With a mask: "
-                    "what of the mask counts. Without: all that is in the box."
+                    "limits the mask. Without: everything in the box."
                 ),
                 advanced(
                     io.Boolean.Input,
                     "only_largest",
                     default=False,
                     optional=True,
-                    tooltip="Of several pieces apart from each other, only the largest is kept.",
+                    tooltip="Keeps only the largest of several separate pieces.",
                 ),
             ],
             outputs=[

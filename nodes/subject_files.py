@@ -1,4 +1,4 @@
-"""Nodes that keep a subject's features as a file and bring them back."""
+"""Nodes that save a subject's features to a file and load them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from . import adapters, model_files
 from .adapters import CATEGORY, schema
 
 FOLDER = "EchoGen"
-"""Below ComfyUI's output folder: where Load Subject looks."""
+"""Folder below ComfyUI's output folder that Load Subject lists."""
 ENDING = ".safetensors"
 NONE_THERE = "(save a subject first)"
 
@@ -29,25 +29,25 @@ class SaveSubject(io.ComfyNode):
             node_id="EchoGenSaveSubject",
             display_name="Save Subject",
             category=f"{CATEGORY}/subject",
-            description="Keeps a subject's features as one small file, for other workflows or to share "
+            description="Saves a subject's features as one small file, for other workflows or to share "
             "without the picture file.",
             search_aliases=["store subject", "share subject", "character file"],
             is_output_node=True,
             inputs=[
                 adapters.Semantic.Input(
-                    "semantic", optional=True, tooltip="From Encode Semantic. Open: the file has none."
+                    "semantic", optional=True, tooltip="From Encode Semantic. Unconnected: the file has none."
                 ),
                 adapters.Content.Input(
                     "content",
                     optional=True,
-                    tooltip="From Encode Content. Open: the file has none. These features hold the picture "
-                    "itself in small: who has the FLUX VAE can decode them.",
+                    tooltip="From Encode Content. Unconnected: the file has none. These features are the "
+                    "picture itself, compressed: anyone with the FLUX VAE can decode them.",
                 ),
                 io.String.Input(
                     "filename_prefix",
                     default=f"{FOLDER}/subjects/subject",
-                    tooltip="Name in ComfyUI's output folder; a number is added. Load Subject lists what "
-                    f"lies below {FOLDER}/.",
+                    tooltip="Name in ComfyUI's output folder; a number is added. Load Subject lists "
+                    f"files below {FOLDER}/.",
                 ),
             ],
             outputs=[],
@@ -75,14 +75,14 @@ class LoadSubject(io.ComfyNode):
             node_id="EchoGenLoadSubject",
             display_name="Load Subject",
             category=f"{CATEGORY}/subject",
-            description="A subject that Save Subject has kept: the same features, so the same pictures, "
+            description="Loads a subject saved by Save Subject: the same features, hence the same pictures, "
             "without the encoders.",
             search_aliases=["restore subject", "shared subject", "character file"],
             inputs=[
                 io.Combo.Input(
                     "file",
                     options=_files(),
-                    tooltip="A file of Save Subject: in ComfyUI's input folder (put shared ones there) or "
+                    tooltip="A file from Save Subject, in ComfyUI's input folder (put shared ones there) or "
                     f"below {FOLDER}/ in its output folder.",
                 )
             ],
@@ -90,19 +90,19 @@ class LoadSubject(io.ComfyNode):
                 adapters.Semantic.Output(
                     "semantic",
                     display_name="semantic",
-                    tooltip="For the sampler; nothing where the file has none.",
+                    tooltip="For the sampler; empty if the file has none.",
                 ),
                 adapters.Content.Output(
                     "content",
                     display_name="content",
-                    tooltip="For the sampler; nothing where the file has none.",
+                    tooltip="For the sampler; empty if the file has none.",
                 ),
             ],
         )
 
     @classmethod
     def validate_inputs(cls, file: Any = None) -> bool | str:
-        if file is None:  # it comes over a link
+        if file is None:  # a link provides it
             return True
         try:
             adapters.subject_file(file)
@@ -129,8 +129,8 @@ class LoadSubject(io.ComfyNode):
 
 
 def _files() -> list[str]:
-    kept = adapters.subject_files(FOLDER, ENDING)
-    return [name for name, entry in kept if _subjects.of(entry.place, entry.stamp) is True] or [NONE_THERE]
+    saved = adapters.subject_files(FOLDER, ENDING)
+    return [name for name, entry in saved if _subjects.of(entry.place, entry.stamp) is True] or [NONE_THERE]
 
 
 _subjects = Memory(is_subject)

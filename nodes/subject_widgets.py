@@ -1,4 +1,4 @@
-"""Sockets and widgets that several subject nodes have."""
+"""Inputs and outputs that several subject nodes share."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from .subject_models import AUTO, DESCRIBER, DETECTOR, SEGMENTER, Kind
 from .subject_steps import Fallback
 
 MAX_SOFTEN = 32.0
-"""Pixels."""
+"""Widest soft edge of a mask, in pixels."""
 
 MODELS: dict[str, Kind] = {"describer": DESCRIBER, "detector": DETECTOR, "segmenter": SEGMENTER}
-"""Name of a drop-down of models -> what it lists."""
+"""Name of a drop-down of models -> the kind it lists."""
 
 _MODEL_TIPS = {
-    "describer": "What names the subject: Qwen2.5-VL, a folder in models/LLM or models/text_encoders.",
-    "detector": "What finds it: GroundingDINO, a folder or .pth in models/grounding-dino.",
-    "segmenter": "What outlines it: SAM, a .pth or folder in models/sams. Without: the built-in cut.",
+    "describer": "Names the subject: Qwen2.5-VL, a folder in models/LLM or models/text_encoders.",
+    "detector": "Finds the subject: GroundingDINO, a folder or .pth in models/grounding-dino.",
+    "segmenter": "Outlines the subject: SAM, a .pth or folder in models/sams. Without: the built-in cut.",
 }
 
 
 def box_input(tooltip: str) -> Any:
-    """BOUNDING_BOX as a socket."""
-    # Later versions of ComfyUI show four numbers for this type where they are not told otherwise.
+    """BOUNDING_BOX as an input without a widget."""
+    # Later versions of ComfyUI show a widget of four numbers for this type by default.
     return BoundingBox.Input("bounding_box", optional=True, tooltip=tooltip, extra_dict={"forceInput": True})
 
 
 def box_output(name: str, tooltip: str, display_name: str = "bounding_box") -> Any:
-    """BOUNDING_BOX out: a list of boxes for each picture."""
+    """BOUNDING_BOX as an output: a list of boxes for each picture."""
     return BoundingBox.Output(name, display_name=display_name, tooltip=tooltip)
 
 
@@ -45,8 +45,9 @@ def phrase_input(more: str) -> Any:
     return io.String.Input(
         "phrase",
         default="",
-        tooltip="What the subject is, in one to three words: toy car. As many lines as pictures: one each. "
-        + more,
+        tooltip="What the subject is, in one to three words: toy car. With as many lines as pictures, one "
+        "for "
+        "each. " + more,
     )
 
 
@@ -56,12 +57,12 @@ def model_input(name: str) -> Any:
         name,
         options=subject_models.choices(MODELS[name]),
         default=AUTO,
-        tooltip=f"{_MODEL_TIPS[name]} auto takes the first that is found; none does without.",
+        tooltip=f"{_MODEL_TIPS[name]} auto: the first that is found. none: works without.",
     )
 
 
 def backend_input(package: str) -> Any:
-    """Whose code runs the weights."""
+    """The implementation that runs the model."""
     return advanced(
         io.Combo.Input,
         "backend",
@@ -73,7 +74,7 @@ def backend_input(package: str) -> Any:
 
 
 def threshold_input() -> Any:
-    """Least confidence of a box."""
+    """Minimum confidence of a box."""
     return io.Float.Input(
         "threshold",
         default=DEFAULT_THRESHOLD,
@@ -81,7 +82,7 @@ def threshold_input() -> Any:
         max=1.0,
         step=0.01,
         display_mode=io.NumberDisplay.slider,
-        tooltip="Least confidence of a detected box, 0 to 1. Lower finds more, and more that is wrong.",
+        tooltip="Minimum confidence of a detected box, 0 to 1. Lower finds more, including more false hits.",
     )
 
 
@@ -91,19 +92,19 @@ def pick_input() -> Any:
         "pick",
         options=[pick.value for pick in Pick],
         default=Pick.BEST.value,
-        tooltip="Which of several subjects is taken: the box of best score, or the largest box; without a "
-        "box, the largest piece of the built-in cut.",
+        tooltip="Which of several subjects to use: the box with the best score, or the largest box; without "
+        "a box, largest keeps the largest piece of the built-in cut.",
     )
 
 
 def fallback_input() -> Any:
-    """What becomes of a miss."""
+    """What to use where nothing is detected."""
     return io.Combo.Input(
         "when_not_found",
         options=[each.value for each in Fallback],
         default=Fallback.BUILT_IN.value,
-        tooltip="When nothing is detected: what the built-in cut sees, or the whole picture, each with a "
-        "warning in the node; or an error that stops the run.",
+        tooltip="If nothing is detected: use the built-in cut or the whole picture, with a warning in the "
+        "node, or stop the run with an error.",
     )
 
 
@@ -115,7 +116,7 @@ def soften_input() -> Any:
         min=0.0,
         max=MAX_SOFTEN,
         step=0.5,
-        tooltip="Width of the mask's soft edge, 0 to 32 pixels. 0: as the model gives it.",
+        tooltip="Width of the mask's soft edge, 0 to 32 pixels. 0: as the model outlines it.",
     )
 
 
@@ -134,22 +135,22 @@ def margin_input() -> Any:
 
 
 def background_input() -> Any:
-    """Colour of the ground."""
+    """Colour of the background."""
     return io.String.Input(
         "background",
         default="white",
-        tooltip="Colour of the ground: a name (white, grey) or hexadecimal (#ffffff). The "
+        tooltip="Colour of the background: a name (white, grey) or hexadecimal (#ffffff). The "
         "models were trained on white.",
     )
 
 
 def marks_input() -> Any:
-    """What the white part of a mask stands for."""
+    """What the white part of a mask marks."""
     return advanced(
         io.Combo.Input,
         "mask_marks",
         options=[marks.value for marks in cutout.MaskMarks],
         default=cutout.MaskMarks.AUTO.value,
-        tooltip="What the white part of the mask stands for. 'auto' takes a mask that covers the "
-        "picture's edge for the background, as Load Image makes it from transparency.",
+        tooltip="What the white part of the mask marks. 'auto' takes a mask that covers the picture's "
+        "edge for the background, as Load Image makes it from transparency.",
     )

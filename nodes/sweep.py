@@ -31,7 +31,7 @@ class Sweep(io.ComfyNode):
             display_name="γ Sweep (EchoGen)",
             category=f"{CATEGORY}/sampling",
             description="Draws the same picture for every pair of γ_t and γ_I, in a labelled grid. Subject "
-            "and prompt are computed once. Cancel keeps the cells that are done, and ends the run.",
+            "and prompt are computed once. Cancel keeps the finished cells and ends the run.",
             search_aliases=["xy plot", "grid search", "gamma sweep", "parameter sweep", "cfg grid"],
             inputs=[
                 *_connected_inputs(),
@@ -42,7 +42,7 @@ class Sweep(io.ComfyNode):
                 io.Image.Output(
                     "grid",
                     display_name="grid",
-                    tooltip="The labelled grid; one for each value of the third list.",
+                    tooltip="The labelled grid, one for each value of the third list.",
                 ),
                 adapters.Bits.Output(
                     "bits",
@@ -52,7 +52,7 @@ class Sweep(io.ComfyNode):
                 ),
             ],
             hidden=[io.Hidden.unique_id, io.Hidden.extra_pnginfo],
-            is_output_node=True,  # it shows its cells: with nothing behind it, and from the cache
+            is_output_node=True,  # shows its cells with nothing connected behind it, and from ComfyUI's cache
         )
 
     @classmethod
@@ -118,10 +118,12 @@ def _send(hidden: Any, table: dict[str, Any]) -> None:
 def _connected_inputs() -> list[Any]:
     return [
         *_sampler_inputs("model"),
-        adapters.Tokenizer.Input("tokenizer", tooltip="From Load EchoGen: makes the pictures of the cells."),
+        adapters.Tokenizer.Input(
+            "tokenizer", tooltip="From Load EchoGen: decodes the pictures of the cells."
+        ),
         *_sampler_inputs("text", "semantic", "content"),
         adapters.TextEncoder.Input(
-            "text_encoder", optional=True, tooltip="From Load EchoGen. Only to vary the prompt."
+            "text_encoder", optional=True, tooltip="From Load EchoGen. Needed only to vary the prompt."
         ),
     ]
 
@@ -135,7 +137,7 @@ def _sampler_inputs(*names: str) -> list[Any]:
 def _list_widgets() -> list[Any]:
     gammas = {
         "gamma_t": ("γ_t (prompt)", "columns"),
-        "gamma_i": ("γ_I (subject)", "rows, the highest on top"),
+        "gamma_i": ("γ_I (subject)", "rows, highest on top"),
     }
     return [
         *(
@@ -158,7 +160,7 @@ def _list_widgets() -> list[Any]:
             multiline=True,
             default="",
             tooltip=f"The third list, up to {MAX_VALUES} values: numbers for tau and seed, written as above; "
-            "prompts one a line. Without effect when nothing is varied.",
+            "one prompt per line. No effect if nothing is varied.",
         ),
     ]
 

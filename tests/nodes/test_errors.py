@@ -44,7 +44,7 @@ def test_a_ten_thousand_pixel_picture_is_reduced(pack: dict[str, Any]) -> None:
     [
         (grey(1, 1), "1×1 px"),
         (torch.full((1, 32, 32, 3), float("inf")), "infinity"),
-        (torch.rand(1, 32, 32, 5), "shape"),
+        (torch.rand(1, 32, 32, 5), "wrong number of channels"),
     ],
 )
 def test_encoding_pictures(
@@ -101,7 +101,7 @@ def test_a_tokenizer_of_another_model(pack: dict[str, Any], models: Any) -> None
     (bits,) = run(pack, "EchoGenSampler", model=models.model, **SAMPLER)
     narrow = replace(bits, scales=tuple(scale[..., :16] for scale in bits.scales))
     for node in ("EchoGenDecodeBits", "EchoGenDecodeScales"):
-        with pytest.raises(ValueError, match="tokenizer that their model was trained on"):
+        with pytest.raises(ValueError, match="tokenizer that the model was trained on"):
             run(pack, node, bits=narrow, tokenizer=models.tokenizer)
 
 

@@ -273,7 +273,7 @@ def test_phrases(
     (_, mask, said, _), words = whole(pack, image=photo, phrase=phrase, threshold=1.0)
     assert overlap(mask, disc()) > 0.9, "the built-in cut in place of what was not found"
     assert said == becomes if becomes is not None else 100 < len(said) <= 250
-    assert ("The phrase is cut" in words) == (becomes is None)
+    assert ("The phrase was cut" in words) == (becomes is None)
     assert "reads English" in words if phrase == "红球" else "reads English" not in words
 
 
@@ -286,7 +286,7 @@ def test_phrases(
         (torch.rand(1, 1, 1, 3), "1×1 px"),
         (torch.full((1, 32, 32, 3), float("nan")), "NaN"),
         (torch.zeros(0, 32, 32, 3), "no picture"),
-        (torch.rand(1, 32, 32, 5), "shape"),
+        (torch.rand(1, 32, 32, 5), "wrong number of channels"),
     ],
 )
 def test_unusable_pictures(pack: dict[str, Any], node: str, image: torch.Tensor, says: str) -> None:
