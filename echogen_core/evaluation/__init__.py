@@ -1,1 +1,1 @@
-"""Measurements of the finished models; nothing in here is used to train or select weights."""
+"""Measuring finished models; nothing in here trains or selects weights."""

@@ -1,8 +1,8 @@
-"""`python -m echogen_core.evaluation`: measurements of finished models.
+"""Measures a finished model.
 
 dreambench  DINO, CLIP-I and CLIP-T on DreamBench, beside the published table
-ablations   the same with paths off, other encoders, and over a grid of γ
-latency     seconds of a picture, part by part
+ablations   the same with a path off, another encoder, and over a grid of γ
+latency     seconds per picture, stage by stage
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..stopping import until_stopped
 
 PROGRAM = "python -m echogen_core.evaluation"
 COMMANDS = ("dreambench", "latency")
-"""Of each, the module command_<name> with `add_parser(subparsers)`, which sets `run(args) -> int`."""
+"""Each has a module command_<name> whose `add_parser(subparsers)` sets `run(args) -> int`."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -28,13 +28,13 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     subparsers = made.add_subparsers(dest="what", required=True)
-    for name in COMMANDS:  # imported here, where a signal is heard: that takes seconds
+    for name in COMMANDS:  # imported here, where a signal is handled: importing torch takes seconds
         importlib.import_module(f".command_{name}", __package__).add_parser(subparsers)
     return made
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a measurement; 2 with a message on standard error when something it needs is missing.
+    """Runs a command; 2, with a message on standard error, where the input is at fault.
 
     Stopped by a signal: see `until_stopped`.
     """

@@ -1,4 +1,4 @@
-"""The benchmark itself: every picture drawn and scored once, however often the work is broken off."""
+"""The benchmark itself: every picture made and scored once, however often the run is interrupted."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from ..features import Subject as Features
 from ..pictures import from_pil, to_pil
 from ..pipeline import EchoGenPipeline
+from ..printable import counted
 from ..processes import ProcessGroup
 from .dreambench import DreamBench, Subject, open_picture
 from .records import Key, Log, Record, write_png
@@ -20,12 +21,13 @@ from .variants import Loader, Variant
 
 logger = logging.getLogger(__name__)
 
-LARGEST = 100  # prompts of a subject, and pictures of a prompt, so that no two pictures share a seed
+LARGEST = 100
+"""Prompts per subject, and pictures per prompt: no two pictures share a seed."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is asked: every variant, subject and prompt, `pictures` times; `seed` is the first picture's."""
+    """What to make: `pictures` of every variant, subject and prompt; `seed` is the first one's."""
 
     bench: DreamBench
     variants: tuple[Variant, ...]
@@ -37,11 +39,11 @@ class Plan:
         if not 1 <= self.pictures <= LARGEST or longest > LARGEST:
             raise ValueError(
                 f"Expected 1 to {LARGEST} pictures of at most {LARGEST} prompts, got "
-                f"{self.pictures} pictures of {longest} prompts."
+                f"{counted(self.pictures, 'picture')} of {counted(longest, 'prompt')}."
             )
 
-    def wanted(self) -> Iterator[Key]:
-        """All pictures, those of one variant, subject and prompt one after another."""
+    def picture_keys(self) -> Iterator[Key]:
+        """Every picture, grouped by variant, subject and prompt."""
         for variant in self.variants:
             for subject in self.bench.subjects:
                 for prompt in range(len(self.bench.prompts(subject))):
@@ -49,12 +51,12 @@ class Plan:
                         yield Key(variant.key, subject.name, prompt, picture)
 
     def seed_of(self, subject: Subject, key: Key) -> int:
-        """The same for a picture whatever else is asked for, and in every variant."""
+        """A picture's seed: the same in every variant, and in a smaller or larger plan."""
         return self.seed + (subject.place * LARGEST + key.prompt_index) * LARGEST + key.picture
 
 
 class Worker:
-    """One process's models, with what was computed last kept: neighbouring pictures share most of it."""
+    """The models of one process, and the latest features: neighbouring pictures share them."""
 
     def __init__(
         self,
@@ -75,7 +77,7 @@ class Worker:
         self._features: tuple[str, str, Features] | None = None
 
     def make(self, key: Key) -> Record:
-        """Draw, store and score one picture."""
+        """Make, store and score one picture."""
         subject, variant = self._subjects[key.subject], self._variants[key.variant]
         prompt = self._plan.bench.prompts(subject)[key.prompt_index]
         seed = self._plan.seed_of(subject, key)
@@ -99,7 +101,7 @@ class Worker:
         )
 
     def _encoded(self, pipeline: EchoGenPipeline, subject: Subject, variant: Variant) -> Features:
-        """The first picture of the subject is the reference, cut out once for all variants and processes."""
+        """Features of the subject's first picture, cut out once for all variants and processes."""
         if self._features is None or self._features[:2] != (variant.key, subject.name):
             path = self._folder / reference_path(subject.name)
             if not path.is_file():
@@ -119,26 +121,26 @@ class Worker:
 
 
 def reference_path(subject: str) -> str:
-    """Where the cut-out that the model saw lies below the output folder."""
+    """Path of the cut-out that the model sees, below the output folder."""
     return f"references/{subject}.png"
 
 
 def pending(plan: Plan, done: Mapping[Key, Record], group: ProcessGroup) -> list[Key]:
-    """This process's share of what is not done: prompts are dealt out whole, for what pictures share."""
-    missing = [key for key in plan.wanted() if key not in done]
+    """This process's share of what is left. A prompt's pictures stay together: they share a prefill."""
+    missing = [key for key in plan.picture_keys() if key not in done]
     prompts = [list(members) for _, members in groupby(missing, key=lambda key: key[:3])]
     return [key for prompt in prompts[group.rank :: group.world_size] for key in prompt]
 
 
-def work(plan: Plan, folder: Path, group: ProcessGroup, worker: Worker) -> list[Record]:
-    """Do what is not done; returns the plan's records in its order (of all processes).
+def run_benchmark(plan: Plan, folder: Path, group: ProcessGroup, worker: Worker) -> list[Record]:
+    """Makes what is missing; returns the records of all processes in the plan's order.
 
-    Raises ValueError when the other processes' records are not in this folder.
+    Raises ValueError when another process's records aren't in this folder.
     """
     log = Log(folder, group.rank)
     share = pending(plan, log.read(), group)
-    group.barrier()  # nobody writes before all have seen what is done
-    logger.info("%d pictures to make in this process", len(share))
+    group.barrier()  # nobody writes before everyone has read what is done
+    logger.info("%s to make in this process", counted(len(share), "picture"))
     for number, key in enumerate(share, start=1):
         record = worker.make(key)
         log.add(record)
@@ -148,11 +150,11 @@ def work(plan: Plan, folder: Path, group: ProcessGroup, worker: Worker) -> list[
         )
     group.barrier()
     found = log.read()
-    wanted = list(plan.wanted())
-    if missing := [key for key in wanted if key not in found]:
+    keys = list(plan.picture_keys())
+    if missing := [key for key in keys if key not in found]:
         raise ValueError(
-            f"Expected {len(wanted)} finished pictures in {folder}, {len(missing)} are not there, the first: "
-            f"{missing[0].path}. Several machines need the same --out, on a disk that they share: copy the "
+            f"Expected {counted(len(keys), 'finished picture')} in {folder}, missing: {len(missing)}, "
+            f"the first {missing[0].path}. Several machines need one --out, on a disk that they share: copy the "
             "pictures and scores-*.jsonl of all into one folder, or start again with a shared one."
         )
-    return [found[key] for key in wanted]
+    return [found[key] for key in keys]

@@ -1,11 +1,10 @@
-"""`dreambench` and `ablations`: DreamBench, every picture once, with Parquet and page at the end.
+"""Makes and scores DreamBench's pictures, then writes a page and the raw scores.
 
-What is done is not done again: start the same command anew after a break, or with more subjects, prompts,
-pictures or γ. Several GPUs: accelerate launch -m echogen_core.evaluation dreambench ... (on several machines
-with one --out, on a disk that they share).
+Run the same command again after a break, or with more subjects, prompts, pictures or γ: what is done stays.
+Several GPUs: accelerate launch -m echogen_core.evaluation dreambench ... (on several machines with one --out
+on a disk that they share).
 
-Writes a page (OUT/dreambench.html, OUT/ablations.html), the raw scores as .parquet beside it, and the
-pictures below OUT.
+OUT gets the page (dreambench.html or ablations.html), the scores as .parquet, and the pictures.
 """
 
 from __future__ import annotations
@@ -19,9 +18,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..printable import counted
 from ..processes import ProcessGroup, join_group
 from . import latency, paper_figures, scorers
-from .benchmark import Plan, Worker, work
+from .benchmark import Plan, Worker, run_benchmark
 from .dreambench import read_dreambench
 from .model_options import add_model, chosen_model
 from .records import Record, check_parquet, check_shared, claim, write_parquet
@@ -40,7 +40,7 @@ def add_parser(subparsers: Any) -> None:
     """Both commands' options."""
     for name, pictures, about in (
         ("dreambench", 4, "DINO, CLIP-I and CLIP-T on DreamBench"),
-        ("ablations", 1, "the same with paths off, other encoders, and over a grid of γ"),
+        ("ablations", 1, "the same with a path off, another encoder, and over a grid of γ"),
     ):
         parser: argparse.ArgumentParser = subparsers.add_parser(
             name,
@@ -54,16 +54,25 @@ def add_parser(subparsers: Any) -> None:
             "--out",
             type=Path,
             required=True,
-            help="folder for scores, pictures and the page (several machines: a shared one)",
+            help="folder for scores, pictures and the page (several machines: one that they share)",
         )
         parser.add_argument(
-            "--subjects", nargs="+", default=[], help="names, or how many of the list (default: all)"
+            "--subjects",
+            nargs="+",
+            default=[],
+            help="names, or a number: the first N of the list (default: all)",
         )
-        parser.add_argument("--prompts", type=int, help="the first so many of each kind (default: all)")
-        parser.add_argument("--pictures", type=int, default=pictures, help=f"a prompt (default: {pictures})")
-        parser.add_argument("--seed", type=int, default=0, help="of the first picture")
-        parser.add_argument("--dino", default=scorers.DINO, help="folder or hub id on disk of DINO ViT-S/16")
-        parser.add_argument("--clip", default=scorers.CLIP, help="folder or hub id on disk of CLIP ViT-B/32")
+        parser.add_argument("--prompts", type=int, help="the first N of each kind (default: all)")
+        parser.add_argument(
+            "--pictures", type=int, default=pictures, help=f"per prompt (default: {pictures})"
+        )
+        parser.add_argument("--seed", type=int, default=0, help="of the first picture (default: 0)")
+        parser.add_argument(
+            "--dino", default=scorers.DINO, help="DINO ViT-S/16: folder, or hub id already on disk"
+        )
+        parser.add_argument(
+            "--clip", default=scorers.CLIP, help="CLIP ViT-B/32: folder, or hub id already on disk"
+        )
         add_model(parser)
     parser.add_argument("--grid-t", type=float, nargs="+", default=[], help="γ_t of the grid")
     parser.add_argument("--grid-i", type=float, nargs="+", default=[0, 1, 2, 3, 4], help="γ_I of the grid")
@@ -73,7 +82,7 @@ def add_parser(subparsers: Any) -> None:
         action="append",
         default=[],
         metavar="KIND=FOLDER",
-        help=f"another encoder of the same sizes in the model's place; KIND: {', '.join(ENCODER_KINDS)}",
+        help=f"replace an encoder by another of the same sizes; KIND: {', '.join(ENCODER_KINDS)}",
     )
 
 
@@ -88,7 +97,7 @@ def parse_swap(text: str) -> Swap:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do this process's share; the first process writes the results."""
+    """Do this process's share; process 0 writes the results."""
     check_parquet()
     group = join_group(args.device)
     loader = Loader(chosen_model(args, group.device))
@@ -97,28 +106,28 @@ def run(args: argparse.Namespace) -> int:
     plan = Plan(bench, (own,), args.pictures, args.seed)
     scoring = Scorers(args.dino, args.clip, group.device)
     segmentation = load_segmentation(args.detector, args.segmenter, group.device)
-    settings = _claim(args, loader, segmentation, scoring, group)
+    settings = _check_settings(args, loader, segmentation, scoring, group)
     if args.what == "ablations":
-        # all encoders are looked at before any work: the variants before theirs may take hours
+        # every encoder is loaded before any work: the variants before its own may take hours
         swaps = [loader.identified(swap) for swap in args.swap]
         variants = ablation_variants(own, args.grid_t or [own.gamma_t], args.grid_i, swaps)
         plan = replace(plan, variants=tuple(variants))
     worker = Worker(plan, args.out, scoring, segmentation, loader)
-    records = work(plan, args.out, group, worker)
+    records = run_benchmark(plan, args.out, group, worker)
     if group.rank == 0:
         _report(args, loader.model.title, plan, records, scoring, settings)
     group.destroy()
     return 0
 
 
-def _claim(
+def _check_settings(
     args: argparse.Namespace,
     loader: Loader,
     segmentation: Segmentation,
     scoring: Scorers,
     group: ProcessGroup,
 ) -> dict[str, str]:
-    """What scores of one folder must share, in words; kept in the folder, or compared with what is kept."""
+    """What the scores of a folder must have in common, in words: stored there, or compared with it."""
     model, pipeline = loader.model, loader.pipeline()
     preset = pipeline.preset
     settings = {
@@ -149,7 +158,7 @@ def _report(
     prompts = len(plan.bench.object_prompts)
     size = (len(plan.bench.subjects), prompts, plan.pictures)
     about = {
-        "size": "subjects {}, prompts of each {}, pictures of a prompt {}".format(*size),
+        "size": "{} subjects, {} prompts each, {} pictures per prompt".format(*size),
         **settings,
         **{
             variant.swap.label: f"numbers {variant.swap.fingerprint}"
@@ -178,7 +187,7 @@ def _report(
     for variant in plan.variants:
         for kind, group in report.groups(variant).items():
             figures = ", ".join(f"{metric} {interval}" for metric, interval in group.scores.items())
-            sys.stdout.write(f"{variant.label}, {kind} ({group.subjects} subjects): {figures}\n")
+            sys.stdout.write(f"{variant.label}, {kind} ({counted(group.subjects, 'subject')}): {figures}\n")
     sys.stdout.write(f"{path}\n{raw}\n")
 
 
@@ -200,7 +209,7 @@ def _warnings(size: tuple[int, int, int], scoring: Scorers) -> list[str]:
 
 
 def _own_latency(folder: Path, model: str) -> tuple[str, str]:
-    """What `latency` measured of this model in the same folder: seconds, and how they came about."""
+    """What `latency` measured for this model in the same folder: seconds, and under which conditions."""
     path = folder / latency.FILE
     measured: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     if not measured or measured["about"]["model"] != model:

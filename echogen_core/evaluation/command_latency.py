@@ -1,6 +1,6 @@
-"""`latency`: seconds of a picture, part by part, counted as the paper does.
+"""Measures seconds per picture, stage by stage, as the paper counts them.
 
-Writes OUT/latency.md and OUT/latency.json; a `dreambench` page in the same OUT shows the sum.
+Writes OUT/latency.md and OUT/latency.json; the page of `dreambench` in the same OUT shows the sum.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ def add_parser(subparsers: Any) -> None:
     """The command's options."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "latency",
-        help="seconds of a picture, part by part",
+        help="seconds per picture, stage by stage",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(run=run)
     parser.add_argument("--out", type=Path, required=True, help="folder for latency.md and latency.json")
-    parser.add_argument("--runs", type=int, default=15, help="pictures to take the median of")
+    parser.add_argument("--runs", type=int, default=15, help="pictures to take the median of (default: 15)")
     parser.add_argument("--picture", type=Path, default=SAMPLES / "teddy_bear.png", help="of the subject")
     parser.add_argument("--phrase", default="teddy bear", help="what --detector looks for")
     parser.add_argument("--prompt", default="a teddy bear in a forest")
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     group = join_group(args.device)
     if group.world_size > 1:
         raise ValueError(
-            f"Seconds are taken in one process, got {group.world_size}: start it without a launcher."
+            f"Latency is measured in one process, got {group.world_size}: start it without a launcher."
         )
     model = chosen_model(args, group.device)
     variant = default_variant(args.model, args.gamma_t, args.gamma_i)

@@ -17,6 +17,8 @@ from typing import NamedTuple
 
 from PIL import Image, ImageOps
 
+from ..printable import counted
+
 logger = logging.getLogger(__name__)
 
 LIST = "prompts_and_classes.txt"
@@ -90,10 +92,10 @@ def read_dreambench(folder: Path, chosen: Sequence[str] = (), prompts: int | Non
             subjects.append(Subject(name, word, place, pictures))
     if faults:
         raise ValueError(
-            f"{len(faults)} faults in {root}:\n  "
+            f"{counted(len(faults), 'fault')} in {root}:\n  "
             + "\n  ".join(faults)
-            + "\nGet these files again, or leave "
-            "their subjects out with --subjects."
+            + "\nGet these files again, or choose "
+            "other subjects with --subjects."
         )
     return DreamBench(tuple(subjects), listed.object_prompts[:prompts], listed.live_prompts[:prompts])
 

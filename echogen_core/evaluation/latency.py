@@ -1,7 +1,7 @@
-"""Seconds of a picture, part by part, as the paper counts: segmentation, encoders, sampling, decoding.
+"""Seconds per picture, stage by stage as in the paper: segmentation, encoders, sampling, decoding.
 
-Everything is done anew in every run, as for a picture and a prompt never seen. Sampling is the backbone: the
-prefill of the branches that the guidance needs, and every scale. The models are loaded before, not counted.
+Every run starts from scratch, as for a new picture and prompt. Sampling is the backbone: the prefill of the
+branches that the guidance needs, and every scale. Loading the models isn't counted.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from PIL import Image
 
 from ..features import Subject as Features
 from ..pipeline import EchoGenPipeline
+from ..printable import counted
 from ..sampling import ScaleStep
 from ..scales import find_schedule
 from . import paper_figures
@@ -31,7 +32,7 @@ STAGES = ("segmentation", "text encoder", "semantic encoder", "content encoder",
 
 
 class Case(NamedTuple):
-    """What is asked for: a picture of the subject, what a detector looks for in it, and the prompt."""
+    """The picture of the subject, what a detector looks for in it, and the prompt."""
 
     image: Image.Image
     phrase: str
@@ -39,7 +40,7 @@ class Case(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """Stage -> median seconds, and the medians of the encoders together and of everything."""
+    """Stage -> median seconds; medians of all encoders together, and of everything."""
 
     stages: dict[str, float]
     encoders: float
@@ -49,7 +50,7 @@ class Measured(NamedTuple):
 def measure(
     pipeline: EchoGenPipeline, segmentation: Segmentation, case: Case, variant: Variant, runs: int
 ) -> Measured:
-    """Medians over `runs` pictures after one that warms up. Raises ValueError for no runs."""
+    """Medians over `runs` pictures after a warm-up. Raises ValueError unless runs is at least 1."""
     if runs < 1:
         raise ValueError(f"Expected at least one run, got {runs}.")
     rows = [_one_picture(pipeline, segmentation, case, variant, seed) for seed in range(runs + 1)][1:]
@@ -64,18 +65,19 @@ def measure(
 def describe(
     model: Model, variant: Variant, pipeline: EchoGenPipeline, segmentation: Segmentation, runs: int
 ) -> dict[str, str]:
-    """The settings and the machine, without which seconds mean nothing."""
+    """Settings and machine, in words."""
     schedule = find_schedule(pipeline.preset.budget)
     height, width = schedule.pixels_hw
+    scales, tokens = counted(len(schedule.scales), "scale"), counted(schedule.tokens, "token")
     return {
         "model": model.title,
         "settings": f"{variant.label}, tau {pipeline.preset.tau:g}, top_p {pipeline.preset.top_p:g}",
-        "picture": f"{width} x {height} px, {len(schedule.scales)} scales, {schedule.tokens} tokens",
+        "picture": f"{width} x {height} px, {scales}, {tokens}",
         "segmentation by": segmentation.name,
         "type of the numbers": model.dtype,
         "machine": machine(model.device),
-        "torch": f"{torch.__version__}, {torch.get_num_threads()} threads",
-        "counted": f"medians of {runs} single pictures after one to warm up; loading not counted",
+        "torch": f"{torch.__version__}, {counted(torch.get_num_threads(), 'thread')}",
+        "counted": f"medians of {counted(runs, 'single picture')} after a warm-up; loading not counted",
     }
 
 
@@ -90,12 +92,12 @@ def machine(device: torch.device) -> str:
 
 
 def as_json(measured: Measured, about: Mapping[str, str]) -> dict[str, Any]:
-    """For machines, and for the page of a benchmark in the same folder."""
+    """The content of latency.json."""
     return {"about": dict(about), "seconds": measured._asdict()}
 
 
 def markdown(measured: Measured, about: Mapping[str, str]) -> str:
-    """For people, beside what the paper says of EchoGen-2B."""
+    """The content of latency.md: a table beside the paper's figures for EchoGen-2B."""
     ours = {
         "segmentation": measured.stages["segmentation"],
         "encoders": measured.encoders,
@@ -115,7 +117,7 @@ def markdown(measured: Measured, about: Mapping[str, str]) -> str:
             "",
             *(f"- {name}: {value}" for name, value in about.items()),
             "",
-            "The paper gives no seconds of decoding apart, and does not say where the text encoder counts.",
+            "The paper gives no seconds for decoding alone, and doesn't say where the text encoder counts.",
             "",
         ]
     )
@@ -124,8 +126,8 @@ def markdown(measured: Measured, about: Mapping[str, str]) -> str:
 def _one_picture(
     pipeline: EchoGenPipeline, segmentation: Segmentation, case: Case, variant: Variant, seed: int
 ) -> dict[str, float]:
-    """Stage -> seconds of one picture from nothing."""
-    fresh, seconds = EchoGenPipeline(pipeline.bundle), {}  # nothing remembered
+    """Stage -> seconds of one picture made from scratch."""
+    fresh, seconds = EchoGenPipeline(pipeline.bundle), {}  # no cache
     bundle, device = pipeline.bundle, pipeline.bundle.transformer.null_text.device
 
     def timed(stage: str, run: Callable[[], T]) -> T:
@@ -152,7 +154,7 @@ def _one_picture(
 
 
 def _now(device: torch.device) -> float:
-    """Seconds, when all that was asked of the device is done: an accelerator outlives the call."""
+    """The clock, after the device has finished: GPU calls return before they are done."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":

@@ -1,4 +1,4 @@
-"""Figures as published in the EchoGen paper (arXiv 2509.26127), for comparison; none was measured here.
+"""Figures published in the EchoGen paper (arXiv 2509.26127); none of them was measured here.
 
 Latencies are the paper's: tuning-based methods include the tuning; EchoGen's were taken on an H20.
 """

@@ -1,6 +1,6 @@
-"""What is known about each finished picture: a log that survives a kill, and the Parquet made of it.
+"""The record of each finished picture: a log that survives a kill, and the Parquet file made from it.
 
-OUT/scores-<process>.jsonl gets one line a picture, written and flushed after the picture itself was stored.
+OUT/scores-<process>.jsonl gets one line per picture, flushed to disk after the picture is stored.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SETTINGS = "settings.json"
 
 
 class Key(NamedTuple):
-    """Which picture: variant, subject, place of the prompt and of the picture among its equals, from 0."""
+    """Which picture: variant, subject, and the indices of the prompt and of the picture, from 0."""
 
     variant: str
     subject: str
@@ -30,13 +30,13 @@ class Key(NamedTuple):
 
     @property
     def path(self) -> str:
-        """Where it lies below the output folder."""
+        """Its path below the output folder."""
         return f"pictures/{self.variant}/{self.subject}/{self.prompt_index:02d}_{self.picture}.png"
 
 
 @dataclass(frozen=True)
 class Record:
-    """One row of raw scores. real_pictures: how many DINO and CLIP-I are means over."""
+    """One row of raw scores. real_pictures: number of pictures that DINO and CLIP-I are averaged over."""
 
     variant: str
     subject: str
@@ -57,7 +57,7 @@ class Record:
 
 
 def check_parquet() -> None:
-    """Raises ModuleNotFoundError, saying what to install, before hours of work rather than after them."""
+    """Raises ModuleNotFoundError without pyarrow: before hours of work rather than after."""
     try:
         importlib.import_module("pyarrow.parquet")
     except ImportError as error:
@@ -67,7 +67,7 @@ def check_parquet() -> None:
 
 
 def write_parquet(records: Iterable[Record], path: Path) -> None:
-    """All records in the order given; the same records give the same file."""
+    """Writes the records in the order given; the same records make the same file."""
     arrow: Any = importlib.import_module("pyarrow")
     parquet: Any = importlib.import_module("pyarrow.parquet")
     kinds = {"str": arrow.string(), "bool": arrow.bool_(), "int": arrow.int32(), "float": arrow.float64()}
@@ -77,72 +77,72 @@ def write_parquet(records: Iterable[Record], path: Path) -> None:
 
 
 def write_png(image: Image.Image, path: Path, optimize: bool = False) -> None:
-    """Store a picture whole or not at all; optimize: smaller, and slower to write."""
+    """Store a picture, whole or not at all. optimize: smaller, but slower to write."""
     write_picture(path, image, "PNG", optimize=optimize)
 
 
 class Log:
-    """The records of an output folder, written by several processes, each to its own file."""
+    """The records of an output folder; each process writes its own file."""
 
     def __init__(self, folder: Path, process: int = 0) -> None:
         self.folder = folder
         self._own = folder / f"scores-{process}.jsonl"
 
     def read(self) -> dict[Key, Record]:
-        """Everything finished whose picture is still there; a line that a kill cut off is no record.
+        """Every record whose picture still exists; a last line that a kill cut off is ignored.
 
         Raises ValueError for a damaged line elsewhere.
         """
         found: dict[Key, Record] = {}
         for path in sorted(self.folder.glob("scores-*.jsonl")):
-            # what follows the last line break was cut off
+            # what follows the last line break is incomplete
             for number, line in enumerate(path.read_text(encoding="utf-8").split("\n")[:-1], start=1):
                 try:
                     record = _parse(line)
                 except (ValueError, TypeError, AttributeError) as error:
                     raise ValueError(
-                        f"Line {number} of {path} is damaged ({error}): delete that line, its picture "
-                        "will be made again."
+                        f"Line {number} of {path} is damaged ({error}): delete that line, and its picture "
+                        "is made again."
                     ) from error
                 if (self.folder / record.key.path).is_file():
                     found[record.key] = record
         return found
 
     def add(self, record: Record) -> None:
-        """Write one line, down to the disk."""
+        """Write one line, flushed to disk."""
         append_line(self._own, json.dumps(asdict(record), ensure_ascii=False), lasting=True)
 
 
 def _parse(line: str) -> Record:
-    """A line of the log; version 0.1.0 called the variant "arm"."""
+    """A line of the log; earlier versions called the variant "arm"."""
     values = json.loads(line)
     return Record(**{"variant" if name == "arm" else name: value for name, value in values.items()})
 
 
 def check_shared(folder: Path) -> None:
-    """To be called after the first process's `claim`: refuses a folder that is not the same for all.
+    """Called after the first process's `claim`: refuses a folder that isn't the same for all processes.
 
-    Raises ValueError when what the first process keeps in it is not seen here.
+    Raises ValueError when the first process's settings aren't in it.
     """
     if not (folder / SETTINGS).is_file():
         raise ValueError(
-            f"Expected {folder / SETTINGS}, which the first process has just written, but it is not there on "
+            f"Expected {folder / SETTINGS}, which the first process has just written, but it isn't there on "
             "this machine: several machines need the same --out, a folder on a disk that they share."
         )
 
 
 def claim(folder: Path, settings: dict[str, Any]) -> None:
-    """Keep the settings that scores of this folder were made with, or compare with those kept.
+    """Stores the settings that a folder's scores are made with, or compares with the stored ones.
 
     Raises ValueError naming the settings that differ: scores of two models must not be mixed.
     """
     path = folder / SETTINGS
     if not path.is_file():
-        with suppress(FileExistsError):  # another command came first: its settings count
+        with suppress(FileExistsError):  # another command was first: its settings hold
             write_text(path, json.dumps(settings, indent=1, ensure_ascii=False), new=True)
-    kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    if differ := [name for name in {**kept, **settings} if kept.get(name) != settings.get(name)]:
-        details = "; ".join(f"{name}: {kept.get(name)} then, {settings.get(name)} now" for name in differ)
+    stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if differ := [name for name in {**stored, **settings} if stored.get(name) != settings.get(name)]:
+        details = "; ".join(f"{name}: {stored.get(name)} then, {settings.get(name)} now" for name in differ)
         raise ValueError(
             f"{folder} holds scores made with other settings ({details}). Use another --out, or the same "
             "settings."

@@ -1,4 +1,4 @@
-"""From a subject's picture to what the encoders see: a phrase, a box, a mask, the cut-out on white."""
+"""From a subject's picture to the cut-out on white that the encoders see."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Segmentation:
-    """How subjects are cut out; `name` says it in words for the report."""
+    """The tools that cut subjects out; `name` describes them on the page."""
 
     tools: Tools
     name: str
 
     def cut(self, image: Image.Image, phrase: str) -> Tensor:
-        """The subject on white, [1, 3, S, S] in 0..1; the whole picture where nothing was found."""
+        """The subject on white, [1, 3, S, S] in 0..1; the whole picture if nothing is found."""
         image_13HW = from_pil(image.convert("RGB"))[None]
         found = find_subjects(image_13HW, self.tools, phrase if self.tools.detector is not None else "")[0]
         mask_1HW = found.mask_HW[None].cpu()
         if not bool(mask_1HW.any()):
-            logger.warning("No subject (%s) was found in a reference picture: it is used whole.", phrase)
+            logger.warning("No subject (%s) found in a reference picture: using all of it.", phrase)
             mask_1HW = torch.ones_like(mask_1HW)
         return cut_out(image_13HW, mask_1HW).images_B3SS
 
@@ -39,12 +39,12 @@ class Segmentation:
 def load_segmentation(
     detector: Path | None, segmenter: Path | None, device: torch.device | str = "cpu"
 ) -> Segmentation:
-    """The built-in cut, or with files GroundingDINO (asked for the class word) and SAM.
+    """The built-in segmentation; with files, GroundingDINO (given the class word) and SAM.
 
-    Raises ValueError for SAM alone, which needs a box to work on; otherwise as `load_detector`.
+    Raises ValueError for SAM alone, which needs a box; otherwise as `load_detector`.
     """
     if segmenter and not detector:
-        raise ValueError("--segmenter works on what --detector found: give both, or neither.")
+        raise ValueError("--segmenter needs the box that --detector finds: give both, or neither.")
     tools = Tools(
         load_salient(),
         detector=load_detector(detector).to(device) if detector else None,

@@ -1,6 +1,6 @@
-"""One HTML page that needs nothing else: tables, the curve, and every picture.
+"""One self-contained HTML page: tables, the plot, and every picture.
 
-The page is well-formed XML as well, so that a test can read it; it holds no link to anything outside it.
+It is well-formed XML, so that a test can parse it, and links to nothing outside it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from ..printable import counted
 from ..writing import write_whole
 from . import paper_figures, tradeoff_plot
 from .benchmark import reference_path
@@ -25,7 +26,7 @@ from .variants import Variant
 SIDE = 160  # pixels of a picture on the page: 3,000 photographs are 34 MB
 
 KINDS = {"all": "all subjects", "objects": "objects", "live": "cats and dogs"}
-"""Names for people of the groups that `summarise` makes."""
+"""Labels of the groups that `summarise` makes."""
 
 _STYLE = """
 :root { --ink: #1d2733; --soft: #5c6875; --rule: #dfe4e8; --ours: #1f6f43; --tint: #edf6f0; }
@@ -70,7 +71,7 @@ svg { width: 100%; font-family: inherit; }
 
 @dataclass(frozen=True)
 class Report:
-    """All that a page says.
+    """The content of a page.
 
     title: its heading. settings: name -> value, in words. variants, records: what was measured, in order.
     subjects: with their real pictures. folder: where the pictures lie. latency: ours in words, '' if unknown.
@@ -88,22 +89,22 @@ class Report:
     warnings: Sequence[str] = ()
 
     def of(self, variant: Variant) -> list[Record]:
-        """One variant's records."""
+        """Records of a variant."""
         return [record for record in self.records if record.variant == variant.key]
 
     def groups(self, variant: Variant) -> dict[str, Group]:
-        """Its figures over all subjects and by kind."""
+        """Figures of a variant, over all subjects and by kind."""
         return summarise(self.of(variant))
 
 
 def write_page(report: Report, path: Path, comparison: Sequence[paper_figures.Row], with_curve: bool) -> None:
-    """Write the page, a piece at a time: with all its pictures it is large."""
+    """Write the page piece by piece: with all its pictures it is large."""
     pieces = _pieces(report, comparison, with_curve)
     write_whole(path, lambda stream: stream.writelines(f"{piece}\n".encode() for piece in pieces))
 
 
 def tradeoff(report: Report) -> str:
-    """Likeness against prompt: a line for each γ_t along γ_I, the rewired variants beside it."""
+    """The plot: a line along γ_I for each γ_t, and the other variants as single points."""
     points: list[tradeoff_plot.Point] = []
     for variant in sorted(report.variants, key=lambda variant: (variant.gamma_t, variant.gamma_i)):
         scores = report.groups(variant)["all"].scores
@@ -112,7 +113,7 @@ def tradeoff(report: Report) -> str:
         )
         label, line = (beside, "") if beside else (f"γ_I {variant.gamma_i:g}", f"γ_t {variant.gamma_t:g}")
         points.append(tradeoff_plot.Point(scores["clip_t"], scores["dino"], label, line))
-    return tradeoff_plot.draw(points, "CLIP-T: the prompt", "DINO: likeness")
+    return tradeoff_plot.draw(points, "CLIP-T: the prompt", "DINO: subject")
 
 
 def _pieces(report: Report, comparison: Sequence[paper_figures.Row], with_curve: bool) -> Iterator[str]:
@@ -124,11 +125,11 @@ def _pieces(report: Report, comparison: Sequence[paper_figures.Row], with_curve:
     for warning in report.warnings:
         yield f'<p class="warning"><strong>Not comparable:</strong> {escape(warning)}</p>'
     if with_curve:
-        yield "<h2>Likeness against prompt</h2>"
+        yield "<h2>Subject fidelity against prompt fidelity</h2>"
         yield f"<figure>{tradeoff(report)}</figure>"
         yield (
             '<p class="note">A line for each γ_t, its points along γ_I; squares are variants with a path off '
-            "or another encoder. Thin crosses: the 95 % bootstrap intervals over subjects.</p>"
+            "or another encoder. Thin crosses are 95 % bootstrap intervals over subjects.</p>"
         )
     else:
         yield _cards(report, comparison)
@@ -156,7 +157,7 @@ def _pieces(report: Report, comparison: Sequence[paper_figures.Row], with_curve:
 
 
 def _cards(report: Report, comparison: Sequence[paper_figures.Row]) -> str:
-    """The first variant's figures, large, with those published of the same model where there are any."""
+    """The first variant's figures in large type, with the published ones of the same model."""
     scores = report.groups(report.variants[0])["all"].scores
     theirs = next((row for row in comparison if row.method.lower() == report.model), None)
     cards = []
@@ -243,8 +244,8 @@ def _overview(report: Report) -> str:
 
 def _gallery(report: Report, subject: Subject) -> Iterator[str]:
     records = [record for record in report.records if record.subject == subject.name]
-    words = f"{len(records)} pictures"
-    if len(report.variants) == 1:  # a mean over several would mean nothing
+    words = counted(len(records), "picture")
+    if len(report.variants) == 1:  # a mean over variants would mean nothing
         words = f"{_in_words(subject_means(records, subject.name))}, {words}"
     yield f"<details><summary><strong>{escape(subject.name)}</strong> ({escape(subject.word)})"
     yield f"<span>{words}</span></summary>"

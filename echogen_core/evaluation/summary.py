@@ -37,7 +37,7 @@ class Interval(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Figures of one variant over a group of subjects: metric -> interval."""
+    """A variant's figures over a group of subjects: metric -> interval."""
 
     subjects: int
     pictures: int
@@ -47,8 +47,7 @@ class Group(NamedTuple):
 def bootstrap(means_S: Tensor, draws: int = DRAWS) -> Interval:
     """Mean of the subjects' means; percentiles 2.5 and 97.5 of means of subjects drawn with replacement.
 
-    Pictures of one subject are no independent draws, so subjects are drawn. The draws are the same in every
-    run.
+    Subjects are resampled, since the pictures of one subject aren't independent. Every run draws the same.
     """
     value = float(means_S.mean())
     if len(means_S) < 2:

@@ -1,4 +1,4 @@
-"""The trade-off between likeness and prompt as an SVG picture."""
+"""The trade-off between subject and prompt fidelity as an SVG picture."""
 
 from __future__ import annotations
 

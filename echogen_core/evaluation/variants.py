@@ -1,4 +1,4 @@
-"""Variants: the ways in which the same model is asked."""
+"""Variants: one model with a path off, another encoder, or another γ."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ ENCODER_KINDS = ("text", "semantic", "content")
 
 
 class Swap(NamedTuple):
-    """Another encoder in the model's place: which kind, and the folder with its file."""
+    """An encoder to use instead of the model's own: its kind, and the folder with its file."""
 
     kind: str
     folder: Path
-    fingerprint: str = ""  # of what was found there, see Loader.identified
+    fingerprint: str = ""  # of its weights, see Loader.identified
 
     @property
     def label(self) -> str:
-        """Its name for people."""
+        """Its name on the page."""
         return f"{self.kind} encoder {self.folder.name}"
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One way of asking: which of the reference's features the model sees, how strongly, by which encoder."""
+    """Which of the reference's features the model gets, at which γ, from which encoder."""
 
     gamma_t: float
     gamma_i: float
@@ -49,7 +49,7 @@ class Variant:
 
     @property
     def conditions(self) -> str:
-        """Which of the reference's features the model sees, in words."""
+        """Which of the reference's features the model gets, in words."""
         if self.semantic and self.content:
             return "both"
         return "semantic only" if self.semantic else "content only"
@@ -58,7 +58,7 @@ class Variant:
     def key(self) -> str:
         """Its name in files: letters, digits, dots and underscores.
 
-        A swap counts by its numbers: an encoder replaced by another in the same folder is another variant.
+        A swap counts by its weights: other weights in the same folder are another variant.
         """
         name = f"{self.conditions.replace(' ', '_')}_gt{self.gamma_t:g}_gi{self.gamma_i:g}"
         if self.swap is None:
@@ -67,7 +67,7 @@ class Variant:
 
     @property
     def label(self) -> str:
-        """Its name for people."""
+        """Its name on the page."""
         name = f"{self.conditions}, γ_t {self.gamma_t:g}, γ_I {self.gamma_i:g}"
         return name if self.swap is None else f"{name}, {self.swap.label}"
 
@@ -79,27 +79,27 @@ class Model(NamedTuple):
     weights: tuple[Path, ...]  # none: the pack's own
     dtype: str
     device: torch.device
-    transformer: Path | None = None  # its very file, in the place of the one in `weights`
+    transformer: Path | None = None  # this file, whatever `weights` has
 
     @property
     def title(self) -> str:
-        """Its name for people."""
+        """Its name on the page."""
         if self.transformer is None:
             return self.name
         return f"{self.name} ({self.transformer.absolute().parent.name}/{self.transformer.name})"
 
 
 class Loader:
-    """Loads the model with the encoders asked for; only the last is kept, there may be no room for two."""
+    """Loads the model with its own or a swapped encoder; only the last is kept, to save memory."""
 
     def __init__(self, model: Model) -> None:
         self.model = model
-        self._kept: tuple[Swap | None, EchoGenPipeline] | None = None
+        self._latest: tuple[Swap | None, EchoGenPipeline] | None = None
 
     def pipeline(self, swap: Swap | None = None) -> EchoGenPipeline:
-        """The model, with another encoder where `swap` says so. Errors as `load_bundle`."""
-        if self._kept is None or self._kept[0] != swap:
-            self._kept = None
+        """The model, with the encoder of `swap`. Raises as `load_bundle`."""
+        if self._latest is None or self._latest[0] != swap:
+            self._latest = None
             own = list(self.model.weights) or [ASSETS / self.model.name]
             places = {kind: [swap.folder] if swap and swap.kind == kind else own for kind in KINDS}
             bundle = load_bundle(
@@ -111,29 +111,29 @@ class Loader:
             )
             if not bundle.transformer.config.subject:
                 raise ValueError(
-                    f"The transformer of {self.model.title} is a base model, which knows no subject: "
+                    f"The transformer of {self.model.title} is a base model without a subject path: "
                     "expected an EchoGen model or trained subject parameters."
                 )
-            self._kept = swap, EchoGenPipeline(bundle)
-        return self._kept[1]
+            self._latest = swap, EchoGenPipeline(bundle)
+        return self._latest[1]
 
     def identified(self, swap: Swap) -> Swap:
-        """The swap with the fingerprint of its encoder, which is loaded as it will be for the pictures.
+        """The swap with its encoder's fingerprint; loads it exactly as for the pictures.
 
-        Raises ValueError, naming the option, when it is missing, damaged or does not fit the model.
+        Raises ValueError, naming the option, when it is missing, damaged or doesn't fit the model.
         """
         try:
             bundle = self.pipeline(swap).bundle
         except (ValueError, OSError) as error:
             raise ValueError(
-                f"--swap {swap.kind}={swap.folder} cannot be used: expected a folder with another "
+                f"--swap {swap.kind}={swap.folder} can't be used: expected a folder with another "
                 f"{swap.kind} encoder of the same sizes. {error}"
             ) from error
         return swap._replace(fingerprint=fingerprint([bundle.parts()[swap.kind]]))
 
 
 def default_variant(model: str, gamma_t: float | None, gamma_i: float | None) -> Variant:
-    """Both conditions, with the preset's γ where none is given."""
+    """Both features, at the preset's γ where none is given."""
     preset = PRESETS[model]
     return Variant(
         preset.gamma_t if gamma_t is None else gamma_t, preset.gamma_i if gamma_i is None else gamma_i
@@ -143,7 +143,7 @@ def default_variant(model: str, gamma_t: float | None, gamma_i: float | None) ->
 def ablation_variants(
     own: Variant, gammas_t: Sequence[float], gammas_i: Sequence[float], swaps: Sequence[Swap]
 ) -> list[Variant]:
-    """Semantic only, content only, both; both by other encoders; the γ grid. No variant twice.
+    """Semantic only, content only, both; swapped encoders; the γ grid. No variant twice.
 
     swaps: identified, see Loader.
     """

@@ -277,7 +277,7 @@ def test_a_transformer_just_trained_is_measured_in_the_place_of_the_models_own(
     plain = EchoGenTransformer(replace(model.config, subject=False))
     base = save_part(tmp_path / "run" / "base.safetensors", "transformer", plain, plain.config, None)
     assert main([*asked, "--out", str(tmp_path / "other"), "--transformer", str(base)]) == 2
-    assert "is a base model, which knows no subject" in capsys.readouterr().err
+    assert "is a base model without a subject path" in capsys.readouterr().err
 
 
 def test_what_is_done_is_not_done_again_and_a_torn_line_costs_one_picture(
@@ -354,9 +354,12 @@ def test_a_damaged_line_is_named(tmp_path: Path) -> None:
 def test_a_picture_has_one_seed_whatever_else_is_asked_for(data: Path) -> None:
     bench, alone = read_dreambench(data), read_dreambench(data, ["dog2"], prompts=1)
     plan, short = Plan(bench, (Variant(2, 3),), 4, 7), Plan(alone, (Variant(2, 1),), 1, 7)
-    key = next(iter(short.wanted()))
+    key = next(iter(short.picture_keys()))
     assert plan.seed_of(bench.subjects[2], key) == short.seed_of(alone.subjects[0], key) == 7 + 2 * 10_000
-    assert len({plan.seed_of(bench.subjects[0], key) for key in plan.wanted() if key.subject == "clock"}) == 8
+    assert (
+        len({plan.seed_of(bench.subjects[0], key) for key in plan.picture_keys() if key.subject == "clock"})
+        == 8
+    )
     with pytest.raises(ValueError, match="Expected 1 to 100 pictures"):
         Plan(bench, (Variant(2, 3),), 0, 0)
 
@@ -378,7 +381,7 @@ def test_machines_without_a_shared_folder_are_told_so(
     assert not list((tmp_path / "second").rglob("*"))
     # the first one finds its own picture alone
     err = start(0, tmp_path / "first")
-    assert "Expected 2 finished pictures" in err and "1 are not there" in err
+    assert "Expected 2 finished pictures" in err and "missing: 1" in err
     assert "clock/01_0.png" in err and len(_lines(tmp_path / "first")) == 1
 
 
