@@ -243,11 +243,11 @@ def test_parts_of_different_models_are_refused_where_they_meet(
 ) -> None:
     shutil.copyfile(GOLDEN / "vae_tiny_d16_weights.safetensors", comfy_models / "vae" / "d16.safetensors")
     (tokenizer,) = run(pack, "EchoGenLoadTokenizer", file="d16.safetensors")
-    with pytest.raises(ValueError, match=r"The tokenizer is of 16 bits.*the model of 32 bits.*d32"):
+    with pytest.raises(ValueError, match=r"The tokenizer has 16 bits.*the model 32 bits.*d32"):
         run(pack, "EchoGenSampler", model=models.model, tokenizer=tokenizer, **SAMPLER)
     (bits,) = run(pack, "EchoGenSampler", model=models.model, **SAMPLER)
     for node in ("EchoGenDecodeBits", "EchoGenDecodeScales"):
-        with pytest.raises(ValueError, match=r"The tokenizer is of 16 bits.*bits of 32 bits"):
+        with pytest.raises(ValueError, match=r"The tokenizer has 16 bits.*bits 32 bits"):
             run(pack, node, bits=bits, tokenizer=tokenizer)
 
 
