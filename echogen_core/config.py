@@ -93,6 +93,7 @@ class TransformerConfig:
 
     @property
     def head_width(self) -> int:
+        """Channels per attention head."""
         return self.width // self.heads
 
     @property

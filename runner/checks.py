@@ -50,6 +50,7 @@ class Counts:
     skipped: int = 0
 
     def add(self, other: Counts) -> None:
+        """Adds the counts of another report."""
         self.passed += other.passed
         self.failed += other.failed
         self.skipped += other.skipped
@@ -105,12 +106,15 @@ class Checks:
         return code == 0
 
     def lint(self) -> bool:
+        """Whether ruff finds nothing."""
         return self.call([self.venv.script("ruff"), "check", "."]) == 0
 
     def types(self) -> bool:
+        """Whether mypy finds nothing."""
         return self.call([self.venv.script("mypy")]) == 0
 
     def imports(self) -> bool:
+        """Whether the import rules hold."""
         return (
             self.call(
                 [self.venv.script("lint-imports"), "--no-cache", "--no-logo"],
@@ -120,6 +124,7 @@ class Checks:
         )
 
     def js(self) -> bool:
+        """Whether the JavaScript's tests pass."""
         if not any((self.setting.pack / "web").rglob("*.js")):
             self.note = "the pack has no JavaScript"
             return True
@@ -131,15 +136,19 @@ class Checks:
         return self.call([node, "--test", *tests]) == 0
 
     def unit(self) -> bool:
+        """Whether the tests of core and miniature pass."""
         return self.pytest("unit", ["tests/core", "tests/miniature", "--ignore-glob=*_golden.py"])
 
     def golden(self) -> bool:
+        """Whether the numbers are still the official ones."""
         return self.pytest("golden", [str(path) for path in sorted(self.core_tests().glob("*_golden.py"))])
 
     def core_tests(self) -> Path:
+        """The folder of the core's tests."""
         return self.setting.pack / "tests" / "core"
 
     def nodes(self) -> bool:
+        """Whether the tests of the nodes pass, in the chosen ComfyUI."""
         environ = {"PYTHONPATH": str(self.comfy.path), comfyui.VARIABLE_FOR_TESTS: str(self.comfy.path)}
         return self.pytest("nodes", ["tests/nodes"], environ)
 
@@ -151,6 +160,7 @@ class Checks:
         return {**environ, **({frontend.VARIABLE: str(self.own_frontend)} if self.own_frontend else {})}
 
     def e2e(self) -> bool:
+        """Whether the tests against a running ComfyUI pass."""
         targets = ["tests/e2e", f"--ignore-glob={IN_THE_BROWSER}"]
         return self.pytest("e2e", targets, self.server_environ("e2e"))
 
@@ -159,6 +169,7 @@ class Checks:
         return self.pytest("install", ["tests/packaging"], self.server_environ("install"))
 
     def browser(self) -> bool:
+        """Whether the tests in a browser pass."""
         targets = sorted(str(path) for path in self.setting.pack.glob(IN_THE_BROWSER))
         return self.in_the_browser("browser", targets)
 

@@ -32,10 +32,12 @@ class Environment:
 
     @property
     def python(self) -> Path:
+        """Its interpreter."""
         return self.script("python")
 
     @property
     def log(self) -> Path:
+        """What pip said last."""
         return self.home / "pip.log"
 
     def script(self, name: str) -> Path:

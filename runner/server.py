@@ -36,18 +36,22 @@ class Client:
     client_id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def get(self, path: str, timeout: float = 30.0) -> bytes:
+        """The answer's body. Raises URLError or HTTPError."""
         with urllib.request.urlopen(self.url + path, timeout=timeout) as answer:
             return bytes(answer.read())
 
     def get_json(self, path: str) -> Any:
+        """The answer's JSON. Raises as `get`."""
         return json.loads(self.get(path))
 
     def post(self, path: str, body: bytes, content_type: str, timeout: float = 60.0) -> bytes:
+        """The answer's body. Raises as `get`."""
         request = urllib.request.Request(self.url + path, data=body, headers={"Content-Type": content_type})
         with urllib.request.urlopen(request, timeout=timeout) as answer:
             return bytes(answer.read())
 
     def post_json(self, path: str, value: Any) -> Any:
+        """The answer's JSON, None where it is empty. Raises as `get`."""
         answer = self.post(path, json.dumps(value).encode(), "application/json")
         return json.loads(answer) if answer.strip() else None
 
@@ -120,9 +124,11 @@ class Server:
 
     @property
     def url(self) -> str:
+        """Where it listens."""
         return self.client.url
 
     def alive(self) -> bool:
+        """Whether its process runs."""
         return self.process.poll() is None
 
 

@@ -31,10 +31,12 @@ class Setting:
 
     @property
     def venv(self) -> Path:
+        """The virtual environment that run.py makes."""
         return self.state / ".venv"
 
     @property
     def comfy(self) -> Path:
+        """The folder of the ComfyUI that run.py fetches."""
         return self.state / ".comfy"
 
 

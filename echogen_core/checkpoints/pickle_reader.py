@@ -156,6 +156,7 @@ class Pickled:
         return tuple(self.key(part, level + 1) for part in key)
 
     def extend(self, items: Sequence[Any]) -> None:
+        """Append to the list on top of the stack. Raises ValueError where there is none."""
         if not isinstance(self.stack[-1], list):
             raise ValueError("values without a list")
         self.stack[-1].extend(items)

@@ -44,6 +44,7 @@ class Source:
 
     @property
     def kind(self) -> str:
+        """Which part of a bundle the file holds."""
         assert self.identity.kind is not None
         return self.identity.kind
 

@@ -79,6 +79,7 @@ class Storage:
 
     @property
     def nbytes(self) -> int:
+        """Bytes of its numbers."""
         return self.count * self.dtype.itemsize
 
     @property

@@ -41,6 +41,7 @@ class Subject:
 
     @property
     def live(self) -> bool:
+        """Whether the subject is an animal, which has prompts of its own."""
         return self.word in LIVE_CLASSES
 
 

@@ -53,6 +53,7 @@ class Record:
 
     @property
     def key(self) -> Key:
+        """What the picture is found by."""
         return Key(self.variant, self.subject, self.prompt_index, self.picture)
 
 

@@ -30,6 +30,7 @@ class Bits:
 
     @property
     def complete(self) -> bool:
+        """Whether every scale of the schedule is there."""
         return len(self.scales) == len(self.schedule.scales)
 
 

@@ -67,6 +67,7 @@ class ScaleStep:
 
     @property
     def last(self) -> bool:
+        """Whether the picture is finished."""
         return self.index + 1 == self.total
 
 

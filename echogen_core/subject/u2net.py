@@ -47,6 +47,7 @@ class ResidualU(nn.Module):
         )
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
+        """[B, inputs, H, W] to [B, WIDTH, H, W]."""
         entered_BCHW = self.enter(x_BCHW)
         levels = [self.down[0](entered_BCHW)]
         for conv in list(self.down)[1:-1]:

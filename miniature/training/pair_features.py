@@ -20,13 +20,19 @@ class Encoders(Protocol):
     """The three encoders, as attributes of a bundle or a trainer."""
 
     @property
-    def text(self) -> TextEncoder: ...
+    def text(self) -> TextEncoder:
+        """Encodes prompts."""
+        ...
 
     @property
-    def semantic(self) -> SemanticEncoder: ...
+    def semantic(self) -> SemanticEncoder:
+        """Encodes what the subject is."""
+        ...
 
     @property
-    def content(self) -> ContentEncoder: ...
+    def content(self) -> ContentEncoder:
+        """Encodes its fine detail."""
+        ...
 
 
 def encode_pairs(

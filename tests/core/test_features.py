@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_models import SMALL, random_conditions, random_transformer
 from torch import Tensor
@@ -51,6 +51,7 @@ def other(value: object) -> object:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=50, deadline=None)
 @given(data=st.data())
 def test_a_key_depends_on_every_field_and_on_nothing_else(kind: type[Any], data: st.DataObject) -> None:
     drawn = data.draw(KINDS[kind])
