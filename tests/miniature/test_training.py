@@ -336,7 +336,7 @@ def test_pictures_of_another_size_are_named(data: Path, tmp_path: Path) -> None:
     shutil.copytree(data / "scenes", tmp_path / "scenes")
     for path in (tmp_path / "scenes").glob("*.npy"):
         np.save(path, np.load(path)[:, ::2, ::2])
-    with pytest.raises(ValueError, match=r"holds pictures of 64 px.*needs 128 px.*--picture 128"):
+    with pytest.raises(ValueError, match=r"Expected pictures of 128 px.*got 64 px.*--picture 128"):
         check_picture_size(tmp_path, PRESETS["nano"])
 
 
