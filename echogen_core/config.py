@@ -10,9 +10,9 @@ from typing import Any
 from .printable import printable
 
 LARGEST_SIZE = 1 << 24
-"""Of any number of channels, words or tokens: more than any model has, few enough to count with."""
+"""Of any count of channels, words or tokens: beyond every real model, small enough to multiply."""
 
-MOST: Mapping[str, int] = {
+LIMITS: Mapping[str, int] = {
     "depth": 256,
     "heads": 4096,
     "base_channels": 1 << 14,
@@ -36,7 +36,7 @@ def check_sizes(config: Any) -> None:
     """
     for entry in fields(config):
         name, kind, value = entry.name, str(entry.type), getattr(config, entry.name)
-        most = MOST.get(name, LARGEST_SIZE)
+        most = LIMITS.get(name, LARGEST_SIZE)
         if kind == "bool":
             fits = isinstance(value, bool)
         elif kind.startswith("tuple"):
@@ -69,7 +69,7 @@ class TransformerConfig:
     heads: int
     bits: int  # d: bits per token of the tokenizer
     text_width: int  # channels of the text encoder
-    text_length: int  # longest prompt in tokens (rows of the learned null prompt)
+    text_length: int  # longest prompt in tokens (the length of the learned null prompt)
     semantic_width: int = 768
     semantic_length: int = 1025  # class token + patches
     content_width: int = 16

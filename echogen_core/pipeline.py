@@ -1,4 +1,4 @@
-"""The whole way in one object: reference picture and prompt in, pictures of the subject in the scene out.
+"""The whole pipeline in one object: reference picture and prompt in, pictures of the subject in a scene out.
 
 The nodes take the same steps one by one; this is for scripts, evaluation and the command line.
 """
@@ -48,7 +48,7 @@ class Settings:
 
 
 class EchoGenPipeline:
-    """A bundle of models with the conditions of recent runs kept, so that tuning costs only the sampling."""
+    """A bundle of models with the conditions of recent runs cached, so that tuning costs sampling alone."""
 
     def __init__(self, bundle: Bundle) -> None:
         """Raises ValueError when the tokenizer's pictures are not of the preset's size."""
@@ -139,7 +139,7 @@ class EchoGenPipeline:
         return Picture(images.clone(), step.bits)
 
     def _plan(self, chosen: Settings) -> tuple[ScaleSchedule, SamplingSettings]:
-        """The settings with the preset's values where the user left them open."""
+        """The settings, with the preset's values where the user set none."""
         preset = self.preset
         schedule = find_schedule(chosen.budget or preset.budget, chosen.aspect_ratio)
         guidance = Guidance.constant(

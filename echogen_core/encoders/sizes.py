@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from ..config import check_groups, check_sizes
 
-MOST_PATCHES = 256
-"""A side: the position table is resampled to so many when a file is loaded."""
+MAX_PATCHES = 256
+"""Per side: the position table is resampled to that many when a file is loaded."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class SemanticEncoderConfig:
 
     def __post_init__(self) -> None:
         check_sizes(self)
-        if self.grid > MOST_PATCHES:
+        if self.grid > MAX_PATCHES:
             raise ValueError(
-                f"expected at most {MOST_PATCHES} patches a side, got image_size {self.image_size} and patch "
+                f"expected at most {MAX_PATCHES} patches a side, got image_size {self.image_size} and patch "
                 f"{self.patch}."
             )
         if self.image_size % self.patch or self.width % self.heads:
@@ -123,9 +123,9 @@ CANDIDATES: dict[str, EncoderConfigs] = {
         ENCODERS["nano"].content,
     ),
 }
-"""The encoders of config.CANDIDATES."""
+"""Encoders of the presets in config.CANDIDATES."""
 
 
 def find_encoders(name: str) -> EncoderConfigs:
-    """A preset's encoders by its name, those of candidates included."""
+    """A preset's encoders by its name, candidates included. Raises KeyError for any other."""
     return ENCODERS.get(name) or CANDIDATES[name]

@@ -22,15 +22,15 @@ from .tokenizer_file import check_tokenizer
 
 logger = logging.getLogger(__name__)
 
-_CHARACTERS = 1000  # for each token that is read
+_CHARACTERS_PER_TOKEN = 1000
 PAD, END = "<pad>", "</s>"
 
 TOKENIZER_FILE = "tokenizer.json"
-"""What a prompt tokenizer is kept in, ours and the hub's; every version of transformers reads it alike."""
+"""File name of a prompt tokenizer, ours and the hub's; every version of transformers reads it alike."""
 
 
 _TRIAL = "A cat on Ice, 2 dogs."
-_MOST_TRIED = 200
+_MAX_TRIAL_TOKENS = 200
 
 
 class TokenBatch(NamedTuple):
@@ -97,7 +97,7 @@ def tokenizer_text(file: Path, errors: str = "strict") -> str:
 def parse_tokenizer(content: str, path: Path) -> Any:
     """The tokenizer in the text of a tokenizer.json; ValueError, naming `path`, when it cannot be read.
 
-    It is looked through first and then tried on a few words: some faults show no earlier.
+    It is checked first and then tried on a few words: some faults show only there.
     """
     try:
         check_tokenizer(parse_json(content, names_once=False))
@@ -107,8 +107,8 @@ def parse_tokenizer(content: str, path: Path) -> Any:
         if not by_library(error):
             raise
         raise _unreadable(path, error) from error
-    if not 0 < len(tried) <= _MOST_TRIED:
-        raise _unreadable(path, f"{len(_TRIAL.split())} words became {len(tried)} tokens")
+    if not 0 < len(tried) <= _MAX_TRIAL_TOKENS:
+        raise _unreadable(path, f"it turned {len(_TRIAL.split())} words into {len(tried)} tokens")
     return tokenizer
 
 
@@ -124,7 +124,8 @@ def by_library(error: BaseException) -> bool:
 
 def _unreadable(path: Path, why: object) -> ValueError:
     return ValueError(
-        f"{path} is no readable tokenizer ({printable(why)}). Expected {TOKENIZER_FILE}: download it again."
+        f"Can't read the tokenizer in {path} ({printable(why)}). Expected {TOKENIZER_FILE}: download it "
+        "again."
     )
 
 
@@ -178,25 +179,29 @@ class TextEncoder(nn.Module):
         self.t5.set_input_embeddings(self.t5.shared)
 
     def forward(self, ids_BL: Tensor, mask_BL: Tensor) -> Tensor:
-        """Token features [B, L, C] in the encoder's dtype, differentiable; rows of padding mean nothing."""
+        """Ids and mask [B, L] to token features [B, L, C] in the encoder's dtype, differentiable.
+
+        Features of padding tokens are meaningless.
+        """
         features_BLC: Tensor = self.t5(input_ids=ids_BL, attention_mask=mask_BL).last_hidden_state
         return features_BLC
 
     def tokenize(self, prompts: Sequence[str], device: torch.device | str | None = None) -> TokenBatch:
-        """Ids and mask of the prompts, padded to the longest; too long ones are cut, with a warning.
+        """Ids and mask of the prompts, padded to the longest; longer than the model reads, they are truncated
+        with a warning.
 
-        device: where they go (None: where the weights are).
+        device: where to put them (None: where the weights are).
         """
         limit = self.config.max_tokens
-        # So much is far more than the model reads; megabytes would take minutes and gigabytes.
-        texts = [prompt[: limit * _CHARACTERS] for prompt in prompts]
+        # tokenising megabytes would take minutes and gigabytes
+        texts = [prompt[: limit * _CHARACTERS_PER_TOKEN] for prompt in prompts]
         # A lone surrogate (half a character from a broken paste) has no bytes: it becomes "?".
         texts = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
         rows = self.tokenizer(texts, truncation=False, padding=False, verbose=False)["input_ids"]
         for index, row in enumerate(rows):
             if len(row) > limit:
                 logger.warning(
-                    "Prompt of %d tokens is longer than the %d that the model reads: its end is left out.",
+                    "The prompt of %d tokens is longer than the %d that the model reads: the rest is ignored.",
                     len(row),
                     limit,
                 )
@@ -217,7 +222,7 @@ class TextEncoder(nn.Module):
         """Features of one prompt, one float32 row per token with the closing token, no padding.
 
         device: where to compute (None: where the weights are, which must then all be there).
-        ValueError for an empty prompt, unless `allow_empty` (then only the closing token goes on).
+        ValueError for an empty prompt, unless `allow_empty` (which gives the closing token alone).
         """
         if not prompt.strip() and not allow_empty:
             raise ValueError(

@@ -1,8 +1,8 @@
-"""What a tokenizer.json says, looked through before the tokenizers library builds or runs any of it.
+"""Checks a tokenizer.json before the tokenizers library builds or runs any of it.
 
-That library does as it is told: steps that double a text thirty times over, pieces of a million letters (its
-trees of them are taken down recursively) or numbers with gaps of billions end the whole process, and no
-exception comes. Sizes of real ones: 256,000 pieces of at most a few hundred letters.
+That library trusts the file: steps that double a text thirty times, pieces of a million characters (its tries
+are freed recursively) or ids with gaps of billions kill the whole process without an exception. Real files
+have up to 256,000 pieces of at most a few hundred characters.
 """
 
 from __future__ import annotations
@@ -12,55 +12,55 @@ import binascii
 from collections.abc import Iterator
 from typing import Any
 
-MOST_GROWTH = 2000
-"""Letters that the steps of a way may make of one. ALBERT's, the most of real ones, come to 1,300 by this
-count, which takes every letter for the one that grows most."""
-MOST_STEPS = 200
-MOST_LETTERS = 1000  # of a piece of the vocabulary
-MOST_PIECES = 1_000_000
-MOST_IN_TREE = 3 << 20
-"""Letters of a Unigram model's pieces together: each may take 300 bytes in a tree."""
-MOST_ADDED = 100  # tokens around a prompt
+MAX_GROWTH = 2000
+"""Characters that the steps of a pipeline may make of one. ALBERT's, the most of real ones, come to 1,300 by
+this count, which takes every character for the one that grows most."""
+MAX_STEPS = 200
+MAX_CHARACTERS = 1000  # of a piece of the vocabulary
+MAX_PIECES = 1_000_000
+MAX_IN_TRIE = 3 << 20
+"""Characters of a Unigram model's pieces together: each may take 300 bytes in a trie."""
+MAX_ADDED = 100  # tokens around a prompt
 
-_WAYS = (("normalizer", "pre_tokenizer"), ("post_processor",), ("decoder",))
-"""What a text, its tokens, and tokens on their way back go through."""
+_PIPELINES = (("normalizer", "pre_tokenizer"), ("post_processor",), ("decoder",))
+"""What a text, its tokens, and tokens to be decoded go through."""
 _INNER = ("normalizers", "pretokenizers", "decoders", "processors")
 _GROWTH = {
     "NFD": 4, "NFC": 3, "NFKD": 18, "NFKC": 18, "Lowercase": 3, "BertNormalizer": 24, "Nmt": 1,
     "ByteLevel": 5, "Metaspace": 2,
 }  # fmt: skip
-"""Step -> the most letters that it makes of one, a space before it included."""
+"""Step -> the most characters that it makes of one, a space before it included."""
 
 
 def check_tokenizer(document: Any) -> None:
-    """ValueError where a tokenizer.json would take time or memory that its size does not tell, or is none."""
+    """Raises ValueError where a tokenizer.json would take time or memory out of proportion, or is none."""
     if not isinstance(document, dict):
-        raise ValueError(f"expected names with values, got a {type(document).__name__}")
+        raise ValueError(f"expected a JSON object, got a {type(document).__name__}")
     check_tokens(document)
     _check_pieces(document)
-    for way in _WAYS:
+    for pipeline in _PIPELINES:
         growth = 1
-        for step in _steps([document.get(place) for place in way]):
+        for step in _steps([document.get(place) for place in pipeline]):
             growth *= _growth(step)
-            if growth > MOST_GROWTH:
-                raise ValueError(f"steps that make more than {MOST_GROWTH} letters of one")
-    if _around(document.get("post_processor")) > MOST_ADDED:
-        raise ValueError(f"more than {MOST_ADDED} tokens around each prompt")
+            if growth > MAX_GROWTH:
+                raise ValueError(f"steps that make more than {MAX_GROWTH} characters of one")
+    if _around(document.get("post_processor")) > MAX_ADDED:
+        raise ValueError(f"more than {MAX_ADDED} tokens around each prompt")
 
 
 def check_tokens(document: dict[str, Any]) -> None:
-    """ValueError where tokens in a tokenizer.json have numbers far beyond how many there are.
+    """Raises ValueError where tokens in a tokenizer.json have ids far beyond their count.
 
-    The tokenizers library counts through all the numbers that are missing.
+    The tokenizers library counts through every id that is missing.
     """
     model, added = document.get("model"), document.get("added_tokens")
     known = model.get("vocab") if isinstance(model, dict) else None
-    numbers = [*known.values()] if isinstance(known, dict) else []
+    ids = [*known.values()] if isinstance(known, dict) else []
     if isinstance(added, list):
-        numbers += [token.get("id") for token in added if isinstance(token, dict)]
-    most = 2 * (len(numbers) + (len(known) if isinstance(known, list) else 0)) + 1000
-    if strange := [number for number in numbers if type(number) is not int or not 0 <= number < most]:
-        raise ValueError(f"a token of the number {str(strange[0])[:40]}, expected 0 to {most}")
+        ids += [token.get("id") for token in added if isinstance(token, dict)]
+    limit = 2 * (len(ids) + (len(known) if isinstance(known, list) else 0)) + 1000
+    if wrong := [token for token in ids if type(token) is not int or not 0 <= token < limit]:
+        raise ValueError(f"a token with the id {str(wrong[0])[:40]}, expected 0 to {limit}")
 
 
 def _check_pieces(document: dict[str, Any]) -> None:
@@ -70,37 +70,37 @@ def _check_pieces(document: dict[str, Any]) -> None:
     pieces = [*known] if isinstance(known, dict) else []
     if isinstance(known, list):
         pieces += [entry[0] for entry in known if isinstance(entry, list) and entry]
-        if sum(len(piece) for piece in pieces if isinstance(piece, str)) > MOST_IN_TREE:
-            raise ValueError(f"pieces of more than {MOST_IN_TREE:,} letters together")
+        if sum(len(piece) for piece in pieces if isinstance(piece, str)) > MAX_IN_TRIE:
+            raise ValueError(f"pieces of more than {MAX_IN_TRIE:,} characters together")
     if isinstance(added, list):
         pieces += [token.get("content") for token in added if isinstance(token, dict)]
-    if len(pieces) > MOST_PIECES:
-        raise ValueError(f"{len(pieces):,} pieces, expected at most {MOST_PIECES:,}")
+    if len(pieces) > MAX_PIECES:
+        raise ValueError(f"{len(pieces):,} pieces, expected at most {MAX_PIECES:,}")
     pieces += [value for name, value in model.items() if name != "type" and isinstance(value, str)]
     longest = max((len(piece) for piece in pieces if isinstance(piece, str)), default=0)
-    if longest > MOST_LETTERS:
-        raise ValueError(f"a piece of {longest:,} letters, expected at most {MOST_LETTERS:,}")
+    if longest > MAX_CHARACTERS:
+        raise ValueError(f"a piece of {longest:,} characters, expected at most {MAX_CHARACTERS:,}")
     word = model.get("max_input_chars_per_word", 0)
-    if type(word) is int and word > MOST_LETTERS:
-        raise ValueError(f"words of up to {word} letters, expected at most {MOST_LETTERS:,}")
+    if type(word) is int and word > MAX_CHARACTERS:
+        raise ValueError(f"words of up to {word} characters, expected at most {MAX_CHARACTERS:,}")
 
 
 def _steps(values: list[Any]) -> Iterator[dict[str, Any]]:
-    """All steps, those in sequences of sequences too. ValueError for too many."""
+    """All steps, nested ones included. Raises ValueError for too many."""
     rest, count = [*values], 0
     while rest:
         step = rest.pop()
         if not isinstance(step, dict):
             continue
         count += 1
-        if count > MOST_STEPS:
-            raise ValueError(f"more than {MOST_STEPS} steps")
+        if count > MAX_STEPS:
+            raise ValueError(f"more than {MAX_STEPS} steps")
         rest += [inner for name in _INNER if isinstance(step.get(name), list) for inner in step[name]]
         yield step
 
 
 def _growth(step: dict[str, Any]) -> int:
-    """The most letters that a step makes of one."""
+    """The most characters that a step makes of one."""
     kind = step.get("type")
     if kind == "Replace":
         pattern, content = step.get("pattern"), str(step.get("content", ""))
@@ -117,7 +117,7 @@ def _growth(step: dict[str, Any]) -> int:
 
 
 def _longest_in_map(packed: Any) -> int:
-    """Letters of the longest text in SentencePiece's map: a tree with its size before it, then the texts."""
+    """Characters of the longest text in SentencePiece's map: a trie after its size, then the texts."""
     try:
         content = base64.b64decode(packed or "")
     except (binascii.Error, TypeError, ValueError):

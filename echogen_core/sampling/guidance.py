@@ -1,7 +1,7 @@
-"""Dual guidance (paper equation 9): how the branches' logits are weighed, scale by scale.
+"""Dual guidance (paper equation 9): how the branches' logits are weighted, scale by scale.
 
 l̂ = l(Φ) + γ_t·(l(text) − l(Φ)) + γ_I·(l(text, subject) − l(text)), so the branches (text and subject, text
-only, neither) weigh γ_I, γ_t − γ_I and 1 − γ_t. A branch of weight zero need not be computed.
+only, neither) have the weights γ_I, γ_t − γ_I and 1 − γ_t. A branch of weight zero is not computed.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import math
 from dataclasses import dataclass
 
 SHAPES = ("constant", "early", "late off", "linear", "cosine", "drawn")
-"""How γ may go over the scales: all along; the first third only; off in the last third; falling evenly;
-falling along half a cosine; through points of one's own."""
+"""How γ can change over the scales: constant; the first third only; off in the last third; linear; half a
+cosine; through your own points."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class Guidance:
 class GuidanceSchedule:
     """γ over the course of a picture, for any number of scales.
 
-    shape: one of SHAPES. gamma_t, gamma_i: where the curves begin, 0 to 8. end: what both go to where
-    guidance is off or has fallen; at 1 only the branch with text and subject is left. points_t, points_i:
+    shape: one of SHAPES. gamma_t, gamma_i: start of the curves, 0 to 8. end: value of both where
+    guidance is off or has decayed; at 1 only the branch with text and subject counts. points_t, points_i:
     values of the shape "drawn", evenly from the first scale to the last, straight lines between them.
     Raises ValueError for an unknown shape, or one drawn without points.
     """

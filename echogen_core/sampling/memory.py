@@ -1,6 +1,6 @@
 """What a run takes in bytes: weights by phase, keys and values, and the widest moment of the layers.
 
-Held against measured peaks in the tests; kernels' own workspace (tens of megabytes on a GPU) is not in it.
+The tests compare it with measured peaks; kernels' own workspace (tens of megabytes on a GPU) is not in it.
 Letters: N pictures of all branches, L tokens of a scale, C width, H hidden, S content tokens.
 """
 

@@ -2,7 +2,7 @@
 
 Level 0 is full resolution, divided by the pixel unshuffle before the first convolution; each further level
 halves it. Level i has base_channels * channel_multipliers[i] channels.
-Shapes: B batch, C channels, H W size at the level at hand, D bits per token (latent channels).
+Shapes: B batch, C channels, H W size at a level, D bits per token (latent channels).
 """
 
 from __future__ import annotations

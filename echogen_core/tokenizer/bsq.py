@@ -1,11 +1,11 @@
 """Multi-scale residual binary spherical quantisation (BSQ): latents to bits and back.
 
-A latent is quantised from coarse to fine: each scale sees what the scales before it left over, shrunk to its
-own size, and keeps only the sign of every channel. The code of a bit is +-1/sqrt(D): a token's code lies on
+A latent is quantised from coarse to fine: each scale takes the residual of those before it, shrunk to its own
+size, and keeps only the sign of every channel. The code of a bit is +-1/sqrt(D): a token's code lies on
 the unit sphere. Source: Infinity, arXiv:2412.04431, section 3.2; BSQ, arXiv:2406.07548.
 
 Shapes: B batch, D bits per token, H W latent size (that of the last scale), h w size of one scale, L tokens
-(of all scales together, or of the one at hand).
+(of all scales together, or of one).
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ def quantize_with_bit_flips(
 
     For each of the first `flip_scales` scales: draw a flip probability of 0 .. strength in steps of 0.01 from
     `numpy_rng`, then one uniform number per bit from `generator`. The labels of a scale are the true bits of
-    what is left after the *disturbed* codes before it; they are never flipped themselves.
+    the residual after the *disturbed* codes before it; they are never flipped themselves.
 
     Args:
         latent_BDHW: encoder output.

@@ -89,7 +89,7 @@ def test_tokenizers_that_grow_are_refused_before_they_run(name: str, tmp_path: P
     content = json.loads(build_tokenizer(["a cat"], vocabulary=300).to_str()) | changes
     path = tmp_path / "tokenizer.json"
     path.write_text(json.dumps(content), encoding="utf-8")
-    with pytest.raises(ValueError, match=f"no readable tokenizer .*{words}") as caught:
+    with pytest.raises(ValueError, match=f"Can't read the tokenizer .*{words}") as caught:
         read_tokenizer(path)
     assert str(path) in str(caught.value)
 
@@ -150,7 +150,7 @@ ONE = b'"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}'
 def test_headers_that_would_take_memory_are_refused_at_once(text: bytes, tmp_path: Path) -> None:
     path = header(tmp_path / "x.safetensors", text)
     start = time.process_time()
-    with Peak() as peak, pytest.raises(ValueError, match=r"cut off safetensors file \(values that take"):
+    with Peak() as peak, pytest.raises(ValueError, match=r"truncated safetensors file \(it would take"):
         identify(path)
     assert time.process_time() - start < 2
     assert peak.grown < 2 * len(text) + (64 << 20)
@@ -185,7 +185,7 @@ def test_types_that_nothing_computes_with_stand_beside_weights(tmp_path: Path) -
 
 def test_numbers_without_end_are_told_apart() -> None:
     assert parse_json('{"a": Infinity}', finite=False) == {"a": float("inf")}
-    with pytest.raises(ValueError, match="Infinity is no number"):
+    with pytest.raises(ValueError, match="Infinity is not a number"):
         parse_json('{"a": Infinity}')
 
 
