@@ -5,17 +5,24 @@ Opening a workflow, running it, the sampler's pad and strip, and what went wrong
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import time
+import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Playwright, Response
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Playwright, Response, expect
 
 from runner import session
 from runner.server import Server
 
+ROOT = Path(__file__).resolve().parents[1]
 READY_MS = 90_000
+VIEWS_FOLLOW_MS = 160  # they follow their nodes every 150 ms: node_views.js
+STEADY_MS = 150
 # ComfyUI's own noise: files that a fresh user folder lacks, a TypeError of frontend 1.32.9 itself and what it
 # says of every new subgraph, the outside world that --disable-api-nodes shuts out, and what a newer front end
 # asks an older server for.
@@ -32,6 +39,14 @@ OURS = ("echogen", "EchoGen")
 SAMPLER = "app.graph._nodes.find(n => n.type === 'EchoGenSampler')"
 # Dialogs of a first visit, which cover the page.
 SEEN = {"Comfy.TutorialCompleted": True, "Comfy.OnboardingCoachmarks.Seen": ["appMode", "firstRun"]}
+SHOWS_RENDERER = """vue => !!(window.app?.graph && window.app.extensionManager) &&
+    window.app.extensionManager.setting.get('Comfy.VueNodes.Enabled') === vue"""
+REOPEN = """async ({graph, name}) => {
+    const store = app.extensionManager.workflow, before = [...store.openWorkflows];
+    await app.loadGraphData(graph, true, true, name);
+    for (const workflow of before) await store.closeWorkflow(workflow);
+    document.activeElement.blur();
+}"""
 STRIP = "document.querySelector('.echogen-panel .strip')"
 
 
@@ -67,45 +82,119 @@ class Trouble:
 
 
 def open_quickstart(page: Page, comfy: Server, vue: bool) -> None:
-    """Opens the address that `python run.py` opens, and fits the graph into view."""
+    """Opens the quickstart and fits it into view."""
     open_workflow(page, comfy, vue, session.QUICKSTART)
 
 
 def open_workflow(page: Page, comfy: Server, vue: bool, name: str) -> None:
-    """Opens a shipped workflow from the template browser's address, and fits it into view."""
+    """Opens a shipped workflow and fits it into view.
+
+    A page that already shows this server in this renderer opens it in place of all it has open, under a
+    new id and name; any other page loads the address that `python run.py` opens.
+    """
     comfy.client.post_json("/settings", {**SEEN, "Comfy.VueNodes.Enabled": vue})
-    page.goto(session.workflow_page(comfy.url, name))
-    page.wait_for_function("!!(window.app?.graph && window.app.extensionManager)", timeout=READY_MS)
-    page.wait_for_function("app.graph._nodes.some(n => n.type.startsWith('EchoGen'))", timeout=READY_MS)
+    if page.url.startswith(comfy.url) and page.evaluate(SHOWS_RENDERER, vue):
+        reopen(page, comfy, name)
+    else:
+        page.goto(session.workflow_page(comfy.url, name))
+        page.wait_for_function("!!(window.app?.graph && window.app.extensionManager)", timeout=READY_MS)
+        page.wait_for_function("app.graph._nodes.some(n => n.type.startsWith('EchoGen'))", timeout=READY_MS)
     fit_view(page)
+
+
+def reopen(page: Page, comfy: Server, name: str) -> None:
+    """Opens a shipped workflow in a page that has others open, and leaves nothing of those."""
+    end_all_runs(page, comfy)
+    if page.get_by_role("dialog").count():
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("dialog")).to_have_count(0)
+    page.mouse.move(5, 900)  # over nothing
+    graph = json.loads((ROOT / "workflows" / f"{name}.json").read_text(encoding="utf-8"))
+    graph["id"] = str(uuid.uuid4())  # or what the page remembers of the former one's runs would be shown
+    page.evaluate(REOPEN, {"graph": graph, "name": f"{name} {graph['id']}"})
+    settled(page)
+
+
+def end_all_runs(page: Page, comfy: Server) -> None:
+    """Takes what waits out of the server's queue, and interrupts what runs."""
+    comfy.client.post_json("/queue", {"clear": True})
+
+    def idle() -> bool:
+        running = comfy.client.get_json("/queue")["queue_running"]
+        if running:
+            comfy.client.post_json("/interrupt", {})
+        return not running
+
+    until(page, idle, "an idle server")
 
 
 def fit_view(page: Page) -> None:
     """Brings the whole graph into the window."""
     page.get_by_role("button", name="Fit View").click()
-    page.wait_for_timeout(1500)  # the view glides there
+    steady(page, "[app.canvas.ds.scale, ...app.canvas.ds.offset]")  # the view glides there
+
+
+def settled(page: Page, milliseconds: int = VIEWS_FOLLOW_MS) -> None:
+    """Waits until the page's own timers of that time have fired, and what came of them is drawn."""
+    page.evaluate(
+        """milliseconds => new Promise(done => setTimeout(
+            () => requestAnimationFrame(() => requestAnimationFrame(done)), milliseconds))""",
+        milliseconds,
+    )
+
+
+def steady(page: Page, expression: str, argument: object = None) -> Any:
+    """The value of a JavaScript expression (of `argument`) once it is the same for several frames."""
+    return page.evaluate(
+        f"""argument => new Promise(done => {{
+            const read = () => JSON.stringify({expression});
+            let last = read(), frames = 0, since = performance.now();
+            const look = () => {{
+                const now = read();
+                frames += 1;
+                if (now !== last) [last, frames, since] = [now, 0, performance.now()];
+                if (frames >= 3 && performance.now() - since >= {STEADY_MS}) done(JSON.parse(last));
+                else requestAnimationFrame(look);
+            }};
+            requestAnimationFrame(look);
+        }})""",
+        argument,
+    )
 
 
 def run_to_the_end(page: Page, comfy: Server) -> dict[str, Any]:
-    """Presses Run and waits for the prompt's entry in the history."""
-    before = set(comfy.client.get_json("/history"))
+    """Presses Run and waits until the page hears of its success; the run's entry in the history."""
+    hear(page, "execution_success")
     page.get_by_role("button", name="Run", exact=True).click()
-    for _ in range(240):
-        page.wait_for_timeout(500)
-        history = comfy.client.get_json("/history")
-        (new,) = set(history) - before or {None}
-        if new is not None and history[new]["status"]["completed"]:
-            return dict(history[new])
-    raise AssertionError("the prompt did not end")
+    return comfy.client.wait(heard(page))
+
+
+def hear(page: Page, event: str) -> None:
+    """Makes the page listen for an event of the server."""
+    page.evaluate(
+        """event => {
+            const heard = (window.heard = {count: 0, run: null});
+            app.api.addEventListener(event, ({detail}) => {
+                heard.count += 1;
+                heard.run = detail.prompt_id ?? null;
+            });
+        }""",
+        event,
+    )
+
+
+def heard(page: Page, times: int = 1) -> str:
+    """Waits until the page has received that many of the events it listens for; the run of the last one."""
+    page.wait_for_function("times => window.heard.count >= times", arg=times, timeout=READY_MS)
+    return str(page.evaluate("window.heard.run"))
 
 
 def until(page: Page, holds: Callable[[], bool], what: str) -> None:
-    """Waits until something is so; a busy machine draws the page about once a second."""
-    for _ in range(READY_MS // 200):
-        if holds():
-            return
-        page.wait_for_timeout(200)
-    raise AssertionError(f"it never came to be: {what}")
+    """Waits until something is so."""
+    end = time.monotonic() + READY_MS / 1000
+    while not holds():
+        assert time.monotonic() < end, f"it never came to be: {what}"
+        page.wait_for_timeout(50)
 
 
 def press_live(page: Page) -> None:

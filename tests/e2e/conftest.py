@@ -1,4 +1,4 @@
-"""One real server for all tests of the session, one websocket client and one page of a Chromium per test."""
+"""One server and one page of a Chromium for all tests of the session, one websocket client for each."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
+from shared_page import SharedPage
 
 import browser_page
 import comfy_server
@@ -51,7 +52,13 @@ def vue(request: pytest.FixtureRequest) -> bool:
     return bool(request.param)
 
 
-@pytest.fixture(scope="module")
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One renderer after the other, as a page must be loaded anew for another one."""
+    items.sort(key=lambda item: bool(getattr(item, "callspec", None) and item.callspec.params.get("vue")))
+
+
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """A headless Chromium."""
     with sync_playwright() as playwright:
@@ -60,9 +67,36 @@ def browser() -> Iterator[Browser]:
         launched.close()
 
 
+@pytest.fixture(scope="session")
+def shared_page(browser: Browser) -> Iterator[SharedPage]:
+    """The page of most tests."""
+    shared = SharedPage(browser)
+    yield shared
+    shared.close()
+
+
+FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Notes which tests failed."""
+    report = yield
+    item.stash[FAILED] = item.stash.get(FAILED, False) or report.failed
+    return report
+
+
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A new page without anything remembered; large enough to fit the graph at a readable size."""
-    context = browser.new_context(viewport={"width": 2400, "height": 1500})
-    yield context.new_page()
-    context.close()
+def page(shared_page: SharedPage, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """The page that tests share; a new one after a test that failed, which may have left it in any state."""
+    yield shared_page.take()
+    if request.node.stash.get(FAILED, False):
+        shared_page.close()
+
+
+@pytest.fixture
+def fresh_page(browser: Browser) -> Iterator[Page]:
+    """A page of its own without anything remembered, for tests that change what outlives a workflow."""
+    shared = SharedPage(browser)
+    yield shared.take()
+    shared.close()

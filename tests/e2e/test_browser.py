@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
-from playwright.sync_api import FloatRect, Page
+from playwright.sync_api import FloatRect, Page, expect
 
 import comfy_server
 from browser_page import (
@@ -26,10 +26,15 @@ from browser_page import (
     press_live,
     run_on_show,
     run_to_the_end,
+    settled,
+    steady,
+    until,
     waiting_runs,
 )
 from echogen_core.config import PRESETS
 from runner.server import PromptFailed, Server
+
+STEP_ENDS_MS = 300  # arrow keys within a quarter of a second are one step of undo: gamma_pad.js
 
 
 def gamma(page: Page) -> float:
@@ -100,16 +105,11 @@ def pictures_of(page: Page, node: int, vue: bool) -> list[str]:
     return [src for src, width in found if width and "filename=" in src]
 
 
-def run_and_wait(page: Page, vue: bool) -> list[str]:
+def run_and_wait(page: Page, comfy: Server, vue: bool) -> None:
     """Presses Run and waits until the page shows other pictures than before."""
     before = shown_pictures(page, vue)
-    page.get_by_role("button", name="Run", exact=True).click()
-    for _ in range(240):
-        page.wait_for_timeout(500)
-        now = shown_pictures(page, vue)
-        if now and now != before:
-            return now
-    raise AssertionError(f"no new picture; still {before}")
+    run_to_the_end(page, comfy)
+    until(page, lambda: shown_pictures(page, vue) not in ([], before), f"a new picture; still {before}")
 
 
 def picture_area(page: Page, vue: bool) -> FloatRect:
@@ -134,7 +134,7 @@ def picture_area(page: Page, vue: bool) -> FloatRect:
 def seen(page: Page, vue: bool) -> np.ndarray:
     """What a person sees there: pixels of a screenshot."""
     page.mouse.move(5, 500)  # no hover effects
-    page.wait_for_timeout(2000)  # the software renderer draws about once a second
+    settled(page)
     shot = page.screenshot(clip=picture_area(page, vue))
     return np.asarray(Image.open(io.BytesIO(shot)).convert("RGB"), dtype=int)
 
@@ -145,14 +145,14 @@ def test_move_gamma_run_and_see_the_new_picture(vue: bool, page: Page, comfy: Se
     open_quickstart(page, comfy, vue)
     unknown = "n => n.has_errors || !LiteGraph.registered_node_types[n.type]"
     assert page.evaluate(f"app.graph._nodes.filter({unknown}).map(n => n.type)") == []
-    run_and_wait(page, vue)
+    run_and_wait(page, comfy, vue)
     first, start = seen(page, vue), gamma(page)
     page.screenshot(path=comfy_server.results_path() / f"browser_{name}_before.png")
 
     (drag_gamma_in_vue if vue else drag_gamma_on_canvas)(page, 0.1 if start > 4 else 0.9)
     moved = gamma(page)
     assert abs(moved - start) > 1, f"the slider did not move: γ_I was {start}, is {moved}"
-    run_and_wait(page, vue)
+    run_and_wait(page, comfy, vue)
     second = seen(page, vue)
     page.screenshot(path=comfy_server.results_path() / f"browser_{name}_after.png")
 
@@ -180,24 +180,23 @@ def test_the_pad_moves_both_gammas_and_nothing_else(vue: bool, page: Page, comfy
     dragged = values()
     assert all(new > old + 1 for new, old in zip(dragged[:2], before[:2], strict=True))
     assert dragged[2:] == before[2:], "the pad holds nothing itself"
-    page.wait_for_timeout(1000)
+    settled(page)
     page.keyboard.press("ArrowUp")
     pressed = pytest.approx([dragged[0], dragged[1] + 0.25])
     assert values()[:2] == pressed
-    page.wait_for_timeout(1000)
+    settled(page, STEP_ENDS_MS)
     page.get_by_title("More subject").click()
     assert values()[:2] == [2, 4]
     page.evaluate("document.activeElement.blur()")
-    page.wait_for_timeout(1000)
+    settled(page)
     page.keyboard.press("Control+z")
-    page.wait_for_timeout(2500)
-    assert values()[:2] == pressed, "undo takes back the preset alone"
+    until(page, lambda: values()[:2] == pressed, "undo takes back the preset alone")
+    settled(page)
     page.locator(".echogen-pad svg").dblclick()
     nano = PRESETS["nano"]
     assert values()[:2] == [nano.gamma_t, nano.gamma_i], "a double click goes to the wired model's own"
     page.evaluate(f"app.graph.remove({SAMPLER})")
-    page.wait_for_timeout(1000)
-    assert page.locator(".echogen-pad").count() == 0
+    expect(page.locator(".echogen-pad")).to_have_count(0)
     assert not trouble.found, trouble.found
 
 
@@ -234,7 +233,7 @@ def test_live_draws_when_the_dot_is_let_go(vue: bool, page: Page, comfy: Server)
     assert gammas(page) == pytest.approx(first), "a pin gives its γ back"
     pinned.nth(1).click()
     assert panel.get_by_role("slider", name="before and after").is_visible()
-    page.wait_for_timeout(2000)  # pictures in the other nodes
+    settled(page)
     page.screenshot(path=comfy_server.results_path() / f"browser_live_{'nodes2' if vue else 'canvas'}.png")
     page.evaluate("document.activeElement.blur()")
     page.keyboard.press("Control+z")
@@ -243,8 +242,7 @@ def test_live_draws_when_the_dot_is_let_go(vue: bool, page: Page, comfy: Server)
     page.reload()
     page.wait_for_function(f"window.app?.graph && {SAMPLER}", timeout=READY_MS)
     page.evaluate(f"app.graph.remove({SAMPLER})")
-    page.wait_for_timeout(1000)
-    assert panel.count() == 0
+    expect(panel).to_have_count(0)
     assert not trouble.found, trouble.found
 
 
@@ -257,14 +255,15 @@ def test_live_off_takes_back_its_own_runs_alone(vue: bool, page: Page, comfy: Se
     graph = comfy_server.changed(comfy_server.single(), "EchoGenSampler", batch=64, seed=1000 + vue)
     others = [comfy.client.queue(graph) for graph in (graph, comfy_server.single())]
     for share in (0.3, 0.5, 0.7):
-        drag_dot(page, share, 0.8)
+        with page.expect_response(f"{comfy.url}/api/prompt"):
+            drag_dot(page, share, 0.8)
         panel.get_by_text("waiting").wait_for(timeout=READY_MS)
-    page.wait_for_timeout(1000)
+    until(
+        page, lambda: len(waiting_runs(comfy) - set(others)) == 1, "a newer run replaces the one that waits"
+    )
     waiting = waiting_runs(comfy) - set(others)
-    assert len(waiting) == 1, "a newer run replaces the one that waits"
     press_live(page)
-    page.wait_for_timeout(1000)
-    assert not waiting & waiting_runs(comfy), "off takes it back"
+    until(page, lambda: not waiting & waiting_runs(comfy), "off takes it back")
     for other in others:
         assert comfy.client.wait(other)["status"]["status_str"] == "success"
 
@@ -324,7 +323,8 @@ def paint(page: Page, left: float, top: float, right: float, bottom: float) -> N
     editor = page.get_by_role("dialog")
     canvas = editor.locator("canvas").first
     canvas.wait_for(timeout=READY_MS)
-    page.wait_for_timeout(3000)  # it fits the picture to the window
+    # it fits the picture to the window
+    steady(page, "document.querySelector('[role=dialog] canvas').getBoundingClientRect()")
     area = canvas.bounding_box()
     assert area
     rows = np.linspace(top, bottom, 12)
@@ -367,7 +367,7 @@ def test_a_mask_painted_in_the_mask_editor(vue: bool, page: Page, comfy: Server,
     shown = file_names(pictures_of(page, whole, vue))
     page.evaluate(f"{SAMPLER}.widgets.find(w => w.name === 'seed').value += 1")
     run_to_the_end(page, comfy)
-    page.wait_for_timeout(1500)
+    settled(page)
     name = "nodes2" if vue else "canvas"
     page.screenshot(path=comfy_server.results_path() / f"browser_segmentation_{name}.png")
     again = file_names(pictures_of(page, whole, vue))

@@ -19,11 +19,11 @@ from browser_page import (
     gammas,
     open_quickstart,
     press_live,
+    settled,
     until,
 )
 from runner.server import Server
 
-SETTLED_MS = 1000
 HAS_APP_MODE = "app.extensionManager.setting.get('Comfy.AppBuilder.VueNodeSwitchDismissed') !== undefined"
 VIEWS = {"quickstart": "γ pad", "gamma-sweep": "Cells", "schedule": "Curves"}
 ITEM = "[data-testid=app-mode-widget-item]"
@@ -50,15 +50,16 @@ def open_app(page: Page, graph: dict[str, Any]) -> None:
     page.evaluate("graph => app.loadGraphData(graph)", graph)
     count = len(graph["extra"]["linearData"]["inputs"])
     page.locator(ITEM).nth(count - 1).wait_for(timeout=READY_MS)
-    page.wait_for_timeout(SETTLED_MS)
+    settled(page)
 
 
+@pytest.mark.parametrize("vue", [True], ids=["nodes2"], indirect=True)
 @pytest.mark.parametrize("name", VIEWS)
-def test_every_view_has_a_label(name: str, page: Page, comfy: Server) -> None:
-    open_quickstart(page, comfy, True)
+def test_every_view_has_a_label(name: str, vue: bool, page: Page, comfy: Server) -> None:
+    open_quickstart(page, comfy, vue)
     path = comfy_server.ROOT / "workflows" / f"{name}.json"
     page.evaluate("graph => app.loadGraphData(graph)", json.loads(path.read_text(encoding="utf-8")))
-    page.wait_for_timeout(SETTLED_MS)
+    settled(page)
     labels = page.evaluate(
         """app.graph._nodes.flatMap(node => node.widgets ?? [])
             .filter(widget => widget.type.startsWith('echogen_')).map(widget => widget.label)"""
@@ -110,13 +111,12 @@ def test_the_pad_in_app_mode(vue: bool, page: Page, comfy: Server) -> None:
     press_live(page)
 
     page.evaluate("app.extensionManager.command.execute('Comfy.ToggleLinear')")
-    page.wait_for_timeout(2 * SETTLED_MS)
+    settled(page)
     fit_view(page)
     drag_dot(page, 0.3, 0.6)
     back = gammas(page)
     assert back[0] < 2 < back[1], "back in its node it goes on"
     assert page.locator(".echogen-pad").count() == 1
     page.evaluate(f"app.graph.remove({SAMPLER})")
-    page.wait_for_timeout(SETTLED_MS)
-    assert page.locator(".echogen-panel").count() == 0
+    expect(page.locator(".echogen-panel")).to_have_count(0)
     assert not trouble.found, trouble.found

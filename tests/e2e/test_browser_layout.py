@@ -7,14 +7,14 @@ import json
 from playwright.sync_api import Page
 
 import comfy_server
-from browser_page import Trouble, open_quickstart
+from browser_page import Trouble, open_quickstart, steady
 from runner.server import Server
 
 SLACK = 2  # graph units, for rounding
 
 # Each node's title and box in the graph's own units, as it is drawn.
-BOXES = """vue => app.graph._nodes.map(node => {
-    if (!vue) {
+BOXES = """app.graph._nodes.map(node => {
+    if (!argument) {
         const [x, y, width, height] = node.boundingRect;
         return [node.title, x, y, x + width, y + height];
     }
@@ -52,8 +52,7 @@ def test_shipped_workflows_are_tidy(vue: bool, page: Page, comfy: Server) -> Non
     for file in sorted((comfy_server.ROOT / "workflows").glob("*.json")):
         graph = json.loads(file.read_text(encoding="utf-8"))
         page.evaluate("graph => app.loadGraphData(graph)", graph)
-        page.wait_for_timeout(1500)  # nodes take their sizes
-        nodes: list[Box] = page.evaluate(BOXES, vue)
+        nodes: list[Box] = steady(page, BOXES, vue)  # they take their sizes
         groups: list[Box] = page.evaluate(GROUPS)
         assert len(nodes) == len(graph["nodes"])
         for index, node in enumerate(nodes):

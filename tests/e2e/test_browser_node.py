@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Locator, Page, expect
 
 from browser_page import (
     READY_MS,
@@ -16,11 +16,12 @@ from browser_page import (
     open_quickstart,
     press_live,
     run_to_the_end,
+    settled,
+    until,
 )
 from runner.server import Server
 
 SAMPLERS = "app.graph._nodes.filter(n => n.type === 'EchoGenSampler')"
-SETTLED_MS = 1000  # the panel follows its node about seven times a second
 
 
 def all_gammas(page: Page) -> list[list[float]]:
@@ -58,7 +59,7 @@ def drag_corner(page: Page, vue: bool, right: float, down: float) -> None:
     page.mouse.down()
     page.mouse.move(corner[0] + right, corner[1] + down, steps=4)
     page.mouse.up()
-    page.wait_for_timeout(SETTLED_MS)
+    settled(page)
 
 
 def press(page: Page, keys: str) -> None:
@@ -66,14 +67,13 @@ def press(page: Page, keys: str) -> None:
     page.evaluate("document.activeElement.blur()")
     page.evaluate("app.canvas.canvas.focus()")
     page.keyboard.press(keys)
-    page.wait_for_timeout(SETTLED_MS)
+    settled(page)
 
 
 def ends_clean(page: Page, trouble: Trouble) -> None:
     """Without its nodes nothing of the panel is left in the page, and the console had no error."""
     page.evaluate(f"{SAMPLERS}.forEach(n => app.graph.remove(n))")
-    page.wait_for_timeout(SETTLED_MS)
-    assert page.locator(".echogen-panel").count() == 0, "elements without a node"
+    expect(page.locator(".echogen-panel"), "elements without a node").to_have_count(0)
     assert not trouble.found, trouble.found
 
 
@@ -85,7 +85,7 @@ def test_a_copy_has_its_own_pad(vue: bool, page: Page, comfy: Server) -> None:
     press(page, "Control+c")
     page.mouse.move(400, 500)  # at the left, where no other sampler is: nodes are pasted at the mouse
     press(page, "Control+v")
-    assert all_gammas(page) == [start, start]
+    until(page, lambda: all_gammas(page) == [start, start], "the copy")
     names = page.evaluate(f"{SAMPLERS}.map(n => n.inputs.find(i => i.name === 'gamma_t').localized_name)")
     assert names == ["γ_t (prompt)"] * 2
     fit_view(page)
@@ -97,10 +97,10 @@ def test_a_copy_has_its_own_pad(vue: bool, page: Page, comfy: Server) -> None:
     page.evaluate(f"app.canvas.selectNode({SAMPLERS}.sort((a, b) => b.id - a.id)[0])")
     press(page, "Delete")
     assert all_gammas(page) == [start]
-    assert page.locator(".echogen-panel").count() == 1
+    expect(page.locator(".echogen-panel")).to_have_count(1)
     press(page, "Control+z")
-    assert all_gammas(page) == [start, second], "undo brings the copy back as it was"
-    assert pads(page).count() == 2
+    until(page, lambda: all_gammas(page) == [start, second], "undo brings the copy back as it was")
+    expect(pads(page)).to_have_count(2)
     ends_clean(page, trouble)
 
 
@@ -108,15 +108,16 @@ def test_the_pad_follows_typing_folding_size_and_zoom(vue: bool, page: Page, com
     trouble = Trouble(page)
     open_quickstart(page, comfy, vue)
     pad = page.locator(".echogen-pad")
-    queued = comfy.client.get_json("/history")
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url))
     press_live(page)
     page.evaluate(
         f"{SAMPLER}.widgets.slice(0, 2).forEach((w, i) => {{ w.value = 5 + i; w.callback?.(w.value); }})"
     )
-    page.wait_for_timeout(SETTLED_MS)
+    settled(page)
     assert "5" in str(pad.locator("svg").get_attribute("aria-valuetext"))
     assert "6" in str(pad.locator("svg").get_attribute("aria-valuetext"))
-    assert comfy.client.get_json("/history") == queued, "typing starts no run"
+    assert [url for url in sent if url.endswith("/prompt")] == [], "typing starts no run"
 
     before = pad.bounding_box()
     drag_corner(page, vue, 120, 60)
@@ -124,15 +125,15 @@ def test_the_pad_follows_typing_folding_size_and_zoom(vue: bool, page: Page, com
     assert before and wider and wider["width"] > before["width"] + 40
 
     page.evaluate(f"{SAMPLER}.collapse()")
-    page.wait_for_timeout(SETTLED_MS)
+    settled(page)
     assert pads(page).count() == 0
     page.evaluate(f"{SAMPLER}.collapse()")
-    page.wait_for_timeout(SETTLED_MS)
+    settled(page)
     assert pads(page).count() == 1
 
     letters = int(str(pad.locator("text.values").get_attribute("font-size")))
     page.evaluate("app.canvas.ds.changeScale(app.canvas.ds.scale * 0.7); app.canvas.setDirty(true, true)")
-    page.wait_for_timeout(SETTLED_MS)
+    settled(page)
     smaller = pad.bounding_box()
     assert smaller and smaller["width"] == pytest.approx(wider["width"] * 0.7, rel=0.1)
     assert int(str(pad.locator("text.values").get_attribute("font-size"))) > letters, "numbers stay readable"
@@ -147,15 +148,14 @@ def test_saved_and_opened_again_it_is_the_same(vue: bool, page: Page, comfy: Ser
     open_quickstart(page, comfy, vue)
     drag_dot(page, 0.7, 0.35)
     press_live(page)
-    page.wait_for_timeout(SETTLED_MS)
+    settled(page)
     saved = page.evaluate("JSON.stringify(app.graph.serialize())")
     before = all_gammas(page)
     page.evaluate("app.graph.clear()")
-    page.wait_for_timeout(SETTLED_MS)
-    assert page.locator(".echogen-panel").count() == 0
+    expect(page.locator(".echogen-panel")).to_have_count(0)
     page.evaluate("saved => app.loadGraphData(JSON.parse(saved))", saved)
     page.wait_for_function(f"!!{SAMPLER}", timeout=READY_MS)
-    page.wait_for_timeout(SETTLED_MS)
+    settled(page)
     assert all_gammas(page) == before
     assert page.locator(".echogen-pad").count() == 1
     live = page.locator(".echogen-panel").get_by_role("button", name="Live")
@@ -178,7 +178,7 @@ def test_in_a_subgraph_the_pad_works(vue: bool, page: Page, comfy: Server) -> No
     page.wait_for_function(f"!!{host}")
     inner = f"{host}.subgraph._nodes.find(n => n.type === 'EchoGenSampler')"
     page.evaluate(f"() => {{ app.canvas.openSubgraph({host}.subgraph, {host}) }}")
-    page.wait_for_timeout(2 * SETTLED_MS)
+    settled(page)
     fit_view(page)
     drag_dot(page, 0.85, 0.3, pads(page).first)
     root = "(app.rootGraph ?? app.graph)"
@@ -192,8 +192,8 @@ def test_in_a_subgraph_the_pad_works(vue: bool, page: Page, comfy: Server) -> No
     strip.nth(4).wait_for(timeout=READY_MS)
     assert strip.count() == 5, "the strip hears of runs inside subgraphs"
     page.evaluate(f"() => {{ app.canvas.setGraph({root}) }}")
-    page.wait_for_timeout(SETTLED_MS)
+    settled(page)
     assert pads(page).count() == 0, "not on show in the graph above"
     page.evaluate(f"app.graph.remove({root}._nodes.find(n => n.subgraph))")
-    page.wait_for_timeout(SETTLED_MS)
+    settled(page)
     assert not trouble.found, trouble.found

@@ -19,10 +19,10 @@ from browser_page import (
     gammas,
     open_quickstart,
     run_to_the_end,
+    settled,
 )
 from runner.server import Server
 
-SETTLED_MS = 1000  # the panel follows the graph about seven times a second
 ROOT = "(app.rootGraph ?? app.graph)"
 HOST = f"{ROOT}._nodes.find(n => n.subgraph)"
 NAMES = ("gamma_t", "gamma_i")
@@ -172,14 +172,14 @@ def set_on_host(page: Page, gamma_t: float, gamma_i: float) -> None:
 def go_inside(page: Page) -> None:
     """Opens the subgraph, as a double click on its node does."""
     page.evaluate(f"() => {{ app.canvas.openSubgraph({HOST}.subgraph, {HOST}) }}")
-    page.wait_for_timeout(2 * SETTLED_MS)
+    settled(page)
     fit_view(page)
 
 
 def go_outside(page: Page) -> None:
     """Back to the whole graph."""
     page.evaluate(f"() => {{ app.canvas.setGraph({ROOT}) }}")
-    page.wait_for_timeout(SETTLED_MS)
+    settled(page)
 
 
 def test_the_blueprint_is_one_node_that_runs(vue: bool, page: Page, comfy: Server) -> None:
@@ -248,13 +248,13 @@ def sent_gamma_i(page: Page) -> float | None:
 
 
 def pad_tells_what_is_sent(page: Page, case: str) -> None:
-    """The pad's γ_I is the one that is sent, before and after a drag, which moves it unless it is connected."""
-    page.wait_for_timeout(SETTLED_MS)
+    """The pad's γ_I is the one that is sent, before and after a drag, and moves unless connected."""
+    settled(page)
     before = sent_gamma_i(page)
     if before is None:
         return  # front end 1.32.9 leaves out what a muted node sets; the server refuses such a run
     drag_dot(page, 0.4, 0.3 if before > 2 else 0.7, page.locator(".echogen-pad:visible"))
-    page.wait_for_timeout(SETTLED_MS)
+    settled(page)
     text = page.locator(".echogen-pad:visible text.values").text_content() or ""
     shown = re.fullmatch(r"γ_t [\d.]+, γ_I ([\d.]+)( connected)?(?: fast)?", text)
     assert shown, (case, text)
@@ -262,10 +262,11 @@ def pad_tells_what_is_sent(page: Page, case: str) -> None:
     assert (before == pytest.approx(float(shown[1]))) is bool(shown[2]), f"{case}: it moves unless connected"
 
 
+@pytest.mark.parametrize("vue", [False], ids=["canvas"], indirect=True)
 @pytest.mark.parametrize("source", ["PrimitiveFloat", "PrimitiveNode"])
-def test_a_muted_or_bypassed_source(source: str, page: Page, comfy: Server) -> None:
+def test_a_muted_or_bypassed_source(source: str, vue: bool, page: Page, comfy: Server) -> None:
     trouble = Trouble(page)
-    open_quickstart(page, comfy, False)
+    open_quickstart(page, comfy, vue)
     for mode in (2, 4):
         wire_to(page, SAMPLER, "gamma_i", source, 6.25)
         mode_of_newest(page, mode)
@@ -273,10 +274,11 @@ def test_a_muted_or_bypassed_source(source: str, page: Page, comfy: Server) -> N
     assert not trouble.found, trouble.found
 
 
+@pytest.mark.parametrize("vue", [False], ids=["canvas"], indirect=True)
 @pytest.mark.parametrize("source", ["PrimitiveFloat", "PrimitiveNode"])
-def test_a_source_of_any_mode_before_the_blueprint(source: str, page: Page, comfy: Server) -> None:
+def test_a_source_of_any_mode_before_the_blueprint(source: str, vue: bool, page: Page, comfy: Server) -> None:
     trouble = Trouble(page)
-    open_blueprint(page, comfy, False)
+    open_blueprint(page, comfy, vue)
     set_on_host(page, 3, 1.5)
     for mode in (0, 2, 4):
         wire_to(page, HOST, "gamma_i", source, 6.25)
@@ -287,9 +289,10 @@ def test_a_source_of_any_mode_before_the_blueprint(source: str, page: Page, comf
     assert not trouble.found, trouble.found
 
 
-def test_a_bypassed_reroute_hands_on(page: Page, comfy: Server) -> None:
+@pytest.mark.parametrize("vue", [False], ids=["canvas"], indirect=True)
+def test_a_bypassed_reroute_hands_on(vue: bool, page: Page, comfy: Server) -> None:
     trouble = Trouble(page)
-    open_quickstart(page, comfy, False)
+    open_quickstart(page, comfy, vue)
     wire_to(page, SAMPLER, "gamma_i", "Reroute", 0)
     reroute = f"{ROOT}._nodes.find(n => n.type === 'Reroute')"
     page.evaluate(f"{reroute}.mode = 4")

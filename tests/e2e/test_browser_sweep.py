@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 import comfy_server
-from browser_page import Trouble, gammas, open_workflow, run_to_the_end
+from browser_page import Trouble, gammas, open_workflow, run_to_the_end, settled, until
 from runner.server import Server
 
 SWEEP = "app.graph._nodes.find(n => n.type === 'EchoGenGammaSweep')"
+STEP_ENDS_MS = 300  # arrow keys within a quarter of a second are one step of undo
 SCHEDULE = "app.graph._nodes.find(n => n.type === 'EchoGenGuidanceSchedule')"
 
 
@@ -23,8 +24,8 @@ def widget(page: Page, node: str, name: str) -> Any:
 def undo(page: Page) -> None:
     """Presses Ctrl+Z outside all fields."""
     page.evaluate("document.activeElement.blur()")
+    settled(page, STEP_ENDS_MS)
     page.keyboard.press("Control+z")
-    page.wait_for_timeout(2500)
 
 
 def test_cells_appear_and_a_click_sets_the_sampler(vue: bool, page: Page, comfy: Server) -> None:
@@ -49,19 +50,17 @@ def test_cells_appear_and_a_click_sets_the_sampler(vue: bool, page: Page, comfy:
     page.screenshot(path=comfy_server.results_path() / f"browser_sweep_{'nodes2' if vue else 'canvas'}.png")
     cell.click()
     assert gammas(page) == (7, 1.5)
-    page.wait_for_timeout(500)
-    assert cell.get_attribute("aria-pressed") == "true"
+    expect(cell).to_have_attribute("aria-pressed", "true")
 
     undo(page)
-    assert gammas(page) == before
+    until(page, lambda: gammas(page) == before, "undo")
+    settled(page)
     view.get_by_text("18 / 18").wait_for()
     assert page.locator(".echogen-sweep").count() == 1, "undo makes the node anew, with its cells"
     page.evaluate(f"{SWEEP}.collapse()")
-    page.wait_for_timeout(1000)
-    assert not view.is_visible()
+    expect(view).not_to_be_visible()
     page.evaluate(f"app.graph.remove({SWEEP})")
-    page.wait_for_timeout(1000)
-    assert view.count() == 0
+    expect(view).to_have_count(0)
     assert not trouble.found, trouble.found
 
 
@@ -74,8 +73,7 @@ def test_the_curves_move_the_schedules_widgets(vue: bool, page: Page, comfy: Ser
     assert box
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     page.mouse.move(x, y)
-    page.wait_for_timeout(500)
-    assert "3/13" in view.locator(".status").inner_text(), "numbers on hover"
+    expect(view.locator(".status"), "numbers on hover").to_contain_text("3/13")
     page.mouse.down()
     page.mouse.move(x, y + 5, steps=2)
     page.mouse.move(x, y + 12, steps=2)
@@ -95,8 +93,8 @@ def test_the_curves_move_the_schedules_widgets(vue: bool, page: Page, comfy: Ser
     view.get_by_title("Linear").click()
     assert widget(page, SCHEDULE, "shape") == "linear"
     undo(page)
-    assert widget(page, SCHEDULE, "shape") == "drawn"
+    until(page, lambda: widget(page, SCHEDULE, "shape") == "drawn", "undo")
+    settled(page)
     page.evaluate(f"app.graph.remove({SCHEDULE})")
-    page.wait_for_timeout(1000)
-    assert view.count() == 0
+    expect(view).to_have_count(0)
     assert not trouble.found, trouble.found

@@ -17,11 +17,15 @@ from browser_page import (
     drag_dot,
     finished_run,
     gammas,
+    hear,
+    heard,
     open_quickstart,
     open_workflow,
     press_live,
     run_on_show,
     run_to_the_end,
+    settled,
+    until,
     waiting_runs,
 )
 from runner.server import Server
@@ -52,11 +56,10 @@ def test_two_tabs_leave_each_other_alone(vue: bool, page: Page, second_page: Pag
     for tab, across in ((page, 0.35), (second_page, 0.4)):
         drag_dot(tab, across, 0.7)
         tab.locator(".echogen-panel").get_by_text("waiting").wait_for(timeout=READY_MS)
-    page.wait_for_timeout(500)
+    until(page, lambda: len(waiting_runs(comfy)) == 2, "a waiting run of each tab")
     both = waiting_runs(comfy)
-    assert len(both) == 2
     press_live(page)  # off
-    page.wait_for_timeout(1000)
+    until(page, lambda: len(waiting_runs(comfy)) == 1, "one of them is taken back")
     (left,) = waiting_runs(comfy)
     assert left in both
     assert comfy.client.wait(blocking)["status"]["status_str"] == "success"
@@ -69,9 +72,10 @@ def test_runs_of_other_workflows_and_programs_are_not_shown(vue: bool, page: Pag
     trouble = Trouble(page)
     open_quickstart(page, comfy, vue)
     program = comfy_server.changed(comfy_server.single(), "EchoGenSampler", seed=3000 + vue)
+    hear(page, "execution_success")
     answer = comfy.client.post_json("/prompt", {"prompt": program})  # told to all, as it names no client
-    comfy.client.wait(answer["prompt_id"])
-    page.wait_for_timeout(1000)
+    assert heard(page) == answer["prompt_id"]
+    settled(page)
     assert not run_on_show(page)
 
     page.evaluate(f"{SAMPLER}.widgets.find(w => w.name === 'batch').value = 64")
@@ -82,13 +86,8 @@ def test_runs_of_other_workflows_and_programs_are_not_shown(vue: bool, page: Pag
     graph["id"] = "0b6f3c4e-4a3a-4a57-9b7e-5d1d3c0c9a11"
     page.evaluate("graph => app.loadGraphData(graph)", graph)
     page.wait_for_function(f"app.graph.id === {json.dumps(graph['id'])} && {STRIP}", timeout=READY_MS)
-    page.evaluate(
-        """() => {
-            window.heard = 0;
-            app.api.addEventListener('b_preview_with_metadata', () => (window.heard += 1));
-        }"""
-    )
-    page.wait_for_function("window.heard > 1", timeout=READY_MS)
+    hear(page, "b_preview_with_metadata")
+    heard(page, times=2)
     assert not run_on_show(page), "the other workflow's pictures"
     comfy.client.post_json("/interrupt", {})
     press_live(page)
@@ -115,27 +114,24 @@ def test_two_files_with_one_number_keep_their_own_strips(vue: bool, page: Page, 
     page.wait_for_function(f"{STRIP}.dataset.run", timeout=READY_MS)
     number = page.evaluate("app.graph.id")
     graph = json.loads((comfy_server.ROOT / "workflows" / "quickstart.json").read_text(encoding="utf-8"))
+    graph["id"] = number
     page.evaluate("graph => app.loadGraphData(graph, true, true, 'quickstart')", graph)
     batch = f"{SAMPLER}?.widgets.find(w => w.name === 'batch').value"
     page.wait_for_function(f"{batch} === 1 && {STRIP}", timeout=READY_MS)
     assert page.evaluate("app.graph.id") == number
-    page.evaluate(
-        """() => {
-            window.heard = 0;
-            app.api.addEventListener('b_preview_with_metadata', () => (window.heard += 1));
-        }"""
-    )
-    page.wait_for_function("window.heard > 1", timeout=READY_MS)
-    page.wait_for_timeout(500)
+    hear(page, "b_preview_with_metadata")
+    heard(page, times=2)
+    settled(page)
     assert not run_on_show(page), "the other file's pictures"
     comfy.client.post_json("/interrupt", {})
     assert not trouble.found, trouble.found
 
 
-def test_bad_answers_of_the_server_cost_no_strip(page: Page, comfy: Server) -> None:
+@pytest.mark.parametrize("vue", [False], ids=["canvas"], indirect=True)
+def test_bad_answers_of_the_server_cost_no_strip(vue: bool, page: Page, comfy: Server) -> None:
     """As from a proxy while the server is away for a moment; the run was queued before a reload."""
     trouble = Trouble(page)
-    open_quickstart(page, comfy, False)
+    open_quickstart(page, comfy, vue)
     refused = []
 
     def refuse(route: Route) -> None:
@@ -159,8 +155,11 @@ def test_bad_answers_of_the_server_cost_no_strip(page: Page, comfy: Server) -> N
     assert not [text for text in trouble.found if text.startswith("uncaught")], trouble.found
 
 
-def test_a_tab_closed_during_a_run_harms_nothing(page: Page, second_page: Page, comfy: Server) -> None:
-    open_quickstart(second_page, comfy, False)
+@pytest.mark.parametrize("vue", [False], ids=["canvas"], indirect=True)
+def test_a_tab_closed_during_a_run_harms_nothing(
+    vue: bool, page: Page, second_page: Page, comfy: Server
+) -> None:
+    open_quickstart(second_page, comfy, vue)
     second_page.evaluate(f"{SAMPLER}.widgets.find(w => w.name === 'batch').value = 48")
     press_live(second_page)
     drag_dot(second_page, 0.7, 0.7)
@@ -169,7 +168,7 @@ def test_a_tab_closed_during_a_run_harms_nothing(page: Page, second_page: Page, 
     second_page.close()
 
     trouble = Trouble(page)
-    open_quickstart(page, comfy, False)
+    open_quickstart(page, comfy, vue)
     entry = run_to_the_end(page, comfy)
     assert entry["status"]["status_str"] == "success"
     assert comfy.client.wait(run)["status"]["status_str"] == "success", "what was begun is not lost"
@@ -188,10 +187,11 @@ def test_a_cancelled_sweep_keeps_its_cells(vue: bool, page: Page, comfy: Server)
     cells = page.locator(".echogen-sweep button:not([disabled])")
     cells.nth(10).wait_for(timeout=READY_MS)
     comfy.client.post_json("/interrupt", {})
-    page.wait_for_timeout(2000)
+    until(page, lambda: not comfy.client.get_json("/queue")["queue_running"], "the sweep's end")
+    settled(page)
     count = cells.count()
     assert 10 < count < 144
-    page.wait_for_timeout(1500)
+    settled(page, 500)
     assert cells.count() == count, "it has stopped"
     view = page.locator(".echogen-sweep")
     assert f"{count} / 144" in view.inner_text()
@@ -203,9 +203,10 @@ def test_a_cancelled_sweep_keeps_its_cells(vue: bool, page: Page, comfy: Server)
     assert not trouble.found, trouble.found
 
 
-def test_a_finger_on_the_pad(second_page: Page, comfy: Server) -> None:
+@pytest.mark.parametrize("vue", [True], ids=["nodes2"], indirect=True)
+def test_a_finger_on_the_pad(vue: bool, second_page: Page, comfy: Server) -> None:
     trouble = Trouble(second_page)
-    open_quickstart(second_page, comfy, True)
+    open_quickstart(second_page, comfy, vue)
     box = second_page.locator(".echogen-pad svg").bounding_box()
     assert box
     second_page.touchscreen.tap(box["x"] + 0.9 * box["width"], box["y"] + 0.8 * box["height"])

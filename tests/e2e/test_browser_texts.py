@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page
 
 import comfy_server
-from browser_page import READY_MS, SAMPLER, Trouble, open_quickstart
+from browser_page import READY_MS, SAMPLER, Trouble, open_quickstart, settled
 from runner.server import Server
 
 PACK = "echogen"
@@ -38,8 +38,8 @@ LANGUAGES = [("ja", "γ パッド", "バランス"), ("zh", "γ 面板", "均衡
 
 
 @pytest.mark.parametrize(("language", "label", "preset"), LANGUAGES, indirect=["language"])
-def test_other_languages(language: str, label: str, preset: str, page: Page, comfy: Server) -> None:
-    trouble = Trouble(page)
+def test_other_languages(language: str, label: str, preset: str, fresh_page: Page, comfy: Server) -> None:
+    page, trouble = fresh_page, Trouble(fresh_page)
     comfy.client.post_json("/settings", {"Comfy.VueNodes.Enabled": True})
     page.goto(f"{comfy.url}/?template=quickstart&source={PACK}")
     page.wait_for_function(f"window.app?.graph && {SAMPLER}", timeout=READY_MS)
@@ -49,9 +49,10 @@ def test_other_languages(language: str, label: str, preset: str, page: Page, com
     assert not trouble.found, trouble.found
 
 
-def test_templates_show_their_pictures(page: Page, comfy: Server) -> None:
+@pytest.mark.parametrize("vue", [True], ids=["nodes2"], indirect=True)
+def test_templates_show_their_pictures(vue: bool, page: Page, comfy: Server) -> None:
     trouble = Trouble(page)
-    open_quickstart(page, comfy, True)
+    open_quickstart(page, comfy, vue)
     page.evaluate("void app.extensionManager.command.execute('Comfy.BrowseTemplates')")
     page.get_by_role("dialog").get_by_text(PACK).first.click()
     page.wait_for_function(
@@ -66,15 +67,16 @@ def test_templates_show_their_pictures(page: Page, comfy: Server) -> None:
     assert not trouble.found, trouble.found
 
 
-def test_the_blueprint_is_found_by_searching(page: Page, comfy: Server) -> None:
+@pytest.mark.parametrize("vue", [True], ids=["nodes2"], indirect=True)
+def test_the_blueprint_is_found_by_searching(vue: bool, page: Page, comfy: Server) -> None:
     trouble = Trouble(page)
-    open_quickstart(page, comfy, True)
+    open_quickstart(page, comfy, vue)
     page.evaluate("app.graph.clear()")
     page.evaluate("void app.extensionManager.command.execute('Workspace.SearchBox.Toggle')")
     field = page.locator("[role=dialog] input, [role=search] input").first
     field.fill("EchoGen subject in scene")
     page.get_by_role("option").filter(has_text="EchoGen subject in scene").first.click()
-    page.wait_for_timeout(1000)
+    settled(page)
     page.mouse.click(1200, 700)  # where it is put, in front ends that ask
     page.wait_for_function("app.graph._nodes.some(node => node.subgraph)", timeout=READY_MS)
     assert not trouble.found, trouble.found
