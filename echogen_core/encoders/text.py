@@ -201,7 +201,7 @@ class TextEncoder(nn.Module):
         for index, row in enumerate(rows):
             if len(row) > limit:
                 logger.warning(
-                    "The prompt of %d tokens is longer than the %d that the model reads: the rest is ignored.",
+                    "The prompt of %d tokens is longer than the %d the model reads: the rest is ignored.",
                     len(row),
                     limit,
                 )

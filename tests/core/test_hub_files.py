@@ -49,28 +49,29 @@ AROUND = step("TemplateProcessing", single=[TEXT, *[{"SpecialToken": {"id": "x",
               special_tokens={"x": {"id": "x", "ids": [0] * 3000, "tokens": ["x"] * 3000}})  # fmt: skip
 TWICE = step("TemplateProcessing", single=[TEXT, TEXT], pair=[], special_tokens={})
 BOMBS: dict[str, tuple[dict[str, Any], str]] = {
-    "doubled 34 times": ({"normalizer": step("Sequence", normalizers=[replace("a", "aa")] * 34)}, "letters"),
+    "doubled 34 times": (
+        {"normalizer": step("Sequence", normalizers=[replace("a", "aa")] * 34)}, "characters"),
     "a thousandfold four times": (
-        {"normalizer": step("Sequence", normalizers=[replace("a", "a" * 1000)] * 4)}, "letters of one"),
+        {"normalizer": step("Sequence", normalizers=[replace("a", "a" * 1000)] * 4)}, "characters of one"),
     "sequences of sequences": (
         {"normalizer": step("Sequence", normalizers=[
-            step("Sequence", normalizers=[replace("a", "aaa")] * 4)] * 8)}, "letters of one"),
-    "an empty pattern": ({"normalizer": replace("", "a" * 5000)}, "letters of one"),
-    "a pattern of nothing": ({"normalizer": replace("a*", "a" * 5000, "Regex")}, "letters of one"),
-    "a long beginning": ({"normalizer": step("Prepend", prepend="x" * 50_000)}, "letters of one"),
+            step("Sequence", normalizers=[replace("a", "aaa")] * 4)] * 8)}, "characters of one"),
+    "an empty pattern": ({"normalizer": replace("", "a" * 5000)}, "characters of one"),
+    "a pattern of nothing": ({"normalizer": replace("a*", "a" * 5000, "Regex")}, "characters of one"),
+    "a long beginning": ({"normalizer": step("Prepend", prepend="x" * 50_000)}, "characters of one"),
     "a map to a long text": (
-        {"normalizer": step("Precompiled", precompiled_charsmap=letters_map(9000))}, "letters of one"),
+        {"normalizer": step("Precompiled", precompiled_charsmap=letters_map(9000))}, "characters of one"),
     "bytes of bytes": (
-        {"pre_tokenizer": step("Sequence", pretokenizers=[BYTES] * 20)}, "letters of one"),
+        {"pre_tokenizer": step("Sequence", pretokenizers=[BYTES] * 20)}, "characters of one"),
     "bytes of bytes before": (
-        {"normalizer": step("Sequence", normalizers=[step("ByteLevel")] * 20)}, "letters of one"),
+        {"normalizer": step("Sequence", normalizers=[step("ByteLevel")] * 20)}, "characters of one"),
     "steps without end": (
         {"normalizer": step("Sequence", normalizers=[step("Strip")] * 5000)}, "more than 200 steps"),
-    "a decoder": ({"decoder": step("Sequence", decoders=[replace("a", "aa")] * 34)}, "letters of one"),
+    "a decoder": ({"decoder": step("Sequence", decoders=[replace("a", "aa")] * 34)}, "characters of one"),
     "tokens around": ({"post_processor": AROUND}, "tokens around each prompt"),
     "the tokens over and over": (
-        {"post_processor": step("Sequence", processors=[TWICE] * 34)}, "letters of one"),
-    "a deep tree": ({"model": UNIGRAM}, "a piece of 1,000,000 letters"),
+        {"post_processor": step("Sequence", processors=[TWICE] * 34)}, "characters of one"),
+    "a deep tree": ({"model": UNIGRAM}, "a piece of 1,000,000 characters"),
     "a long added token": (
         {"added_tokens": [{"id": 0, "content": "a" * 99_999, "special": True}]}, "a piece of 99,999"),
     "a long prefix": (
