@@ -171,7 +171,7 @@ def new_output(prefix: str, ending: str) -> Numbered:
     root = folder_paths.get_output_directory()
     if "\0" in prefix or len(prefix) > 240 or prefix != prefix.encode("utf-8", "replace").decode():
         raise ValueError(
-            f"Expected a file name, got {printable(prefix)!r}: it is too long, or no file system stores it."
+            f"Expected a file name, got {printable(prefix)!r}. Use at most 240 ordinary characters."
         )
     target = os.path.abspath(os.path.join(root, os.path.dirname(os.path.normpath(prefix))))
     if not Path(target).is_relative_to(os.path.abspath(root)):
@@ -200,12 +200,15 @@ def subject_file(name: object) -> Path:
     there is no such file.
     """
     if not isinstance(name, str):
-        raise ValueError(f"Expected the name of a file, got {printable(name)}.")
+        raise ValueError(f"Expected a file name, got {printable(name)}. Choose one from the list.")
     roots = (folder_paths.get_input_directory(), folder_paths.get_output_directory())
     below, folder = folder_paths.annotated_filepath(name)
     path = Path(os.path.abspath(os.path.join(folder or roots[0], below)))
     if not any(path.is_relative_to(os.path.abspath(root)) for root in roots):
-        raise ValueError(f"Expected a file in ComfyUI's input or output folder, got {printable(name)!r}.")
+        raise ValueError(
+            f"Expected a file in ComfyUI's input or output folder, got {printable(name)!r}. "
+            "Choose one from the list."
+        )
     if not is_text(name) or not isinstance(stamp_of(path), FileStamp):
         raise FileNotFoundError(
             f"{printable(name)} does not exist. Save a subject first, or put a shared one into {roots[0]}."

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from echogen_core.printable import printable
+from echogen_core.printable import counted, printable
 from echogen_core.subject.regions import Box, Detection, check_box
 
 from .wire_types import describe_value
@@ -40,8 +40,8 @@ def boxes_from(value: Any, count: int, height: int, width: int) -> list[list[Det
         raise _unlike(value)
     if len(value) not in (1, count):
         raise ValueError(
-            f"Expected boxes for all or for each of the {count} pictures, got {len(value)} lists of boxes. "
-            "Connect the boxes that were found in these pictures."
+            f"Expected boxes for all or for each of {counted(count, 'picture')}, got {len(value)} lists of "
+            "boxes. Connect the boxes that were found in these pictures."
         )
     most = max(map(len, value))
     if most > MAX_BOXES:

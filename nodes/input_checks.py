@@ -59,7 +59,9 @@ def _run_safely(run: Any, cls: Any, values: dict[str, Any]) -> Any:
         # What is not an Exception ends ComfyUI's worker thread, and later prompts wait for ever.
         if isinstance(error, Exception) or not by_library(error):
             raise
-        raise RuntimeError(f"A library crashed: {printable(error)}.") from error
+        raise RuntimeError(
+            f"A library crashed: {printable(error)}. Check the node's inputs and files, and run it again."
+        ) from error
 
 
 def _overridden(node: Node) -> set[str]:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from echogen_core.disk import in_words
 from echogen_core.pictures import LARGEST_WORKING_SIDE
+from echogen_core.printable import counted
 from echogen_core.subject.cutout import LARGEST_SQUARE
 
 _FLOAT = 4  # bytes
@@ -54,8 +55,3 @@ def require_for_decoding(count: int, pixels: int) -> None:
         f"Decoding {counted(count, 'picture')}",
         "Decode fewer at once, or smaller ones; Decode Bits takes less than Decode Scales.",
     )
-
-
-def counted(count: int, noun: str) -> str:
-    """'1 picture', '2 pictures'."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

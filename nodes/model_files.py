@@ -91,7 +91,7 @@ def preset_of(kind: str, path: Path) -> Preset:
     """The preset that a part belongs to, by the sizes in its file. Raises ValueError for another part."""
     found = identify(path)
     if found.kind != kind:
-        raise ValueError(f"{path} is {found.title}; expected {TITLES[kind]}.")
+        raise ValueError(f"Expected {TITLES[kind]}, got {found.title}: {path}. Choose another file.")
     return preset_for(kind, found.config)
 
 

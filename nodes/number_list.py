@@ -35,7 +35,7 @@ def parse_numbers(
         raise ValueError(f"{what}: expected at most {most} values, got {len(numbers)}. Leave some out.")
     for number in numbers:
         if not low <= number <= high:
-            raise ValueError(f"{what}: expected numbers from {low:g} to {high:g}, got {number:g}.")
+            raise ValueError(f"{what}: expected numbers from {low:g} to {high:g}, got {number:g}. Change it.")
     return numbers
 
 

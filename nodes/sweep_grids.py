@@ -13,6 +13,7 @@ from torch import Tensor
 
 from echogen_core.features import Subject, TextFeatures
 from echogen_core.pictures import to_pil
+from echogen_core.printable import counted
 from echogen_core.sampling import Bits, Guidance, RunConditions, ScaleStep, sample
 from echogen_core.scales import ScaleSchedule
 
@@ -163,6 +164,6 @@ def _require_memory(pages: int, columns: int, rows: int, schedule: ScaleSchedule
     across, down = min(MAX_SIDE, columns * width), min(MAX_SIDE, rows * height)
     memory_checks.require(
         pages * across * down * _GRID_BYTES,
-        f"{memory_checks.counted(pages, 'grid')} of {across}×{down} px",
+        f"{counted(pages, 'grid')} of {across}×{down} px",
         "Use shorter lists, or a smaller size.",
     )

@@ -138,7 +138,8 @@ class Pages:
 class _WithoutNumbers(TorchFunctionMode):
     """Numbers that are known (a Python number, a table) lose them on their way to the card.
 
-    A parameter moved in place (`.data`, of the small ones between layers) only changes its device.
+    A parameter moved in place (`.data`, of the small ones between layers) only changes its device. Counts of
+    unknown values, as of those that are NaN, are 0.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -150,6 +151,8 @@ class _WithoutNumbers(TorchFunctionMode):
             return args[0].new_empty(torch.tensor(args[1]).shape)
         if func is Tensor.to and not isinstance(args[0], FakeTensor):
             args = (torch.empty_like(args[0]), *args[1:])
+        if func is Tensor.__int__ and isinstance(args[0], FakeTensor):
+            return 0
         if func == Tensor.data.__set__:
             assert args[0].dtype == args[1].dtype and args[0].shape == args[1].shape
             args[0].fake_device = args[1].device

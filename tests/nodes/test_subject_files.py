@@ -103,5 +103,5 @@ def test_what_cannot_be_saved_or_loaded_is_said(
     (file,) = (folders / "output").rglob("*.safetensors")
     assert pack["EchoGenLoadSubject"].validate_inputs(file="gone.safetensors") != True  # noqa: E712
     file.write_bytes(file.read_bytes()[:-100])
-    with pytest.raises(ValueError, match="damaged or cut off"):
+    with pytest.raises(ValueError, match="damaged or truncated"):
         run(pack, "EchoGenLoadSubject", file=f"{file.relative_to(folders / 'output').as_posix()} [output]")
