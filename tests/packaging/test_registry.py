@@ -16,8 +16,7 @@ from runner.server import Server
 
 from .conftest import ComfyCli
 
-# Lists of files: the published models' are not there.
-FILES = "invalid-enum"
+FILES = "invalid-enum"  # of a list of files: those of the published models are not there
 
 
 def test_comfy_cli_finds_nothing_to_say(comfy_cli: ComfyCli) -> None:
@@ -27,10 +26,8 @@ def test_comfy_cli_finds_nothing_to_say(comfy_cli: ComfyCli) -> None:
 
 def test_every_workflow_is_clean_for_comfy_lint(server: Server, installed: Path, tmp_path: Path) -> None:
     """comfy-lint: links, types, inputs and options of API workflows, against a server's own schema."""
-    schema, workflows = (
-        tmp_path / "object_info.json",
-        sorted((installed / "workflows" / "api").glob("*.json")),
-    )
+    schema = tmp_path / "object_info.json"
+    workflows = sorted((installed / "workflows" / "api").glob("*.json"))
     schema.write_bytes(server.client.get("/object_info"))
     command = [sys.executable, "-m", "comfy_lint.cli", "--schema-cache", str(schema), "--strict", "--json"]
     done = subprocess.run([*command, *map(str, workflows)], capture_output=True, text=True, check=False)
@@ -64,6 +61,7 @@ def test_every_name_taken_from_comfyui_is_there_for_comfy_import_guard(
         env={**os.environ, "PYTHONUTF8": "1"},
     )
     (report,) = json.loads(done.stdout)["packs"]
+    assert report["references"] > 50 and not report["unparseable"]
     breaking: list[dict[str, Any]] = report["breaking"]
     assert not [each for each in breaking if not has_default(installed / each["file"], each["line"])]
 
