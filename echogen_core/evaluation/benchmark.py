@@ -154,7 +154,7 @@ def run_benchmark(plan: Plan, folder: Path, group: ProcessGroup, worker: Worker)
     if missing := [key for key in keys if key not in found]:
         raise ValueError(
             f"Expected {counted(len(keys), 'finished picture')} in {folder}, missing: {len(missing)}, "
-            f"the first {missing[0].path}. Several machines need one --out, on a disk that they share: copy the "
-            "pictures and scores-*.jsonl of all into one folder, or start again with a shared one."
+            f"the first {missing[0].path}. Several machines need one --out, on a disk that they share: copy "
+            "the pictures and scores-*.jsonl of all into one folder, or start again with a shared one."
         )
     return [found[key] for key in keys]

@@ -127,8 +127,8 @@ def _estimate(
     preset, half = PRESETS[args.model], half_precision(args)
     per_step = recipe.batch * recipe.accumulate * accelerator.num_processes
     yield (
-        f"a step: {counted(per_step, 'picture')}; {counted(recipe.steps, 'step')} go through the rows "
-        f"{recipe.steps * per_step / len(manifest):.1f} times"
+        f"steps: {recipe.steps:,} of {counted(per_step, 'picture')}, "
+        f"{recipe.steps * per_step / len(manifest):.1f} epochs in all"
     )
     yield (
         f"learning rate: {peak_rate(recipe, per_step):.3g} = {recipe.base_rate:g} (--base-rate) x {per_step} "

@@ -22,6 +22,7 @@ from echogen_core.model import EchoGenTransformer, unused_names
 from echogen_core.model.rope import sequence_rope
 from echogen_core.scales import find_schedule
 from echogen_core.tokenizer.bsq import quantize_with_bit_flips
+from echogen_core.training import PROGRAM
 from echogen_core.training.batch_encoder import BatchEncoder
 from echogen_core.training.batch_sampler import BucketBatchSampler, SampleIndex
 from echogen_core.training.captions import vary_caption
@@ -35,7 +36,7 @@ from echogen_core.training.loss import bit_loss, token_losses
 from echogen_core.training.manifest import FaultyRow, Manifest, Row, schedules
 from echogen_core.training.moving_average import update_average
 from echogen_core.training.recipe import Recipe, rate_share
-from echogen_core.training.row_pictures import cover, open_picture
+from echogen_core.training.row_pictures import cover, open_picture, square_on_white
 from echogen_core.training.subject_model import (
     OPERATIONS,
     TeacherForcedModel,
@@ -429,3 +430,59 @@ def test_processes_that_cannot_see_each_other_do_not_start(monkeypatch: pytest.M
     assert processes.needs_cpu_backend() != getattr(torch, "accelerator", torch.cuda).is_available()
     with pytest.raises(ValueError, match="2 processes were started, but accelerate sees 1"):
         processes.check_world_size(1)
+
+
+def test_a_reference_that_is_not_square_loses_nothing(tmp_path: Path) -> None:
+    for size in ((90, 30), (30, 90), (30, 31)):
+        picture = Image.new("RGB", size, "blue")
+        squared = square_on_white(picture)
+        assert squared.size == (max(size),) * 2
+        assert sum(pixel == (0, 0, 255) for pixel in squared.getdata()) == size[0] * size[1]
+    square = Image.new("RGB", (8, 8), "red")
+    assert square_on_white(square) is square
+    strip = square_on_white(Image.new("RGB", (1, 40_000)))
+    assert strip.size == (2048, 2048) and strip.getpixel((0, 0)) == (255, 255, 255)
+    # in training: both ends of a wide subject reach the encoders
+    folder = small.make_rows(tmp_path, 1)
+    wide = Image.new("RGB", (120, 40), "white")
+    wide.paste("red", (0, 0, 20, 40))
+    wide.paste("blue", (100, 0, 120, 40))
+    wide.save(tmp_path / "img" / "cond_0.png")
+    reference_3HW = SubjectDataset(Manifest(folder, "nano", tmp_path), 64, 0, 0.5, None)[
+        SampleIndex(0, 0, 0)
+    ].reference_3HW
+    assert reference_3HW is not None and reference_3HW.shape == (3, 64, 64)
+    assert reference_3HW[:, 32, 3].tolist() == pytest.approx([1, 0, 0], abs=0.05)
+    assert reference_3HW[:, 32, 60].tolist() == pytest.approx([0, 0, 1], abs=0.05)
+    assert reference_3HW[:, 3, 32].tolist() == [1, 1, 1]
+
+
+# --- the command
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_the_learning_rate_is_said_before_a_run(
+    dry_run: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = small.make_rows(tmp_path / "data", 2)
+    options = {"batch": 2, "base_rate": 0.02, "steps": 1, "parts": tmp_path}
+    words = small.arguments(rows, tmp_path / "out", **options)
+    with caplog.at_level("INFO"):
+        status = main([*words, "--dry-run"] if dry_run else words)
+    said = capsys.readouterr().out if dry_run else caplog.text
+    assert status == (0 if dry_run else 1), "without encoders there is no run"
+    assert "learning rate: 0.000156 = 0.02 (--base-rate) x 2 / 256" in said
+    assert "steps: 1 of 2 pictures, 1.0 epochs" in said and "Python and its libraries" in said
+
+
+def test_help_names_the_program(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    said = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert said.startswith(f"usage: {PROGRAM} [-h] --data DATA --out OUT") and "--init-from" in said
+
+
+def test_numbers_have_their_nouns() -> None:
+    one, two = (str(Machine(count, False, False, False, 1e12)) for count in (1, 2))
+    assert one.startswith("machine: CPU, 1 process, ") and two.startswith("machine: CPU, 2 processes, ")
