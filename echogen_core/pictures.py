@@ -37,26 +37,7 @@ def check_pictures(
     are clamped; unsigned integers (8 and 16 bits) are scaled by their range. channels: the counts allowed.
     Raises ValueError for a wrong shape, no picture, a side below `smallest_side` px, NaN or infinity.
     """
-    shape = list(images_BCHW.shape)
-    if len(shape) != 4:
-        raise ValueError(
-            f"The {what} must be pictures of shape [batch, channels, height, width], got {shape}. "
-            "Add the batch axis, and put the channels second."
-        )
-    if shape[1] not in channels:
-        forms = ", or ".join(_FORMS[count] for count in channels)
-        raise ValueError(f"The {what} has the wrong number of channels: expected {forms}, got {shape[1]}.")
-    height, width = shape[2:]
-    if 0 in shape:
-        raise ValueError(
-            f"There is no picture in the {what} (shape {shape}): expected at least one picture with pixels. "
-            "Check the node that feeds it."
-        )
-    if min(height, width) < smallest_side:
-        raise ValueError(
-            f"The {what} is {width}×{height} px: at least {smallest_side} px on each side are needed. "
-            "Load a larger picture, or check the crop before it."
-        )
+    _check_shape(list(images_BCHW.shape), what, channels, smallest_side)
     images_BCHW = images_BCHW.cpu()
     broken = int((~torch.isfinite(images_BCHW)).sum())
     if broken:
@@ -69,6 +50,28 @@ def check_pictures(
     if images_BCHW.shape[1] == 1:
         images_BCHW = images_BCHW.expand(-1, 3, -1, -1)
     return images_BCHW.clamp(0, 1)
+
+
+def _check_shape(shape: list[int], what: str, channels: Collection[int], smallest_side: int) -> None:
+    if len(shape) != 4:
+        raise ValueError(
+            f"The {what} must be pictures of shape [batch, channels, height, width], got {shape}. "
+            "Add the batch axis, and put the channels second."
+        )
+    if shape[1] not in channels:
+        forms = ", or ".join(_FORMS[count] for count in channels)
+        raise ValueError(f"The {what} has the wrong number of channels: expected {forms}, got {shape[1]}.")
+    height, width = shape[2:]
+    if 0 in shape:
+        raise ValueError(
+            f"The {what} holds no picture (shape {shape}): expected at least one picture with pixels. "
+            "Check the node that feeds it."
+        )
+    if min(height, width) < smallest_side:
+        raise ValueError(
+            f"The {what} is {width}×{height} px: at least {smallest_side} px on each side are needed. "
+            "Load a larger picture, or check the crop before it."
+        )
 
 
 def check_single(images_BCHW: Tensor, what: str = "picture") -> Tensor:

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch._subclasses import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from echogen_core.checkpoints.format import read_config, write_metadata
 from echogen_core.checkpoints.keymap_tokenizer import published_name, translate_tokenizer
 from echogen_core.config import PRESETS, TokenizerConfig
 from echogen_core.scales import find_schedule
@@ -267,3 +268,11 @@ def test_errors_say_what_fits(tokenizer: BitTokenizer) -> None:
         sum_codes([], [(1, 1), (2, 2)])
     with pytest.raises(ValueError, match="scale 0"):
         sum_codes([torch.zeros(1, 2, 2, 16)], [(1, 1), (2, 2)])
+
+
+def test_files_name_the_pixel_unshuffle_as_they_always_did() -> None:
+    config = PRESETS["nano"].tokenizer
+    metadata = write_metadata("tokenizer", config)
+    stored = json.loads(metadata["config"])
+    assert stored["fold"] == config.unshuffle == 4 and "unshuffle" not in stored
+    assert read_config(metadata, tensors=1000) == config
