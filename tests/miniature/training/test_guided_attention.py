@@ -22,15 +22,8 @@ from miniature.data.prompt_words import PromptWords, fixed_layout
 from miniature.training import guided_attention
 from miniature.training.guided_attention import GuidedAttention, sharpen_heads, target_attention
 
-from .prepared import write_prepared
-
 NANO = find_schedule("nano")
 GRID = 14
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_prepared(tmp_path_factory.mktemp("data"))
 
 
 def test_wanted_cells_hold_the_colours_of_the_tokens(data: Path) -> None:

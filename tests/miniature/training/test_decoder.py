@@ -14,14 +14,7 @@ from echogen_core.tokenizer import quantize_multiscale
 from miniature.data.image_sources import CodedImages, CompositeSource
 from miniature.training.decoder import MixedCodes, SampledCodes, main
 
-from .prepared import write_prepared
-
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_prepared(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")

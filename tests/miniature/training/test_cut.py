@@ -125,7 +125,7 @@ def test_the_command_writes_weights_that_the_cut_reads(
     np.save(tmp_path / "icons" / "train_views.npy", np.full((1, 1, 16, 16, 4), 255, np.uint8))
     for name in TEXTURES:
         Image.new("L", (32, 32), 90).save(tmp_path / f"{name}.png")
-    start = Path(__file__).resolve().parents[1] / "golden" / "u2netp.safetensors"
+    start = Path(__file__).resolve().parents[2] / "golden" / "u2netp.safetensors"
     arguments: dict[str, Any] = {"start": start, "npm": tmp_path, "icons": tmp_path, "textures": tmp_path}
     words = [word for name, path in arguments.items() for word in (f"--{name}", str(path))]
     assert cut.main([*words, "--out", str(tmp_path / "run"), "--minutes", "0.01"]) == 0
