@@ -80,8 +80,9 @@ def download_part(
 def _say_waiting(target: Path, remote: Remote, report: Callable[[str], None]) -> None:
     have = _size(_partial(target, remote))
     report(
-        f"another process is fetching {target}, {in_words(have)} of {in_words(remote.size)} so far: waiting "
-        "for it. Ctrl+C ends this one alone"
+        f"another process is downloading {target} ({in_words(have)} of {in_words(remote.size)} so far): "
+        "waiting "
+        "for it. Ctrl+C stops only this one"
     )
 
 
@@ -106,7 +107,7 @@ def _ask(part: PublishedPart, file: PublishedFile, endpoint: str | None) -> Remo
         raise _explained(error, part, file.name) from error
     if found.etag is None or found.size is None:
         raise ConnectionError(
-            f"{url} is answered without a hash or a size: no hub is speaking. Check HF_ENDPOINT and proxies."
+            f"{url} answers without a hash or a size, so it is not a hub. Check HF_ENDPOINT and proxies."
         )
     if file.sha256 not in (None, found.etag):
         logger.warning("%s: the hub has another version of %s than this pack knows.", part.hub, file.name)
@@ -120,16 +121,16 @@ def _fetch(part: PublishedPart, remote: Remote, target: Path, report: Callable[[
         partial.unlink()
         have = 0
     if have:
-        report(f"going on at {in_words(have)}")
+        report(f"resuming at {in_words(have)}")
     _check_space(target.parent, remote.size - have, have)
     if have < remote.size:  # else it was stopped before it could be looked at
         _transfer(part, remote, target, partial, have)
     if not _is_whole(partial, remote):
         partial.unlink()
         raise ValueError(
-            f"What came as {target.name} is not the file that the hub announced (its hash is not "
-            f"{remote.etag}), so it was thrown away. Run this again; when it happens again, a proxy or "
-            "mirror (HF_ENDPOINT) alters files."
+            f"{target.name} arrived damaged (its hash is not {remote.etag}, which the hub announced), so it "
+            "was "
+            "deleted. Run this again; if that doesn't help, a proxy or mirror (HF_ENDPOINT) alters files."
         )
     with explained(target):
         os.replace(partial, target)
@@ -189,7 +190,7 @@ def _is_there(target: Path, remote: Remote, report: Callable[[str], None]) -> bo
             f"{target} is in the way: it is not the hub's file (cut off, or of another kind). Move it away "
             "or delete it, then run this again."
         )
-    report(f"{target} is there and whole")
+    report(f"{target} is already complete")
     return True
 
 
@@ -230,7 +231,7 @@ def _no_space(folder: Path, needed: int, kept: int) -> OSError:
 
 
 def _held(kept: int) -> str:
-    return f"What has come ({in_words(kept)}) is kept." if kept else ""
+    return f"The {in_words(kept)} downloaded so far are kept." if kept else ""
 
 
 def _explained(error: Exception, part: PublishedPart, name: str, kept: int = 0) -> OSError:
@@ -243,19 +244,20 @@ def _explained(error: Exception, part: PublishedPart, name: str, kept: int = 0) 
     status = getattr(response, "status_code", None)
     if isinstance(error, errors.OfflineModeIsEnabled):
         return ConnectionError(
-            f"{where} was not fetched: HF_HUB_OFFLINE is set. Take it away, {by_hand}, elsewhere if need be."
+            f"{where} was not fetched: HF_HUB_OFFLINE is set. Unset it, {by_hand} (on another machine, if "
+            "need be)."
         )
     if isinstance(error, errors.GatedRepoError):
         step = part.licence or f"sign in at {part.source}, accept the terms, and set HF_TOKEN"
-        return PermissionError(f"{where} is handed out only after its licence is accepted: {step}.")
+        return PermissionError(f"{where} is available only after you accept its licence: {step}.")
     if isinstance(error, errors.EntryNotFoundError):
         return FileNotFoundError(
-            f"{where}: the repository has no such file any more. Update this pack, {by_hand}."
+            f"{where}: the repository no longer has this file. Update this pack, {by_hand}."
         )
     if status in (401, 403, 404) or isinstance(error, errors.RepositoryNotFoundError):
         return PermissionError(
-            f"{where}: the hub refuses ({status}). A token that is out of date is refused like this: renew "
-            f"it (`hf auth login`, or HF_TOKEN), {by_hand}."
+            f"{where}: the hub refuses ({status}). An expired token is refused like this: renew it "
+            f" (`hf auth login`, or HF_TOKEN), {by_hand}."
         )
     return ConnectionError(
         f"{where} could not be fetched ({type(error).__name__}: {error}). Check the connection and run this "

@@ -22,7 +22,6 @@ def check_held(state: Mapping[str, Tensor]) -> None:
     said = sum(tensor.numel() * tensor.itemsize for tensor in state.values())
     if said > TIMES * held + SLACK:
         raise ValueError(
-            f"its tensors take {said / 1e6:.0f} MB in memory, of which {held / 1e6:.0f} MB are stored: "
-            "expected tensors of their own numbers. Save it again with tensor.contiguous() for each, or get "
-            "the published file."
+            f"its tensors take {said / 1e6:.0f} MB in memory, of which only {held / 1e6:.0f} MB are stored. "
+            "Save it again with tensor.contiguous() for each, or get the published file."
         )

@@ -83,10 +83,11 @@ class Memory(Generic[Answer]):
         except BaseException as error:
             if not by_library(error):
                 raise
-            logger.warning("%s cannot be looked into.", shown(path), exc_info=True)
+            logger.warning("Can't read %s.", shown(path), exc_info=True)
             return Failure(
-                f"{shown(path)} cannot be read: {type(error).__name__} ({printable(error)}). Download it "
-                "again, or take it out of the folder."
+                f"Can't read {shown(path)}: {type(error).__name__} ({printable(error)}). Download it again, "
+                "or "
+                "move it out of the folder."
             )
 
     def _forget(self, places: Iterable[str]) -> None:
@@ -96,7 +97,7 @@ class Memory(Generic[Answer]):
 
 def _failure(path: Path, error: Exception) -> Failure:
     if isinstance(error, MemoryError):
-        return Failure(f"{shown(path)} cannot be looked into: not enough memory is free.", OSError)
+        return Failure(f"Can't read {shown(path)}: not enough memory is free.", OSError)
     # Only what no log can write; the words of a reader have lines of their own.
     text = str(error).encode("utf-8", "backslashreplace").decode()
     for kind in (FileNotFoundError, OSError):
@@ -110,6 +111,4 @@ def _nothing_to_read(place: str) -> Failure:
         return Failure(
             f"{shown(place)} does not exist. Check the name, or download the file there.", FileNotFoundError
         )
-    return Failure(
-        f"{shown(place)} is neither a file nor a folder, but a pipe or a device. Expected weights."
-    )
+    return Failure(f"{shown(place)} is a pipe or a device. Expected a weight file or a folder.")

@@ -35,8 +35,9 @@ def find_comfyui(option: str | None, environ: Mapping[str, str], pack: Path) -> 
             path = Path(value).expanduser().absolute()
             if not (path / "models").is_dir():
                 raise ValueError(
-                    f"{source} is {path}, which has no folder 'models'. Give ComfyUI's folder (or the one "
-                    "that ComfyUI is started with as --base-directory)."
+                    f"{source} is {path}, which has no folder 'models'. Pass ComfyUI's folder, or the one it "
+                    "is "
+                    "started with as --base-directory."
                 )
             return path
     # As the shell reached it, not resolved: a pack is often linked into custom_nodes.
@@ -47,8 +48,9 @@ def find_comfyui(option: str | None, environ: Mapping[str, str], pack: Path) -> 
     if ours.is_dir():  # what `python run.py` started
         return ours
     raise ValueError(
-        "There is no ComfyUI around this pack. Say where yours is: --comfyui PATH (the folder with "
-        "'models'), or set COMFYUI_PATH."
+        "No ComfyUI found around this pack. Pass its folder (the one with 'models') as --comfyui PATH, or "
+        "set "
+        "COMFYUI_PATH."
     )
 
 
@@ -95,10 +97,10 @@ def _read_yaml(file: Path) -> Mapping[str, Any]:
     try:
         import yaml  # comes with ComfyUI
     except ImportError:
-        logger.warning("%s is left out: reading it needs PyYAML (pip install pyyaml).", file)
+        logger.warning("%s is ignored: reading it needs PyYAML (pip install pyyaml).", file)
         return {}
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ValueError(f"{file} cannot be read ({error}). Correct it, or leave it out.") from error
+        raise ValueError(f"Can't read {file} ({error}). Fix it, or leave it out.") from error
     return content if isinstance(content, Mapping) else {}

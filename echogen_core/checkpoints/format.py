@@ -94,7 +94,7 @@ def read_config(metadata: Mapping[str, str], tensors: int) -> Any:
     try:
         values = parse_json(metadata.get("config", "null"))
         if not isinstance(values, dict):
-            raise ValueError("expected names with values")
+            raise ValueError("expected a JSON object")
         if unknown := sorted({*values} - {*known}):
             raise ValueError(f"unknown settings {some(unknown)}")
         if missing := sorted(_needed(config_class) - {*values}):
@@ -105,8 +105,7 @@ def read_config(metadata: Mapping[str, str], tensors: int) -> Any:
         _check_counts(config, tensors)
     except ValueError as error:
         raise ValueError(
-            f"its configuration cannot be read ({printable(error)}). Update this pack, or write the file "
-            "again."
+            f"can't read its configuration ({printable(error)}). Update this pack, or create the file again."
         ) from error
     return config
 
@@ -120,4 +119,4 @@ def _check_counts(config: Any, tensors: int) -> None:
     for name, value in asdict(config).items():
         count = len(value) if isinstance(value, tuple) else value
         if name in _COUNTS and count > tensors:
-            raise ValueError(f"{name} {count}, and the file has {tensors} tensors")
+            raise ValueError(f"{name} is {count}, but the file has only {tensors} tensors")

@@ -19,8 +19,8 @@ import transformers
 from torch import Tensor
 
 from ..encoders.text import TOKENIZER_FILE
-from ..encoders.tokenizer_file import check_tokenizer
-from ..json_text import read_json
+from ..encoders.tokenizer_file import MEMORY_TIMES, check_tokenizer
+from ..json_text import TIMES, read_json
 from ..printable import printable
 from .mismatches import AGAIN
 from .read import read_weights
@@ -91,14 +91,16 @@ def read_folder(
     or holds numbers that no model has, or no weights.
     """
     if (folder / ADAPTER).exists() and hub.is_peft_available():  # transformers goes where it leads only then
-        raise ValueError(f"{folder} holds {ADAPTER}, which leads to another model. Move that file elsewhere.")
+        raise ValueError(
+            f"{folder} contains {ADAPTER}, which points to another model. Move that file elsewhere."
+        )
     if not (folder / "config.json").is_file():
         raise FileNotFoundError(f"{folder} has no config.json. Download the whole folder from the hub.")
     settings = _read(folder / "config.json")
     if settings.get("model_type") != model_type:
         raise ValueError(
-            f"{folder} holds a model of type {printable(settings.get('model_type'), 80)!r}, expected "
-            f"{model_type!r}. Choose its folder."
+            f"Expected a model of type {model_type!r} in {folder}, got "
+            f"{printable(settings.get('model_type'), 80)!r}. Choose the right folder."
         )
     try:
         tensors = read_weights(folder, shapes_only=True).tensors
@@ -126,9 +128,10 @@ def check_words(folder: Path) -> None:
 def _read(path: Path) -> dict[str, Any]:
     """A text of names with values."""
     with _naming(path):
-        settings = read_json(path, names_once=False, finite=False)
+        times = MEMORY_TIMES if path.name == TOKENIZER_FILE else TIMES
+        settings = read_json(path, names_once=False, finite=False, times=times)
         if not isinstance(settings, dict):
-            raise ValueError(f"expected names with values, got a {type(settings).__name__}")
+            raise ValueError(f"expected a JSON object, got a {type(settings).__name__}")
         if path.name == TOKENIZER_FILE:
             check_tokenizer(settings)
         elif path.name == "vocab.json":
@@ -142,7 +145,7 @@ def _naming(path: Path) -> Iterator[None]:
     try:
         yield
     except (ValueError, RecursionError) as error:  # the latter of values in values in values
-        raise ValueError(f"{path} is no readable configuration ({printable(error)}). {AGAIN}") from error
+        raise ValueError(f"Can't read the configuration in {path} ({printable(error)}). {AGAIN}") from error
 
 
 def _own(value: Any) -> Any:
@@ -157,7 +160,7 @@ def _own(value: Any) -> Any:
     if not isinstance(value.get("backbone_config"), dict):
         for name in BACKBONE:
             if value.get(name):
-                raise ValueError(f"{name} is {printable(value[name], 80)}: expected nothing from elsewhere")
+                raise ValueError(f"{name} is {printable(value[name], 80)}: expected no model from elsewhere")
     return {name: _own(inner) for name, inner in value.items() if name not in LEFT_OUT}
 
 
@@ -215,7 +218,7 @@ def check_built(model_class: Any, config: Any, tensors: Mapping[str, Tensor]) ->
     asked = sum(tensor.numel() for tensor in (*model.parameters(), *model.buffers()))
     held = sum(_most_numbers(tensor) for tensor in tensors.values())
     if asked > 1.5 * held + SLACK:
-        raise ValueError(f"its configuration is of a model of {asked:,} numbers, and the files hold {held:,}")
+        raise ValueError(f"its configuration describes a model of {asked:,} numbers, the files have {held:,}")
 
 
 def _most_numbers(tensor: Tensor) -> int:

@@ -87,10 +87,11 @@ def requests(model: str, found: Found, folders: Mapping[str, Path]) -> str | Non
     if not absent:
         return None
     lines = [request(part, folders[part.kind]) for part in absent]
-    lines += [f"Of a proper name, but unfit: {fault}" for fault in found.unfit.values()]
+    lines += [f"Right name, wrong file: {fault}" for fault in found.unfit.values()]
     return (
-        f"{model} is not complete: {len(absent)} of its {len(parts)} parts are missing. Fetch them (or let "
-        f"`python -m echogen_core models download {model}` do it), then run again; no restart is needed.\n"
+        f"{model} is incomplete: {len(absent)} of its {len(parts)} parts "
+        f"{'is' if len(absent) == 1 else 'are'} missing. Download them (or run "
+        f"`python -m echogen_core models download {model}`), then queue again; no restart needed.\n"
         + "\n".join(lines)
     )
 
@@ -116,7 +117,7 @@ def preset_for(kind: str, config: Any) -> Preset:
     found = next((preset for name, preset in PRESETS.items() if fits(name, kind, sized)), None)
     if found is None:
         raise ValueError(
-            f"{describe(kind, config)} belongs to none of the known models: {', '.join(PRESETS)}."
+            f"{describe(kind, config)} does not belong to any known model: {', '.join(PRESETS)}."
         )
     if kind != "transformer":
         return found

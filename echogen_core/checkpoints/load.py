@@ -100,7 +100,7 @@ def load(
         state = match_scales(module_names(kind, source.state, module), wanted)
         fill(module, {name: tensor.to(device) for name, tensor in state.items()}, TITLES[kind], wanted)
     except ValueError as error:
-        raise ValueError(f"{source.raw.path}: {error}") from error
+        raise source.raw.named(error) from error
     if kind == "transformer" and not module.config.subject:
         logger.warning("%s is a base Infinity model: it makes pictures of a text and knows no subject.", path)
     info = LoadInfo(source.raw.path, kind, module.config, source.identity.ours, stored)

@@ -44,7 +44,7 @@ class RawFile:
     """What a weight file holds: nested mappings of tensors, and the metadata of a safetensors file.
 
     files: where the tensors lie. mapped: they are read from there at use, not before; false for torch's older
-    stream, which has no place to map from.
+    stream, which has no place to map from. unreadable: tensors that are left out, name -> form ("sparse").
     """
 
     path: Path
@@ -52,6 +52,14 @@ class RawFile:
     metadata: Mapping[str, str] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
     mapped: bool = True
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+
+    def named(self, error: ValueError) -> ValueError:
+        """An error with the file's name, and what the file has instead of plain tensors."""
+        if not self.unreadable:
+            return ValueError(f"{self.path}: {error}")
+        forms = some([f"{name} ({form})" for name, form in self.unreadable.items()])
+        return ValueError(f"{self.path}: {error} These tensors of the file are not plain numbers: {forms}.")
 
     @property
     def tensors(self) -> dict[str, Tensor]:
@@ -91,7 +99,9 @@ def read_weights(path: str | Path, shapes_only: bool = False) -> RawFile:
     if path.is_dir():
         return _read_folder(path, shapes_only)
     if not path.is_file():
-        raise ValueError(f"{path} is no regular file (a device or a pipe, say). Expected a weight file.")
+        raise ValueError(
+            f"{path} is not a regular file (a device or pipe, for example). Expected a weight file."
+        )
     size = path.stat().st_size
     if size == 0:
         raise ValueError(f"{path} is empty (0 bytes); expected weights. {AGAIN}")
@@ -101,7 +111,8 @@ def read_weights(path: str | Path, shapes_only: bool = False) -> RawFile:
         return _read_safetensors(path, shapes_only)
     if head[:2] == b"PK" or head[:1] == b"\x80":
         zipped = head[:2] == b"PK"
-        return RawFile(path, read_torch(path, zipped, shapes_only), files=(path,), mapped=zipped)
+        tree, unreadable = read_torch(path, zipped, shapes_only)
+        return RawFile(path, tree, files=(path,), mapped=zipped, unreadable=unreadable)
     raise ValueError(f"{path} is {_describe(head)}, not a safetensors or PyTorch weight file. {AGAIN}")
 
 
@@ -109,9 +120,9 @@ def _describe(head: bytes) -> str:
     """What a file that holds no weights seems to be."""
     text = head.lstrip().lower()
     if text.startswith(b"version https://git-lfs"):
-        return "a Git LFS pointer (the download left the large file itself out)"
+        return "a Git LFS pointer (the large file itself was not downloaded)"
     if text.startswith((b"<!doctype", b"<html")):
-        return "a web page (the download was answered with one: a login may be needed)"
+        return "a web page (the site may want you to log in before the download)"
     if head.startswith(b"GGUF"):
         return "a GGUF file"
     return "of an unknown format"
@@ -125,21 +136,21 @@ def _read_safetensors(path: Path, shapes_only: bool) -> RawFile:
         return RawFile(path, _load(path, header), header.metadata, (path,))
     except (SafetensorError, ValueError) as error:
         raise ValueError(
-            f"{path} is a damaged or cut off safetensors file ({printable(error)}). {AGAIN}"
+            f"{path} is a damaged or truncated safetensors file ({printable(error)}). {AGAIN}"
         ) from error
 
 
 def _load(path: Path, header: Header) -> dict[str, Tensor]:
     """The tensors, those of types that nothing here computes with as bytes, which no weight may be."""
     if unknown := sorted({kind for kind in header.unloadable.values() if kind.startswith("F6")}):
-        raise ValueError(f"numbers of the type {some(unknown)}, which torch does not have")
+        raise ValueError(f"numbers of type {some(unknown)}, which torch does not support")
     try:
         tensors = load_file(path)
     except RuntimeError as error:
         raise unmapped(path, error) from error
     except (AttributeError, KeyError) as error:
         kinds = some(sorted({*header.unloadable.values()}))
-        raise ValueError(f"numbers of the type {kinds}, which this torch does not have") from error
+        raise ValueError(f"numbers of type {kinds}, which this version of torch does not support") from error
     return tensors | {name: tensors[name].view(torch.uint8) for name in header.unloadable}
 
 
@@ -160,14 +171,16 @@ def _read_folder(folder: Path, shapes_only: bool) -> RawFile:
             twice = sorted(tree.keys() & raw.tree.keys())
             if other := [name for name in twice if not _alike(tree[name], raw.tree[name])]:
                 raise ValueError(
-                    f"{folder}: several files hold the same tensors with other numbers ({some(other)}). "
+                    f"{folder}: several files have the same tensors with different numbers ({some(other)}). "
                     "Download the whole folder again."
                 )
             tree |= raw.tree
         files = tuple(raw.path for raw in raws)
-        return RawFile(folder, tree, files=files, mapped=all(raw.mapped for raw in raws))
+        unreadable = {name: form for raw in raws for name, form in raw.unreadable.items()}
+        mapped = all(raw.mapped for raw in raws)
+        return RawFile(folder, tree, files=files, mapped=mapped, unreadable=unreadable)
     raise FileNotFoundError(
-        f"{folder} holds no weights; expected one of {', '.join(FOLDER_FILES)}. Download the whole folder."
+        f"{folder} has no weights; expected one of {', '.join(FOLDER_FILES)}. Download the whole folder."
     )
 
 
@@ -186,15 +199,15 @@ def _shards(index: Path) -> list[str]:
         content = read_json(index)
         weight_map = content["weight_map"] if isinstance(content, dict) else None
         if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
-            raise ValueError("expected weight_map, names of tensors with names of files")
+            raise ValueError("expected weight_map, an object of tensor names and file names")
         shards = sorted(set(weight_map.values()))
         if strange := [name for name in shards if _leads_away(name) or name.endswith(".index.json")]:
-            raise ValueError(f"expected files of its own folder, got {some(strange)}")
+            raise ValueError(f"expected files in its own folder, got {some(strange)}")
         if not 0 < len(shards) <= MOST_SHARDS:
             raise ValueError(f"expected 1 to {MOST_SHARDS} files, got {len(shards)}")
     except (ValueError, KeyError) as error:
         raise ValueError(
-            f"{index} is no readable list of weight files ({printable(error)}). {AGAIN}"
+            f"Can't read the list of weight files in {index} ({printable(error)}). {AGAIN}"
         ) from error
     return shards
 

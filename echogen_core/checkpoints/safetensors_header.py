@@ -66,12 +66,12 @@ def read_header(path: Path) -> Header:
         text = file.read(length)
     entries = parse_json(text)
     if not isinstance(entries, dict):
-        raise ValueError(f"a header that is a {type(entries).__name__}")
+        raise ValueError(f"expected a JSON object as header, got a {type(entries).__name__}")
     metadata = entries.pop("__metadata__", None) or {}
     if len(entries) > MOST_TENSORS:
         raise ValueError(f"{len(entries):,} tensors, expected at most {MOST_TENSORS:,}")
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        raise ValueError("metadata that are not texts")
+        raise ValueError("metadata values that are not strings")
     places = {name: _place(name, entry) for name, entry in entries.items()}
     _check_cover(places, size - 8 - length)
     shapes = {name: (entries[name]["shape"], entries[name]["dtype"]) for name in sorted(entries)}
@@ -86,10 +86,10 @@ def _place(name: str, entry: Any) -> tuple[int, int]:
     """First byte and end of a tensor's numbers, checked against its type and shape."""
     shown = printable(name, 80)
     if not isinstance(entry, Mapping) or not {*entry} >= {"dtype", "shape", "data_offsets"}:
-        raise ValueError(f"{shown} is described in another form than type, shape and place")
+        raise ValueError(f"{shown} lacks a type, a shape or data offsets")
     kind, shape, place = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(kind, str) or kind not in BITS:
-        raise ValueError(f"{shown} is of the unknown type {printable(kind, 40)}")
+        raise ValueError(f"{shown} has the unknown type {printable(kind, 40)}")
     if not _sizes(shape) or len(shape) > MOST_AXES or not _sizes(place) or len(place) != 2:
         raise ValueError(f"{shown} has the shape {printable(shape, 80)} at {printable(place, 80)}")
     if math.prod(max(side, 1) for side in shape) >= 1 << 60:  # torch counts bytes in 64 bits, of none too
@@ -97,7 +97,7 @@ def _place(name: str, entry: Any) -> tuple[int, int]:
     bits = BITS[kind] * math.prod(shape)
     if bits != 8 * (place[1] - place[0]):
         raise ValueError(
-            f"{shown} of shape {printable(shape, 80)} and type {kind} has other bytes than it needs"
+            f"{shown} of shape {printable(shape, 80)} and type {kind} has the wrong number of bytes"
         )
     return place[0], place[1]
 
@@ -114,4 +114,4 @@ def _check_cover(places: Mapping[str, tuple[int, int]], size: int) -> None:
             raise ValueError(f"{printable(name, 80)} begins at byte {begin} instead of {end}")
         end = stop
     if end != size:
-        raise ValueError(f"its tensors take {end} bytes, and {size} are there")
+        raise ValueError(f"its tensors take {end} bytes, but {size} follow the header")

@@ -76,7 +76,7 @@ def load_detector(
     state = keymap_detector.original_state(read_weights(path).tree)
     if state is None:
         raise ValueError(
-            f"{path} is no GroundingDINO checkpoint: expected groundingdino_swint_ogc.pth, "
+            f"{path} is not a GroundingDINO checkpoint. Expected groundingdino_swint_ogc.pth, "
             "groundingdino_swinb_cogcoor.pth, or a folder of the hub such as grounding-dino-tiny."
         )
     config = _sizes(path, keymap_detector.infer_detector, state)
@@ -112,7 +112,7 @@ def load_segmenter(
     state = keymap_segmenter.original_state(read_weights(path).tree)
     if state is None:
         raise ValueError(
-            f"{path} is no SAM checkpoint: expected sam_vit_b_01ec64.pth, sam_vit_l_0b3195.pth or "
+            f"{path} is not a SAM checkpoint. Expected sam_vit_b_01ec64.pth, sam_vit_l_0b3195.pth or "
             "sam_vit_h_4b8939.pth (not SAM 2 or HQ-SAM), or a folder of the hub such as sam-vit-base."
         )
     config = _sizes(path, keymap_segmenter.infer_segmenter, state)
@@ -140,7 +140,8 @@ def load_describer(path: str | Path, dtype: torch.dtype = torch.bfloat16) -> Des
     path = Path(path)
     if not path.is_dir():
         raise FileNotFoundError(
-            f"{path} is no folder. Expected the folder of Qwen2.5-VL-3B-Instruct or -7B-Instruct, with its "
+            f"{path} is not a folder. Expected the folder of Qwen2.5-VL-3B-Instruct or -7B-Instruct, with "
+            "its "
             "weights, tokenizer and preprocessor_config.json: download the whole of it."
         )
     return _frozen(
@@ -207,7 +208,7 @@ def _words_for(path: Path, what_to_do: str) -> Iterator[None]:
         if not by_library(error):
             raise
         raise ValueError(
-            f"{path} cannot be loaded: damaged, incomplete or of another model ({printable(error, 500)}). "
+            f"Can't load {path}: it is damaged, incomplete or another model ({printable(error, 500)}). "
             f"{what_to_do}"
         ) from error
 
@@ -220,7 +221,9 @@ def _check_words(tokenizer: Any, config: Any, path: Path) -> None:
         and words is not None
         and max(tokenizer.get_vocab().values(), default=0) >= words
     ):
-        raise ValueError(f"{path}: its tokenizer has tokens beyond the model's {words}. Use the model's own.")
+        raise ValueError(
+            f"{path}: the tokenizer has more tokens than the model's {words}. Use the model's own tokenizer."
+        )
 
 
 def _check_loaded(info: Mapping[str, Any], path: Path) -> None:
@@ -242,7 +245,7 @@ def _fill_original(network: torch.nn.Module, state: Mapping[str, Tensor], path: 
 
 def _complain(missing: list[str], unknown: list[str], wrong: list[str], path: Path) -> None:
     if faults := describe_faults(missing, unknown, wrong):
-        raise ValueError(f"{path} is incomplete or of another model; tensors {faults}. Download it again.")
+        raise ValueError(f"{path} is incomplete or another model; tensors {faults}. Download it again.")
 
 
 def _sizes(path: Path, infer: Callable[[Mapping[str, Tensor]], Any], state: Mapping[str, Tensor]) -> Any:
@@ -252,7 +255,7 @@ def _sizes(path: Path, infer: Callable[[Mapping[str, Tensor]], Any], state: Mapp
     # Shapes that are anything at all, and what transformers' configurations make of them.
     except Exception as error:
         raise ValueError(
-            f"{path} is incomplete: {printable(error)} is missing or odd. Download it again."
+            f"{path} is incomplete: {printable(error)} is missing or malformed. Download it again."
         ) from error
     return config
 
@@ -261,9 +264,10 @@ def _read_words(folder: Path) -> Any:
     """BERT's tokenizer."""
     if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt")):
         raise FileNotFoundError(
-            f"{folder} holds no tokenizer. A GroundingDINO .pth needs that of bert-base-uncased "
-            "(tokenizer.json or vocab.txt): put it beside the .pth, or use the hub's folder "
-            "grounding-dino-tiny, which has everything."
+            f"No tokenizer in {folder}. A GroundingDINO .pth needs the one of bert-base-uncased "
+            "(tokenizer.json or vocab.txt): put it next to the .pth, or use the folder grounding-dino-tiny "
+            "from "
+            "the hub, which has everything."
         )
     check_words(folder)
     with _words_for(folder, "Download tokenizer.json and vocab.txt of bert-base-uncased again."):

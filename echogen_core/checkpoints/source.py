@@ -69,7 +69,7 @@ def read_source(
         check_held(state)
         return Source(raw, identity, config, state, base)
     except ValueError as error:
-        raise ValueError(f"{raw.path}: {error}") from error
+        raise raw.named(error) from error
 
 
 def _check_kind(identity: Identity, kind: str | None) -> None:

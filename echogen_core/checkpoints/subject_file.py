@@ -57,7 +57,7 @@ def load_subject(path: str | Path) -> Subject:
         or raw.metadata.get("version") != VERSION
     ):
         raise ValueError(
-            f"{path} is no subject file of version {VERSION}. Expected a file that Save Subject has written."
+            f"{path} is not a subject file of version {VERSION}. Expected a file written by Save Subject."
         )
     tensors = raw.tensors
     semantic = content = None
@@ -74,7 +74,7 @@ def load_subject(path: str | Path) -> Subject:
         _check(subject)
     except ValueError as error:
         raise ValueError(
-            f"{path} is no subject file that can be used ({printable(error, 500)}). Save the subject again."
+            f"Can't use the subject file {path} ({printable(error, 500)}). Save the subject again."
         ) from error
     return subject
 
@@ -144,4 +144,4 @@ def _check_tensor(name: str, tensor: Tensor) -> None:
             f"{_MOST_CELLS} places, got shape {shape}"
         )
     if not bool(torch.isfinite(tensor.float()).all()):
-        raise ValueError(f"{name} holds values that are not numbers")
+        raise ValueError(f"{name} has NaN or infinite values")

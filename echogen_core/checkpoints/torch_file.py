@@ -45,8 +45,10 @@ MOST_LEVELS = 16
 _MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 
 
-def read_torch(path: Path, zipped: bool, shapes_only: bool) -> dict[str, Any]:
-    """Mappings and tensors of a checkpoint; optimizer settings, counters and the like are left out.
+def read_torch(path: Path, zipped: bool, shapes_only: bool) -> tuple[dict[str, Any], dict[str, str]]:
+    """Mappings and tensors of a checkpoint, and name -> form ("sparse") of tensors that cannot be read.
+
+    Optimizer settings, counters and the like are left out.
 
     shapes_only: tensors on the meta device; their numbers are not looked at.
     Raises ValueError: damaged, not a checkpoint, or wanting to run code. OSError: no memory to map it.
@@ -57,7 +59,7 @@ def read_torch(path: Path, zipped: bool, shapes_only: bool) -> dict[str, Any]:
         raise _refused(path, str(error)) from error
     except ValueError as error:
         raise ValueError(
-            f"{path} is a damaged or cut off PyTorch file ({printable(error)}). {AGAIN}"
+            f"{path} is a damaged or truncated PyTorch file ({printable(error)}). {AGAIN}"
         ) from error
     return _only_tensors(found.content, path, _without_numbers if shapes_only else _Opened(found).tensor)
 
@@ -76,10 +78,12 @@ class _Found:
     turned: bool = False
 
 
-def _only_tensors(content: Any, path: Path, make: Callable[[Stored], Tensor]) -> dict[str, Any]:
+def _only_tensors(
+    content: Any, path: Path, make: Callable[[Stored], Tensor]
+) -> tuple[dict[str, Any], dict[str, str]]:
     """The mappings and tensors in a tree; ValueError where it is none, contains itself or never ends."""
     if not isinstance(content, dict):
-        kinds: dict[type, str] = {Stored: "a Tensor", Opaque: "a thing without tensors"}
+        kinds: dict[type, str] = {Stored: "a Tensor", Opaque: "an object without tensors"}
         kind = kinds.get(type(content), f"a {type(content).__name__}")
         raise ValueError(f"{path} holds {kind}, not named tensors. Expected a checkpoint (state dict).")
     done: dict[int, dict[str, Any]] = {}
@@ -87,9 +91,7 @@ def _only_tensors(content: Any, path: Path, make: Callable[[Stored], Tensor]) ->
 
     def keep(branch: dict[Any, Any], above: tuple[int, ...]) -> dict[str, Any]:
         if id(branch) in above or len(above) >= MOST_LEVELS:
-            raise ValueError(
-                f"{path} holds mappings within mappings without end. Expected a checkpoint (state dict)."
-            )
+            raise ValueError(f"{path} has mappings nested without end. Expected a checkpoint (state dict).")
         if id(branch) not in done:
             kept: dict[str, Any] = {}
             for key, value in branch.items():
@@ -106,7 +108,7 @@ def _only_tensors(content: Any, path: Path, make: Callable[[Stored], Tensor]) ->
     if odd and make is not _without_numbers:
         names = some([f"{name} ({kind})" for name, kind in odd.items()])
         logger.warning("%s: tensors that are no plain numbers are left out: %s.", path, names)
-    return tree
+    return tree, odd
 
 
 def _without_numbers(stored: Stored) -> Tensor:
@@ -173,7 +175,9 @@ def _look_through_zip(path: Path, shapes_only: bool) -> _Found:
             else ValueError("the record data.pkl is missing")
         )
     if records["data.pkl"].size > LARGEST_PICKLE:
-        raise ValueError(f"its names and shapes take {records['data.pkl'].size} bytes: too many")
+        raise ValueError(
+            f"its names and shapes take {records['data.pkl'].size:,} bytes, at most {LARGEST_PICKLE:,}"
+        )
     check_sums(path, _small(records, all_of_them=not shapes_only))
     pickled = Pickled(2 * path.stat().st_size + SLACK)
     content = pickled.read(io.BytesIO(_content(path, records["data.pkl"])))
@@ -182,11 +186,11 @@ def _look_through_zip(path: Path, shapes_only: bool) -> _Found:
         if record is None or record.size != storage.nbytes:
             size = "missing" if record is None else f"of {record.size} bytes"
             raise ValueError(
-                f"the record of storage {storage.key[:80]!r} is {size} instead of {storage.nbytes}"
+                f"the record of storage {storage.key[:80]!r} is {size}, expected {storage.nbytes}"
             )
     order = _content(path, records["byteorder"]) if "byteorder" in records else b"little"
     if order not in (b"little", b"big"):
-        raise ValueError("its order of bytes is unknown")
+        raise ValueError("its byte order is unknown")
     places = {key: records[f"data/{key}"][:2] for key in pickled.storages}
     return _Found(path, True, content, places, order.decode() != sys.byteorder)
 
@@ -213,15 +217,15 @@ def _look_through_stream(path: Path) -> _Found:
         head = io.BytesIO(file.read(LARGEST_PICKLE))
         pickled = Pickled(2 * path.stat().st_size + SLACK)
         if pickled.read(head) != _MAGIC or pickled.read(head) != _PROTOCOL:
-            raise ValueError("not torch's own")
+            raise ValueError("not written by torch")
         system = pickled.read(head)
         if not isinstance(system, dict) or system.get("little_endian") is not True:
-            raise ValueError("written by a machine of another order of bytes")
+            raise ValueError("written on a machine with another byte order")
         content, keys = pickled.read(head), pickled.read(head)
         if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
-            raise ValueError("its list of storages is none")
+            raise ValueError("its list of storages is malformed")
         if len({*keys}) != len(keys) or {*keys} != {*pickled.storages}:
-            raise ValueError("its list of storages is another")
+            raise ValueError("its list of storages does not match its tensors")
         file.seek(head.tell())
         places = {key: _find(file, pickled.storages[key]) for key in keys}
     return _Found(path, False, content, places, sys.byteorder != "little")
@@ -232,14 +236,14 @@ def _find(file: BinaryIO, storage: Storage) -> tuple[int, int]:
     count = int.from_bytes(file.read(8), "little")
     start = file.tell()
     if count != storage.count or start + storage.nbytes > os.fstat(file.fileno()).st_size:
-        raise ValueError(f"storage {storage.key[:80]!r} is cut")
+        raise ValueError(f"storage {storage.key[:80]!r} is truncated")
     file.seek(start + storage.nbytes)
     return start, storage.nbytes
 
 
 def _refused(path: Path, why: str) -> ValueError:
     return ValueError(
-        f"{path} wants to run code when it is opened, which is refused: {printable(why)}. "
+        f"{path} wants to run code when it is opened, and is refused: {printable(why)}. "
         f"Expected a file of tensors only: get the safetensors version, or {ELSEWHERE}"
     )
 
@@ -248,7 +252,7 @@ def unmapped(path: Path, error: Exception) -> OSError:
     """What to do where the system maps no file of this size."""
     gigabytes = path.stat().st_size / 1e9
     return OSError(
-        f"{path} ({gigabytes:.1f} GB) cannot be mapped into memory ({_first_line(error)}). Close other "
+        f"Can't map {path} ({gigabytes:.1f} GB) into memory ({_first_line(error)}). Close other "
         "programs or add swap space (a larger page file), so that memory and swap together exceed the file."
     )
 

@@ -33,8 +33,8 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     parser.add_argument(
         "--dtype",
         choices=list(DTYPES),
-        help="precision of the weights (default: as stored). fp8 stores the matrices in e4m3, one scale each, at "
-        "about half the size of bf16; whatever the model keeps in float32 stays as it is",
+        help="precision of the weights (default: as stored). fp8 stores the matrices in e4m3, one scale "
+        "each, at about half the size of bf16; whatever the model keeps in float32 stays as it is",
     )
     parser.add_argument(
         "--adapter-only",
@@ -46,7 +46,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         "--base",
         type=Path,
         metavar="FILE",
-        help="the Infinity model that it was trained on (infinity_2b_reg.pth for echogen_2b.pth), checked by hash",
+        help="the Infinity model that it was trained on (infinity_2b_reg.pth), checked by hash",
     )
     parser.add_argument(
         "--tokenizer",

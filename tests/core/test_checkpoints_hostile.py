@@ -440,7 +440,7 @@ def test_types_without_arithmetic_are_named_and_read_as_bytes(tmp_path: Path) ->
     assert identify(path).title == "a FLUX diffusion model"
     assert read_weights(path).tensors["f"].tolist() == [*range(16, 32)]
     write_header(path, {**header, "f": entry(16, 28, [16], "F6_E2M3")}, bytes(28))
-    refused(read_weights, path, "numbers of the type F6_E2M3")
+    refused(read_weights, path, "numbers of type F6_E2M3")
 
 
 def test_tensors_without_numbers_are_read(tmp_path: Path) -> None:
@@ -501,7 +501,7 @@ def test_no_setting_builds_what_the_file_has_no_tensors_for(kind: str, tmp_path:
         ("{}", "missing settings bits"),
         ('{"bits": 8, "\\u001b[31m": 1}', "unknown settings"),
         ('{"bits": 8, "base_channels": 48}', "multiple of norm_groups"),
-        ('{"bits": 8, "res_blocks": 3, "channel_multipliers": [1]}', "res_blocks 3, and the file has 1 t"),
+        ('{"bits": 8, "res_blocks": 3, "channel_multipliers": [1]}', "res_blocks is 3, but the file has"),
     ],
 )
 def test_a_configuration_that_cannot_be_read(config: str, words: str, tmp_path: Path) -> None:
@@ -625,9 +625,9 @@ def test_what_a_hub_folder_leads_to_elsewhere_is_refused(
         refused(load_segmenter, tmp_path, "Can't read the configuration|the files have|more than|elsewhere")
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "sam"}))
     (tmp_path / "adapter_config.json").write_text("{}")
-    refused(load_segmenter, tmp_path, "the files hold")
+    refused(load_segmenter, tmp_path, "the files have")
     monkeypatch.setattr("echogen_core.checkpoints.hub_folder.hub.is_peft_available", lambda: True)
-    refused(load_segmenter, tmp_path, "leads to another model")
+    refused(load_segmenter, tmp_path, "points to another model")
 
 
 # --- prompt tokenizers

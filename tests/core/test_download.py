@@ -70,7 +70,7 @@ def test_every_file_arrives_and_is_not_fetched_twice(hub: Hub, tmp_path: Path) -
 
 def test_a_cut_connection_is_taken_up_where_it_ended(hub: Hub, tmp_path: Path) -> None:
     hub.cut_after = 1_000_000
-    with pytest.raises(OSError, match=r"run this again.*1\.0 MB\) is kept"):
+    with pytest.raises(OSError, match=r"run this again.*1\.0 MB downloaded so far are kept"):
         fetch(hub, tmp_path)
     (partial,) = (tmp_path / "model").glob(".*.partial")
     have = partial.stat().st_size
@@ -87,7 +87,7 @@ def test_a_cut_connection_is_taken_up_where_it_ended(hub: Hub, tmp_path: Path) -
 def test_a_wrong_hash_is_thrown_away(hub: Hub, tmp_path: Path, name: str) -> None:
     whole = hub.files[f"owner/model/{name}"]
     hub.altered[f"owner/model/{name}"] = whole[:-1] + b"!"
-    with pytest.raises(ValueError, match=f"What came as {name} is not the file"):
+    with pytest.raises(ValueError, match=f"{name} arrived damaged"):
         fetch(hub, tmp_path)
     assert name not in names(tmp_path) and not list((tmp_path / "model").glob(".*"))
     hub.altered.clear()
@@ -129,7 +129,7 @@ def test_a_disk_that_fills_up_keeps_what_has_come(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(file_download, "http_get", filling)
-    with pytest.raises(OSError, match=r"too full.*is kept"):
+    with pytest.raises(OSError, match=r"too full.*so far are kept"):
         fetch(hub, tmp_path)
     monkeypatch.undo()
     fetch(hub, tmp_path)
@@ -153,7 +153,7 @@ def test_a_gated_repository_names_the_licence_step(
 def test_what_the_hub_does_not_have(hub: Hub, tmp_path: Path) -> None:
     with pytest.raises(PermissionError, match=r"refuses \(401\)"):
         fetch(hub, tmp_path, replace(PART, hub="owner/private"))
-    with pytest.raises(FileNotFoundError, match="no such file any more"):
+    with pytest.raises(FileNotFoundError, match="no longer has this file"):
         fetch(hub, tmp_path, replace(PART, files=(PublishedFile("renamed.pth"),)))
     with pytest.raises(ValueError, match="nowhere yet"):
         fetch(hub, tmp_path, replace(PART, hub=None))
@@ -210,8 +210,8 @@ def test_a_second_download_waits_and_finds_the_file_whole(hub: Hub, tmp_path: Pa
     process = another(hub, tmp_path)
     download_part(part, tmp_path, endpoint=hub.endpoint, report=report)
     assert process.wait(300) == 0
-    assert re.search(r"another process is fetching .*weights.*, 1\.0 MB of 3\.0 MB so far: waiting", said[1])
-    assert said[-1].endswith("weights.safetensors is there and whole")
+    assert re.search(r"is downloading .*weights.* \(1\.0 MB of 3\.0 MB so far\): waiting", said[1])
+    assert said[-1].endswith("weights.safetensors is already complete")
     assert hub.bodies() == [None], "fetched once"
     assert (tmp_path / "model" / "weights.safetensors").read_bytes() == BIG
     assert names(tmp_path) == ["config.json", "weights.safetensors"]
@@ -230,7 +230,7 @@ def test_a_download_goes_on_where_a_killed_one_ended(hub: Hub, tmp_path: Path) -
             process.wait()
 
     download_part(PART, tmp_path, endpoint=hub.endpoint, report=report)
-    assert "going on at 1.0 MB" in said
+    assert "resuming at 1.0 MB" in said
     first, second = hub.bodies()
     assert first is None and second == "bytes=1000000-" and not begun.exists()
     assert (tmp_path / "model" / "weights.safetensors").read_bytes() == BIG

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import random
 import shutil
 import time
 from collections.abc import Callable
@@ -22,7 +23,8 @@ from echogen_core.checkpoints.hub_folder import check_built
 from echogen_core.checkpoints.segmentation_models import load_segmenter
 from echogen_core.checkpoints.subject_file import load_subject, save_subject
 from echogen_core.encoders import build_tokenizer, read_tokenizer
-from echogen_core.encoders.tokenizer_file import check_tokenizer
+from echogen_core.encoders.text import tokenizer_text
+from echogen_core.encoders.tokenizer_file import MEMORY_TIMES, check_tokenizer
 from echogen_core.features import ContentFeatures, Subject
 from echogen_core.json_text import parse_json
 
@@ -190,6 +192,25 @@ def test_numbers_without_end_are_told_apart() -> None:
         parse_json('{"a": Infinity}')
 
 
+def test_a_tokenizer_of_gemmas_size_is_read(tmp_path: Path) -> None:
+    """Over 33 MB, a quarter of a million pieces of many scripts, half a million merges as lists of two."""
+    source = random.Random(1)
+    letters = "abcdefghijklmnopqrstuvwxyzあいうкирил\U0001f600é"
+    made = ("".join(source.choices(letters, k=source.randint(3, 12))) for _ in range(260_000))
+    vocabulary = {
+        piece: number for number, piece in enumerate(dict.fromkeys([*letters, "<pad>", "</s>", *made]))
+    }
+    pairs = list(vocabulary)
+    merges = [source.sample(pairs, 2) for _ in range(500_000)]
+    model = {"type": "BPE", "vocab": vocabulary, "merges": merges}
+    path = tmp_path / "tokenizer.json"
+    path.write_text(json.dumps({"added_tokens": [], "model": model}, ensure_ascii=False, indent=2), "utf-8")
+    assert path.stat().st_size > 33_000_000
+    check_tokenizer(parse_json(tokenizer_text(path), names_once=False, times=MEMORY_TIMES))
+    with pytest.raises(ValueError, match="MB of memory"):
+        parse_json(path.read_bytes())
+
+
 # --- folders
 
 
@@ -255,7 +276,7 @@ def test_folders_of_four_bits_hold_more_than_they_seem_to(dtype: torch.dtype, nu
         return {"w": torch.empty(count, dtype=dtype, device="meta")}
 
     check_built(Small, None, held(4096 * 4096 // numbers))
-    with pytest.raises(ValueError, match="the files hold"):
+    with pytest.raises(ValueError, match="the files have"):
         check_built(Small, None, held(4096 * 4096 // numbers // 2))
 
 

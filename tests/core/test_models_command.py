@@ -41,7 +41,7 @@ def test_the_list_says_what_is_there_and_what_is_missing(
 ) -> None:
     file = write_tokenizer(comfyui / "models" / "vae" / "sub" / "any name.safetensors")
     said = listed(capsys, "--comfyui", str(comfyui))
-    assert "echogen-2b: 1 of 5 parts are there" in said and str(file) in said
+    assert "echogen-2b: 1 of 5 parts installed" in said and str(file) in said
     assert "echogen-0.1b: 0 of 5" in said, "a tokenizer of 32 bits is none of that model"
     for word in (
         "echogen_2b.pth, about 9.7 GB", "https://huggingface.co/UmiSonoda16/EchoGen", "accept its licence",
@@ -86,7 +86,7 @@ def test_extra_model_paths_are_searched_and_a_default_one_is_written_to(
     assert folders["clip_vision"] == [comfyui / "models" / "clip_vision", tmp_path / "eyes"]
 
     further.write_text("a: [")
-    with pytest.raises(ValueError, match="cannot be read"):
+    with pytest.raises(ValueError, match="Can't read"):
         model_folders(comfyui, [further])
 
 
@@ -119,7 +119,9 @@ def test_a_wrong_word_lists_the_choices(comfyui: Path, capsys: pytest.CaptureFix
     assert main(["models", "download", "--comfyui", str(comfyui)]) == 1
     assert "echogen-2b, echogen-0.1b, infinity-2b" in capsys.readouterr().err
     assert main(["models", "download", "infinity-2b", "content", "--comfyui", str(comfyui)]) == 1
-    assert "it has transformer, tokenizer, text" in capsys.readouterr().err
+    assert "Its parts are transformer, tokenizer, text" in capsys.readouterr().err
+    assert main(["models", "list", "infinity-2b", "text", "--comfyui", str(comfyui)]) == 1
+    assert "PART has no effect on the list" in capsys.readouterr().err
 
 
 def test_download_from_end_to_end(comfyui: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -140,4 +142,4 @@ def test_download_from_end_to_end(comfyui: Path, tmp_path: Path, capsys: pytest.
     assert f"tokenizer: {file}" in done.stdout
     assert done.returncode == 1 and "content:" in done.stderr and "hf auth login" in done.stderr
     assert "100%" in done.stderr, "progress is shown"
-    assert "1 of 5 parts are there" in listed(capsys, "list", "echogen-2b", "--comfyui", str(comfyui))
+    assert "1 of 5 parts installed" in listed(capsys, "list", "echogen-2b", "--comfyui", str(comfyui))

@@ -322,7 +322,8 @@ def test_an_odd_tensor_in_the_place_of_a_weight(
     ):
         with pytest.raises(ValueError, match=f"missing: .*{name.rpartition('.')[0]}") as caught:
             call(path)
-        assert str(path) in str(caught.value)
+        form = {"sparse": "sparse", "quantised": "quantised", "meta": "without numbers"}[odd]
+        assert str(path) in str(caught.value) and f"{key} ({form})" in str(caught.value)
     assert "left out" in caplog.text and key in caplog.text
     torch.save({"vae": weights, "unrelated": {"x": made(weights[key])}}, path)
     assert_same(load_tokenizer(path).state_dict(), load_tokenizer(TOKENIZER).state_dict())
@@ -393,7 +394,7 @@ def test_streams_that_lie(lie: str, tmp_path: Path) -> None:
         b"".join(pickle.dumps(head, 2) for head in heads) + b"\x80\2" + body + b".\x80\2" + keys + b"."
     )
     before, start = psutil.Process().memory_info().rss, time.perf_counter()
-    with pytest.raises(ValueError, match="damaged or cut off") as caught:
+    with pytest.raises(ValueError, match="damaged or truncated") as caught:
         read_weights(path)
     assert type(caught.value) is ValueError and str(path) in str(caught.value)
     assert time.perf_counter() - start < 20 and psutil.Process().memory_info().rss - before < 300e6
@@ -404,5 +405,5 @@ def test_calls_within_calls_are_no_way_to_take_the_reader_down(tmp_path: Path) -
     call, depth = b"ctorch._tensor\n_rebuild_from_type_v2\n", 20_000
     arguments = (b"(" + call + b"ctorch\nTensor\n") * depth + b")" + b"}t" * depth
     path.write_bytes(stream(b"}X\1\0\0\0a" + call + arguments + b"Rs"))
-    with pytest.raises(ValueError, match="damaged or cut off"):
+    with pytest.raises(ValueError, match="damaged or truncated"):
         read_weights(path)
