@@ -9,6 +9,7 @@ import pytest
 from echogen_core.checkpoints import ASSETS
 from echogen_core.locks import alone
 from miniature.__main__ import STAGES, main
+from miniature.plurals import counted
 
 
 @pytest.mark.parametrize("stage", ["tokenizer", "semantic"])
@@ -56,3 +57,38 @@ def test_a_stage_says_how_it_is_called(stage: str, capsys: pytest.CaptureFixture
     said = capsys.readouterr().out
     assert f"usage: python -m miniature {stage}" in said
     assert f"training.{stage}" not in said
+
+
+def test_the_help_lists_every_stage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert all(f"\n  {stage} " in text for stage in STAGES)
+
+
+@pytest.mark.parametrize(("arguments", "got"), [([], "none"), (["nothing"], "'nothing'")])
+def test_a_stage_that_does_not_exist_is_named(
+    arguments: list[str], got: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    assert f"expected a stage, got {got}." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("--baselines --sheet s.png", "--baselines needs no model"),
+        ("--baselines --weights w", "--baselines needs no model"),
+        ("--tokenizer t", "--tokenizer goes with --baselines"),
+        ("--sheet-only", "name one with --sheet or --blind"),
+    ],
+)
+def test_options_without_effect_are_refused(
+    options: str, expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["evaluate", "--data", "x", "--out", str(tmp_path), *options.split()])
+    assert expected in capsys.readouterr().err
+
+
+def test_one_is_singular() -> None:
+    assert [counted(number, "icon") for number in (0, 1, 2)] == ["0 icons", "1 icon", "2 icons"]
