@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from echogen_core.printable import counted
 from echogen_core.writing import write_text
 
-from ..plurals import counted
 from .files import save_array
 from .furniture import read_heldout_names
 

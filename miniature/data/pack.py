@@ -24,10 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from echogen_core.printable import counted
 from echogen_core.training.run_folder import only_run
 from echogen_core.writing import write_whole
 
-from ..plurals import counted
 from . import panoramas
 from .files import save_array
 from .prepare import META, read_sizes

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echogen_core.optional_packages import MissingPackageError
+from echogen_core.printable import counted
 from echogen_core.writing import write_text
 
-from ..plurals import counted
 from . import furniture, render
 from .files import save_array
 from .furniture import FurnitureModel, Split

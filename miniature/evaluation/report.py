@@ -11,8 +11,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from echogen_core.printable import counted
+
 from ..data.prompt_words import PLACES
-from ..plurals import counted
 from .evaluator import EXAMPLES_PER_SCENE, SCENE_SEED_OFFSET
 from .judge import SIDE
 from .metrics import Measure

@@ -9,7 +9,6 @@ import pytest
 from echogen_core.checkpoints import ASSETS
 from echogen_core.locks import alone
 from miniature.__main__ import STAGES, main
-from miniature.plurals import counted
 
 
 @pytest.mark.parametrize("stage", ["tokenizer", "semantic"])
@@ -88,7 +87,3 @@ def test_options_without_effect_are_refused(
     with pytest.raises(SystemExit):
         main(["evaluate", "--data", "x", "--out", str(tmp_path), *options.split()])
     assert expected in capsys.readouterr().err
-
-
-def test_one_is_singular() -> None:
-    assert [counted(number, "icon") for number in (0, 1, 2)] == ["0 icons", "1 icon", "2 icons"]
