@@ -7,29 +7,21 @@ import itertools
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from PIL import Image
 
+from echogen_core import pipeline as pipeline_module
 from echogen_core.__main__ import main
-from echogen_core.checkpoints import Bundle, save_bundle, save_part
+from echogen_core.checkpoints import ASSETS, Bundle, load_bundle, save_part
 from echogen_core.checkpoints import bundle as bundle_module
 from echogen_core.checkpoints.conversion import Conversion
 from echogen_core.checkpoints.conversion import convert as convert_file
 from echogen_core.commands import generate
-from echogen_core.config import PRESETS
-from echogen_core.encoders import (
-    ENCODERS,
-    ContentEncoder,
-    SemanticEncoder,
-    TextEncoder,
-    build_tokenizer,
-    wrap_tokenizer,
-)
 from echogen_core.model import EchoGenTransformer
 from echogen_core.subject.samples import FOLDER as SAMPLES
-from echogen_core.tokenizer import BitTokenizer
 
 PROMPT, OTHER_PROMPT = "a teddy bear in a forest", "a chair on a beach"
 
@@ -97,48 +89,36 @@ def test_damaged_and_empty_pictures_are_explained(tmp_path: Path, capsys: pytest
         assert words in capsys.readouterr().err
 
 
-# --- which files are used, on a model of nano's shape that takes a few milliseconds
-
-
-def write_tiny_nano(folder: Path) -> Bundle:
-    """Its parts as files with random weights."""
-    preset, encoders = PRESETS["nano"], ENCODERS["nano"]
-    words = wrap_tokenizer(build_tokenizer([PROMPT, OTHER_PROMPT], 300))
-    bundle = Bundle(
-        preset,
-        EchoGenTransformer(replace(preset.transformer, depth=1, width=64, heads=1)),
-        BitTokenizer(replace(preset.tokenizer, base_channels=8, norm_groups=4)),
-        TextEncoder(replace(encoders.text, vocabulary=len(words), depth=1), words),
-        SemanticEncoder(replace(encoders.semantic, depth=1)),
-        ContentEncoder(encoders.content),
-    )
-    generator = torch.Generator().manual_seed(3)
-    for part in bundle.parts().values():
-        for parameter in part.requires_grad_(False).parameters():
-            if parameter.ndim > 1:
-                parameter.normal_(0, 0.1, generator=generator)
-    save_bundle(bundle, folder, None)
-    return bundle
+# --- which files are used
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """assets/nano: a model; weights: another one's text encoder; transformers, pictures and a ComfyUI."""
+    """Nano with two of its six blocks, which is quick, and what options name.
+
+    weights: the same with another tokenizer. Single transformers, small pictures, a ComfyUI without models.
+    """
     folder = tmp_path_factory.mktemp("files")
-    bundle = write_tiny_nano(folder / "assets" / "nano")
-    config = bundle.transformer.config
-    base = EchoGenTransformer(replace(config, subject=False))
-    base.load_state_dict({name: bundle.transformer.state_dict()[name] for name in base.state_dict()})
+    nano, weights = folder / "assets" / "nano", folder / "weights"
+    shutil.copytree(ASSETS / "nano", nano)
+    bundle = load_bundle("nano", dtype=None)
+    config, tokenizer = replace(bundle.transformer.config, depth=2), bundle.tokenizer
+    short, base = (
+        EchoGenTransformer(replace(config, subject=subject), dtype=torch.float16) for subject in (True, False)
+    )
+    for module in (short, base):
+        state = bundle.transformer.state_dict()
+        module.load_state_dict({name: state[name] for name in module.state_dict()})
+    own = save_part(nano / "transformer.safetensors", "transformer", short, config, None)
     save_part(folder / "base.safetensors", "transformer", base, base.config, None)
     adapter = Conversion(adapter_only=True, base=folder / "base.safetensors")
-    whole = folder / "assets" / "nano" / "transformer.safetensors"
-    convert_file(whole, folder / "subject.safetensors", adapter, lambda done, total: None)
-    shutil.copytree(folder / "assets" / "nano", folder / "weights")
-    for part in (bundle.text, bundle.transformer):
-        for parameter in part.parameters():
+    convert_file(own, folder / "subject.safetensors", adapter, lambda done, total: None)
+    shutil.copytree(nano, weights)
+    with torch.no_grad():
+        for parameter in (*short.parameters(), *tokenizer.parameters()):
             parameter.mul_(0.8)
-    save_part(folder / "weights" / "text.safetensors", "text", bundle.text, bundle.text.config, None)
-    save_part(folder / "other.safetensors", "transformer", bundle.transformer, config, None)
+    save_part(weights / "tokenizer.safetensors", "tokenizer", tokenizer, tokenizer.config)
+    save_part(folder / "other.safetensors", "transformer", short, config, None)
     picture = Image.new("RGB", (48, 48), "white")
     picture.paste((200, 30, 30), (10, 10, 30, 30))
     picture.save(folder / "reference.png")
@@ -146,12 +126,20 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     mask.paste(255, (5, 5, 25, 40))
     mask.save(folder / "mask.png")
     (folder / "models").mkdir()
-    return {path.name: path for path in (folder, *folder.iterdir())} | {"comfyui": folder}
+    return {path.name: path for path in folder.iterdir()} | {"comfyui": folder}
 
 
 @pytest.fixture
-def tiny_nano(files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def short_nano(files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pack's weights are those of `files`, and are loaded once."""
+    loaded: dict[str, Bundle] = {}
+
+    def load_once(*args: Any, **options: Any) -> Bundle:
+        key = repr((args, options))
+        return loaded.get(key) or loaded.setdefault(key, load_bundle(*args, **options))
+
     monkeypatch.setattr(bundle_module, "ASSETS", files["assets"])
+    monkeypatch.setattr(pipeline_module, "load_bundle", load_once)
 
 
 def pictures(folder: Path, *options: str | Path) -> dict[str, bytes]:
@@ -162,7 +150,7 @@ def pictures(folder: Path, *options: str | Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-@pytest.mark.usefixtures("tiny_nano")
+@pytest.mark.usefixtures("short_nano")
 def test_a_transformer_is_named_whatever_the_folders_hold(
     files: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -189,8 +177,8 @@ OPTIONS: dict[str, str] = {
     "--weights": "weights",
     "--comfyui": "comfyui",
     "--transformer": "other.safetensors",
-    "--gamma-t": "1.5",
-    "--gamma-i": "2.5",
+    "--gamma-t": "8",
+    "--gamma-i": "3.5",
     "--tau": "0.7",
     "--seed": "7",
     "--batch": "2",
@@ -202,7 +190,7 @@ NO_OTHER_VALUE = {"--help", "--out", "--model", "--aspect-ratio", "--device"}
 """Options that change no picture, or have one value only for nano and on the CPU."""
 
 
-@pytest.mark.usefixtures("tiny_nano")
+@pytest.mark.usefixtures("short_nano")
 def test_no_option_is_ignored_whatever_else_is_given(
     files: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
