@@ -29,7 +29,7 @@ _MEANINGS[errno.EPERM] = _MEANINGS[errno.EACCES]
 _MEANINGS[errno.EEXIST] = _MEANINGS[errno.ENOTDIR]
 
 
-def in_words(size: int) -> str:
+def format_size(size: int) -> str:
     """Bytes as '9.69 GB', '346.3 MB', '12.0 kB' or '512 bytes'."""
     for unit, name, digits in _UNITS:
         if size >= unit:
@@ -67,7 +67,7 @@ def failure(error: OSError, path: Path, size: int | None = None, kept: str = _KE
     """
     reason = error.strerror or str(error)
     if error.errno in FULL:
-        takes = "" if size is None else f" it takes {in_words(size)}, and"
+        takes = "" if size is None else f" it takes {format_size(size)}, and"
         text = (
             f"No room for {path}:{takes} {_free(path.parent)} in {path.parent} ({reason}). Make room, or "
             f"choose another folder. {kept}"
@@ -95,6 +95,6 @@ def _is_about(error: OSError, path: Path) -> bool:
 
 def _free(folder: Path) -> str:
     try:
-        return f"{in_words(shutil.disk_usage(folder).free)} are free"
+        return f"{format_size(shutil.disk_usage(folder).free)} are free"
     except OSError:
         return "nothing is free"

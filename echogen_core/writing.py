@@ -69,7 +69,7 @@ class Numbered:
 Target = str | Path | Numbered
 
 
-def write_whole(
+def write_atomically(
     target: Target,
     fill: Callable[[BinaryIO], object],
     size: int | None = None,
@@ -112,18 +112,20 @@ def write_whole(
 
 
 def write_text(target: Target, text: str, lasting: bool = True, new: bool = False) -> Path:
-    """`write_whole` of a text in UTF-8, with line breaks as they are."""
-    return write_whole(target, lambda file: file.write(text.encode()), None, lasting, new)
+    """`write_atomically` of a text in UTF-8, with line breaks as they are."""
+    return write_atomically(target, lambda file: file.write(text.encode()), None, lasting, new)
 
 
 def write_picture(
     target: Target, picture: Any, kind: str, lasting: bool = True, new: bool = False, **options: Any
 ) -> Path:
-    """`write_whole` of a Pillow picture. kind: Pillow's name of the format; options: as for its `save`."""
+    """`write_atomically` of a Pillow picture. kind: Pillow's name of the format; options: of its `save`."""
     # Not straight into the file: some of Pillow's encoders give numbers of their own for what goes wrong.
     content = io.BytesIO()
     picture.save(content, format=kind, **options)
-    return write_whole(target, lambda file: file.write(content.getbuffer()), content.tell(), lasting, new)
+    return write_atomically(
+        target, lambda file: file.write(content.getbuffer()), content.tell(), lasting, new
+    )
 
 
 def append_line(path: Path, line: str, lasting: bool = False) -> None:
@@ -131,7 +133,8 @@ def append_line(path: Path, line: str, lasting: bool = False) -> None:
 
     One that a killed process left unfinished at the file's end is taken off first.
 
-    lasting: as in `write_whole`. Processes that add at the same time take turns. Raises OSError as that does.
+    lasting: as in `write_atomically`. Processes that add at the same time take turns.
+    Raises OSError as that does.
     """
     # without a buffer, which would write at its closing what there was no room for before
     with explained(path), path.open("ab+", buffering=0) as file:

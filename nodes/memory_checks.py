@@ -5,7 +5,7 @@ from __future__ import annotations
 import psutil  # type: ignore[import-untyped,unused-ignore]
 from torch import Tensor
 
-from echogen_core.disk import in_words
+from echogen_core.disk import format_size
 from echogen_core.pictures import LARGEST_WORKING_SIDE
 from echogen_core.printable import counted
 from echogen_core.subject.cutout import LARGEST_SQUARE
@@ -22,7 +22,8 @@ def require(needed: int, what: str, change: str) -> None:
     free = psutil.virtual_memory().available
     if needed > free:
         raise MemoryError(
-            f"{what} would take about {in_words(needed)} of main memory, but only {in_words(free)} are free. "
+            f"{what} would take about {format_size(needed)} of main memory, but only {format_size(free)} are "
+            "free. "
             f"{change}"
         )
 

@@ -18,7 +18,7 @@ from echogen_core.checkpoints.installed import (
     request,
     requests,
 )
-from echogen_core.checkpoints.mismatches import some
+from echogen_core.checkpoints.mismatches import join_names
 from echogen_core.checkpoints.published_models import FOLDERS, PUBLISHED
 from echogen_core.checkpoints.walk import FileStamp, find, shown, stamp_of
 from echogen_core.config import Preset
@@ -71,7 +71,7 @@ def resolve(kind: str, name: object) -> Path:
 
 def list_names(names: Iterable[str]) -> str:
     """'Installed: a, b.', the first few in alphabetical order."""
-    return f"Installed: {some([printable(name) for name in sorted(names)])}."
+    return f"Installed: {join_names([printable(name) for name in sorted(names)])}."
 
 
 def _missing_message(kind: str, name: object) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from echogen_core.disk import in_words
+from echogen_core.disk import format_size
 from echogen_core.sampling import Branches, RunConditions
 from echogen_core.sampling.memory import (
     MemoryEstimate,
@@ -93,8 +93,9 @@ def _make_room(
     if available < estimate.streamed:
         change = smallest_change(model.module.config, run, available, runtime.supports_fp8())
         raise MemoryError(
-            f"This picture takes about {in_words(estimate.streamed)} besides the model's weights, and there "
-            f"is room for {in_words(available)}. To make it fit, {change}."
+            f"This picture takes about {format_size(estimate.streamed)} besides the model's weights, and "
+            "there "
+            f"is room for {format_size(available)}. To make it fit, {change}."
         )
     wanted = estimate.resident if runtime.offloads(model.patcher) else estimate.streamed
     if without < wanted:

@@ -7,7 +7,7 @@ from typing import Any
 
 from comfy_api.latest import io, ui
 
-from echogen_core.checkpoints.file_cache import Memory
+from echogen_core.checkpoints.file_cache import FileCache
 from echogen_core.checkpoints.subject_file import is_subject
 from echogen_core.features import ContentFeatures, SemanticFeatures, Subject
 
@@ -133,6 +133,6 @@ def _files() -> list[str]:
     return [name for name, entry in saved if _subjects.of(entry.place, entry.stamp) is True] or [NONE_THERE]
 
 
-_subjects = Memory(is_subject)
+_subjects = FileCache(is_subject)
 
 NODES: list[type[Any]] = [SaveSubject, LoadSubject]

@@ -19,12 +19,12 @@ from torch import Tensor
 from ..config import TransformerConfig
 from ..model import EchoGenTransformer
 from ..printable import printable
-from .expanded_tensors import check_held
+from .expanded_tensors import check_stored_size
 from .format import BASE_NAME, BASE_SHA256, is_ours
 from .identify import Identity, identify
 from .installed import ENDINGS, candidates, look
 from .keymap_transformer import translate_transformer
-from .mismatches import AGAIN, some
+from .mismatches import DOWNLOAD_AGAIN, join_names
 from .read import RawFile, read_weights
 
 AT_ONCE = 1 << 29  # bytes read between two openings of a file
@@ -77,10 +77,10 @@ def base_state(raw: RawFile, config: TransformerConfig) -> Mapping[str, Tensor]:
     """A base file's tensors under our names; ValueError when they are not those of a base of these sizes."""
     if is_ours(raw.metadata):
         if absent := [name for name in base_names(config) if name not in raw.tensors]:
-            raise ValueError(f"{raw.path} lacks tensors of its model: {some(absent)}. {AGAIN}")
+            raise ValueError(f"{raw.path} lacks tensors of its model: {join_names(absent)}. {DOWNLOAD_AGAIN}")
         return raw.tensors
     state = translate_transformer(raw.tree, replace(config, subject=False))
-    check_held(state)
+    check_stored_size(state)
     return state
 
 
@@ -104,7 +104,8 @@ def check_frozen(own: Mapping[str, str], base: Mapping[str, str], path: Path) ->
     if other := [name for name in own if own[name] != base[name]]:
         raise ValueError(
             f"{path.name} is not the base that this model was trained on: {len(other)} of {len(own)} tensors "
-            f"have other numbers ({some(other)}). Give the base of this very model (infinity_2b_reg.pth for "
+            f"have other numbers ({join_names(other)}). Give the base of this very model "
+            "(infinity_2b_reg.pth for "
             "echogen_2b.pth), or convert the model whole."
         )
 
@@ -117,7 +118,7 @@ def add_base(raw: RawFile, config: TransformerConfig, base: Base) -> dict[str, T
     """
     if not isinstance(base, str | Path):
         path = _find_base(raw, config, base or ())
-    elif title := fault(identify(path := Path(base)), config) or _other_numbers(path, raw, config):
+    elif title := base_mismatch(identify(path := Path(base)), config) or _other_numbers(path, raw, config):
         raise ValueError(
             f"these subject parameters belong to the base model {printable(raw.metadata.get(BASE_NAME))}; "
             f"{path} is {title}. Put the right base beside them, or choose it."
@@ -140,7 +141,7 @@ def _is_base(path: Path, raw: RawFile, config: TransformerConfig) -> bool:
         return False
 
 
-def fault(identity: Identity, config: TransformerConfig) -> str | None:
+def base_mismatch(identity: Identity, config: TransformerConfig) -> str | None:
     """What is at the place of a base that is none for a model of these sizes; None: it may be one."""
     if identity.kind != "transformer" or identity.adapter or identity.config.subject:
         return identity.title
@@ -156,13 +157,15 @@ def _find_base(raw: RawFile, config: TransformerConfig, folders: Sequence[Path])
     alike = []
     for path in dict.fromkeys([*beside, *candidates(folders)]):
         found = look(path)
-        if not isinstance(found, str) and fault(found, config) is None:
+        if not isinstance(found, str) and base_mismatch(found, config) is None:
             alike.append(path)
     for path in sorted(alike, key=lambda path: path.name != name):
         if _is_base(path, raw, config):
             return path
     others = (
-        f" These are of its size, but with other numbers: {some([str(p) for p in alike])}." if alike else ""
+        f" These are of its size, but with other numbers: {join_names([str(p) for p in alike])}."
+        if alike
+        else ""
     )
     raise FileNotFoundError(
         f"{raw.path} holds subject parameters alone and needs its base model: put {printable(name)} "

@@ -19,7 +19,15 @@ from ..dtypes import FP8
 from ..encoders import TOKENIZER_FILE, parse_tokenizer
 from ..encoders.text import tokenizer_text
 from ..model import EchoGenTransformer
-from .adapter import base_digests, base_names, check_frozen, fault, in_turn, tensor_digests, total_digest
+from .adapter import (
+    base_digests,
+    base_mismatch,
+    base_names,
+    check_frozen,
+    in_turn,
+    tensor_digests,
+    total_digest,
+)
 from .format import BASE_NAME, BASE_SHA256, SOURCE_SHA256, TOKENIZER, WEIGHTS, write_metadata
 from .identify import identify
 from .load import is_finite
@@ -132,7 +140,7 @@ def _base_facts(source: Source, settings: Conversion) -> dict[str, str]:
     base = settings.base
     assert base is not None
     config = source.config
-    if title := fault(identify(base), config):
+    if title := base_mismatch(identify(base), config):
         raise ValueError(
             f"{base}: expected the base model of {source.identity.title}, got {title}. "
             "Choose the Infinity model that it was trained on."

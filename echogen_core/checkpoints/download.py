@@ -21,7 +21,7 @@ from functools import partial as with_arguments
 from pathlib import Path
 from typing import Any
 
-from ..disk import FULL, explained, failure, in_words
+from ..disk import FULL, explained, failure, format_size
 from ..locks import alone
 from .published_models import PublishedFile, PublishedPart
 
@@ -66,7 +66,7 @@ def download_part(
         remote = _ask(part, file, endpoint)
         if _is_there(target, remote, report):
             continue
-        report(f"{part.hub}: {file.name}, {in_words(remote.size)}, into {place}")
+        report(f"{part.hub}: {file.name}, {format_size(remote.size)}, into {place}")
         with explained(target):
             place.mkdir(parents=True, exist_ok=True)
         with alone(place / f".{target.name}.lock", with_arguments(_say_waiting, target, remote, report)):
@@ -80,7 +80,8 @@ def download_part(
 def _say_waiting(target: Path, remote: Remote, report: Callable[[str], None]) -> None:
     have = _size(_partial(target, remote))
     report(
-        f"another process is downloading {target} ({in_words(have)} of {in_words(remote.size)} so far): "
+        f"another process is downloading {target} ({format_size(have)} of {format_size(remote.size)} so "
+        "far): "
         "waiting "
         "for it. Ctrl+C stops only this one"
     )
@@ -121,7 +122,7 @@ def _fetch(part: PublishedPart, remote: Remote, target: Path, report: Callable[[
         partial.unlink()
         have = 0
     if have:
-        report(f"resuming at {in_words(have)}")
+        report(f"resuming at {format_size(have)}")
     _check_space(target.parent, remote.size - have, have)
     if have < remote.size:  # else it was stopped before it could be looked at
         _transfer(part, remote, target, partial, have)
@@ -222,16 +223,16 @@ def _disk_failure(error: OSError, target: Path, needed: int, kept: int) -> OSErr
 
 
 def _no_space(folder: Path, needed: int, kept: int) -> OSError:
-    free = in_words(shutil.disk_usage(folder).free)
+    free = format_size(shutil.disk_usage(folder).free)
     return OSError(
-        f"The disk of {folder} is too full: {in_words(needed)} more are needed, {free} are free. "
+        f"The disk of {folder} is too full: {format_size(needed)} more are needed, {free} are free. "
         f"Make room, or move the folder to a larger disk (extra_model_paths.yaml); then run this "
         f"again. {_held(kept)}".rstrip()
     )
 
 
 def _held(kept: int) -> str:
-    return f"The {in_words(kept)} downloaded so far are kept." if kept else ""
+    return f"The {format_size(kept)} downloaded so far are kept." if kept else ""
 
 
 def _explained(error: Exception, part: PublishedPart, name: str, kept: int = 0) -> OSError:

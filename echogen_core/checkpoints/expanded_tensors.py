@@ -15,7 +15,7 @@ SLACK = 64 << 20
 """Bytes."""
 
 
-def check_held(state: Mapping[str, Tensor]) -> None:
+def check_stored_size(state: Mapping[str, Tensor]) -> None:
     """ValueError where a model's tensors together are much larger than what is stored of them."""
     storages = [tensor.untyped_storage() for tensor in state.values()]
     held = sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())

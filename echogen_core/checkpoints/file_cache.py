@@ -45,7 +45,7 @@ class _Known(NamedTuple):
     until: float
 
 
-class Memory(Generic[Answer]):
+class FileCache(Generic[Answer]):
     """A question about files, and what came of asking it."""
 
     def __init__(self, ask: Callable[[Path], Answer]) -> None:

@@ -17,7 +17,7 @@ from ..config import TokenizerConfig, TransformerConfig
 from ..encoders import ContentEncoderConfig, SemanticEncoderConfig, TextEncoderConfig
 from ..json_text import parse_json
 from ..printable import printable
-from .mismatches import some
+from .mismatches import join_names
 
 FORMAT = "echogen"
 VERSION = "1"
@@ -96,9 +96,9 @@ def read_config(metadata: Mapping[str, str], tensors: int) -> Any:
         if not isinstance(values, dict):
             raise ValueError("expected a JSON object")
         if unknown := sorted({*values} - {*known}):
-            raise ValueError(f"unknown settings {some(unknown)}")
+            raise ValueError(f"unknown settings {join_names(unknown)}")
         if missing := sorted(_needed(config_class) - {*values}):
-            raise ValueError(f"missing settings {some(missing)}")
+            raise ValueError(f"missing settings {join_names(missing)}")
         config = config_class(
             **{known[key]: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
         )

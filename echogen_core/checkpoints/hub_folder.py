@@ -22,7 +22,7 @@ from ..encoders.text import TOKENIZER_FILE
 from ..encoders.tokenizer_file import MEMORY_TIMES, check_tokenizer
 from ..json_text import TIMES, read_json
 from ..printable import printable
-from .mismatches import AGAIN
+from .mismatches import DOWNLOAD_AGAIN
 from .read import read_weights
 
 hub: Any = transformers.utils
@@ -145,7 +145,9 @@ def _naming(path: Path) -> Iterator[None]:
     try:
         yield
     except (ValueError, RecursionError) as error:  # the latter of values in values in values
-        raise ValueError(f"Can't read the configuration in {path} ({printable(error)}). {AGAIN}") from error
+        raise ValueError(
+            f"Can't read the configuration in {path} ({printable(error)}). {DOWNLOAD_AGAIN}"
+        ) from error
 
 
 def _own(value: Any) -> Any:

@@ -11,7 +11,7 @@ import torch
 
 from ..json_text import read_json
 from ..printable import printable
-from .file_cache import Failure, Memory
+from .file_cache import Failure, FileCache
 from .format import BASE_SHA256, KINDS, is_ours, read_config
 from .kinds import describe, describe_unknown, infer, recognise
 from .mismatches import WrongModel
@@ -20,10 +20,10 @@ from .walk import Stamp
 
 
 class Marks(NamedTuple):
-    """Ends of tensors' names: all of `own` are in such a file, and none of `strangers`, its relatives'."""
+    """Ends of tensors' names: all of `own` are in such a file, and none of `excluded` (related models')."""
 
     own: tuple[str, ...]
-    strangers: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
 
 
 TOOLS: dict[str, Marks] = {
@@ -35,7 +35,7 @@ TOOLS: dict[str, Marks] = {
 }
 """Models of the subject path that come as single files, by what a folder's config.json calls them."""
 
-_ENDS = tuple(end for marks in TOOLS.values() for end in (*marks.own, *marks.strangers))
+_ENDS = tuple(end for marks in TOOLS.values() for end in (*marks.own, *marks.excluded))
 _LONGEST_TITLE = 500
 
 
@@ -97,7 +97,7 @@ def _tool(tree: Mapping[str, Any]) -> str:
     def are(ends: tuple[str, ...]) -> list[bool]:
         return [any(name.endswith(end) for name in names) for end in ends]
 
-    fitting = (tool for tool, (own, strangers) in TOOLS.items() if all(are(own)) and not any(are(strangers)))
+    fitting = (tool for tool, (own, excluded) in TOOLS.items() if all(are(own)) and not any(are(excluded)))
     return next(fitting, "")
 
 
@@ -109,8 +109,8 @@ def _model_type(folder: Path) -> str:
     return str(config.get("model_type")) if isinstance(config, Mapping) else ""
 
 
-_identities = Memory(_identify)
-_model_types = Memory(_model_type)
+_identities = FileCache(_identify)
+_model_types = FileCache(_model_type)
 
 
 def classify(raw: RawFile) -> Identity:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..config import PRESETS, Preset
-from .file_cache import PASSING_SECONDS, Failure, Memory
+from .file_cache import PASSING_SECONDS, Failure, FileCache
 from .format import KINDS, TITLES
 from .identify import Identity, identify
 from .kinds import describe
@@ -87,7 +87,7 @@ def requests(model: str, found: Found, folders: Mapping[str, Path]) -> str | Non
     if not absent:
         return None
     lines = [request(part, folders[part.kind]) for part in absent]
-    lines += [f"Right name, wrong file: {fault}" for fault in found.unfit.values()]
+    lines += [f"Right name, wrong file: {reason}" for reason in found.unfit.values()]
     return (
         f"{model} is incomplete: {len(absent)} of its {len(parts)} parts "
         f"{'is' if len(absent) == 1 else 'are'} missing. Download them (or run "
@@ -161,15 +161,15 @@ def _fitting(model: str, part: PublishedPart, folders: Sequence[Path], unfit: di
     for entry in sorted(found, key=lambda entry: not is_proper(entry)):
         identity = look(entry.place, entry.stamp)
         if isinstance(identity, str):
-            fault = identity
+            reason = identity
         elif identity.kind == part.kind and fits(model, part.kind, identity.config):
             return Path(entry.place)
         else:
-            fault = f"{entry.place} is {identity.title}, not the {TITLES[part.kind]} of {model}."
+            reason = f"{entry.place} is {identity.title}, not the {TITLES[part.kind]} of {model}."
         if is_proper(entry):
-            unfit[Path(entry.place)] = fault
+            unfit[Path(entry.place)] = reason
     return None
 
 
-_looks = Memory(identify)
+_looks = FileCache(identify)
 _lists: dict[str, _Looked] = {}

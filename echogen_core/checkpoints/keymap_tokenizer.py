@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..config import TokenizerConfig
 from ..tokenizer import BitTokenizer
-from .mismatches import describe_faults
+from .mismatches import describe_mismatches
 
 NESTS = ("vae", "ema")
 """Keys under which a checkpoint may hold the tokenizer's state dict, in the order they are looked for."""
@@ -106,10 +106,10 @@ def _unnest(checkpoint: Mapping[str, Any]) -> Mapping[str, Tensor]:
 
 
 def _complain(unknown: list[str], missing: list[str], wrong: list[str], config: TokenizerConfig) -> None:
-    if faults := describe_faults(missing, unknown, wrong):
+    if mismatches := describe_mismatches(missing, unknown, wrong):
         raise ValueError(
             f"not a BSQ tokenizer with {config.bits} bits and {len(config.channel_multipliers)} levels of "
-            f"{config.base_channels} channels; tensors {faults}. Choose the preset's own file."
+            f"{config.base_channels} channels; tensors {mismatches}. Choose the preset's own file."
         )
 
 

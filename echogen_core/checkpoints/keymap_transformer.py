@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..config import TransformerConfig
 from ..model import EchoGenTransformer
-from .mismatches import describe_faults
+from .mismatches import describe_mismatches
 
 NESTS = (("trainer", "gpt_fsdp"), ("gpt_fsdp",), ("module",))
 """Paths under which training checkpoints hold the model's state dict, in the order they are looked for."""
@@ -205,9 +205,10 @@ def _without_leading_ones(tensor: Tensor) -> tuple[int, ...]:
 
 
 def _complain(unknown: list[str], missing: list[str], wrong: list[str], config: TransformerConfig) -> None:
-    if faults := describe_faults(missing, unknown, wrong):
+    if mismatches := describe_mismatches(missing, unknown, wrong):
         kind = "EchoGen" if config.subject else "Infinity"
         raise ValueError(
-            f"not an {kind} transformer of depth {config.depth} and width {config.width}; tensors {faults}. "
+            f"not an {kind} transformer of depth {config.depth} and width {config.width}; tensors "
+            f"{mismatches}. "
             "Choose the model file that belongs to this slot."
         )

@@ -22,7 +22,7 @@ from .adapter import Base
 from .format import KINDS, TITLES, TOKENIZER
 from .keymap_semantic import translate_semantic
 from .keymap_text import translate_text
-from .mismatches import describe_faults, some
+from .mismatches import describe_mismatches, join_names
 from .quantised import match_scales
 from .source import Source, read_source
 
@@ -185,14 +185,14 @@ def fill(
         for name, tensor in wanted.items()
         if name in state and (state[name].shape != tensor.shape or not state[name].is_floating_point())
     ]
-    if faults := describe_faults(missing, unknown, wrong):
+    if mismatches := describe_mismatches(missing, unknown, wrong):
         raise ValueError(
-            f"not a complete {title}; tensors {faults}. Download it again, or choose the "
+            f"not a complete {title}; tensors {mismatches}. Download it again, or choose the "
             "file that belongs to this slot."
         )
     if damaged := [name for name, tensor in state.items() if not is_finite(tensor)]:
         raise ValueError(
-            f"{len(damaged)} tensors hold NaN or infinity ({some(damaged)}): expected finite weights. "
+            f"{len(damaged)} tensors hold NaN or infinity ({join_names(damaged)}): expected finite weights. "
             "Download it again, or go back to an earlier checkpoint."
         )
     cast = {name: tensor.to(wanted[name].dtype) for name, tensor in state.items()}
@@ -207,7 +207,7 @@ def _check_filled(module: nn.Module, given: Mapping[str, Tensor]) -> None:
     """Every tensor is the one that was given, however the layers took it, and nothing else is left empty."""
     held = module.state_dict()
     lost = [name for name, tensor in given.items() if name not in held or not _same(held[name], tensor)]
-    assert not lost and held.keys() == given.keys(), f"the layers did not take {some(lost or [*held])}"
+    assert not lost and held.keys() == given.keys(), f"the layers did not take {join_names(lost or [*held])}"
     tensors = (*module.named_parameters(), *module.named_buffers())
     assert not [name for name, tensor in tensors if tensor.is_meta and name not in given]
 

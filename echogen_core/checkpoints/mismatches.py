@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..printable import printable
 
-AGAIN = "Download it again."
+DOWNLOAD_AGAIN = "Download it again."
 NAMED = 8
 
 
@@ -14,16 +14,16 @@ class WrongModel(ValueError):
     """What a file is, in words ("a DINOv2 with registers"), when it is not what its names made it seem."""
 
 
-def describe_faults(missing: Sequence[str], unknown: Sequence[str], wrong: Sequence[str]) -> str:
+def describe_mismatches(missing: Sequence[str], unknown: Sequence[str], wrong: Sequence[str]) -> str:
     """'missing: a, b; unknown: c', at most eight names each; '' when nothing is wrong.
 
     wrong: names of tensors of another shape or type, with both.
     """
     groups = (("missing", missing), ("unknown", unknown), ("of another shape or type", wrong))
-    return "; ".join(f"{label}: {some(names)}" for label, names in groups if names)
+    return "; ".join(f"{label}: {join_names(names)}" for label, names in groups if names)
 
 
-def some(names: Sequence[str]) -> str:
+def join_names(names: Sequence[str]) -> str:
     """The first eight names, and how many more there are."""
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return ", ".join(printable(name) for name in names[:NAMED]) + more

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..json_text import read_json
 from ..printable import printable
-from .mismatches import AGAIN, some
+from .mismatches import DOWNLOAD_AGAIN, join_names
 from .safetensors_header import Header, read_header
 from .torch_file import read_torch, unmapped
 
@@ -58,7 +58,7 @@ class RawFile:
         """An error with the file's name, and what the file has instead of plain tensors."""
         if not self.unreadable:
             return ValueError(f"{self.path}: {error}")
-        forms = some([f"{name} ({form})" for name, form in self.unreadable.items()])
+        forms = join_names([f"{name} ({form})" for name, form in self.unreadable.items()])
         return ValueError(f"{self.path}: {error} These tensors of the file are not plain numbers: {forms}.")
 
     @property
@@ -104,7 +104,7 @@ def read_weights(path: str | Path, shapes_only: bool = False) -> RawFile:
         )
     size = path.stat().st_size
     if size == 0:
-        raise ValueError(f"{path} is empty (0 bytes); expected weights. {AGAIN}")
+        raise ValueError(f"{path} is empty (0 bytes); expected weights. {DOWNLOAD_AGAIN}")
     with path.open("rb") as file:
         head = file.read(512)
     if head[8:9] == b"{":
@@ -113,7 +113,9 @@ def read_weights(path: str | Path, shapes_only: bool = False) -> RawFile:
         zipped = head[:2] == b"PK"
         tree, unreadable = read_torch(path, zipped, shapes_only)
         return RawFile(path, tree, files=(path,), mapped=zipped, unreadable=unreadable)
-    raise ValueError(f"{path} is {_describe(head)}, not a safetensors or PyTorch weight file. {AGAIN}")
+    raise ValueError(
+        f"{path} is {_describe(head)}, not a safetensors or PyTorch weight file. {DOWNLOAD_AGAIN}"
+    )
 
 
 def _describe(head: bytes) -> str:
@@ -136,20 +138,20 @@ def _read_safetensors(path: Path, shapes_only: bool) -> RawFile:
         return RawFile(path, _load(path, header), header.metadata, (path,))
     except (SafetensorError, ValueError) as error:
         raise ValueError(
-            f"{path} is a damaged or truncated safetensors file ({printable(error)}). {AGAIN}"
+            f"{path} is a damaged or truncated safetensors file ({printable(error)}). {DOWNLOAD_AGAIN}"
         ) from error
 
 
 def _load(path: Path, header: Header) -> dict[str, Tensor]:
     """The tensors, those of types that nothing here computes with as bytes, which no weight may be."""
     if unknown := sorted({kind for kind in header.unloadable.values() if kind.startswith("F6")}):
-        raise ValueError(f"numbers of type {some(unknown)}, which torch does not support")
+        raise ValueError(f"numbers of type {join_names(unknown)}, which torch does not support")
     try:
         tensors = load_file(path)
     except RuntimeError as error:
         raise unmapped(path, error) from error
     except (AttributeError, KeyError) as error:
-        kinds = some(sorted({*header.unloadable.values()}))
+        kinds = join_names(sorted({*header.unloadable.values()}))
         raise ValueError(f"numbers of type {kinds}, which this version of torch does not support") from error
     return tensors | {name: tensors[name].view(torch.uint8) for name in header.unloadable}
 
@@ -164,14 +166,17 @@ def _read_folder(folder: Path, shapes_only: bool) -> RawFile:
         shards = _shards(path)
         absent = [shard for shard in shards if not (folder / shard).is_file()]
         if absent:
-            raise FileNotFoundError(f"{folder} lacks {some(absent)}, which {name} lists. Download them.")
+            raise FileNotFoundError(
+                f"{folder} lacks {join_names(absent)}, which {name} lists. Download them."
+            )
         raws = [read_weights(folder / shard, shapes_only) for shard in shards]
         tree: dict[str, Any] = {}
         for raw in raws:
             twice = sorted(tree.keys() & raw.tree.keys())
             if other := [name for name in twice if not _alike(tree[name], raw.tree[name])]:
                 raise ValueError(
-                    f"{folder}: several files have the same tensors with different numbers ({some(other)}). "
+                    f"{folder}: several files have the same tensors with different numbers "
+                    f"({join_names(other)}). "
                     "Download the whole folder again."
                 )
             tree |= raw.tree
@@ -202,12 +207,12 @@ def _shards(index: Path) -> list[str]:
             raise ValueError("expected weight_map, an object of tensor names and file names")
         shards = sorted(set(weight_map.values()))
         if strange := [name for name in shards if _leads_away(name) or name.endswith(".index.json")]:
-            raise ValueError(f"expected files in its own folder, got {some(strange)}")
+            raise ValueError(f"expected files in its own folder, got {join_names(strange)}")
         if not 0 < len(shards) <= MOST_SHARDS:
             raise ValueError(f"expected 1 to {MOST_SHARDS} files, got {len(shards)}")
     except (ValueError, KeyError) as error:
         raise ValueError(
-            f"Can't read the list of weight files in {index} ({printable(error)}). {AGAIN}"
+            f"Can't read the list of weight files in {index} ({printable(error)}). {DOWNLOAD_AGAIN}"
         ) from error
     return shards
 

@@ -14,7 +14,7 @@ from typing import BinaryIO
 import torch
 from torch import Tensor
 
-from ..writing import Target, write_whole
+from ..writing import Target, write_atomically
 
 DTYPES: dict[torch.dtype, str] = {
     torch.float64: "F64",
@@ -43,7 +43,7 @@ def stream_safetensors(
     tensors: Iterable[tuple[str, Tensor]],
     metadata: Mapping[str, str],
 ) -> Path:
-    """Writes a file that appears whole or not at all; returns its path. See writing.write_whole.
+    """Writes a file that appears whole or not at all; returns its path. See writing.write_atomically.
 
     Args:
         layout: name -> a tensor of its shape and type (on the meta device, say).
@@ -62,7 +62,7 @@ def stream_safetensors(
             file.write(_bytes(tensor))
         assert not offsets, f"never came: {list(offsets)}"
 
-    return write_whole(target, fill, size)
+    return write_atomically(target, fill, size)
 
 
 def _lay_out(layout: Mapping[str, Tensor], metadata: Mapping[str, str]) -> tuple[bytes, dict[str, int], int]:

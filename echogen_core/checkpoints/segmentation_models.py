@@ -26,7 +26,7 @@ from . import keymap_detector, keymap_segmenter
 from .bundle import ASSETS
 from .hub_folder import LARGEST_WINDOW, WHOLE, check_built, check_settings, check_words, names, read_folder
 from .load import fill
-from .mismatches import AGAIN, describe_faults
+from .mismatches import DOWNLOAD_AGAIN, describe_mismatches
 from .read import read_weights
 
 U2NETP = ASSETS / "u2netp" / "u2netp.safetensors"
@@ -185,7 +185,7 @@ def _from_state(
     model_class: Any, config: Any, state: Mapping[str, Tensor], path: Path, dtype: torch.dtype
 ) -> Any:
     """A model with tensors in the hub's names, which transformers translates to its own."""
-    with _words_for(path, AGAIN):
+    with _words_for(path, DOWNLOAD_AGAIN):
         check_built(model_class, config, state)
         model, info = model_class.from_pretrained(
             None, config=config, state_dict=dict(state), dtype=dtype, output_loading_info=True
@@ -244,8 +244,8 @@ def _fill_original(network: torch.nn.Module, state: Mapping[str, Tensor], path: 
 
 
 def _complain(missing: list[str], unknown: list[str], wrong: list[str], path: Path) -> None:
-    if faults := describe_faults(missing, unknown, wrong):
-        raise ValueError(f"{path} is incomplete or another model; tensors {faults}. Download it again.")
+    if mismatches := describe_mismatches(missing, unknown, wrong):
+        raise ValueError(f"{path} is incomplete or another model; tensors {mismatches}. Download it again.")
 
 
 def _sizes(path: Path, infer: Callable[[Mapping[str, Tensor]], Any], state: Mapping[str, Tensor]) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from .adapter import Base, add_base
-from .expanded_tensors import check_held
+from .expanded_tensors import check_stored_size
 from .format import EXAMPLES, KINDS, TITLES
 from .identify import Identity, classify
 from .keymap_content import translate_content
@@ -66,7 +66,7 @@ def read_source(
         _check_kind(identity, kind)
         config = _configure(identity, config)
         state = _state(raw, identity, config, base)
-        check_held(state)
+        check_stored_size(state)
         return Source(raw, identity, config, state, base)
     except ValueError as error:
         raise raw.named(error) from error
@@ -96,10 +96,12 @@ def _configure(identity: Identity, wanted: Any) -> Any:
     merged = replace(found, **{name: getattr(wanted, name) for name in names if hasattr(wanted, name)})
     if merged != wanted and not identity.ours:
         pairs = zip(asdict(merged).items(), asdict(wanted).values(), strict=True)
-        faults = [f"{name} {got} instead of {expected}" for (name, got), expected in pairs if got != expected]
+        mismatches = [
+            f"{name} {got} instead of {expected}" for (name, got), expected in pairs if got != expected
+        ]
         assert kind is not None
         raise ValueError(
-            f"expected {describe(kind, wanted)}, got {describe(kind, merged)}: {', '.join(faults)}. "
+            f"expected {describe(kind, wanted)}, got {describe(kind, merged)}: {', '.join(mismatches)}. "
             f"Use the file that belongs to the model ({EXAMPLES[kind]})."
         )
     return merged

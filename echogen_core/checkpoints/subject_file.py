@@ -15,7 +15,7 @@ from ..features import ContentFeatures, SemanticFeatures, Subject
 from ..printable import printable
 from ..writing import Target
 from .format import FORMAT, VERSION, is_ours
-from .mismatches import some
+from .mismatches import join_names
 from .read import RawFile, read_weights
 from .safetensors_header import read_header
 from .safetensors_writer import write_safetensors
@@ -28,7 +28,7 @@ _MOST_VIEWS, _MOST_CELLS, _MOST_CHANNELS = 1024, 1 << 20, 1 << 14  # cells: of 8
 
 
 def save_subject(target: Target, subject: Subject) -> Path:
-    """Writes the features, as they are, whole or not at all, and returns the path; see writing.write_whole.
+    """Write the features atomically and return the path; see writing.write_atomically.
 
     Raises ValueError when there is nothing to save, or something that `load_subject` would refuse.
     """
@@ -63,7 +63,7 @@ def load_subject(path: str | Path) -> Subject:
     semantic = content = None
     try:
         if unknown := [name for name in raw.tree if name not in _AXES]:
-            raise ValueError(f"unknown tensors {some(unknown)}")
+            raise ValueError(f"unknown tensors {join_names(unknown)}")
         if "semantic.cls" in tensors or "semantic.patches" in tensors:
             semantic = SemanticFeatures(
                 _tensor(raw, "semantic.cls"), _tensor(raw, "semantic.patches"), _strength(raw, "semantic")

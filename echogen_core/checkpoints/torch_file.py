@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from ..printable import printable
-from .mismatches import AGAIN, some
+from .mismatches import DOWNLOAD_AGAIN, join_names
 from .pickle_reader import Pickled, WantsCode
 from .torch_storage import Opaque, Storage, Stored
 from .zip_records import Record, check_sums, read_records
@@ -59,7 +59,7 @@ def read_torch(path: Path, zipped: bool, shapes_only: bool) -> tuple[dict[str, A
         raise _refused(path, str(error)) from error
     except ValueError as error:
         raise ValueError(
-            f"{path} is a damaged or truncated PyTorch file ({printable(error)}). {AGAIN}"
+            f"{path} is a damaged or truncated PyTorch file ({printable(error)}). {DOWNLOAD_AGAIN}"
         ) from error
     return _only_tensors(found.content, path, _without_numbers if shapes_only else _Opened(found).tensor)
 
@@ -106,7 +106,7 @@ def _only_tensors(
 
     tree = keep(content, ())
     if odd and make is not _without_numbers:
-        names = some([f"{name} ({kind})" for name, kind in odd.items()])
+        names = join_names([f"{name} ({kind})" for name, kind in odd.items()])
         logger.warning("%s: tensors that are no plain numbers are left out: %s.", path, names)
     return tree, odd
 
@@ -160,7 +160,7 @@ class _Opened:
         with self.found.path.open("rb") as file:
             file.seek(start)
             if file.readinto(numbers) != size:
-                raise ValueError(f"{self.found.path} has become shorter. {AGAIN}")
+                raise ValueError(f"{self.found.path} has become shorter. {DOWNLOAD_AGAIN}")
         if not size:
             return torch.UntypedStorage(0)
         return torch.frombuffer(numbers, dtype=torch.uint8).untyped_storage()

@@ -187,7 +187,7 @@ def read_mask(path: Path) -> Tensor:
 def write_picture(image_3HW: Tensor, path: Path, enlarge: int = 1) -> None:
     """Write a picture [3, H, W] of 0..1, enlarged by a whole factor; the file's ending sets the format.
 
-    Raises ValueError as `picture_format`, OSError as writing.write_whole.
+    Raises ValueError as `picture_format`, OSError as writing.write_atomically.
     """
     # truncated, as the official code does
     array = (image_3HW.permute(1, 2, 0).cpu().numpy() * 255).astype(np.uint8)

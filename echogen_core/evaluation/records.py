@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-from ..writing import append_line, write_picture, write_text, write_whole
+from ..writing import append_line, write_atomically, write_picture, write_text
 
 SETTINGS = "settings.json"
 
@@ -74,7 +74,7 @@ def write_parquet(records: Iterable[Record], path: Path) -> None:
     kinds = {"str": arrow.string(), "bool": arrow.bool_(), "int": arrow.int32(), "float": arrow.float64()}
     schema = arrow.schema([(field.name, kinds[str(field.type)]) for field in fields(Record)])
     table = arrow.Table.from_pylist([asdict(record) for record in records], schema=schema)
-    write_whole(path, lambda file: parquet.write_table(table, file))
+    write_atomically(path, lambda file: parquet.write_table(table, file))
 
 
 def write_png(image: Image.Image, path: Path, optimize: bool = False) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from PIL import Image
 
 from ..printable import counted
-from ..writing import write_whole
+from ..writing import write_atomically
 from . import paper_figures, tradeoff_plot
 from .benchmark import reference_path
 from .dreambench import Subject, open_picture
@@ -100,7 +100,7 @@ class Report:
 def write_page(report: Report, path: Path, comparison: Sequence[paper_figures.Row], with_curve: bool) -> None:
     """Write the page piece by piece: with all its pictures it is large."""
     pieces = _pieces(report, comparison, with_curve)
-    write_whole(path, lambda stream: stream.writelines(f"{piece}\n".encode() for piece in pieces))
+    write_atomically(path, lambda stream: stream.writelines(f"{piece}\n".encode() for piece in pieces))
 
 
 def tradeoff(report: Report) -> str:

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
-from ..writing import write_whole
+from ..writing import write_atomically
 
 
 @contextmanager
@@ -38,7 +38,7 @@ def write_state(path: Path, state: Mapping[str, Any]) -> None:
             stopped_by = error.__context__
             raise error if stopped_by in (None, outside) else stopped_by from None
 
-    write_whole(path, fill, _stored_bytes(state))
+    write_atomically(path, fill, _stored_bytes(state))
 
 
 def _stored_bytes(state: Any) -> int:

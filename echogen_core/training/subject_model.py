@@ -19,7 +19,14 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ..checkpoints import load_transformer, save_part
-from ..checkpoints.adapter import base_digests, base_names, check_frozen, fault, tensor_digests, total_digest
+from ..checkpoints.adapter import (
+    base_digests,
+    base_mismatch,
+    base_names,
+    check_frozen,
+    tensor_digests,
+    total_digest,
+)
 from ..checkpoints.format import BASE_NAME, BASE_SHA256, write_metadata
 from ..checkpoints.identify import identify
 from ..checkpoints.safetensors_writer import write_safetensors
@@ -119,7 +126,7 @@ def identify_base(model: EchoGenTransformer, base: Path | None, out: Path, write
     digests = tensor_digests(model.state_dict, base_names(model.config))
     digest = total_digest(digests)
     if path.is_file():
-        if fault(identify(path), model.config) or total_digest(_digests(path, model)) != digest:
+        if base_mismatch(identify(path), model.config) or total_digest(_digests(path, model)) != digest:
             raise ValueError(
                 f"{path} is the base of another run, not of the model given with --init-from: use the same "
                 "--init-from to resume, or another --out."
@@ -178,6 +185,6 @@ def _with_subject(base: Path, sizes: Mapping[str, int], seed: int, official: boo
 
 
 def _digests(base: Path, model: EchoGenTransformer) -> dict[str, str]:
-    if title := fault(identify(base), model.config):
+    if title := base_mismatch(identify(base), model.config):
         raise ValueError(f"{base} is {title}: expected the base of the model to train.")
     return base_digests(base, model.config)

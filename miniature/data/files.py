@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from echogen_core.writing import write_whole
+from echogen_core.writing import write_atomically
 
 
 def save_array(path: Path, array: NDArray[Any]) -> None:
-    """Writes an .npy file atomically. Raises as `echogen_core.writing.write_whole`."""
-    write_whole(path, lambda stream: np.save(stream, array), array.nbytes)
+    """Writes an .npy file atomically. Raises as `echogen_core.writing.write_atomically`."""
+    write_atomically(path, lambda stream: np.save(stream, array), array.nbytes)
 
 
 def load_array(path: Path) -> NDArray[Any]:

@@ -26,7 +26,7 @@ from PIL import Image
 
 from echogen_core.printable import counted
 from echogen_core.training.run_folder import only_run
-from echogen_core.writing import write_whole
+from echogen_core.writing import write_atomically
 
 from . import panoramas
 from .files import save_array
@@ -62,7 +62,7 @@ def pack(data: Path, npm: Path, out: Path, part_bytes: int, quality: int = 80) -
         groups[-1].append((name, content))
     paths = [out / f"data-{index:02}-of-{len(groups):02}.zip" for index in range(len(groups))]
     for path, entries in zip(paths, groups, strict=True):
-        write_whole(path, partial(_write_archive, entries=entries))
+        write_atomically(path, partial(_write_archive, entries=entries))
         logger.info("%s: %.1f MiB", path, path.stat().st_size / 2**20)
     return paths
 
@@ -100,7 +100,7 @@ def unpack(packed: Path, data: Path, workers: int) -> None:
 
 
 def _write_bytes(path: Path, content: bytes) -> None:
-    write_whole(path, lambda file: file.write(content), len(content))
+    write_atomically(path, lambda file: file.write(content), len(content))
 
 
 def to_sheet(views_VSS4: Array) -> Image.Image:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from echogen_core.evaluation.records import write_png
 from echogen_core.stopping import until_stopped
-from echogen_core.writing import Numbered, append_line, write_text, write_whole
+from echogen_core.writing import Numbered, append_line, write_atomically, write_text
 from miniature.data.files import save_array
 from miniature.data.worker_pool import pool
 
@@ -23,7 +23,7 @@ BEFORE, AFTER = 1, 200
 
 
 def whole(folder: Path, value: int) -> Path:
-    return write_whole(folder / "whole.bin", lambda file: file.write(bytes([value]) * 100_000), 100_000)
+    return write_atomically(folder / "whole.bin", lambda file: file.write(bytes([value]) * 100_000), 100_000)
 
 
 def text(folder: Path, value: int) -> Path:
@@ -32,7 +32,7 @@ def text(folder: Path, value: int) -> Path:
 
 def numbered(folder: Path, value: int) -> Path:
     target = Numbered(folder, "subject", ".bin")
-    return write_whole(target, lambda file: file.write(bytes([value]) * 100_000))
+    return write_atomically(target, lambda file: file.write(bytes([value]) * 100_000))
 
 
 def array(folder: Path, value: int) -> Path:
@@ -110,7 +110,7 @@ def write_in_pool(arguments: Sequence[str]) -> int:
 
 def _write_slowly(path: Path) -> None:
     """In short waits: a signal that comes just before a wait is heard after it."""
-    write_whole(path, lambda _: [time.sleep(0.01) for _ in range(60_000)])
+    write_atomically(path, lambda _: [time.sleep(0.01) for _ in range(60_000)])
 
 
 def add_lines(arguments: Sequence[str]) -> int:

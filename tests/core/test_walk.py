@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer
 
 from echogen_core.checkpoints import identify, installed, walk
-from echogen_core.checkpoints.file_cache import Failure, Memory
+from echogen_core.checkpoints.file_cache import Failure, FileCache
 from echogen_core.checkpoints.identify import model_type
 from echogen_core.checkpoints.installed import MODELS, candidates, find_parts, look
 from echogen_core.checkpoints.subject_file import is_subject
@@ -402,7 +402,7 @@ def test_folders_are_listed_anew_only_when_they_change(
 
 
 def test_what_is_gone_is_forgotten(tmp_path: Path) -> None:
-    memory = Memory(lambda path: path.read_bytes())
+    memory = FileCache(lambda path: path.read_bytes())
     path = small(tmp_path / "a.pth")
     for entry in entries(tmp_path, MODELS):
         memory.of(entry.place, entry.stamp)
@@ -432,7 +432,7 @@ def test_whatever_a_reader_fails_with_is_words_remembered_and_logged_once(
         asked.append(path)
         return ask(path)
 
-    memory = Memory(counted)
+    memory = FileCache(counted)
     path = small(tmp_path / "a.pth")
     first = memory.of(path)
     assert isinstance(first, Failure) and str(path) in first.text and isinstance(first.error(), ValueError)
@@ -448,7 +448,7 @@ def test_a_wish_to_stop_passes(tmp_path: Path, wish: type[BaseException]) -> Non
         raise wish
 
     with pytest.raises(wish):
-        Memory(ask).of(small(tmp_path / "a.pth"))
+        FileCache(ask).of(small(tmp_path / "a.pth"))
 
 
 @pytest.mark.parametrize("fault", [PermissionError("no"), MemoryError(), OSError("cannot be mapped")])
@@ -466,7 +466,7 @@ def test_what_may_pass_is_tried_again(
         return answer
 
     monkeypatch.setattr(module, "PASSING_SECONDS", 0.2)
-    memory = Memory(ask)
+    memory = FileCache(ask)
     path = small(tmp_path / "a.pth")
     assert isinstance(memory.of(path), Failure) and isinstance(memory.of(path), Failure)
     time.sleep(0.25)

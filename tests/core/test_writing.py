@@ -14,8 +14,8 @@ from typing import BinaryIO
 
 import pytest
 
-from echogen_core.disk import in_words
-from echogen_core.writing import Numbered, append_line, write_text, write_whole
+from echogen_core.disk import format_size
+from echogen_core.writing import Numbered, append_line, write_atomically, write_text
 
 from . import small_writers
 from .small_writers import AFTER, BEFORE, WRITERS, value_in
@@ -122,7 +122,7 @@ def test_what_earlier_versions_left_goes_after_a_day_and_nothing_else(tmp_path: 
     for name in (*left, *others):
         os.utime(tmp_path / name, (time.time() - 90_000,) * 2)
     write_text(tmp_path / "state.pt", "")
-    write_whole(Numbered(tmp_path, "a", ".bin"), lambda file: file.write(b"x"))
+    write_atomically(Numbered(tmp_path, "a", ".bin"), lambda file: file.write(b"x"))
     assert names(tmp_path) == sorted([*others, "state.pt", "a_00001_.bin"])
 
 
@@ -186,7 +186,7 @@ def failing(number: int) -> object:
 def test_the_message_names_the_file_and_what_to_do(number: int, words: str, tmp_path: Path) -> None:
     path = write_text(tmp_path / "x.bin", "earlier")
     with pytest.raises(OSError, match=words) as caught:
-        write_whole(path, failing(number))  # type: ignore[arg-type]
+        write_atomically(path, failing(number))  # type: ignore[arg-type]
     assert caught.value.errno == number and "a file that was there before is as it was" in str(caught.value)
     assert path.read_text() == "earlier" and names(tmp_path) == ["x.bin"]
 
@@ -248,11 +248,11 @@ def test_a_line_that_finds_no_room_is_not_there(tail: str, tmp_path: Path) -> No
 
 def test_what_goes_wrong_with_another_file_is_said_as_it_is(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="source"):
-        write_whole(tmp_path / "x.bin", lambda file: file.write(Path("/nowhere/source").read_bytes()))
+        write_atomically(tmp_path / "x.bin", lambda file: file.write(Path("/nowhere/source").read_bytes()))
     assert not names(tmp_path)
 
 
 def test_sizes_in_words() -> None:
     sizes = (0, 999, 12_000, 346_345_912, 9_690_000_000, 1_125_900_000_000_000)
     words = ["0 bytes", "999 bytes", "12.0 kB", "346.3 MB", "9.69 GB", "1125.90 TB"]
-    assert [in_words(size) for size in sizes] == words
+    assert [format_size(size) for size in sizes] == words
