@@ -21,7 +21,8 @@ from comfy_api.latest import io
 from PIL import Image
 from torch import Tensor
 
-from echogen_core.checkpoints.walk import Entry, FileStamp, Search, entries, is_text, stamp_of
+from echogen_core.checkpoints.folder_listing import FileStamp, is_text, stamp_of
+from echogen_core.checkpoints.walk import Entry, Search, entries
 from echogen_core.config import TokenizerConfig
 from echogen_core.disk import explained, failure
 from echogen_core.encoders import reference_picture

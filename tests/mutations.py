@@ -242,18 +242,18 @@ def _zip(records: dict[str, bytes], deflated: list[str] | tuple[str, ...] = ()) 
     return out.getvalue()
 
 
+ZIP_ENTRY = {
+    "flags": (8, 2), "method": (10, 2), "crc": (16, 4), "packed": (20, 4), "size": (24, 4), "name": (28, 2),
+    "place": (42, 4),
+}  # fmt: skip
+"""Field of an entry in a zip file's table of contents -> its place in the entry, and its length."""
+
+
 def _spoil_table(source: random.Random, content: bytes) -> Spoilt:
     """A field of one entry of the table of contents, or of the table's own end."""
     data = bytearray(content)
     places = [i for i in range(len(data) - 4) if data[i : i + 4] == b"PK\x01\x02"] or [0]
-    fields = {
-        "flags": (8, 2),
-        "method": (10, 2),
-        "crc": (16, 4),
-        "packed": (20, 4),
-        "size": (24, 4),
-        "place": (42, 4),
-    }
+    fields = {name: field for name, field in ZIP_ENTRY.items() if name != "name"}
     if source.randrange(4) == 0:
         places = [data.rfind(b"PK\x05\x06")]
         fields = {"count": (8, 2), "all": (10, 2), "length": (12, 4), "start": (16, 4), "comment": (20, 2)}

@@ -17,7 +17,8 @@ from typing import Generic, NamedTuple, TypeVar
 
 from ..encoders.text import by_library
 from ..printable import printable
-from .walk import Stamp, on_gone, shown, stamp_of
+from .folder_listing import Stamp, shown, stamp_of
+from .walk import on_gone
 
 logger = logging.getLogger(__name__)
 

@@ -12,11 +12,11 @@ import torch
 from ..json_text import read_json
 from ..printable import printable
 from .file_cache import Failure, FileCache
+from .folder_listing import Stamp
 from .format import BASE_SHA256, KINDS, is_ours, read_config
 from .kinds import describe, describe_unknown, infer, recognise
 from .mismatches import WrongModel
 from .read import RawFile, read_weights
-from .walk import Stamp
 
 
 class Marks(NamedTuple):
@@ -64,7 +64,7 @@ class Identity:
 def identify(path: str | Path, stamp: Stamp | None = None) -> Identity:
     """What the file, or folder from the hub, holds. Remembered until it changes, failures as well.
 
-    stamp: as `walk.stamp_of`, where the caller has just seen it.
+    stamp: as `folder_listing.stamp_of`, where the caller has just seen it.
     Raises FileNotFoundError, ValueError and OSError as `read_weights`: nothing there, damaged, wanting to run
     code, not to be mapped; ValueError for all else that reading it comes to.
     """

@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 
 from ..config import PRESETS, Preset
 from .file_cache import PASSING_SECONDS, Failure, FileCache
+from .folder_listing import Stamp, stamp_of
 from .format import KINDS, TITLES
 from .identify import Identity, identify
 from .kinds import describe
 from .published_models import PUBLISHED, PublishedPart, expected_config
 from .read import FOLDER_FILES
-from .walk import Entry, Search, Stamp, entries, stamp_of
+from .walk import Entry, Search, entries
 
 ENDINGS = (".safetensors", ".sft", ".pth", ".pt", ".bin", ".ckpt")
 MODELS = Search(ENDINGS, whole=FOLDER_FILES)
@@ -144,7 +145,7 @@ def looked(folder: str | Path) -> tuple[tuple[Entry, Identity | str], ...]:
 def look(path: str | Path, stamp: Stamp | None = None) -> Identity | str:
     """What a file or folder is, or why that cannot be told. Remembered until it changes, never raises.
 
-    stamp: as `walk.stamp_of`, where the caller has just seen it.
+    stamp: as `folder_listing.stamp_of`, where the caller has just seen it.
     """
     found = _looks.of(path, stamp)
     return found.text if isinstance(found, Failure) else found

@@ -1,7 +1,6 @@
 """Files below folders, for every list: whatever lies there the walk ends, and it is remembered.
 
-Nothing is opened. Left out, with all below them, are names that no UTF-8 has: a browser could be sent them,
-but every log, terminal or file of text that writes one dies of it.
+Nothing is opened. What is left out: see folder_listing.
 """
 
 from __future__ import annotations
@@ -15,9 +14,21 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from itertools import islice
 from pathlib import Path, PurePath
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
-from ..printable import printable
+from .folder_listing import (
+    LONGEST_PATH,
+    Item,
+    Stamp,
+    file_stamp,
+    folder_stamp,
+    is_text,
+    list_folder,
+    shown,
+    stamp_of,
+    stat_or_none,
+    warn_once,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -33,25 +44,9 @@ MOST_FOLDERS = 20_000
 """Folders in one walk: a link must not become a search of the whole disk."""
 LONGEST_SECONDS = 5.0
 """For folders that are new or have changed, in one walk; the next goes on from there."""
-LONGEST_PATH = 4096
-"""Letters; what is longer is no path on most systems."""
 _SETTLED_NS = 3_000_000_000
 """A folder may change again within its clock's tick, and not show it; the slowest (FAT) takes two seconds."""
-_JUNCTION = 0xA0000003  # Windows' links to folders that do not call themselves links
-
 _gone: list[Callable[[Iterable[str]], None]] = []
-
-
-class FileStamp(NamedTuple):
-    """What changes when a file does: its bytes; nanoseconds of its last writing, and of any last change."""
-
-    size: int
-    written: int
-    changed: int
-
-
-Stamp: TypeAlias = FileStamp | tuple[tuple[str, FileStamp], ...]
-"""A file's, or those of the files in a folder, by their names."""
 
 
 class Search(NamedTuple):
@@ -82,30 +77,11 @@ class Entry(NamedTuple):
     folder: bool
 
 
-class _Item(NamedTuple):
-    """What a folder's listing says of one thing in it. folder: one itself, not by a link. entry: on Windows,
-    whose listings tell sizes and times as well.
-    """
-
-    name: str
-    path: str
-    link: bool
-    folder: bool
-    entry: os.DirEntry[str] | None
-
-    def stat(self) -> os.stat_result | None:
-        """What it is or leads to; None: nothing."""
-        try:
-            return os.stat(self.path) if self.entry is None else self.entry.stat()
-        except OSError:
-            return None
-
-
 class _Listing(NamedTuple):
     """The items of a folder that matter to a search, and the folder's state; None where it may not show."""
 
     state: tuple[int, ...] | None
-    items: tuple[_Item, ...]
+    items: tuple[Item, ...]
 
 
 class _Place(NamedTuple):
@@ -165,30 +141,6 @@ def find(top: str | Path, name: object, search: Search) -> Entry | None:
     return Entry(name, place, stamp_of(place), folder) if listed else None
 
 
-def stamp_of(path: str | Path) -> Stamp | None:
-    """The stamp of a file, or of a folder; None where there is neither (nothing, a pipe, a device)."""
-    found = _stat(path)
-    if found is None:
-        return None
-    if stat.S_ISDIR(found.st_mode):
-        return _folder_stamp((item.name, item.stat()) for item in _items(path, hidden=False))
-    return _file_stamp(found)
-
-
-def is_text(name: str) -> bool:
-    """Whether UTF-8 has a name."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def shown(path: str | Path) -> str:
-    """A path for a message."""
-    return printable(path, LONGEST_PATH)
-
-
 def on_gone(forget: Callable[[Iterable[str]], None]) -> None:
     """From now on calls `forget` with the places of what walks no longer find."""
     _gone.append(forget)
@@ -196,7 +148,7 @@ def on_gone(forget: Callable[[Iterable[str]], None]) -> None:
 
 def _looks_the_same(seen: _Seen) -> bool:
     states = ((folder, listing.state) for folder, listing in islice(seen.listings.items(), NEAR))
-    return all(state and state == _state(_stat(folder)) for folder, state in states)
+    return all(state and state == _state(stat_or_none(folder)) for folder, state in states)
 
 
 class _Walk:
@@ -225,14 +177,14 @@ class _Walk:
             if not (self._waiting or self._behind_links):
                 break
             here = (self._waiting or self._behind_links).popleft()
-            found = _stat(here.path)
+            found = stat_or_none(here.path)
             if found is None or not stat.S_ISDIR(found.st_mode):
                 continue
             identity = _identity(here.path, found)
             if not (here.linked and self._goes_round(here, identity)):
                 self._enter(here, identity, self._listing(here.path, found))
         if self._waiting or self._behind_links:
-            _say_once(
+            warn_once(
                 f"{shown(self._top)} has more than {MOST_FOLDERS} folders; those further down are not listed."
             )
         entries = self._before.entries
@@ -250,7 +202,7 @@ class _Walk:
                 return True
             above = above[1]
         if identity in self._around:
-            _say_once(f"{shown(here.path)} leads to a folder around {shown(self._top)}: it is not followed.")
+            warn_once(f"{shown(here.path)} leads to a folder around {shown(self._top)}: it is not followed.")
             return True
         self._visits[identity] += 1
         return self._visits[identity] > MOST_ALIASES
@@ -264,7 +216,7 @@ class _Walk:
                 settled = max(found.st_mtime_ns, found.st_ctime_ns) < time.time_ns() - _SETTLED_NS
                 listing = _Listing(state if settled else None, _matter(folder, self._search))
             else:
-                _say_once(
+                warn_once(
                     f"{shown(self._top)} takes long to look through; what is further down is listed later."
                 )
                 listing = listing or _Listing(None, ())
@@ -273,7 +225,7 @@ class _Walk:
 
     def _enter(self, here: _Place, identity: Any, listing: _Listing) -> None:
         search, folders = self._search, []
-        files: list[tuple[_Item, os.stat_result | None]] = []
+        files: list[tuple[Item, os.stat_result | None]] = []
         for item in listing.items:
             found = None if item.folder else item.stat()
             if item.folder or (found is not None and stat.S_ISDIR(found.st_mode)):
@@ -281,12 +233,12 @@ class _Walk:
             else:
                 files.append((item, found))
         if here.prefix and any(item.name in search.whole for item, _ in files):
-            stamp = _folder_stamp((item.name, found) for item, found in files)
+            stamp = folder_stamp((item.name, found) for item, found in files)
             self._note(here.prefix[:-1], here.path, stamp, True)
             return
         for item, found in files:
             if item.name.lower().endswith(search.endings):
-                self._note(here.prefix + item.name, item.path, _file_stamp(found), False)
+                self._note(here.prefix + item.name, item.path, file_stamp(found), False)
         for item in folders if search.deep else ():
             place = _Place(
                 item.path, f"{here.prefix}{item.name}/", here.linked or item.link, (identity, here.above)
@@ -306,7 +258,8 @@ class _Walk:
 
 def _leads_up(top: str | Path, folders: Iterable[str]) -> bool:
     """Whether one of these is a link to a folder that holds the top of the walk."""
-    links = [(folder, found) for folder in folders if os.path.islink(folder) and (found := _stat(folder))]
+    resolved = ((folder, stat_or_none(folder)) for folder in folders if os.path.islink(folder))
+    links = [(folder, found) for folder, found in resolved if found is not None]
     around = _around(top) if links else set()
     return any(_identity(folder, found) in around for folder, found in links)
 
@@ -315,9 +268,9 @@ def _by_parts(entry: Entry) -> str:
     return entry.name.replace("/", "\0")
 
 
-def _matter(folder: str, search: Search) -> tuple[_Item, ...]:
+def _matter(folder: str, search: Search) -> tuple[Item, ...]:
     """What is in a folder as far as it matters to a search, by name."""
-    items = _items(folder, search.hidden)
+    items = list_folder(folder, search.hidden)
     if any(item.name in search.whole for item in items):
         return tuple(items)
     # A link to nothing may lead to a folder later, when a drive has come.
@@ -330,7 +283,7 @@ def _around(top: str | Path) -> set[Any]:
     """The folders that hold the top of a walk: behind a link to / would lie the whole disk."""
     ways = (Path(os.path.abspath(top)), Path(os.path.realpath(top)))
     places = {os.fspath(place) for way in ways for place in way.parents}
-    return {_identity(place, found) for place in places if (found := _stat(place)) is not None}
+    return {_identity(place, found) for place in places if (found := stat_or_none(place)) is not None}
 
 
 def _state(found: os.stat_result | None) -> tuple[int, ...] | None:
@@ -346,55 +299,3 @@ def _identity(path: str, found: os.stat_result) -> Any:
 def _is_whole(folder: str, search: Search) -> bool:
     names = (os.path.join(folder, name) for name in search.whole)
     return any(os.path.lexists(name) and not os.path.isdir(name) for name in names)
-
-
-def _items(folder: str | Path, hidden: bool) -> list[_Item]:
-    """What is in a folder, less what is left out, by name; nothing where it cannot be read."""
-    try:
-        with os.scandir(folder) as found:
-            items = [_item(entry) for entry in found if _is_wanted(entry.name, folder, hidden)]
-    except (OSError, ValueError):
-        return []
-    return sorted(items, key=lambda item: item.name)
-
-
-def _item(entry: os.DirEntry[str]) -> _Item:
-    folder = entry.is_dir(follow_symlinks=False)
-    if os.name != "nt":
-        return _Item(entry.name, entry.path, entry.is_symlink(), folder, None)
-    tag = getattr(entry.stat(follow_symlinks=False), "st_reparse_tag", 0)
-    return _Item(entry.name, entry.path, entry.is_symlink() or tag == _JUNCTION, folder, entry)
-
-
-def _is_wanted(name: str, folder: str | Path, hidden: bool) -> bool:
-    if not is_text(name):
-        _say_once(f"{printable(name)} in {shown(folder)} is left out: its name is no text. Rename it.")
-        return False
-    return hidden or not name.startswith(".")
-
-
-def _stat(path: str | Path) -> os.stat_result | None:
-    try:
-        return os.stat(path)
-    except (OSError, ValueError):
-        return None
-
-
-def _file_stamp(found: os.stat_result | None) -> FileStamp | None:
-    if found is None or not stat.S_ISREG(found.st_mode):
-        return None
-    return FileStamp(found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-
-
-def _folder_stamp(files: Iterable[tuple[str, os.stat_result | None]]) -> tuple[tuple[str, FileStamp], ...]:
-    stamps = [(name, _file_stamp(found)) for name, found in files]
-    return tuple((name, stamp) for name, stamp in stamps if stamp is not None)
-
-
-_said: set[str] = set()
-
-
-def _say_once(text: str) -> None:
-    if text not in _said:
-        _said.add(text)
-        logger.warning("%s", text)

@@ -18,6 +18,7 @@ from tokenizers import Tokenizer
 
 from echogen_core.checkpoints import identify, installed, walk
 from echogen_core.checkpoints.file_cache import Failure, FileCache
+from echogen_core.checkpoints.folder_listing import stamp_of
 from echogen_core.checkpoints.identify import model_type
 from echogen_core.checkpoints.installed import MODELS, candidates, find_parts, look
 from echogen_core.checkpoints.subject_file import is_subject
@@ -360,7 +361,7 @@ def test_of_many_files_new_ones_show_at_once_and_changes_within_a_moment(
     assert "0007.pth" not in names(tmp_path, MODELS)
     (tmp_path / "0008.pth").write_bytes(b"changed")
     end = time.monotonic() + 20
-    while walk.stamp_of(tmp_path / "0008.pth") not in [e.stamp for e in entries(tmp_path, MODELS)]:
+    while stamp_of(tmp_path / "0008.pth") not in [e.stamp for e in entries(tmp_path, MODELS)]:
         assert time.monotonic() < end
         time.sleep(0.05)
 
