@@ -337,6 +337,19 @@ def test_scores_of_two_settings_are_not_mixed(
         claim(tmp_path, {"seed": 2})
 
 
+def test_records_of_an_older_run_are_read(tmp_path: Path) -> None:
+    """They call the variant "arm"."""
+    record = _record("dog", True, 0.5)
+    (tmp_path / record.key.path).parent.mkdir(parents=True)
+    (tmp_path / record.key.path).write_bytes(b"")
+    Log(tmp_path).add(record)
+    path = tmp_path / "scores-0.jsonl"
+    line = path.read_text(encoding="utf-8")
+    assert '"variant": "both"' in line
+    path.write_text(line.replace('"variant"', '"arm"'), encoding="utf-8")
+    assert Log(tmp_path).read() == {record.key: record}
+
+
 def test_a_damaged_line_is_named(tmp_path: Path) -> None:
     log = Log(tmp_path)
     record = _record("dog", True, 0.5)

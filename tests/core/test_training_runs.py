@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 import os
 import random
+import re
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -26,6 +29,7 @@ from echogen_core.training.run_log import RunLog, progress
 from echogen_core.training.subject_model import TeacherForcedModel, load_model
 
 from . import training_runs as small
+from .documented import documented_commands
 from .training_runs import FSDP, Bench
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -275,3 +279,40 @@ def test_checkpointing_changes_no_gradient(half: bool, bench: Bench) -> None:
     for name, gradient in gradients[0].items():
         assert gradient.dtype == torch.float32 and gradient.isfinite().all()
         assert torch.equal(gradient, gradients[1][name]), name
+
+
+PEAK = """
+import sys, psutil
+from echogen_core.training.__main__ import main
+status = main(sys.argv[1:])
+memory = psutil.Process().memory_info()
+if sys.platform == "win32":
+    print(memory.peak_wset)
+else:
+    import resource
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+sys.exit(status)
+"""
+
+
+def test_the_documented_miniature_learns_and_takes_the_memory_that_it_says(tmp_path: Path) -> None:
+    """The printed command, shortened: on two rows, without the noise that only many steps average out."""
+    (printed,) = (
+        command
+        for command in documented_commands("docs/training.md")
+        if "nano" in command.words and command.words[:3] == ("python", "-m", "echogen_core.training")
+    )
+    rows = small.make_rows(tmp_path, 2)
+    swapped = {"rows": str(rows), "run": str(tmp_path / "run")}
+    words = [swapped.get(word, word) for word in printed.words[3:]]
+    words += f"--images {tmp_path} --steps 8 --workers 0 --log-every 1 --pictures-every 0".split()
+    words += "--drop 0 --flips 0 --short 1".split()
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK, *words], cwd=small.ROOT, capture_output=True, text=True, timeout=550
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    first, last = losses(tmp_path / "run")[:3], losses(tmp_path / "run")[-3:]
+    assert sum(last) < 0.9 * sum(first)
+    assert small.records(tmp_path / "run")[0]["rate"] == pytest.approx(0.02 * 2 / 256)
+    said = re.search(r"memory on each process, about ([\d.]+) GB", done.stderr)
+    assert said and 0.75 < float(said[1]) / (int(done.stdout) / 1e9) < 1.33
