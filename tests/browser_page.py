@@ -41,6 +41,11 @@ SAMPLER = "app.graph._nodes.find(n => n.type === 'EchoGenSampler')"
 SEEN = {"Comfy.TutorialCompleted": True, "Comfy.OnboardingCoachmarks.Seen": ["appMode", "firstRun"]}
 SHOWS_RENDERER = """vue => !!(window.app?.graph && window.app.extensionManager) &&
     window.app.extensionManager.setting.get('Comfy.VueNodes.Enabled') === vue"""
+CLOSE_DIALOGS = """() => {
+    const app = document.getElementById('vue-app')?.__vue_app__;
+    const dialogs = app?.config.globalProperties.$pinia?._s.get('dialog');
+    for (const {key} of [...(dialogs?.dialogStack ?? [])]) dialogs.closeDialog({key});
+}"""
 REOPEN = """async ({graph, name}) => {
     const store = app.extensionManager.workflow, before = [...store.openWorkflows];
     await app.loadGraphData(graph, true, true, name);
@@ -94,7 +99,7 @@ def open_workflow(page: Page, comfy: Server, vue: bool, name: str) -> None:
     """
     comfy.client.post_json("/settings", {**SEEN, "Comfy.VueNodes.Enabled": vue})
     if page.url.startswith(comfy.url) and page.evaluate(SHOWS_RENDERER, vue):
-        reopen(page, comfy, name)
+        reopen(page, name)
     else:
         page.goto(session.workflow_page(comfy.url, name))
         page.wait_for_function("!!(window.app?.graph && window.app.extensionManager)", timeout=READY_MS)
@@ -102,21 +107,16 @@ def open_workflow(page: Page, comfy: Server, vue: bool, name: str) -> None:
     fit_view(page)
 
 
-def reopen(page: Page, comfy: Server, name: str) -> None:
+def reopen(page: Page, name: str) -> None:
     """Opens a shipped workflow in a page that has others open, and leaves nothing of those."""
-    end_all_runs(page, comfy)
-    if page.get_by_role("dialog").count():
-        page.keyboard.press("Escape")
-        expect(page.get_by_role("dialog")).to_have_count(0)
-    page.mouse.move(5, 900)  # over nothing
     graph = json.loads((ROOT / "workflows" / f"{name}.json").read_text(encoding="utf-8"))
     graph["id"] = str(uuid.uuid4())  # or what the page remembers of the former one's runs would be shown
     page.evaluate(REOPEN, {"graph": graph, "name": f"{name} {graph['id']}"})
     settled(page)
 
 
-def end_all_runs(page: Page, comfy: Server) -> None:
-    """Takes what waits out of the server's queue, and interrupts what runs."""
+def tidy_up(page: Page, comfy: Server) -> None:
+    """Ends all runs, closes dialogs and takes the mouse away: what a test may leave beside its workflow."""
     comfy.client.post_json("/queue", {"clear": True})
 
     def idle() -> bool:
@@ -126,6 +126,9 @@ def end_all_runs(page: Page, comfy: Server) -> None:
         return not running
 
     until(page, idle, "an idle server")
+    page.evaluate(CLOSE_DIALOGS)
+    expect(page.get_by_role("dialog")).to_have_count(0, timeout=READY_MS)
+    page.mouse.move(5, 900)
 
 
 def fit_view(page: Page) -> None:

@@ -93,6 +93,11 @@ def single() -> Graph:
     return {key: graph[key] for key in sorted(needed_by(graph, "picture"))}
 
 
+def gate(file: Path) -> Graph:
+    """A run that goes on until the file is there; other runs wait meanwhile."""
+    return {"gate": {"class_type": "TestGate", "inputs": {"file": str(file)}}}
+
+
 def needed_by(graph: Graph, node: str) -> set[str]:
     """Ids of the nodes that `node` needs, itself included."""
     sources = [value[0] for value in graph[node]["inputs"].values() if isinstance(value, list)]

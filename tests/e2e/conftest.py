@@ -87,9 +87,11 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 
 @pytest.fixture
-def page(shared_page: SharedPage, request: pytest.FixtureRequest) -> Iterator[Page]:
+def page(shared_page: SharedPage, comfy: Server, request: pytest.FixtureRequest) -> Iterator[Page]:
     """The page that tests share; a new one after a test that failed, which may have left it in any state."""
-    yield shared_page.take()
+    page = shared_page.take()
+    browser_page.tidy_up(page, comfy)
+    yield page
     if request.node.stash.get(FAILED, False):
         shared_page.close()
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+from comfy import model_management
 
 
 class TestPicture:
@@ -53,6 +56,25 @@ class TestNumber:
 
     def make(self, half: float) -> tuple[float]:
         return (2 * half,)
+
+
+class TestGate:
+    """Keeps the server busy, without work, until a file is there or the run is interrupted."""
+
+    CATEGORY = "tests"
+    RETURN_TYPES = ()
+    OUTPUT_NODE = True
+    FUNCTION = "wait"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {"required": {"file": ("STRING", {"default": ""})}}
+
+    def wait(self, file: str) -> dict[str, Any]:
+        while not Path(file).exists():
+            model_management.throw_exception_if_processing_interrupted()
+            time.sleep(0.02)
+        return {}
 
 
 class Anything(str):
@@ -146,6 +168,7 @@ NODE_CLASS_MAPPINGS = {
     for node in (
         TestPicture,
         TestNumber,
+        TestGate,
         TestAnything,
         TestOtherModelsFeatures,
         TestOtherModelsSemantic,

@@ -246,14 +246,14 @@ def test_live_draws_when_the_dot_is_let_go(vue: bool, page: Page, comfy: Server)
     assert not trouble.found, trouble.found
 
 
-def test_live_off_takes_back_its_own_runs_alone(vue: bool, page: Page, comfy: Server) -> None:
+def test_live_off_takes_back_its_own_runs_alone(vue: bool, page: Page, comfy: Server, tmp_path: Path) -> None:
     trouble = Trouble(page)
     open_quickstart(page, comfy, vue)
     panel = page.locator(".echogen-panel")
     press_live(page)
 
-    graph = comfy_server.changed(comfy_server.single(), "EchoGenSampler", batch=64, seed=1000 + vue)
-    others = [comfy.client.queue(graph) for graph in (graph, comfy_server.single())]
+    opened = tmp_path / "open"
+    others = [comfy.client.queue(graph) for graph in (comfy_server.gate(opened), comfy_server.single())]
     for share in (0.3, 0.5, 0.7):
         with page.expect_response(f"{comfy.url}/api/prompt"):
             drag_dot(page, share, 0.8)
@@ -264,6 +264,7 @@ def test_live_off_takes_back_its_own_runs_alone(vue: bool, page: Page, comfy: Se
     waiting = waiting_runs(comfy) - set(others)
     press_live(page)
     until(page, lambda: not waiting & waiting_runs(comfy), "off takes it back")
+    opened.touch()
     for other in others:
         assert comfy.client.wait(other)["status"]["status_str"] == "success"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, Route
@@ -39,7 +40,9 @@ def second_page(browser: Browser) -> Iterator[Page]:
     context.close()
 
 
-def test_two_tabs_leave_each_other_alone(vue: bool, page: Page, second_page: Page, comfy: Server) -> None:
+def test_two_tabs_leave_each_other_alone(
+    vue: bool, page: Page, second_page: Page, comfy: Server, tmp_path: Path
+) -> None:
     troubles = [Trouble(page), Trouble(second_page)]
     for tab in (page, second_page):
         open_quickstart(tab, comfy, vue)
@@ -51,8 +54,7 @@ def test_two_tabs_leave_each_other_alone(vue: bool, page: Page, second_page: Pag
     theirs = finished_run(second_page)
     assert theirs != mine == run_on_show(page)
 
-    long = comfy_server.changed(comfy_server.single(), "EchoGenSampler", batch=64, seed=2000 + vue)
-    blocking = comfy.client.queue(long)
+    blocking = comfy.client.queue(comfy_server.gate(tmp_path / "open"))
     for tab, across in ((page, 0.35), (second_page, 0.4)):
         drag_dot(tab, across, 0.7)
         tab.locator(".echogen-panel").get_by_text("waiting").wait_for(timeout=READY_MS)
@@ -62,6 +64,7 @@ def test_two_tabs_leave_each_other_alone(vue: bool, page: Page, second_page: Pag
     until(page, lambda: len(waiting_runs(comfy)) == 1, "one of them is taken back")
     (left,) = waiting_runs(comfy)
     assert left in both
+    (tmp_path / "open").touch()
     assert comfy.client.wait(blocking)["status"]["status_str"] == "success"
     assert finished_run(second_page, theirs) == left, "the other tab's run goes on"
     assert [trouble.found for trouble in troubles] == [[], []]
@@ -160,7 +163,7 @@ def test_a_tab_closed_during_a_run_harms_nothing(
     vue: bool, page: Page, second_page: Page, comfy: Server
 ) -> None:
     open_quickstart(second_page, comfy, vue)
-    second_page.evaluate(f"{SAMPLER}.widgets.find(w => w.name === 'batch').value = 48")
+    second_page.evaluate(f"{SAMPLER}.widgets.find(w => w.name === 'batch').value = 16")
     press_live(second_page)
     drag_dot(second_page, 0.7, 0.7)
     second_page.wait_for_function(f"{STRIP}.dataset.run", timeout=READY_MS)
