@@ -306,7 +306,7 @@ def test_the_documented_miniature_learns_and_takes_the_memory_that_it_says(tmp_p
     swapped = {"rows": str(rows), "run": str(tmp_path / "run")}
     words = [swapped.get(word, word) for word in printed.words[3:]]
     words += f"--images {tmp_path} --steps 8 --workers 0 --log-every 1 --pictures-every 0".split()
-    words += "--drop 0 --flips 0 --short 1".split()
+    words += ["--drop", "0", "--flips", "0", "--short", "1"]
     done = subprocess.run(
         [sys.executable, "-c", PEAK, *words], cwd=small.ROOT, capture_output=True, text=True, timeout=550
     )
