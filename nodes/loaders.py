@@ -315,20 +315,20 @@ class ContentEncoderFromVAE(io.ComfyNode):
 
 def _precision(preset: str, dtype: str, transformer: Path | None) -> runtime.Precision:
     """Types of a model's weights and computation; transformer: its file, if known."""
-    wanted = _DTYPE_CHOICES[dtype]
+    requested = _DTYPE_CHOICES[dtype]
     if preset == "nano":  # small enough for full precision, which gives the same pictures everywhere
-        wanted = wanted or torch.float32
+        requested = requested or torch.float32
     if transformer is None:
-        return runtime.precision(wanted)
+        return runtime.precision(requested)
     found = identify(transformer)
     parameters = transformer_weights(found.config, torch.float32).all // torch.float32.itemsize
-    return runtime.precision(wanted, parameters, found.dtype)
+    return runtime.precision(requested, parameters, found.dtype)
 
 
 def _computable(dtype: str, types: runtime.Precision) -> torch.dtype:
     """Type of all parts except the transformer: they are stored in the type that they compute in."""
-    wanted = _DTYPE_CHOICES[dtype]
-    return types.compute if wanted is None or wanted == FP8 else wanted
+    requested = _DTYPE_CHOICES[dtype]
+    return types.compute if requested is None or requested == FP8 else requested
 
 
 def _dtype_names() -> list[str]:

@@ -97,6 +97,6 @@ def _make_room(
             "there "
             f"is room for {format_size(available)}. To make it fit, {change}."
         )
-    wanted = estimate.resident if runtime.offloads(model.patcher) else estimate.streamed
-    if without < wanted:
+    needed = estimate.resident if runtime.offloads(model.patcher) else estimate.streamed
+    if without < needed:
         model.prefill_cache.keep_only(conditions)

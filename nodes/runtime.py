@@ -107,16 +107,16 @@ def supports_fp8() -> bool:
 
 
 def precision(
-    wanted: torch.dtype | None = None, parameters: int = 0, stored: torch.dtype | None = None
+    requested: torch.dtype | None = None, parameters: int = 0, stored: torch.dtype | None = None
 ) -> Precision:
     """Types of the weights and the computation of a large model on this machine.
 
-    wanted: type of its matrices. None: as ComfyUI's start options say, else FP8 if they are stored in it,
+    requested: type of its matrices. None: as ComfyUI's start options say, else FP8 if they are stored in it,
     else ComfyUI's choice for this number of parameters, bfloat16 before float16.
     stored: their type in the file.
     """
     device = mm.get_torch_device()
-    weights = wanted or _default_weights(device, parameters, stored)
+    weights = requested or _default_weights(device, parameters, stored)
     if device.type == "cpu":  # for which ComfyUI would only compute in float32
         return Precision(weights, torch.bfloat16 if weights == FP8 else weights)
     return Precision(weights, mm.unet_manual_cast(weights, device, _COMPUTE_DTYPES) or weights)

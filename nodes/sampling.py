@@ -90,8 +90,8 @@ class Sampler(io.ComfyNode):
         schedule = schedule_for(model.preset, size, aspect_ratio)
         scales = len(schedule.scales)
         if tokenizer is not None:
-            wanted = model.preset.tokenizer
-            check_tokenizer(tokenizer.module.config, wanted.bits, wanted.patch, "the model")
+            expected = model.preset.tokenizer
+            check_tokenizer(tokenizer.module.config, expected.bits, expected.patch, "the model")
         per_scale = guidance.over(scales) if guidance else Guidance.constant(gamma_t, gamma_i, scales)
         settings = settings_for(model.preset, per_scale, tau, top_p, top_k)
         run = RunConditions(text, semantic, content, settings.guidance, CACHE_DTYPES[cache])

@@ -307,11 +307,11 @@ class SubjectSegmentation(SubjectNode):
     ) -> io.NodeOutput:
         images_BCHW = pictures_from(image, "picture", keep_alpha=True)
         memory_checks.require_for_cut_outs(image, margin)
-        ground, marks = cutout.parse_colour(background), cutout.MaskMarks(mask_marks)
+        colour, marks = cutout.parse_colour(background), cutout.MaskMarks(mask_marks)
         inputs = user_inputs.read_inputs(images_BCHW, image.shape[1:3], phrase, mask, marks, bounding_box)
         found = steps.segment_subjects(images_BCHW, inputs, _options(**settings))
         masks_BHW = torch.stack([one.mask_HW for one in found])
-        cut = cutout.cut_out(images_BCHW[:, :3], masks_BHW, margin, ground, cutout.MaskMarks.SUBJECT)
+        cut = cutout.cut_out(images_BCHW[:, :3], masks_BHW, margin, colour, cutout.MaskMarks.SUBJECT)
         cut_out, full = to_image(cut.images_B3SS), _full_size(found, image)
         shown = [subject_preview.previews(images_BCHW, found), cut_out]
         return io.NodeOutput(

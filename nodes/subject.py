@@ -120,8 +120,8 @@ class CutOutSubject(io.ComfyNode):
         region, marks, warnings = _region(
             images_BCHW, image.shape[1:3], mask, cutout.MaskMarks(mask_marks), bounding_box
         )
-        ground = cutout.parse_colour(background)
-        cut = cutout.cut_out(images_BCHW, region, margin, ground, marks, only_largest)
+        colour = cutout.parse_colour(background)
+        cut = cutout.cut_out(images_BCHW, region, margin, colour, marks, only_largest)
         if not warnings:
             about_mask = EMPTY_MASK if cut.unused else union_warning(region, len(image))
             warnings = [about_mask] * len(image)
@@ -144,7 +144,7 @@ def _region(
 ) -> tuple[Tensor | None, cutout.MaskMarks, list[str]]:
     """The masks to cut by, limited to the boxes, what they mark, and a warning per picture (if boxes came).
 
-    Without any box the core checks the mask, or looks for a plain ground.
+    Without any box the core checks the mask, or looks for a plain background.
     """
     if bounding_box is None:
         return mask, marks, []
