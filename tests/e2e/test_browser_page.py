@@ -35,7 +35,7 @@ def state(page: Page) -> dict[str, Any]:
         "dialogs": page.get_by_role("dialog").count(),
         "selected": page.evaluate("app.canvas.selectedItems.size"),
         "undo": page.evaluate("app.extensionManager.workflow.activeWorkflow.changeTracker.undoQueue.length"),
-        "subgraph": page.evaluate("app.canvas.subgraph ?? null"),
+        "subgraph": page.evaluate("!!app.canvas.subgraph"),
         "run": run_on_show(page),
     }
 
