@@ -1,4 +1,4 @@
-"""`python -m echogen_core`: make pictures and look after weight files, without ComfyUI."""
+"""Make pictures, and download or convert weight files, without ComfyUI."""
 
 from __future__ import annotations
 

@@ -97,12 +97,13 @@ def _item(entry: os.DirEntry[str]) -> Item:
 
 def _is_wanted(name: str, folder: str | Path, hidden: bool) -> bool:
     if not is_text(name):
-        warn_once(f"{printable(name)} in {shown(folder)} is left out: its name is no text. Rename it.")
+        warn_once(f"{printable(name)} in {shown(folder)} is ignored: its name is not valid UTF-8. Rename it.")
         return False
     return hidden or not name.startswith(".")
 
 
 def stat_or_none(path: str | Path) -> os.stat_result | None:
+    """os.stat, links followed; None where there is nothing to read, or no such path can be."""
     try:
         return os.stat(path)
     except (OSError, ValueError):
@@ -110,12 +111,14 @@ def stat_or_none(path: str | Path) -> os.stat_result | None:
 
 
 def file_stamp(found: os.stat_result | None) -> FileStamp | None:
+    """The stamp of a regular file from its stat; None for anything else."""
     if found is None or not stat.S_ISREG(found.st_mode):
         return None
     return FileStamp(found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 def folder_stamp(files: Iterable[tuple[str, os.stat_result | None]]) -> tuple[tuple[str, FileStamp], ...]:
+    """The stamp of a folder from the names and stats of what is in it."""
     stamps = [(name, file_stamp(found)) for name, found in files]
     return tuple((name, stamp) for name, stamp in stamps if stamp is not None)
 
@@ -124,6 +127,7 @@ _said: set[str] = set()
 
 
 def warn_once(text: str) -> None:
+    """Log a warning, unless this process has logged it before."""
     if text not in _said:
         _said.add(text)
         logger.warning("%s", text)

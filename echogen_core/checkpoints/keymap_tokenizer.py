@@ -85,7 +85,7 @@ def published_name(name: str) -> str:
         match = re.fullmatch(pattern, module)
         if match:
             return f"{match.expand(published)}.{leaf}"
-    raise ValueError(f"{name!r} is no tensor of the BSQ tokenizer; expected a name of its state dict.")
+    raise ValueError(f"Expected a name from the BSQ tokenizer's state dict, got {name!r}.")
 
 
 def _published_names(ours: Iterable[str]) -> dict[str, str]:

@@ -168,7 +168,7 @@ def published_name(name: str) -> str:
         published = table.get(".".join(parts[:cut]))
         if published is not None:
             return head + ".".join((published, *parts[cut:]))
-    raise ValueError(f"{name!r} is no tensor of the transformer; expected a name of its state dict.")
+    raise ValueError(f"Expected a name from the transformer's state dict, got {name!r}.")
 
 
 def unnest(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:

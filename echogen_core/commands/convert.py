@@ -46,7 +46,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         "--base",
         type=Path,
         metavar="FILE",
-        help="the Infinity model that it was trained on (infinity_2b_reg.pth), checked by hash",
+        help="the Infinity model that IN was trained on (infinity_2b_reg.pth), checked by hash",
     )
     parser.add_argument(
         "--tokenizer",

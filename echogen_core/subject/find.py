@@ -89,8 +89,8 @@ def _why_no_box(tools: Tools, phrase: str) -> str:
     if tools.detector is None:
         return f"The phrase {phrase!r} was not used: no detector is connected." if phrase else ""
     if not phrase:
-        return "There is no phrase to look for: the built-in cut took the most conspicuous subject."
+        return "No phrase to look for: the built-in cut took the most prominent subject."
     return (
-        f"Nothing in the picture answers to {phrase!r}: the built-in cut took the most conspicuous subject. "
+        f"Nothing in the picture matches {phrase!r}: the built-in cut took the most prominent subject. "
         "Lower the threshold, or use a simpler phrase."
     )

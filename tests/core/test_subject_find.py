@@ -88,7 +88,7 @@ def test_without_models_the_built_in_cut_does_it_all(salient: SalientSubject, pi
     for tools, phrase, says in (
         (Tools(salient), "", "No subject stands out"),
         (Tools(salient), "ball", "no detector"),
-        (Tools(salient, detector=Spotter()), "", "no phrase"),
+        (Tools(salient, detector=Spotter()), "", "No phrase"),
     ):
         (found,) = find_subjects(black, tools, phrase)
         assert not bool(found.mask_HW.any()) and says in found.warning
