@@ -51,7 +51,7 @@ def test_trained_adapters_of_nano_make_pictures_in_the_nodes(
 ) -> None:
     nano = models_folder / "nano"
     asked = ["--data", str(rows), "--images", str(tmp_path), "--out", str(tmp_path / "run")]
-    asked += ["--model", "nano", "--start", str(nano / "transformer.safetensors"), "--parts", str(nano)]
+    asked += ["--model", "nano", "--init-from", str(nano / "transformer.safetensors"), "--parts", str(nano)]
     asked += ["--steps", "2", "--batch", "1", "--workers", "0", "--pictures-every", "0", "--base-rate", "10"]
     with torch.inference_mode(False):
         assert train(asked) == 0
