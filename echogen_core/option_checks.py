@@ -27,5 +27,6 @@ def refuse_unused(args: argparse.Namespace, rules: Sequence[Unused]) -> None:
     """
     for option, when, reason in rules:
         value = getattr(args, option.lstrip("-").replace("-", "_").lower())
-        if value not in (None, False, [], "") and when(args):
+        given = value is not None and value is not False and value not in ([], "")  # 0 is given
+        if given and when(args):
             raise ValueError(f"{option} has no effect {reason}")

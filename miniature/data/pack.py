@@ -18,12 +18,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from echogen_core.option_checks import Unused, refuse_unused
 from echogen_core.printable import counted
 from echogen_core.training.run_folder import only_run
 from echogen_core.writing import write_atomically
@@ -40,10 +41,22 @@ COLUMNS = 6
 JSONS = (META, "subjects/subjects.json", "icons/icons.json")
 TABLES = ("subjects/train_views", "subjects/heldout_views", "icons/train_views")
 
+NPM, PART_MIB, QUALITY = Path("node_modules"), 48.0, 80
+"""Defaults of --npm, --part-mib and --quality."""
+
+UNUSED = (
+    *(
+        Unused(option, lambda args: args.unpack is not None, "with --unpack: leave it out.")
+        for option in ("--npm", "--part-mib", "--quality")
+    ),
+    Unused("--workers", lambda args: args.unpack is None, "without --unpack: leave it out."),
+)
+
 Array = NDArray[Any]
+T = TypeVar("T")
 
 
-def pack(data: Path, npm: Path, out: Path, part_bytes: int, quality: int = 80) -> list[Path]:
+def pack(data: Path, npm: Path, out: Path, part_bytes: int, quality: int = QUALITY) -> list[Path]:
     """Writes the parts and returns their paths.
 
     npm: node_modules folder with the panoramas. part_bytes: largest part. quality: WebP quality, 0 to 100.
@@ -177,22 +190,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--out", type=Path, help="folder to write the parts to")
     parser.add_argument("--unpack", type=Path, metavar="PACKED", help="folder of parts to write DATA from")
+    parser.add_argument("--npm", type=Path, help=f"node_modules with the panoramas (default: {NPM})")
+    parser.add_argument("--part-mib", type=float, help=f"largest part in MiB (default: {PART_MIB:g})")
     parser.add_argument(
-        "--npm", type=Path, default=Path("node_modules"), help="node_modules with the panoramas"
+        "--quality", type=int, help=f"WebP quality of subjects and icons (default: {QUALITY})"
     )
-    parser.add_argument("--part-mib", type=float, default=48.0, help="largest part in MiB (default: 48)")
-    parser.add_argument(
-        "--quality", type=int, default=80, help="WebP quality of subjects and icons (default: 80)"
-    )
-    parser.add_argument(
-        "--workers", type=int, default=os.cpu_count() or 1, help="threads for --unpack (default: all cores)"
-    )
+    parser.add_argument("--workers", type=int, help="threads for --unpack (default: all cores)")
     options = parser.parse_args(argv)
     if (options.out is None) == (options.unpack is None):
         parser.error("expected either --out (to pack) or --unpack (to unpack)")
+    refuse_unused(options, UNUSED)
     with only_run(options.out or options.data):
         if options.unpack:
-            unpack(options.unpack, options.data, options.workers)
+            unpack(options.unpack, options.data, _given(options.workers, os.cpu_count() or 1))
         else:
-            pack(options.data, options.npm, options.out, int(options.part_mib * 2**20), options.quality)
+            part_bytes = int(_given(options.part_mib, PART_MIB) * 2**20)
+            quality = _given(options.quality, QUALITY)
+            pack(options.data, _given(options.npm, NPM), options.out, part_bytes, quality)
     return 0
+
+
+def _given(value: T | None, default: T) -> T:
+    return default if value is None else value

@@ -151,7 +151,7 @@ def read_panorama(module: Path) -> Array:
         openexr = importlib.import_module("OpenEXR")
     except ImportError as error:
         raise MissingPackageError(
-            "The panoramas need OpenEXR: `pip install 'OpenEXR>=3.3'`, or `pip install -e .[prepare]`."
+            "The panoramas need OpenEXR: `pip install 'OpenEXR>=3.3'`, or `pip install -e .[miniature]`."
         ) from error
     if not module.is_file():
         raise FileNotFoundError(

@@ -356,7 +356,7 @@ def _import(name: str) -> Any:
         return importlib.import_module(name)
     except ImportError as error:
         raise MissingPackageError(
-            f"Rendering needs {name} ({error}). Install the extra with `pip install -e .[prepare]`, "
+            f"Rendering needs {name} ({error}). Install the extra with `pip install -e .[miniature]`, "
             "`pip install 'PyOpenGL>=3.1.7'` after it (pyrender pins an older one), and the system library "
             "OSMesa (Debian: `apt-get install libosmesa6`)."
         ) from error

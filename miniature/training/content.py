@@ -34,6 +34,9 @@ from .encoder_trainer import EncoderTrainer, OptimiserSettings, StepLoss
 from .options import check_picture_size, encoder_parser, find_device
 from .restore import load_matching
 
+STATISTICS, HELDOUT = 128, 64
+"""Pictures for the latents' mean and deviation, and held-out pictures that a run is evaluated on."""
+
 
 @dataclass(frozen=True)
 class ContentRecipe:
@@ -124,7 +127,7 @@ class BatchSource:
         self.train = Compositor(data, "train", seed=recipe.seed, device=device)
         self.heldout = Compositor(data, "heldout", seed=recipe.seed, device=device)
         self.mix = Mix(icons=recipe.icons)
-        latents_BDhw = self._latents(self._draw(self.train, 128, 0))
+        latents_BDhw = self._latents(self._draw(self.train, STATISTICS, 0))
         self.mean_1D11 = latents_BDhw.mean((0, 2, 3), keepdim=True)
         self.deviation_1D11 = latents_BDhw.std((0, 2, 3), keepdim=True)
 
@@ -146,7 +149,7 @@ class BatchSource:
 def evaluate(model: ContentWithHeads, source: BatchSource) -> dict[str, float]:
     """On held-out subjects: PSNR of pixels, explained variance of latents, cross-entropy of position."""
     model.eval()
-    batch = source.draw(source.heldout, 64, model.recipe.seed)
+    batch = source.draw(source.heldout, HELDOUT, model.recipe.seed)
     images_B3HW, latents_BDhw = batch
     losses = model(batch).parts
     predicted = HeadOutputs(*model.heads(model.encoder(images_B3HW)).float().split(model.widths, dim=1))

@@ -37,7 +37,7 @@ from ..data.image_sources import CodedImages, CompositeSource
 from .options import check_picture_size, find_device
 from .pair_features import encode_pairs
 from .tokenizer_recipe import TokenizerRecipe, add_recipe_options, recipe_from
-from .tokenizer_trainer import TokenizerTrainer, export, train
+from .tokenizer_trainer import HELDOUT, TokenizerTrainer, export, train
 from .transformer_recipe import NANO_MIX
 
 logger = logging.getLogger(__name__)
@@ -167,8 +167,8 @@ def train_decoder(
     seed = recipe.seed + trainer.step
     sampled = SampledCodes(bundle, data, "train", seed, device)
     source = MixedCodes(sampled, CompositeSource(data, "train", seed, device), bundle)
-    heldout = SampledCodes(bundle, data, "heldout", 1, device).draw(64)
-    true = CompositeSource(data, "heldout", 1, device).draw(64)
+    heldout = SampledCodes(bundle, data, "heldout", 1, device).draw(HELDOUT)
+    true = CompositeSource(data, "heldout", 1, device).draw(HELDOUT)
     trainer.log({"before": trainer.evaluate(heldout), "of true codes": trainer.evaluate(true)})
     train(trainer, source, heldout)
     trainer.log({"of true codes": trainer.evaluate(true)})

@@ -29,7 +29,7 @@ from ..data.image_sources import CompositeSource
 from .options import check_picture_size, find_device
 from .pixel_unshuffle import enlarge_unshuffle
 from .tokenizer_recipe import TokenizerRecipe, add_recipe_options, recipe_from
-from .tokenizer_trainer import WEIGHTS, TokenizerTrainer, export, train
+from .tokenizer_trainer import HELDOUT, WEIGHTS, TokenizerTrainer, export, train
 
 
 @torch.no_grad()
@@ -95,7 +95,7 @@ def run(
     if start and not resumed:
         trainer.model.load_state_dict(enlarge_unshuffle(load_part(start, "tokenizer"), preset.tokenizer))
     trainer.log({"resumed": resumed, "recipe": asdict(recipe), "config": asdict(trainer.config)})
-    heldout = CompositeSource(data, "heldout", 1, device).draw(64)
+    heldout = CompositeSource(data, "heldout", 1, device).draw(HELDOUT)
     train(trainer, CompositeSource(data, "train", recipe.seed + trainer.step, device), heldout)
     stored = export(trainer, out / WEIGHTS)
     write_sheet(stored, trainer.scales, heldout.images_B3HW[:32].cpu(), out / "sheet.png")

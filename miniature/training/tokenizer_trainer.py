@@ -39,6 +39,8 @@ logger = logging.getLogger(__name__)
 
 WEIGHTS = "tokenizer.safetensors"
 """The finished file in a run's folder."""
+HELDOUT = 64
+"""Held-out pictures that a run is evaluated on."""
 
 
 class _WorkerResult(NamedTuple):

@@ -50,3 +50,19 @@ def test_packed_data_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert crops.shape == (300, 16, 16, 3) and np.abs(crops.astype(int) - 128).max() <= 1
     parts[0].unlink()
     assert main(["pack", "--data", str(back), "--unpack", str(packed)]) == 2
+
+
+@pytest.mark.parametrize(
+    ("way", "option"),
+    [
+        ("--unpack", "--npm n"),
+        ("--unpack", "--part-mib 0"),
+        ("--unpack", "--quality 0"),
+        ("--out", "--workers 2"),
+    ],
+)
+def test_an_option_of_the_other_direction_is_refused(
+    way: str, option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["pack", "--data", str(tmp_path), way, str(tmp_path / "parts"), *option.split()]) == 2
+    assert f"{option.split()[0]} has no effect with" in capsys.readouterr().err
