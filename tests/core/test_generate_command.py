@@ -205,6 +205,10 @@ def test_no_option_is_ignored_whatever_else_is_given(
         assert made or any(f"{name} has no effect" in said for name in names), (names, said)
         return made or None
 
+    assert (
+        not pictures(tmp_path / "out", "--gamma-i", "0")
+        and "--gamma-i has no effect" in capsys.readouterr().err
+    )
     alone = {name: run(name) for name in OPTIONS}
     assert [name for name, made in alone.items() if made is None] == ["--mask", "--comfyui", "--gamma-i"]
     for pair in itertools.combinations(OPTIONS, 2):
