@@ -75,8 +75,9 @@ def test_runs_of_other_workflows_and_programs_are_not_shown(vue: bool, page: Pag
     trouble = Trouble(page)
     open_quickstart(page, comfy, vue)
     program = comfy_server.changed(comfy_server.single(), "EchoGenSampler", seed=3000 + vue)
-    hear(page, "execution_success")
+    hear(page, "progress_state")
     answer = comfy.client.post_json("/prompt", {"prompt": program})  # told to all, as it names no client
+    comfy.client.wait(answer["prompt_id"])
     assert heard(page) == answer["prompt_id"]
     settled(page)
     assert not run_on_show(page)
