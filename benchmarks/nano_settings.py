@@ -42,10 +42,11 @@ def main() -> None:
     parser.add_argument("--gamma-t", type=float, nargs="+", default=[2.0, 3.0, 4.0, 5.0])
     parser.add_argument("--gamma-i", type=float, nargs="+", default=[2.0, 3.0, 4.0])
     parser.add_argument("--tau", type=float, nargs="+", default=[0.3, 0.5, 0.7])
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads (default: 2)")
     add_options(parser)
     options = parser.parse_args()
     check_picture_size(options.data, find_preset(options.preset))
-    torch.set_num_threads(2)
+    torch.set_num_threads(options.threads)
     device = find_device(options.device)
     miniature = Miniature(load_bundle(options.preset, options.weights, device=device))
     evaluator = Evaluator(

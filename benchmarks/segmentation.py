@@ -59,6 +59,8 @@ from miniature.data.composites import (
 from miniature.training.cut import BACKGROUNDS
 
 SINGLES, SMALL, PAIRS = 120, 20, 60
+RUNS = 9
+"""Timed runs, after one that warms up."""
 SIZES, SMALL_SIZES, PAIR_SIZES = (0.10, 0.80), (0.01, 0.10), (0.06, 0.25)
 """Shares of the picture's area."""
 BINS = (0.01, 0.03, 0.10, 0.20, 0.40, 0.80)
@@ -209,12 +211,12 @@ def _line(title: str, values: list[float]) -> str:
     return f"{title:34} {mean:6.3f} {median:7.3f} {good:6.0%} {len(values):4}"
 
 
-def seconds(net: SalientSubject, runs: int = 9) -> float:
+def seconds(net: SalientSubject) -> float:
     """Median seconds for one 1024 px picture."""
     image_B3HW = torch.rand(1, 3, 1024, 1024, generator=torch.Generator().manual_seed(0))
     image_B3HW[:, :, 300:700, 300:700] = 0.1
     times = []
-    for _ in range(runs + 1):
+    for _ in range(RUNS + 1):
         began = time.perf_counter()
         net.mask(image_B3HW)
         times.append(time.perf_counter() - began)
@@ -242,6 +244,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, help="weights (default: the packaged ones)")
     parser.add_argument("--sheet", type=Path, help="picture file: draw the 24 worst and 24 others")
     options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
     series = Series(options)
     composites = series.draw()
     net = load_salient()

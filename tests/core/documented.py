@@ -22,6 +22,8 @@ PROGRAMS = ("python", "torchrun", "accelerate", "pip", "git", "hf", "pytest", "t
 
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 _FENCE = re.compile(r"^```(\w*)$")
+_FENCED = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
+_SPAN = re.compile(r"`([^`\n]+(?:\n[^`\n]+)?)`")
 
 
 class Command(NamedTuple):
@@ -38,15 +40,16 @@ class Command(NamedTuple):
 
 
 def documented_commands(page: str) -> list[Command]:
-    """The commands in a page's blocks, fenced without a language or indented by four spaces.
+    """The commands in a page's prose and blocks, fenced without a language or indented by four spaces.
 
     A backslash continues a line; NAME=value at its beginning is environment, alone on a line a variable.
     """
-    found: list[Command] = []
-    for number, block in blocks((ROOT / page).read_text(encoding="utf-8")):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    found = [Command(page, line, {}, words) for line, words in in_the_prose(text)]
+    for number, block in blocks(text):
         variables: dict[str, str] = {}
-        for line, text in joined(number, block):
-            for part in text.split("; "):
+        for line, command in joined(number, block):
+            for part in command.split("; "):
                 environment, words = split(Template(part).safe_substitute(variables))
                 if not words:
                     variables |= environment
@@ -73,6 +76,21 @@ def blocks(text: str) -> Iterator[tuple[int, list[str]]]:
         elif start and not line.startswith("    "):
             yield start, [kept[4:] for kept in lines[start - 1 : number - 1]]
             start, indented = 0, False
+
+
+def in_the_prose(text: str) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """(line, words) of each code span that is a command.
+
+    A module that is only named, without options, is asked for its help.
+    """
+    prose = _FENCED.sub(lambda block: "\n" * block[0].count("\n"), text)
+    for span in _SPAN.finditer(prose):
+        words = split(span[1])[1]
+        if len(words) < 2 or Path(words[0]).name not in PROGRAMS:
+            continue
+        if words[:2] == ["python", "-m"] and not any(word.startswith("-") for word in words[2:]):
+            words.append("--help")
+        yield prose.count("\n", 0, span.start()) + 1, tuple(words)
 
 
 def joined(first: int, block: list[str]) -> Iterator[tuple[int, str]]:

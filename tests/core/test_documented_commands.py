@@ -7,14 +7,20 @@ the test's own, and the rehearsal's `sizes` are appended (an option given twice 
 from __future__ import annotations
 
 import argparse
+import importlib.util
+import itertools
 import os
+import re
 import runpy
+import shlex
+import shutil
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import ModuleType
 from unittest import mock
 
 import pytest
@@ -22,20 +28,28 @@ import pytest
 from echogen_core.__main__ import main as core
 from echogen_core.checkpoints import ASSETS, load_part, save_part
 from echogen_core.encoders import SemanticEncoder
+from echogen_core.encoders.sizes import find_encoders
 from echogen_core.evaluation.__main__ import main as evaluation
 from echogen_core.model import EchoGenTransformer
 from echogen_core.subject.samples import FOLDER as SAMPLES
 from echogen_core.training.__main__ import main as training
 from miniature.__main__ import main as miniature
+from miniature.evaluation.sheet import BLIND_SCENES
+from tests.miniature import small_packages as workshop
+from tests.miniature.prepared import write_prepared
 
 from .documented import PAGES, ROOT, Command, documented_commands
-from .small_scorers import write_dreambench, write_networks
-from .training_runs import make_rows
+from .evaluation.small_scorers import write_dreambench, write_networks
+from .training.training_runs import make_rows
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 NANO = ASSETS / "nano"
-COMMANDS = [command for page in PAGES for command in documented_commands(page)]
+ROOMS = ("echogen_core", "miniature", "nodes", "runner", "benchmarks")
+COMMANDS: dict[tuple[object, ...], Command] = {}
+for _command in (command for page in PAGES for command in documented_commands(page)):
+    COMMANDS.setdefault((_command.text, *_command.environment.items()), _command)
+"""Each once, where it is printed first."""
 MODULES: dict[str, Callable[[list[str]], int]] = {
     "echogen_core": core,
     "echogen_core.training": training,
@@ -50,20 +64,25 @@ class Understood(BaseException):
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """How a command is tried. sizes: appended. parsed: why it is only read by its parser, "" if it is run.
+    """How a command is tried.
 
-    exempt: why not even that.
+    sizes: appended. own: word -> small thing in its place, before `values`. constants: of a script, replaced.
+    parsed: why it is only read by its parser, "" if it is run. exempt: why not even that.
     """
 
     sizes: str = ""
+    own: Mapping[str, str] = field(default_factory=dict)
+    constants: Mapping[str, object] = field(default_factory=dict)
     parsed: str = ""
     exempt: str = ""
 
 
 SCORES = "--subjects 1 --prompts 1 --pictures 1 --dino {dino} --clip {clip} --device cpu --threads 1"
 TRAINING = "--images {images} --steps 1 --batch 1 --accumulate 1 --workers 0 --pictures-every 0"
+SECONDS = "--minutes 0.0001 --device cpu"
+EVALUATION = "--subjects 2 --prompts 1 --sweep-prompts 0 --seeds 1 --sheet-subjects 'heldout 0' --device cpu"
 DOWNLOADS = "loads packages or weights from the network"
-SECONDS_EACH = "tests/miniature runs every stage; here its options are read"
+SERVERS = "takes no options, starts ComfyUI for minutes; tests/e2e sends a sample"
 REHEARSALS: Mapping[str, Rehearsal] = {
     "python run.py": Rehearsal(parsed="sets up an environment; tests/e2e does it"),
     "python -m echogen_core generate": Rehearsal(),
@@ -71,16 +90,51 @@ REHEARSALS: Mapping[str, Rehearsal] = {
     "python -m echogen_core models download": Rehearsal(parsed="downloads 20 GB; test_download has a hub"),
     "python -m echogen_core convert": Rehearsal(),
     "python -m echogen_core.training": Rehearsal(TRAINING),
+    "python -m echogen_core.evaluation": Rehearsal(),
     "python -m echogen_core.evaluation dreambench": Rehearsal(SCORES),
     "python -m echogen_core.evaluation ablations": Rehearsal(f"{SCORES} --grid-t 1 --grid-i 0"),
     "python -m echogen_core.evaluation latency": Rehearsal("--runs 1 --device cpu --threads 1"),
-    "python -m miniature": Rehearsal(parsed=SECONDS_EACH),
-    "python benchmarks/": Rehearsal(parsed="takes hours"),
+    "python -m miniature": Rehearsal(),
+    "python -m miniature STAGE": Rehearsal(exempt="test_commands asks every stage for its help"),
+    "python -m miniature prepare": Rehearsal(
+        "--picture 16 --sprite 16 --workers 1 --furniture {furniture} --npm {npm}"
+    ),
+    "python -m miniature pack --data data --npm": Rehearsal(own={"data": "{small data}"}),
+    "python -m miniature pack": Rehearsal("--workers 1", {"data": "unpacked"}),
+    "python -m miniature tokenizer": Rehearsal(f"{SECONDS} --batch 2 --workers 1"),
+    "python -m miniature semantic": Rehearsal(f"{SECONDS} --threads 1 --pairs 4"),
+    "python -m miniature content": Rehearsal(f"{SECONDS} --threads 1 --pictures 4"),
+    "python -m miniature transformer": Rehearsal(f"{SECONDS} --batch 2 --targets 1"),
+    "python -m miniature transformer --preset nano-fine": Rehearsal(
+        f"{SECONDS} --batch 2 --targets 1", {"runs/semantic/semantic.safetensors": "{fine semantic}"}
+    ),
+    "python -m miniature decoder": Rehearsal(f"{SECONDS} --batch 4"),
+    "python -m miniature enlarge": Rehearsal(),
+    "python -m miniature evaluate": Rehearsal(f"{EVALUATION} --threads 1"),
+    "python -m miniature cut": Rehearsal("--minutes 0.0001 --furniture {furniture}"),
+    "python benchmarks/latency.py": Rehearsal("--runs 1"),
+    "python benchmarks/nano_settings.py": Rehearsal(
+        "--subjects 2 --gamma-t 2 --gamma-i 2 --tau 0.5 --device cpu --threads 1"
+    ),
+    "python benchmarks/segmentation.py": Rehearsal(
+        "--furniture {furniture}", constants={"SINGLES": 1, "SMALL": 0, "PAIRS": 1, "RUNS": 1}
+    ),
+    "python benchmarks/segmentation_photos.py": Rehearsal(
+        "--out sheet.png", constants={"PHOTOS": {"chelsea.png": (20, 0, 385, 300)}}
+    ),
+    "python benchmarks/model_lists.py": Rehearsal(parsed="lists nodes' models in a ComfyUI, not here"),
+    "python tests/tools/fuzz_files.py": Rehearsal(parsed="test_fuzz_files opens a sample of its files"),
+    "python tests/tools/load_server.py": Rehearsal(parsed="hundreds of pictures in a ComfyUI"),
+    "python tests/tools/hostile_server.py": Rehearsal(exempt=SERVERS),
+    "python tests/tools/try_start_options.py": Rehearsal(exempt=SERVERS),
+    "python tests/tools/make_u2netp.py": Rehearsal(exempt="takes no options, reads a package of weights"),
     "torchrun --nproc-per-node 2 -m echogen_core.training": Rehearsal(TRAINING),
     "torchrun --nproc-per-node 2 -m echogen_core.evaluation dreambench": Rehearsal(SCORES),
     "accelerate launch": Rehearsal(parsed="needs GPUs; test_training_runs has FSDP on CPUs"),
+    "tensorboard": Rehearsal(exempt="serves a page until it is stopped"),
     "pip install": Rehearsal(exempt=DOWNLOADS),
     "git clone": Rehearsal(exempt=DOWNLOADS),
+    "git log": Rehearsal(exempt="needs the repository's history"),
     "hf download": Rehearsal(exempt=DOWNLOADS),
     ".venv/bin/pytest": Rehearsal(exempt="a test in a test; the files must be there, see below"),
 }
@@ -102,20 +156,23 @@ def rehearsal(command: Command) -> Rehearsal:
 
 
 @pytest.fixture(scope="module")
-def values(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def values(
+    one_thread: None, small_workshop: None, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, str]:
     """Value in a printed command -> small thing in its place."""
     folder = tmp_path_factory.mktemp("documented")
+    nano = Path(shutil.copytree(NANO, folder / "nano"))  # no command may change the shipped weights
     dino, clip = write_networks(folder / "networks")
-    model = load_part(NANO / "transformer.safetensors", "transformer")
+    model = load_part(nano / "transformer.safetensors", "transformer")
     plain = replace(model.config, subject=False)
     state = model.state_dict()
     base = EchoGenTransformer(plain, device="meta")
     base.load_state_dict({name: state[name] for name in base.state_dict()}, assign=True)
     infinity = save_part(folder / "base.safetensors", "transformer", base, plain, None)
-    semantic = load_part(NANO / "semantic.safetensors", "semantic").config
+    semantic = load_part(nano / "semantic.safetensors", "semantic").config
     save_part(folder / "other/semantic.safetensors", "semantic", SemanticEncoder(semantic), semantic, None)
     (folder / "comfyui/models").mkdir(parents=True)
-    own = {
+    own = miniature_values(folder, nano) | {
         "rows": make_rows(folder / "pairs"),
         "{images}": folder / "pairs",
         "dreambooth": write_dreambench(folder / "dreambench"),
@@ -125,25 +182,79 @@ def values(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> dict[s
         "cat.png": SAMPLES / "teddy_bear.png",
         "models/diffusion_models/infinity_2b_reg.pth": infinity,
         "infinity_2b_reg.pth": infinity,
-        "echogen_core/assets/nano/transformer.safetensors": NANO / "transformer.safetensors",
-        "echogen_2b.pth": NANO / "transformer.safetensors",
-        "run/subject.safetensors": NANO / "transformer.safetensors",
-        "flan-t5-xl": NANO / "text.safetensors",
-        "models": NANO,
-        **{f"ComfyUI/models{kind}": NANO for kind in ("", "/diffusion_models", "/vae", "/text_encoders")},
-        "ComfyUI/models/clip_vision": NANO,
+        "echogen_core/assets/nano/transformer.safetensors": nano / "transformer.safetensors",
+        "echogen_2b.pth": nano / "transformer.safetensors",
+        "run/subject.safetensors": nano / "transformer.safetensors",
+        "flan-t5-xl": nano / "text.safetensors",
+        "models": nano,
+        **{f"ComfyUI/models{kind}": nano for kind in ("", "/diffusion_models", "/vae", "/text_encoders")},
+        "ComfyUI/models/clip_vision": nano,
         "echogen-2b": "nano",
         "semantic=other-dinov2": f"semantic={folder / 'other'}",
     }
     return {word: str(value) for word, value in own.items()}
 
 
+@pytest.fixture(scope="module")
+def small_workshop() -> Iterator[None]:
+    with workshop.small_packages(), workshop.small_sizes():
+        yield
+
+
+def miniature_values(folder: Path, nano: Path) -> dict[str, Path]:
+    """What the miniature's commands name: data of two sizes, packages, and the shipped weights as a run's."""
+    npm, furniture = workshop.write_npm(folder / "npm"), workshop.write_furniture(folder / "furniture")
+    small, packed = folder / "small", folder / "packed"
+    sizes = f"--picture 16 --sprite 16 --workers 1 --npm {npm} --furniture {furniture}".split()
+    assert miniature(["prepare", "--out", str(small), *sizes]) == 0
+    assert miniature(["pack", "--data", str(small), "--npm", str(npm), "--out", str(packed)]) == 0
+    config = find_encoders("nano-fine").semantic
+    (folder / "fine").mkdir()
+    fine = save_part(folder / "fine/semantic.safetensors", "semantic", SemanticEncoder(config), config, None)
+    stages = ("tokenizer", "semantic", "content")
+    return {
+        "data": write_prepared(make(folder / "prepared"), (*BLIND_SCENES, "night")),
+        "{small data}": small,
+        "packed": packed,
+        "node_modules": npm,
+        "{npm}": npm,
+        "{furniture}": furniture,
+        "{fine semantic}": fine,
+        "skimage/data": workshop.write_textures(folder / "textures"),
+        "build/photos/skimage/data": workshop.write_photos(folder / "photos", ["chelsea.png"]),
+        "/usr/share/tuxpaint/stamps": workshop.write_stamps(folder / "stamps"),
+        "tests/golden/u2netp.safetensors": ROOT / "tests/golden/u2netp.safetensors",
+        **{f"runs/{stage}/{stage}.safetensors": nano / f"{stage}.safetensors" for stage in stages},
+        **dict.fromkeys(("words", "runs/begin", "runs/transformer/bundle"), nano),
+        "sharp/tokenizer.safetensors": nano / "tokenizer.safetensors",
+        "runs/begin/content.safetensors": nano / "content.safetensors",
+    }
+
+
+def make(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
 def tiny(command: Command, values: Mapping[str, str]) -> list[str]:
-    """The printed words, values swapped and sizes appended. A dry run reads no weights: it stays as it is."""
-    sizes = rehearsal(command).sizes.split()
+    """The printed words, values swapped and sizes appended.
+
+    What --out names is written, and stays. A dry run reads no weights: it stays as it is.
+    """
+    how = rehearsal(command)
+    sizes = shlex.split(how.sizes)
     if "--dry-run" in command.words:
         values, sizes = {name: values[name] for name in ("rows", "{images}")}, ["--images", "{images}"]
-    return [*command.words[:4], *(values.get(word, word) for word in (*command.words[4:], *sizes))]
+    if "--help" in command.words:
+        sizes = []
+    values = {**values, **{word: values.get(other, other) for word, other in how.own.items()}}
+    begin = 4 if "-m" in command.words else 2
+    words = [*command.words[begin:], *sizes]
+    swapped = [
+        word if before == "--out" else values.get(word, word)
+        for before, word in itertools.pairwise(["", *words])
+    ]
+    return [*command.words[:begin], *swapped]
 
 
 @pytest.fixture
@@ -156,7 +267,7 @@ def work_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
 # --- the commands
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: f"{command.page}:{command.line}")
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=lambda command: f"{command.page}:{command.line}")
 def test_a_printed_command_does_what_it_says(
     command: Command,
     values: dict[str, str],
@@ -172,6 +283,11 @@ def test_a_printed_command_does_what_it_says(
         read(command)
     elif command.words[0] == "torchrun":
         launch(tiny(command, values))
+    elif command.words[1] != "-m":
+        run_script(tiny(command, values), how.constants, monkeypatch)
+    elif "--help" in command.words:
+        with pytest.raises(SystemExit, match="0"):
+            raise SystemExit(MODULES[command.words[2]](tiny(command, values)[3:]))
     else:
         assert MODULES[command.words[2]](tiny(command, values)[3:]) == 0
 
@@ -206,6 +322,24 @@ def read(command: Command) -> None:
                 runpy.run_path(str(script), run_name="__main__")
 
 
+def run_script(words: list[str], constants: Mapping[str, object], patch: pytest.MonkeyPatch) -> None:
+    """Runs a script's `main` in this process."""
+    script = load_script(words[1])
+    for name, value in constants.items():
+        patch.setattr(script, name, value)
+    patch.setattr(sys, "argv", words[1:])
+    assert not script.main()
+
+
+def load_script(path: str) -> ModuleType:
+    """A script of the repository as a module."""
+    spec = importlib.util.spec_from_file_location(Path(path).stem, ROOT / path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 _parse_args = argparse.ArgumentParser.parse_args
 
 
@@ -225,3 +359,19 @@ def launch(words: list[str]) -> None:
         [*launcher, *words[1:]], env=environment, capture_output=True, text=True, timeout=500, check=False
     )
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_what_the_pages_install_exists() -> None:
+    """Every extra that is named is one of pyproject.toml's: pip only warns about others."""
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    section = text.partition("[project.optional-dependencies]\n")[2].partition("\n[")[0]
+    extras = set(re.findall(r"^(\w+) = \[", section, re.MULTILINE))
+    sources = [*PAGES, *(path.relative_to(ROOT) for room in ROOMS for path in (ROOT / room).rglob("*.py"))]
+    named = {
+        (str(source), extra)
+        for source in sources
+        for extras_of_one in re.findall(r"pip install -e \.\[([^\]]+)\]", (ROOT / source).read_text("utf-8"))
+        for extra in extras_of_one.split(",")
+    }
+    assert {extra for _, extra in named} >= {"miniature"}
+    assert not [(source, extra) for source, extra in named if extra not in extras]

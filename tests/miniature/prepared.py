@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,8 @@ SIZE = 128
 """Side of its pictures."""
 
 
-def write_prepared(folder: Path) -> Path:
-    """Random coloured squares: two subjects a split, two scenes."""
+def write_prepared(folder: Path, scenes: Sequence[str] = ("wood", "town")) -> Path:
+    """Random coloured squares: two subjects a split, and scenes of these names."""
     rng = np.random.default_rng(0)
     rows = []
     for name in ("subjects", "icons", "scenes"):
@@ -28,12 +29,13 @@ def write_prepared(folder: Path) -> Path:
         ]
     (folder / "subjects" / "subjects.json").write_text(json.dumps(rows))
     np.save(folder / "icons" / "train_views.npy", np.full((2, 1, 96, 96, 4), 255, dtype=np.uint8))
-    scenes = [
-        {"name": name, "phrases": [f"in a {name}"], "typical": typical, "split": "train"}
-        for name, typical in (("wood", [0, 1]), ("town", [2, 0]))
+    typical = ([0, 1], [2, 0])
+    records = [
+        {"name": name, "phrases": [f"in a {name}"], "typical": typical[number % 2], "split": "train"}
+        for number, name in enumerate(scenes)
     ]
-    for scene in scenes:
+    for name in scenes:
         crops = np.full((3, SIZE, SIZE, 3), rng.integers(0, 255), dtype=np.uint8)
-        np.save(folder / "scenes" / f"{scene['name']}.npy", crops)
-    (folder / "scenes" / "scenes.json").write_text(json.dumps(scenes))
+        np.save(folder / "scenes" / f"{name}.npy", crops)
+    (folder / "scenes" / "scenes.json").write_text(json.dumps(records))
     return folder
