@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from torch import Tensor
 
-from tests.core.test_sampling_golden import CASES, INFINITY_CASES, Case
+from tests.core.sampling.test_sampling_golden import CASES, INFINITY_CASES, Case
 
 
 def share(ours: Tensor, official: Tensor) -> float:

@@ -7,7 +7,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from .stopping import until_stopped
+from .utils.stopping import until_stopped
 
 PROGRAM = "python -m echogen_core"
 COMMANDS = ("generate", "models", "convert")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from .printable import printable
+from .utils.printable import printable
 
 LARGEST_SIZE = 1 << 24
 """Of any count of channels, words or tokens: beyond every real model, small enough to multiply."""

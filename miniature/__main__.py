@@ -12,8 +12,8 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from echogen_core.optional_packages import MissingPackageError
-from echogen_core.stopping import until_stopped
+from echogen_core.utils.optional_packages import MissingPackageError
+from echogen_core.utils.stopping import until_stopped
 
 PROGRAM = "python -m miniature"
 

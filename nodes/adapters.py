@@ -21,15 +21,15 @@ from comfy_api.latest import io
 from PIL import Image
 from torch import Tensor
 
-from echogen_core.checkpoints.folder_listing import FileStamp, is_text, stamp_of
-from echogen_core.checkpoints.walk import Entry, Search, entries
+from echogen_core.checkpoints.library.folder_listing import FileStamp, is_text, stamp_of
+from echogen_core.checkpoints.library.walk import Entry, Search, entries
 from echogen_core.config import TokenizerConfig
-from echogen_core.disk import explained, failure
 from echogen_core.encoders import reference_picture
 from echogen_core.features import ContentFeatures
 from echogen_core.pictures import check_pictures, fit_within, flatten_alpha, from_pil, to_pil
-from echogen_core.printable import printable
-from echogen_core.writing import Numbered, write_picture
+from echogen_core.utils.disk import explained, failure
+from echogen_core.utils.printable import printable
+from echogen_core.utils.writing import Numbered, write_picture
 
 from . import memory_checks
 

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from echogen_core.printable import counted, printable
 from echogen_core.subject.regions import Box, Detection, check_box
+from echogen_core.utils.printable import counted, printable
 
 from .wire_types import describe_value
 

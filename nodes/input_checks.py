@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from comfy_api.latest import io
 
 from echogen_core.encoders.text import by_library
-from echogen_core.printable import printable
+from echogen_core.utils.printable import printable
 
 from .wire_types import describe_value, mismatch
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import psutil  # type: ignore[import-untyped,unused-ignore]
 from torch import Tensor
 
-from echogen_core.disk import format_size
 from echogen_core.pictures import LARGEST_WORKING_SIDE
-from echogen_core.printable import counted
 from echogen_core.subject.cutout import LARGEST_SQUARE
+from echogen_core.utils.disk import format_size
+from echogen_core.utils.printable import counted
 
 _FLOAT = 4  # bytes
 _COPIES = 3  # that exist at once: the input, the result, and the result as it is passed on

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from echogen_core.printable import printable
+from echogen_core.utils.printable import printable
 
 SYNTAX = "Write numbers separated by commas, or ranges: 1-4 (steps of 1), 0-3 (+0.5), 0-8 [5] (5 values)."
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from echogen_core.disk import format_size
 from echogen_core.sampling import Branches, RunConditions
 from echogen_core.sampling.memory import (
     MemoryEstimate,
@@ -14,6 +13,7 @@ from echogen_core.sampling.memory import (
     smallest_change,
 )
 from echogen_core.scales import ScaleSchedule
+from echogen_core.utils.disk import format_size
 
 from . import memory_checks, runtime
 

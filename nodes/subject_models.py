@@ -14,7 +14,8 @@ from typing import Any
 from torch import nn
 
 from echogen_core.checkpoints.identify import TOOLS, Identity, model_type
-from echogen_core.checkpoints.installed import MODELS, look, looked
+from echogen_core.checkpoints.library.installed import MODELS, look, looked
+from echogen_core.checkpoints.library.walk import Entry, entries, find
 from echogen_core.checkpoints.segmentation_models import (
     Backend,
     load_describer,
@@ -22,8 +23,7 @@ from echogen_core.checkpoints.segmentation_models import (
     load_salient,
     load_segmenter,
 )
-from echogen_core.checkpoints.walk import Entry, entries, find
-from echogen_core.printable import printable
+from echogen_core.utils.printable import printable
 
 from . import model_files, runtime
 

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from echogen_core.features import Subject, TextFeatures
 from echogen_core.pictures import to_pil
-from echogen_core.printable import counted
 from echogen_core.sampling import Bits, Guidance, RunConditions, ScaleStep, sample
 from echogen_core.scales import ScaleSchedule
+from echogen_core.utils.printable import counted
 
 from . import adapters, memory_checks, phases, runtime
 from .labelled_grid import MAX_SIDE, LabelledGrid

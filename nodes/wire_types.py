@@ -13,9 +13,9 @@ from torch import Tensor
 
 from echogen_core.encoders import SemanticEncoder, TextEncoder
 from echogen_core.features import ContentFeatures, SemanticFeatures, TextFeatures
-from echogen_core.printable import printable
 from echogen_core.sampling import Bits, GuidanceSchedule
 from echogen_core.tokenizer import BitTokenizer
+from echogen_core.utils.printable import printable
 
 from . import runtime
 

@@ -22,6 +22,7 @@ NAMES = ("lint", "types", "imports", "js", "unit", "golden", "nodes", "e2e", "in
 # What answers within seconds comes first, then the longest, so that both halves end at about the same time.
 ORDER = ("lint", "imports", "types", "js", "browser", "unit", "nodes", "newest", "e2e", "install", "golden")
 AT_ONCE = 2  # each on half of the processor, which small models hardly notice
+UNIT = ("tests/core", "tests/runner", "tests/repository", "tests/miniature")
 IN_THE_BROWSER = "tests/e2e/test_browser*.py"
 # What differs most between front ends; all of them there, by hand: with ECHOGEN_FRONTEND.
 ON_THE_NEWEST = [f"tests/e2e/test_browser_{name}.py" for name in ("node", "app", "sources")]
@@ -136,12 +137,12 @@ class Checks:
         return self.call([node, "--test", *tests]) == 0
 
     def unit(self) -> bool:
-        """Whether the tests of core and miniature pass."""
-        return self.pytest("unit", ["tests/core", "tests/miniature", "--ignore-glob=*_golden.py"])
+        """Whether the tests that need no ComfyUI pass."""
+        return self.pytest("unit", [*UNIT, "--ignore-glob=*_golden.py"])
 
     def golden(self) -> bool:
         """Whether the numbers are still the official ones."""
-        return self.pytest("golden", [str(path) for path in sorted(self.core_tests().glob("*_golden.py"))])
+        return self.pytest("golden", [str(path) for path in sorted(self.core_tests().rglob("*_golden.py"))])
 
     def core_tests(self) -> Path:
         """The folder of the core's tests."""

@@ -18,12 +18,12 @@ from torch import Tensor
 
 from ..config import TransformerConfig
 from ..model import EchoGenTransformer
-from ..printable import printable
-from .expanded_tensors import check_stored_size
+from ..utils.printable import printable
 from .format import BASE_NAME, BASE_SHA256, is_ours
+from .formats.expanded_tensors import check_stored_size
 from .identify import Identity, identify
-from .installed import ENDINGS, candidates, look
 from .keymap_transformer import translate_transformer
+from .library.installed import ENDINGS, candidates, look
 from .mismatches import DOWNLOAD_AGAIN, join_names
 from .read import RawFile, read_weights
 

@@ -16,11 +16,11 @@ from ..encoders.sizes import find_encoders
 from ..model import EchoGenTransformer
 from ..scales import find_schedule
 from ..tokenizer import BitTokenizer
-from ..writing import write_text
+from ..utils.writing import write_text
 from .format import KINDS
-from .installed import find_parts, own_name, requests
+from .library.installed import find_parts, own_name, requests
+from .library.published_models import PUBLISHED
 from .load import load_part
-from .published_models import PUBLISHED
 from .save import save_part
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"

@@ -29,10 +29,10 @@ from .adapter import (
     total_digest,
 )
 from .format import BASE_NAME, BASE_SHA256, SOURCE_SHA256, TOKENIZER, WEIGHTS, write_metadata
+from .formats.safetensors_writer import stream_safetensors
 from .identify import identify
 from .load import is_finite
 from .quantised import MATRICES, SCALE, match_scales
-from .safetensors_writer import stream_safetensors
 from .source import Source, read_source
 
 Progress = Callable[[int, int], None]

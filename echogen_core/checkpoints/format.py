@@ -15,8 +15,8 @@ from typing import Any
 
 from ..config import TokenizerConfig, TransformerConfig
 from ..encoders import ContentEncoderConfig, SemanticEncoderConfig, TextEncoderConfig
-from ..json_text import parse_json
-from ..printable import printable
+from ..utils.json_text import parse_json
+from ..utils.printable import printable
 from .mismatches import join_names
 
 FORMAT = "echogen"

@@ -20,8 +20,8 @@ from torch import Tensor
 
 from ..encoders.text import TOKENIZER_FILE
 from ..encoders.tokenizer_file import MEMORY_TIMES, check_tokenizer
-from ..json_text import TIMES, read_json
-from ..printable import printable
+from ..utils.json_text import TIMES, read_json
+from ..utils.printable import printable
 from .mismatches import DOWNLOAD_AGAIN
 from .read import read_weights
 

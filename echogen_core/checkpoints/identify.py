@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ..json_text import read_json
-from ..printable import printable
-from .file_cache import Failure, FileCache
-from .folder_listing import Stamp
+from ..utils.json_text import read_json
+from ..utils.printable import printable
 from .format import BASE_SHA256, KINDS, is_ours, read_config
 from .kinds import describe, describe_unknown, infer, recognise
+from .library.file_cache import Failure, FileCache
+from .library.folder_listing import Stamp
 from .mismatches import WrongModel
 from .read import RawFile, read_weights
 

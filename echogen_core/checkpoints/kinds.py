@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..printable import printable
+from ..utils.printable import printable
 from . import keymap_content, keymap_semantic, keymap_text
 from .format import TITLES
 from .keymap_tokenizer import NESTS as TOKENIZER_NESTS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..printable import printable
+from ..utils.printable import printable
 
 DOWNLOAD_AGAIN = "Download it again."
 NAMED = 8

@@ -18,11 +18,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ..json_text import read_json
-from ..printable import printable
+from ..utils.json_text import read_json
+from ..utils.printable import printable
+from .formats.safetensors_header import Header, read_header
+from .formats.torch_file import read_torch, unmapped
 from .mismatches import DOWNLOAD_AGAIN, join_names
-from .safetensors_header import Header, read_header
-from .torch_file import read_torch, unmapped
 
 FOLDER_FILES = (
     "model.safetensors",

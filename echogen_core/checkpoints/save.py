@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from .format import KINDS, write_metadata
+from .formats.safetensors_writer import write_safetensors
 from .keymap_semantic import to_hub_names
 from .keymap_text import stored_text
-from .safetensors_writer import write_safetensors
 
 
 def save_part(

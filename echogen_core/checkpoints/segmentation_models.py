@@ -17,11 +17,11 @@ import transformers
 from torch import Tensor
 
 from ..encoders.text import by_library
-from ..printable import printable
 from ..subject.describe import Describer
 from ..subject.detect import GroundingDino
 from ..subject.salient import SalientSubject
 from ..subject.segment import Sam
+from ..utils.printable import printable
 from . import keymap_detector, keymap_segmenter
 from .bundle import ASSETS
 from .hub_folder import LARGEST_WINDOW, WHOLE, check_built, check_settings, check_words, names, read_folder

@@ -10,8 +10,8 @@ from typing import Any
 from torch import Tensor
 
 from .adapter import Base, add_base
-from .expanded_tensors import check_stored_size
 from .format import EXAMPLES, KINDS, TITLES
+from .formats.expanded_tensors import check_stored_size
 from .identify import Identity, classify
 from .keymap_content import translate_content
 from .keymap_semantic import to_hub_names

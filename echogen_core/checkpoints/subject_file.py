@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from ..features import ContentFeatures, SemanticFeatures, Subject
-from ..printable import printable
-from ..writing import Target
+from ..utils.printable import printable
+from ..utils.writing import Target
 from .format import FORMAT, VERSION, is_ours
+from .formats.safetensors_header import read_header
+from .formats.safetensors_writer import write_safetensors
 from .mismatches import join_names
 from .read import RawFile, read_weights
-from .safetensors_header import read_header
-from .safetensors_writer import write_safetensors
 
 KIND = "subject"
 STRENGTHS = (0.0, 2.0)

@@ -19,16 +19,16 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from ..checkpoints.bundle import SearchFolders
-from ..checkpoints.folders import find_comfyui, model_folders
-from ..checkpoints.published_models import PUBLISHED
+from ..checkpoints.library.folders import find_comfyui, model_folders
+from ..checkpoints.library.published_models import PUBLISHED
 from ..config import PRESETS
 from ..dtypes import DTYPES
-from ..option_checks import Unused, refuse_unused
 from ..pictures import from_pil
 from ..pipeline import NO_SUBJECT, EchoGenPipeline, Settings
-from ..printable import counted
 from ..scales import ASPECT_RATIOS
-from ..writing import write_picture as write_picture_file
+from ..utils.option_checks import Unused, refuse_unused
+from ..utils.printable import counted
+from ..utils.writing import write_picture as write_picture_file
 from .models import PACK, search_folders
 
 LARGEST_SIDE = 8192

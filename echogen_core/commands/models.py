@@ -15,12 +15,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..checkpoints.download import download_part
-from ..checkpoints.folders import find_comfyui, model_folders
 from ..checkpoints.format import KINDS
-from ..checkpoints.installed import Found, find_parts
-from ..checkpoints.published_models import FOLDERS, PUBLISHED
-from ..option_checks import Unused, refuse_unused
+from ..checkpoints.library.download import download_part
+from ..checkpoints.library.folders import find_comfyui, model_folders
+from ..checkpoints.library.installed import Found, find_parts
+from ..checkpoints.library.published_models import FOLDERS, PUBLISHED
+from ..utils.option_checks import Unused, refuse_unused
 
 PACK = Path(__file__).absolute().parents[2]
 """The pack's folder; not resolved, as a pack is often linked into custom_nodes."""

@@ -15,8 +15,8 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from torch import Tensor, nn
 
 from ..features import TextFeatures
-from ..json_text import parse_json, read_bounded
-from ..printable import printable
+from ..utils.json_text import parse_json, read_bounded
+from ..utils.printable import printable
 from .sizes import TextEncoderConfig
 from .tokenizer_file import MEMORY_TIMES, check_tokenizer
 

@@ -13,7 +13,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from ..stopping import until_stopped
+from ..utils.stopping import until_stopped
 
 PROGRAM = "python -m echogen_core.evaluation"
 COMMANDS = ("dreambench", "latency")

@@ -11,8 +11,8 @@ from pathlib import Path
 from ..features import Subject as Features
 from ..pictures import from_pil, to_pil
 from ..pipeline import EchoGenPipeline
-from ..printable import counted
-from ..processes import ProcessGroup
+from ..utils.printable import counted
+from ..utils.processes import ProcessGroup
 from .dreambench import DreamBench, Subject, open_picture
 from .records import Key, Log, Record, write_png
 from .reference_cut import Segmentation

@@ -18,8 +18,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..printable import counted
-from ..processes import ProcessGroup, join_group
+from ..utils.printable import counted
+from ..utils.processes import ProcessGroup, join_group
 from . import latency, paper_figures, scorers
 from .benchmark import Plan, Worker, run_benchmark
 from .dreambench import read_dreambench

@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ..processes import join_group
 from ..subject.samples import FOLDER as SAMPLES
-from ..writing import write_text
+from ..utils.processes import join_group
+from ..utils.writing import write_text
 from . import latency
 from .dreambench import open_picture
 from .model_options import add_model, chosen_model

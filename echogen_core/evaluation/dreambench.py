@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from PIL import Image, ImageOps
 
-from ..printable import counted
+from ..utils.printable import counted
 
 logger = logging.getLogger(__name__)
 

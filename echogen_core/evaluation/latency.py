@@ -18,9 +18,9 @@ from PIL import Image
 
 from ..features import Subject as Features
 from ..pipeline import EchoGenPipeline
-from ..printable import counted
 from ..sampling import ScaleStep
 from ..scales import find_schedule
+from ..utils.printable import counted
 from . import paper_figures
 from .reference_cut import Segmentation
 from .variants import Model, Variant

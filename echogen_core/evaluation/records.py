@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-from ..writing import append_line, write_atomically, write_picture, write_text
+from ..utils.writing import append_line, write_atomically, write_picture, write_text
 
 SETTINGS = "settings.json"
 

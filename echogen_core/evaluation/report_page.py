@@ -14,8 +14,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from ..printable import counted
-from ..writing import write_atomically
+from ..utils.printable import counted
+from ..utils.writing import write_atomically
 from . import paper_figures, tradeoff_plot
 from .benchmark import reference_path
 from .dreambench import Subject, open_picture

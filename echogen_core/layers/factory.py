@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ..dtypes import FP8
-from .linear import scaled_linear
+from .fp8 import scaled_linear
 
 NORM_EPS = 1e-6
 

@@ -1,11 +1,7 @@
-"""Linear layers that cast their weights at use, and those with FP8 weights and one scale a matrix."""
+"""Linear layers and bare parameters that are cast where they are used."""
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any
-
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -27,31 +23,3 @@ class CastLinear(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         """[..., inputs] to [..., outputs], in the dtype of `x`."""
         return F.linear(x, match(self.weight, x), None if self.bias is None else match(self.bias, x))
-
-
-@cache
-def scaled_linear(operations: Any) -> Any:
-    """A Linear class for FP8 weights with one scale a matrix: weight * weight_scale is the real matrix.
-
-    operations: the caller's layers, whose Linear casts the weights at use. The scale goes to the input, which
-    is smaller than the matrix.
-    """
-    base: Any = CastLinear if operations is nn else operations.Linear
-
-    class ScaledLinear(base):  # type: ignore[misc]
-        def __init__(self, inputs: int, outputs: int, bias: bool, **place: Any) -> None:
-            super().__init__(inputs, outputs, bias=bias, **place)
-            if bias:
-                self.bias = nn.Parameter(torch.zeros(outputs, device=place["device"]))
-            self.weight_scale = nn.Parameter(torch.ones((), device=place["device"]))
-
-        def _load_from_state_dict(self, *arguments: Any) -> None:
-            """As nn.Linear. ComfyUI builds a layer that loads itself whole, and leaves its state to it."""
-            super()._load_from_state_dict(*arguments)
-
-        def forward(self, x: Tensor) -> Tensor:
-            """[..., inputs] to [..., outputs], in the dtype of `x`."""
-            scaled: Tensor = super().forward(x * match(self.weight_scale, x))
-            return scaled
-
-    return ScaledLinear

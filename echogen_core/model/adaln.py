@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..config import TransformerConfig
 from ..layers import LayerFactory, match
 from ..layers.factory import NORM_EPS
 
@@ -46,17 +45,3 @@ def modulate(x_NLC: Tensor, scale_N1C: Tensor, shift_N1C: Tensor, dtype: torch.d
     """Layer norm without affine in float32, then scale and shift: [N, L, C] in `dtype`."""
     normed = F.layer_norm(x_NLC.float(), x_NLC.shape[-1:], eps=NORM_EPS)
     return normed.mul_(1 + scale_N1C).add_(shift_N1C).to(dtype)
-
-
-class Head(nn.Module):
-    """AdaLN by the pooled prompt, then two logits per bit."""
-
-    def __init__(self, config: TransformerConfig, make: LayerFactory) -> None:
-        super().__init__()
-        self.adaln = signal_layer(make, config.width, 2)
-        self.linear = make.linear(config.width, 2 * config.bits)
-
-    def forward(self, x_NLC: Tensor, pooled_NC: Tensor) -> Tensor:
-        """[N, L, C] and [N, C] to float32 [N, L, bits, 2]."""
-        scale, shift = self.adaln(pooled_NC).unflatten(-1, (2, 1, -1)).unbind(1)
-        return self.linear(modulate(x_NLC, scale, shift, torch.float32)).unflatten(-1, (-1, 2))

@@ -17,9 +17,9 @@ from ..config import TransformerConfig
 from ..layers import LayerFactory
 from .adaln import block_modulation, modulate
 from .branch import BranchBatch, LayerCondition
-from .cross_attention import CrossAttention
+from .content_injection import SelfAttention
 from .phases import Phase, PhasedModule
-from .self_attention import SelfAttention
+from .semantic_injection import CrossAttention
 
 
 class FeedForward(nn.Module):

@@ -1,6 +1,6 @@
 """EchoGen transformer: Infinity with dual-path subject injection (paper section 3; official quirks kept).
 
-The semantic path is in cross_attention.py, the content path in self_attention.py, the global vector in
+The semantic path is in semantic_injection.py, the content path in content_injection.py, the global vector in
 adaln.py.
 Two phases. `prefill` turns conditions into a BranchCache: keys and values that do not depend on scale,
 guidance weight, tau or seed. `forward` runs one scale (or, in training, all of them under a mask) against
@@ -22,7 +22,8 @@ from ..dtypes import FP8
 from ..features import ContentFeatures, SemanticFeatures, TextFeatures
 from ..layers import LayerFactory, match
 from ..scales import ScaleSchedule
-from .adaln import Head, signal_layer
+from .adaln import signal_layer
+from .bit_head import BitHead
 from .block import Block
 from .branch import AttentionHook, BranchBatch, BranchCache, Conditions
 from .kv_cache import MaskedSequence, block_causal_mask
@@ -66,7 +67,7 @@ class EchoGenTransformer(PhasedModule):
         with self.used_in(Phase.SAMPLING):
             self.level_embed = make.embedding(config.levels, config.width)
             self.bits_embed = make.linear(config.bits, config.width)
-            self.head = Head(config, make)
+            self.head = BitHead(config, make)
         if config.subject:
             self.null_semantic = make.parameter(config.semantic_length, config.semantic_width)
             self.null_content = make.parameter(config.content_length, config.content_width)

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..pictures import LARGEST_WORKING_SIDE, check_pictures, fit_within
-from ..printable import printable
+from ..utils.printable import printable
 from .refine import pieces
 
 log = logging.getLogger(__name__)

@@ -7,8 +7,8 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from ..optional_packages import MissingPackageError
-from ..stopping import until_stopped
+from ..utils.optional_packages import MissingPackageError
+from ..utils.stopping import until_stopped
 from . import PROGRAM
 
 

@@ -18,9 +18,9 @@ from ..checkpoints import ASSETS
 from ..checkpoints.identify import identify
 from ..config import PRESETS, Preset, TransformerConfig
 from ..encoders import ENCODERS
-from ..optional_packages import MissingPackageError
-from ..printable import counted
-from ..processes import check_world_size, is_main_process, needs_cpu_backend
+from ..utils.optional_packages import MissingPackageError
+from ..utils.printable import counted
+from ..utils.processes import check_world_size, is_main_process, needs_cpu_backend
 from . import PROGRAM
 from .manifest import Fault, Manifest
 from .recipe import Recipe, peak_rate

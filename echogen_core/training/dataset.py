@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 
 from ..encoders import reference_picture
 from ..pictures import from_pil
-from ..printable import counted
+from ..utils.printable import counted
 from .batch_sampler import SampleIndex
 from .captions import vary_caption
 from .feature_cache import FeatureCache

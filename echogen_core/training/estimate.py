@@ -20,9 +20,9 @@ from tokenizers.models import Unigram
 from ..config import TokenizerConfig, TransformerConfig
 from ..encoders import ContentEncoder, EncoderConfigs, SemanticEncoder, TextEncoder, wrap_tokenizer
 from ..model import EchoGenTransformer, split_phases, unused_names
-from ..printable import counted
 from ..scales import ScaleSchedule
 from ..tokenizer import BitTokenizer
+from ..utils.printable import counted
 from .initialise import subject_names
 from .recipe import Recipe
 

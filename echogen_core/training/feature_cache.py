@@ -16,8 +16,8 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from ..checkpoints.adapter import tensor_digests, total_digest
+from ..checkpoints.formats.safetensors_writer import write_safetensors
 from ..checkpoints.read import read_weights
-from ..checkpoints.safetensors_writer import write_safetensors
 
 logger = logging.getLogger(__name__)
 

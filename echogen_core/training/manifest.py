@@ -20,8 +20,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..printable import counted, printable
 from ..scales import ASPECT_RATIOS, ScaleSchedule, find_schedule
+from ..utils.printable import counted, printable
 
 FILE_NAME = re.compile(r"(\d+(?:\.\d+)?)_(\d+)\.jsonl")
 TEXTS = ("output_image", "cond_image", "long_caption")

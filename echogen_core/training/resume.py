@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from ..checkpoints.format import BASE_NAME, BASE_SHA256
-from ..printable import counted
+from ..utils.printable import counted
 from .recipe import FIXED, Recipe
 from .subject_model import BaseIdentity
 

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..pictures import from_pil
-from ..printable import printable
+from ..utils.printable import printable
 from .manifest import Fault, FaultyRow
 
 EXTREME = 16

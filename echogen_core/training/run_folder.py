@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..locks import alone
+from ..utils.locks import alone
 
 logger = logging.getLogger(__name__)
 

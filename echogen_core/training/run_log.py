@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from ..writing import append_line, write_picture, write_text
+from ..utils.writing import append_line, write_picture, write_text
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
-from ..writing import write_atomically
+from ..utils.writing import write_atomically
 
 
 @contextmanager

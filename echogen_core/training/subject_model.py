@@ -28,8 +28,8 @@ from ..checkpoints.adapter import (
     total_digest,
 )
 from ..checkpoints.format import BASE_NAME, BASE_SHA256, write_metadata
+from ..checkpoints.formats.safetensors_writer import write_safetensors
 from ..checkpoints.identify import identify
-from ..checkpoints.safetensors_writer import write_safetensors
 from ..config import TransformerConfig
 from ..layers import CastLinear
 from ..model import EchoGenTransformer, unused_names

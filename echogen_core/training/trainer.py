@@ -28,7 +28,7 @@ from torch.distributed.checkpoint.state_dict import (
 from torch.utils.data import DataLoader
 
 from ..checkpoints.format import BASE_NAME, BASE_SHA256
-from ..printable import counted
+from ..utils.printable import counted
 from .batch_encoder import BatchEncoder
 from .batch_sampler import BucketBatchSampler
 from .dataset import Example, SubjectDataset, as_list, begin_worker

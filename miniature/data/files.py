@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from echogen_core.writing import write_atomically
+from echogen_core.utils.writing import write_atomically
 
 
 def save_array(path: Path, array: NDArray[Any]) -> None:
-    """Writes an .npy file atomically. Raises as `echogen_core.writing.write_atomically`."""
+    """Writes an .npy file atomically. Raises as `echogen_core.utils.writing.write_atomically`."""
     write_atomically(path, lambda stream: np.save(stream, array), array.nbytes)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from echogen_core.printable import counted
+from echogen_core.utils.printable import counted
 
 CATALOG_FOLDER = Path("/usr/share/sweethome3d/furniture")
 CATALOG_FILE = "PluginFurnitureCatalog.properties"

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from echogen_core.printable import counted
-from echogen_core.writing import write_text
+from echogen_core.utils.printable import counted
+from echogen_core.utils.writing import write_text
 
 from .files import save_array
 from .furniture import read_heldout_names

@@ -24,10 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from echogen_core.option_checks import Unused, refuse_unused
-from echogen_core.printable import counted
 from echogen_core.training.run_folder import only_run
-from echogen_core.writing import write_atomically
+from echogen_core.utils.option_checks import Unused, refuse_unused
+from echogen_core.utils.printable import counted
+from echogen_core.utils.writing import write_atomically
 
 from . import panoramas
 from .files import save_array

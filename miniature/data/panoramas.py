@@ -20,9 +20,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from echogen_core.optional_packages import MissingPackageError
-from echogen_core.printable import counted
-from echogen_core.writing import write_text
+from echogen_core.utils.optional_packages import MissingPackageError
+from echogen_core.utils.printable import counted
+from echogen_core.utils.writing import write_text
 
 from .files import save_array
 from .worker_pool import pool

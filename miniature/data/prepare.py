@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from echogen_core.training.run_folder import only_run
-from echogen_core.writing import write_text
+from echogen_core.utils.writing import write_text
 
 from . import furniture, icons, panoramas, render, subjects
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from echogen_core.optional_packages import MissingPackageError
+from echogen_core.utils.optional_packages import MissingPackageError
 
 from .furniture import FurnitureModel
 

@@ -25,7 +25,7 @@ from echogen_core.checkpoints import ASSETS, load_bundle, load_tokenizer
 from echogen_core.config import find_preset
 from echogen_core.evaluation.records import write_png
 from echogen_core.training.run_folder import only_run
-from echogen_core.writing import write_text
+from echogen_core.utils.writing import write_text
 
 from ..psnr import psnr
 from ..training.options import add_options, check_picture_size, find_device

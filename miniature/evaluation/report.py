@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from echogen_core.printable import counted
+from echogen_core.utils.printable import counted
 
 from ..data.prompt_words import PLACES
 from .evaluator import EXAMPLES_PER_SCENE, SCENE_SEED_OFFSET

@@ -27,13 +27,13 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from echogen_core.checkpoints.formats.safetensors_writer import write_safetensors
 from echogen_core.checkpoints.read import read_weights
-from echogen_core.checkpoints.safetensors_writer import write_safetensors
 from echogen_core.checkpoints.segmentation_models import load_salient
 from echogen_core.subject.salient import AROUND, FIRST_SIDE, SIDE, around, crop, normalized
 from echogen_core.subject.u2net import U2Netp
 from echogen_core.training.run_folder import only_run
-from echogen_core.writing import write_text
+from echogen_core.utils.writing import write_text
 
 from ..data import composites, furniture
 from ..data.attribution import ICONS, attribution_text, panoramas_line

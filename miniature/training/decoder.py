@@ -29,7 +29,7 @@ from echogen_core.scales import find_schedule
 from echogen_core.tokenizer import add_scale, quantize_multiscale, quantize_with_bit_flips
 from echogen_core.training.condition_dropout import drop_conditions
 from echogen_core.training.run_folder import only_run
-from echogen_core.writing import write_text
+from echogen_core.utils.writing import write_text
 
 from ..data.attribution import attribution
 from ..data.dataset import Compositor

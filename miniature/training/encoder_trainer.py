@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from echogen_core.training.state_file import write_state
-from echogen_core.writing import append_line
+from echogen_core.utils.writing import append_line
 
 from .optimisers import conv_kernels, muon, set_rates
 from .restore import load_optimizer_states

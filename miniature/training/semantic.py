@@ -28,7 +28,7 @@ from echogen_core.checkpoints.save import save_part
 from echogen_core.encoders import SemanticEncoder, SemanticEncoderConfig
 from echogen_core.encoders.sizes import find_encoders
 from echogen_core.training.run_folder import only_run
-from echogen_core.writing import write_text
+from echogen_core.utils.writing import write_text
 
 from ..data.colour import RGB_TO_YIQ, over_white, premultiplied
 from ..data.dataset import AZIMUTHS

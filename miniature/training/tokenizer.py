@@ -23,7 +23,7 @@ from echogen_core.pictures import to_pil
 from echogen_core.scales import find_schedule
 from echogen_core.tokenizer import BitTokenizer, Scale
 from echogen_core.training.run_folder import only_run
-from echogen_core.writing import write_picture
+from echogen_core.utils.writing import write_picture
 
 from ..data.image_sources import CompositeSource
 from .options import check_picture_size, find_device

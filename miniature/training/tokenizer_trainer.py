@@ -24,7 +24,7 @@ from echogen_core.checkpoints.save import save_part
 from echogen_core.config import TokenizerConfig
 from echogen_core.tokenizer import BitTokenizer, Scale, quantize_multiscale
 from echogen_core.training.state_file import write_state
-from echogen_core.writing import append_line
+from echogen_core.utils.writing import append_line
 
 from ..data.compose import MaskedImages
 from ..data.image_sources import CodedImages, ImageSource

@@ -26,7 +26,7 @@ from echogen_core.scales import find_schedule
 from echogen_core.tokenizer import BitTokenizer
 from echogen_core.training.initialise import initialise
 from echogen_core.training.run_folder import only_run
-from echogen_core.writing import write_text
+from echogen_core.utils.writing import write_text
 
 from ..data.attribution import attribution
 from ..data.dataset import PLAIN, SUBJECT_WORDS, Compositor, Mix

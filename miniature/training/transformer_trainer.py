@@ -33,7 +33,7 @@ from echogen_core.tokenizer.bsq import TeacherForcing, quantize_with_bit_flips
 from echogen_core.training.condition_dropout import drop_conditions
 from echogen_core.training.moving_average import replaced, update_average
 from echogen_core.training.state_file import write_state
-from echogen_core.writing import append_line
+from echogen_core.utils.writing import append_line
 
 from ..data.dataset import Compositor, Mix, PairBatch
 from ..data.prompt_words import ReferenceBoxes

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from .training_runs import Bench
+from .training.training_runs import Bench
 
 
 @pytest.fixture(scope="module")

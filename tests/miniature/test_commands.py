@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from echogen_core.checkpoints import ASSETS
-from echogen_core.locks import alone
+from echogen_core.utils.locks import alone
 from miniature.__main__ import STAGES, main
 
 
@@ -41,7 +41,7 @@ INPUT = {
 def test_two_commands_do_not_work_in_one_folder(
     stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("echogen_core.locks.ASKED_AGAIN", 0.1)
+    monkeypatch.setattr("echogen_core.utils.locks.ASKED_AGAIN", 0.1)
     with alone(tmp_path / ".lock"):
         assert main([stage, *map(str, INPUT[stage]), "--out", str(tmp_path)]) != 0
         assert [path.name for path in tmp_path.iterdir()] == [".lock"]

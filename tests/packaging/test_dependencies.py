@@ -86,7 +86,7 @@ def test_the_commands_bring_both_backends_and_leave_the_rest_alone(environment: 
     named = {word.split("==")[0] for word in command[3:]}
     assert added(environment, command) == named == OPTIONAL - {"segment-anything"}
     # Both hold ours to the authors' packages, the ones just installed.
-    tests = ["tests/core/test_subject_backends.py", "-k", "both_detectors or both_segmenters"]
+    tests = ["tests/core/subject/test_backends.py", "-k", "both_detectors or both_segmenters"]
     done = subprocess.run(
         [environment.python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests],
         cwd=ROOT,

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from echogen_core.subject.salient import SalientSubject  # noqa: E402
-from tests.core.test_subject_salient import GOLDEN, GRID, golden_pictures  # noqa: E402
+from tests.core.subject.test_salient import GOLDEN, GRID, golden_pictures  # noqa: E402
 
 WEIGHTS = ROOT / "tests" / "golden" / "u2netp.safetensors"
 SHA256 = "309c8469258dda742793dce0ebea8e6dd393174f89934733ecc8b14c76f4ddd8"

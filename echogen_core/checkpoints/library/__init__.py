@@ -1,0 +1,1 @@
+"""Which models are there: walking the folders, remembering what was found, downloads."""
