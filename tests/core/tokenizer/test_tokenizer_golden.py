@@ -189,10 +189,7 @@ def test_bad_checkpoints_are_named(weights: dict[str, Tensor]) -> None:
         translate_tokenizer(without, TINY)
     with pytest.raises(ValueError, match=r"another shape or type: .*encoder\.conv_out"):
         translate_tokenizer(weights, TokenizerConfig(24, 32, (1, 1, 1, 1, 2)))
-    with pytest.raises(
-        ValueError,
-        match="Expected a name from the BSQ tokenizer's state dict, got 'encoder.attention.weight'",
-    ):
+    with pytest.raises(ValueError, match=r"state dict, got 'encoder\.attention\.weight'"):
         published_name("encoder.attention.weight")
 
 

@@ -249,9 +249,9 @@ def test_one_batch_is_learnt_by_heart(bench: Bench) -> None:
     folder = bench.folder / "single"
     small.write_rows(folder, [small.row(0), small.row(1)])
     words = small.arguments(folder, bench.folder / "run-single", base=bench.base, images=bench.folder)
-    learning = {"steps": 400, "batch": 2, "base-rate": 128 * 0.01, "slow": 1, "schedule": "cosine"}
+    learning = {"steps": 1000, "batch": 2, "base-rate": 128 * 0.01, "slow": 1, "schedule": "cosine"}
     plain = {"flips": 0, "drop": 0, "short": 0, "ema": 0, "warmup": 10}
-    files = {"cache": bench.folder / "cache", "log-every": 20, "save-every": 400}
+    files = {"cache": bench.folder / "cache", "log-every": 20, "save-every": 1000}
     for name, value in (learning | plain | files).items():
         words += [f"--{name}", str(value)]
     assert main([*words, "--no-checkpointing"]) == 0
