@@ -14,6 +14,8 @@ from echogen_core.tokenizer import quantize_multiscale
 from miniature.data.image_sources import CodedImages, CompositeSource
 from miniature.training.decoder import MixedCodes, SampledCodes, main
 
+from ..small_packages import small_sizes
+
 CPU = torch.device("cpu")
 
 
@@ -60,7 +62,8 @@ def test_the_run_changes_the_decoder_alone(data: Path, tmp_path: Path) -> None:
         "--perceptual",
         "0",
     ]
-    assert main([*given, "--batch", "4", "--minutes", "0.001", "--device", "cpu"]) == 0
+    with small_sizes():
+        assert main([*given, "--batch", "4", "--minutes", "0.001", "--device", "cpu"]) == 0
     log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert log[-1]["step"] >= 1 and log[0]["before"]["psnr"] > 10 and log[-1]["of true codes"]["psnr"] > 10
     before, after = (load_bundle("nano", folder) for folder in (ASSETS / "nano", tmp_path / "bundle"))
