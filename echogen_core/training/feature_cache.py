@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
-from ..checkpoints.adapter import tensor_digests, total_digest
 from ..checkpoints.formats.safetensors_writer import write_safetensors
 from ..checkpoints.read import read_weights
 
@@ -23,10 +23,15 @@ logger = logging.getLogger(__name__)
 
 
 def encoder_identity(module: nn.Module, *facts: object) -> str:
-    """A digest of a module's weights and of whatever else its output depends on."""
-    state = module.state_dict()
-    numbers = total_digest(tensor_digests(lambda: {k: t.cpu() for k, t in state.items()}, list(state)))
-    return hashlib.sha256(repr((numbers, *facts)).encode()).hexdigest()
+    """A digest of the very weights that compute, and of whatever else a module's output depends on.
+
+    Types count, and every byte: the same model rounded to another type gives other features.
+    """
+    digest = hashlib.sha256(repr(facts).encode())
+    for name, tensor in sorted({**dict(module.named_buffers()), **module.state_dict()}.items()):
+        digest.update(f"\n{name} {list(tensor.shape)} {tensor.dtype}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)
