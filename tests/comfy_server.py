@@ -23,7 +23,7 @@ from typing import Any
 import websocket
 from PIL import Image
 
-from runner import comfyui, server
+from runner import comfyui, frontend, server
 from runner.server import Client, PromptFailed, Server
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,7 +37,7 @@ def comfyui_path() -> Path:
     """The ComfyUI to test against."""
     named = os.environ.get("ECHOGEN_COMFYUI")
     if named:
-        return Path(named)
+        return Path(named).resolve()  # the server has another working folder
     found = comfyui.find(None, os.environ, ROOT)
     brought = ROOT / ".comfy" / "ComfyUI"
     if found is None and not comfyui.is_comfyui(brought):
@@ -66,8 +66,8 @@ def serving(
     settings.write_text(json.dumps({"Comfy.TutorialCompleted": True}), encoding="utf-8")
     port = server.free_port(0)
     environ = {"PYTHONPATH": ""}
-    frontend = os.environ.get("ECHOGEN_FRONTEND")
-    extra = ["--cpu", *(["--front-end-root", frontend] if frontend else []), *options]
+    shown = frontend.given(os.environ)
+    extra = ["--cpu", *(["--front-end-root", str(shown)] if shown else []), *options]
     with server.running(Path(sys.executable), comfyui_path(), base, port, extra, environ) as running:
         try:
             yield running

@@ -18,7 +18,7 @@ PACK = "echogen_pack_under_test"
 def comfyui_folder() -> Path:
     """The ComfyUI to test against: named by the environment, or the one that the pack is installed in."""
     named = os.environ.get("ECHOGEN_COMFYUI") or os.environ.get("COMFYUI_PATH")
-    folder = Path(named) if named else ROOT.parents[1]
+    folder = Path(named).resolve() if named else ROOT.parents[1]
     if not (folder / "comfy_api").is_dir():
         raise RuntimeError(
             f"{folder} is no ComfyUI: set COMFYUI_PATH to its folder, or use `python run.py test --only "

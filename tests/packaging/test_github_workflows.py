@@ -24,7 +24,8 @@ def workflow(file: Path) -> dict[Any, Any]:
 
 
 def steps(file: Path) -> list[dict[str, Any]]:
-    return [step for job in workflow(file)["jobs"].values() for step in job["steps"]]
+    """Of all jobs but those that call another workflow."""
+    return [step for job in workflow(file)["jobs"].values() for step in job.get("steps", ())]
 
 
 def test_there_are_checks_and_a_way_to_publish() -> None:
@@ -37,7 +38,11 @@ def test_no_job_may_write_or_run_without_end(file: Path) -> None:
     assert parsed["permissions"] == {"contents": "read"}
     assert parsed[True] and parsed["concurrency"]["group"]
     for job in parsed["jobs"].values():
-        assert 0 < job["timeout-minutes"] <= 60 and "permissions" not in job
+        assert "permissions" not in job
+        if "uses" in job:  # its own file has the limits
+            assert (ROOT / job["uses"]).is_file()
+        else:
+            assert 0 < job["timeout-minutes"] <= 60
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
@@ -70,3 +75,11 @@ def test_a_token_reaches_the_publishing_action_alone() -> None:
             if "secrets." in str(step):
                 assert step["uses"].startswith("Comfy-Org/publish-node-action@")
                 assert set(workflow(file)[True]) == {"workflow_dispatch"}, "by hand"
+
+
+def test_nothing_is_published_before_every_check_has_passed() -> None:
+    jobs = workflow(ROOT / ".github" / "workflows" / "publish.yml")["jobs"]
+    (called,) = [name for name, job in jobs.items() if "uses" in job]
+    assert jobs[called]["uses"] == "./.github/workflows/checks.yml"
+    assert all(job["needs"] == called for name, job in jobs.items() if name != called)
+    assert "workflow_call" in workflow(ROOT / ".github" / "workflows" / "checks.yml")[True]
