@@ -13,8 +13,8 @@ from echogen_core.checkpoints.library.folder_listing import FileStamp, shown, st
 from echogen_core.checkpoints.library.installed import (
     MODELS,
     find_parts,
-    look,
-    looked,
+    identify_all,
+    identify_or_error,
     preset_for,
     request,
     requests,
@@ -63,7 +63,7 @@ def resolve(kind: str, name: object) -> Path:
     for folder in folders(kind):
         entry = find(folder, name, MODELS)
         if entry is not None:
-            found = look(entry.place, entry.stamp)
+            found = identify_or_error(entry.place, entry.stamp)
             if not isinstance(found, str) and found.kind == kind:
                 return Path(entry.place)
             reasons.append(found if isinstance(found, str) else f"{shown(entry.place)} is {found.title}.")
@@ -132,7 +132,7 @@ def _known(kind: str) -> dict[str, Path]:
     """Entry of the drop-down (a path relative to its folder) -> file or folder."""
     known: dict[str, Path] = {}
     for folder in folders(kind):
-        for entry, found in looked(folder):
+        for entry, found in identify_all(folder):
             if not isinstance(found, str) and found.kind == kind:
                 known.setdefault(entry.name, Path(entry.place))
     return known

@@ -14,7 +14,7 @@ from typing import Any
 from torch import nn
 
 from echogen_core.checkpoints.identify import TOOLS, Identity, model_type
-from echogen_core.checkpoints.library.installed import MODELS, look, looked
+from echogen_core.checkpoints.library.installed import MODELS, identify_all, identify_or_error
 from echogen_core.checkpoints.library.walk import Entry, entries, find
 from echogen_core.checkpoints.segmentation_models import (
     Backend,
@@ -99,7 +99,7 @@ def resolve(kind: Kind, name: object) -> Path | None:
         return known[min(known)] if known else None
     for folder in runtime.any_folders(kind.folders):
         entry = find(folder, name, MODELS)
-        if entry is not None and _is_a(kind, entry, look(entry.place, entry.stamp)):
+        if entry is not None and _is_a(kind, entry, identify_or_error(entry.place, entry.stamp)):
             return Path(entry.place)
     known = _known(kind)
     installed = f" {model_files.list_names(known)}" if known else ""
@@ -168,14 +168,16 @@ def _known(kind: Kind) -> dict[str, Path]:
     known: dict[str, Path] = {}
     for folder in runtime.any_folders(kind.folders):
         files = kind.model_type in TOOLS
-        for entry, found in looked(folder) if files else ((entry, "") for entry in entries(folder, MODELS)):
+        for entry, found in (
+            identify_all(folder) if files else ((entry, "") for entry in entries(folder, MODELS))
+        ):
             if _is_a(kind, entry, found):
                 known.setdefault(entry.name, Path(entry.place))
     return known
 
 
 def _is_a(kind: Kind, entry: Entry, found: Identity | str) -> bool:
-    """found: what `look` says of a file; a folder is recognised by its config.json alone."""
+    """found: what `identify_or_error` says of a file; a folder is recognised by its config.json alone."""
     if entry.folder:
         return model_type(entry.place, entry.stamp) == kind.model_type
     return not isinstance(found, str) and found.tool == kind.model_type

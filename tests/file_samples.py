@@ -23,7 +23,7 @@ from tiny_parts import golden_file, tiny_part, write_vocabulary
 from echogen_core.checkpoints import identify, load, save_part
 from echogen_core.checkpoints.conversion import Conversion, convert
 from echogen_core.checkpoints.format import KINDS
-from echogen_core.checkpoints.library.installed import look
+from echogen_core.checkpoints.library.installed import identify_or_error
 from echogen_core.checkpoints.subject_file import is_subject, load_subject, save_subject
 from echogen_core.encoders import read_tokenizer
 from echogen_core.features import ContentFeatures, SemanticFeatures, Subject
@@ -216,7 +216,9 @@ def _subject_models(top: Path) -> list[Sample]:
 def _sample(
     name: str, folder: Path, file: str, mutator: Mutator, opener: Callable[[Path], Any], **rest: bool
 ) -> Sample:
-    return Sample(name, folder, file, (any_bytes, mutator, mutator), (look, identify, opener), **rest)
+    return Sample(
+        name, folder, file, (any_bytes, mutator, mutator), (identify_or_error, identify, opener), **rest
+    )
 
 
 def _made(folder: Path) -> Path:

@@ -23,7 +23,7 @@ from .format import BASE_NAME, BASE_SHA256, is_ours
 from .formats.expanded_tensors import check_stored_size
 from .identify import Identity, identify
 from .keymap_transformer import translate_transformer
-from .library.installed import ENDINGS, candidates, look
+from .library.installed import ENDINGS, candidates, identify_or_error
 from .mismatches import DOWNLOAD_AGAIN, join_names
 from .read import RawFile, read_weights
 
@@ -156,7 +156,7 @@ def _find_base(raw: RawFile, config: TransformerConfig, folders: Sequence[Path])
     beside = sorted(path for path in own.iterdir() if path.is_file() and path.suffix in ENDINGS)
     alike = []
     for path in dict.fromkeys([*beside, *candidates(folders)]):
-        found = look(path)
+        found = identify_or_error(path)
         if not isinstance(found, str) and base_mismatch(found, config) is None:
             alike.append(path)
     for path in sorted(alike, key=lambda path: path.name != name):

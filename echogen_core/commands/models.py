@@ -18,7 +18,7 @@ from typing import Any
 from ..checkpoints.format import KINDS
 from ..checkpoints.library.download import download_part
 from ..checkpoints.library.folders import find_comfyui, model_folders
-from ..checkpoints.library.installed import Found, find_parts
+from ..checkpoints.library.installed import FoundParts, find_parts
 from ..checkpoints.library.published_models import FOLDERS, PUBLISHED
 from ..utils.option_checks import Unused, refuse_unused
 
@@ -91,7 +91,7 @@ def search_folders(model: str, folders: Mapping[str, Sequence[Path]]) -> dict[st
     return {kind: [*own, *folders[FOLDERS[kind]], *folders["echogen"]] for kind in KINDS}
 
 
-def _described(model: str, found: Found, folders: Mapping[str, Sequence[Path]]) -> str:
+def _described(model: str, found: FoundParts, folders: Mapping[str, Sequence[Path]]) -> str:
     parts = PUBLISHED[model]
     lines = [f"{model}: {len(found.paths)} of {len(parts)} parts installed"]
     for part in parts:

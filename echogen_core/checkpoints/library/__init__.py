@@ -1,1 +1,1 @@
-"""Which models are there: walking the folders, remembering what was found, downloads."""
+"""The models on disk: scanning folders, caching what the files are, downloading."""

@@ -1,7 +1,7 @@
-"""What was found out about files, until they change: answers, and why there is none.
+"""Values computed from files, or the reason why there is none, cached until the file changes.
 
-ComfyUI asks from the prompt's thread and from the server's at once. Nothing is locked: at worst both find the
-same out, and neither waits for the other.
+ComfyUI calls from the prompt's thread and from the server's at once. Nothing is locked: at worst both compute
+the same value, and neither waits for the other.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from typing import Generic, NamedTuple, TypeVar
 from ...encoders.text import by_library
 from ...utils.printable import printable
 from .folder_listing import Stamp, shown, stamp_of
-from .walk import on_gone
+from .walk import on_removed
 
 logger = logging.getLogger(__name__)
 
-PASSING_SECONDS = 5.0
-"""How long a failure counts that may not be the file's fault: no memory, no permission, a lost drive."""
+TRANSIENT_ERROR_TTL = 5.0
+"""Seconds for which a failure is cached that may not be the file's fault: no memory, permission or drive."""
 
-Answer = TypeVar("Answer")
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a file gave no answer, in words. kind: what to raise in its place."""
+    """Why a file has no value, as a message. kind: the exception to raise for it."""
 
     text: str
     kind: type[ValueError] | type[OSError] = ValueError
@@ -40,23 +40,23 @@ class Failure:
         return self.kind(self.text)
 
 
-class _Known(NamedTuple):
+class _Cached(NamedTuple):
     stamp: Stamp
-    answer: object
+    value: object
     until: float
 
 
-class FileCache(Generic[Answer]):
-    """A question about files, and what came of asking it."""
+class FileCache(Generic[Value]):
+    """A function of a path, cached by the file's stamp."""
 
-    def __init__(self, ask: Callable[[Path], Answer]) -> None:
-        """ask: may raise whatever reading a file raises."""
-        self._ask = ask
-        self._known: dict[str, _Known] = {}
-        on_gone(self._forget)
+    def __init__(self, compute: Callable[[Path], Value]) -> None:
+        """compute: may raise whatever reading a file raises."""
+        self._compute = compute
+        self._cached: dict[str, _Cached] = {}
+        on_removed(self._forget)
 
-    def of(self, path: str | Path, stamp: Stamp | None = None) -> Answer | Failure:
-        """The answer for a file or a folder, asked once until it changes.
+    def of(self, path: str | Path, stamp: Stamp | None = None) -> Value | Failure:
+        """The value for a file or a folder, computed once until it changes.
 
         stamp: as `stamp_of`, where the caller has just seen it. Never raises, save for an interruption.
         """
@@ -65,19 +65,19 @@ class FileCache(Generic[Answer]):
         if stamp is None:
             self._forget([place])
             return _nothing_to_read(place)
-        known = self._known.get(place)
-        if known is not None and known.stamp == stamp and time.monotonic() < known.until:
-            return known.answer  # type: ignore[return-value]
-        answer = self._asked(Path(path))
-        passing = isinstance(answer, Failure) and issubclass(answer.kind, OSError)
-        self._known[place] = _Known(
-            stamp, answer, time.monotonic() + PASSING_SECONDS if passing else math.inf
+        cached = self._cached.get(place)
+        if cached is not None and cached.stamp == stamp and time.monotonic() < cached.until:
+            return cached.value  # type: ignore[return-value]
+        value = self._computed(Path(path))
+        transient = isinstance(value, Failure) and issubclass(value.kind, OSError)
+        self._cached[place] = _Cached(
+            stamp, value, time.monotonic() + TRANSIENT_ERROR_TTL if transient else math.inf
         )
-        return answer
+        return value
 
-    def _asked(self, path: Path) -> Answer | Failure:
+    def _computed(self, path: Path) -> Value | Failure:
         try:
-            return self._ask(path)
+            return self._compute(path)
         except (ValueError, OSError, MemoryError) as error:
             return _failure(path, error)
         # A list outlives every file: what a reader did not foresee is its defect, and is logged as one.
@@ -93,7 +93,7 @@ class FileCache(Generic[Answer]):
 
     def _forget(self, places: Iterable[str]) -> None:
         for place in places:
-            self._known.pop(place, None)
+            self._cached.pop(place, None)
 
 
 def _failure(path: Path, error: Exception) -> Failure:

@@ -17,7 +17,7 @@ from ...utils.printable import printable
 
 logger = logging.getLogger(__name__)
 
-LONGEST_PATH = 4096
+MAX_PATH_LENGTH = 4096
 """Letters; what is longer is no path on most systems."""
 _JUNCTION = 0xA0000003  # Windows' links to folders that do not call themselves links
 
@@ -74,7 +74,7 @@ def is_text(name: str) -> bool:
 
 def shown(path: str | Path) -> str:
     """A path for a message."""
-    return printable(path, LONGEST_PATH)
+    return printable(path, MAX_PATH_LENGTH)
 
 
 def list_folder(folder: str | Path, hidden: bool) -> list[Item]:
@@ -123,11 +123,11 @@ def folder_stamp(files: Iterable[tuple[str, os.stat_result | None]]) -> tuple[tu
     return tuple((name, stamp) for name, stamp in stamps if stamp is not None)
 
 
-_said: set[str] = set()
+_warned: set[str] = set()
 
 
 def warn_once(text: str) -> None:
     """Log a warning, unless this process has logged it before."""
-    if text not in _said:
-        _said.add(text)
+    if text not in _warned:
+        _warned.add(text)
         logger.warning("%s", text)

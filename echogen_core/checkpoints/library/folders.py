@@ -10,17 +10,17 @@ from typing import Any
 
 logger = logging.getLogger(__name__)
 
-OWN: dict[str, tuple[str, ...]] = {
+FOLDER_NAMES: dict[str, tuple[str, ...]] = {
     "diffusion_models": ("diffusion_models", "unet"),
     "vae": ("vae",),
     "text_encoders": ("text_encoders", "clip"),
     "clip_vision": ("clip_vision",),
     "echogen": ("echogen",),
 }
-"""Kind of model -> names of its folders below `models`, the present one before the former one."""
+"""Kind of model -> names of its folders below `models`, the current name first."""
 
-FORMER = {"unet": "diffusion_models", "clip": "text_encoders"}
-"""Former names of kinds, which extra_model_paths.yaml may still use."""
+LEGACY_KINDS = {"unet": "diffusion_models", "clip": "text_encoders"}
+"""Legacy name of a kind, which extra_model_paths.yaml may still use -> its current name."""
 
 EXTRA_PATHS = "extra_model_paths.yaml"
 
@@ -63,7 +63,7 @@ def model_folders(base: Path, extra_paths: Sequence[Path] = ()) -> dict[str, lis
     Raises:
         ValueError: such a file cannot be read.
     """
-    folders = {kind: [base / "models" / name for name in names] for kind, names in OWN.items()}
+    folders = {kind: [base / "models" / name for name in names] for kind, names in FOLDER_NAMES.items()}
     usual = base / EXTRA_PATHS
     for file in (*([usual] if usual.is_file() else []), *extra_paths):
         for kind, path, is_default in _extra(file):
@@ -84,8 +84,8 @@ def _extra(file: Path) -> list[tuple[str, Path, bool]]:
             continue
         base = Path(os.path.expandvars(os.path.expanduser(str(section.get("base_path") or ""))))
         for name, lines in section.items():
-            kind = FORMER.get(name, name)
-            if kind not in OWN or not isinstance(lines, str):
+            kind = LEGACY_KINDS.get(name, name)
+            if kind not in FOLDER_NAMES or not isinstance(lines, str):
                 continue
             for line in filter(None, (line.strip() for line in lines.split("\n"))):
                 path = Path(os.path.normpath(file.absolute().parent / base / line))

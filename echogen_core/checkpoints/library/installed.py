@@ -1,4 +1,4 @@
-"""Which of a model's parts are there, told by what is in the files, not by their names."""
+"""Finds a model's parts by what the files contain, whatever their names."""
 
 from __future__ import annotations
 
@@ -14,46 +14,46 @@ from ..format import KINDS, TITLES
 from ..identify import Identity, identify
 from ..kinds import describe
 from ..read import FOLDER_FILES
-from .file_cache import PASSING_SECONDS, Failure, FileCache
+from .file_cache import TRANSIENT_ERROR_TTL, Failure, FileCache
 from .folder_listing import Stamp, stamp_of
 from .published_models import PUBLISHED, PublishedPart, expected_config
 from .walk import Entry, Search, entries
 
 ENDINGS = (".safetensors", ".sft", ".pth", ".pt", ".bin", ".ckpt")
-MODELS = Search(ENDINGS, whole=FOLDER_FILES)
+MODELS = Search(ENDINGS, marker_files=FOLDER_FILES)
 """Weight files, and folders as the hub has them."""
 
-DECISIVE: dict[str, tuple[str, ...]] = {
+SIZE_FIELDS: dict[str, tuple[str, ...]] = {
     "transformer": ("depth", "width", "bits", "subject"),
     "tokenizer": ("bits", "patch"),
     "text": ("depth", "width"),
     "semantic": ("depth", "width", "patch"),
     "content": ("base_channels", "channel_multipliers", "latent_channels"),
 }
-"""Kind -> what tells the sizes of one model from another's."""
+"""Kind -> configuration fields that distinguish one model's part from another's."""
 
 
 INFINITY_SETTINGS: dict[str, Any] = {"gamma_t": 4.0, "gamma_i": 4.0, "tau": 0.5}
 """Infinity's own defaults (its cfg is γ_t), in place of EchoGen's."""
 
 
-class _Looked(NamedTuple):
-    """What was found in a folder, with what it is, and until when that holds as long as it is found so."""
+class _CachedScan(NamedTuple):
+    """A folder's scan, what each entry is, and when errors among those are to be checked again."""
 
     found: tuple[Entry, ...]
-    looked: tuple[tuple[Entry, Identity | str], ...]
+    identities: tuple[tuple[Entry, Identity | str], ...]
     until: float
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundParts:
     """paths: kind -> file or folder. unfit: files that have a part's name, and why they are not it."""
 
     paths: Mapping[str, Path]
     unfit: Mapping[Path, str] = field(default_factory=dict)
 
 
-def find_parts(model: str, places: Mapping[str, Sequence[Path]]) -> Found:
+def find_parts(model: str, places: Mapping[str, Sequence[Path]]) -> FoundParts:
     """The parts of a model in `places`, in their order; a file by its proper name goes before others.
 
     Args:
@@ -72,7 +72,7 @@ def find_parts(model: str, places: Mapping[str, Sequence[Path]]) -> Found:
             path = _fitting(model, parts[kind], places[kind], unfit)
         if path is not None:
             paths[kind] = path
-    return Found(paths, unfit)
+    return FoundParts(paths, unfit)
 
 
 def request(part: PublishedPart, folder: Path) -> str:
@@ -81,7 +81,7 @@ def request(part: PublishedPart, folder: Path) -> str:
     return f"- {part.name} ({part.about})\n  from {part.source}\n  into {folder}{licence}"
 
 
-def requests(model: str, found: Found, folders: Mapping[str, Path]) -> str | None:
+def requests(model: str, found: FoundParts, folders: Mapping[str, Path]) -> str | None:
     """What a published model still lacks, with `folders` (kind -> where it belongs); None: nothing."""
     parts = PUBLISHED[model]
     absent = [part for part in parts if part.kind not in found.paths]
@@ -105,7 +105,7 @@ def own_name(kind: str) -> str:
 def fits(model: str, kind: str, config: Any) -> bool:
     """Whether a part of these sizes belongs to a model."""
     expected = expected_config(model, kind)
-    return all(getattr(config, name) == getattr(expected, name) for name in DECISIVE[kind])
+    return all(getattr(config, name) == getattr(expected, name) for name in SIZE_FIELDS[kind])
 
 
 def preset_for(kind: str, config: Any) -> Preset:
@@ -131,23 +131,23 @@ def candidates(folders: Iterable[Path]) -> Iterator[Path]:
     return (Path(entry.place) for top in folders for entry in entries(top, MODELS))
 
 
-def looked(folder: str | Path) -> tuple[tuple[Entry, Identity | str], ...]:
-    """What lies below a folder, each with what `look` says of it."""
+def identify_all(folder: str | Path) -> tuple[tuple[Entry, Identity | str], ...]:
+    """Everything below a folder, with the result of `identify_or_error` for each entry."""
     found, now = entries(folder, MODELS), time.monotonic()
-    before = _lists.get(os.fspath(folder))
+    before = _scans.get(os.fspath(folder))
     if before is not None and before.found is found and now < before.until:
-        return before.looked
-    all_looked = tuple((entry, look(entry.place, entry.stamp)) for entry in found)
-    _lists[os.fspath(folder)] = _Looked(found, all_looked, now + PASSING_SECONDS)
-    return all_looked
+        return before.identities
+    identities = tuple((entry, identify_or_error(entry.place, entry.stamp)) for entry in found)
+    _scans[os.fspath(folder)] = _CachedScan(found, identities, now + TRANSIENT_ERROR_TTL)
+    return identities
 
 
-def look(path: str | Path, stamp: Stamp | None = None) -> Identity | str:
-    """What a file or folder is, or why that cannot be told. Remembered until it changes, never raises.
+def identify_or_error(path: str | Path, stamp: Stamp | None = None) -> Identity | str:
+    """What a file or folder is, or the error message. Cached until it changes; never raises.
 
     stamp: as `folder_listing.stamp_of`, where the caller has just seen it.
     """
-    found = _looks.of(path, stamp)
+    found = _identities.of(path, stamp)
     return found.text if isinstance(found, Failure) else found
 
 
@@ -160,7 +160,7 @@ def _fitting(model: str, part: PublishedPart, folders: Sequence[Path], unfit: di
 
     found = (entry for folder in folders for entry in entries(folder, MODELS))
     for entry in sorted(found, key=lambda entry: not is_proper(entry)):
-        identity = look(entry.place, entry.stamp)
+        identity = identify_or_error(entry.place, entry.stamp)
         if isinstance(identity, str):
             reason = identity
         elif identity.kind == part.kind and fits(model, part.kind, identity.config):
@@ -172,5 +172,5 @@ def _fitting(model: str, part: PublishedPart, folders: Sequence[Path], unfit: di
     return None
 
 
-_looks = FileCache(identify)
-_lists: dict[str, _Looked] = {}
+_identities = FileCache(identify)
+_scans: dict[str, _CachedScan] = {}

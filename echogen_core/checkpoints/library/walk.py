@@ -1,6 +1,6 @@
-"""Files below folders, for every list: whatever lies there the walk ends, and it is remembered.
+"""Scans folders for the lists of files, in bounded time, and caches the result.
 
-Nothing is opened. What is left out: see folder_listing.
+Nothing is opened. For what is left out see folder_listing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 from .folder_listing import (
-    LONGEST_PATH,
+    MAX_PATH_LENGTH,
     Item,
     Stamp,
     file_stamp,
@@ -32,33 +32,34 @@ from .folder_listing import (
 
 logger = logging.getLogger(__name__)
 
-FEW = 256
-"""Up to so many files and folders, all are looked at each time."""
-FOR_SECONDS, FOR_TIMES = 0.2, 10
-"""More hold so long, or so many times what they took: ComfyUI asks for a dozen lists at once."""
-NEAR = 16
-"""Of so many folders, the nearest, what is new or gone shows at once all the same."""
-MOST_ALIASES = 8
-"""How often a folder is entered by ways that lead through links."""
-MOST_FOLDERS = 20_000
+MAX_ALWAYS_SCANNED = 256
+"""Files and folders up to which a scan is repeated on every call."""
+CACHE_SECONDS, CACHE_FACTOR = 0.2, 10
+"""A larger scan is reused for that many seconds, or that many times its own duration, whichever is longer:
+ComfyUI asks for a dozen lists at once."""
+ALWAYS_CHECKED_FOLDERS = 16
+"""Folders, nearest the top first, whose changes show at once even in a reused scan."""
+MAX_ALIASES = 8
+"""How often one folder is entered through links."""
+MAX_FOLDERS = 20_000
 """Folders in one walk: a link must not become a search of the whole disk."""
-LONGEST_SECONDS = 5.0
-"""For folders that are new or have changed, in one walk; the next goes on from there."""
+MAX_SCAN_SECONDS = 5.0
+"""Time that one scan spends on folders that are new or have changed; the next scan does the rest."""
 _SETTLED_NS = 3_000_000_000
 """A folder may change again within its clock's tick, and not show it; the slowest (FAT) takes two seconds."""
-_gone: list[Callable[[Iterable[str]], None]] = []
+_removal_callbacks: list[Callable[[Iterable[str]], None]] = []
 
 
 class Search(NamedTuple):
     """What a walk looks for.
 
-    endings: of files, in lower case; the files' own may be in any. whole: a folder below the top with a file
-    of such a name is found as one thing, and not looked into. deep: in folders below as well. links: also
-    behind links to folders. hidden: also what begins with a dot.
+    endings: of files, in lower case; matched in any case. marker_files: a folder below the top that contains
+    a file of such a name is one entry, and is not entered. deep: include folders below. links: follow links
+    to folders. hidden: include names that begin with a dot.
     """
 
     endings: tuple[str, ...]
-    whole: tuple[str, ...] = ()
+    marker_files: tuple[str, ...] = ()
     deep: bool = True
     links: bool = True
     hidden: bool = False
@@ -91,8 +92,8 @@ class _Place(NamedTuple):
     above: Any  # (identity of the folder above, the one above that), or None
 
 
-class _Seen(NamedTuple):
-    """A walk's findings, sorted, and by their places; its folders; until when it holds unseen."""
+class _ScanResult(NamedTuple):
+    """A scan: its entries, sorted, and by path; the folders' listings; until when it is reused."""
 
     entries: tuple[Entry, ...] = ()
     found: Mapping[str, Entry] = {}
@@ -100,7 +101,7 @@ class _Seen(NamedTuple):
     until: float = 0.0
 
 
-_seen: dict[tuple[str, Search], _Seen] = {}
+_scans: dict[tuple[str, Search], _ScanResult] = {}
 
 
 def entries(top: str | Path, search: Search) -> tuple[Entry, ...]:
@@ -109,13 +110,13 @@ def entries(top: str | Path, search: Search) -> tuple[Entry, ...]:
     The very same tuple as before where nothing has changed.
     """
     key = (os.fspath(top), search)
-    before = _seen.get(key, _Seen())
-    if time.monotonic() < before.until and _looks_the_same(before):
+    before = _scans.get(key, _ScanResult())
+    if time.monotonic() < before.until and _unchanged(before):
         return before.entries
-    now = _seen[key] = _Walk(key[0], search, before).run()
-    if gone := before.found.keys() - now.found.keys():
-        for forget in _gone:
-            forget(gone)
+    now = _scans[key] = _Walk(key[0], search, before).run()
+    if removed := before.found.keys() - now.found.keys():
+        for forget in _removal_callbacks:
+            forget(removed)
     return now.entries
 
 
@@ -124,7 +125,7 @@ def find(top: str | Path, name: object, search: Search) -> Entry | None:
     if not isinstance(name, str) or not is_text(name):
         return None
     place = os.path.join(top, name)
-    if len(name) > LONGEST_PATH or not os.path.lexists(place):
+    if len(name) > MAX_PATH_LENGTH or not os.path.lexists(place):
         return None
     parts = name.split("/")
     if PurePath(name).parts != tuple(parts) or PurePath(name).anchor or ".." in parts:
@@ -134,20 +135,22 @@ def find(top: str | Path, name: object, search: Search) -> Entry | None:
     if not search.deep and len(parts) > 1:
         return None
     above = [os.path.join(top, *parts[:count]) for count in range(1, len(parts))]
-    if any(_is_whole(folder, search) for folder in above) or _leads_up(top, above):
+    if any(_is_model_folder(folder, search) for folder in above) or _links_to_parent(top, above):
         return None
     folder = os.path.isdir(place)
-    listed = _is_whole(place, search) if folder else name.lower().endswith(search.endings)
+    listed = _is_model_folder(place, search) if folder else name.lower().endswith(search.endings)
     return Entry(name, place, stamp_of(place), folder) if listed else None
 
 
-def on_gone(forget: Callable[[Iterable[str]], None]) -> None:
-    """From now on calls `forget` with the places of what walks no longer find."""
-    _gone.append(forget)
+def on_removed(forget: Callable[[Iterable[str]], None]) -> None:
+    """Registers `forget`, which is called with the paths that scans no longer find."""
+    _removal_callbacks.append(forget)
 
 
-def _looks_the_same(seen: _Seen) -> bool:
-    states = ((folder, listing.state) for folder, listing in islice(seen.listings.items(), NEAR))
+def _unchanged(scan: _ScanResult) -> bool:
+    states = (
+        (folder, listing.state) for folder, listing in islice(scan.listings.items(), ALWAYS_CHECKED_FOLDERS)
+    )
     return all(state and state == _state(stat_or_none(folder)) for folder, state in states)
 
 
@@ -159,7 +162,7 @@ class _Walk:
     beside a loaded torch.
     """
 
-    def __init__(self, top: str, search: Search, before: _Seen) -> None:
+    def __init__(self, top: str, search: Search, before: _ScanResult) -> None:
         self._top, self._search, self._before = top, search, before
         self._began = time.monotonic()
         self._found: dict[str, Entry] = {}
@@ -169,11 +172,11 @@ class _Walk:
         self._changed = False
 
     @cached_property
-    def _around(self) -> set[Any]:
-        return _around(self._top)
+    def _parents(self) -> set[Any]:
+        return _parents(self._top)
 
-    def run(self) -> _Seen:
-        for _ in range(MOST_FOLDERS):
+    def run(self) -> _ScanResult:
+        for _ in range(MAX_FOLDERS):
             if not (self._waiting or self._behind_links):
                 break
             here = (self._waiting or self._behind_links).popleft()
@@ -181,40 +184,40 @@ class _Walk:
             if found is None or not stat.S_ISDIR(found.st_mode):
                 continue
             identity = _identity(here.path, found)
-            if not (here.linked and self._goes_round(here, identity)):
+            if not (here.linked and self._is_symlink_cycle(here, identity)):
                 self._enter(here, identity, self._listing(here.path, found))
         if self._waiting or self._behind_links:
             warn_once(
-                f"{shown(self._top)} has more than {MOST_FOLDERS} folders; those further down are not listed."
+                f"{shown(self._top)} has more than {MAX_FOLDERS} folders; those further down are not listed."
             )
         entries = self._before.entries
         if self._changed or len(self._found) != len(entries):
             entries = tuple(sorted(self._found.values(), key=_by_parts))
-        now, few = time.monotonic(), len(self._found) + len(self._listings) <= FEW
-        until = now + max(FOR_SECONDS, FOR_TIMES * (now - self._began))
-        return _Seen(entries, self._found, self._listings, 0.0 if few else until)
+        now, few = time.monotonic(), len(self._found) + len(self._listings) <= MAX_ALWAYS_SCANNED
+        until = now + max(CACHE_SECONDS, CACHE_FACTOR * (now - self._began))
+        return _ScanResult(entries, self._found, self._listings, 0.0 if few else until)
 
-    def _goes_round(self, here: _Place, identity: Any) -> bool:
+    def _is_symlink_cycle(self, here: _Place, identity: Any) -> bool:
         """Whether a way through links leads back to where it came from, or too often to the same folder."""
         above = here.above
         while above is not None:
             if above[0] == identity:
                 return True
             above = above[1]
-        if identity in self._around:
+        if identity in self._parents:
             warn_once(f"{shown(here.path)} leads to a folder around {shown(self._top)}: it is not followed.")
             return True
         self._visits[identity] += 1
-        return self._visits[identity] > MOST_ALIASES
+        return self._visits[identity] > MAX_ALIASES
 
     def _listing(self, folder: str, found: os.stat_result) -> _Listing:
         state = _state(found)
         listing = self._before.listings.get(folder)
         # On Windows a listing is as good as asking for each file, and not all of its folders have a time.
         if listing is None or listing.state != state or os.name == "nt":
-            if time.monotonic() <= self._began + LONGEST_SECONDS:
+            if time.monotonic() <= self._began + MAX_SCAN_SECONDS:
                 settled = max(found.st_mtime_ns, found.st_ctime_ns) < time.time_ns() - _SETTLED_NS
-                listing = _Listing(state if settled else None, _matter(folder, self._search))
+                listing = _Listing(state if settled else None, _relevant_items(folder, self._search))
             else:
                 warn_once(
                     f"{shown(self._top)} takes long to look through; what is further down is listed later."
@@ -232,7 +235,7 @@ class _Walk:
                 folders.append(item)
             else:
                 files.append((item, found))
-        if here.prefix and any(item.name in search.whole for item, _ in files):
+        if here.prefix and any(item.name in search.marker_files for item, _ in files):
             stamp = folder_stamp((item.name, found) for item, found in files)
             self._note(here.prefix[:-1], here.path, stamp, True)
             return
@@ -256,11 +259,11 @@ class _Walk:
         self._found[place] = entry
 
 
-def _leads_up(top: str | Path, folders: Iterable[str]) -> bool:
+def _links_to_parent(top: str | Path, folders: Iterable[str]) -> bool:
     """Whether one of these is a link to a folder that holds the top of the walk."""
     resolved = ((folder, stat_or_none(folder)) for folder in folders if os.path.islink(folder))
     links = [(folder, found) for folder, found in resolved if found is not None]
-    around = _around(top) if links else set()
+    around = _parents(top) if links else set()
     return any(_identity(folder, found) in around for folder, found in links)
 
 
@@ -268,10 +271,10 @@ def _by_parts(entry: Entry) -> str:
     return entry.name.replace("/", "\0")
 
 
-def _matter(folder: str, search: Search) -> tuple[Item, ...]:
+def _relevant_items(folder: str, search: Search) -> tuple[Item, ...]:
     """What is in a folder as far as it matters to a search, by name."""
     items = list_folder(folder, search.hidden)
-    if any(item.name in search.whole for item in items):
+    if any(item.name in search.marker_files for item in items):
         return tuple(items)
     # A link to nothing may lead to a folder later, when a drive has come.
     return tuple(
@@ -279,7 +282,7 @@ def _matter(folder: str, search: Search) -> tuple[Item, ...]:
     )
 
 
-def _around(top: str | Path) -> set[Any]:
+def _parents(top: str | Path) -> set[Any]:
     """The folders that hold the top of a walk: behind a link to / would lie the whole disk."""
     ways = (Path(os.path.abspath(top)), Path(os.path.realpath(top)))
     places = {os.fspath(place) for way in ways for place in way.parents}
@@ -296,6 +299,6 @@ def _identity(path: str, found: os.stat_result) -> Any:
     return (found.st_dev, found.st_ino) if found.st_ino else os.path.realpath(path)
 
 
-def _is_whole(folder: str, search: Search) -> bool:
-    names = (os.path.join(folder, name) for name in search.whole)
+def _is_model_folder(folder: str, search: Search) -> bool:
+    names = (os.path.join(folder, name) for name in search.marker_files)
     return any(os.path.lexists(name) and not os.path.isdir(name) for name in names)

@@ -21,7 +21,7 @@ from echogen_core.checkpoints.identify import model_type
 from echogen_core.checkpoints.library import installed, walk
 from echogen_core.checkpoints.library.file_cache import Failure, FileCache
 from echogen_core.checkpoints.library.folder_listing import stamp_of
-from echogen_core.checkpoints.library.installed import MODELS, candidates, find_parts, look
+from echogen_core.checkpoints.library.installed import MODELS, candidates, find_parts, identify_or_error
 from echogen_core.checkpoints.library.walk import Search, entries, find
 from echogen_core.checkpoints.subject_file import is_subject
 
@@ -77,7 +77,7 @@ def test_links_to_nothing_and_in_circles(tmp_path: Path) -> None:
     found = {entry.name: entry.stamp for entry in entries(tmp_path, ANY)}
     assert set(found) == {"a/x.pth", "b/to_a/x.pth", "dangling.pth", "itself.pth"}
     assert found["dangling.pth"] is None and found["itself.pth"] is None
-    assert "does not exist" in str(look(tmp_path / "dangling.pth"))
+    assert "does not exist" in str(identify_or_error(tmp_path / "dangling.pth"))
 
 
 def test_folders_that_all_link_to_each_other_end(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_folders_that_all_link_to_each_other_end(tmp_path: Path) -> None:
             (tmp_path / f"{index:02}" / f"to_{other:02}").symlink_to(tmp_path / f"{other:02}")
     found = names(tmp_path)
     assert {f"{index:02}/x.pth" for index in range(12)} <= set(found)
-    assert len(found) <= 12 * (1 + walk.MOST_ALIASES)
+    assert len(found) <= 12 * (1 + walk.MAX_ALIASES)
 
 
 def test_two_links_to_one_folder_are_two_ways_to_its_files(tmp_path: Path) -> None:
@@ -102,14 +102,14 @@ def test_two_links_to_one_folder_are_two_ways_to_its_files(tmp_path: Path) -> No
 def test_a_folder_itself_comes_before_the_links_to_it(tmp_path: Path) -> None:
     small(tmp_path / "shared" / "vae" / "x.pth")
     small(tmp_path / "shared" / "vae" / "deeper" / "y.pth")
-    for index in range(walk.MOST_ALIASES + 4):
+    for index in range(walk.MAX_ALIASES + 4):
         (tmp_path / "shared" / f"alias{index}").symlink_to("vae")
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "link").symlink_to(tmp_path / "shared")
     for top, prefix in ((tmp_path / "shared", ""), (tmp_path / "models", "link/")):
         found = names(top)
         assert {f"{prefix}vae/x.pth", f"{prefix}vae/deeper/y.pth"} <= set(found)
-        assert len(found) <= 2 * (1 + walk.MOST_ALIASES)
+        assert len(found) <= 2 * (1 + walk.MAX_ALIASES)
 
 
 def test_a_link_to_a_folder_around_is_not_followed_and_said_once(
@@ -151,9 +151,9 @@ def test_pipes_sockets_and_devices_are_never_opened(tmp_path: Path, opened: list
     os.mkfifo(hub / "model.safetensors")
     os.mkfifo(hub / "config.json")
     for entry in entries(tmp_path, MODELS):
-        assert isinstance(look(entry.place, entry.stamp), str), entry
+        assert isinstance(identify_or_error(entry.place, entry.stamp), str), entry
     for name in ("pipe.safetensors", "device.pth", "socket.pth"):
-        assert "pipe or a device" in str(look(tmp_path / name))
+        assert "pipe or a device" in str(identify_or_error(tmp_path / name))
         with pytest.raises(ValueError, match="pipe or a device"):
             identify(tmp_path / name)
     assert not opened
@@ -168,11 +168,11 @@ def test_what_says_that_it_is_empty_is_never_opened(tmp_path: Path, opened: list
         (hub / name).touch()
     opened.clear()
     assert model_type(hub) == ""
-    assert "empty" in str(look(hub))
+    assert "empty" in str(identify_or_error(hub))
     (hub / "model.safetensors").unlink()
-    assert "empty" in str(look(hub))
+    assert "empty" in str(identify_or_error(hub))
     for name in empty[3:]:
-        assert "empty" in str(look(hub / name)) and not is_subject(hub / name)
+        assert "empty" in str(identify_or_error(hub / name)) and not is_subject(hub / name)
     assert not opened
 
 
@@ -222,7 +222,7 @@ def test_too_many_folders_are_not_all_searched(tmp_path: Path, monkeypatch: pyte
     for index in range(40):
         small(tmp_path / f"{index:02}" / "below" / "x.pth")
     small(tmp_path / "near.pth")
-    monkeypatch.setattr(walk, "MOST_FOLDERS", 30)
+    monkeypatch.setattr(walk, "MAX_FOLDERS", 30)
     assert names(tmp_path) == ["near.pth"], "what is near comes first"
 
 
@@ -236,7 +236,7 @@ def test_folders_that_take_too_long_are_listed_later(
     small(tmp_path / "new" / "y.pth")
     small(tmp_path / "x.pth", size=5)
     with monkeypatch.context() as late:
-        late.setattr(walk, "LONGEST_SECONDS", -1.0)
+        late.setattr(walk, "MAX_SCAN_SECONDS", -1.0)
         assert [names(tmp_path) for _ in range(3)] == [["x.pth"]] * 3
         assert names(tmp_path / "new") == [], "not seen before"
     assert caplog.text.count(f"{tmp_path} takes long to look through") == 1
@@ -244,7 +244,7 @@ def test_folders_that_take_too_long_are_listed_later(
     time.sleep(0.05)
     assert names(tmp_path) == ["new/y.pth", "x.pth"]
     with monkeypatch.context() as late:
-        late.setattr(walk, "LONGEST_SECONDS", -1.0)
+        late.setattr(walk, "MAX_SCAN_SECONDS", -1.0)
         assert names(tmp_path) == ["new/y.pth", "x.pth"], "nothing is new: no time is needed"
 
 
@@ -266,7 +266,7 @@ def test_files_that_come_and_go_during_walks(tmp_path: Path) -> None:
         end = time.monotonic() + 0.7
         while time.monotonic() < end:
             for entry in entries(tmp_path, MODELS):
-                look(entry.place, entry.stamp)
+                identify_or_error(entry.place, entry.stamp)
             find_parts("echogen-2b", {kind: [tmp_path] for kind in installed.KINDS})
     finally:
         done.set()
@@ -314,11 +314,11 @@ def test_nothing_is_opened_twice_and_one_name_opens_one_file(
     (tmp_path / "folder" / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": None}}))
     opened.clear()
     one = find(tmp_path, "3.safetensors", MODELS)
-    assert one is not None and not isinstance(look(one.place), str)
+    assert one is not None and not isinstance(identify_or_error(one.place), str)
     assert reads == [tmp_path / "3.safetensors"] and set(opened) <= {str(reads[0])}
 
     def look_at_all() -> list[Any]:
-        return [look(entry.place, entry.stamp) for entry in entries(tmp_path, MODELS)]
+        return [identify_or_error(entry.place, entry.stamp) for entry in entries(tmp_path, MODELS)]
 
     first = look_at_all()
     assert len(first) == len(reads) == 14, "each once, those that cannot be read as well"
@@ -338,10 +338,10 @@ def test_new_changed_and_removed_files_show_at_once(tmp_path: Path) -> None:
     assert names(tmp_path, MODELS) == ["a.safetensors"]
     small(tmp_path / "b.safetensors")
     assert names(tmp_path, MODELS) == ["a.safetensors", "b.safetensors"]
-    before = look(tmp_path / "b.safetensors")
+    before = identify_or_error(tmp_path / "b.safetensors")
     (tmp_path / "b.safetensors").write_bytes(TOKENIZER.read_bytes())
     (entry,) = (entry for entry in entries(tmp_path, MODELS) if entry.name == "b.safetensors")
-    after = look(entry.place, entry.stamp)
+    after = identify_or_error(entry.place, entry.stamp)
     assert before != after and not isinstance(after, str) and after.kind == "tokenizer"
     (tmp_path / "a.safetensors").unlink()
     assert names(tmp_path, MODELS) == ["b.safetensors"]
@@ -351,7 +351,7 @@ def test_of_many_files_new_ones_show_at_once_and_changes_within_a_moment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(walk, "_SETTLED_NS", 50_000_000)
-    for index in range(walk.FEW + 50):
+    for index in range(walk.MAX_ALWAYS_SCANNED + 50):
         (tmp_path / f"{index:04}.pth").write_bytes(b"x")
     time.sleep(0.1)  # so that the folder's own time is past, as it is but for the moment of a change
     listed = entries(tmp_path, MODELS)
@@ -371,7 +371,7 @@ def test_folders_are_listed_anew_only_when_they_change(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opened: list[str]
 ) -> None:
     monkeypatch.setattr(walk, "_SETTLED_NS", 0)
-    monkeypatch.setattr(walk, "FEW", 10**9)  # so that each call is a walk
+    monkeypatch.setattr(walk, "MAX_ALWAYS_SCANNED", 10**9)  # so that each call is a walk
     models, blobs = tmp_path / "models", tmp_path / "blobs"
     for index in range(20):
         hub = models / f"models--a--{index}" / "snapshots" / "abc"
@@ -467,7 +467,7 @@ def test_what_may_pass_is_tried_again(
             raise answer
         return answer
 
-    monkeypatch.setattr(module, "PASSING_SECONDS", 0.2)
+    monkeypatch.setattr(module, "TRANSIENT_ERROR_TTL", 0.2)
     memory = FileCache(ask)
     path = small(tmp_path / "a.pth")
     assert isinstance(memory.of(path), Failure) and isinstance(memory.of(path), Failure)
@@ -485,7 +485,7 @@ def test_two_threads_ask_at_once(tmp_path: Path) -> None:
         try:
             for turn in range(15):
                 for entry in entries(tmp_path, MODELS):
-                    look(entry.place, entry.stamp)
+                    identify_or_error(entry.place, entry.stamp)
                 list(candidates([tmp_path]))
                 small(tmp_path / f"{turn}.safetensors", size=turn + 1)
         except BaseException as error:
