@@ -9,7 +9,7 @@ import zipfile
 from pathlib import Path
 
 LIMIT = 45 * 10**6
-WHOLE_FOLDERS = {"assets", "echogen_core", "locales", "nodes", "subgraphs", "web", "workflows"}
+WHOLE_FOLDERS = {"echogen_core", "locales", "nodes", "subgraphs", "web", "workflows"}
 FILES = {
     "__init__.py",
     "pyproject.toml",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import tomlkit
 from PIL import Image, ImageChops, ImageStat
 
@@ -15,6 +17,8 @@ from runner import comfyui
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ROOT / "tests" / "tools"
+FORK = "somebody/a.fork-1"
+SET_REPOSITORY = [sys.executable, str(TOOLS / "set_repository.py"), FORK]
 
 
 def metadata(folder: Path = ROOT) -> dict[str, Any]:
@@ -60,21 +64,45 @@ def test_icon_and_banner_are_what_the_script_draws(tmp_path: Path) -> None:
         assert path.stat().st_size < 100_000
 
 
-def test_publishing_adds_the_repositorys_addresses(tmp_path: Path) -> None:
-    file = tmp_path / "pyproject.toml"
-    file.write_bytes((ROOT / "pyproject.toml").read_bytes())
-    command = [sys.executable, str(TOOLS / "set_repository.py"), "somebody/a.fork-1", str(file)]
-    subprocess.run(command, check=True)
-    before, after = metadata(), metadata(tmp_path)
+@pytest.fixture(scope="module")
+def to_be_published(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the checkout with the addresses of a repository."""
+    folder = Path(shutil.copytree(checkout, tmp_path_factory.mktemp("publish") / "pack", symlinks=True))
+    subprocess.run([*SET_REPOSITORY, str(folder)], check=True)
+    return folder
+
+
+def test_publishing_adds_the_repositorys_addresses(to_be_published: Path) -> None:
+    before, after = metadata(), metadata(to_be_published)
     urls, comfy = after["project"]["urls"], after["tool"]["comfy"]
-    assert urls["Repository"] == "https://github.com/somebody/a.fork-1"
+    assert urls["Repository"] == f"https://github.com/{FORK}"
     for key in ("Icon", "Banner"):
         assert comfy[key].startswith("https://") and comfy[key].endswith(f"/{before['tool']['comfy'][key]}")
         comfy[key] = before["tool"]["comfy"][key]
     after["project"]["urls"] = before["project"]["urls"]
     assert after == before, "nothing else is changed"
-    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    again = subprocess.run(
+        [*SET_REPOSITORY, str(to_be_published)], capture_output=True, text=True, check=False
+    )
     assert again.returncode != 0 and "has this run before" in again.stderr
+
+
+def test_published_pages_link_to_what_the_archive_holds_or_to_the_repository(
+    to_be_published: Path, installed: Path
+) -> None:
+    addresses: set[str] = set()
+    for page in installed.rglob("*.md"):
+        text = (to_be_published / page.relative_to(installed)).read_text(encoding="utf-8")
+        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
+            if "://" not in target:
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
+            elif FORK in target:
+                addresses.add(target)
+    raw, blob = f"https://raw.githubusercontent.com/{FORK}/HEAD/", f"https://github.com/{FORK}/blob/HEAD/"
+    for address in addresses:
+        path = address.removeprefix(raw).removeprefix(blob)
+        assert path != address and (ROOT / path).is_file() and not (installed / path).exists(), address
+    assert f"{raw}docs/quickstart.png" in addresses and f"{blob}miniature/README.md" in addresses
 
 
 def test_contributing_says_how_each_generated_file_is_made() -> None:
