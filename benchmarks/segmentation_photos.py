@@ -13,15 +13,12 @@ import argparse
 import sys
 from pathlib import Path
 
-import numpy as np
-import torch
 from PIL import Image, ImageOps
-from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from echogen_core.checkpoints.segmentation_models import load_salient
-from echogen_core.pictures import to_pil
+from echogen_core.pictures import from_pil, open_rgb, to_pil
 from echogen_core.subject.cutout import MaskMarks, cut_out
 from echogen_core.subject.overlay import draw_overlay
 from echogen_core.subject.regions import Box, Detection
@@ -37,13 +34,8 @@ PHOTOS: dict[str, Box] = {
 TILE = 300
 
 
-def read(path: Path) -> Tensor:
-    """[1, 3, H, W] in 0..1."""
-    pixels_HW3 = np.asarray(Image.open(path).convert("RGB"), dtype=np.float32) / 255
-    return torch.from_numpy(pixels_HW3).permute(2, 0, 1)[None]
-
-
 def main() -> None:
+    """Draw and write the sheet."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -53,7 +45,7 @@ def main() -> None:
     net = load_salient()
     sheet = Image.new("RGB", (3 * TILE, len(PHOTOS) * TILE), "white")
     for row, (name, box) in enumerate(PHOTOS.items()):
-        image_13HW = read(options.photos / name)
+        image_13HW = from_pil(open_rgb(options.photos / name))[None]
         alone_1HW, boxed_1HW = net.mask(image_13HW), net.mask(image_13HW, [box])
         hit = Detection(box, 1.0, "box")
         tiles = [draw_overlay(image_13HW[0], alone_1HW[0], [hit], hit, 2 * TILE)]

@@ -1,17 +1,21 @@
-"""Pictures as tensors: the check that all pass before anything is done with them, and Pillow's form.
+"""Pictures: reading their files, the check that all tensors pass before anything is done with them, fitting.
 
 Shape suffixes: B pictures, C channels, H height, W width. Values 0..1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import io
+from collections.abc import Collection, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torch.nn import functional as F
+
+from .utils.printable import printable
 
 SMALLEST_SIDE = 8
 """Pixels. Below this there is no subject to see, and the encoders' first convolutions have nothing to do."""
@@ -19,8 +23,55 @@ SMALLEST_SIDE = 8
 LARGEST_WORKING_SIDE = 2048
 """Pixels. Encoders look at 512 px at most: a larger picture is reduced before anything else copies it."""
 
+_LONGEST_STRIP = 64  # longer side over shorter: a picture scaled to cover a square takes gigabytes beyond
 _INTEGER_RANGES = {torch.uint8: 255, torch.uint16: 65535}  # type -> the value that stands for 1
 _FORMS = {1: "1 of grey", 3: "3 (RGB)", 4: "4 (RGB and alpha)"}
+
+
+def open_picture(path: Path, content: bytes | None = None, largest_side: int | None = None) -> Image.Image:
+    """A picture file in its own mode, decoded, upright as the camera meant it (EXIF).
+
+    content: the file's bytes if they are at hand; `path` is then only named in messages. largest_side: in
+    pixels; without it, as much as Pillow accepts (`Image.MAX_IMAGE_PIXELS`, twice).
+    Raises FileNotFoundError where there is no file, ValueError where it can't be read or is too large.
+    """
+    if content is None:
+        if not path.is_file():
+            raise FileNotFoundError(f"No picture at {printable(path)}. Check the path.")
+        content = path.read_bytes()
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            width, height = image.size
+            if largest_side is None or max(width, height) <= largest_side:
+                image.load()
+                return _upright(image)
+    # Pillow's readers raise many kinds of errors for damaged files
+    except Exception as error:
+        reason = "no format that is known" if isinstance(error, UnidentifiedImageError) else error
+        raise ValueError(
+            f"Can't read the picture {printable(path)} ({reason}). Use PNG, JPEG or WebP."
+        ) from error
+    raise ValueError(
+        f"{printable(path)} is {width}x{height} px; the limit is {largest_side} px per side. "
+        "Scale it down first."
+    )
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    # the pixels are whole: a damaged note on how the camera was held says nothing
+    except Exception:
+        return image.copy()
+
+
+def open_rgb(path: Path, content: bytes | None = None) -> Image.Image:
+    """A picture file as RGB, on white where it is transparent. Otherwise as `open_picture`."""
+    image = open_picture(path, content)
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    image = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
 
 
 def check_pictures(
@@ -113,3 +164,27 @@ def from_pil(image: Image.Image) -> Tensor:
     """[channels of the picture's mode, H, W] in 0..1 of an 8-bit picture (L, RGB or RGBA)."""
     pixels_HWC = np.asarray(image, dtype=np.float32) / 255
     return torch.from_numpy(pixels_HWC.reshape(*pixels_HWC.shape[:2], -1)).permute(2, 0, 1)
+
+
+def middle_of_strip(image: Image.Image) -> Image.Image:
+    """A picture no more than 64 times as long as wide: the middle of a longer one, others unchanged.
+
+    For whoever scales by the shorter side and keeps the middle: scaled whole, a strip would take gigabytes.
+    """
+    longest = _LONGEST_STRIP * min(image.size)
+    width, height = (min(length, longest) for length in image.size)
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    unchanged = (width, height) == image.size
+    return image if unchanged else image.crop((left, top, left + width, top + height))
+
+
+def cover_crop(image: Image.Image, size_hw: Sequence[int]) -> Image.Image:
+    """The picture scaled to cover `size_hw` (LANCZOS), and its middle: height and width in pixels."""
+    image = middle_of_strip(image)
+    height, width = size_hw
+    scale = max(height / image.height, width / image.width)
+    # never below the size: rounding down would leave a strip without pixels
+    scaled_wh = (max(width, int(image.width * scale)), max(height, int(image.height * scale)))
+    left, top = (scaled_wh[0] - width) // 2, (scaled_wh[1] - height) // 2
+    resized = image.resize(scaled_wh, Image.Resampling.LANCZOS)
+    return resized.crop((left, top, left + width, top + height))

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from ..checkpoints.bundle import SearchFolders
@@ -23,7 +23,7 @@ from ..checkpoints.library.folders import find_comfyui, model_folders
 from ..checkpoints.library.published_models import PUBLISHED
 from ..config import PRESETS
 from ..dtypes import DTYPES
-from ..pictures import from_pil
+from ..pictures import from_pil, open_picture
 from ..pipeline import NO_SUBJECT, EchoGenPipeline, Settings
 from ..scales import ASPECT_RATIOS
 from ..utils.option_checks import Unused, refuse_unused
@@ -174,14 +174,13 @@ def read_picture(path: Path) -> Tensor:
 
     Raises FileNotFoundError where there is no file, ValueError where it can't be read or is too large.
     """
-    image = _open(path)
-    has_alpha = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
-    return from_pil(image.convert("RGBA" if has_alpha else "RGB"))[None]
+    image = open_picture(path, largest_side=LARGEST_SIDE)
+    return from_pil(image.convert("RGBA" if image.has_transparency_data else "RGB"))[None]
 
 
 def read_mask(path: Path) -> Tensor:
     """A picture file as a mask [1, H, W] in 0..1. Raises as `read_picture`."""
-    return from_pil(_open(path).convert("L"))
+    return from_pil(open_picture(path, largest_side=LARGEST_SIDE).convert("L"))
 
 
 def write_picture(image_3HW: Tensor, path: Path, enlarge: int = 1) -> None:
@@ -203,22 +202,6 @@ def picture_format(path: Path) -> str:
     if found not in Image.SAVE:
         raise ValueError(f"--out must end in .png, .jpg or .webp, got {path}.")
     return found
-
-
-def _open(path: Path) -> Image.Image:
-    """The decoded picture, upright."""
-    if not path.is_file():
-        raise FileNotFoundError(f"No picture at {path}. Check the path.")
-    try:
-        image = Image.open(path)
-        width, height = image.size
-        if max(width, height) <= LARGEST_SIDE:
-            return ImageOps.exif_transpose(image)
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # whatever Pillow's readers raise
-        raise ValueError(f"Can't read the picture {path} ({error}). Use PNG, JPEG or WebP.") from error
-    raise ValueError(
-        f"{path} is {width}x{height} px; the limit is {LARGEST_SIDE} px per side. Scale it down first."
-    )
 
 
 def _output_paths(out: Path, count: int) -> list[Path]:

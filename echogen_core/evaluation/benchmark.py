@@ -9,11 +9,11 @@ from itertools import groupby
 from pathlib import Path
 
 from ..features import Subject as Features
-from ..pictures import from_pil, to_pil
+from ..pictures import from_pil, open_rgb, to_pil
 from ..pipeline import EchoGenPipeline
 from ..utils.printable import counted
 from ..utils.processes import ProcessGroup
-from .dreambench import DreamBench, Subject, open_picture
+from .dreambench import DreamBench, Subject
 from .records import Key, Log, Record, write_png
 from .reference_cut import Segmentation
 from .scorers import Real, Scorers
@@ -105,9 +105,9 @@ class Worker:
         if self._features is None or self._features[:2] != (variant.key, subject.name):
             path = self._folder / reference_path(subject.name)
             if not path.is_file():
-                cut_13SS = self._segmentation.cut(open_picture(subject.pictures[0]), subject.word)
+                cut_13SS = self._segmentation.cut(open_rgb(subject.pictures[0]), subject.word)
                 write_png(to_pil(cut_13SS[0]), path)
-            stored_13SS = from_pil(open_picture(path))[None]
+            stored_13SS = from_pil(open_rgb(path))[None]
             features = pipeline.encode_reference(
                 stored_13SS, semantic=variant.semantic, content=variant.content
             )
@@ -116,7 +116,7 @@ class Worker:
 
     def _real_of(self, subject: Subject) -> Real:
         if subject.name not in self._real:
-            self._real[subject.name] = self._scorers.real(map(open_picture, subject.pictures))
+            self._real[subject.name] = self._scorers.real(map(open_rgb, subject.pictures))
         return self._real[subject.name]
 
 

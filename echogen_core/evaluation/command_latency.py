@@ -11,11 +11,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ..pictures import open_rgb
 from ..subject.samples import FOLDER as SAMPLES
 from ..utils.processes import join_group
 from ..utils.writing import write_text
 from . import latency
-from .dreambench import open_picture
 from .model_options import add_model, chosen_model
 from .reference_cut import load_segmentation
 from .variants import Loader, default_variant
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
         )
     model = chosen_model(args, group.device)
     variant = default_variant(args.model, args.gamma_t, args.gamma_i)
-    case = latency.Case(open_picture(args.picture), args.phrase, args.prompt)
+    case = latency.Case(open_rgb(args.picture), args.phrase, args.prompt)
     segmentation = load_segmentation(args.detector, args.segmenter, model.device)
     pipeline = Loader(model).pipeline()
     measured = latency.measure(pipeline, segmentation, case, variant, args.runs)

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from PIL import Image, ImageOps
-
+from ..pictures import open_picture
 from ..utils.printable import counted
 
 logger = logging.getLogger(__name__)
@@ -114,12 +113,6 @@ def read_list(path: Path) -> Listed:
     return Listed(subjects, *kinds)
 
 
-def open_picture(path: Path) -> Image.Image:
-    """A picture as RGB, upright as the camera meant it."""
-    with Image.open(path) as image:
-        return ImageOps.exif_transpose(image).convert("RGB")
-
-
 def _chosen(listed: Sequence[tuple[str, str]], chosen: Sequence[str]) -> set[str]:
     names = [name for name, _ in listed]
     if len(chosen) == 1 and chosen[0].isdecimal() and int(chosen[0]) > 0:
@@ -142,7 +135,6 @@ def _pictures(folder: Path) -> tuple[tuple[Path, ...], list[str]]:
     for path in paths:
         try:
             open_picture(path)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            # Pillow's words hold the whole path, which the summary gives already
-            faults.append(f"{folder.name}: {path.name} cannot be read ({type(error).__name__})")
+        except (OSError, ValueError) as error:
+            faults.append(f"{folder.name}: {error}")
     return tuple(paths), faults

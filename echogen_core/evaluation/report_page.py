@@ -14,11 +14,12 @@ from pathlib import Path
 
 from PIL import Image
 
+from ..pictures import open_rgb
 from ..utils.printable import counted
 from ..utils.writing import write_atomically
 from . import paper_figures, tradeoff_plot
 from .benchmark import reference_path
-from .dreambench import Subject, open_picture
+from .dreambench import Subject
 from .records import Record
 from .summary import LABELS, METRICS, Group, Interval, subject_means, summarise, summarise_classes
 from .variants import Variant
@@ -274,7 +275,7 @@ def _in_words(scores: Mapping[str, float]) -> str:
 
 
 def _figure(path: Path, caption: str) -> str:
-    image = open_picture(path)
+    image = open_rgb(path)
     image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     data = io.BytesIO()
     image.save(data, format="JPEG", quality=85)

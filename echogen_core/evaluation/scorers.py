@@ -21,6 +21,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ..encoders.semantic import IMAGENET_MEAN, IMAGENET_STD
+from ..pictures import middle_of_strip
 
 DINO = "facebook/dino-vits16"
 CLIP = "openai/clip-vit-base-patch32"
@@ -65,6 +66,7 @@ def prepare(
     image: Image.Image, shorter: int, side: int, mean: tuple[float, ...], std: tuple[float, ...]
 ) -> Tensor:
     """[1, 3, side, side]: the shorter side resized to `shorter` pixels, the middle cut out, normalised."""
+    image = middle_of_strip(image)
     width, height = image.size
     scale = shorter / min(width, height)
     size = (max(shorter, int(width * scale)), max(shorter, int(height * scale)))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PIL import Image, ImageOps
+from PIL import Image
+
+from ..pictures import open_picture
 
 FOLDER = Path(__file__).resolve().parents[1] / "assets" / "samples"
 _KINDS = {".png", ".jpg", ".jpeg", ".webp"}
@@ -20,5 +22,4 @@ def open_sample(name: str, folder: Path = FOLDER) -> Image.Image:
     if name not in sample_names(folder):
         choices = ", ".join(sample_names(folder)) or "none: the pack is incomplete, install it again"
         raise ValueError(f"No sample picture {name!r}. Choices: {choices}.")
-    with Image.open(folder / name) as picture:
-        return ImageOps.exif_transpose(picture)
+    return open_picture(folder / name)

@@ -15,13 +15,13 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..encoders import reference_picture
-from ..pictures import from_pil
+from ..pictures import cover_crop, from_pil
 from ..utils.printable import counted
 from .batch_sampler import SampleIndex
 from .captions import vary_caption
 from .feature_cache import FeatureCache
-from .manifest import Fault, FaultyRow, Manifest
-from .row_pictures import cover, open_picture, read_bytes, square_on_white
+from .manifest import Fault, FaultyRow, Manifest, Row
+from .row_pictures import read_bytes, row_picture, square_on_white
 
 logger = logging.getLogger(__name__)
 
@@ -97,8 +97,8 @@ class SubjectDataset(Dataset[Example]):
         if self.cache is not None:
             # a lone surrogate has no bytes: "?", as the tokenizer reads it
             keys["text"] = self.cache.key("text", prompt.encode("utf-8", "replace"))
-            keys["reference"] = self.cache.key("reference", reference, "squared on white")
-            keys["target"] = self.cache.key("target", target, size_hw)
+            keys["reference"] = self.cache.key("reference", reference, "upright, squared on white")
+            keys["target"] = self.cache.key("target", target, "upright, covering", size_hw)
             found = {kind: self.cache.read(kind, key) for kind, key in keys.items()}
             cached = {kind: features for kind, features in found.items() if features}
         return Example(
@@ -106,15 +106,18 @@ class SubjectDataset(Dataset[Example]):
             prompt,
             row.ratio,
             None if "reference" in cached else self._reference(reference, row.cond_image, row.where),
-            None if "target" in cached else cover(open_picture(target, row.output_image, row.where), size_hw),
+            None if "target" in cached else self._target(target, row, size_hw),
             cached,
             {kind: key for kind, key in keys.items() if kind not in cached},
             faults,
         )
 
     def _reference(self, content: bytes, path: Path, where: str) -> Tensor:
-        picture_13HW = from_pil(square_on_white(open_picture(content, path, where)))[None]
+        picture_13HW = from_pil(square_on_white(row_picture(content, path, where)))[None]
         return reference_picture(picture_13HW, self.reference_size)[0]
+
+    def _target(self, content: bytes, row: Row, size_hw: tuple[int, int]) -> Tensor:
+        return from_pil(cover_crop(row_picture(content, row.output_image, row.where), size_hw))
 
 
 def as_list(examples: list[Example]) -> list[Example]:

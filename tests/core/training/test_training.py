@@ -35,7 +35,7 @@ from echogen_core.training.loss import bit_loss, token_losses
 from echogen_core.training.manifest import FaultyRow, Manifest, Row, schedules
 from echogen_core.training.moving_average import update_average
 from echogen_core.training.recipe import Recipe, rate_share
-from echogen_core.training.row_pictures import cover, open_picture, square_on_white
+from echogen_core.training.row_pictures import row_picture, square_on_white
 from echogen_core.training.subject_model import (
     OPERATIONS,
     TeacherForcedModel,
@@ -240,33 +240,12 @@ def test_captions_are_cut_to_whole_sentences() -> None:
     assert vary_caption(own, np.random.default_rng(0), 1.0) == "One. Two. Three"
 
 
-def test_pictures_cover_their_size_and_stand_on_white(tmp_path: Path) -> None:
-    wide = Image.new("RGB", (90, 30), "red")
-    wide.paste("blue", (30, 0, 60, 30))
-    assert cover(wide, (40, 20)).shape == (3, 40, 20)
-    assert cover(wide, (40, 20))[:, 20, 10].tolist() == [0, 0, 1], "the middle is kept"
+def test_the_pictures_of_a_row_stand_on_white(tmp_path: Path) -> None:
     clear = tmp_path / "clear.png"
     Image.new("RGBA", (4, 4), (9, 9, 9, 0)).save(clear)
-    assert open_picture(clear.read_bytes(), clear, "").getpixel((0, 0)) == (255, 255, 255)
+    assert row_picture(clear.read_bytes(), clear, "").getpixel((0, 0)) == (255, 255, 255)
     with pytest.raises(FaultyRow, match="unreadable picture"):
-        open_picture(b"GIF89a nothing", clear, "row 3")
-
-
-def test_of_an_extreme_strip_only_the_middle_is_scaled() -> None:
-    thirds = np.repeat(np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255]], np.uint8), 1000, axis=0)
-    column, row = (Image.fromarray(thirds.reshape(shape)) for shape in ((-1, 1, 3), (1, -1, 3)))
-    blocks = Image.core.get_stats()["allocated_blocks"]
-    for strip, size_hw in ((column, (80, 64)), (row, (80, 64)), (row, (1, 1))):
-        found_3HW = cover(strip, size_hw)
-        assert found_3HW.shape == (3, *size_hw)
-        assert (found_3HW == torch.tensor([0.0, 1.0, 0.0])[:, None, None]).all()
-    assert Image.core.get_stats()["allocated_blocks"] - blocks < 10, "each of 16 MB at most"
-    # as when the whole strip is scaled; no colours near the ends, where overshoots are clipped
-    noise = np.random.default_rng(0).integers(90, 160, (200, 8, 3), dtype=np.uint8)
-    scaled = Image.fromarray(noise).resize((16, 400), Image.Resampling.LANCZOS)
-    expected_HW3 = np.asarray(scaled.crop((0, 192, 16, 208)))
-    found_HW3 = cover(Image.fromarray(noise), (16, 16)).permute(1, 2, 0).numpy() * 255
-    assert np.abs(found_HW3 - expected_HW3).max() < 2.5
+        row_picture(b"GIF89a nothing", clear, "row 3")
 
 
 # --- the plan
