@@ -4,9 +4,9 @@ A temporary set of model folders holds that many small models, laid out as peopl
 checkpoints, tokenizers, PyTorch files and some that are no weights, side by side; "folders": each in its own;
 "hub": each a folder with a config.json; "cache": as the hub's own cache, with links to blobs.
 "own": ComfyUI's lists of the same folders, by name alone. "ours": what it asks of this pack's nodes for
-/object_info, told by content. Cold is the first time, warm the median afterwards, with pauses in which a user
-would change something, so that nothing is answered without a look at the disk. "load": one small tokenizer
-among all of them, before any list was made, and after.
+/object_info, recognised by content. Cold is the first time, warm the median afterwards, with pauses in which
+a user would change something, so that nothing is answered without a look at the disk. "load": one small
+tokenizer among all of them, before any list was made, and after.
 `ECHOGEN_COMFYUI` names the ComfyUI folder, whose Python this must be.
 """
 

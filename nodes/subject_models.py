@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import nn
 
-from echogen_core.checkpoints.identify import TOOLS, Identity, model_type
+from echogen_core.checkpoints.identify import SEGMENTATION_MODELS, Identity, model_type
 from echogen_core.checkpoints.library.installed import MODELS, identify_all, identify_or_error
 from echogen_core.checkpoints.library.walk import Entry, entries, find
 from echogen_core.checkpoints.segmentation_models import (
@@ -39,8 +39,8 @@ class Kind:
     """A kind of model on the subject path.
 
     folders: names of ComfyUI's model folders to search, which well-known packs use too; new files go into the
-    first. model_type: the one in a folder's config.json; if it is a key of TOOLS, single files of that tool
-    count as well. fetch: what to download, and from where.
+    first. model_type: the one in a folder's config.json; if that is a key of SEGMENTATION_MODELS, the
+    model's single files count as well. fetch: what to download, and from where.
     """
 
     title: str
@@ -167,7 +167,7 @@ def _known(kind: Kind) -> dict[str, Path]:
     """Entry of the drop-down (a path relative to its folder) -> file or folder."""
     known: dict[str, Path] = {}
     for folder in runtime.any_folders(kind.folders):
-        files = kind.model_type in TOOLS
+        files = kind.model_type in SEGMENTATION_MODELS
         for entry, found in (
             identify_all(folder) if files else ((entry, "") for entry in entries(folder, MODELS))
         ):
@@ -180,4 +180,4 @@ def _is_a(kind: Kind, entry: Entry, found: Identity | str) -> bool:
     """found: what `identify_or_error` says of a file; a folder is recognised by its config.json alone."""
     if entry.folder:
         return model_type(entry.place, entry.stamp) == kind.model_type
-    return not isinstance(found, str) and found.tool == kind.model_type
+    return not isinstance(found, str) and found.segmentation_model == kind.model_type

@@ -27,7 +27,7 @@ from .library.installed import ENDINGS, candidates, identify_or_error
 from .mismatches import DOWNLOAD_AGAIN, join_names
 from .read import RawFile, read_weights
 
-AT_ONCE = 1 << 29  # bytes read between two openings of a file
+CHUNK_BYTES = 1 << 29  # bytes read between two openings of a file
 
 Base = str | Path | Sequence[Path] | None
 """The base of a file of subject parameters: the file itself, or folders to search after the file's own."""
@@ -41,7 +41,7 @@ def base_names(config: TransformerConfig) -> list[str]:
     return list(EchoGenTransformer(replace(config, subject=False), device="meta").state_dict())
 
 
-def in_turn(opener: Opener, names: Sequence[str]) -> Iterator[tuple[str, Tensor]]:
+def iter_tensors(opener: Opener, names: Sequence[str]) -> Iterator[tuple[str, Tensor]]:
     """The tensors one after the other.
 
     What has been read of a mapped file counts as this process's memory for as long as the mapping lasts:
@@ -49,7 +49,7 @@ def in_turn(opener: Opener, names: Sequence[str]) -> Iterator[tuple[str, Tensor]
     """
     state, read = opener(), 0
     for name in names:
-        if read >= AT_ONCE:
+        if read >= CHUNK_BYTES:
             state, read = opener(), 0
         read += state[name].nbytes
         yield name, state[name]
@@ -58,7 +58,7 @@ def in_turn(opener: Opener, names: Sequence[str]) -> Iterator[tuple[str, Tensor]
 def tensor_digests(opener: Opener, names: Sequence[str]) -> dict[str, str]:
     """Name -> sha256 over the shape and the numbers in bfloat16."""
     digests = {}
-    for name, tensor in in_turn(opener, names):
+    for name, tensor in iter_tensors(opener, names):
         numbers = tensor.to(torch.bfloat16).contiguous().reshape(-1).view(torch.uint8).numpy()
         digest = hashlib.sha256(f"{list(tensor.shape)}".encode())
         digest.update(numbers.data)

@@ -1,7 +1,7 @@
 """Any accepted form of a part to one safetensors file of ours, tensor by tensor.
 
-Memory: one tensor in two types, half a gigabyte of mapped file (see adapter.in_turn), and, of torch's older
-stream format alone, the whole input.
+Memory: one tensor in two types, half a gigabyte of mapped file (see adapter.iter_tensors), and the whole
+input if it is in torch's older stream format.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .adapter import (
     base_mismatch,
     base_names,
     check_frozen,
-    in_turn,
+    iter_tensors,
     tensor_digests,
     total_digest,
 )
@@ -192,7 +192,7 @@ def _tensors(
 ) -> Iterator[tuple[str, Tensor]]:
     """Every tensor of the layout, in the order of the input."""
     total, done = sum(tensor.nbytes for tensor in layout.values()), 0
-    for name, tensor in in_turn(source.reopened, [name for name in names if name in layout]):
+    for name, tensor in iter_tensors(source.reopened, [name for name in names if name in layout]):
         scale = source.state.get(name + SCALE)
         part = {name: tensor} if scale is None else {name: tensor, name + SCALE: scale}
         for key, value in match_scales(part, layout).items():

@@ -27,12 +27,12 @@ from .read import read_weights
 
 hub: Any = transformers.utils
 
-WHOLE = "Download the whole folder again, tokenizer and preprocessor_config.json included."
-LARGEST = 1 << 24
-LARGEST_FLOAT = 1e12
-MOST_LAYERS = 512
-SLACK = 1 << 20
-"""Numbers that a model may have beside those in its files: tables that it computes."""
+DOWNLOAD_FOLDER = "Download the whole folder again, tokenizer and preprocessor_config.json included."
+MAX_INT, MAX_FLOAT = 1 << 24, 1e12
+"""Of a setting without bounds of its own."""
+MAX_LAYERS = 512
+COMPUTED_NUMEL = 1 << 20
+"""Numbers that a model may have besides those in its files: tables that it computes."""
 
 BOUNDS: dict[str, tuple[int, int]] = {
     # setting -> least and most, where a layer or a picture is made from it
@@ -59,17 +59,17 @@ LAYERS = (
 )  # fmt: skip
 """Settings that something is made for each of, one after the other."""
 WINDOW = "window_size"
-LARGEST_WINDOW = 64
+MAX_WINDOW = 64
 """Of Swin and SAM, which make a table of its fourth power. Qwen's counts pixels."""
 
 ADAPTER = "adapter_config.json"
 BACKBONE = ("backbone", "use_timm_backbone", "use_pretrained_backbone")
 """Settings that name a model to fetch, where the backbone's own configuration is not beside them."""
-LEFT_OUT = frozenset({
+REMOVED_SETTINGS = frozenset({
     *BACKBONE, "auto_map", "attn_implementation", "_attn_implementation", "_attn_implementation_internal",
     "_attn_implementation_autoset", "experts_implementation",
 })  # fmt: skip
-"""Settings that name code or models to fetch; a model that transformers knows needs none of them."""
+"""Settings that name code or models to fetch, removed: a model that transformers knows needs none of them."""
 
 TEXTS = ("config.json", "generation_config.json", "preprocessor_config.json", "processor_config.json",
          "video_preprocessor_config.json", "tokenizer_config.json", "special_tokens_map.json",
@@ -83,8 +83,9 @@ _ADVICE = re.compile(r" Download (it|them|the whole folder)( again)?\.$")
 def read_folder(
     folder: Path, model_type: str, known: Collection[str]
 ) -> tuple[dict[str, Any], Mapping[str, Tensor]]:
-    """The folder's config.json without LEFT_OUT, and its tensors on the meta device; all other texts are
-    looked through.
+    """The folder's config.json without REMOVED_SETTINGS, and its tensors on the meta device.
+
+    The folder's other JSON files are checked as well.
 
     known: names of the settings that such a model has.
     Raises FileNotFoundError: no config.json. ValueError: a model of another type, a file that cannot be read
@@ -105,9 +106,9 @@ def read_folder(
     try:
         tensors = read_weights(folder, shapes_only=True).tensors
     except (ValueError, FileNotFoundError) as error:
-        raise ValueError(f"{_ADVICE.sub('', str(error))} {WHOLE}") from error
+        raise ValueError(f"{_ADVICE.sub('', str(error))} {DOWNLOAD_FOLDER}") from error
     with _naming(folder / "config.json"):
-        settings = _own(settings)
+        settings = _without_removed(settings)
         check_settings(settings, len(tensors), known=known)
     for name in TEXTS[1:]:
         if (folder / name).is_file():
@@ -118,8 +119,8 @@ def read_folder(
     return settings, tensors
 
 
-def check_words(folder: Path) -> None:
-    """ValueError for a tokenizer in a folder that transformers should not be given."""
+def check_tokenizer_files(folder: Path) -> None:
+    """Raises ValueError where a folder's tokenizer files are not safe to give to transformers."""
     for name in TEXTS:
         if name != "config.json" and (folder / name).is_file():
             _read(folder / name)
@@ -150,26 +151,26 @@ def _naming(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _own(value: Any) -> Any:
+def _without_removed(value: Any) -> Any:
     """Settings without those that make transformers fetch or run what is not in the folder.
 
     ValueError where the model is not whole without them.
     """
     if isinstance(value, list):
-        return [_own(inner) for inner in value]
+        return [_without_removed(inner) for inner in value]
     if not isinstance(value, dict):
         return value
     if not isinstance(value.get("backbone_config"), dict):
         for name in BACKBONE:
             if value.get(name):
                 raise ValueError(f"{name} is {printable(value[name], 80)}: expected no model from elsewhere")
-    return {name: _own(inner) for name, inner in value.items() if name not in LEFT_OUT}
+    return {name: _without_removed(inner) for name, inner in value.items() if name not in REMOVED_SETTINGS}
 
 
 def check_settings(
     settings: Mapping[str, Any],
     tensors: int,
-    largest_window: int = LARGEST,
+    max_window: int = MAX_INT,
     known: Collection[str] | None = None,
 ) -> None:
     """ValueError, without the file's name, for a number that no model's configuration has.
@@ -178,15 +179,15 @@ def check_settings(
     known: names of the settings that are used, besides those with bounds of their own; None: all are.
     """
     for name, value in _numbers(settings):
-        low, high = BOUNDS.get(name, (-LARGEST, LARGEST))
+        low, high = BOUNDS.get(name, (-MAX_INT, MAX_INT))
         if name in LAYERS:
-            low, high = 0, min(MOST_LAYERS, tensors)
+            low, high = 0, min(MAX_LAYERS, tensors)
         elif name == WINDOW:
-            low, high = 0, largest_window
+            low, high = 0, max_window
         elif name not in BOUNDS and known is not None and name not in known:
             continue
         wide = isinstance(value, float)
-        fits = math.isfinite(value) and (abs(value) <= LARGEST_FLOAT if wide else low <= value <= high)
+        fits = math.isfinite(value) and (abs(value) <= MAX_FLOAT if wide else low <= value <= high)
         if not fits:
             raise ValueError(f"{printable(name, 80)} is {printable(value, 40)}, expected {low} to {high}")
 
@@ -218,11 +219,11 @@ def check_built(model_class: Any, config: Any, tensors: Mapping[str, Tensor]) ->
     with torch.device("meta"):
         model = model_class(config)
     asked = sum(tensor.numel() for tensor in (*model.parameters(), *model.buffers()))
-    held = sum(_most_numbers(tensor) for tensor in tensors.values())
-    if asked > 1.5 * held + SLACK:
+    held = sum(_max_numel(tensor) for tensor in tensors.values())
+    if asked > 1.5 * held + COMPUTED_NUMEL:
         raise ValueError(f"its configuration describes a model of {asked:,} numbers, the files have {held:,}")
 
 
-def _most_numbers(tensor: Tensor) -> int:
+def _max_numel(tensor: Tensor) -> int:
     """Of a model, that a tensor in a file may hold: a whole number may have several of four bits in it."""
     return tensor.numel() * (1 if tensor.is_floating_point() else 2 * tensor.itemsize)

@@ -19,24 +19,24 @@ from .mismatches import WrongModel
 from .read import RawFile, read_weights
 
 
-class Marks(NamedTuple):
-    """Ends of tensors' names: all of `own` are in such a file, and none of `excluded` (related models')."""
+class KeySignature(NamedTuple):
+    """Suffixes of tensor names that identify a model: its file has all of `own` and none of `excluded`."""
 
     own: tuple[str, ...]
     excluded: tuple[str, ...] = ()
 
 
-TOOLS: dict[str, Marks] = {
-    "grounding-dino": Marks(("transformer.level_embed", "bert.embeddings.word_embeddings.weight")),
-    "sam": Marks(
+SEGMENTATION_MODELS: dict[str, KeySignature] = {
+    "grounding-dino": KeySignature(("transformer.level_embed", "bert.embeddings.word_embeddings.weight")),
+    "sam": KeySignature(
         ("image_encoder.blocks.0.attn.qkv.weight", "mask_decoder.iou_token.weight"),
         ("mask_decoder.hf_token.weight",),
     ),
 }
-"""Models of the subject path that come as single files, by what a folder's config.json calls them."""
+"""model_type in a hub folder's config.json -> what identifies the same model's single file."""
 
-_ENDS = tuple(end for marks in TOOLS.values() for end in (*marks.own, *marks.excluded))
-_LONGEST_TITLE = 500
+_SUFFIXES = tuple(suffix for own, excluded in SEGMENTATION_MODELS.values() for suffix in (*own, *excluded))
+_MAX_TITLE_LENGTH = 500
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Identity:
         stand at EchoGen-2B's. None where kind is.
     dtype: the type that most weights are stored in.
     ours: written by this project. adapter: the subject parameters alone, to be used with a base file.
-    tool: the model of the subject path that a single file is (a key of TOOLS); '': none.
+    segmentation_model: the one that a single file is (a key of SEGMENTATION_MODELS); '': none.
     """
 
     kind: str | None
@@ -58,11 +58,11 @@ class Identity:
     dtype: torch.dtype
     ours: bool = False
     adapter: bool = False
-    tool: str = ""
+    segmentation_model: str = ""
 
 
 def identify(path: str | Path, stamp: Stamp | None = None) -> Identity:
-    """What the file, or folder from the hub, holds. Remembered until it changes, failures as well.
+    """What the file, or folder from the hub, holds. Cached until it changes, failures as well.
 
     stamp: as `folder_listing.stamp_of`, where the caller has just seen it.
     Raises FileNotFoundError, ValueError and OSError as `read_weights`: nothing there, damaged, wanting to run
@@ -86,19 +86,22 @@ def _identify(path: Path) -> Identity:
         found = classify(raw)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    title = printable(found.title, _LONGEST_TITLE)  # names in the file may be part of it
-    return replace(found, title=title, tool=_tool(raw.tree) if path.is_file() else "")
+    title = printable(found.title, _MAX_TITLE_LENGTH)  # names in the file may be part of it
+    model = _segmentation_model(raw.tree) if path.is_file() else ""
+    return replace(found, title=title, segmentation_model=model)
 
 
-def _tool(tree: Mapping[str, Any]) -> str:
+def _segmentation_model(tree: Mapping[str, Any]) -> str:
     inner = (name for value in tree.values() if isinstance(value, Mapping) for name in value)
-    names = [name for name in (*tree, *inner) if name.endswith(_ENDS)]
+    names = [name for name in (*tree, *inner) if name.endswith(_SUFFIXES)]
 
-    def are(ends: tuple[str, ...]) -> list[bool]:
-        return [any(name.endswith(end) for name in names) for end in ends]
+    def has(suffix: str) -> bool:
+        return any(name.endswith(suffix) for name in names)
 
-    fitting = (tool for tool, (own, excluded) in TOOLS.items() if all(are(own)) and not any(are(excluded)))
-    return next(fitting, "")
+    for model, (own, excluded) in SEGMENTATION_MODELS.items():
+        if all(map(has, own)) and not any(map(has, excluded)):
+            return model
+    return ""
 
 
 def _model_type(folder: Path) -> str:

@@ -36,9 +36,9 @@ MODULE_NAMES: tuple[tuple[str, str], ...] = (
     (r"encoder\.mid_block\.resnets\.1\.((?:norm|conv)[12])", r"middle.2.\1"),
 )
 
-NOT_NEEDED = ("decoder.",)
+IGNORED_PREFIXES = ("decoder.",)
 
-MARKS = ("encoder.mid.attn_1.q.weight", "encoder.mid_block.attentions.0.group_norm.weight")
+SIGNATURE_KEYS = ("encoder.mid.attn_1.q.weight", "encoder.mid_block.attentions.0.group_norm.weight")
 """Either is in every VAE of this family; the BSQ tokenizer has no attention."""
 
 
@@ -54,7 +54,7 @@ def our_name(key: str) -> str:
 
 def translate_content(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The encoder's tensors under our names; the decoder's are left out."""
-    ours = {our_name(key): tensor for key, tensor in state.items() if not key.startswith(NOT_NEEDED)}
+    ours = {our_name(key): tensor for key, tensor in state.items() if not key.startswith(IGNORED_PREFIXES)}
     return {
         name: tensor[..., None, None] if name.startswith("middle.1.") and tensor.ndim == 2 else tensor
         for name, tensor in ours.items()

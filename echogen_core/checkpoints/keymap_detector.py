@@ -16,11 +16,11 @@ from transformers import BertConfig, GroundingDinoConfig, SwinConfig
 
 from .keymap_semantic import thirds
 
-MARK = "transformer.encoder.fusion_layers.0.gamma_v"
+SIGNATURE_KEY = "transformer.encoder.fusion_layers.0.gamma_v"
 POINTS = 4
 """Sampling points of every published model; no shape tells them from the number of heads."""
 
-LEFT_OUT = ("label_enc.weight", "bert.embeddings.position_ids", "bert.pooler.")
+IGNORED_KEYS = ("label_enc.weight", "bert.embeddings.position_ids", "bert.pooler.")
 """Parts of names: what only training used, and a table that the model computes."""
 
 _SWIN = "model.backbone.conv_encoder.model."
@@ -105,9 +105,9 @@ def original_state(tree: Mapping[str, Any]) -> dict[str, Tensor] | None:
     state = {
         name.removeprefix("module."): value for name, value in inner.items() if isinstance(value, Tensor)
     }
-    if MARK not in state:
+    if SIGNATURE_KEY not in state:
         return None
-    return {name: value for name, value in state.items() if not any(part in name for part in LEFT_OUT)}
+    return {name: value for name, value in state.items() if not any(part in name for part in IGNORED_KEYS)}
 
 
 def to_hub_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -13,8 +13,8 @@ from typing import Any
 from torch import Tensor
 from transformers import SamConfig, SamMaskDecoderConfig, SamPromptEncoderConfig, SamVisionConfig
 
-MARK = "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"
-LEFT_OUT = ("pixel_mean", "pixel_std")
+SIGNATURE_KEY = "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"
+IGNORED_KEYS = ("pixel_mean", "pixel_std")
 DECODER_HEADS = 8
 """Of every published model; no shape shows them."""
 
@@ -46,9 +46,11 @@ RENAMES: tuple[tuple[str, str], ...] = (
 
 def original_state(tree: Mapping[str, Any]) -> dict[str, Tensor] | None:
     """The tensors of an original checkpoint without its constants; None when it is no such file."""
-    if MARK not in tree:
+    if SIGNATURE_KEY not in tree:
         return None
-    return {name: value for name, value in tree.items() if isinstance(value, Tensor) and name not in LEFT_OUT}
+    return {
+        name: value for name, value in tree.items() if isinstance(value, Tensor) and name not in IGNORED_KEYS
+    }
 
 
 def to_hub_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -89,7 +91,7 @@ def infer_segmenter(state: Mapping[str, Tensor]) -> SamConfig:
             output_channels=channels,
             image_size=grid * patch,
             patch_size=patch,
-            num_pos_feats=state[MARK].shape[1],
+            num_pos_feats=state[SIGNATURE_KEY].shape[1],
         ),
         prompt_encoder_config=SamPromptEncoderConfig(
             hidden_size=channels,

@@ -41,7 +41,7 @@ ORIGINAL: tuple[tuple[str, str], ...] = (
 
 FUSED_QKV = re.compile(r"blocks\.(\d+)\.attn\.qkv\.(weight|bias)")
 
-MARKS = ("embeddings.patch_embeddings.projection.weight", "patch_embed.proj.weight")
+SIGNATURE_KEYS = ("embeddings.patch_embeddings.projection.weight", "patch_embed.proj.weight")
 """Either is in every DINOv2 file."""
 
 
@@ -106,7 +106,7 @@ def infer_semantic(state: Mapping[str, Tensor]) -> SemanticEncoderConfig:
         WrongModel: says what it is instead, when EchoGen has no use for it.
     """
     hub = to_hub_names(state)
-    projection = hub[MARKS[0]]
+    projection = hub[SIGNATURE_KEYS[0]]
     width, patch = projection.shape[0], projection.shape[-1]
     layers = {int(key.split(".")[2]) for key in hub if key.startswith("encoder.layer.")}
     default = SemanticEncoderConfig()

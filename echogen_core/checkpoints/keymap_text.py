@@ -12,13 +12,13 @@ from torch import Tensor
 from ..encoders import TextEncoderConfig
 from .mismatches import WrongModel
 
-NOT_NEEDED = ("decoder.", "lm_head.")
+IGNORED_PREFIXES = ("decoder.", "lm_head.")
 """The other half of a whole T5."""
 
 TOKEN_TABLES = ("shared.weight", "encoder.embed_tokens.weight")
 """Both names of the one token table; the module knows both, a file may hold either or both."""
 
-MARKS = (
+SIGNATURE_KEYS = (
     "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight",
     "encoder.final_layer_norm.weight",
 )
@@ -27,7 +27,7 @@ MARKS = (
 
 def stored_text(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The encoder's tensors under the names of our files: the token table once, under its first name."""
-    kept = {key: tensor for key, tensor in state.items() if not key.startswith(NOT_NEEDED)}
+    kept = {key: tensor for key, tensor in state.items() if not key.startswith(IGNORED_PREFIXES)}
     tables = [kept.pop(name) for name in TOKEN_TABLES if name in kept]
     return dict.fromkeys(TOKEN_TABLES[:1], tables[0]) | kept if tables else kept
 
@@ -50,7 +50,7 @@ def infer_text(state: Mapping[str, Tensor]) -> TextEncoderConfig:
     gate = state.get("encoder.block.0.layer.1.DenseReluDense.wi_0.weight")
     if gate is None:
         raise WrongModel("a T5 of the first version, without gated feed-forward layers")
-    heads = state[MARKS[0]].shape[1]
+    heads = state[SIGNATURE_KEYS[0]].shape[1]
     blocks = {int(key.split(".")[2]) for key in state if key.startswith("encoder.block.")}
     return TextEncoderConfig(
         vocabulary=table.shape[0],

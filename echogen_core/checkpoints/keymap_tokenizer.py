@@ -17,8 +17,8 @@ from ..config import TokenizerConfig
 from ..tokenizer import BitTokenizer
 from .mismatches import describe_mismatches
 
-NESTS = ("vae", "ema")
-"""Keys under which a checkpoint may hold the tokenizer's state dict, in the order they are looked for."""
+WRAPPER_KEYS = ("vae", "ema")
+"""Keys under which a checkpoint may hold the tokenizer's state dict, in the order of the search."""
 
 MODULE_NAMES: tuple[tuple[str, str], ...] = (
     # our module path (pattern) -> published path, with the name of the wrapper last
@@ -41,7 +41,7 @@ MODULE_NAMES: tuple[tuple[str, str], ...] = (
 QUANTIZER_MASKS = ("quantizer.lfq.mask", "quantize.lfq.mask")
 """Stored constants (powers of two, one per bit; the second aliases the first): only their length matters."""
 
-NOT_STORED = ("quantizer.lfq.zero", "quantize.lfq.zero")
+IGNORED_KEYS = ("quantizer.lfq.zero", "quantize.lfq.zero")
 """A constant that only some versions of the official code wrote."""
 
 
@@ -65,12 +65,12 @@ def translate_tokenizer(checkpoint: Mapping[str, Any], config: TokenizerConfig) 
             if tuple(tensor.shape) != (config.bits,):
                 wrong.append(f"{key} {list(tensor.shape)} instead of {[config.bits]}")
         elif name is None or name in found:
-            unknown += [] if key in NOT_STORED else [key]
+            unknown += [] if key in IGNORED_KEYS else [key]
         else:
             found[name] = tensor
             if tuple(tensor.shape) != shapes[name]:
                 wrong.append(f"{key} {list(tensor.shape)} instead of {list(shapes[name])}")
-    _complain(unknown, [name for name in shapes if name not in found], wrong, config)
+    _raise_mismatches(unknown, [name for name in shapes if name not in found], wrong, config)
     return found
 
 
@@ -100,12 +100,14 @@ def _published_names(ours: Iterable[str]) -> dict[str, str]:
 
 
 def _unnest(checkpoint: Mapping[str, Any]) -> Mapping[str, Tensor]:
-    found = (checkpoint[nest] for nest in NESTS if isinstance(checkpoint.get(nest), Mapping))
+    found = (checkpoint[wrapper] for wrapper in WRAPPER_KEYS if isinstance(checkpoint.get(wrapper), Mapping))
     inner: Mapping[str, Any] = next(found, checkpoint)
     return {key: value for key, value in inner.items() if isinstance(value, Tensor)}
 
 
-def _complain(unknown: list[str], missing: list[str], wrong: list[str], config: TokenizerConfig) -> None:
+def _raise_mismatches(
+    unknown: list[str], missing: list[str], wrong: list[str], config: TokenizerConfig
+) -> None:
     if mismatches := describe_mismatches(missing, unknown, wrong):
         raise ValueError(
             f"not a BSQ tokenizer with {config.bits} bits and {len(config.channel_multipliers)} levels of "

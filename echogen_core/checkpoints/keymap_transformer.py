@@ -17,8 +17,8 @@ from ..config import TransformerConfig
 from ..model import EchoGenTransformer
 from .mismatches import describe_mismatches
 
-NESTS = (("trainer", "gpt_fsdp"), ("gpt_fsdp",), ("module",))
-"""Paths under which training checkpoints hold the model's state dict, in the order they are looked for."""
+WRAPPER_PATHS = (("trainer", "gpt_fsdp"), ("gpt_fsdp",), ("module",))
+"""Paths under which training checkpoints hold the model's state dict, in the order of the search."""
 
 MODEL_NAMES: dict[str, str] = {
     "null_text": "cfg_uncond",
@@ -80,7 +80,7 @@ BLOCK_NAMES: dict[str, str] = {
 }
 """Our module or parameter -> the published one, inside a block."""
 
-NOT_NEEDED = re.compile(
+IGNORED_KEYS = re.compile(
     r"lvl_1L|attn_bias_for_masking|Infinity_(in)?visible_(kvlen|qlen)|(.*\.)?(control_)?zero_k_bias|.*\.rope2d_freqs_grid.*"
 )
 """Buffers of the official code: masks, and key biases that are always zero."""
@@ -116,8 +116,8 @@ def translate_transformer(checkpoint: Mapping[str, Any], config: TransformerConf
             wrong.append(f"{key} {list(tensor.shape)} instead of {list(ours.shape)}")
             continue
         found[name] = tensor.reshape(ours.shape)
-    unknown = [key for key in state if not NOT_NEEDED.fullmatch(key)]
-    _complain(unknown, missing, wrong, config)
+    unknown = [key for key in state if not IGNORED_KEYS.fullmatch(key)]
+    _raise_mismatches(unknown, missing, wrong, config)
     return found
 
 
@@ -173,7 +173,7 @@ def published_name(name: str) -> str:
 
 def unnest(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
     """The model's own state dict inside a training checkpoint, or the checkpoint itself."""
-    for path in NESTS:
+    for path in WRAPPER_PATHS:
         inner: Any = checkpoint
         for key in path:
             inner = inner.get(key) if isinstance(inner, Mapping) else None
@@ -204,7 +204,9 @@ def _without_leading_ones(tensor: Tensor) -> tuple[int, ...]:
     return shape
 
 
-def _complain(unknown: list[str], missing: list[str], wrong: list[str], config: TransformerConfig) -> None:
+def _raise_mismatches(
+    unknown: list[str], missing: list[str], wrong: list[str], config: TransformerConfig
+) -> None:
     if mismatches := describe_mismatches(missing, unknown, wrong):
         kind = "EchoGen" if config.subject else "Infinity"
         raise ValueError(

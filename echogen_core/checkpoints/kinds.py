@@ -1,4 +1,4 @@
-"""Tells weight files apart by the names and shapes of their tensors, and says in words what they are."""
+"""Recognises weight files by the names and shapes of their tensors, and describes them in words."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch import Tensor
 from ..utils.printable import printable
 from . import keymap_content, keymap_semantic, keymap_text
 from .format import TITLES
-from .keymap_tokenizer import NESTS as TOKENIZER_NESTS
+from .keymap_tokenizer import WRAPPER_KEYS as TOKENIZER_WRAPPER_KEYS
 from .keymap_tokenizer import infer_tokenizer
 from .keymap_transformer import infer_config, unnest
 from .mismatches import WrongModel
 
-TRANSFORMER_MARKS = ("cfg_uncond", "word_embed.weight")
-TOKENIZER_MARKS = (
+TRANSFORMER_SIGNATURE = ("cfg_uncond", "word_embed.weight")
+TOKENIZER_SIGNATURES = (
     ("encoder.conv_in.conv.weight", "decoder.conv_out.conv.weight"),
     ("encoder.conv_in.weight", "decoder.conv_out.weight"),
 )
@@ -30,8 +30,8 @@ INFER: dict[str, Callable[[Mapping[str, Any]], Any]] = {
 }
 """Kind -> what reads a published file's configuration from its shapes."""
 
-OTHERS: tuple[tuple[str, str], ...] = (
-    # in a tensor's name -> what such a file is; the first that fits
+FOREIGN_MODELS: tuple[tuple[str, str], ...] = (
+    # part of a tensor's name -> what such a file is; the first match counts
     ("lora_", "a LoRA"),
     ("control_model.", "a ControlNet"),
     ("controlnet_", "a ControlNet"),
@@ -49,8 +49,8 @@ OTHERS: tuple[tuple[str, str], ...] = (
     ("decoder.block.", "the decoder of a T5"),
 )
 
-_STRANGE = (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RuntimeError)
-"""What unpacking a shape or asking for a tensor comes to where names and shapes are anything at all."""
+_MALFORMED_ERRORS = (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RuntimeError)
+"""What unpacking a shape or looking up a tensor raises in a malformed file."""
 
 T5_SIZES = {512: "small", 768: "base", 1024: "large", 2048: "XL", 4096: "XXL"}
 DINO_SIZES = {384: "S", 768: "B", 1024: "L", 1536: "g"}
@@ -59,21 +59,21 @@ DINO_SIZES = {384: "S", 768: "B", 1024: "L", 1536: "g"}
 def recognise(tree: Mapping[str, Any]) -> str | None:
     """The kind of a published file (a key of format.KINDS), a description of another one, or None."""
     state = unnest(tree)
-    if all(mark in state for mark in TRANSFORMER_MARKS):
+    if all(key in state for key in TRANSFORMER_SIGNATURE):
         return "transformer"
-    for nest in TOKENIZER_NESTS:
-        if isinstance(state.get(nest), Mapping):
-            state = state[nest]
+    for wrapper in TOKENIZER_WRAPPER_KEYS:
+        if isinstance(state.get(wrapper), Mapping):
+            state = state[wrapper]
             break
-    if any(mark in state for mark in keymap_content.MARKS):
+    if any(key in state for key in keymap_content.SIGNATURE_KEYS):
         return "content"
-    if any(all(mark in state for mark in marks) for marks in TOKENIZER_MARKS):
+    if any(all(key in state for key in signature) for signature in TOKENIZER_SIGNATURES):
         return "tokenizer"
-    if all(mark in state for mark in keymap_text.MARKS):
+    if all(key in state for key in keymap_text.SIGNATURE_KEYS):
         return "text"
-    if any(mark in state or f"dinov2.{mark}" in state for mark in keymap_semantic.MARKS):
+    if any(key in state or f"dinov2.{key}" in state for key in keymap_semantic.SIGNATURE_KEYS):
         return "semantic"
-    return next((title for part, title in OTHERS if any(part in key for key in state)), None)
+    return next((title for part, title in FOREIGN_MODELS if any(part in key for key in state)), None)
 
 
 def infer(kind: str, tree: Mapping[str, Any]) -> Any:
@@ -82,7 +82,7 @@ def infer(kind: str, tree: Mapping[str, Any]) -> Any:
         return INFER[kind](tree)
     except WrongModel:
         raise
-    except _STRANGE as error:
+    except _MALFORMED_ERRORS as error:
         title = TITLES[kind]
         raise WrongModel(
             f"a damaged or partial {title} ({printable(error)} is missing or strange)"

@@ -1,6 +1,6 @@
 """Weight files into modules: built on the meta device, filled strictly, returned whole or not at all.
 
-Our own files say what they are in their metadata; published ones are told by their tensors.
+Our own files say what they are in their metadata; published ones are recognised by their tensors.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .source import Source, read_source
 
 logger = logging.getLogger(__name__)
 
-_OF_LAYERS: dict[str, Any] = {
+_WITH_OPERATIONS: dict[str, Any] = {
     "transformer": EchoGenTransformer,
     "tokenizer": BitTokenizer,
     "content": ContentEncoder,
@@ -127,8 +127,8 @@ def build(source: Source, operations: Any, dtype: torch.dtype, vocabulary: str |
     """The empty module of a part on the meta device."""
     config = source.config
     place: dict[str, Any] = {"dtype": dtype, "device": "meta"}
-    if source.kind in _OF_LAYERS:
-        return _OF_LAYERS[source.kind](config, operations, **place)
+    if source.kind in _WITH_OPERATIONS:
+        return _WITH_OPERATIONS[source.kind](config, operations, **place)
     if source.kind == "semantic":
         return SemanticEncoder(config, **place)
     tokenizer = _tokenizer(source, vocabulary)
@@ -144,8 +144,8 @@ def wanted_state(source: Source, module: Any, dtype: torch.dtype) -> Mapping[str
     Asked of torch.nn's layers whatever the module's own are: some of ComfyUI's have no weights before these
     are loaded.
     """
-    if source.kind in _OF_LAYERS:
-        module = _OF_LAYERS[source.kind](source.config, nn, dtype=dtype, device="meta")
+    if source.kind in _WITH_OPERATIONS:
+        module = _WITH_OPERATIONS[source.kind](source.config, nn, dtype=dtype, device="meta")
     state: Mapping[str, Tensor] = module.state_dict()
     return state
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ..utils.printable import printable
 
 DOWNLOAD_AGAIN = "Download it again."
-NAMED = 8
+MAX_NAMES = 8
 
 
 class WrongModel(ValueError):
@@ -25,5 +25,5 @@ def describe_mismatches(missing: Sequence[str], unknown: Sequence[str], wrong: S
 
 def join_names(names: Sequence[str]) -> str:
     """The first eight names, and how many more there are."""
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(printable(name) for name in names[:NAMED]) + more
+    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    return ", ".join(printable(name) for name in names[:MAX_NAMES]) + more

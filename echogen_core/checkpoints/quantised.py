@@ -14,10 +14,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..dtypes import FP8
+from ..dtypes import FP8, FP8_MAX, saturating_cast
 
 SCALE = "_scale"
-LARGEST = torch.finfo(FP8).max
 
 MATRICES: dict[str, re.Pattern[str]] = {
     "text": re.compile(r"encoder\.block\..+\.(SelfAttention\.[qkvo]|DenseReluDense\.w\w+)\.weight"),
@@ -37,8 +36,8 @@ def quantise(weight: Tensor) -> Scaled:
     """The nearest FP8 matrix, the largest magnitude at FP8's largest. A matrix of zeros has the scale 1."""
     full = weight.float()
     largest = full.abs().amax()
-    scale = torch.where(largest > 0, largest / LARGEST, torch.ones_like(largest))
-    return Scaled((full / scale).clamp(-LARGEST, LARGEST).to(FP8), scale)
+    scale = torch.where(largest > 0, largest / FP8_MAX, torch.ones_like(largest))
+    return Scaled(saturating_cast(full / scale, FP8), scale)
 
 
 def dequantise(scaled: Scaled, dtype: torch.dtype) -> Tensor:

@@ -1,7 +1,7 @@
 """Reads weight files without running their code: what is in them, or why they cannot be used.
 
-Formats are told by content, not by name: safetensors and torch's zip (both memory-mapped), and torch's older
-stream; torch's two are read as data, nothing in them is called. Every failure is a ValueError or
+Formats are recognised by content, not by name: safetensors and torch's zip (both memory-mapped), and torch's
+older stream; torch's two are read as data, nothing in them is called. Every failure is a ValueError or
 FileNotFoundError, except where the system refuses (OSError: no permission, no memory to map). What a file
 claims is checked against its own size before anything is built or unpacked.
 """
@@ -21,7 +21,7 @@ from torch import Tensor
 from ..utils.json_text import read_json
 from ..utils.printable import printable
 from .formats.safetensors_header import Header, read_header
-from .formats.torch_file import read_torch, unmapped
+from .formats.torch_file import mapping_error, read_torch
 from .mismatches import DOWNLOAD_AGAIN, join_names
 
 FOLDER_FILES = (
@@ -35,8 +35,8 @@ FOLDER_FILES = (
 """What holds the weights in a folder from the hub (transformers' or diffusers'), the preferred first."""
 
 
-MOST_SHARDS = 1000
-LONGEST_NAME = 200
+MAX_SHARDS = 1000
+MAX_NAME_LENGTH = 200
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def _load(path: Path, header: Header) -> dict[str, Tensor]:
     try:
         tensors = load_file(path)
     except RuntimeError as error:
-        raise unmapped(path, error) from error
+        raise mapping_error(path, error) from error
     except (AttributeError, KeyError) as error:
         kinds = join_names(sorted({*header.unloadable.values()}))
         raise ValueError(f"numbers of type {kinds}, which this version of torch does not support") from error
@@ -173,7 +173,7 @@ def _read_folder(folder: Path, shapes_only: bool) -> RawFile:
         tree: dict[str, Any] = {}
         for raw in raws:
             twice = sorted(tree.keys() & raw.tree.keys())
-            if other := [name for name in twice if not _alike(tree[name], raw.tree[name])]:
+            if other := [name for name in twice if not _equal_tensors(tree[name], raw.tree[name])]:
                 raise ValueError(
                     f"{folder}: several files have the same tensors with different numbers "
                     f"({join_names(other)}). "
@@ -189,7 +189,7 @@ def _read_folder(folder: Path, shapes_only: bool) -> RawFile:
     )
 
 
-def _alike(one: Any, other: Any) -> bool:
+def _equal_tensors(one: Any, other: Any) -> bool:
     """Whether two are the same tensor; of those on the meta device, whether they may be."""
     if not isinstance(one, Tensor) or not isinstance(other, Tensor):
         return False
@@ -206,10 +206,10 @@ def _shards(index: Path) -> list[str]:
         if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
             raise ValueError("expected weight_map, an object of tensor names and file names")
         shards = sorted(set(weight_map.values()))
-        if strange := [name for name in shards if _leads_away(name) or name.endswith(".index.json")]:
+        if strange := [name for name in shards if _escapes_folder(name) or name.endswith(".index.json")]:
             raise ValueError(f"expected files in its own folder, got {join_names(strange)}")
-        if not 0 < len(shards) <= MOST_SHARDS:
-            raise ValueError(f"expected 1 to {MOST_SHARDS} files, got {len(shards)}")
+        if not 0 < len(shards) <= MAX_SHARDS:
+            raise ValueError(f"expected 1 to {MAX_SHARDS} files, got {len(shards)}")
     except (ValueError, KeyError) as error:
         raise ValueError(
             f"Can't read the list of weight files in {index} ({printable(error)}). {DOWNLOAD_AGAIN}"
@@ -217,10 +217,10 @@ def _shards(index: Path) -> list[str]:
     return shards
 
 
-def _leads_away(name: str) -> bool:
+def _escapes_folder(name: str) -> bool:
     """Whether a name is more than that of a file in a folder, on any system."""
     return (
-        len(name) > LONGEST_NAME
+        len(name) > MAX_NAME_LENGTH
         or not name.isprintable()
         or any(c in name for c in "/\\:")
         or name in ("", ".", "..")

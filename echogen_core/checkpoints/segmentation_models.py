@@ -1,7 +1,7 @@
 """The subject path's models from their files: packaged U²-Netp, GroundingDINO, SAM and Qwen2.5-VL.
 
-Original checkpoints are told by content and read without running code; their sizes come from their shapes.
-Folders of the hub are read by transformers, offline: nothing is downloaded.
+Original checkpoints are recognised by content and read without running code; their tensors' shapes give the
+sizes. Folders of the hub are read by transformers, offline: nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -24,7 +24,15 @@ from ..subject.segment import Sam
 from ..utils.printable import printable
 from . import keymap_detector, keymap_segmenter
 from .bundle import ASSETS
-from .hub_folder import LARGEST_WINDOW, WHOLE, check_built, check_settings, check_words, names, read_folder
+from .hub_folder import (
+    DOWNLOAD_FOLDER,
+    MAX_WINDOW,
+    check_built,
+    check_settings,
+    check_tokenizer_files,
+    names,
+    read_folder,
+)
 from .load import fill
 from .mismatches import DOWNLOAD_AGAIN, describe_mismatches
 from .read import read_weights
@@ -101,7 +109,7 @@ def load_detector(
 def load_segmenter(
     path: str | Path, backend: Backend = Backend.TRANSFORMERS, dtype: torch.dtype = torch.float32
 ) -> Sam:
-    """SAM from a folder of the hub (sam-vit-base, -large, -huge) or sam_vit_{b,l,h}_*.pth, told by content.
+    """SAM from a folder of the hub (sam-vit-base, -large, -huge) or sam_vit_{b,l,h}_*.pth, by content.
 
     backend: ORIGINAL needs the package segment-anything and a .pth. Errors as `load_detector`.
     """
@@ -165,9 +173,9 @@ def _from_folder(path: Path, model_class: Any, model_type: str, dtype: torch.dty
     """Model and processor of a folder of the hub."""
     known = names(model_class.config_class().to_dict())
     settings, tensors = read_folder(path, model_type, known)
-    with _words_for(path, WHOLE):
+    with _words_for(path, DOWNLOAD_FOLDER):
         if model_type != "qwen2_5_vl":
-            check_settings(settings, len(tensors), LARGEST_WINDOW, known)
+            check_settings(settings, len(tensors), MAX_WINDOW, known)
         config = model_class.config_class.from_dict(settings)
         check_built(model_class, config, tensors)
         processor = library.AutoProcessor.from_pretrained(
@@ -251,7 +259,7 @@ def _complain(missing: list[str], unknown: list[str], wrong: list[str], path: Pa
 def _sizes(path: Path, infer: Callable[[Mapping[str, Tensor]], Any], state: Mapping[str, Tensor]) -> Any:
     try:
         config = infer(state)
-        check_settings(config.to_dict(), len(state), LARGEST_WINDOW)
+        check_settings(config.to_dict(), len(state), MAX_WINDOW)
     # Shapes that are anything at all, and what transformers' configurations make of them.
     except Exception as error:
         raise ValueError(
@@ -269,6 +277,6 @@ def _read_words(folder: Path) -> Any:
             "from "
             "the hub, which has everything."
         )
-    check_words(folder)
+    check_tokenizer_files(folder)
     with _words_for(folder, "Download tokenizer.json and vocab.txt of bert-base-uncased again."):
         return library.BertTokenizerFast.from_pretrained(folder, local_files_only=True)

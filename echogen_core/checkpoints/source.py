@@ -21,10 +21,10 @@ from .keymap_transformer import translate_transformer
 from .kinds import describe
 from .read import RawFile, read_weights
 
-UNSTORED = ("reference_size", "image_size", "max_tokens")
-"""Settings of encoders that are the user's choice, not the weights'."""
+USER_SETTINGS = ("reference_size", "image_size", "max_tokens")
+"""Settings of encoders that the user chooses, not the weights."""
 
-INVISIBLE = (*UNSTORED, "norm_groups")
+NOT_IN_SHAPES = (*USER_SETTINGS, "norm_groups")
 """Settings that no shape in a published file shows."""
 
 
@@ -92,7 +92,7 @@ def _configure(identity: Identity, wanted: Any) -> Any:
         return found
     if kind == "transformer":
         return wanted  # the nulls may be longer in the file; all else is checked name by name
-    names = UNSTORED if identity.ours else INVISIBLE
+    names = USER_SETTINGS if identity.ours else NOT_IN_SHAPES
     merged = replace(found, **{name: getattr(wanted, name) for name in names if hasattr(wanted, name)})
     if merged != wanted and not identity.ours:
         pairs = zip(asdict(merged).items(), asdict(wanted).values(), strict=True)

@@ -24,7 +24,7 @@ KIND = "subject"
 STRENGTHS = (0.0, 2.0)
 """What the encoders' nodes offer."""
 _AXES = {"semantic.cls": 2, "semantic.patches": 3, "content.latents": 4}
-_MOST_VIEWS, _MOST_CELLS, _MOST_CHANNELS = 1024, 1 << 20, 1 << 14  # cells: of 8192 pixels a side
+_MAX_VIEWS, _MAX_CELLS, _MAX_CHANNELS = 1024, 1 << 20, 1 << 14  # cells: of 8192 pixels a side
 
 
 def save_subject(target: Target, subject: Subject) -> Path:
@@ -138,10 +138,10 @@ def _check_tensor(name: str, tensor: Tensor) -> None:
         raise ValueError(f"unexpected tensor {name} of shape {shape} and type {tensor.dtype}")
     channels = shape[1] if name == "content.latents" else shape[-1]
     cells = tensor.numel() // max(1, shape[0] * channels)
-    if not (0 < shape[0] <= _MOST_VIEWS and 0 < channels <= _MOST_CHANNELS and 0 < cells <= _MOST_CELLS):
+    if not (0 < shape[0] <= _MAX_VIEWS and 0 < channels <= _MAX_CHANNELS and 0 < cells <= _MAX_CELLS):
         raise ValueError(
-            f"{name}: expected 1 to {_MOST_VIEWS} views of 1 to {_MOST_CHANNELS} channels in 1 to "
-            f"{_MOST_CELLS} places, got shape {shape}"
+            f"{name}: expected 1 to {_MAX_VIEWS} views of 1 to {_MAX_CHANNELS} channels in 1 to "
+            f"{_MAX_CELLS} places, got shape {shape}"
         )
     if not bool(torch.isfinite(tensor.float()).all()):
         raise ValueError(f"{name} has NaN or infinite values")

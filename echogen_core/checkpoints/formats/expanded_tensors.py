@@ -1,7 +1,7 @@
-"""Tensors that say more numbers than there are in their file.
+"""Refuses tensors that claim more numbers than their file stores.
 
-A file may name one number as a matrix of any size (torch.zeros(1).expand(...)), or one storage many times:
-looking at such tensors costs nothing, but to use them is to read, and often to copy, all that they say.
+A file may expand one number to a matrix of any size (torch.zeros(1).expand(...)), or use one storage many
+times: opening such tensors costs nothing, but using them reads, and often copies, everything they claim.
 """
 
 from __future__ import annotations
@@ -10,18 +10,20 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-TIMES = 2
-SLACK = 64 << 20
-"""Bytes."""
+from ...utils.disk import format_size
+
+MAX_RATIO, ALLOWANCE = 2, 64 << 20
+"""Tensors may claim MAX_RATIO times the stored bytes, and ALLOWANCE bytes more."""
 
 
 def check_stored_size(state: Mapping[str, Tensor]) -> None:
-    """ValueError where a model's tensors together are much larger than what is stored of them."""
+    """Raises ValueError where a model's tensors together are much larger than their storages."""
     storages = [tensor.untyped_storage() for tensor in state.values()]
-    held = sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
-    said = sum(tensor.numel() * tensor.itemsize for tensor in state.values())
-    if said > TIMES * held + SLACK:
+    stored = sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
+    claimed = sum(tensor.numel() * tensor.itemsize for tensor in state.values())
+    if claimed > MAX_RATIO * stored + ALLOWANCE:
         raise ValueError(
-            f"its tensors take {said / 1e6:.0f} MB in memory, of which only {held / 1e6:.0f} MB are stored. "
-            "Save it again with tensor.contiguous() for each, or get the published file."
+            f"its tensors take {format_size(claimed)} in memory, of which only "
+            f"{format_size(stored)} are stored. Save it again with tensor.contiguous() for each, or get the "
+            "published file."
         )

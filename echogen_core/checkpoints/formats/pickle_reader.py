@@ -16,9 +16,9 @@ from typing import Any, BinaryIO
 import torch
 
 from .torch_storage import (
-    ODD,
     STORAGES,
     TENSORS,
+    UNSUPPORTED_TENSORS,
     Named,
     Opaque,
     Storage,
@@ -28,16 +28,16 @@ from .torch_storage import (
     read_identity,
 )
 
-MOST_STEPS = 4_000_000
-"""Instructions; a tensor takes about forty. One that makes a container counts as `HEAVY`."""
-HEAVY = 4
-MOST_LEVELS = 16
-"""Tuples in tuples that a key may be."""
-_LARGEST_KEY = 1 << 53
+MAX_STEPS = 4_000_000
+"""Opcodes; a tensor takes about forty. One that makes a container counts as CONTAINER_COST."""
+CONTAINER_COST = 4
+MAX_KEY_DEPTH = 16
+"""Levels of nested tuples in a key."""
+_MAX_INT_KEY = 1 << 53
 
 
-class WantsCode(ValueError):
-    """The pickle names a function or class that is no part of a file of tensors."""
+class UnsafePickle(ValueError):
+    """The pickle names a function or class that a file of tensors doesn't need."""
 
 
 def _allowed() -> set[str]:
@@ -50,10 +50,10 @@ def _allowed() -> set[str]:
 class Pickled:
     """The pickles of one file, read one after the other.
 
-    room: bytes of text that may be copied. storages: key -> the whole of each storage that was named.
+    byte_budget: bytes of text that may be copied. storages: key -> the whole of each storage that was named.
     """
 
-    room: int
+    byte_budget: int
     storages: dict[str, Storage] = field(default_factory=dict)
     allowed: set[str] = field(default_factory=_allowed)
     steps: int = 0
@@ -65,15 +65,15 @@ class Pickled:
         """The next object: dicts, lists and tuples of plain values, `Stored`, `Opaque` and `Named`.
 
         Raises ValueError, without the file's name: damaged, too large, or with what a file of tensors lacks;
-        WantsCode in particular.
+        UnsafePickle in particular.
         """
         self.stack, self.marks, self.memo = [], [], {}
         for code, value, _ in pickletools.genops(stream):
             step = _STEPS.get(code.name)
             if step is None:
                 raise ValueError(f"{code.name} is nothing that torch writes")
-            self.steps += 1 if code.name in _LIGHT else HEAVY
-            if self.steps > MOST_STEPS:
+            self.steps += 1 if code.name in _CHEAP_OPCODES else CONTAINER_COST
+            if self.steps > MAX_STEPS:
                 raise ValueError("it never ends")
             try:
                 step(self, value)
@@ -95,13 +95,14 @@ class Pickled:
         self.stack[len(self.stack) - count :] = [tuple(self.stack[len(self.stack) - count :])]
 
     def name(self, value: str) -> None:
-        """A function or class; WantsCode for one that neither torch nor this process allows."""
+        """A function or class; UnsafePickle for one that neither torch nor this process allows."""
         if value.startswith("__builtin__ "):  # its name in Python 2, which the second protocol writes
             value = value.replace("__builtin__", "builtins", 1)
         named = Named(value)
-        known = value in STORAGES or value in TENSORS or value in _CALLS or value in ODD or constant(value)
+        tables = (STORAGES, TENSORS, UNSUPPORTED_TENSORS, _CALLS)
+        known = any(value in table for table in tables) or constant(value)
         if not known and str(named) not in self.allowed:
-            raise WantsCode(f"it names {named}")
+            raise UnsafePickle(f"it names {named}")
         self.stack.append(named)
 
     def call(self, function: Any, arguments: Any) -> Any:
@@ -118,19 +119,19 @@ class Pickled:
         if name in TENSORS:
             return Stored(TENSORS[name])
         if name not in _CALLS:
-            return Opaque(ODD.get(name, ""))
+            return Opaque(UNSUPPORTED_TENSORS.get(name, ""))
         fewest, most = _ARGUMENTS[name]
         if not fewest <= len(arguments) <= most:
             raise ValueError(f"a call of {function} with {len(arguments)} arguments")
         return _CALLS[name](self, *arguments)
 
-    def charge(self, content: Any = ()) -> None:
-        """Counts what is copied: that may be asked for again and again."""
+    def spend_budget(self, content: Any = ()) -> None:
+        """Counts a copy, which a pickle may ask for in a loop; ValueError when the budget is exhausted."""
         if isinstance(content, str | bytes):
-            self.room -= len(content)
+            self.byte_budget -= len(content)
         else:
             self.steps += len(content) if isinstance(content, dict | list | tuple) else 0
-        if self.room < 0 or self.steps > MOST_STEPS:
+        if self.byte_budget < 0 or self.steps > MAX_STEPS:
             raise ValueError("it copies the same over and over")
 
     def fill(self, items: Sequence[Any]) -> None:
@@ -148,11 +149,11 @@ class Pickled:
         if key is None or isinstance(key, str | bytes | Named | Stored | Opaque):
             return key
         if isinstance(key, int | float):
-            return key if abs(key) < _LARGEST_KEY else str(key)
-        if not isinstance(key, tuple) or level > MOST_LEVELS:
+            return key if abs(key) < _MAX_INT_KEY else str(key)
+        if not isinstance(key, tuple) or level > MAX_KEY_DEPTH:
             raise ValueError(f"a key of the type {type(key).__name__}")
-        self.steps += HEAVY * len(key)
-        self.charge()
+        self.steps += CONTAINER_COST * len(key)
+        self.spend_budget()
         return tuple(self.key(part, level + 1) for part in key)
 
     def extend(self, items: Sequence[Any]) -> None:
@@ -231,7 +232,7 @@ def _with_attributes(pickled: Pickled, function: Any, kind: Any, arguments: Any,
 
 
 def _mapping(pickled: Pickled, content: Any = ()) -> dict[Any, Any]:
-    pickled.charge(content)
+    pickled.spend_budget(content)
     if isinstance(content, dict):
         return dict(content)
     if not isinstance(content, list | tuple) or not all(
@@ -242,14 +243,14 @@ def _mapping(pickled: Pickled, content: Any = ()) -> dict[Any, Any]:
 
 
 def _size(pickled: Pickled, content: Any = ()) -> tuple[Any, ...]:
-    pickled.charge(content)
+    pickled.spend_budget(content)
     if not isinstance(content, list | tuple):
         raise ValueError("a size of an unknown form")
     return tuple(content)
 
 
 def _encoded(pickled: Pickled, content: Any, encoding: Any = "") -> Any:
-    pickled.charge(content)
+    pickled.spend_budget(content)
     if not isinstance(content, str) or encoding not in ("latin1", "latin-1"):
         return Opaque()
     return content.encode("latin-1")
@@ -360,5 +361,6 @@ _STEPS: dict[str, Callable[[Pickled, Any], None]] = {
 }
 """What torch's restricted unpickler knows, and no more."""
 
-_LIGHT = {*_STEPS} - {"EMPTY_LIST", "EMPTY_DICT", "EMPTY_SET", "MARK", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"}
-_LIGHT -= {"REDUCE", "NEWOBJ", "BUILD", "GLOBAL", "BINPERSID", "LONG_BINPUT"}
+_CONTAINER_OPCODES = {"EMPTY_LIST", "EMPTY_DICT", "EMPTY_SET", "MARK", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"}
+_CALL_OPCODES = {"REDUCE", "NEWOBJ", "BUILD", "GLOBAL", "BINPERSID", "LONG_BINPUT"}
+_CHEAP_OPCODES = {*_STEPS} - _CONTAINER_OPCODES - _CALL_OPCODES

@@ -19,9 +19,9 @@ from ...utils.json_text import parse_json
 from ...utils.printable import printable
 from .safetensors_writer import DTYPES
 
-LARGEST_HEADER = 64 << 20
-MOST_TENSORS = 50_000
-MOST_AXES = 16
+MAX_HEADER_BYTES = 64 << 20
+MAX_TENSORS = 50_000
+MAX_AXES = 16
 
 TYPES: dict[str, torch.dtype] = {name: dtype for dtype, name in DTYPES.items()} | {
     "C64": torch.complex64,
@@ -61,15 +61,15 @@ def read_header(path: Path) -> Header:
         raise ValueError("empty (0 bytes)")
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
-        if length > min(size - 8, LARGEST_HEADER):
+        if length > min(size - 8, MAX_HEADER_BYTES):
             raise ValueError(f"a header of {length} bytes in a file of {size}")
         text = file.read(length)
     entries = parse_json(text)
     if not isinstance(entries, dict):
         raise ValueError(f"expected a JSON object as header, got a {type(entries).__name__}")
     metadata = entries.pop("__metadata__", None) or {}
-    if len(entries) > MOST_TENSORS:
-        raise ValueError(f"{len(entries):,} tensors, expected at most {MOST_TENSORS:,}")
+    if len(entries) > MAX_TENSORS:
+        raise ValueError(f"{len(entries):,} tensors, expected at most {MAX_TENSORS:,}")
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise ValueError("metadata values that are not strings")
     places = {name: _place(name, entry) for name, entry in entries.items()}
@@ -90,7 +90,7 @@ def _place(name: str, entry: Any) -> tuple[int, int]:
     kind, shape, place = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(kind, str) or kind not in BITS:
         raise ValueError(f"{shown} has the unknown type {printable(kind, 40)}")
-    if not _sizes(shape) or len(shape) > MOST_AXES or not _sizes(place) or len(place) != 2:
+    if not _sizes(shape) or len(shape) > MAX_AXES or not _sizes(place) or len(place) != 2:
         raise ValueError(f"{shown} has the shape {printable(shape, 80)} at {printable(place, 80)}")
     if math.prod(max(side, 1) for side in shape) >= 1 << 60:  # torch counts bytes in 64 bits, of none too
         raise ValueError(f"{shown} has the shape {printable(shape, 80)}, which no memory holds")

@@ -19,27 +19,30 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
+from ...utils.disk import format_size
 from ...utils.printable import printable
 from ..mismatches import DOWNLOAD_AGAIN, join_names
-from .pickle_reader import Pickled, WantsCode
+from .pickle_reader import Pickled, UnsafePickle
 from .torch_storage import Opaque, Storage, Stored
-from .zip_records import Record, check_sums, read_records
+from .zip_records import ZipRecord, check_sums, read_records
 
 logger = logging.getLogger(__name__)
 
-ELSEWHERE = (
+CONVERT_HINT = (
     "where you trust it, on a machine that may run it, keep its tensors alone: "
     "python -c \"import torch; c = torch.load('IN', weights_only=False); "
     "torch.save(c.get('state_dict', c), 'OUT.pth')\""
 )
-"""How to make a file that wants code into one of tensors."""
+"""How to convert a file that runs code to one of tensors only."""
 
-LARGEST_PICKLE = 32 << 20
-SMALL = 1 << 16
-"""Bytes of a record whose checksum costs nothing beside what is read anyway."""
-ALL_SMALL = 8 << 20
-SLACK = 16 << 20
-MOST_LEVELS = 16
+MAX_PICKLE_BYTES = 32 << 20
+MAX_CHEAP_RECORD = 1 << 16
+"""Bytes of a record that is small enough to have its checksum checked."""
+MAX_CHECKED_BYTES = 8 << 20
+"""All such records of a file together."""
+TEXT_ALLOWANCE = 16 << 20
+"""Bytes of text that reading a pickle may copy, beyond twice the size of the file."""
+MAX_DEPTH = 16
 """Mappings in mappings; the published files have three."""
 
 _MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
@@ -54,18 +57,18 @@ def read_torch(path: Path, zipped: bool, shapes_only: bool) -> tuple[dict[str, A
     Raises ValueError: damaged, not a checkpoint, or wanting to run code. OSError: no memory to map it.
     """
     try:
-        found = _look_through_zip(path, shapes_only) if zipped else _look_through_stream(path)
-    except WantsCode as error:
+        found = _scan_zip(path, shapes_only) if zipped else _scan_stream(path)
+    except UnsafePickle as error:
         raise _refused(path, str(error)) from error
     except ValueError as error:
         raise ValueError(
             f"{path} is a damaged or truncated PyTorch file ({printable(error)}). {DOWNLOAD_AGAIN}"
         ) from error
-    return _only_tensors(found.content, path, _without_numbers if shapes_only else _Opened(found).tensor)
+    return _only_tensors(found.content, path, _to_meta if shapes_only else _StorageReader(found).tensor)
 
 
 @dataclass(frozen=True)
-class _Found:
+class _ScannedFile:
     """A file's content, and where each of its storages lies: key -> first byte and size.
 
     turned: its numbers are of the other order of bytes.
@@ -87,10 +90,10 @@ def _only_tensors(
         kind = kinds.get(type(content), f"a {type(content).__name__}")
         raise ValueError(f"{path} holds {kind}, not named tensors. Expected a checkpoint (state dict).")
     done: dict[int, dict[str, Any]] = {}
-    odd: dict[str, str] = {}
+    unsupported: dict[str, str] = {}
 
     def keep(branch: dict[Any, Any], above: tuple[int, ...]) -> dict[str, Any]:
-        if id(branch) in above or len(above) >= MOST_LEVELS:
+        if id(branch) in above or len(above) >= MAX_DEPTH:
             raise ValueError(f"{path} has mappings nested without end. Expected a checkpoint (state dict).")
         if id(branch) not in done:
             kept: dict[str, Any] = {}
@@ -100,26 +103,26 @@ def _only_tensors(
                 elif isinstance(value, dict):
                     kept[str(key)] = keep(value, (*above, id(branch)))
                 elif isinstance(value, Opaque) and value.tensor:
-                    odd[str(key)] = value.tensor
+                    unsupported[str(key)] = value.tensor
             done[id(branch)] = kept
         return done[id(branch)]
 
     tree = keep(content, ())
-    if odd and make is not _without_numbers:
-        names = join_names([f"{name} ({kind})" for name, kind in odd.items()])
+    if unsupported and make is not _to_meta:
+        names = join_names([f"{name} ({kind})" for name, kind in unsupported.items()])
         logger.warning("%s: tensors that are no plain numbers are left out: %s.", path, names)
-    return tree, odd
+    return tree, unsupported
 
 
-def _without_numbers(stored: Stored) -> Tensor:
+def _to_meta(stored: Stored) -> Tensor:
     return torch.empty_strided(stored.size, stored.stride, dtype=stored.dtype, device="meta")
 
 
 @dataclass
-class _Opened:
+class _StorageReader:
     """A file whose tensors are asked for: mapped (the zip), or read (the stream) storage by storage."""
 
-    found: _Found
+    found: _ScannedFile
     storages: dict[str, torch.UntypedStorage] = field(default_factory=dict)
     whole: torch.UntypedStorage | None = None
 
@@ -149,7 +152,7 @@ class _Opened:
             try:
                 whole = torch.UntypedStorage.from_file(str(path), False, path.stat().st_size)
             except RuntimeError as error:
-                raise unmapped(path, error) from error
+                raise mapping_error(path, error) from error
             assert isinstance(whole, torch.UntypedStorage)
             self.whole = whole
         return self.whole[start : start + size]
@@ -166,20 +169,20 @@ class _Opened:
         return torch.frombuffer(numbers, dtype=torch.uint8).untyped_storage()
 
 
-def _look_through_zip(path: Path, shapes_only: bool) -> _Found:
+def _scan_zip(path: Path, shapes_only: bool) -> _ScannedFile:
     records = read_records(path)
     if "constants.pkl" in records or "data.pkl" not in records:
         raise (
-            WantsCode("it is a program (TorchScript)")
+            UnsafePickle("it is a program (TorchScript)")
             if "constants.pkl" in records
             else ValueError("the record data.pkl is missing")
         )
-    if records["data.pkl"].size > LARGEST_PICKLE:
+    if records["data.pkl"].size > MAX_PICKLE_BYTES:
         raise ValueError(
-            f"its names and shapes take {records['data.pkl'].size:,} bytes, at most {LARGEST_PICKLE:,}"
+            f"its names and shapes take {records['data.pkl'].size:,} bytes, at most {MAX_PICKLE_BYTES:,}"
         )
     check_sums(path, _small(records, all_of_them=not shapes_only))
-    pickled = Pickled(2 * path.stat().st_size + SLACK)
+    pickled = Pickled(2 * path.stat().st_size + TEXT_ALLOWANCE)
     content = pickled.read(io.BytesIO(_content(path, records["data.pkl"])))
     for storage in pickled.storages.values():
         record = records.get(f"data/{storage.key}")
@@ -192,30 +195,30 @@ def _look_through_zip(path: Path, shapes_only: bool) -> _Found:
     if order not in (b"little", b"big"):
         raise ValueError("its byte order is unknown")
     places = {key: records[f"data/{key}"][:2] for key in pickled.storages}
-    return _Found(path, True, content, places, order.decode() != sys.byteorder)
+    return _ScannedFile(path, True, content, places, order.decode() != sys.byteorder)
 
 
-def _small(records: Mapping[str, Record], all_of_them: bool) -> Iterable[Record]:
+def _small(records: Mapping[str, ZipRecord], all_of_them: bool) -> Iterable[ZipRecord]:
     """Those whose checksums are cheap; not those of numbers, unless all are wanted."""
-    room = ALL_SMALL
+    budget = MAX_CHECKED_BYTES
     for name, record in records.items():
-        cheap = record.size <= (LARGEST_PICKLE if name == "data.pkl" else min(room, SMALL))
+        cheap = record.size <= (MAX_PICKLE_BYTES if name == "data.pkl" else min(budget, MAX_CHEAP_RECORD))
         if cheap and (all_of_them or not name.startswith("data/")):
-            room -= record.size
+            budget -= record.size
             yield record
 
 
-def _content(path: Path, record: Record) -> bytes:
+def _content(path: Path, record: ZipRecord) -> bytes:
     with path.open("rb") as file:
         file.seek(record.start)
         return file.read(record.size)
 
 
-def _look_through_stream(path: Path) -> _Found:
+def _scan_stream(path: Path) -> _ScannedFile:
     """The older stream: five pickles, then all storages, each after its count."""
     with path.open("rb") as file:
-        head = io.BytesIO(file.read(LARGEST_PICKLE))
-        pickled = Pickled(2 * path.stat().st_size + SLACK)
+        head = io.BytesIO(file.read(MAX_PICKLE_BYTES))
+        pickled = Pickled(2 * path.stat().st_size + TEXT_ALLOWANCE)
         if pickled.read(head) != _MAGIC or pickled.read(head) != _PROTOCOL:
             raise ValueError("not written by torch")
         system = pickled.read(head)
@@ -228,7 +231,7 @@ def _look_through_stream(path: Path) -> _Found:
             raise ValueError("its list of storages does not match its tensors")
         file.seek(head.tell())
         places = {key: _find(file, pickled.storages[key]) for key in keys}
-    return _Found(path, False, content, places, sys.byteorder != "little")
+    return _ScannedFile(path, False, content, places, sys.byteorder != "little")
 
 
 def _find(file: BinaryIO, storage: Storage) -> tuple[int, int]:
@@ -244,15 +247,15 @@ def _find(file: BinaryIO, storage: Storage) -> tuple[int, int]:
 def _refused(path: Path, why: str) -> ValueError:
     return ValueError(
         f"{path} wants to run code when it is opened, and is refused: {printable(why)}. "
-        f"Expected a file of tensors only: get the safetensors version, or {ELSEWHERE}"
+        f"Expected a file of tensors only: get the safetensors version, or {CONVERT_HINT}"
     )
 
 
-def unmapped(path: Path, error: Exception) -> OSError:
-    """What to do where the system maps no file of this size."""
-    gigabytes = path.stat().st_size / 1e9
+def mapping_error(path: Path, error: Exception) -> OSError:
+    """The error for a file that the system can't map into memory, with what to do."""
+    size = format_size(path.stat().st_size)
     return OSError(
-        f"Can't map {path} ({gigabytes:.1f} GB) into memory ({_first_line(error)}). Close other "
+        f"Can't map {path} ({size}) into memory ({_first_line(error)}). Close other "
         "programs or add swap space (a larger page file), so that memory and swap together exceed the file."
     )
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-MOST_AXES = 64
-_LARGEST = 1 << 62
-_MOST_NUMBERS = 1 << 48
+MAX_AXES = 64
+_MAX_SIZE = 1 << 62
+_MAX_NUMEL = 1 << 48
 
 _TYPES: dict[str, torch.dtype] = {
     "Double": torch.float64,
@@ -46,7 +46,7 @@ TENSORS: dict[str, torch.dtype] = {
 }
 """Classes of tensors, in the oldest files called without arguments and given their numbers afterwards."""
 
-ODD: dict[str, str] = {
+UNSUPPORTED_TENSORS: dict[str, str] = {
     "torch._utils _rebuild_sparse_tensor": "sparse",
     "torch._utils _rebuild_qtensor": "quantised",
     "torch._utils _rebuild_meta_tensor_no_storage": "without numbers",
@@ -55,7 +55,7 @@ ODD: dict[str, str] = {
     "torch._utils _rebuild_device_tensor_from_numpy": "of numpy",
     **{f"torch{place}.sparse {name}Tensor": "sparse" for place in ("", ".cuda") for name in _TYPES},
 }
-"""What makes tensors that are no plain numbers, and what these are."""
+"""Functions and classes of tensors that can't be read -> their form."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def read_identity(identity: Any) -> tuple[Storage, Storage]:
 
 def place(storage: Any, offset: Any, size: Any, stride: Any, dtype: torch.dtype | None = None) -> Stored:
     """A tensor in a storage; ValueError where its numbers are not in there."""
-    axes = isinstance(size, tuple) and isinstance(stride, tuple) and len(size) == len(stride) <= MOST_AXES
+    axes = isinstance(size, tuple) and isinstance(stride, tuple) and len(size) == len(stride) <= MAX_AXES
     if not isinstance(storage, Storage) or not axes or not all(map(_is_size, (offset, *size, *stride))):
         raise ValueError("a tensor of an unknown form")
     kind = dtype or storage.dtype
@@ -143,7 +143,7 @@ def place(storage: Any, offset: Any, size: Any, stride: Any, dtype: torch.dtype 
     held, count = storage.nbytes // kind.itemsize, 1
     for side in size:
         count *= side or 1  # torch multiplies the sides of empty tensors too
-    if count >= _MOST_NUMBERS:
+    if count >= _MAX_NUMEL:
         raise ValueError("a tensor of more numbers than there can be")
     if 0 in size:
         return Stored(kind, storage, 0, size, stride)
@@ -153,7 +153,7 @@ def place(storage: Any, offset: Any, size: Any, stride: Any, dtype: torch.dtype 
 
 
 def _is_size(value: Any) -> bool:
-    return type(value) is int and 0 <= value < _LARGEST
+    return type(value) is int and 0 <= value < _MAX_SIZE
 
 
 def constant(name: str) -> Any:

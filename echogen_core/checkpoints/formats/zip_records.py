@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-MOST_RECORDS = 100_000
+MAX_RECORDS = 100_000
 """Ten times as many as the largest models have."""
 
 _END = struct.Struct("<4s4H2IH")
@@ -21,14 +21,14 @@ _END_64 = struct.Struct("<4sQ2H2I4Q")
 _LOCATOR = struct.Struct("<4sIQI")
 _ENTRY = struct.Struct("<4s6H3I5H2I")
 _LOCAL = struct.Struct("<4s5H3I2H")
-_LONGEST_COMMENT = 0xFFFF
+_MAX_COMMENT_BYTES = 0xFFFF
 _LARGE = 0xFFFFFFFF
 """Stands for a number that follows in 64 bits."""
 _FLAGS = 0x0808
 """What may be set: names in UTF-8, sizes behind the record as well."""
 
 
-class Record(NamedTuple):
+class ZipRecord(NamedTuple):
     """Where a record lies in the file, in bytes, and its checksum; 0: none was written."""
 
     start: int
@@ -43,7 +43,7 @@ class _Entry(NamedTuple):
     crc: int
 
 
-def read_records(path: Path) -> dict[str, Record]:
+def read_records(path: Path) -> dict[str, ZipRecord]:
     """Name, without that of the archive, -> record.
 
     Raises ValueError, without the file's name, unless all records are stored, whole and apart from each
@@ -52,24 +52,24 @@ def read_records(path: Path) -> dict[str, Record]:
     size = path.stat().st_size
     with path.open("rb") as file:
         count, start, end = _find_table(file, size)
-        if count > MOST_RECORDS:
-            raise ValueError(f"expected at most {MOST_RECORDS} records, got {count}")
+        if count > MAX_RECORDS:
+            raise ValueError(f"expected at most {MAX_RECORDS} records, got {count}")
         file.seek(start)
         entries = _entries(file.read(end - start), count)
-        records: dict[str, Record] = {}
+        records: dict[str, ZipRecord] = {}
         free = 0  # where the last record ended
         for entry in sorted(entries, key=lambda entry: entry.header):
             begin = _begin(file, entry)
             if entry.header < free or begin + entry.size > start:
                 raise ValueError(f"record {entry.name[:80]!r} reaches into another or past the end")
             free = begin + entry.size
-            records[_own_name(entry.name, entries[0].name)] = Record(begin, entry.size, entry.crc)
+            records[_own_name(entry.name, entries[0].name)] = ZipRecord(begin, entry.size, entry.crc)
     if len({name.lower() for name in records}) != len(entries):  # torch asks for names in any case
         raise ValueError("two records have one name")
     return records
 
 
-def check_sums(path: Path, records: Iterable[Record]) -> None:
+def check_sums(path: Path, records: Iterable[ZipRecord]) -> None:
     """ValueError, without the file's name, where a record's content is not what its checksum was made of."""
     with path.open("rb") as file:
         for record in records:
@@ -83,7 +83,7 @@ def _find_table(file: BinaryIO, size: int) -> tuple[int, int, int]:
 
     What follows its end is a comment; the last such end counts.
     """
-    file.seek(max(0, size - _LONGEST_COMMENT - _END.size - _LOCATOR.size - _END_64.size))
+    file.seek(max(0, size - _MAX_COMMENT_BYTES - _END.size - _LOCATOR.size - _END_64.size))
     before, tail = file.tell(), file.read()
     place = tail.rfind(b"PK\5\6", 0, max(0, len(tail) - _END.size + 4))
     if place < 0:

@@ -273,7 +273,7 @@ from pathlib import Path
 from echogen_core.checkpoints import adapter
 from echogen_core.checkpoints.conversion import Conversion, convert
 import torch
-adapter.AT_ONCE = 8 << 20
+adapter.CHUNK_BYTES = 8 << 20
 path, out, small = map(Path, sys.argv[1:4])
 def peak():
     if os.name == "nt":
