@@ -10,7 +10,6 @@ OUT gets the page (dreambench.html or ablations.html), the scores as .parquet, a
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import sys
 from collections.abc import Sequence
@@ -211,11 +210,8 @@ def _warnings(size: tuple[int, int, int], scoring: Scorers) -> list[str]:
 def _own_latency(folder: Path, model: str) -> tuple[str, str]:
     """What `latency` measured for this model in the same folder: seconds, and under which conditions."""
     path = folder / latency.FILE
-    measured: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    if not measured or measured["about"]["model"] != model:
-        return "", "not measured: run `latency` with the same --out"
-    about = measured["about"]
-    words = ", ".join(
-        about[name] for name in ("machine", "type of the numbers", "settings", "segmentation by")
-    )
-    return f"{measured['seconds']['total']:.2f} s", f"{words}; {about['counted']}"
+    if path.is_file():
+        about, seconds = latency.read_measured(path)
+        if about.get("model") == model:
+            return f"{seconds:.2f} s", latency.conditions(about)
+    return "", "not measured: run `latency` with the same --out"

@@ -20,12 +20,16 @@ from ..features import Subject as Features
 from ..pipeline import EchoGenPipeline
 from ..sampling import ScaleStep
 from ..scales import find_schedule
-from ..utils.printable import counted
+from ..utils.json_text import read_json
+from ..utils.printable import counted, printable
 from . import paper_figures
 from .reference_cut import Segmentation
 from .variants import Model, Variant
 
 FILE = "latency.json"
+_FORMER_NAMES = {"type of the numbers": "dtype", "segmentation by": "segmenter", "counted": "protocol"}
+_PARTS = ("about", "seconds")
+_CONDITIONS = ("machine", "dtype", "settings", "segmenter", "protocol")
 T = TypeVar("T")
 
 STAGES = ("segmentation", "text encoder", "semantic encoder", "content encoder", "sampling", "decoding")
@@ -73,11 +77,11 @@ def describe(
         "model": model.title,
         "settings": f"{variant.label}, tau {pipeline.preset.tau:g}, top_p {pipeline.preset.top_p:g}",
         "picture": f"{width} x {height} px, {scales}, {tokens}",
-        "segmentation by": segmentation.name,
-        "type of the numbers": model.dtype,
+        "segmenter": segmentation.name,
+        "dtype": model.dtype,
         "machine": machine(model.device),
         "torch": f"{torch.__version__}, {counted(torch.get_num_threads(), 'thread')}",
-        "counted": f"medians of {counted(runs, 'single picture')} after a warm-up; loading not counted",
+        "protocol": f"medians of {counted(runs, 'single picture')} after a warm-up; loading not counted",
     }
 
 
@@ -94,6 +98,36 @@ def machine(device: torch.device) -> str:
 def as_json(measured: Measured, about: Mapping[str, str]) -> dict[str, Any]:
     """The content of latency.json."""
     return {"about": dict(about), "seconds": measured._asdict()}
+
+
+def read_measured(path: Path) -> tuple[dict[str, str], float]:
+    """Settings and machine (as `describe`), and total seconds, of a latency.json.
+
+    Raises ValueError naming the file when it isn't one; OSError when there is none.
+    """
+    try:
+        content = read_json(path)
+        about, seconds = (content.get(name) if isinstance(content, dict) else None for name in _PARTS)
+        if not isinstance(about, dict) or not isinstance(seconds, dict):
+            raise ValueError(f"expected an object with {' and '.join(_PARTS)}")
+        about = {_FORMER_NAMES.get(name, name): str(value) for name, value in about.items()}
+        if missing := [name for name in _CONDITIONS if name not in about]:
+            raise ValueError(f"it has no {', no '.join(missing)}")
+        total = seconds.get("total")
+        if not isinstance(total, int | float):
+            raise ValueError(f"seconds.total is {total!r}, expected a number")
+    except ValueError as error:
+        raise ValueError(
+            f"{printable(path)} is not as `latency` writes it ({error}). Delete it, or run `latency` again "
+            "with the same --out."
+        ) from error
+    return about, float(total)
+
+
+def conditions(about: Mapping[str, str]) -> str:
+    """Under which conditions was measured, in one line."""
+    *first, protocol = (about[name] for name in _CONDITIONS)
+    return f"{', '.join(first)}; {protocol}"
 
 
 def markdown(measured: Measured, about: Mapping[str, str]) -> str:

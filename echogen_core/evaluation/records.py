@@ -15,9 +15,12 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
+from ..utils.json_text import parse_json, read_json
+from ..utils.printable import printable
 from ..utils.writing import append_line, write_atomically, write_picture, write_text
 
 SETTINGS = "settings.json"
+_TYPES = {"str": (str,), "bool": (bool,), "int": (int,), "float": (float, int)}
 
 
 class Key(NamedTuple):
@@ -97,10 +100,10 @@ class Log:
         found: dict[Key, Record] = {}
         for path in sorted(self.folder.glob("scores-*.jsonl")):
             # what follows the last line break is incomplete
-            for number, line in enumerate(path.read_text(encoding="utf-8").split("\n")[:-1], start=1):
+            for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
                 try:
                     record = _parse(line)
-                except (ValueError, TypeError, AttributeError) as error:
+                except ValueError as error:
                     raise ValueError(
                         f"Line {number} of {path} is damaged ({error}): delete that line, and its picture "
                         "is made again."
@@ -111,13 +114,21 @@ class Log:
 
     def add(self, record: Record) -> None:
         """Write one line, flushed to disk."""
-        append_line(self._own, json.dumps(asdict(record), ensure_ascii=False), lasting=True)
+        append_line(self._own, json.dumps(asdict(record), ensure_ascii=False), fsync=True)
 
 
-def _parse(line: str) -> Record:
-    """A line of the log; earlier versions called the variant "arm"."""
-    values = json.loads(line)
-    return Record(**{"variant" if name == "arm" else name: value for name, value in values.items()})
+def _parse(line: bytes) -> Record:
+    """A line of the log; earlier versions called the variant "arm". ValueError when it is damaged."""
+    values = parse_json(line, finite=False)
+    if not isinstance(values, dict):
+        raise ValueError(f"expected an object, got {type(values).__name__}")
+    values = {"variant" if name == "arm" else name: value for name, value in values.items()}
+    types = {field.name: _TYPES[str(field.type)] for field in fields(Record)}
+    if differ := sorted(types.keys() ^ values.keys()):
+        raise ValueError(f"missing or unknown: {', '.join(differ)}")
+    if wrong := [name for name, value in values.items() if type(value) not in types[name]]:
+        raise ValueError(f"values of another type: {', '.join(wrong)}")
+    return Record(**values)
 
 
 def check_shared(folder: Path) -> None:
@@ -141,10 +152,23 @@ def claim(folder: Path, settings: dict[str, Any]) -> None:
     if not path.is_file():
         with suppress(FileExistsError):  # another command was first: its settings hold
             write_text(path, json.dumps(settings, indent=1, ensure_ascii=False), new=True)
-    stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    stored = _read_settings(path)
     if differ := [name for name in {**stored, **settings} if stored.get(name) != settings.get(name)]:
         details = "; ".join(f"{name}: {stored.get(name)} then, {settings.get(name)} now" for name in differ)
         raise ValueError(
             f"{folder} holds scores made with other settings ({details}). Use another --out, or the same "
             "settings."
         )
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    try:
+        stored = read_json(path)
+        if not isinstance(stored, dict):
+            raise ValueError(f"expected an object, got {type(stored).__name__}")
+    except ValueError as error:
+        raise ValueError(
+            f"{printable(path)}, the settings that the scores beside it were made with, is damaged ({error})."
+            " Use another --out, or delete the file if those scores were made with the same settings."
+        ) from error
+    return stored

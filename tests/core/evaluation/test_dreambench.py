@@ -431,7 +431,7 @@ def test_latency_is_taken_part_by_part(tmp_path: Path, capsys: pytest.CaptureFix
     }
     assert all(value > 0 for value in stages.values())
     assert seconds["encoders"] < seconds["total"] > stages["sampling"]
-    assert found["about"]["type of the numbers"] == "fp32"
+    assert found["about"]["dtype"] == "fp32"
     assert "| sampling | " in (text := capsys.readouterr().out) and "4.95 s" in text
     assert main([*asked, "--runs", "0"]) == 2
 
