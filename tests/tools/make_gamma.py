@@ -23,8 +23,8 @@ SWEEP_NOTE = """## γ Sweep: see them all, then choose
 
 1. Press **Run**. *γ Sweep* draws the picture for every pair of γ_t (across) and γ_I (up); cells appear as \
 they finish. Subject and prompt are computed once for all.
-2. **Click a cell**: its γ goes to *EchoGen Sampler*. Run again for that picture. Ctrl+Z takes it back.
-3. Write lists (`1, 2.5, 4`) or ranges: `1-4` by ones, `0-3 (+0.5)`, `0-8 [5]` for five values. Up to \
+2. **Click a cell**: its γ goes to *EchoGen Sampler*. Run again for that picture. Ctrl+Z undoes it.
+3. Write lists (`1, 2.5, 4`) or ranges: `1-4` in steps of 1, `0-3 (+0.5)`, `0-8 [5]` for five values. Up to \
 12 × 12.
 4. **vary**: one grid for each tau, seed or prompt of a third list.
 5. **Cancel** keeps the cells that are done. The grid is saved with its labels.
@@ -33,33 +33,33 @@ Cells above the diagonal of the sampler's pad follow the subject, those below it
 
 SCHEDULE_NOTE = """## Guidance Schedule: γ scale by scale
 
-1. Press **Run**: the same seed, once with the schedule, once with γ as constant as the sliders say.
+1. Press **Run**: the same seed, once with the schedule, once with the constant γ from the sliders.
 2. **Drag the points** of the curves (Shift: both at once), or press a preset. The picture grows from coarse \
-to fine: the first scales lay the layout, the last ones only detail.
+to fine: the first scales set the layout, the last ones only detail.
 3. The green squares are the **branches that each scale computes**: three in general, two where γ_t = γ_I, \
-one where both are 1. *Late off* spares two of three where most of the time goes.
+one where both are 1. *Late off* saves two of three where most of the time goes.
 4. Hover over a point for its numbers.
 
-The scheduled sampler's own sliders are locked: the wire goes before them."""
+The scheduled sampler's own sliders are locked: the connected input overrides them."""
 
 REWIRE_NOTE = """## What each path brings
 
-The paper's ablation, by wires alone. All three samplers have the same prompt, γ and seed:
+The paper's ablation, by links alone. All three samplers have the same prompt, γ and seed:
 
-- **Semantic only**: *content* is left open. DINOv2 knows what the subject is.
-- **Content only**: *semantic* is left open. The VAE's code knows how it looks.
+- **Semantic only**: *content* is unconnected. DINOv2 knows what the subject is.
+- **Content only**: *semantic* is unconnected. The VAE's code knows how it looks.
 - **Both**: as everywhere else.
 
 Press **Run** and compare the pictures below the samplers. Change the seed in all three to see what is \
-chance. Leave *text* open as well, and the scene is the model's own choice.
+chance. Unplug *text* as well, and the scene is the model's own choice.
 
 nano is tiny: colours come from both paths, and what sets them apart is small. With **EchoGen-2B** in \
-*Load EchoGen* the same wires show the paper's figure."""
+*Load EchoGen* the same links show the paper's figure."""
 
 SCENES_NOTE = """## One subject, many scenes
 
 1. Press **Run**: one picture for every line of **values**. The subject is computed once, each prompt once.
-2. Write scenes of your own, **one prompt a line**, up to 12.
+2. Write scenes of your own, **one prompt per line**, up to 12.
 3. More than one γ? `2, 4` in γ_t or γ_I gives a small grid for each scene.
 4. The saved grids carry their prompts; *Save Image* at the right has the plain pictures.
 

@@ -12,13 +12,11 @@ ECHOGEN_NOTE = """## EchoGen-2B: your subject at 1024 px
 1. **Get the files**, once: `python -m echogen_core models download echogen-2b` in this pack's folder, or by \
 hand: press **Run**, and *Load EchoGen* lists each missing file with its size, address and folder. What a \
 file is called does not matter.
-2. Put **Load Image** in the place of *EchoGen Sample Picture* for a subject of your own.
+2. Replace *EchoGen Sample Picture* with **Load Image** for a subject of your own.
 3. Change the **prompt**: first the subject, then the place.
 4. Small card? Set **dtype** in *Load EchoGen* to **fp8**: half the memory, a little less exact.
 5. **γ_t** for the scene, **γ_I** for the likeness; 2.5 for both is the authors' choice, and cheaper than \
-two different values.
-
-The real weights were never at hand while this pack was made: tell us what you see."""
+two different values."""
 
 INFINITY_NOTE = """## Infinity-2B: text to image
 
@@ -26,7 +24,7 @@ EchoGen's base model, without a subject. **Get the files**, once: \
 `python -m echogen_core models download infinity-2b` in this pack's folder. Pressing **Run** without them \
 says what to fetch, from where and into which folder.
 
-γ_t is what Infinity calls *cfg* (4); γ_I has no effect. tau 0 stands for Infinity's own 0.5."""
+γ_t is what Infinity calls *cfg* (4); γ_I has no effect. tau 0 means Infinity's own 0.5."""
 
 
 def echogen() -> dict[str, Item]:

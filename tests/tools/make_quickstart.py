@@ -16,9 +16,9 @@ NOTE = """## EchoGen: the same subject in a new scene
 2. Drag **γ_I (subject)** or **γ_t (prompt)** on the sampler and run again: subject and prompt are \
 remembered, only the sampler works.
 3. Change the **prompt**: first the subject, then the place. nano knows *on the left* and *at night* too.
-4. Your own picture: put **Load Image** in the place of *EchoGen Sample Picture*, with the same two wires. \
+4. Your own picture: replace *EchoGen Sample Picture* with **Load Image**, with the same two links. \
 Is its background busy? Paint the subject in the mask editor.
-5. Leave an input of the sampler open and that path is off: no text, no semantic, no content.
+5. Leave an input of the sampler unconnected and that path is off: no text, no semantic, no content.
 
 nano is tiny: it draws your subject as the reference shows it, a little soft, in scenes that it knows. \
 For real pictures choose **EchoGen-2B** in *Load EchoGen*; running it lists the files to download.

@@ -11,13 +11,13 @@ SAMPLE, PHRASE = "teddy_bear.png", "teddy bear"
 NOTE = """## Which pixels are the subject
 
 1. Press **Run**. Every step shows what it found: phrase, box and score, mask, cut-out.
-2. **No files are needed**: a built-in cut does the work of the models that are not there, and the nodes \
+2. **No files are needed**: a built-in cut stands in for missing models, and the nodes \
 say so. \
 With files in `models/grounding-dino` and `models/sams` the same workflow uses them.
 3. The wrong thing is found? Type another **phrase**, lower the **threshold**, or take the **largest**.
-4. Your own picture: put **Load Image** in the place of *EchoGen Sample Picture*.
+4. Your own picture: replace *EchoGen Sample Picture* with **Load Image**.
 5. Nothing helps? Right click on Load Image, *Open in MaskEditor*, paint the subject, and connect Load \
-Image's **mask** to *Cut Out Subject* (or to *Subject Segmentation*): what you paint goes before everything.
+Image's **mask** to *Cut Out Subject* (or to *Subject Segmentation*): what you paint comes first.
 
 **Subject Segmentation**, at the right, is all of it in one node. Any node's MASK and BOUNDING_BOX \
 fit: SAM3, background removal, other packs.
