@@ -20,6 +20,14 @@ from pathlib import Path
 
 PACK = Path(__file__).absolute().parent  # not resolved: where the pack is linked to tells the ComfyUI
 
+OPTIONS_OF_COMMANDS = {  # the others go with every command
+    "out": ("demo",),
+    "only": ("test",),
+    "no_browser": ("start",),
+    "python": ("start",),
+    "cpu": ("start", "demo"),
+}
+
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The command line; exits with a message when an option does not go with the command."""
@@ -30,22 +38,24 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--comfyui",
         metavar="PATH",
-        help="your ComfyUI (else COMFYUI_PATH, for tests ECHOGEN_COMFYUI before it, else one is brought)",
+        help="your ComfyUI (default: COMFYUI_PATH, for tests ECHOGEN_COMFYUI; otherwise one is downloaded)",
     )
     parser.add_argument(
         "--python",
         metavar="PATH",
-        help="start: your ComfyUI's Python (else the one beside it, the one that runs this, the active one)",
+        help="start: your ComfyUI's Python (default: the one beside it, the one that runs this, "
+        "or the active one)",
     )
     parser.add_argument("--state", metavar="DIR", help="where .venv and .comfy go (default: beside run.py)")
     parser.add_argument("--port", type=port_number, help="the server's port (default: 8188, or a free one)")
+    parser.add_argument("--cpu", action="store_true", help="start, demo: compute on the CPU")
     parser.add_argument("--no-browser", action="store_true", help="start: do not open the quickstart")
     parser.add_argument("--out", metavar="DIR", help="demo: where the pictures go (default: out)")
     parser.add_argument("--only", metavar="NAMES", help="test: some checks, such as lint,types,unit")
     options = parser.parse_args(arguments)
-    for option, command in (("out", "demo"), ("only", "test"), ("no_browser", "start"), ("python", "start")):
-        if getattr(options, option) and options.command != command:
-            parser.error(f"--{option.replace('_', '-')} goes with `run.py {command}`")
+    for option, commands in OPTIONS_OF_COMMANDS.items():
+        if getattr(options, option) and options.command not in commands:
+            parser.error(f"--{option.replace('_', '-')} goes with `run.py {'` or `run.py '.join(commands)}`")
     return options
 
 
@@ -74,14 +84,16 @@ def main(arguments: Sequence[str]) -> int:
         if options.command == "test":
             return 0 if checks.run(setting, found, options.only) else 1
         if options.command == "demo":
-            session.demo(setting, found, named_path(options.out or "out", "--out"), options.port)
+            session.demo(setting, found, named_path(options.out or "out", "--out"), options.port, options.cpu)
         else:
-            session.start(setting, found, options.port, not options.no_browser, options.python)
+            session.start(
+                setting, found, options.port, not options.no_browser, options.python, cpu=options.cpu
+            )
     except Problem as problem:
         say(f"\n{problem}")
         return 1
     except KeyboardInterrupt:
-        say("\nStopped. Run the same command again: it goes on where it was.")
+        say("\nStopped. Run the same command again to continue.")
         return 130
     return 0
 

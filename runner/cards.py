@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path("/")
-ASK_SECONDS = 15
+TOOL_SECONDS = 15
 # PyTorch's builds from CUDA 12.8 on leave out cards before Turing, and CUDA 13 needs a driver of its own
 # generation; the builds before it run with any driver of the last years.
 TURING = (7, 5)
@@ -53,7 +53,7 @@ def find(root: Path = ROOT) -> Card | None:
     return next((card for card in found if card.build or card.heading), found[0] if found else None)
 
 
-def ask(*command: str) -> str:
+def output_of(*command: str) -> str:
     """What a maker's tool prints; empty when it is not there or fails."""
     try:
         done = subprocess.run(
@@ -62,7 +62,7 @@ def ask(*command: str) -> str:
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=ASK_SECONDS,
+            timeout=TOOL_SECONDS,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
@@ -85,7 +85,7 @@ def nvidia(root: Path = ROOT) -> Card | None:
     for program in (shutil.which("nvidia-smi"), "/usr/lib/wsl/lib/nvidia-smi", str(beside)):
         # The last field is unknown to the tools of old drivers, which then print none of them.
         for fields in ("name,driver_version,compute_cap", "name,driver_version"):
-            answer = ask(program, f"--query-gpu={fields}", "--format=csv,noheader") if program else ""
+            answer = output_of(program, f"--query-gpu={fields}", "--format=csv,noheader") if program else ""
             if card := nvidia_card(answer):
                 return card
     models = [read(file) for file in sorted(root.glob("proc/driver/nvidia/gpus/*/information"))]

@@ -91,7 +91,7 @@ class Checks:
         environ = {**clean, "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1", **(environ or {})}
         try:
             return processes.run(words, self.setting.pack, environ, self.log, echo=self.echo, stop=self.stop)
-        except (processes.Silent, processes.Stopped) as reason:
+        except (processes.OutputTimeout, processes.Stopped) as reason:
             self.note = str(reason)
             return 1
 
@@ -272,32 +272,32 @@ def side_by_side(checks: Checks, names: Sequence[str]) -> list[Outcome]:
                 log.write_bytes(b"")
                 own = replace(checks, counts=Counts(), threads=threads, log=log, echo=alone)
                 running[pool.submit(timed, own, name)] = own
-            bring(checks, names)
+            fetch_browsers(checks, names)
             for done in as_completed(running):
-                tell(done.result(), running[done])
+                report(done.result(), running[done])
                 checks.counts.add(running[done].counts)
         except BaseException:
             checks.stop.set()
-            checks.browser_program.cancel()  # unless it is there: nobody would bring it now
+            checks.browser_program.cancel()  # unless it is there: nobody would install it now
             checks.newest_frontend.cancel()
             pool.shutdown(cancel_futures=True)
             raise
     return sorted((done.result() for done in running), key=lambda outcome: names.index(outcome.name))
 
 
-def tell(outcome: Outcome, checks: Checks) -> None:
+def report(outcome: Outcome, checks: Checks) -> None:
     """Shows what a check has printed, unless it was shown as it came."""
     if not checks.echo:
         text = checks.log.read_text(encoding="utf-8", errors="replace")
         say(f"\n===== {outcome.name} =====\n{text}")
 
 
-def bring(checks: Checks, names: Sequence[str]) -> None:
+def fetch_browsers(checks: Checks, names: Sequence[str]) -> None:
     """Chromium and the newest front end, where `names` need them, while the first checks run."""
     if any(name in SHOWN_IN_CHROMIUM for name in names):
         fill(checks.browser_program, lambda: _chromium(checks))
     if "newest" in names:
-        fill(checks.newest_frontend, lambda: frontend.bring(checks.setting.comfy, checks.venv))
+        fill(checks.newest_frontend, lambda: frontend.install(checks.setting.comfy, checks.venv))
 
 
 def fill(future: Future[Result], work: Callable[[], Result]) -> None:
@@ -313,9 +313,9 @@ def fill(future: Future[Result], work: Callable[[], Result]) -> None:
 def _chromium(checks: Checks) -> Path | None:
     """The program, or None where there is none and none can be installed."""
     tried = checks.results / "chromium.log"
-    program = chromium.bring(checks.venv, tried)
+    program = chromium.install(checks.venv, tried)
     if program is None:
-        say(f"{chromium.NONE_TO_BE_HAD}\nWhat was tried: {tried}")
+        say(f"{chromium.NOT_AVAILABLE}\nWhat was tried: {tried}")
     return program
 
 

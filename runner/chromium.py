@@ -24,7 +24,7 @@ PROGRAMS = (
     "msedge",
 )
 INSTALL_SECONDS = 600
-NONE_TO_BE_HAD = (
+NOT_AVAILABLE = (
     "No Chromium was found and none could be installed, so the browser check cannot run. Install Chromium "
     f"or Chrome, or set {VARIABLE} to the program, then run this again."
 )
@@ -61,7 +61,7 @@ def starts(program: Path) -> bool:
     return answer.returncode == 0
 
 
-def bring(environment: Environment, log: Path) -> Path | None:
+def install(environment: Environment, log: Path) -> Path | None:
     """A Chromium, installed when there is none; None when none can be had. Details go to `log`."""
     if found := find(os.environ):
         return found

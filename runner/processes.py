@@ -15,12 +15,12 @@ from pathlib import Path
 from .say import say
 
 # Longer than pytest gives a single test, so that pytest names the test that hangs before this ends them all.
-SILENT_SECONDS = 900.0
+MAX_SILENT_SECONDS = 900.0
 GRACE_SECONDS = 20.0  # a browser test ends its server and its Chromium in that time
 POLL_SECONDS = 0.1
 
 
-class Silent(Exception):
+class OutputTimeout(Exception):
     """A command printed nothing for so long that it was stopped."""
 
 
@@ -36,16 +36,16 @@ def run(
     *,
     echo: bool = False,
     stop: threading.Event | None = None,
-    silent_seconds: float | None = None,
+    max_silent_seconds: float | None = None,
 ) -> int:
     """Runs a command with its output appended to `log`; returns its exit status.
 
-    echo: its output is shown as it comes. silent_seconds: how long it may print nothing (default:
-    SILENT_SECONDS). A command that makes progress is never cut off, however slow the machine is.
-    Raises Silent after that time, and Stopped once `stop` is set. Nothing that the command started in its
-    process group outlives the call, nor, where it is cut off, anything else that it started.
+    echo: its output is shown as it comes. max_silent_seconds: how long it may print nothing (default:
+    MAX_SILENT_SECONDS). A command that makes progress is never cut off, however slow the machine is.
+    Raises OutputTimeout after that time, and Stopped once `stop` is set. Nothing that the command started
+    in its process group outlives the call, nor, where it is cut off, anything else that it started.
     """
-    limit = SILENT_SECONDS if silent_seconds is None else silent_seconds
+    limit = MAX_SILENT_SECONDS if max_silent_seconds is None else max_silent_seconds
     with log.open("ab") as output:
         process = start(command, folder, environ, output.fileno())
         reader = Reader(log, output.tell(), echo)
@@ -55,7 +55,7 @@ def run(
                 if reader.read():
                     heard = time.monotonic()
                 elif time.monotonic() - heard > limit:
-                    raise Silent(f"stopped: it had printed nothing for {limit:.0f} s")
+                    raise OutputTimeout(f"stopped: it had printed nothing for {limit:.0f} s")
                 if stop is not None and stop.is_set():
                     raise Stopped("stopped")
                 with suppress(subprocess.TimeoutExpired):

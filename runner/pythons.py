@@ -24,12 +24,14 @@ PORTABLE_PYTHON = "python_embeded"  # of the portable Windows build; its own spe
 ACTIVE_ENVIRONMENTS = ("VIRTUAL_ENV", "CONDA_PREFIX")
 FIND_MODULES = "import importlib.util as u; answer = [n for n in sys.argv[2:] if u.find_spec(n) is None]"
 # Into a file: start-up hooks and packages print what they like.
-FRAME = "import json, sys\n{}\nwith open(sys.argv[1], 'w', encoding='utf-8') as file: json.dump(answer, file)"
-ASK_SECONDS = 120
-LACKS = "it lacks "
+PROBE_TEMPLATE = (
+    "import json, sys\n{}\nwith open(sys.argv[1], 'w', encoding='utf-8') as file: json.dump(answer, file)"
+)
+PROBE_SECONDS = 120
+MISSING_PREFIX = "it lacks "
 
 
-class NoAnswer(Exception):
+class ProbeFailed(Exception):
     """A Python did not answer; the text says why."""
 
 
@@ -42,16 +44,16 @@ class Candidate:
     beside: bool = False
 
 
-def ask(python: Path, code: str, *arguments: str, folder: Path, seconds: float = ASK_SECONDS) -> Any:
+def probe(python: Path, code: str, *arguments: str, folder: Path, seconds: float = PROBE_SECONDS) -> Any:
     """What `code`, run by `python` in `folder`, leaves in its variable `answer`, through JSON.
 
-    arguments: in its sys.argv from the third on. Raises NoAnswer when it fails or takes too long.
+    arguments: in its sys.argv from the third on. Raises ProbeFailed when it fails or takes too long.
     """
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / "answer.json"
         try:
             done = subprocess.run(
-                [str(python), "-c", FRAME.format(code), str(file), *arguments],
+                [str(python), "-c", PROBE_TEMPLATE.format(code), str(file), *arguments],
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
@@ -61,15 +63,15 @@ def ask(python: Path, code: str, *arguments: str, folder: Path, seconds: float =
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            raise NoAnswer(f"no answer in {seconds:.0f} s") from None
+            raise ProbeFailed(f"no answer in {seconds:.0f} s") from None
         except OSError as error:  # no program, one cut off in the middle, or one of another machine
-            raise NoAnswer(str(error)) from error
+            raise ProbeFailed(str(error)) from error
         answer = file.read_text(encoding="utf-8") if file.exists() else ""
     try:
         return json.loads(answer)
     except ValueError:
         said = done.stderr.strip().splitlines() or [f"it ended with status {done.returncode}"]
-        raise NoAnswer(said[-1]) from None
+        raise ProbeFailed(said[-1]) from None
 
 
 def choose(folder: Path, named: str | None, environ: Mapping[str, str], ours: Path) -> Path | None:
@@ -81,7 +83,7 @@ def choose(folder: Path, named: str | None, environ: Mapping[str, str], ours: Pa
     """
     tried: list[tuple[Candidate, str]] = []
     for candidate in [by_option(named)] if named else candidates(folder, environ, ours):
-        fault = fault_of(candidate.python, folder)
+        fault = unfit_reason(candidate.python, folder)
         if not fault:
             say(f"ComfyUI's Python: {candidate.python} ({candidate.found_by})")
             return candidate.python
@@ -94,16 +96,18 @@ def choose(folder: Path, named: str | None, environ: Mapping[str, str], ours: Pa
         )
     say(
         f"No Python with what ComfyUI needs was found for {folder}:{faults or ' none is beside it.'}\n"
-        f"So it is not started as you start it, but from an environment made for it in {ours}, without your "
-        "models, settings, other packs and API nodes.\nTo start it as you do, stop this and run it with "
-        "ComfyUI's own Python, or name that Python: --python PATH."
+        f"ComfyUI will run in a separate environment in {ours}, without your models, settings, other packs "
+        "and API nodes.\nTo use your own setup, stop this and run it with ComfyUI's Python, or name that "
+        "Python: --python PATH."
     )
     return None
 
 
 def how_to_complete(tried: Sequence[tuple[Candidate, str]], folder: Path) -> str:
     """The command that completes the Python that lacks least; empty when none of them runs."""
-    incomplete = [(fault.count(","), candidate) for candidate, fault in tried if fault.startswith(LACKS)]
+    incomplete = [
+        (fault.count(","), candidate) for candidate, fault in tried if fault.startswith(MISSING_PREFIX)
+    ]
     if not incomplete:
         return ""
     _, nearest = min(incomplete, key=lambda pair: pair[0])
@@ -147,13 +151,13 @@ def by_option(named: str) -> Candidate:
     return Candidate(Path(program).absolute(), "--python")
 
 
-def fault_of(python: Path, folder: Path) -> str:
+def unfit_reason(python: Path, folder: Path) -> str:
     """Why `python` cannot run the ComfyUI in `folder`; empty when it can."""
     try:
-        missing = ask(python, FIND_MODULES, *NEEDED, folder=folder)
-    except NoAnswer as reason:
+        missing = probe(python, FIND_MODULES, *NEEDED, folder=folder)
+    except ProbeFailed as reason:
         return f"it does not run: {reason}"
-    return LACKS + ", ".join(missing) if missing else ""
+    return MISSING_PREFIX + ", ".join(missing) if missing else ""
 
 
 def is_portable(python: Path) -> bool:

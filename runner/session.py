@@ -20,6 +20,13 @@ from .say import Problem, make_folder, say
 QUICKSTART = "quickstart"
 PICTURE_NODES = ("SaveImage", "PreviewImage")  # not the pictures that other nodes show of their inputs
 SAMPLE_NODE = "EchoGenSamplePicture"
+FIND_BLANK = """
+from PIL import Image
+def blank(path):
+    with Image.open(path) as picture:
+        return all(high - low <= 2 for low, high in picture.convert("RGB").getextrema())
+answer = [path for path in sys.argv[2:] if blank(path)]
+"""
 
 
 @dataclass(frozen=True)
@@ -54,11 +61,11 @@ class Ready:
     pack_name: str = comfyui.PACK_NAME
     closed: bool = True
 
-    def running(self, port: int | None) -> AbstractContextManager[server.Server]:
-        """The server, on the device that its ComfyUI takes; says what it is at."""
+    def running(self, port: int | None, cpu: bool = False) -> AbstractContextManager[server.Server]:
+        """The server, on the device that its ComfyUI picks or, with `cpu`, on the CPU. Prints both."""
         version = comfyui.version(self.comfy.path)
         say(f"Starting ComfyUI {version} from {self.comfy.path} ({self.comfy.found_by})")
-        extra = device.start_arguments(self.python, self.comfy.path)
+        extra = device.start_arguments(self.python, self.comfy.path, cpu)
         return server.running(self.python, self.comfy.path, self.base, port, extra, closed=self.closed)
 
 
@@ -70,7 +77,7 @@ def own_setup(setting: Setting, found: comfyui.ComfyUI | None, extra_steps: bool
     if extra_steps:
         steps += environment.test_steps()
     venv = environment.ensure(setting.venv, steps)
-    comfy = found or comfyui.bring(setting.comfy, venv)
+    comfy = found or comfyui.install(setting.comfy, venv)
     base = setting.comfy / "base"
     link = comfyui.link_pack(setting.pack, base)
     prepare_base(base)
@@ -123,10 +130,11 @@ def start(
     port: int | None,
     browser: bool,
     named_python: str | None = None,
+    cpu: bool = False,
 ) -> None:
     """Sets up, starts the server, opens the quickstart, and stays until Ctrl+C."""
     ready = setup(setting, found, named_python)
-    with ready.running(port) as running:
+    with ready.running(port, cpu) as running:
         page = workflow_page(running.url, QUICKSTART, ready.pack_name)
         say(f"\nComfyUI is at   {running.url}")
         say(f"Quickstart:     {page}")
@@ -142,15 +150,20 @@ def start(
     raise Problem(f"ComfyUI stopped. The end of {running.log}:\n{server.log_tail(running.log)}")
 
 
-def demo(setting: Setting, found: comfyui.ComfyUI | None, out: Path, port: int | None) -> list[Path]:
-    """Runs the quickstart once through the API and writes its pictures to `out`."""
+def demo(
+    setting: Setting, found: comfyui.ComfyUI | None, out: Path, port: int | None, cpu: bool = False
+) -> list[Path]:
+    """Runs the quickstart once through the API and writes its pictures to `out`.
+
+    Raises Problem when it fails, or gives no picture or a blank one.
+    """
     begin = time.monotonic()
     graph = quickstart_graph(setting.pack)
     reference = reference_of(graph, samples(setting.pack))
     make_folder(out, "--out")
     ready = own_setup(setting, found)
     set_up = time.monotonic()
-    with ready.running(port) as running:
+    with ready.running(port, cpu) as running:
         started = time.monotonic()
         try:
             entry = running.client.wait(running.client.queue(graph), timeout=900)
@@ -171,11 +184,28 @@ def demo(setting: Setting, found: comfyui.ComfyUI | None, out: Path, port: int |
     written = [write(out / name, data) for name, (_, data) in zip(names, pictures, strict=True)]
     for path in written:
         say(f"Picture:    {path}")
+    refuse_blank(ready.python, written, running.log)
     say(
         f"Set up in {set_up - begin:.1f} s, ComfyUI up in {started - set_up:.1f} s, "
         f"picture in {made - started:.1f} s."
     )
     return written
+
+
+def refuse_blank(python: Path, pictures: list[Path], log: Path) -> None:
+    """Raises Problem when a picture has a single colour, as NaN or a broken device gives.
+
+    python: one with Pillow, which opens the pictures.
+    """
+    try:
+        blank = pythons.probe(python, FIND_BLANK, *map(str, pictures), folder=pictures[0].parent)
+    except pythons.ProbeFailed as reason:
+        raise Problem(f"A picture of the quickstart can't be opened: {reason}\nLog: {log}") from reason
+    if blank:
+        raise Problem(
+            f"The quickstart ran, but these pictures are blank: {', '.join(blank)}. The device may compute "
+            f"wrongly: try `run.py demo --cpu`. Log: {log}"
+        )
 
 
 def reference_of(graph: dict[str, Any], pictures: list[Path]) -> Path:

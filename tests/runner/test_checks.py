@@ -70,8 +70,8 @@ def test_long_checks_run_two_at_a_time_on_half_of_the_processor_each(
     assert "browser was here with 3" in shown and "unit was here with 3" in shown
 
 
-class Told(checks.Checks):
-    """Checks that keep what a command would be told."""
+class NotedChecks(checks.Checks):
+    """Checks that keep what a command is given."""
 
     def call(self, command: Sequence[str | Path], environ: dict[str, str] | None = None) -> int:
         self.note = json.dumps(environ)
@@ -101,13 +101,13 @@ def test_a_named_front_end_is_shown_by_every_server_but_the_newests(tmp_path: Pa
     named.mkdir()
     comfy = comfyui.ComfyUI(tmp_path, users_own=True, found_by="a test")
     setting, venv = session.Setting(ROOT, tmp_path), environment.Environment(tmp_path)
-    told = Told(setting, venv, comfy, tmp_path, own_frontend=named)
-    told.browser_program.set_result(Path("chromium"))
-    told.newest_frontend.set_result(tmp_path / "newest")
+    noted = NotedChecks(setting, venv, comfy, tmp_path, own_frontend=named)
+    noted.browser_program.set_result(Path("chromium"))
+    noted.newest_frontend.set_result(tmp_path / "newest")
     shown = {}
     for name in ("e2e", "browser", "newest"):
-        assert getattr(told, name)()
-        environ = json.loads(told.note)
+        assert getattr(noted, name)()
+        environ = json.loads(noted.note)
         assert environ["ECHOGEN_COMFYUI"] == str(tmp_path)
         shown[name] = environ["ECHOGEN_FRONTEND"]
     assert shown == {"e2e": str(named), "browser": str(named), "newest": str(tmp_path / "newest")}

@@ -52,7 +52,16 @@ def test_without_a_device_it_starts_on_the_cpu_and_says_so(
     arguments, _ = start(users_comfyui(tmp_path / "comfy", RAISES), tmp_path, monkeypatch)
     assert arguments[2:] == ["--cpu"]
     said = capsys.readouterr().out
-    assert "computes on: CPU, for no graphics card was found" in said and CUDA_MISSING in said
+    assert "computes on: CPU; no graphics card was found" in said and CUDA_MISSING in said
+
+
+def test_with_the_option_it_starts_on_the_cpu_whatever_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    comfy = users_comfyui(tmp_path / "comfy", TAKES.format("mps"))
+    arguments, _ = start(comfy, tmp_path, monkeypatch, cpu=True)
+    assert arguments[2:] == ["--cpu"]
+    assert "computes on: CPU, because of --cpu" in capsys.readouterr().out
 
 
 def test_one_that_does_not_load_is_started_as_it_is(
@@ -62,7 +71,10 @@ def test_one_that_does_not_load_is_started_as_it_is(
     arguments, _ = start(comfy, tmp_path, monkeypatch)
     assert arguments[2:] == [], "its own log tells what is missing"
     said = capsys.readouterr().out
-    assert "could not be asked (ModuleNotFoundError: No module named 'not_installed')" in said
+    assert (
+        "Couldn't tell which device ComfyUI uses (ModuleNotFoundError: No module named 'not_installed')"
+        in said
+    )
 
 
 @pytest.mark.parametrize(
@@ -76,17 +88,17 @@ def test_what_else_is_printed_is_not_taken_for_the_answer(noise: str, tmp_path: 
     (comfy.path / "sitecustomize.py").write_text(noise, encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(comfy.path))
-        assert device.ask(python, comfy.path).kind == "cuda"
-        assert pythons.fault_of(python, comfy.path) == ""
+        assert device.detect(python, comfy.path).kind == "cuda"
+        assert pythons.unfit_reason(python, comfy.path) == ""
 
 
 def test_one_that_hangs_is_started_as_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     comfy = users_comfyui(tmp_path / "comfy", "import time\nwhile True: time.sleep(1)\n")
-    monkeypatch.setattr(device, "ASK_SECONDS", 0.5)
+    monkeypatch.setattr(device, "PROBE_SECONDS", 0.5)
     assert device.start_arguments(pythons.in_environment(comfy.path / "venv"), comfy.path) == []
-    assert "could not be asked (no answer in 0 s)" in capsys.readouterr().out
+    assert "Couldn't tell which device ComfyUI uses (no answer in 0 s)" in capsys.readouterr().out
 
 
 def test_the_quickstart_is_asked_of_the_folder_that_the_pack_lies_in(
@@ -110,7 +122,7 @@ def test_only_our_own_server_is_closed() -> None:
 
 def test_directml_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     found = device.Device("cpu", "2.4.1+cpu", directml=True, reason=CUDA_MISSING)
-    monkeypatch.setattr(device, "ask", lambda python, comfy: found)
+    monkeypatch.setattr(device, "detect", lambda python, comfy: found)
     assert device.start_arguments(Path("python"), Path("comfy")) == ["--directml"]
 
 
@@ -142,13 +154,13 @@ def test_the_command_can_be_pasted_whatever_the_path(folder: str, tmp_path: Path
 
 def test_a_card_that_is_too_old_gets_no_command() -> None:
     said = device.on_the_cpu(device.Device("cpu", "2.11.0+cpu"), cards.Card("GT 710", ""), Path("python"))
-    assert "pip install" not in said and "README" not in said and "a card of its age" in said
+    assert "pip install" not in said and "README" not in said and "no longer supports this card" in said
 
 
 def test_the_right_build_is_not_installed_again() -> None:
     card = cards.Card("NVIDIA GeForce RTX 4090", "cu130")
     said = device.on_the_cpu(device.Device("cpu", "2.11.0+cu130", reason="no driver"), card, Path("python"))
-    assert "pip install" not in said and "driver works" in said
+    assert "pip install" not in said and "check the card's driver" in said
 
 
 def test_a_card_without_builds_leads_to_comfyuis_readme() -> None:
@@ -218,7 +230,7 @@ def test_a_tool_that_fails_is_no_card(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("PATH", str(tmp_path))
     tool(tmp_path, "nvidia-smi", "NVIDIA-SMI has failed because it could not talk to the driver.", 9)
     assert cards.nvidia(tmp_path) is None
-    assert cards.ask(str(tmp_path)) == "", "a folder is no program"
+    assert cards.output_of(str(tmp_path)) == "", "a folder is no program"
 
 
 def place(root: Path, files: dict[str, str]) -> None:

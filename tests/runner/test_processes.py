@@ -98,8 +98,8 @@ def test_a_command_that_works_is_left_alone_and_one_that_is_silent_is_stopped(
 ) -> None:
     met = beside.submit(family.meet)
     log = tmp_path / "log"
-    with pytest.raises(processes.Silent, match="nothing for 3 s"):
-        processes.run(family.command("works"), tmp_path, os.environ, log, silent_seconds=3)
+    with pytest.raises(processes.OutputTimeout, match="nothing for 3 s"):
+        processes.run(family.command("works"), tmp_path, os.environ, log, max_silent_seconds=3)
     assert "works" in log.read_text(), "it worked for longer than it may be silent"
     met.result()
     family.has_ended()

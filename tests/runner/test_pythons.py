@@ -141,10 +141,10 @@ def test_the_named_one_must_fit(comfy: comfyui.ComfyUI, tmp_path: Path) -> None:
 
 
 def test_an_answer_takes_no_longer_than_it_may(tmp_path: Path) -> None:
-    with pytest.raises(pythons.NoAnswer, match="no answer in"):
-        pythons.ask(Path(sys.executable), "import time; time.sleep(60)", folder=tmp_path, seconds=0.3)
-    with pytest.raises(pythons.NoAnswer, match="status 3"):
-        pythons.ask(Path(sys.executable), "import os; os._exit(3)", folder=tmp_path)
+    with pytest.raises(pythons.ProbeFailed, match="no answer in"):
+        pythons.probe(Path(sys.executable), "import time; time.sleep(60)", folder=tmp_path, seconds=0.3)
+    with pytest.raises(pythons.ProbeFailed, match="status 3"):
+        pythons.probe(Path(sys.executable), "import os; os._exit(3)", folder=tmp_path)
 
 
 # --- what it is started as -------------------------------------------------------------------------------

@@ -49,7 +49,9 @@ def test_options_may_stand_before_and_behind_the_command() -> None:
     )
 
 
-@pytest.mark.parametrize("arguments", [["--out", "x"], ["demo", "--only", "lint"], ["test", "--no-browser"]])
+@pytest.mark.parametrize(
+    "arguments", [["--out", "x"], ["demo", "--only", "lint"], ["test", "--no-browser"], ["test", "--cpu"]]
+)
 def test_an_option_of_another_command_is_refused(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -283,7 +285,7 @@ def test_a_half_made_environment_is_made_anew(tmp_path: Path) -> None:
 )
 def test_pips_failures_are_explained(output: str, words: str, tmp_path: Path) -> None:
     text = environment.explain_pip_failure(output, "torch", tmp_path / "pip.log")
-    assert words in text and output in text and "it goes on where it stopped" in text and "pip.log" in text
+    assert words in text and output in text and "it continues where it stopped" in text and "pip.log" in text
 
 
 def test_too_little_disk_is_said_beforehand(tmp_path: Path) -> None:
@@ -329,7 +331,7 @@ def test_the_projects_test_extra_has_what_the_tests_import() -> None:
     assert block is not None
     listed = set(re.findall(r'"([^"]+)"', block.group(1)))
     assert listed >= set(pins.TEST_PACKAGES)
-    sources = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests" / "core").glob("*.py"))
+    sources = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests" / "core").rglob("*.py"))
     imported = set(re.findall(r"^\s*(?:from|import) (\w+)", sources, re.M)) & set(pins.TEST_IMPORTS_ALONE)
     assert {"accelerate", "tensorboard"} <= imported
     assert imported - {"groundingdino", "segment_anything"} <= listed, "these two need --no-deps"

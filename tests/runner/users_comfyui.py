@@ -54,7 +54,11 @@ def make_environment(home: Path, complete: bool = True) -> Path:
 
 
 def start(
-    comfy: comfyui.ComfyUI, folder: Path, monkeypatch: pytest.MonkeyPatch, python: str | None = None
+    comfy: comfyui.ComfyUI,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    python: str | None = None,
+    cpu: bool = False,
 ) -> tuple[list[str], str]:
     """Starts it as `python run.py` does, until it ends by itself; its arguments and the page."""
     pages: list[str] = []
@@ -63,6 +67,6 @@ def start(
     pack = folder / "pack"
     pack.mkdir(exist_ok=True)
     with pytest.raises(Problem, match="ComfyUI stopped"):
-        session.start(session.Setting(pack, folder / "state"), comfy, None, True, python)
+        session.start(session.Setting(pack, folder / "state"), comfy, None, True, python, cpu)
     log = (folder / "state" / ".comfy" / "comfyui.log").read_text(encoding="utf-8")
     return list(json.loads(log.splitlines()[0])), pages[0]
