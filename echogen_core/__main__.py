@@ -1,4 +1,8 @@
-"""Make pictures, and download or convert weight files, without ComfyUI."""
+"""Make pictures, and download or convert weight files, without ComfyUI.
+
+Training and measuring have commands of their own: python -m echogen_core.training, and
+python -m echogen_core.evaluation
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from .utils.option_parser import OptionParser
 from .utils.stopping import until_stopped
 
 PROGRAM = "python -m echogen_core"
@@ -34,7 +39,7 @@ def _run(argv: Sequence[str] | None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=PROGRAM, description=__doc__)
+    parser = OptionParser(prog=PROGRAM, description=__doc__)
     subparsers = parser.add_subparsers(dest="command", required=True)
     for name in COMMANDS:  # imported here, where a signal is heard: that takes seconds
         command = importlib.import_module(f".commands.{name}", __package__)

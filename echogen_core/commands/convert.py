@@ -24,7 +24,6 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         "convert",
         help="convert a weight file to safetensors, in another precision or without its base model",
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "input", type=Path, metavar="IN", help="weight file, or folder downloaded from the hub"

@@ -27,12 +27,16 @@ from ..pictures import from_pil, open_picture
 from ..pipeline import NO_SUBJECT, EchoGenPipeline, Settings
 from ..scales import ASPECT_RATIOS
 from ..utils.option_checks import Unused, refuse_unused
+from ..utils.option_types import device, gamma, number, seed, whole, words
 from ..utils.printable import counted
 from ..utils.writing import write_picture as write_picture_file
 from .models import PACK, search_folders
 
-LARGEST_SIDE = 8192
+MAX_SIDE = 8192
 """Pixels of a picture that is read."""
+
+SEEDS = 1 << 64
+"""Number of seeds; after the largest, a batch continues with 0, as in ComfyUI's nodes."""
 
 UNUSED = (
     Unused(
@@ -65,9 +69,10 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         "generate",
         help="make pictures",
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--prompt", required=True, help='the scene, e.g. "a teddy bear in a forest"')
+    parser.add_argument(
+        "--prompt", type=words, required=True, help='the scene, e.g. "a teddy bear in a forest"'
+    )
     parser.add_argument("--out", type=Path, required=True, help="picture to write; a batch gets numbers")
     parser.add_argument("--reference", type=Path, help="picture of the subject")
     parser.add_argument(
@@ -76,7 +81,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         help="black and white picture, white on the subject (default: the reference's transparency, or "
         "everything that stands out from a plain background)",
     )
-    parser.add_argument("--model", default="nano", choices=list(PRESETS), help="default: %(default)s")
+    parser.add_argument("--model", default="nano", choices=list(PRESETS), help="model to use")
     parser.add_argument(
         "--weights",
         type=Path,
@@ -96,26 +101,28 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         help="use this transformer instead of the model's own, e.g. subject.safetensors of a training run; "
         "a file of subject parameters alone also needs its base model, beside it or among the model's files",
     )
-    parser.add_argument("--gamma-t", type=float, help="prompt strength, 0 to 8 (default: the model's)")
-    parser.add_argument("--gamma-i", type=float, help="subject strength, 0 to 8 (default: the model's)")
-    parser.add_argument("--tau", type=float, help="temperature, above 0 (default: the model's)")
+    parser.add_argument("--gamma-t", type=gamma, help="prompt strength, 0 to 8 (default: the model's)")
+    parser.add_argument("--gamma-i", type=gamma, help="subject strength, 0 to 8 (default: the model's)")
+    parser.add_argument(
+        "--tau", type=number(0, above=True), help="temperature, above 0 (default: the model's)"
+    )
     parser.add_argument(
         "--aspect-ratio",
         default="1:1",
         choices=ASPECT_RATIOS,
         metavar="W:H",
-        help=f"one of {', '.join(ASPECT_RATIOS)} (default: %(default)s)",
+        help=f"one of {', '.join(ASPECT_RATIOS)}",
     )
-    parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    parser.add_argument("--seed", type=seed, default=0, help="seed of the first picture")
     parser.add_argument(
-        "--batch", type=int, default=1, help="number of pictures, with seeds SEED, SEED + 1, ... (default: 1)"
+        "--batch", type=whole(1), default=1, help="number of pictures, with seeds SEED, SEED + 1, ..."
     )
-    parser.add_argument("--device", help="cuda, mps, cpu, ... (default: cuda if available, otherwise cpu)")
+    parser.add_argument("--device", type=device, help="cuda, mps, cpu, ... (default: cuda if available)")
     parser.add_argument(
         "--dtype", choices=list(DTYPES), help="precision of the weights (default: bf16 on cuda, else fp32)"
     )
     parser.add_argument(
-        "--enlarge", type=int, default=1, metavar="N", help="enlarge the result N times (bicubic)"
+        "--enlarge", type=whole(1), default=1, metavar="N", help="enlarge the result N times (bicubic)"
     )
     return parser
 
@@ -129,7 +136,7 @@ def run(args: argparse.Namespace) -> int:
     began = time.perf_counter()
     subject = NO_SUBJECT if reference is None else pipeline.subject(reference, mask_BHW=mask)
     settings = Settings(args.gamma_t, args.gamma_i, args.tau, aspect_ratio=args.aspect_ratio)
-    seeds = range(args.seed, args.seed + args.batch)
+    seeds = [(args.seed + index) % SEEDS for index in range(args.batch)]
     picture = pipeline.generate(pipeline.branches(args.prompt, subject, settings), seeds, settings)
     seconds = time.perf_counter() - began
     for path, image in zip(_output_paths(args.out, args.batch), picture.images_B3HW, strict=True):
@@ -142,9 +149,6 @@ def run(args: argparse.Namespace) -> int:
 def _check(args: argparse.Namespace) -> None:
     """ValueError for what can be told before minutes of work."""
     refuse_unused(args, UNUSED)
-    for option in ("batch", "enlarge"):
-        if getattr(args, option) < 1:
-            raise ValueError(f"--{option} must be at least 1, got {getattr(args, option)}.")
     picture_format(args.out)
 
 
@@ -174,13 +178,13 @@ def read_picture(path: Path) -> Tensor:
 
     Raises FileNotFoundError where there is no file, ValueError where it can't be read or is too large.
     """
-    image = open_picture(path, largest_side=LARGEST_SIDE)
+    image = open_picture(path, largest_side=MAX_SIDE)
     return from_pil(image.convert("RGBA" if image.has_transparency_data else "RGB"))[None]
 
 
 def read_mask(path: Path) -> Tensor:
     """A picture file as a mask [1, H, W] in 0..1. Raises as `read_picture`."""
-    return from_pil(open_picture(path, largest_side=LARGEST_SIDE).convert("L"))
+    return from_pil(open_picture(path, largest_side=MAX_SIDE).convert("L"))
 
 
 def write_picture(image_3HW: Tensor, path: Path, enlarge: int = 1) -> None:

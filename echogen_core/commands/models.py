@@ -40,9 +40,8 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         "models",
         help="list and download the published models",
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("action", nargs="?", choices=("list", "download"), default="list")
+    parser.add_argument("action", nargs="?", choices=("list", "download"), default="list", help="what to do")
     parser.add_argument(
         "model",
         nargs="?",

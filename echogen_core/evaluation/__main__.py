@@ -13,6 +13,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
+from ..utils.option_parser import OptionParser
 from ..utils.stopping import until_stopped
 
 PROGRAM = "python -m echogen_core.evaluation"
@@ -22,11 +23,7 @@ COMMANDS = ("dreambench", "latency")
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    made = argparse.ArgumentParser(
-        prog=PROGRAM,
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    made = OptionParser(prog=PROGRAM, description=__doc__)
     subparsers = made.add_subparsers(dest="what", required=True)
     for name in COMMANDS:  # imported here, where a signal is handled: importing torch takes seconds
         importlib.import_module(f".command_{name}", __package__).add_parser(subparsers)

@@ -1,10 +1,10 @@
 """Makes and scores DreamBench's pictures, then writes a page and the raw scores.
 
 Run the same command again after a break, or with more subjects, prompts, pictures or γ: what is done stays.
-Several GPUs: accelerate launch -m echogen_core.evaluation dreambench ... (on several machines with one --out
+Several GPUs: accelerate launch -m echogen_core.evaluation NAME ... (on several machines with one --out
 on a disk that they share).
 
-OUT gets the page (dreambench.html or ablations.html), the scores as .parquet, and the pictures.
+OUT gets the page (NAME.html), the scores as .parquet, and the pictures.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..utils.option_checks import refuse_unused
+from ..utils.option_types import gamma, seed, whole
 from ..utils.printable import counted
 from ..utils.processes import ProcessGroup, join_group
 from . import latency, paper_figures, scorers
 from .benchmark import Plan, Worker, run_benchmark
 from .dreambench import read_dreambench
-from .model_options import add_model, chosen_model
+from .model_options import UNUSED, add_model, chosen_model
 from .records import Record, check_parquet, check_shared, claim, write_parquet
 from .reference_cut import Segmentation, load_segmentation
 from .report_page import Report, write_page
@@ -42,10 +44,7 @@ def add_parser(subparsers: Any) -> None:
         ("ablations", 1, "the same with a path off, another encoder, and over a grid of γ"),
     ):
         parser: argparse.ArgumentParser = subparsers.add_parser(
-            name,
-            help=about,
-            description=__doc__,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            name, help=about, description=(__doc__ or "").replace("NAME", name)
         )
         parser.set_defaults(run=run)
         parser.add_argument("--data", type=Path, required=True, help="DreamBench as published")
@@ -61,11 +60,9 @@ def add_parser(subparsers: Any) -> None:
             default=[],
             help="names, or a number: the first N of the list (default: all)",
         )
-        parser.add_argument("--prompts", type=int, help="the first N of each kind (default: all)")
-        parser.add_argument(
-            "--pictures", type=int, default=pictures, help=f"per prompt (default: {pictures})"
-        )
-        parser.add_argument("--seed", type=int, default=0, help="of the first picture (default: 0)")
+        parser.add_argument("--prompts", type=whole(1), help="the first N of each kind (default: all)")
+        parser.add_argument("--pictures", type=whole(1), default=pictures, help="pictures per prompt")
+        parser.add_argument("--seed", type=seed, default=0, help="seed of the first picture")
         parser.add_argument(
             "--dino", default=scorers.DINO, help="DINO ViT-S/16: folder, or hub id already on disk"
         )
@@ -73,8 +70,10 @@ def add_parser(subparsers: Any) -> None:
             "--clip", default=scorers.CLIP, help="CLIP ViT-B/32: folder, or hub id already on disk"
         )
         add_model(parser)
-    parser.add_argument("--grid-t", type=float, nargs="+", default=[], help="γ_t of the grid")
-    parser.add_argument("--grid-i", type=float, nargs="+", default=[0, 1, 2, 3, 4], help="γ_I of the grid")
+    parser.add_argument(
+        "--grid-t", type=gamma, nargs="+", default=[], help="γ_t of the grid (default: --gamma-t)"
+    )
+    parser.add_argument("--grid-i", type=gamma, nargs="+", default=[0, 1, 2, 3, 4], help="γ_I of the grid")
     parser.add_argument(
         "--swap",
         type=parse_swap,
@@ -90,13 +89,14 @@ def parse_swap(text: str) -> Swap:
     kind, _, folder = text.partition("=")
     if kind not in ENCODER_KINDS or not folder:
         raise argparse.ArgumentTypeError(
-            f"expected KIND=FOLDER with a kind out of {', '.join(ENCODER_KINDS)}, got {text!r}"
+            f"expected KIND=FOLDER with a kind from {', '.join(ENCODER_KINDS)}, got {text!r}"
         )
     return Swap(kind, Path(folder))
 
 
 def run(args: argparse.Namespace) -> int:
     """Do this process's share; process 0 writes the results."""
+    refuse_unused(args, UNUSED)
     check_parquet()
     group = join_group(args.device)
     loader = Loader(chosen_model(args, group.device))

@@ -13,33 +13,50 @@ from typing import Any
 
 from ..pictures import open_rgb
 from ..subject.samples import FOLDER as SAMPLES
+from ..utils.option_checks import Unused, refuse_unused
+from ..utils.option_types import whole, words
 from ..utils.processes import join_group
 from ..utils.writing import write_text
-from . import latency
+from . import latency, model_options
 from .model_options import add_model, chosen_model
 from .reference_cut import load_segmentation
 from .variants import Loader, default_variant
+
+PHRASE = "teddy bear"
+"""What the detector looks for in the built-in picture."""
+
+UNUSED = (
+    *model_options.UNUSED,
+    Unused(
+        "--phrase",
+        lambda args: args.detector is None,
+        "without --detector: the built-in cut needs no words. Add --detector, or drop --phrase.",
+    ),
+)
 
 
 def add_parser(subparsers: Any) -> None:
     """The command's options."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
-        "latency",
-        help="seconds per picture, stage by stage",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "latency", help="seconds per picture, stage by stage", description=__doc__
     )
     parser.set_defaults(run=run)
     parser.add_argument("--out", type=Path, required=True, help="folder for latency.md and latency.json")
-    parser.add_argument("--runs", type=int, default=15, help="pictures to take the median of (default: 15)")
-    parser.add_argument("--picture", type=Path, default=SAMPLES / "teddy_bear.png", help="of the subject")
-    parser.add_argument("--phrase", default="teddy bear", help="what --detector looks for")
-    parser.add_argument("--prompt", default="a teddy bear in a forest")
+    parser.add_argument("--runs", type=whole(1), default=15, help="pictures to take the median of")
+    parser.add_argument(
+        "--picture",
+        type=Path,
+        default=SAMPLES / "teddy_bear.png",
+        help="picture of the subject (default: the pack's teddy bear)",
+    )
+    parser.add_argument("--phrase", type=words, help=f"what --detector looks for (default: {PHRASE})")
+    parser.add_argument("--prompt", type=words, default="a teddy bear in a forest", help="the scene")
     add_model(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure, write and print."""
+    refuse_unused(args, UNUSED)
     group = join_group(args.device)
     if group.world_size > 1:
         raise ValueError(
@@ -47,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
         )
     model = chosen_model(args, group.device)
     variant = default_variant(args.model, args.gamma_t, args.gamma_i)
-    case = latency.Case(open_rgb(args.picture), args.phrase, args.prompt)
+    case = latency.Case(open_rgb(args.picture), args.phrase or PHRASE, args.prompt)
     segmentation = load_segmentation(args.detector, args.segmenter, model.device)
     pipeline = Loader(model).pipeline()
     measured = latency.measure(pipeline, segmentation, case, variant, args.runs)

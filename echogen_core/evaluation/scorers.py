@@ -20,8 +20,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from ..encoders.semantic import IMAGENET_MEAN, IMAGENET_STD
-from ..pictures import middle_of_strip
+from ..pictures import IMAGENET_MEAN, IMAGENET_STD, middle_of_strip
 
 DINO = "facebook/dino-vits16"
 CLIP = "openai/clip-vit-base-patch32"
@@ -148,8 +147,8 @@ def _load(kind: Any, name: str, option: str, **settings: Any) -> Any:
         found = kind.from_pretrained(name, local_files_only=True, **settings)
     except (OSError, ValueError) as error:
         raise FileNotFoundError(
-            f"{name} cannot be read as {kind.__name__} and is not downloaded by itself: give {option} a "
-            f"folder in the hub's form, or fetch it once with `hf download {name}`. ({error})"
+            f"Can't load {name} as {kind.__name__}; nothing is downloaded automatically. Pass {option} a "
+            f"folder in the hub's format, or run `hf download {name}` first. ({error})"
         ) from error
     return found.eval().requires_grad_(False) if isinstance(found, nn.Module) else found
 

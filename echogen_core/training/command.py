@@ -18,14 +18,14 @@ from ..checkpoints import ASSETS
 from ..checkpoints.identify import identify
 from ..config import PRESETS, Preset, TransformerConfig
 from ..encoders import ENCODERS
+from ..utils.option_checks import refuse_unused
 from ..utils.optional_packages import MissingPackageError
 from ..utils.printable import counted
 from ..utils.processes import check_world_size, is_main_process, needs_cpu_backend
-from . import PROGRAM
 from .manifest import Fault, Manifest
 from .recipe import Recipe, peak_rate
 from .run_folder import only_run
-from .run_options import chosen_recipe, half_precision, make_parser
+from .run_options import UNUSED, chosen_recipe, half_precision, make_parser
 
 if TYPE_CHECKING:
     from .trainer import SubjectTrainer
@@ -38,13 +38,10 @@ BARRIER_TIMEOUT = timedelta(days=1)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; 1, with a message on standard error, where the input is at fault."""
+    """Runs the command. Raises ValueError, OSError or MissingPackageError for what the user can mend."""
     args = make_parser().parse_args(argv)
-    try:
-        return dry_run(args) if args.dry_run else train(args)
-    except (ValueError, OSError, MissingPackageError) as error:
-        sys.stderr.write(f"{PROGRAM}: {error}\n")
-        return 1
+    refuse_unused(args, UNUSED)
+    return dry_run(args) if args.dry_run else train(args)
 
 
 def train(args: argparse.Namespace) -> int:
@@ -96,8 +93,12 @@ def make_trainer(args: argparse.Namespace) -> SubjectTrainer:
 
 
 def dry_run(args: argparse.Namespace) -> int:
-    """Print the data's faults and the estimate of memory and time; no weights are read."""
+    """Print the data's faults and the estimate of memory and time; no weights are read.
+
+    Raises FileNotFoundError or NotADirectoryError for named files and folders that a run would miss.
+    """
     recipe, preset = chosen_recipe(args), PRESETS[args.model]
+    _check_paths(args)
     accelerator = _accelerator(args)
     manifest = Manifest(args.data, preset.budget, args.images)
     checked, missing = manifest.check_pictures_exist()
@@ -105,6 +106,18 @@ def dry_run(args: argparse.Namespace) -> int:
     if accelerator.is_main_process:
         sys.stdout.write("\n".join(lines) + "\n")
     return 0
+
+
+def _check_paths(args: argparse.Namespace) -> None:
+    """That --base and --init-from exist, that --parts are folders, and that --cache can be one."""
+    for option, path in (("--base", args.base), ("--init-from", args.init_from)):
+        if path and not path.exists():
+            raise FileNotFoundError(f"{option} {path} does not exist. Check the path.")
+    for folder in args.parts or []:
+        if not folder.is_dir():
+            raise NotADirectoryError(f"--parts {folder} is not a folder. Check the path.")
+    if args.cache and args.cache.exists() and not args.cache.is_dir():
+        raise NotADirectoryError(f"--cache {args.cache} is not a folder. Choose another one.")
 
 
 def _about_rows(manifest: Manifest, checked: int, missing: Sequence[Fault]) -> Iterator[str]:
@@ -127,13 +140,18 @@ def _estimate(
     preset, half = PRESETS[args.model], half_precision(args)
     per_step = recipe.batch * recipe.accumulate * accelerator.num_processes
     yield (
-        f"steps: {recipe.steps:,} of {counted(per_step, 'picture')}, "
-        f"{recipe.steps * per_step / len(manifest):.1f} epochs in all"
+        f"steps: {recipe.steps:,} of {counted(per_step, 'picture')}; "
+        f"epochs: {recipe.steps * per_step / len(manifest):.1f}"
     )
     yield (
         f"learning rate: {peak_rate(recipe, per_step):.3g} = {recipe.base_rate:g} (--base-rate) x {per_step} "
         f"/ 256; times {recipe.slow:g} (--slow) for the content path in self-attention"
     )
+    if recipe.warmup >= recipe.steps:
+        yield (
+            f"warning: the warm-up ({counted(recipe.warmup, 'step')}) is as long as the run or longer "
+            f"({counted(recipe.steps, 'step')}): lower --warmup or raise --steps."
+        )
     largest = max((manifest.schedules[ratio] for ratio in manifest.buckets), key=lambda found: found.tokens)
     machine = Machine(
         accelerator.num_processes,

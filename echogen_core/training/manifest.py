@@ -78,7 +78,7 @@ def parse_row(line: str, where: str, images: Path, ratios: Mapping[str, float]) 
     for name in TEXTS:
         value = content.get(name)
         if not isinstance(value, str) or not value.strip():
-            raise FaultyRow(Fault(where, f"no {name}", f"expected a text, got {value!r}"))
+            raise FaultyRow(Fault(where, f"no {name}", f"expected a string, got {value!r}"))
     tall = content.get("h_div_w")
     # JSON's integers have no limit, floats do
     if not isinstance(tall, int | float) or isinstance(tall, bool) or not 0 < tall <= sys.float_info.max:
@@ -103,8 +103,11 @@ class Manifest:
     def __init__(self, data: Path | str, budget: str, images: Path | str = ".") -> None:
         """Reads every line once.
 
-        Raises FileNotFoundError if there is no file of that form, ValueError if none has a usable row.
+        Raises FileNotFoundError if there is no folder or no file of that form, ValueError if none has a
+        usable row.
         """
+        if not Path(data).is_dir():
+            raise FileNotFoundError(f"No folder at {data}: expected one with training rows. Check --data.")
         self.schedules = schedules(budget)
         self._ratios = {ratio: schedule.h_div_w for ratio, schedule in self.schedules.items()}
         self._images = Path(images)

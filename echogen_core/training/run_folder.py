@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..utils.locks import alone
+from ..utils.locks import exclusive_lock
 
 logger = logging.getLogger(__name__)
 
@@ -26,10 +26,10 @@ def only_run(out: Path) -> Iterator[None]:
         asked += 1
         if asked > 1:
             raise BlockingIOError(
-                f"Another command is at work in {out}: wait until it ends, or give another --out."
+                f"{out} is in use by another run: wait until it ends, or choose another --out."
             )
         logger.info("%s is in use: waiting for the run before this one to end.", out)
 
     out.mkdir(parents=True, exist_ok=True)
-    with alone(out / ".lock", waiting):
+    with exclusive_lock(out / ".lock", waiting):
         yield

@@ -41,12 +41,12 @@ INPUT = {
 def test_two_commands_do_not_work_in_one_folder(
     stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("echogen_core.utils.locks.ASKED_AGAIN", 0.1)
+    monkeypatch.setattr("echogen_core.utils.locks.WAITING_REPORT_SECONDS", 0.1)
     with alone(tmp_path / ".lock"):
         assert main([stage, *map(str, INPUT[stage]), "--out", str(tmp_path)]) != 0
         assert [path.name for path in tmp_path.iterdir()] == [".lock"]
     said = capsys.readouterr().err
-    assert f"Another command is at work in {tmp_path}: wait until it ends" in said
+    assert f"{tmp_path} is in use by another run: wait until it ends" in said
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -23,7 +23,9 @@ from echogen_core.config import PRESETS
 from echogen_core.encoders import ENCODERS
 from echogen_core.model import EchoGenTransformer
 from echogen_core.scales import find_schedule
-from echogen_core.training.command import main, make_trainer
+from echogen_core.training import PROGRAM
+from echogen_core.training.__main__ import main
+from echogen_core.training.command import make_trainer
 from echogen_core.training.estimate import Machine, estimate
 from echogen_core.training.initialise import initialise
 from echogen_core.training.recipe import Recipe
@@ -70,14 +72,14 @@ def other_base(folder: Path, width: int) -> Path:
 
 def test_the_rate_follows_the_pictures_a_step(bench: Bench, first: Path) -> None:
     peak = 0.5 * 2 * 2 / 256
-    assert small.records(first)[0]["rate"] == pytest.approx(peak)
+    assert small.records(first)[0]["lr"] == pytest.approx(peak)
     rates = {(peak, 0.005), (peak, 0.0), (peak / 4, 0.005), (peak / 4, 0.0)}
     assert groups(bench.state("first")) == rates
 
 
 def test_the_gradient_is_clipped(bench: Bench, first: Path) -> None:
     """AdamW's first moment after one step is a tenth of the gradient that it was given."""
-    assert small.records(first)[0]["gradient"] > 0.01
+    assert small.records(first)[0]["grad_norm"] > 0.01
     moments = [moment["exp_avg"] for moment in bench.state("first")["optimizer"]["state"].values()]
     norm = math.sqrt(sum(float(moment.double().square().sum()) for moment in moments))
     assert norm == pytest.approx((1 - 0.9) * 0.001, rel=1e-3)
@@ -104,7 +106,7 @@ def test_changed_rates_and_decay_hold_from_where_a_run_goes_on(bench: Bench, fir
     peak = 0.25 * 4 / 256
     rates = {(peak, 0.1), (peak, 0.0), (peak / 2, 0.1), (peak / 2, 0.0)}
     assert groups(bench.state("changed")) == rates
-    assert [record["rate"] for record in small.records(bench.folder / "changed")][1] == pytest.approx(peak)
+    assert [record["lr"] for record in small.records(bench.folder / "changed")][1] == pytest.approx(peak)
 
 
 @pytest.mark.parametrize("width", [128, 64])
@@ -113,7 +115,7 @@ def test_a_run_does_not_go_on_beside_another_base(
 ) -> None:
     out = copied(bench, first, f"rebased-{width}")
     other = other_base(bench.folder, width)
-    assert main(bench.arguments(out.name, base=other, steps=2, batch=4)) == 1
+    assert main(bench.arguments(out.name, base=other, steps=2, batch=4)) == 2
     said = capsys.readouterr().err
     assert f"another base: it has {bench.base.name} (" in said and f"gives {other.name} (" in said
     assert "Use the same base to resume, or another --out" in said
@@ -129,7 +131,7 @@ def test_a_run_does_not_go_on_with_other_sizes_of_the_subject(
     name = next(name for name in state["trained"] if "semantic" in name)
     state["trained"][name] = torch.zeros(3)
     torch.save(state, out / "state.pt")
-    assert main(bench.arguments("resized", steps=2, batch=4)) == 1
+    assert main(bench.arguments("resized", steps=2, batch=4)) == 2
     said = capsys.readouterr().err
     assert f"other subject parameters ({name} [3] instead of [" in said and "--init-from and --parts" in said
 
@@ -145,7 +147,7 @@ def test_a_written_base_is_not_mistaken_for_that_of_another_start(
     words = small.arguments(
         bench.rows, out, init_from=SHIPPED, steps=1, batch=1, cache=bench.folder / "cache"
     )
-    assert main(words) == 1
+    assert main(words) == 2
     said = capsys.readouterr().err
     assert "base.safetensors is the base of another run" in said and "another --out" in said
     assert (out / "base.safetensors").read_bytes() == before
@@ -184,7 +186,7 @@ def test_the_subject_parameters_are_there_when_all_steps_are_done(
     options = {"steps": 1, "batch": 1}
     adapter = bench.folder / "blocked" / "subject.safetensors"
     adapter.mkdir(parents=True)
-    assert main(bench.arguments("blocked", **options)) == 1
+    assert main(bench.arguments("blocked", **options)) == 2
     assert "subject.safetensors" in capsys.readouterr().err
     adapter.rmdir()
     bench.run("blocked", **options)
@@ -308,10 +310,10 @@ def test_a_log_is_cut_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.Mo
 def test_two_runs_do_not_write_into_one_folder(
     bench: Bench, first: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("echogen_core.utils.locks.ASKED_AGAIN", 0.1)
+    monkeypatch.setattr("echogen_core.utils.locks.WAITING_REPORT_SECONDS", 0.1)
     with alone(first / ".lock"):
-        assert main(bench.arguments("first", steps=2, batch=2, accumulate=2)) == 1
-    assert "Another command is at work in" in capsys.readouterr().err
+        assert main(bench.arguments("first", steps=2, batch=2, accumulate=2)) == 2
+    assert "is in use by another run" in capsys.readouterr().err
     assert bench.state("first")["step"] == 1
 
 
@@ -334,21 +336,48 @@ def test_what_a_run_takes_is_said_before_it_starts(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (
-            {"steps": 0, "drop": 1.5},
-            "expected --steps of at least 1 (got 0), --drop between 0 and 1 (got 1.5).",
-        ),
-        ({"clip": -1}, "expected --clip above 0 (got -1.0)."),
-        ({"warmup": -1, "workers": -2}, "--warmup of at least 0 (got -1), --workers of at least 0 (got -2)."),
-        ({"base_rate": "nan"}, "expected --base-rate of at least 0 (got nan)."),
-        (
-            {"base": ASSETS / "nano" / "tokenizer.safetensors", "dry_run": True},
-            "expected a transformer of EchoGen or Infinity with --base.",
-        ),
+        ({"steps": 0}, "--steps: expected a whole number of at least 1, got '0'"),
+        ({"drop": 1.5}, "--drop: expected a number from 0 to 1, got '1.5'"),
+        ({"clip": -1}, "--clip: expected a number above 0, got '-1'"),
+        ({"warmup": -1}, "--warmup: expected a whole number of at least 0, got '-1'"),
+        ({"base_rate": "nan"}, "--base-rate: expected a number above 0, got 'nan'"),
+        ({"base_rate": 0}, "--base-rate: expected a number above 0, got '0'"),
+        ({"ema": 1}, "--ema: expected a number of at least 0 and below 1, got '1'"),
+        ({"precision": "fp16"}, "--precision: expected fp32 or bf16, got 'fp16': small gradients vanish"),
     ],
 )
 def test_options_out_of_range_are_named_with_their_range(
     options: dict[str, Any], message: str, bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(bench.arguments("refused", **options)) == 1
+    with pytest.raises(SystemExit, match="2"):
+        main(bench.arguments("refused", **options))
+    said = capsys.readouterr().err
+    assert said.startswith(f"{PROGRAM}: {message}") and said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"base": ASSETS / "nano" / "tokenizer.safetensors"},
+            "expected a transformer of EchoGen or Infinity with --base.",
+        ),
+        ({"parts": "nowhere"}, "--parts nowhere is not a folder"),
+        ({"cache": ASSETS / "nano" / "README.md"}, "README.md is not a folder"),
+        (
+            {"base": "nowhere", "init_from": ASSETS / "nano" / "transformer.safetensors"},
+            "--base nowhere does",
+        ),
+    ],
+)
+def test_a_dry_run_checks_the_named_files(
+    options: dict[str, Any], message: str, bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(bench.arguments("refused", **options, dry_run=True)) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_warm_up_that_never_ends_is_said(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    for warmup, said in ((3, False), (300, True)):
+        assert main(bench.arguments("dry", steps=100, warmup=warmup, dry_run=True)) == 0
+        assert ("warm-up (300 steps)" in capsys.readouterr().out) is said

@@ -24,7 +24,7 @@ from echogen_core.checkpoints import ASSETS, identify, load_bundle, load_transfo
 from echogen_core.features import ContentFeatures, SemanticFeatures, TextFeatures
 from echogen_core.sampling import Guidance, PrefillCache, SamplingSettings, sample
 from echogen_core.scales import find_schedule
-from echogen_core.training.command import main
+from echogen_core.training.__main__ import main
 from echogen_core.training.run_log import RunLog, progress
 from echogen_core.training.subject_model import TeacherForcedModel, load_model
 
@@ -82,7 +82,7 @@ def test_weights_shared_by_fsdp_in_bf16_learn_as_one_process(bench: Bench) -> No
     processes = bench.start("shared", 2, FSDP, steps=4, **each, **options)
     assert [process.wait(550) for process in processes] == [0, 0]
     assert losses(shared) == pytest.approx(losses(whole), abs=2e-4)
-    norms = [[record["gradient"] for record in small.records(out)] for out in (shared, whole)]
+    norms = [[record["grad_norm"] for record in small.records(out)] for out in (shared, whole)]
     assert norms[0] == pytest.approx(norms[1], rel=5e-3)
     first, second = bench.state("shared"), bench.state("whole")
     for part in ("trained", "average"):
@@ -117,7 +117,7 @@ def test_killed_and_run_again_gives_the_same_bits(bench: Bench, straight: Path) 
 
 
 def test_tensorboard_has_every_scale_and_the_pictures(straight: Path, tmp_path: Path) -> None:
-    record = {"loss": 0.5, "scale_loss": [0.7, 0.3], "bits": [0.6, 0.9], "faults": {}}
+    record = {"loss": 0.5, "scale_loss": [0.7, 0.3], "bit_accuracy": [0.6, 0.9], "faults": {}}
     journal = RunLog(tmp_path, 0)
     for step in (1, 2, 3):
         journal.record(step, {**record, "loss": 0.1 * step})
@@ -135,14 +135,14 @@ def test_tensorboard_has_every_scale_and_the_pictures(straight: Path, tmp_path: 
 
     board = EventAccumulator(str(straight / "tensorboard")).Reload()
     for place in range(len(find_schedule("nano").scales)):
-        for kind in ("scale_loss", "bits"):
+        for kind in ("scale_loss", "bit_accuracy"):
             logged = [record[kind][place] for record in small.records(straight)]
             drawn = [event.value for event in board.Scalars(f"{kind}/scale_{place + 1:02}")]
             assert drawn == pytest.approx(logged)
 
 
 def test_the_console_says_how_far_a_run_is() -> None:
-    record = {"loss": 0.61234, "bits": [0.9, 0.8, 0.75], "faults": {"no JSON": 2, "missing picture": 1}}
+    record = {"loss": 0.61234, "bit_accuracy": [0.9, 0.8, 0.75], "faults": {"no JSON": 2, "missing picture": 1}}
     words = progress(20, 140, record, pace=30.5)
     assert words.startswith("step 20 of 140: loss 0.6123, bits right 90.0% (first scale) to 75.0% (last), ")
     assert words.endswith("30.50 s per step, 1:01:00 left, faults in the data: 3")
@@ -161,7 +161,7 @@ def test_a_run_goes_on_under_the_same_settings_only(
         ({"seed": 4, "batch": 2}, "seed 0 instead of 4"),
         ({"batch": 3}, "2 pictures per step"),
     ):
-        assert main(bench.arguments("straight", steps=8, **options)) == 1
+        assert main(bench.arguments("straight", steps=8, **options)) == 2
         assert words in capsys.readouterr().err
     before = exact(straight)
     bench.run("straight", steps=6, batch=2)
@@ -257,7 +257,7 @@ def test_one_batch_is_learnt_by_heart(bench: Bench) -> None:
     assert main([*words, "--no-checkpointing"]) == 0
     last = small.records(bench.folder / "run-single")[-1]
     tokens = [h * w for h, w in find_schedule("nano").scales]
-    right = sum(share * count for share, count in zip(last["bits"], tokens, strict=True)) / sum(tokens)
+    right = sum(share * count for share, count in zip(last["bit_accuracy"], tokens, strict=True)) / sum(tokens)
     assert right > 0.99, last
 
 

@@ -22,10 +22,10 @@ from echogen_core.model.rope import sequence_rope
 from echogen_core.scales import find_schedule
 from echogen_core.tokenizer.bsq import quantize_with_bit_flips
 from echogen_core.training import PROGRAM
+from echogen_core.training.__main__ import main
 from echogen_core.training.batch_encoder import BatchEncoder
 from echogen_core.training.batch_sampler import BucketBatchSampler, SampleIndex
 from echogen_core.training.captions import vary_caption
-from echogen_core.training.command import main
 from echogen_core.training.dataset import Example, SubjectDataset
 from echogen_core.training.estimate import Machine, activation_bytes, estimate
 from echogen_core.training.feature_cache import FeatureCache
@@ -338,8 +338,8 @@ def test_the_estimate_of_activations_is_near_the_truth(again: bool) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"steps": 0}, "expected --steps of at least 1"),
-        ({"drop": 1.5}, "--drop between 0 and 1"),
+        ({"data": "nowhere"}, "No folder at nowhere: expected one with training rows"),
+        ({"init_from": "base", "official_init": True}, "--official-init has no effect with --init-from"),
         ({"init_from": "base"}, "is a base model, not an EchoGen model: give it with --base"),
         ({"parts": "nowhere", "base": "base"}, "text, semantic, content, tokenizer of nano not found"),
         (
@@ -357,7 +357,7 @@ def test_bad_input_is_said_in_one_line(
 ) -> None:
     rows = small.make_rows(tmp_path, 1)
     chosen = {name: base if value == "base" else value for name, value in options.items()}
-    assert main(small.arguments(rows, tmp_path / "out", **chosen)) == 1
+    assert main(small.arguments(rows, tmp_path / "out", **chosen)) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out" / "state.pt").exists()
 
@@ -449,9 +449,9 @@ def test_the_learning_rate_is_said_before_a_run(
     with caplog.at_level("INFO"):
         status = main([*words, "--dry-run"] if dry_run else words)
     said = capsys.readouterr().out if dry_run else caplog.text
-    assert status == (0 if dry_run else 1), "without encoders there is no run"
+    assert status == (0 if dry_run else 2), "without encoders there is no run"
     assert "learning rate: 0.000156 = 0.02 (--base-rate) x 2 / 256" in said
-    assert "steps: 1 of 2 pictures, 1.0 epochs" in said and "Python and its libraries" in said
+    assert "steps: 1 of 2 pictures; epochs: 1.0" in said and "Python and its libraries" in said
 
 
 def test_help_names_the_program(capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,7 +19,7 @@ from echogen_core.checkpoints import save_part
 from echogen_core.config import PRESETS, TransformerConfig
 from echogen_core.model import EchoGenTransformer
 from echogen_core.model.branch import Conditions
-from echogen_core.training.command import main
+from echogen_core.training.__main__ import main
 from echogen_core.training.initialise import initialise
 
 from . import fsdp_on_cpu

@@ -1,0 +1,93 @@
+"""Types of command-line options: argparse refuses in one line what they don't accept.
+
+Each takes the text of an argument and returns its value, or raises ArgumentTypeError with what was expected.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+
+def whole(least: int, most: int | None = None) -> Callable[[str], int]:
+    """Whole numbers from `least` to `most`, both included; None: without a limit."""
+    expected = f"of at least {least:,}" if most is None else f"from {least:,} to {most:,}"
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if value < least or (most is not None and value > most):
+            raise argparse.ArgumentTypeError(f"expected a whole number {expected}, got {text!r}")
+        return value
+
+    return parse
+
+
+def number(
+    least: float, most: float = math.inf, *, above: bool = False, below: bool = False
+) -> Callable[[str], float]:
+    """Finite numbers from `least` to `most`. above, below: without `least` itself, without `most` itself."""
+    low = f"above {least:g}" if above else f"of at least {least:g}"
+    high = f"below {most:g}" if below else f"at most {most:g}"
+    expected = low if most == math.inf else f"{low} and {high}"
+    if most < math.inf and not above and not below:
+        expected = f"from {least:g} to {most:g}"
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        fits = (value > least if above else value >= least) and (value < most if below else value <= most)
+        if not (fits and math.isfinite(value)):
+            raise argparse.ArgumentTypeError(f"expected a number {expected}, got {text!r}")
+        return value
+
+    return parse
+
+
+threads = whole(1, 1024)
+"""CPU threads."""
+seed = whole(0, 2**64 - 1)
+"""What torch.Generator accepts, without negative numbers."""
+gamma = number(0, 8)
+"""Guidance weights, in the range of ComfyUI's nodes."""
+
+
+def words(text: str) -> str:
+    """A text that isn't blank."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("expected a few words, got an empty text")
+    return text
+
+
+def device(name: str) -> str:
+    """The name of a device that PyTorch can use on this machine: cpu, cuda, cuda:1, mps, ..."""
+    try:
+        wanted = torch.device(name)
+    except RuntimeError:
+        raise argparse.ArgumentTypeError(f"expected cpu, cuda, cuda:1, mps, ..., got {name!r}") from None
+    backend: Any = torch.backends.mps if wanted.type == "mps" else getattr(torch, wanted.type, None)
+    if not (hasattr(backend, "is_available") and backend.is_available()):
+        raise argparse.ArgumentTypeError(
+            f"expected a device of this machine, got {name!r}: {_why_missing(wanted.type)}"
+        )
+    count = 1 if wanted.type in ("cpu", "mps") else backend.device_count()
+    if wanted.index is not None and wanted.index >= count:
+        named = wanted.type if count == 1 else f"{wanted.type}:0 to {wanted.type}:{count - 1}"
+        raise argparse.ArgumentTypeError(f"expected {named} on this machine, got {name!r}")
+    return name
+
+
+def _why_missing(kind: str) -> str:
+    if kind != "cuda":
+        return f"PyTorch finds no {kind} here. Use cpu."
+    if torch.version.cuda is None and torch.version.hip is None:
+        return "this PyTorch has no CUDA. Use cpu, or install a CUDA build."
+    return "PyTorch finds no GPU. Use cpu, or check the driver."
