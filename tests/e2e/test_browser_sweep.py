@@ -64,6 +64,35 @@ def test_cells_appear_and_a_click_sets_the_sampler(vue: bool, page: Page, comfy:
     assert not trouble.found, trouble.found
 
 
+@pytest.mark.parametrize("first", ["title", "preset"])
+def test_a_drag_after_a_click_moves_the_point_and_not_the_node(
+    first: str, vue: bool, page: Page, comfy: Server
+) -> None:
+    trouble = Trouble(page)
+    open_workflow(page, comfy, vue, "schedule")
+    view = page.locator(".echogen-schedule")
+    preset = view.get_by_role("button", name="Constant")
+    if first == "title" and vue:
+        page.locator(f'[data-node-id="{page.evaluate(f"{SCHEDULE}.id")}"] .lg-node-header').click()
+    else:
+        preset.click()
+    settled(page)
+    place = page.evaluate(f"[...{SCHEDULE}.pos]")
+    box = view.locator("circle[data-index='2']").bounding_box()
+    assert box
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    heights = []
+    for up in (5, 10, 15):
+        page.mouse.move(x, y - up, steps=2)
+        heights.append(float(widget(page, SCHEDULE, "points_t").split(",")[2]))
+    page.mouse.up()
+    assert 2.5 < heights[0] < heights[1] < heights[2] < 8
+    assert page.evaluate(f"[...{SCHEDULE}.pos]") == place
+    assert not trouble.found, trouble.found
+
+
 def test_the_curves_move_the_schedules_widgets(vue: bool, page: Page, comfy: Server) -> None:
     trouble = Trouble(page)
     open_workflow(page, comfy, vue, "schedule")

@@ -12,9 +12,9 @@ import { addStyle, make, shape } from "./dom.js";
 /** Minimum height in pixels. */
 export const HEIGHT = 236;
 const LINES = [0, 1, 2, 3, 4, 6, 8];
-const FEW = [0, 2, 4, 8]; // when zoomed out, with larger text
-const LETTERS = 11;
-const LARGEST_LETTERS = 22;
+const SPARSE_LINES = [0, 2, 4, 8]; // when zoomed out, with larger text
+const FONT_SIZE = 11;
+const MAX_FONT_SIZE = 22;
 const RIGHT = 14;
 const TOP = 12;
 const FINE = 0.2; // of the pointer's movement
@@ -57,7 +57,7 @@ export class GammaPad {
     this.settled = settled;
     this.page = page;
     this.drawn = "";
-    this.letters = LETTERS;
+    this.fontSize = FONT_SIZE;
     addStyle(page, "echogen-pad-style", STYLE);
     this.svg = /** @type {SVGSVGElement} */ (
       shape(page, "svg", {
@@ -90,8 +90,8 @@ export class GammaPad {
   draw() {
     const [width, height] = this.size;
     if (!width || !height) return;
-    this.letters = Math.round(Math.min(LARGEST_LETTERS, Math.max(LETTERS, LETTERS / this.#zoom())));
-    const state = `${this.bridge.state()} ${width} ${height} ${this.letters}`;
+    this.fontSize = Math.round(Math.min(MAX_FONT_SIZE, Math.max(FONT_SIZE, FONT_SIZE / this.#zoom())));
+    const state = `${this.bridge.state()} ${width} ${height} ${this.fontSize}`;
     if (state === this.drawn) return;
     this.drawn = state;
     const { left, bottom } = this.#edges();
@@ -100,7 +100,7 @@ export class GammaPad {
       ...this.#shapes({
         x: (value) => left + toShare(value) * (width - left - RIGHT),
         y: (value) => height - bottom - toShare(value) * (height - bottom - TOP),
-        size: this.letters,
+        size: this.fontSize,
       }),
     );
   }
@@ -111,7 +111,7 @@ export class GammaPad {
   }
 
   #edges() {
-    return { left: this.letters + 15, bottom: this.letters + 9 };
+    return { left: this.fontSize + 15, bottom: this.fontSize + 9 };
   }
 
   /** Sets the ARIA attributes, and enables or disables the controls. */
@@ -152,7 +152,7 @@ export class GammaPad {
   #shapes({ x, y, size }) {
     const draw = (/** @type {string} */ kind, /** @type {any} */ at, text = "") =>
       shape(this.page, kind, kind === "text" ? { "font-size": size, ...at } : at, text);
-    const numbered = size > 14 ? FEW : LINES;
+    const numbered = size > 14 ? SPARSE_LINES : LINES;
     const [bottom, left] = [y(0) + size + 3, x(0) - 6];
     return [
       ...LINES.flatMap((value) => [
@@ -187,7 +187,7 @@ export class GammaPad {
     if (Number.isNaN(i)) return [["line", up]];
     const kind = locked.t && locked.i ? "held" : "";
     /** @type {[string, Record<string, string | number>]} */
-    const dot = ["circle", { class: kind, cx: x(t), cy: y(i), r: Math.max(7, this.letters / 2) }];
+    const dot = ["circle", { class: kind, cx: x(t), cy: y(i), r: Math.max(7, this.fontSize / 2) }];
     return locked.t === locked.i ? [dot] : [["line", locked.t ? up : across], dot];
   }
 

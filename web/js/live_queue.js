@@ -14,7 +14,7 @@
 /** @typedef {"idle" | "sending" | "waiting" | "running"} Phase */
 /** @typedef {{owner: string, cancels: boolean}} Request  who asks, and whether to cancel a run in progress */
 
-const REMEMBERED = 50; // runs; events of a run may arrive before its id
+const MAX_RUNS = 50; // runs; events of a run may arrive before its id
 
 /** Queues the latest request only, and tracks its run. */
 export class LiveQueue {
@@ -61,11 +61,11 @@ export class LiveQueue {
 
   /** The server has started a run, ours or not. @param {string} id */
   started(id) {
-    const late = this.states.get(id) === "dropped"; // it started while we were removing it
+    const startedAnyway = this.states.get(id) === "dropped"; // it started while we were removing it
     this.#setState(id, "running");
     const place = this.unfinished.indexOf(id);
     if (place > 0) this.unfinished.splice(0, place); // runs start in order: earlier ones have ended or were removed
-    if (late && this.cancels) void this.runs.interrupt(id);
+    if (startedAnyway && this.cancels) void this.runs.interrupt(id);
   }
 
   /** A run, ours or not, has ended, successfully or not. @param {string} id */
@@ -118,6 +118,6 @@ export class LiveQueue {
     this.states.delete(id);
     this.states.set(id, what);
     const [oldest] = this.states.keys();
-    if (this.states.size > REMEMBERED) this.states.delete(oldest);
+    if (this.states.size > MAX_RUNS) this.states.delete(oldest);
   }
 }

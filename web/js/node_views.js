@@ -65,6 +65,7 @@ const orEmpty = (texts) => new Proxy(texts, { get: (all, name) => ownProperty(al
 export function addView(view, name, label, minHeight = 0) {
   addStyle(document, "echogen-view-style", STYLE);
   view.root.classList.add("echogen-view");
+  keepPresses(view.root);
   const fixedHeight = () => attempt(view, () => view.height && view.height + 2 * MARGIN, undefined);
   const widget = view.node.addDOMWidget(name, `echogen_${name}`, view.root, {
     serialize: false,
@@ -82,6 +83,26 @@ export function addView(view, name, label, minHeight = 0) {
     before?.apply(this, arguments);
   };
   timer ??= setTimeout(updateAll, UPDATE_MS);
+}
+
+/**
+ * Keeps presses and drags that begin in a view from Nodes 2.0, which would drag the node: on a press, or on a move
+ * alone after an earlier click on the node.
+ * @param {HTMLElement} root
+ */
+function keepPresses(root) {
+  let pressed = false;
+  root.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0) return;
+    pressed = true;
+    event.stopPropagation();
+  });
+  root.addEventListener("pointermove", (event) => {
+    if (pressed) event.stopPropagation();
+  });
+  for (const end of ["pointerup", "pointercancel", "pointerleave"]) {
+    root.addEventListener(end, () => (pressed = false));
+  }
 }
 
 /** The node with an execution id, which inside subgraphs is a path: 12:5. @param {string} path */

@@ -6,7 +6,7 @@ import { listOf, ownProperty } from "./plain_values.js";
 /** @typedef {[number, string, Record<string, any>, Record<string, any>]} Entry  number, run, graph, extra data */
 
 const WAITS_MS = [0, 200, 500, 1000]; // a run that just ended may not be in the history yet
-const REMEMBERED = 50; // runs
+const MAX_RUNS = 50;
 
 /** Looks up runs by id. */
 export class RunRecords {
@@ -90,5 +90,5 @@ export class RunRecords {
 function remember(known, run, what) {
   known.set(run, what);
   const [oldest] = known.keys();
-  if (known.size > REMEMBERED) known.delete(oldest);
+  if (known.size > MAX_RUNS) known.delete(oldest);
 }

@@ -99,9 +99,6 @@ export class SamplerPanel {
     const views = [this.pad, this.liveRow, this.scales, this.pinsView, this.compareView];
     this.root = make(page, "div", { className: "echogen-panel" }, ...views.map((view) => view.root));
     this.root.style.minHeight = `${this.height}px`;
-    this.root.addEventListener("pointerdown", (event) => {
-      if (event.button === 0) event.stopPropagation(); // or Nodes 2.0 would drag the node
-    });
   }
 
   /** Current height of all visible parts. */

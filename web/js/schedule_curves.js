@@ -255,7 +255,6 @@ class ScheduleCurves {
     let dragging = false;
     this.svg.addEventListener("pointerdown", (event) => {
       if (event.button !== 0) return;
-      event.stopPropagation(); // or Nodes 2.0 would drag the node
       this.svg.focus();
       this.active = this.#handleNear(event);
       dragging = !!this.active;

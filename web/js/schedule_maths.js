@@ -105,8 +105,8 @@ export const weights = (t, i) => [i, t - i, 1 - t];
  * @param {number[]} t @param {number[]} i @returns {boolean[][]}
  */
 export function needed(t, i) {
-  const weighing = t.map((gamma, scale) => weights(gamma, i[scale]).map((weight) => weight !== 0));
-  return weighing.map((_, scale) => [0, 1, 2].map((branch) => weighing.slice(scale).some((each) => each[branch])));
+  const nonzero = t.map((gamma, scale) => weights(gamma, i[scale]).map((weight) => weight !== 0));
+  return nonzero.map((_, scale) => [0, 1, 2].map((branch) => nonzero.slice(scale).some((each) => each[branch])));
 }
 
 /** Points as the node's text fields contain them. @param {number[]} points */

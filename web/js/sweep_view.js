@@ -85,9 +85,6 @@ class SweepView {
       make(document, "div", { className: "bar" }, this.status, this.samplers),
       this.cells,
     );
-    this.root.addEventListener("pointerdown", (event) => {
-      if (event.button === 0) event.stopPropagation(); // or Nodes 2.0 would drag the node
-    });
   }
 
   /** Redraws for changes of the sweep, the samplers in the graph, and the chosen one's values. */
