@@ -91,8 +91,8 @@ _FLUX_VAE = PublishedPart(
     "0.34 GB",
     "vae",
     licence=f"sign in at {WEB}/black-forest-labs/FLUX.1-dev and accept its licence; make a token at "
-    f"{WEB}/settings/tokens and store it with `hf auth login` (or set HF_TOKEN). Who has used FLUX.1 in "
-    "ComfyUI has the file already",
+    f"{WEB}/settings/tokens and store it with `hf auth login` (or set HF_TOKEN). If you've used "
+    "FLUX.1 in ComfyUI, you already have the file",
 )
 _INFINITY = "FoundationVision/Infinity"
 _TOKENIZER_D32 = PublishedPart(
