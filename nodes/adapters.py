@@ -226,7 +226,7 @@ def save_preview(picture: Image.Image, prefix: str) -> dict[str, str]:
     path = Path(folder_paths.get_temp_directory()) / name
 
     def write() -> dict[str, str]:
-        write_picture(path, picture, "JPEG", lasting=False, quality=92)
+        write_picture(path, picture, "JPEG", fsync=False, quality=92)
         return {"filename": name, "subfolder": "", "type": "temp"}
 
     return best_effort(write)[0]
@@ -243,7 +243,7 @@ def best_effort(write: Callable[[], dict[str, Any]]) -> tuple[dict[str, Any], st
     except OSError as error:
         unaffected = "The results are not affected."
         path = Path(folder) / "preview"
-        about = error if error.strerror is None else failure(error, path, kept=unaffected)
+        about = error if error.strerror is None else failure(error, path, outcome=unaffected)
         reason = f"Not shown: {about}"
     if folder not in _full_folders:
         _full_folders.add(folder)

@@ -19,8 +19,8 @@ import transformers
 from torch import Tensor
 
 from ..encoders.text import TOKENIZER_FILE
-from ..encoders.tokenizer_file import MEMORY_TIMES, check_tokenizer
-from ..utils.json_text import TIMES, read_json
+from ..encoders.tokenizer_file import TOKENIZER_MEMORY_FACTOR, check_tokenizer
+from ..utils.json_text import MEMORY_FACTOR, read_json
 from ..utils.printable import printable
 from .mismatches import DOWNLOAD_AGAIN
 from .read import read_weights
@@ -129,8 +129,8 @@ def check_tokenizer_files(folder: Path) -> None:
 def _read(path: Path) -> dict[str, Any]:
     """A text of names with values."""
     with _naming(path):
-        times = MEMORY_TIMES if path.name == TOKENIZER_FILE else TIMES
-        settings = read_json(path, names_once=False, finite=False, times=times)
+        memory_factor = TOKENIZER_MEMORY_FACTOR if path.name == TOKENIZER_FILE else MEMORY_FACTOR
+        settings = read_json(path, reject_duplicate_keys=False, finite=False, memory_factor=memory_factor)
         if not isinstance(settings, dict):
             raise ValueError(f"expected a JSON object, got a {type(settings).__name__}")
         if path.name == TOKENIZER_FILE:

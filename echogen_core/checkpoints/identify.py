@@ -108,7 +108,7 @@ def _model_type(folder: Path) -> str:
     file = folder / "config.json"
     if not file.is_file():
         return ""
-    config = read_json(file, names_once=False, finite=False)
+    config = read_json(file, reject_duplicate_keys=False, finite=False)
     return str(config.get("model_type")) if isinstance(config, Mapping) else ""
 
 

@@ -18,7 +18,7 @@ from ..features import TextFeatures
 from ..utils.json_text import parse_json, read_bounded
 from ..utils.printable import printable
 from .sizes import TextEncoderConfig
-from .tokenizer_file import MEMORY_TIMES, check_tokenizer
+from .tokenizer_file import TOKENIZER_MEMORY_FACTOR, check_tokenizer
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +100,9 @@ def parse_tokenizer(content: str, path: Path) -> Any:
     It is checked first and then tried on a few words: some faults show only there.
     """
     try:
-        check_tokenizer(parse_json(content, names_once=False, times=MEMORY_TIMES))
+        check_tokenizer(
+            parse_json(content, reject_duplicate_keys=False, memory_factor=TOKENIZER_MEMORY_FACTOR)
+        )
         tokenizer = wrap_tokenizer(Tokenizer.from_str(content))
         tried = tokenizer(_TRIAL, truncation=False, padding=False, verbose=False)["input_ids"]
     except BaseException as error:

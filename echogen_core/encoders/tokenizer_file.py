@@ -15,7 +15,7 @@ from typing import Any
 MAX_GROWTH = 2000
 """Characters that the steps of a pipeline may make of one. ALBERT's, the most of real ones, come to 1,300 by
 this count, which takes every character for the one that grows most."""
-MEMORY_TIMES = 12
+TOKENIZER_MEMORY_FACTOR = 12
 """Memory that a tokenizer.json may take, as a multiple of its size. Gemma's takes ten times its 33 MB:
 its half a million merges are lists of two pieces each."""
 MAX_STEPS = 200

@@ -1,4 +1,4 @@
-"""Sizes in words, and what it means when a file cannot be written."""
+"""Formats sizes, and explains why a file can't be written."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 
 _UNITS = ((10**12, "TB", 2), (10**9, "GB", 2), (10**6, "MB", 1), (10**3, "kB", 1))
 
-FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
-"""Errors that room helps against."""
+DISK_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+"""Errors of a full disk."""
 
-_KEPT = "Nothing was written; a file that was there before is as it was."
+_UNCHANGED = "Nothing was written; a file that was there before is as it was."
 _MEANINGS = {
     errno.EROFS: "the disk can only be read. Choose another folder.",
     errno.EACCES: "it is not allowed, or another program has the file open. Close that program, look at the "
@@ -60,23 +60,23 @@ def check_room(path: Path, size: int) -> None:
         raise failure(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), path, size)
 
 
-def failure(error: OSError, path: Path, size: int | None = None, kept: str = _KEPT) -> OSError:
+def failure(error: OSError, path: Path, size: int | None = None, outcome: str = _UNCHANGED) -> OSError:
     """An error of the operating system with a message for people; see `explained`.
 
-    kept: what stands of the file, and of an earlier one.
+    outcome: what became of the file, and of an earlier one.
     """
     reason = error.strerror or str(error)
-    if error.errno in FULL:
+    if error.errno in DISK_FULL:
         takes = "" if size is None else f" it takes {format_size(size)}, and"
         text = (
             f"No room for {path}:{takes} {_free(path.parent)} in {path.parent} ({reason}). Make room, or "
-            f"choose another folder. {kept}"
+            f"choose another folder. {outcome}"
         )
     else:
         meaning = _MEANINGS.get(
             error.errno or 0, "look at the disk and at the name, or choose another folder."
         )
-        text = f"{path} cannot be written ({reason}): {meaning} {kept}"
+        text = f"{path} cannot be written ({reason}): {meaning} {outcome}"
     made = type(error)(text)
     made.errno = error.errno
     return made

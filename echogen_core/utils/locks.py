@@ -12,19 +12,19 @@ from .disk import explained
 
 logger = logging.getLogger(__name__)
 
-ASKED_AGAIN = 10.0
-"""Seconds between two reports to somebody who waits."""
+WAITING_REPORT_SECONDS = 10.0
+"""Seconds between two calls of `waiting`."""
 
 
 @contextmanager
-def alone(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[None]:
-    """Nobody else who asks for `path` is inside at the same time.
+def exclusive_lock(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+    """Holds the lock file `path`: one process at a time is inside.
 
-    path: the lock's file; taken away at the end.
-    waiting: called at once, and then every ASKED_AGAIN seconds, while another process is inside. None: nobody
-        waits.
-    Raises BlockingIOError when another one is inside and nobody waits; ModuleNotFoundError without filelock;
-    OSError when the lock's file cannot be made. On a disk without locks all may enter, which the log says.
+    path: removed at the end.
+    waiting: called at once, and then every WAITING_REPORT_SECONDS, while another process is inside. None:
+        don't wait.
+    Raises BlockingIOError when another process is inside and `waiting` is None, ModuleNotFoundError without
+    filelock, OSError when the lock file can't be made. On a disk without locks all may enter; that is logged.
     """
     try:
         from filelock import FileLock, Timeout
@@ -44,7 +44,7 @@ def alone(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[Non
             if waiting is None:
                 raise BlockingIOError(f"Another process holds {path}.") from None
             waiting()
-            pause = ASKED_AGAIN
+            pause = WAITING_REPORT_SECONDS
         except (OSError, NotImplementedError) as error:
             logger.warning(
                 "%s cannot be locked (%s): do not start a second process on the same files.", path, error

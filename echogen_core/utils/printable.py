@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-LONGEST = 200
+MAX_LENGTH = 200
 """Characters."""
 
 
-def printable(name: object, longest: int = LONGEST) -> str:
-    """A name or value from outside as it can be logged, sent and shown, at most `longest` characters of it.
+def printable(name: object, max_length: int = MAX_LENGTH) -> str:
+    """A name or value from outside that can be logged, sent and shown, cut to `max_length` characters.
 
     Control characters and lone surrogates (which no UTF-8 has: a log or a socket dies of one) are escaped.
     """
     text = str(name)
-    if len(text) <= longest and text.isprintable():
+    if len(text) <= max_length and text.isprintable():
         return text
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:longest])
-    return shown if len(text) <= longest else f"{shown}…"
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:max_length])
+    return shown if len(text) <= max_length else f"{shown}…"
 
 
 def counted(count: int, noun: str, plural: str | None = None) -> str:

@@ -30,9 +30,9 @@ from .disk import check_room, explained
 logger = logging.getLogger(__name__)
 
 _ON_WINDOWS = sys.platform == "win32"
-_MOVING = 60.0
+_RENAME_SECONDS = 60.0
 """Windows: seconds for which a partial file is left alone. It is closed for a moment before it moves."""
-_FORGOTTEN = 86_400.0
+_STALE_SECONDS = 86_400.0
 """Seconds after which partial files of earlier versions, which had no locks, count as nobody's."""
 _EARLIER_ENDINGS = {
     ".pt": "tmp",
@@ -44,7 +44,8 @@ _EARLIER_ENDINGS = {
 }
 _BLOCK = 1 << 16
 """Bytes that are read at once in search of a line's end."""
-_LONGEST = 200  # bytes of a name, which most disks limit to 255: the rest is for the partial file's own
+_MAX_NAME_BYTES = 200
+"""Of a name, which most disks limit to 255: the rest is for what a partial file's name adds."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def write_atomically(
     target: Target,
     fill: Callable[[BinaryIO], object],
     size: int | None = None,
-    lasting: bool = True,
+    fsync: bool = True,
     new: bool = False,
 ) -> Path:
     """Writes a file that appears whole or not at all, in a folder that is made if need be; returns its path.
@@ -83,8 +84,8 @@ def write_atomically(
     Args:
         fill: writes the content into the open binary file that it is given.
         size: how many bytes that will be, to be refused at once where there is no room.
-        lasting: down to the disk before it counts, so that not even a power cut leaves half a file in its
-            place. False for what is quickly made again and checked when it is read.
+        fsync: flush to the disk before the file takes its place, so that not even a power cut leaves half of
+            it there. False for what is quickly made again and checked when it is read.
         new: only where there is no such file yet.
     Raises:
         FileExistsError: `new`, and there is one.
@@ -101,39 +102,37 @@ def write_atomically(
         with _own_partial(place) as (partial, file):
             fill(file)
             file.flush()
-            if lasting:
+            if fsync:
                 os.fsync(file.fileno())
             if _ON_WINDOWS:
                 file.close()  # or it could not be moved; elsewhere the lock is kept until it has
             path = _move(partial, target, new)
-        if lasting:
-            _settle(path.parent)
+        if fsync:
+            _sync_folder(path.parent)
     return path
 
 
-def write_text(target: Target, text: str, lasting: bool = True, new: bool = False) -> Path:
+def write_text(target: Target, text: str, fsync: bool = True, new: bool = False) -> Path:
     """`write_atomically` of a text in UTF-8, with line breaks as they are."""
-    return write_atomically(target, lambda file: file.write(text.encode()), None, lasting, new)
+    return write_atomically(target, lambda file: file.write(text.encode()), None, fsync, new)
 
 
 def write_picture(
-    target: Target, picture: Any, kind: str, lasting: bool = True, new: bool = False, **options: Any
+    target: Target, picture: Any, kind: str, fsync: bool = True, new: bool = False, **options: Any
 ) -> Path:
     """`write_atomically` of a Pillow picture. kind: Pillow's name of the format; options: of its `save`."""
     # Not straight into the file: some of Pillow's encoders give numbers of their own for what goes wrong.
     content = io.BytesIO()
     picture.save(content, format=kind, **options)
-    return write_atomically(
-        target, lambda file: file.write(content.getbuffer()), content.tell(), lasting, new
-    )
+    return write_atomically(target, lambda file: file.write(content.getbuffer()), content.tell(), fsync, new)
 
 
-def append_line(path: Path, line: str, lasting: bool = False) -> None:
+def append_line(path: Path, line: str, fsync: bool = False) -> None:
     """Adds a line to a text file, whole or not at all.
 
     One that a killed process left unfinished at the file's end is taken off first.
 
-    lasting: as in `write_atomically`. Processes that add at the same time take turns.
+    fsync: as in `write_atomically`. Processes that add at the same time take turns.
     Raises OSError as that does.
     """
     # without a buffer, which would write at its closing what there was no room for before
@@ -143,7 +142,7 @@ def append_line(path: Path, line: str, lasting: bool = False) -> None:
         try:
             file.truncate(end)
             _write_all(file, line.encode() + b"\n")
-            if lasting:
+            if fsync:
                 os.fsync(file.fileno())
         except BaseException:
             file.truncate(end)
@@ -158,7 +157,7 @@ def remove_abandoned(target: Target) -> None:
     number = re.compile(_number(target))
     for path in _files(place.parent, (partial, earlier, number)):
         if earlier.fullmatch(path.name):
-            gone = _age(path) > _FORGOTTEN and _removed(path)
+            gone = _age(path) > _STALE_SECONDS and _removed(path)
         elif partial.fullmatch(path.name) or not _size(path):
             gone = _removed_unless_owned(path)
         else:
@@ -287,7 +286,7 @@ def _is_at(file: BinaryIO, path: Path) -> bool:
 
 def _removed_unless_owned(path: Path) -> bool:
     if _ON_WINDOWS:
-        return _age(path) > _MOVING and _removed(path)
+        return _age(path) > _RENAME_SECONDS and _removed(path)
     try:
         with path.open("r+b") as file:
             return _lock(file) is True and _is_at(file, path) and _removed(path)
@@ -322,7 +321,7 @@ def _size(path: Path) -> int:
 def _stem(name: str) -> str:
     """What a partial file's name shows of the file's: all that there is room for."""
     encoded = os.fsencode(name)
-    return name if len(encoded) <= _LONGEST else hashlib.sha1(encoded).hexdigest()
+    return name if len(encoded) <= _MAX_NAME_BYTES else hashlib.sha1(encoded).hexdigest()
 
 
 def _number(target: Target) -> str:
@@ -343,7 +342,7 @@ def _earlier(target: Target) -> str:
     return same
 
 
-def _settle(folder: Path) -> None:
+def _sync_folder(folder: Path) -> None:
     """Brings a folder's new names to the disk, where the system can."""
     if _ON_WINDOWS:
         return

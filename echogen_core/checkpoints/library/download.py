@@ -1,10 +1,10 @@
-"""Fetches published files through huggingface_hub: resumed where it broke off, checked before it counts.
+"""Downloads published files through huggingface_hub: resumable, and verified before they count.
 
-A file grows under a name of its own beside its place (`.<name>.<hash>.partial`) and moves there when its hash
-is the hub's. huggingface_hub's own `hf_hub_download` throws away what a broken run has fetched (2.x), which
-nobody wants of ten gigabytes: the transfer is its, the file is ours. One process at a time is at it: a second
-one waits, and goes on with what has come, which is why the name is not one of writing.py's. HF_ENDPOINT,
-HF_TOKEN, HF_HUB_OFFLINE and the proxies' variables do what they do everywhere.
+A file is written next to its target (`.<name>.<hash>.partial`) and moved there once its hash matches the
+hub's. huggingface_hub's own `hf_hub_download` discards the partial file of an interrupted run (2.x), too much
+to lose of ten gigabytes, so only the transfer is its. Processes take turns: a second one waits, then resumes
+what the first has fetched, which is why the name is not one of writing.py's. HF_ENDPOINT, HF_TOKEN,
+HF_HUB_OFFLINE and the proxy variables work as usual.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from functools import partial as with_arguments
 from pathlib import Path
 from typing import Any
 
-from ...utils.disk import FULL, explained, failure, format_size
-from ...utils.locks import alone
+from ...utils.disk import DISK_FULL, explained, failure, format_size
+from ...utils.locks import exclusive_lock
 from .published_models import PublishedFile, PublishedPart
 
 logger = logging.getLogger(__name__)
 
 _BLOCK = 1 << 20
-_OF_THE_DISK = (*FULL, errno.EFBIG, errno.EROFS, errno.EIO)
-"""Errors that come of writing here, not of the network."""
+_DISK_ERRNOS = (*DISK_FULL, errno.EFBIG, errno.EROFS, errno.EIO)
+"""Errors of the local disk, not of the network."""
 
 
 @dataclass(frozen=True)
@@ -63,27 +63,26 @@ def download_part(
     place = folder / part.subfolder
     for file in part.files:
         target = place / file.name
-        remote = _ask(part, file, endpoint)
-        if _is_there(target, remote, report):
+        remote = _remote_file(part, file, endpoint)
+        if _is_installed(target, remote, report):
             continue
         report(f"{part.hub}: {file.name}, {format_size(remote.size)}, into {place}")
         with explained(target):
             place.mkdir(parents=True, exist_ok=True)
-        with alone(place / f".{target.name}.lock", with_arguments(_say_waiting, target, remote, report)):
+        waiting = with_arguments(_say_waiting, target, remote, report)
+        with exclusive_lock(place / f".{target.name}.lock", waiting):
             # another process may have fetched it meanwhile
-            if not _is_there(target, remote, report):
+            if not _is_installed(target, remote, report):
                 _fetch(part, remote, target, report)
-                _remove_older(target)
+                _remove_stale_partials(target)
     return folder / part.name
 
 
 def _say_waiting(target: Path, remote: Remote, report: Callable[[str], None]) -> None:
-    have = _size(_partial(target, remote))
+    downloaded = _size(_partial(target, remote))
+    progress = f"{format_size(downloaded)} of {format_size(remote.size)} so far"
     report(
-        f"another process is downloading {target} ({format_size(have)} of {format_size(remote.size)} so "
-        "far): "
-        "waiting "
-        "for it. Ctrl+C stops only this one"
+        f"another process is downloading {target} ({progress}): waiting for it. Ctrl+C stops only this one"
     )
 
 
@@ -98,7 +97,7 @@ def _hub() -> Any:
     return huggingface_hub
 
 
-def _ask(part: PublishedPart, file: PublishedFile, endpoint: str | None) -> Remote:
+def _remote_file(part: PublishedPart, file: PublishedFile, endpoint: str | None) -> Remote:
     """Where a file is, how large, and its hash. Raises OSError as `download_part`."""
     hub = _hub()
     url = hub.hf_hub_url(part.hub, file.name, endpoint=endpoint)
@@ -117,28 +116,27 @@ def _ask(part: PublishedPart, file: PublishedFile, endpoint: str | None) -> Remo
 
 def _fetch(part: PublishedPart, remote: Remote, target: Path, report: Callable[[str], None]) -> None:
     partial = _partial(target, remote)
-    have = _size(partial)
-    if have > remote.size:
+    downloaded = _size(partial)
+    if downloaded > remote.size:
         partial.unlink()
-        have = 0
-    if have:
-        report(f"resuming at {format_size(have)}")
-    _check_space(target.parent, remote.size - have, have)
-    if have < remote.size:  # else it was stopped before it could be looked at
-        _transfer(part, remote, target, partial, have)
+        downloaded = 0
+    if downloaded:
+        report(f"resuming at {format_size(downloaded)}")
+    _check_space(target.parent, remote.size - downloaded, downloaded)
+    if downloaded < remote.size:  # else it was stopped before it could be looked at
+        _transfer(part, remote, target, partial, downloaded)
     if not _is_whole(partial, remote):
         partial.unlink()
         raise ValueError(
             f"{target.name} arrived damaged (its hash is not {remote.etag}, which the hub announced), so it "
-            "was "
-            "deleted. Run this again; if that doesn't help, a proxy or mirror (HF_ENDPOINT) alters files."
+            "was deleted. Run this again; if that doesn't help, a proxy or mirror (HF_ENDPOINT) alters files."
         )
     with explained(target):
         os.replace(partial, target)
 
 
-def _transfer(part: PublishedPart, remote: Remote, target: Path, partial: Path, have: int) -> None:
-    """The rest of a file, behind the `have` bytes that are there."""
+def _transfer(part: PublishedPart, remote: Remote, target: Path, partial: Path, downloaded: int) -> None:
+    """Appends the rest of a file to the `downloaded` bytes that are there."""
     from huggingface_hub.file_download import http_get
 
     # Plain bytes: a compressed answer could not be resumed.
@@ -148,7 +146,7 @@ def _transfer(part: PublishedPart, remote: Remote, target: Path, partial: Path, 
             http_get(
                 remote.url,
                 out,
-                resume_size=have,
+                resume_size=downloaded,
                 headers=headers,
                 expected_size=remote.size,
                 displayed_filename=target.name,
@@ -156,10 +154,10 @@ def _transfer(part: PublishedPart, remote: Remote, target: Path, partial: Path, 
             out.flush()
             os.fsync(out.fileno())  # before it is looked at: a power cut must not change it after that
         except Exception as error:  # which classes there are depends on huggingface_hub's HTTP library
-            kept = _size(partial)
-            if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
-                raise _disk_failure(error, target, remote.size - kept, kept) from error
-            raise _explained(error, part, target.name, kept) from error
+            downloaded = _size(partial)
+            if isinstance(error, OSError) and error.errno in _DISK_ERRNOS:
+                raise _disk_failure(error, target, remote.size - downloaded, downloaded) from error
+            raise _explained(error, part, target.name, downloaded) from error
 
 
 def _size(partial: Path) -> int:
@@ -174,15 +172,15 @@ def _partial(target: Path, remote: Remote) -> Path:
     return target.with_name(f".{target.name}.{remote.etag[:16]}.partial")
 
 
-def _remove_older(target: Path) -> None:
-    """Takes away what was begun of other versions of a file that is whole now; nobody else is at them."""
+def _remove_stale_partials(target: Path) -> None:
+    """Removes partial downloads of other versions of a complete file; the lock keeps other processes out."""
     begun = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{16}}\.partial")
     for path in target.parent.iterdir():
         if begun.fullmatch(path.name):
             path.unlink()
 
 
-def _is_there(target: Path, remote: Remote, report: Callable[[str], None]) -> bool:
+def _is_installed(target: Path, remote: Remote, report: Callable[[str], None]) -> bool:
     """Whether the hub's file stands in its place. FileExistsError when another one does."""
     if not target.exists():
         return False
@@ -211,41 +209,41 @@ def _is_whole(path: Path, remote: Remote) -> bool:
     return digest.hexdigest() == remote.etag
 
 
-def _check_space(folder: Path, needed: int, kept: int) -> None:
+def _check_space(folder: Path, needed: int, downloaded: int) -> None:
     if shutil.disk_usage(folder).free < needed:
-        raise _no_space(folder, needed, kept)
+        raise _no_space(folder, needed, downloaded)
 
 
-def _disk_failure(error: OSError, target: Path, needed: int, kept: int) -> OSError:
-    if error.errno in FULL:
-        return _no_space(target.parent, needed, kept)
-    return failure(error, target, kept=_held(kept))
+def _disk_failure(error: OSError, target: Path, needed: int, downloaded: int) -> OSError:
+    if error.errno in DISK_FULL:
+        return _no_space(target.parent, needed, downloaded)
+    return failure(error, target, outcome=_downloaded_note(downloaded))
 
 
-def _no_space(folder: Path, needed: int, kept: int) -> OSError:
+def _no_space(folder: Path, needed: int, downloaded: int) -> OSError:
     free = format_size(shutil.disk_usage(folder).free)
     return OSError(
         f"The disk of {folder} is too full: {format_size(needed)} more are needed, {free} are free. "
         f"Make room, or move the folder to a larger disk (extra_model_paths.yaml); then run this "
-        f"again. {_held(kept)}".rstrip()
+        f"again. {_downloaded_note(downloaded)}".rstrip()
     )
 
 
-def _held(kept: int) -> str:
-    return f"The {format_size(kept)} downloaded so far are kept." if kept else ""
+def _downloaded_note(downloaded: int) -> str:
+    return f"The {format_size(downloaded)} downloaded so far are kept." if downloaded else ""
 
 
-def _explained(error: Exception, part: PublishedPart, name: str, kept: int = 0) -> OSError:
+def _explained(error: Exception, part: PublishedPart, name: str, downloaded: int = 0) -> OSError:
     """What went wrong between the hub and us, and what to do."""
     from huggingface_hub import errors
 
     where = f"{part.source} ({name})"
-    by_hand = f"or fetch it in a browser from {part.source}"
+    manually = f"or fetch it in a browser from {part.source}"
     response = getattr(error, "response", None)
     status = getattr(response, "status_code", None)
     if isinstance(error, errors.OfflineModeIsEnabled):
         return ConnectionError(
-            f"{where} was not fetched: HF_HUB_OFFLINE is set. Unset it, {by_hand} (on another machine, if "
+            f"{where} was not fetched: HF_HUB_OFFLINE is set. Unset it, {manually} (on another machine, if "
             "need be)."
         )
     if isinstance(error, errors.GatedRepoError):
@@ -253,14 +251,14 @@ def _explained(error: Exception, part: PublishedPart, name: str, kept: int = 0) 
         return PermissionError(f"{where} is available only after you accept its licence: {step}.")
     if isinstance(error, errors.EntryNotFoundError):
         return FileNotFoundError(
-            f"{where}: the repository no longer has this file. Update this pack, {by_hand}."
+            f"{where}: the repository no longer has this file. Update this pack, {manually}."
         )
     if status in (401, 403, 404) or isinstance(error, errors.RepositoryNotFoundError):
         return PermissionError(
             f"{where}: the hub refuses ({status}). An expired token is refused like this: renew it "
-            f" (`hf auth login`, or HF_TOKEN), {by_hand}."
+            f" (`hf auth login`, or HF_TOKEN), {manually}."
         )
     return ConnectionError(
         f"{where} could not be fetched ({type(error).__name__}: {error}). Check the connection and run this "
-        f"again, {by_hand}. {_held(kept)}".rstrip()
+        f"again, {manually}. {_downloaded_note(downloaded)}".rstrip()
     )

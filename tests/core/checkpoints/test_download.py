@@ -20,7 +20,7 @@ import pytest
 
 from echogen_core.checkpoints.library.download import download_part
 from echogen_core.checkpoints.library.published_models import PublishedFile, PublishedPart
-from echogen_core.utils.locks import alone
+from echogen_core.utils.locks import exclusive_lock
 
 from ..stopped import ROOT
 from .hub_server import Hub, serving
@@ -239,7 +239,7 @@ def test_a_download_goes_on_where_a_killed_one_ended(hub: Hub, tmp_path: Path) -
 
 def test_who_waits_can_be_stopped_and_the_other_goes_on(hub: Hub, tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
-    with alone(tmp_path / "model" / ".config.json.lock"):
+    with exclusive_lock(tmp_path / "model" / ".config.json.lock"):
 
         def report(line: str) -> None:
             if "waiting" in line:

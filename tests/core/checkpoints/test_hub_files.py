@@ -24,7 +24,7 @@ from echogen_core.checkpoints.segmentation_models import load_segmenter
 from echogen_core.checkpoints.subject_file import load_subject, save_subject
 from echogen_core.encoders import build_tokenizer, read_tokenizer
 from echogen_core.encoders.text import tokenizer_text
-from echogen_core.encoders.tokenizer_file import MEMORY_TIMES, check_tokenizer
+from echogen_core.encoders.tokenizer_file import TOKENIZER_MEMORY_FACTOR, check_tokenizer
 from echogen_core.features import ContentFeatures, Subject
 from echogen_core.utils.json_text import parse_json
 
@@ -206,7 +206,9 @@ def test_a_tokenizer_of_gemmas_size_is_read(tmp_path: Path) -> None:
     path = tmp_path / "tokenizer.json"
     path.write_text(json.dumps({"added_tokens": [], "model": model}, ensure_ascii=False, indent=2), "utf-8")
     assert path.stat().st_size > 33_000_000
-    check_tokenizer(parse_json(tokenizer_text(path), names_once=False, times=MEMORY_TIMES))
+    check_tokenizer(
+        parse_json(tokenizer_text(path), reject_duplicate_keys=False, memory_factor=TOKENIZER_MEMORY_FACTOR)
+    )
     with pytest.raises(ValueError, match="MB of memory"):
         parse_json(path.read_bytes())
 

@@ -40,7 +40,7 @@ def later(folder: Path) -> None:
 
 
 def start(program: str, *arguments: object) -> subprocess.Popen[str]:
-    code = f"import sys; from tests.core import small_writers as s; sys.exit(s.{program}(sys.argv[1:]))"
+    code = f"import sys; from tests.core.utils import small_writers as s; sys.exit(s.{program}(sys.argv[1:]))"
     command = [sys.executable, "-c", code, *map(str, arguments)]
     return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
 
@@ -213,7 +213,7 @@ def test_a_file_that_grows_beyond_a_limit(tmp_path: Path) -> None:
     """A real refusal of the system's, in the middle of writing."""
     code = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000));"
-        "from tests.core import small_writers as s; s.write(sys.argv[1:])"
+        "from tests.core.utils import small_writers as s; s.write(sys.argv[1:])"
     )
     if not POSIX:  # no such limits there
         return
@@ -242,7 +242,7 @@ def test_a_line_that_finds_no_room_is_not_there(tail: str, tmp_path: Path) -> No
         append_line(log, "second")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    append_line(log, "third", lasting=True)
+    append_line(log, "third", fsync=True)
     assert log.read_text() == "first\nsecond\nthird\n"
 
 
