@@ -234,6 +234,32 @@ class SegmentSubject(SubjectNode):
         return io.NodeOutput(mask, to_intermediate(shown), ui=subject_preview.show(cls, [shown], words))
 
 
+def _segmentation_inputs() -> list[io.Input]:
+    """Of SubjectSegmentation; saved workflows rely on their order."""
+    return [
+        io.Image.Input(
+            "image", tooltip="One or several pictures; one without a hit doesn't stop the others."
+        ),
+        io.Mask.Input(
+            "mask",
+            optional=True,
+            tooltip=f"Where the subject is; no model is used then. {_SOURCES} An empty one is ignored.",
+        ),
+        widgets.box_input("Where the subject is, roughly. With a mask: limits the mask."),
+        widgets.phrase_input("If empty, the describer is asked, if installed."),
+        widgets.margin_input(),
+        widgets.background_input(),
+        widgets.threshold_input(),
+        widgets.pick_input(),
+        widgets.fallback_input(),
+        widgets.soften_input(),
+        widgets.model_input("describer"),
+        widgets.model_input("detector"),
+        widgets.model_input("segmenter"),
+        widgets.marks_input(),
+    ]
+
+
 class SubjectSegmentation(SubjectNode):
     """Picture to cut-out, by whatever is at hand."""
 
@@ -248,29 +274,7 @@ class SubjectSegmentation(SubjectNode):
             search_aliases=["remove background", "rembg", "cut out", "segment", "u2net", "grounded sam"],
             is_output_node=True,
             has_intermediate_output=True,
-            inputs=[
-                io.Image.Input(
-                    "image", tooltip="One or several pictures; one without a hit doesn't stop the others."
-                ),
-                io.Mask.Input(
-                    "mask",
-                    optional=True,
-                    tooltip=f"Where the subject is; no model is used then. {_SOURCES} An empty one is "
-                    "ignored.",
-                ),
-                widgets.box_input("Where the subject is, roughly. With a mask: limits the mask."),
-                widgets.phrase_input("If empty, the describer is asked, if installed."),
-                widgets.margin_input(),
-                widgets.background_input(),
-                widgets.threshold_input(),
-                widgets.pick_input(),
-                widgets.fallback_input(),
-                widgets.soften_input(),
-                widgets.model_input("describer"),
-                widgets.model_input("detector"),
-                widgets.model_input("segmenter"),
-                widgets.marks_input(),
-            ],
+            inputs=_segmentation_inputs(),
             outputs=[
                 io.Image.Output("cut_out", display_name="image", tooltip="The subject, squared and centred."),
                 io.Mask.Output(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 import uuid
-from typing import Any
+from typing import Any, NamedTuple
 
 from layout import ROOT, Item, node_json, sampler
 
@@ -61,52 +61,7 @@ def items() -> dict[str, Item]:
 
 def blueprint(object_info: dict[str, Any]) -> dict[str, Any]:
     """The file's content: a graph of the one subgraph node, and its definition."""
-    table = items()
-    ids = {"outside": _OUTSIDE_IN, **{key: number for number, key in enumerate(table, 1)}}
-    nodes = {key: node_json(ids[key], item, object_info[item.type]) for key, item in table.items()}
-    for key, item in table.items():
-        nodes[key]["inputs"] = _as_the_browser_has_them(nodes[key]["inputs"], object_info[item.type])
-    links: list[dict[str, Any]] = []
-    entering: dict[int, tuple[str, int, bool]] = {}  # slot -> type, link, whether it is a widget
-    for key, item in table.items():
-        for slot, socket in enumerate(nodes[key]["inputs"]):
-            if socket["name"] not in item.links:
-                continue
-            source, source_slot = item.links[socket["name"]]
-            kind = socket["type"]
-            socket["link"] = _link(links, (ids[source], source_slot), (ids[key], slot), kind)
-            if source == "outside":
-                entering[source_slot] = (kind, socket["link"], "widget" in socket)
-            else:
-                nodes[source]["outputs"][source_slot]["links"].append(socket["link"])
-    leaving = _link(links, (ids["decode"], 0), (_OUTSIDE_OUT, 0), "IMAGE")
-    nodes["decode"]["outputs"][0]["links"].append(leaving)
-    inputs = [
-        {"id": _ident(name), "name": name, "type": entering[slot][0], "linkIds": [entering[slot][1]]}
-        for slot, name in enumerate(INPUTS)
-    ]
-    definition = {
-        "id": _ident("definition"),
-        "version": 1,
-        "state": {"lastGroupId": 0, "lastNodeId": len(nodes), "lastLinkId": len(links), "lastRerouteId": 0},
-        "revision": 0,
-        "config": {},
-        "name": NAME,
-        "inputNode": {"id": _OUTSIDE_IN, "bounding": [-180, 0, 120, 180]},
-        "outputNode": {"id": _OUTSIDE_OUT, "bounding": [1520, 0, 120, 60]},
-        "inputs": inputs,
-        "outputs": [{"id": _ident("output"), "name": "image", "type": "IMAGE", "linkIds": [leaving]}],
-        "widgets": [],
-        "nodes": list(nodes.values()),
-        "groups": [],
-        "links": links,
-        "extra": {},
-    }
-    sockets: list[dict[str, Any]] = []
-    for slot, name in enumerate(INPUTS):
-        kind, _, is_widget = entering[slot]
-        widget = {"widget": {"name": name}} if is_widget else {}
-        sockets.append({"name": name, "type": kind, **widget, "link": None})
+    definition, sockets = _definition(object_info)
     host = {
         "id": 1,
         "type": definition["id"],
@@ -134,6 +89,71 @@ def blueprint(object_info: dict[str, Any]) -> dict[str, Any]:
         "extra": {"BlueprintDescription": DESCRIPTION},
         "version": 0.4,
     }
+
+
+def _definition(object_info: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The subgraph, and the inputs of the node that stands for it."""
+    nodes, links, entering = _inner_graph(object_info)
+    definition = {
+        "id": _ident("definition"),
+        "version": 1,
+        "state": {"lastGroupId": 0, "lastNodeId": len(nodes), "lastLinkId": len(links), "lastRerouteId": 0},
+        "revision": 0,
+        "config": {},
+        "name": NAME,
+        "inputNode": {"id": _OUTSIDE_IN, "bounding": [-180, 0, 120, 180]},
+        "outputNode": {"id": _OUTSIDE_OUT, "bounding": [1520, 0, 120, 60]},
+        "inputs": [
+            {"id": _ident(name), "name": name, "type": entering[slot].type, "linkIds": [entering[slot].link]}
+            for slot, name in enumerate(INPUTS)
+        ],
+        "outputs": [{"id": _ident("output"), "name": "image", "type": "IMAGE", "linkIds": [links[-1]["id"]]}],
+        "widgets": [],
+        "nodes": nodes,
+        "groups": [],
+        "links": links,
+        "extra": {},
+    }
+    sockets: list[dict[str, Any]] = []
+    for slot, name in enumerate(INPUTS):
+        widget = {"widget": {"name": name}} if entering[slot].is_widget else {}
+        sockets.append({"name": name, "type": entering[slot].type, **widget, "link": None})
+    return definition, sockets
+
+
+class Entering(NamedTuple):
+    """A link from outside the subgraph to an input in it."""
+
+    type: str
+    link: int
+    is_widget: bool
+
+
+def _inner_graph(
+    object_info: dict[str, Any],
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[int, Entering]]:
+    """The subgraph's nodes; its links, the last of which leaves it; and by slot those that enter it."""
+    table = items()
+    ids = {"outside": _OUTSIDE_IN, **{key: number for number, key in enumerate(table, 1)}}
+    nodes = {key: node_json(ids[key], item, object_info[item.type]) for key, item in table.items()}
+    for key, item in table.items():
+        nodes[key]["inputs"] = _as_the_browser_has_them(nodes[key]["inputs"], object_info[item.type])
+    links: list[dict[str, Any]] = []
+    entering: dict[int, Entering] = {}
+    for key, item in table.items():
+        for slot, socket in enumerate(nodes[key]["inputs"]):
+            if socket["name"] not in item.links:
+                continue
+            source, source_slot = item.links[socket["name"]]
+            kind = socket["type"]
+            socket["link"] = _link(links, (ids[source], source_slot), (ids[key], slot), kind)
+            if source == "outside":
+                entering[source_slot] = Entering(kind, socket["link"], "widget" in socket)
+            else:
+                nodes[source]["outputs"][source_slot]["links"].append(socket["link"])
+    leaving = _link(links, (ids["decode"], 0), (_OUTSIDE_OUT, 0), "IMAGE")
+    nodes["decode"]["outputs"][0]["links"].append(leaving)
+    return list(nodes.values()), links, entering
 
 
 def _as_the_browser_has_them(linked: list[dict[str, Any]], info: dict[str, Any]) -> list[dict[str, Any]]:

@@ -27,6 +27,11 @@ Help for a node: select it and press the **?** above it."""
 
 def items() -> dict[str, Item]:
     """The nodes, in the order of their ids."""
+    return {**subject_items(), **picture_items()}
+
+
+def subject_items() -> dict[str, Item]:
+    """From the sample to the cut-out, step by step and by one node."""
     picture = {"image": ("sample", 0)}
     return {
         "note": Item("MarkdownNote", (20, 925), (600, 560), [NOTE], title="Start here"),
@@ -61,6 +66,12 @@ def items() -> dict[str, Item]:
             picture,
         ),
         "show_whole": Item("PreviewImage", (2030, 80), (340, 400), [], {"images": ("whole", 0)}),
+    }
+
+
+def picture_items() -> dict[str, Item]:
+    """From the cut-out to a picture of it in a scene."""
+    return {
         "load": Item("EchoGenLoadBundle", (680, 915), (360, 170), ["nano (built in)", "auto"]),
         "text": Item(
             "EchoGenEncodeText",
