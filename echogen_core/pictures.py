@@ -23,6 +23,9 @@ SMALLEST_SIDE = 8
 LARGEST_WORKING_SIDE = 2048
 """Pixels. Encoders look at 512 px at most: a larger picture is reduced before anything else copies it."""
 
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of RGB in 0..1."""
+
 _LONGEST_STRIP = 64  # longer side over shorter: a picture scaled to cover a square takes gigabytes beyond
 _INTEGER_RANGES = {torch.uint8: 255, torch.uint16: 65535}  # type -> the value that stands for 1
 _FORMS = {1: "1 of grey", 3: "3 (RGB)", 4: "4 (RGB and alpha)"}
@@ -142,6 +145,12 @@ def flatten_alpha(images_BCHW: Tensor, background: tuple[float, float, float] = 
     alpha_B1HW = images_BCHW[:, 3:]
     ground_1C11 = images_BCHW.new_tensor(background).view(1, 3, 1, 1)
     return images_BCHW[:, :3] * alpha_B1HW + ground_1C11 * (1 - alpha_B1HW)
+
+
+def imagenet_normalized(images: Tensor) -> Tensor:
+    """Pictures [..., 3, H, W] in 0..1 at ImageNet's mean 0 and standard deviation 1."""
+    mean_311, std_311 = (images.new_tensor(v).view(3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
+    return (images - mean_311) / std_311
 
 
 def fit_within(images_BCHW: Tensor, side: int = LARGEST_WORKING_SIDE) -> Tensor:

@@ -6,17 +6,6 @@ import importlib
 from typing import Any
 
 import torch
-from torch import Tensor
-
-from echogen_core.encoders.semantic import IMAGENET_MEAN, IMAGENET_STD
-
-
-def imagenet_normalized(images_B3HW: Tensor) -> Tensor:
-    """Pictures in 0..1 [B, 3, H, W] at ImageNet's mean 0 and standard deviation 1."""
-    mean_311, std_311 = (
-        images_B3HW.new_tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD)
-    )
-    return (images_B3HW - mean_311) / std_311
 
 
 def efficientnet_lite(number: int, user: str, device: torch.device | str) -> Any:

@@ -13,11 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..features import SemanticFeatures
+from ..pictures import imagenet_normalized
 from .reference import reference_picture
 from .sizes import SemanticEncoderConfig
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class SemanticTokens(NamedTuple):
@@ -83,9 +81,7 @@ class SemanticEncoder(nn.Module):
 
         The order is the official one; bicubic overshoot is therefore never clamped to 0..1.
         """
-        mean = images_B3HW.new_tensor(IMAGENET_MEAN).view(1, 3, 1, 1)
-        std = images_B3HW.new_tensor(IMAGENET_STD).view(1, 3, 1, 1)
-        normal_B3HW = (images_B3HW - mean) / std
+        normal_B3HW = imagenet_normalized(images_B3HW)
         size = (self.config.image_size, self.config.image_size)
         if normal_B3HW.shape[-2:] == size:
             return normal_B3HW

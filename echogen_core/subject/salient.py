@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..pictures import check_pictures, fit_within, flatten_alpha
+from ..pictures import check_pictures, fit_within, flatten_alpha, imagenet_normalized
 from .colours import GuidedFilter, follow_colours
 from .refine import pieces
 from .refine import soften as soften_edge
@@ -22,7 +22,6 @@ from .u2net import U2Netp
 
 FIRST_SIDE, SIDE = 224, 320
 """Pixels of the square that the network looks at: to find the subject, and to see it from near."""
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 AROUND = 0.25
 """Of a box's longer side, seen around it on each side from near."""
 _FAINT = 0.1  # saliency below which nothing stands out
@@ -110,9 +109,7 @@ class SalientSubject(nn.Module):
 def normalized(image_3HW: Tensor, side: int) -> Tensor:
     """[1, 3, side, side] as the network takes it: the brightest value 1, then ImageNet's mean and spread."""
     x_13HW = F.interpolate(image_3HW[None], (side, side), mode="bilinear", antialias=True)
-    x_13HW = x_13HW / x_13HW.max().clamp_min(1e-6)
-    mean, std = (x_13HW.new_tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
-    return (x_13HW - mean) / std
+    return imagenet_normalized(x_13HW / x_13HW.max().clamp_min(1e-6))
 
 
 def conspicuous_box(saliency_HW: Tensor) -> Frame | None:

@@ -9,10 +9,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
 from torch import Tensor
 
+from ..pictures import to_pil
 from ..utils.writing import append_line, write_picture, write_text
 
 logger = logging.getLogger(__name__)
@@ -49,8 +48,7 @@ class RunLog:
     def pictures(self, step: int, images_3HW: Tensor) -> Path:
         """One sheet, [3, H, W] in 0..1, as pictures/<step>.png."""
         path = sheet_path(self._out, step)
-        pixels_HW3 = (images_3HW.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
-        write_picture(path, Image.fromarray(np.ascontiguousarray(pixels_HW3)), "PNG")
+        write_picture(path, to_pil(images_3HW), "PNG")
         if self._board is not None:
             self._board.add_image("reference, target, generated", images_3HW.clamp(0, 1), step)
         return path
@@ -68,7 +66,7 @@ def sheet_path(out: Path, step: int) -> Path:
 
 def progress(step: int, steps: int, record: Mapping[str, Any], pace: float) -> str:
     """A record as a line on the console. pace: seconds per step."""
-    first, *_, last = record["bits"]
+    first, *_, last = record["bit_accuracy"]
     left = timedelta(seconds=round((steps - step) * pace))
     words = (
         f"step {step} of {steps}: loss {record['loss']:.4f}, bits right {first:.1%} (first scale) to "

@@ -139,7 +139,7 @@ def identify_base(model: EchoGenTransformer, base: Path | None, out: Path, write
     return BaseIdentity(model.config, BASE_FILE, digest)
 
 
-def save_subject(path: Path, start: BaseIdentity, subject: Mapping[str, Tensor]) -> Path:
+def save_subject_weights(path: Path, start: BaseIdentity, subject: Mapping[str, Tensor]) -> Path:
     """Writes the subject parameters alone, in float32, in the form of `convert --adapter-only`."""
     facts = {BASE_SHA256: start.base_sha256, BASE_NAME: start.base_name}
     cast = {name: tensor.detach().float().cpu() for name, tensor in subject.items()}

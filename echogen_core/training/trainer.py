@@ -41,7 +41,13 @@ from .resume import check_same_step, check_state
 from .run_log import RunLog, progress, sheet_path
 from .sample_sheet import draw_sheet
 from .state_file import options_kept, write_state
-from .subject_model import SUBJECT_FILE, BaseIdentity, TeacherForcedModel, parameter_groups, save_subject
+from .subject_model import (
+    SUBJECT_FILE,
+    BaseIdentity,
+    TeacherForcedModel,
+    parameter_groups,
+    save_subject_weights,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -149,7 +155,7 @@ class SubjectTrainer:
                 BASE_SHA256: self.base.base_sha256,
             }
             # this first: a state that says all steps are done needs it beside it
-            save_subject(self.out / SUBJECT_FILE, self.base, {**trained, **average, **frozen})
+            save_subject_weights(self.out / SUBJECT_FILE, self.base, {**trained, **average, **frozen})
             write_state(self.out / STATE_FILE, state)
             logger.info("Saved step %d.", self.step)
         accelerator.wait_for_everyone()
@@ -273,10 +279,10 @@ class SubjectTrainer:
         scales = len(rest) // 2
         return {
             "loss": loss,
-            "rate": self.optimizer.param_groups[0]["peak"] * rate_share(self.step - 1, self.recipe),
-            "gradient": norm,
+            "lr": self.optimizer.param_groups[0]["peak"] * rate_share(self.step - 1, self.recipe),
+            "grad_norm": norm,
             "scale_loss": [round(value, 5) for value in rest[:scales]],
-            "bits": [round(value, 5) for value in rest[scales:]],
+            "bit_accuracy": [round(value, 5) for value in rest[scales:]],
             "faults": dict(Counter(fault.kind for fault in self.faults.values())),
         }
 

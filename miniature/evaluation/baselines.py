@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..data.colour import premultiplied
+
 
 def reduce_to_cells(sprites_B4HW: Tensor, cells: int) -> Tensor:
     """Each subject's own bounding square as cells x cells averages, drawn back at its place, [B, 4, H, W].
@@ -19,7 +21,7 @@ def reduce_to_cells(sprites_B4HW: Tensor, cells: int) -> Tensor:
     results = []
     for sprite_4HW in sprites_B4HW:
         top, left, side = bounding_square(sprite_4HW[3])
-        padded_4HW = F.pad(_premultiplied(sprite_4HW), (side, side, side, side))
+        padded_4HW = F.pad(premultiplied(sprite_4HW), (side, side, side, side))
         window_4HW = padded_4HW[:, top + side : top + 2 * side, left + side : left + 2 * side]
         small_14HW = F.adaptive_avg_pool2d(window_4HW[None], cells)
         window_4HW = F.interpolate(small_14HW, (side, side), mode="bilinear", align_corners=False)[0]
@@ -56,10 +58,6 @@ def bounding_square(alpha_HW: Tensor) -> tuple[int, int, int]:
     left, right = int(columns[0]), int(columns[-1]) + 1
     side = max(bottom - top, right - left)
     return (top + bottom - side) // 2, (left + right - side) // 2, side
-
-
-def _premultiplied(sprite_4HW: Tensor) -> Tensor:
-    return torch.cat((sprite_4HW[:3] * sprite_4HW[3:], sprite_4HW[3:]))
 
 
 def _straight(premultiplied_4HW: Tensor) -> Tensor:

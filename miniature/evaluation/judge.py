@@ -9,7 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..efficientnet import efficientnet_lite, imagenet_normalized
+from echogen_core.pictures import imagenet_normalized
+
+from ..efficientnet import efficientnet_lite
 
 SIDE = 160
 """Pixels of the judge's input; smaller pictures are enlarged bicubically.

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..data.colour import premultiplied
 from ..data.dataset import Compositor, Mix, draw_placement
 from ..data.prompt_words import PLACES, PromptWords
 from . import metrics
@@ -93,8 +94,7 @@ class Locator:
     def middles(self, images_N3HW: Tensor, sprites_N4HW: Tensor, scenes_N: Tensor) -> Tensor:
         """Where the subject's middle is from left to right, 0..1, [N]."""
         images_N3GG = F.adaptive_avg_pool2d(images_N3HW, SIDE)
-        alpha_N1HW = sprites_N4HW[:, 3:]
-        premultiplied_N4HW = torch.cat((sprites_N4HW[:, :3] * alpha_N1HW, alpha_N1HW), dim=1)
+        premultiplied_N4HW = premultiplied(sprites_N4HW)
         deviations_N3GG = self._deviations_K3GG[scenes_N]
         away_N3GG = (images_N3GG - self._means_K3GG[scenes_N]) / deviations_N3GG
         unlike_N1GG = (away_N3GG.square() / 2 + deviations_N3GG.log()).sum(1, keepdim=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import importlib.metadata
 import platform
@@ -11,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from echogen_core.checkpoints.conversion import file_digest
 from echogen_core.utils.printable import counted
 
 from ..data.prompt_words import PLACES
@@ -156,17 +156,8 @@ def describe(task: Task, sweep_prompts: int, seeds: Sequence[int], weights: Iter
         "hard_negative": "closer to its own subject than to the one whose reference is nearest to its own's",
         "centred": "retrieval after the asked scene's mean feature, and the gallery's, are subtracted",
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
-        "weights_sha256": {path.name: fingerprint(path) for path in weights},
+        "weights_sha256": {path.name: file_digest(path) for path in weights},
     }
-
-
-def fingerprint(path: Path) -> str:
-    """SHA-256 of a file, in hex."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        for block in iter(lambda: stream.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _version(name: str) -> str:

@@ -169,9 +169,9 @@ def train_decoder(
     source = MixedCodes(sampled, CompositeSource(data, "train", seed, device), bundle)
     heldout = SampledCodes(bundle, data, "heldout", 1, device).draw(HELDOUT)
     true = CompositeSource(data, "heldout", 1, device).draw(HELDOUT)
-    trainer.log({"before": trainer.evaluate(heldout), "of true codes": trainer.evaluate(true)})
+    trainer.log({"before": trainer.evaluate(heldout), "teacher_forced": trainer.evaluate(true)})
     train(trainer, source, heldout)
-    trainer.log({"of true codes": trainer.evaluate(true)})
+    trainer.log({"teacher_forced": trainer.evaluate(true)})
     decoder = export(trainer, out / "tokenizer.safetensors")
     folder = out / "bundle"
     save_bundle(replace(bundle, tokenizer=decoder), folder)

@@ -22,6 +22,8 @@ from .restore import load_optimizer_states
 
 logger = logging.getLogger(__name__)
 
+_FORMER_NAMES = {"trainee": "model", "spent": "elapsed"}  # of an earlier version's checkpoints
+
 
 @dataclass(frozen=True)
 class OptimiserSettings:
@@ -64,13 +66,14 @@ class EncoderTrainer:
         self.model = model.train()
         self.kernels = conv_kernels(model) if optimisation.muon else []
         self.optimizers = self._optimizers({id(pair.kernel) for pair in self.kernels})
-        self.step, self.spent = 0, 0.0
+        self.step, self.elapsed = 0, 0.0
         if self.checkpoint.exists():
             saved = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
-            self.model.load_state_dict(saved["trainee"])
+            saved = {_FORMER_NAMES.get(name, name): value for name, value in saved.items()}
+            self.model.load_state_dict(saved["model"])
             load_optimizer_states(self.optimizers, saved["optimizers"])
-            self.step, self.spent = saved["step"], saved["spent"]
-            logger.info("Continuing at step %d, after %.1f minutes.", self.step, self.spent / 60)
+            self.step, self.elapsed = saved["step"], saved["elapsed"]
+            logger.info("Continuing at step %d, after %.1f minutes.", self.step, self.elapsed / 60)
 
     def _optimizers(self, by_muon: set[int]) -> list[torch.optim.Optimizer]:
         """AdamW for all parameters except (by id) those that Muon trains."""
@@ -104,13 +107,13 @@ class EncoderTrainer:
         objective: the loss of step n, with random numbers that depend on n alone, so that a continued run
         draws the same sequence. figures: measured on held-out subjects.
         """
-        while self.spent < self.seconds:
+        while self.elapsed < self.seconds:
             start = self.clock()
             parts = self._one_step(objective)
             if self.device.type == "cuda":
                 torch.cuda.synchronize(self.device)
             self.step += 1
-            self.spent += self.clock() - start
+            self.elapsed += self.clock() - start
             if self.step % log_every == 0:
                 self._log({name: round(float(value), 4) for name, value in parts.items()} | figures())
             if self.step % save_every == 0:
@@ -121,7 +124,7 @@ class EncoderTrainer:
         return found
 
     def _one_step(self, objective: Callable[[int], StepLoss]) -> Mapping[str, Tensor]:
-        progress = min(1.0, self.spent / max(self.seconds, 1e-9))
+        progress = min(1.0, self.elapsed / max(self.seconds, 1e-9))
         rise = min(1.0, progress / self.optimisation.warmup + 0.02)
         rate = rise * (0.51 + 0.49 * math.cos(math.pi * progress))
         set_rates(self.optimizers, rate)
@@ -138,14 +141,14 @@ class EncoderTrainer:
 
     def _save(self) -> None:
         state = {
-            "trainee": self.model.state_dict(),
+            "model": self.model.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "step": self.step,
-            "spent": self.spent,
+            "elapsed": self.elapsed,
         }
         write_state(self.checkpoint, state)
 
     def _log(self, record: dict[str, Any]) -> None:
-        line = {"step": self.step, "minutes": round(self.spent / 60, 2), **record}
+        line = {"step": self.step, "minutes": round(self.elapsed / 60, 2), **record}
         append_line(self.out / "log.jsonl", json.dumps(line))
         logger.info("%s", line)

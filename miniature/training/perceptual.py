@@ -12,7 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..efficientnet import efficientnet_lite, imagenet_normalized
+from echogen_core.pictures import imagenet_normalized
+
+from ..efficientnet import efficientnet_lite
 
 SMALLEST = 128
 """Side that smaller pictures are upscaled to; the network was trained on larger ones."""

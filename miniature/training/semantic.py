@@ -308,5 +308,5 @@ def train(options: argparse.Namespace) -> None:
     figures = run.train(lambda step: objective(model, views, step), figures_now)
     encoder = model.encoder
     save_part(options.out / "semantic.safetensors", "semantic", encoder, encoder.config)
-    done = {"steps": run.step, "minutes": round(run.spent / 60, 2), "recipe": asdict(recipe), **figures}
+    done = {"steps": run.step, "minutes": round(run.elapsed / 60, 2), "recipe": asdict(recipe), **figures}
     write_text(options.out / "DONE", json.dumps(done, indent=1) + "\n")

@@ -26,7 +26,7 @@ from echogen_core.encoders import (
     resample_position_embedding,
     wrap_tokenizer,
 )
-from echogen_core.encoders.semantic import IMAGENET_MEAN, IMAGENET_STD
+from echogen_core.pictures import IMAGENET_MEAN, IMAGENET_STD
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 PROMPTS = ["a cat in a city street", "a toy car in the forest", "a wooden chair on the beach at sunset"]

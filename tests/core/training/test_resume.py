@@ -32,7 +32,7 @@ from echogen_core.training.recipe import Recipe
 from echogen_core.training.run_log import RunLog
 from echogen_core.training.run_options import make_parser
 from echogen_core.training.state_file import write_state
-from echogen_core.utils.locks import alone
+from echogen_core.utils.locks import exclusive_lock
 
 from ..stopped import POSIX, Process
 from . import training_runs as small
@@ -311,7 +311,7 @@ def test_two_runs_do_not_write_into_one_folder(
     bench: Bench, first: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("echogen_core.utils.locks.WAITING_REPORT_SECONDS", 0.1)
-    with alone(first / ".lock"):
+    with exclusive_lock(first / ".lock"):
         assert main(bench.arguments("first", steps=2, batch=2, accumulate=2)) == 2
     assert "is in use by another run" in capsys.readouterr().err
     assert bench.state("first")["step"] == 1
