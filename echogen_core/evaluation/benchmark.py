@@ -16,7 +16,7 @@ from ..utils.processes import ProcessGroup
 from .dreambench import DreamBench, Subject
 from .records import Key, Log, Record, write_png
 from .reference_cut import Segmentation
-from .scorers import Real, Scorers
+from .scorers import ReferenceFeatures, Scorers
 from .variants import Loader, Variant
 
 logger = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ class Worker:
         self._loader = loader
         self._variants = {variant.key: variant for variant in plan.variants}
         self._subjects = {subject.name: subject for subject in plan.bench.subjects}
-        self._real: dict[str, Real] = {}
+        self._real: dict[str, ReferenceFeatures] = {}
         self._features: tuple[str, str, Features] | None = None
 
     def make(self, key: Key) -> Record:
@@ -114,7 +114,7 @@ class Worker:
             self._features = variant.key, subject.name, features
         return self._features[2]
 
-    def _real_of(self, subject: Subject) -> Real:
+    def _real_of(self, subject: Subject) -> ReferenceFeatures:
         if subject.name not in self._real:
             self._real[subject.name] = self._scorers.real(map(open_rgb, subject.pictures))
         return self._real[subject.name]

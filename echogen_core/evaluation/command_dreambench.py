@@ -28,7 +28,7 @@ from .model_options import UNUSED, add_model, chosen_model
 from .records import Record, check_parquet, check_shared, claim, write_parquet
 from .reference_cut import Segmentation, load_segmentation
 from .report_page import Report, write_page
-from .scorers import Scorers, fingerprint
+from .scorers import Scorers, weights_fingerprint
 from .variants import ENCODER_KINDS, Loader, Swap, ablation_variants, default_variant
 
 logger = logging.getLogger(__name__)
@@ -130,7 +130,7 @@ def _check_settings(
     model, pipeline = loader.model, loader.pipeline()
     preset = pipeline.preset
     settings = {
-        "model": f"{model.title}, {model.dtype}, numbers {fingerprint(pipeline.bundle.parts().values())}",
+        "model": f"{model.title}, {model.dtype}, numbers {weights_fingerprint(pipeline.bundle.parts().values())}",
         "sampling": f"tau {preset.tau:g}, top_p {preset.top_p:g}, first seed {args.seed}",
         "reference": f"the first picture of a subject, cut out by {segmentation.name}",
         **{

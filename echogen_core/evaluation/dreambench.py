@@ -58,7 +58,7 @@ class DreamBench:
         return [template.format(subject.word) for template in templates]
 
 
-class Listed(NamedTuple):
+class PromptList(NamedTuple):
     """What the list says: (subject, class word) in order, and both kinds of prompts."""
 
     subjects: list[tuple[str, str]]
@@ -100,7 +100,7 @@ def read_dreambench(folder: Path, chosen: Sequence[str] = (), prompts: int | Non
     return DreamBench(tuple(subjects), listed.object_prompts[:prompts], listed.live_prompts[:prompts])
 
 
-def read_list(path: Path) -> Listed:
+def read_list(path: Path) -> PromptList:
     """The list of subjects, classes and prompts. Raises ValueError when a part of it is missing."""
     text = path.read_text(encoding="utf-8")
     classes, _, rest = text.partition("\nPrompts")
@@ -110,7 +110,7 @@ def read_list(path: Path) -> Listed:
     parts = {"subjects with classes": subjects, "prompts of objects": kinds[0], "of live subjects": kinds[1]}
     if missing := [what for what, found in parts.items() if not found]:
         raise ValueError(f"{path} has no {', no '.join(missing)}: expected the published file, get it again.")
-    return Listed(subjects, *kinds)
+    return PromptList(subjects, *kinds)
 
 
 def _chosen(listed: Sequence[tuple[str, str]], chosen: Sequence[str]) -> set[str]:

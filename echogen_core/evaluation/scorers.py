@@ -49,7 +49,7 @@ class Scores(NamedTuple):
     clip_t: float
 
 
-class Real(NamedTuple):
+class ReferenceFeatures(NamedTuple):
     """Features of a subject's real pictures."""
 
     dino_RD: Tensor
@@ -76,7 +76,7 @@ def prepare(
     return torch.from_numpy(normal_HW3).permute(2, 0, 1)[None]
 
 
-def fingerprint(modules: Iterable[nn.Module]) -> str:
+def weights_fingerprint(modules: Iterable[nn.Module]) -> str:
     """SHA-256 over names, shapes and first numbers of all tensors: quick, and another training differs."""
     digest = hashlib.sha256()
     for module in modules:
@@ -104,12 +104,14 @@ class Scorers:
             "CLIP": _backbone("CLIP", clip, self._clip, self._clip.config.vision_config),
         }
 
-    def real(self, images: Iterable[Image.Image]) -> Real:
+    def real(self, images: Iterable[Image.Image]) -> ReferenceFeatures:
         """Features of the real pictures of one subject (at least one)."""
         pairs = [(self._dino_feature(image), self._clip_feature(image)) for image in images]
-        return Real(torch.stack([dino for dino, _ in pairs]), torch.stack([clip for _, clip in pairs]))
+        return ReferenceFeatures(
+            torch.stack([dino for dino, _ in pairs]), torch.stack([clip for _, clip in pairs])
+        )
 
-    def score(self, image: Image.Image, real: Real, prompt: str) -> Scores:
+    def score(self, image: Image.Image, real: ReferenceFeatures, prompt: str) -> Scores:
         """All three of one picture."""
         clip_D = self._clip_feature(image)
         return Scores(
@@ -155,4 +157,4 @@ def _load(kind: Any, name: str, option: str, **settings: Any) -> Any:
 
 def _backbone(kind: str, name: str, module: nn.Module, vision: Any) -> Backbone:
     shape = f"ViT {vision.num_hidden_layers} x {vision.hidden_size}, patch {vision.patch_size}"
-    return Backbone(name, shape, shape == PUBLISHED_SHAPES[kind], fingerprint([module]))
+    return Backbone(name, shape, shape == PUBLISHED_SHAPES[kind], weights_fingerprint([module]))

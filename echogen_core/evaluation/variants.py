@@ -14,7 +14,7 @@ from ..checkpoints.format import KINDS
 from ..config import PRESETS
 from ..dtypes import DTYPES
 from ..pipeline import EchoGenPipeline, Settings
-from .scorers import fingerprint
+from .scorers import weights_fingerprint
 
 ENCODER_KINDS = ("text", "semantic", "content")
 
@@ -129,7 +129,7 @@ class Loader:
                 f"--swap {swap.kind}={swap.folder} can't be used: expected a folder with another "
                 f"{swap.kind} encoder of the same sizes. {error}"
             ) from error
-        return swap._replace(fingerprint=fingerprint([bundle.parts()[swap.kind]]))
+        return swap._replace(fingerprint=weights_fingerprint([bundle.parts()[swap.kind]]))
 
 
 def default_variant(model: str, gamma_t: float | None, gamma_i: float | None) -> Variant:
