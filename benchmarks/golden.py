@@ -22,6 +22,7 @@ def share(ours: Tensor, official: Tensor) -> float:
 
 
 def main() -> None:
+    """Print the differences of every golden case."""
     print(f"{'case':40} {'logits':>9} {'codes':>9} {'bits that differ':>17}")
     for name in CASES + INFINITY_CASES:
         case = Case(name)

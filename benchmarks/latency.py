@@ -87,6 +87,7 @@ def measure(pipeline: EchoGenPipeline, runs: int) -> dict[str, float]:
 
 
 def main() -> None:
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="nano")
     parser.add_argument("--weights", type=Path)

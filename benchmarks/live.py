@@ -82,11 +82,13 @@ def through_browser(page: Page, server: Server, runs: int, vue: bool) -> list[Se
 
 
 def report(name: str, times: list[Seconds]) -> None:
+    """Print the medians of both columns."""
     first, final = (statistics.median(column) for column in zip(*times, strict=True))
     print(f"{name:22} first preview {first:6.2f} s   final picture {final:6.2f} s   ({len(times)} runs)")
 
 
 def main() -> None:
+    """Measure both ways and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--browser", action="store_true")

@@ -71,6 +71,7 @@ def peak(work: Work, config: TransformerConfig, run: Run, device: torch.device) 
 
 
 def main() -> None:
+    """Measure every setting and print."""
     args = parse(__doc__, runs=1)
     preset, device = PRESETS[args.preset], torch.device(args.device)
     plain = Run(find_schedule(preset.budget), args.pictures, dtype=DTYPES[args.dtype], prompt_tokens=24)

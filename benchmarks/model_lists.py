@@ -120,12 +120,14 @@ def use_folders(models: Path) -> None:
 
 
 def seconds(work: Callable[[], object]) -> float:
+    """Wall time of one call."""
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
 
 
 def own_lists() -> None:
+    """ComfyUI's own lists of our folders, through its cache."""
     folder_paths = comfy_folders()
     with folder_paths.cache_helper:
         for kind in OURS:
@@ -133,6 +135,7 @@ def own_lists() -> None:
 
 
 def our_lists(pack: dict[str, Any]) -> None:
+    """What /object_info asks of the pack's nodes."""
     folder_paths = comfy_folders()
     with folder_paths.cache_helper:  # as /object_info does
         for node in pack.values():
@@ -140,6 +143,8 @@ def our_lists(pack: dict[str, Any]) -> None:
 
 
 def warm(work: Callable[[], object], runs: int) -> float:
+    """Median seconds of a call, each after a pause of PAUSE seconds."""
+
     def after_a_pause() -> float:
         time.sleep(PAUSE)
         return seconds(work)
@@ -148,6 +153,7 @@ def warm(work: Callable[[], object], runs: int) -> float:
 
 
 def measure(pack: dict[str, Any], layout: str, count: int, runs: int) -> None:
+    """Time loading and listing beside `count` files in one layout, and print it."""
     with tempfile.TemporaryDirectory() as folder:
         models = Path(folder) / "models"
         use_folders(models)
@@ -171,6 +177,7 @@ def measure(pack: dict[str, Any], layout: str, count: int, runs: int) -> None:
 
 
 def main() -> None:
+    """Measure each layout and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=5000)
     parser.add_argument("--runs", type=int, default=9)

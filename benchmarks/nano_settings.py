@@ -31,6 +31,7 @@ SEED = 9000
 
 
 def main() -> None:
+    """Print the figures of every combination of settings."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -70,6 +71,7 @@ def training_task(data: Path, subjects: int) -> Task:
 
 
 def line(row: Row) -> None:
+    """Print a row of the table."""
     figures = " | ".join(f"{row.measure(name).value:.3f}" for name in ("retrieved", "similarity", "scenes"))
     print(f"| {row.name} | {figures} |", flush=True)
 

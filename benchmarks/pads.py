@@ -69,6 +69,7 @@ def measure(page: Page, server: Server, vue: bool, count: int, seconds: float) -
 
 
 def main() -> None:
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=30)
     parser.add_argument("--seconds", type=float, default=5)

@@ -95,6 +95,7 @@ def measure(args: argparse.Namespace) -> list[tuple[str, float, float | None]]:
 
 
 def main() -> None:
+    """Measure and print."""
     args = parse(__doc__, runs=5)
     machine = torch.cuda.get_device_name(args.device) if args.device.startswith("cuda") else "CPU"
     print(

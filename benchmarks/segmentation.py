@@ -42,9 +42,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from echogen_core.checkpoints.read import read_weights
 from echogen_core.checkpoints.segmentation_models import load_salient
+from echogen_core.pictures import to_pil
 from echogen_core.subject.regions import Box
 from echogen_core.subject.salient import SalientSubject
 from miniature.data import furniture, panoramas
+from miniature.data.colour import over_white
 from miniature.data.composites import (
     PICTURE_HW,
     VALIDATION_FOLDS,
@@ -224,6 +226,7 @@ def seconds(net: SalientSubject) -> float:
 
 
 def main() -> None:
+    """Render, measure, and write the sheet and the figures."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -271,8 +274,8 @@ def contact_sheet(
     for place, row in enumerate(picked):
         image_3HW = composites[row["index"]].image_3HW
         mask_1HW = net.mask(image_3HW[None])
-        for column, shown_3HW in enumerate((image_3HW, image_3HW * mask_1HW + 1 - mask_1HW)):
-            tile = Image.fromarray((shown_3HW * 255).byte().permute(1, 2, 0).numpy())
+        for column, shown_3HW in enumerate((image_3HW, over_white(image_3HW * mask_1HW, mask_1HW))):
+            tile = to_pil(shown_3HW)
             tile.thumbnail((158, 158))
             sheet.paste(tile, ((place % 8 * 2 + column) * 160, place // 8 * 160))
     return sheet

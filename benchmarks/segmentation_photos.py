@@ -35,7 +35,7 @@ TILE = 300
 
 
 def main() -> None:
-    """Draw and write the sheet."""
+    """Cut every photograph and write the sheet."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

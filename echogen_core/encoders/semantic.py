@@ -88,7 +88,7 @@ class SemanticEncoder(nn.Module):
         return F.interpolate(normal_B3HW, size=size, mode="bicubic", align_corners=False)
 
     def forward(self, images_B3HW: Tensor, device: torch.device | str | None = None) -> SemanticTokens:
-        """Tokens of square pictures in 0..1, differentiable.
+        """Tokens of square pictures [B, 3, H, W] in 0..1: class [B, C], patches [B, P, C], differentiable.
 
         They are prepared where they are, and encoded on `device` (None: there as well).
         """

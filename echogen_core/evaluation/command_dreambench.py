@@ -128,9 +128,9 @@ def _check_settings(
 ) -> dict[str, str]:
     """What the scores of a folder must have in common, in words: stored there, or compared with it."""
     model, pipeline = loader.model, loader.pipeline()
-    preset = pipeline.preset
+    preset, numbers = pipeline.preset, weights_fingerprint(pipeline.bundle.parts().values())
     settings = {
-        "model": f"{model.title}, {model.dtype}, numbers {weights_fingerprint(pipeline.bundle.parts().values())}",
+        "model": f"{model.title}, {model.dtype}, numbers {numbers}",
         "sampling": f"tau {preset.tau:g}, top_p {preset.top_p:g}, first seed {args.seed}",
         "reference": f"the first picture of a subject, cut out by {segmentation.name}",
         **{

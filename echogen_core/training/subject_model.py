@@ -72,7 +72,11 @@ class TeacherForcedModel(nn.Module):
     def forward(
         self, given: Conditions, keep_3B: Tensor, next_inputs_BLd: Tensor, schedule: ScaleSchedule
     ) -> Tensor:
-        """Logits [B, tokens, d, 2]; see EchoGenTransformer.teacher_forced and drop_conditions."""
+        """Logits [B, L, d, 2] of the sequence of all scales; see EchoGenTransformer.teacher_forced.
+
+        given: the conditions of B pictures. keep_3B: which of text, semantic and content each one keeps, see
+        drop_conditions. next_inputs_BLd: of all scales but the first, [B, L - first, d].
+        """
         conditions = drop_conditions(self.model, given, keep_3B)
         return self.model.teacher_forced(conditions, next_inputs_BLd, schedule)
 

@@ -71,7 +71,7 @@ class PlaceTask:
     locator: Locator
 
     def row(self, name: str, images_N3HW: Tensor) -> PlaceRow:
-        """Judges one answer."""
+        """Whether the subjects of pictures [N, 3, H, W] stand where their prompts say."""
         task = self.task
         middles_N = self.locator.middles(images_N3HW, task.sprites(REFERENCE_VIEW), task.scenes_N)
         found_N = torch.bucketize(middles_N, torch.tensor(BORDERS))

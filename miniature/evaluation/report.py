@@ -97,7 +97,7 @@ def _sweep_table(points: list[SweepPoint], symbol: str, cell: Callable[[SweepPoi
 
 
 def as_json(found: Results, about: dict[str, Any]) -> dict[str, Any]:
-    """The same, machine-readable."""
+    """The report as JSON values: settings, and per row and γ each measure (mean, error) and every hit."""
     return {
         "about": about,
         "rows": [

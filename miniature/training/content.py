@@ -86,7 +86,7 @@ class ContentWithHeads(nn.Module):
         self.heads = nn.Conv2d(config.latent_channels, sum(self.widths), 1)
 
     def forward(self, batch: ContentBatch) -> StepLoss:
-        """The losses of the heads' predictions, as scalars."""
+        """Scalar losses of the heads' predictions from pictures [B, 3, H, W] and latents [B, D, h, w]."""
         images_B3HW, latents_BDhw = batch
         latents_BChw = self.encoder(images_B3HW).float()
         predicted = HeadOutputs(*self.heads(latents_BChw).float().split(self.widths, dim=1))

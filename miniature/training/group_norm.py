@@ -57,7 +57,7 @@ class FastGroupNorm(nn.GroupNorm):
     """nn.GroupNorm with the backward pass above for gradients of pictures on the CPU."""
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        """Normalised pictures [B, C, H, W]."""
+        """[B, C, H, W] to the same, normalised in each group of channels."""
         if x_BCHW.device.type != "cpu" or x_BCHW.ndim != 4 or not torch.is_grad_enabled():
             return F.group_norm(x_BCHW, self.num_groups, self.weight, self.bias, self.eps)
         weight_C, bias_C = self.weight.to(x_BCHW.dtype), self.bias.to(x_BCHW.dtype)

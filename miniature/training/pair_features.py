@@ -31,7 +31,7 @@ class Encoders(Protocol):
 
     @property
     def content(self) -> ContentEncoder:
-        """Encodes its fine detail."""
+        """The encoder of the reference's fine detail, [B, 3, H, W] to latents [B, C, h, w]."""
         ...
 
 
