@@ -25,9 +25,7 @@ _DTYPE_CHOICES: dict[str, torch.dtype | None] = {"auto": None, **DTYPES}
 """Options of the loaders -> dtype of the weights in memory; None: see `runtime.precision`."""
 
 _DTYPE_TIP = (
-    "Type of the weights in memory. auto: as ComfyUI's start options say (--fp16-unet and the like); else "
-    "fp8 if the file is; else bf16 on cards that compute in it, fp16 on older ones (Turing), half precision "
-    "computed in fp32 on still older ones (Pascal; on Windows in fp16), fp32 without a card; nano: fp32. "
+    "Type of the weights in memory. auto: by ComfyUI's start options, the file and your card; see the help. "
     "fp8: the transformer in half of bf16's memory, slightly less exact. fp16: for cards without bf16. "
     "fp32: exact, twice the memory."
 )

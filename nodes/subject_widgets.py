@@ -57,7 +57,7 @@ def model_input(name: str) -> Any:
         name,
         options=subject_models.choices(MODELS[name]),
         default=AUTO,
-        tooltip=f"{_MODEL_TIPS[name]} auto: the first that is found. none: works without.",
+        tooltip=f"{_MODEL_TIPS[name]} auto: the first that is found. none: use no model.",
     )
 
 
