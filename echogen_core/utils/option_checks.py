@@ -19,14 +19,17 @@ class Unused(NamedTuple):
     reason: str
 
 
-def refuse_unused(args: argparse.Namespace, rules: Sequence[Unused]) -> None:
+def refuse_unused(
+    args: argparse.Namespace, rules: Sequence[Unused], parser: argparse.ArgumentParser | None = None
+) -> None:
     """Raises ValueError for the first option that was given and has no effect.
 
-    An option counts as given when its value is neither None, False nor empty: its default must be one of
-    these.
+    An option counts as given when its value is neither None, False nor empty, nor its default in `parser`.
     """
     for option, when, reason in rules:
-        value = getattr(args, option.lstrip("-").replace("-", "_").lower())
+        name = option.lstrip("-").replace("-", "_").lower()
+        value = getattr(args, name)
         given = value is not None and value is not False and value not in ([], "")  # 0 is given
+        given = given and (parser is None or value != parser.get_default(name))
         if given and when(args):
             raise ValueError(f"{option} has no effect {reason}")

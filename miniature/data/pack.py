@@ -1,14 +1,13 @@
 """Packs prepared data to move it to another machine: `python -m miniature pack --data DATA --out PACKED`.
 
 Subjects and icons become WebP sheets, and panoramas are stored whole, for the scenes' crops to be cut from
-again: about 40 MB instead of 2 GB. PACKED holds data-00-of-NN.zip and so on, at most --part-mib each.
+again: about 32 MiB instead of 1.4 GB. PACKED holds data-00-of-NN.zip and so on, at most --part-mib each.
 --unpack PACKED writes DATA again: the same folder, with colours within a few levels of 255.
 Shapes: N subjects, V views, S side of a view; h and w views down and across a sheet.
 """
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
 import logging
@@ -26,6 +25,8 @@ from PIL import Image
 
 from echogen_core.training.run_folder import only_run
 from echogen_core.utils.option_checks import Unused, refuse_unused
+from echogen_core.utils.option_parser import OptionParser
+from echogen_core.utils.option_types import number, whole
 from echogen_core.utils.printable import counted
 from echogen_core.utils.writing import write_atomically
 
@@ -183,19 +184,20 @@ def _unpack_table(files: dict[str, bytes], table: str, path: Path, pool: ThreadP
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line of this stage; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m miniature pack", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = OptionParser(prog="python -m miniature pack", description=__doc__)
     parser.add_argument(
         "--data", type=Path, required=True, help="folder of prepared data, written with --unpack"
     )
     parser.add_argument("--out", type=Path, help="folder to write the parts to")
     parser.add_argument("--unpack", type=Path, metavar="PACKED", help="folder of parts to write DATA from")
     parser.add_argument("--npm", type=Path, help=f"node_modules with the panoramas (default: {NPM})")
-    parser.add_argument("--part-mib", type=float, help=f"largest part in MiB (default: {PART_MIB:g})")
     parser.add_argument(
-        "--quality", type=int, help=f"WebP quality of subjects and icons (default: {QUALITY})"
+        "--part-mib", type=number(0, above=True), help=f"largest part in MiB (default: {PART_MIB:g})"
     )
-    parser.add_argument("--workers", type=int, help="threads for --unpack (default: all cores)")
+    parser.add_argument(
+        "--quality", type=whole(1, 100), help=f"WebP quality of subjects and icons (default: {QUALITY})"
+    )
+    parser.add_argument("--workers", type=whole(1), help="threads for --unpack (default: all cores)")
     options = parser.parse_args(argv)
     if (options.out is None) == (options.unpack is None):
         parser.error("expected either --out (to pack) or --unpack (to unpack)")

@@ -13,7 +13,6 @@ downloaded: a missing package is an error with its install command.
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 import os
@@ -26,6 +25,8 @@ from pathlib import Path
 from typing import Any
 
 from echogen_core.training.run_folder import only_run
+from echogen_core.utils.option_parser import OptionParser
+from echogen_core.utils.option_types import seed, whole
 from echogen_core.utils.writing import write_text
 
 from . import furniture, icons, panoramas, render, subjects
@@ -138,8 +139,7 @@ def claim(out: Path, sizes: Sizes) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line of this stage; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m miniature prepare", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = OptionParser(prog="python -m miniature prepare", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="data folder to write or complete")
     parser.add_argument(
         "--npm", type=Path, default=Path("node_modules"), help=f"node_modules with {NPM_PACKAGES}"
@@ -148,24 +148,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--furniture",
         type=Path,
         default=furniture.CATALOG_FOLDER,
-        help=f"folder of .sh3f archives (default: {furniture.CATALOG_FOLDER})",
+        help="folder of .sh3f archives",
     )
-    parser.add_argument("--workers", type=int, help="rendering processes (default: one per core)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the scenes' crops (default: 0)")
+    parser.add_argument("--workers", type=whole(1), help="rendering processes (default: one per core)")
+    parser.add_argument("--seed", type=seed, default=0, help="seed of the scenes' crops")
     parser.add_argument(
-        "--picture", type=int, default=Sizes.picture, help="side of the pictures in pixels (default: 128)"
+        "--picture", type=whole(8), default=Sizes.picture, help="side of the pictures in pixels"
     )
-    parser.add_argument(
-        "--sprite", type=int, default=Sizes.sprite, help="side of a view in pixels (default: 160)"
-    )
+    parser.add_argument("--sprite", type=whole(8), default=Sizes.sprite, help="side of a view in pixels")
     parser.add_argument(
         "--lights",
-        type=int,
+        type=whole(1),
         default=Sizes.lights,
-        help="lighting set-ups that views alternate between (default: 3)",
+        help="lighting set-ups that views alternate between",
     )
     parser.add_argument(
-        "--models", type=int, help="number of 3-D models per split, for a trial (default: all)"
+        "--models", type=whole(1), help="number of 3-D models per split, for a trial (default: all)"
     )
     options = parser.parse_args(argv)
     logging.getLogger("trimesh").setLevel(logging.WARNING)

@@ -3,7 +3,7 @@
 Writes DIR/nano.md and DIR/nano.json and prints the tables. Exits with 0 whether or not the gates pass: the
 figures are the result. --sheet FILE.png adds a contact sheet, --blind FILE.png one without references or
 names, to have the subjects named by somebody who has not seen them. --baselines measures only what needs no
-model. --preset and --weights choose another miniature.
+transformer. --preset and --weights choose another miniature.
 """
 
 from __future__ import annotations
@@ -25,10 +25,13 @@ from echogen_core.checkpoints import ASSETS, load_bundle, load_tokenizer
 from echogen_core.config import find_preset
 from echogen_core.evaluation.records import write_png
 from echogen_core.training.run_folder import only_run
+from echogen_core.utils.option_checks import Unused, refuse_unused
+from echogen_core.utils.option_parser import OptionParser
+from echogen_core.utils.option_types import threads, whole
 from echogen_core.utils.writing import write_text
 
 from ..psnr import psnr
-from ..training.options import add_options, check_picture_size, find_device
+from ..training.options import add_options, check_picture_size, find_device, seed
 from . import metrics, places, report
 from .evaluator import Evaluator, data_rows, model_rows, sweep, text_sweep
 from .gates import gates, targets
@@ -51,35 +54,62 @@ SHEET_SUBJECTS = (
     "Tricycle", "Bench", "Fountain", "Crate", "Electric guitar",
 )  # fmt: skip
 
+UNUSED = (
+    *(
+        Unused(
+            option,
+            lambda args: args.baselines,
+            "with --baselines, which needs no transformer. Drop one of the two.",
+        )
+        for option in ("--weights", "--sheet", "--blind", "--sheet-only", "--sweep-prompts")
+    ),
+    Unused(
+        "--tokenizer",
+        lambda args: not args.baselines,
+        "without --baselines: a bundle (--weights) has its own. Add --baselines, or drop --tokenizer.",
+    ),
+    Unused(
+        "--sheet-only",
+        lambda args: not (args.sheet or args.blind),
+        "without the file of a sheet. Add --sheet or --blind.",
+    ),
+    *(
+        Unused(option, lambda args: args.sheet_only, "with --sheet-only, which measures nothing. Drop one.")
+        for option in ("--subjects", "--prompts", "--sweep-prompts", "--seeds")
+    ),
+    Unused(
+        "--sheet-subjects",
+        lambda args: args.sheet is None,
+        "without --sheet. Add it, or drop --sheet-subjects.",
+    ),
+)
+"""Options that would be ignored."""
+
 
 def make_parser() -> argparse.ArgumentParser:
     """The command line of this stage."""
-    made = argparse.ArgumentParser(
-        prog="python -m miniature evaluate",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    made = OptionParser(prog="python -m miniature evaluate", description=__doc__)
     made.add_argument("--data", type=Path, required=True, help="folder made by the prepare stage")
     made.add_argument("--out", type=Path, required=True, help="folder for nano.md and nano.json")
     made.add_argument("--weights", type=Path, help="bundle folder (default: the one in the pack)")
     made.add_argument(
-        "--subjects", type=int, default=60, help="number of held-out subjects (default: 60, all)"
+        "--subjects", type=whole(1), default=60, help="number of held-out subjects (default: 60, all)"
     )
-    made.add_argument("--prompts", type=int, default=4, help="prompts per subject (default: 4)")
+    made.add_argument("--prompts", type=whole(1), default=4, help="prompts per subject")
     made.add_argument(
         "--sweep-prompts",
-        type=int,
+        type=whole(0),
         default=2,
-        help="prompts per subject in the γ sweeps (default: 2); 0: no sweeps",
+        help="prompts per subject in the γ sweeps; 0: no sweeps",
     )
-    made.add_argument("--seed", type=int, default=1000, help="seed of the first round (default: 1000)")
+    made.add_argument("--seed", type=seed, default=1000, help="seed of the first round")
     made.add_argument(
-        "--seeds", type=int, default=1, help="rounds with different seeds, whose pictures are pooled"
+        "--seeds", type=whole(1), default=1, help="rounds with different seeds, whose pictures are pooled"
     )
     add_options(made)
-    made.add_argument("--threads", type=int, default=2, help="CPU threads (default: 2)")
-    made.add_argument("--baselines", action="store_true", help="only the rows that need no model")
-    made.add_argument("--tokenizer", type=Path, help="with --baselines: a tokenizer file to measure as well")
+    made.add_argument("--threads", type=threads, default=2, help="CPU threads")
+    made.add_argument("--baselines", action="store_true", help="measure only what needs no transformer")
+    made.add_argument("--tokenizer", type=Path, help="with --baselines: also measure this tokenizer file")
     made.add_argument("--sheet", type=Path, help="PNG file: also draw the contact sheet")
     made.add_argument(
         "--blind",
@@ -97,22 +127,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Command line of this stage; returns the exit code."""
     parser = make_parser()
     args = parser.parse_args(argv)
-    if fault := _contradiction(args):
-        parser.error(fault)
+    refuse_unused(args, UNUSED, parser)
     torch.set_num_threads(args.threads)
     with only_run(args.out):
         return run(args)
-
-
-def _contradiction(args: argparse.Namespace) -> str | None:
-    """Which options rule each other out, where some do: none is ignored in silence."""
-    if args.baselines and (args.weights or args.sheet or args.blind or args.sheet_only):
-        return "--baselines needs no model: leave out --weights, --sheet, --blind and --sheet-only"
-    if args.tokenizer and not args.baselines:
-        return "--tokenizer goes with --baselines: a bundle (--weights) brings its own"
-    if args.sheet_only and not (args.sheet or args.blind):
-        return "--sheet-only draws the sheets: name one with --sheet or --blind"
-    return None
 
 
 def run(args: argparse.Namespace) -> int:

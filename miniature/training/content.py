@@ -27,6 +27,7 @@ from echogen_core.encoders.reference import reference_picture
 from echogen_core.encoders.sizes import find_encoders
 from echogen_core.tokenizer import BitTokenizer
 from echogen_core.training.run_folder import only_run
+from echogen_core.utils.option_types import whole
 
 from ..data.dataset import Compositor, Mix
 from ..psnr import psnr
@@ -182,9 +183,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--start", type=Path, help="content.safetensors to start from; layers of other sizes start anew"
     )
-    parser.add_argument(
-        "--pictures", type=int, default=ContentRecipe.pictures, help="pictures per step (default: 48)"
-    )
+    parser.add_argument("--pictures", type=whole(1), default=ContentRecipe.pictures, help="pictures per step")
     arguments = parser.parse_args(argv)
     with only_run(arguments.out):
         train(arguments)

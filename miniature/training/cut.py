@@ -33,6 +33,7 @@ from echogen_core.checkpoints.segmentation_models import load_salient
 from echogen_core.subject.salient import AROUND, FIRST_SIDE, SIDE, around, crop, normalized
 from echogen_core.subject.u2net import U2Netp
 from echogen_core.training.run_folder import only_run
+from echogen_core.utils.option_parser import OptionParser
 from echogen_core.utils.writing import write_text
 
 from ..data import composites, furniture
@@ -40,6 +41,7 @@ from ..data.attribution import ICONS, attribution_text, panoramas_line
 from ..data.composites import PICTURE_HW, Composite, CompositeGenerator, View, bounds
 from ..data.dataset import ImageTable
 from .encoder_trainer import EncoderTrainer, OptimiserSettings, StepLoss
+from .options import minutes, seed, share
 
 BACKGROUNDS = (
     "apartment", "city", "dawn", "esplanade", "forest", "lab", "night", "sky", "studio", "venice", "workshop",
@@ -220,22 +222,24 @@ def cut_attribution(models: Sequence[furniture.FurnitureModel]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line of this stage; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m miniature cut", description=__doc__)
+    parser = OptionParser(prog="python -m miniature cut", description=__doc__)
     parser.add_argument(
         "--start", type=Path, required=True, help="the published weights (tests/golden/u2netp.safetensors)"
     )
     parser.add_argument("--npm", type=Path, required=True, help="node_modules with @pmndrs/assets")
     parser.add_argument("--icons", type=Path, required=True, help="folder made by `prepare`")
     parser.add_argument("--textures", type=Path, required=True, help="skimage/data of scikit-image's wheel")
-    parser.add_argument("--furniture", type=Path, default=furniture.CATALOG_FOLDER)
+    parser.add_argument(
+        "--furniture", type=Path, default=furniture.CATALOG_FOLDER, help="folder of .sh3f archives"
+    )
     parser.add_argument(
         "--out", type=Path, required=True, help="folder of the run, which continues an earlier one"
     )
     parser.add_argument(
-        "--share", type=float, default=SHARE, help="weight of the trained weights in the mean (default: 0.2)"
+        "--share", type=share, default=SHARE, help="weight of the trained weights in the mean"
     )
-    parser.add_argument("--minutes", type=float, default=34.0, help="processor minutes (default: 34)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--minutes", type=minutes, default=34.0, help="training time in processor minutes")
+    parser.add_argument("--seed", type=seed, default=0, help="seed of everything random")
     options = parser.parse_args(argv)
     with only_run(options.out):
         train(options)

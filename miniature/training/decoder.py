@@ -9,7 +9,6 @@ Shapes: B pictures, H W pixels or tokens, D bits per token, L tokens of all scal
 
 from __future__ import annotations
 
-import argparse
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
@@ -29,6 +28,7 @@ from echogen_core.scales import find_schedule
 from echogen_core.tokenizer import add_scale, quantize_multiscale, quantize_with_bit_flips
 from echogen_core.training.condition_dropout import drop_conditions
 from echogen_core.training.run_folder import only_run
+from echogen_core.utils.option_parser import OptionParser
 from echogen_core.utils.writing import write_text
 
 from ..data.attribution import attribution
@@ -125,7 +125,7 @@ class MixedCodes:
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line of this stage; returns the exit code."""
     defaults = TokenizerRecipe(minutes=20.0, lr=4e-4, muon=4e-3, perceptual_weight=1.0)
-    parser = argparse.ArgumentParser(prog="python -m miniature decoder", description=__doc__)
+    parser = OptionParser(prog="python -m miniature decoder", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder made by the prepare stage")
     parser.add_argument("--start", type=Path, required=True, help="bundle folder to start from")
     parser.add_argument(

@@ -8,7 +8,6 @@ Shapes: O outputs, P old and Q new pixels across a patch.
 
 from __future__ import annotations
 
-import argparse
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,10 +24,11 @@ from echogen_core.encoders.sizes import find_encoders
 from echogen_core.model import EchoGenTransformer
 from echogen_core.training.initialise import initialise
 from echogen_core.training.run_folder import only_run
+from echogen_core.utils.option_parser import OptionParser
 
 from .content import ContentRecipe, scale_latents
 from .guided_attention import sharpen_heads
-from .options import MINIATURES
+from .options import MINIATURES, seed
 from .restore import load_matching
 
 logger = logging.getLogger(__name__)
@@ -90,16 +90,14 @@ def _semantic(path: Path, config: SemanticEncoderConfig) -> SemanticEncoder:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line of this stage; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m miniature enlarge", description=__doc__)
+    parser = OptionParser(prog="python -m miniature enlarge", description=__doc__)
     parser.add_argument("--start", type=Path, required=True, help="bundle folder of the older miniature")
     parser.add_argument(
         "--tokenizer", type=Path, required=True, help="tokenizer.safetensors of the tokenizer stage"
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of the new bundle")
-    parser.add_argument(
-        "--preset", choices=MINIATURES, default="nano", help="sizes of the new miniature (default: nano)"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="seed of what starts anew (default: 0)")
+    parser.add_argument("--preset", choices=MINIATURES, default="nano", help="sizes of the new miniature")
+    parser.add_argument("--seed", type=seed, default=0, help="seed of what starts anew")
     options = parser.parse_args(argv)
     with only_run(options.out):
         bundle = enlarge(options.start, options.tokenizer, find_preset(options.preset), options.seed)

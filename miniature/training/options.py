@@ -9,35 +9,46 @@ import torch
 
 from echogen_core.config import CANDIDATES, Preset
 from echogen_core.scales import find_schedule
+from echogen_core.utils.option_parser import OptionParser
+from echogen_core.utils.option_types import device, number, threads, whole
 
 from ..data.dataset import load_scenes
 
 MINIATURES = ("nano", *CANDIDATES)
 """Presets that can be trained."""
 
+minutes = number(0, above=True)
+"""Training time."""
+seed = whole(0, 2**32 - 1)
+"""Stages multiply it by about a million, and torch.Generator takes 64 bits."""
+share = number(0, 1)
+"""Part of a whole."""
+rate = number(0, above=True)
+"""Learning rate."""
+weight = number(0)
+"""Of a loss; 0 turns it off."""
+
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds --preset and --device."""
-    parser.add_argument(
-        "--preset", choices=MINIATURES, default="nano", help="which miniature (default: nano)"
-    )
-    parser.add_argument("--device", help="cpu or cuda (default: a GPU where there is one)")
+    parser.add_argument("--preset", choices=MINIATURES, default="nano", help="which miniature")
+    parser.add_argument("--device", type=device, help="cuda, cpu, ... (default: cuda if available)")
 
 
 def encoder_parser(stage: str, about: str | None) -> argparse.ArgumentParser:
     """The common options of the encoder stages."""
-    parser = argparse.ArgumentParser(prog=f"python -m miniature {stage}", description=about)
+    parser = OptionParser(prog=f"python -m miniature {stage}", description=about)
     parser.add_argument("--data", type=Path, required=True, help="folder made by `prepare`")
     parser.add_argument(
         "--out", type=Path, required=True, help="folder of the run, which continues an earlier one"
     )
     parser.add_argument(
         "--minutes",
-        type=float,
+        type=minutes,
         default=12.0,
-        help="training time in minutes, on a CPU of processor time (default: 12)",
+        help="training time in minutes, on a CPU of processor time",
     )
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
+    parser.add_argument("--threads", type=threads, default=1, help="CPU threads")
     add_options(parser)
     return parser
 

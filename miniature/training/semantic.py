@@ -28,6 +28,7 @@ from echogen_core.checkpoints.save import save_part
 from echogen_core.encoders import SemanticEncoder, SemanticEncoderConfig
 from echogen_core.encoders.sizes import find_encoders
 from echogen_core.training.run_folder import only_run
+from echogen_core.utils.option_types import whole
 from echogen_core.utils.writing import write_text
 
 from ..data.colour import RGB_TO_YIQ, over_white, premultiplied
@@ -282,9 +283,7 @@ def objective(model: SemanticWithHeads, views: Views, step: int) -> StepLoss:
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line of this stage; returns the exit code."""
     parser = encoder_parser("semantic", __doc__)
-    parser.add_argument(
-        "--pairs", type=int, default=SemanticRecipe.pairs, help="subjects per step (default: 64)"
-    )
+    parser.add_argument("--pairs", type=whole(2), default=SemanticRecipe.pairs, help="subjects per step")
     arguments = parser.parse_args(argv)
     with only_run(arguments.out):
         train(arguments)

@@ -7,7 +7,6 @@ Shapes: B batch, H W pixels.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -23,10 +22,11 @@ from echogen_core.pictures import to_pil
 from echogen_core.scales import find_schedule
 from echogen_core.tokenizer import BitTokenizer, Scale
 from echogen_core.training.run_folder import only_run
+from echogen_core.utils.option_parser import OptionParser
 from echogen_core.utils.writing import write_picture
 
 from ..data.image_sources import CompositeSource
-from .options import check_picture_size, find_device
+from .options import check_picture_size, find_device, share
 from .pixel_unshuffle import enlarge_unshuffle
 from .tokenizer_recipe import TokenizerRecipe, add_recipe_options, recipe_from
 from .tokenizer_trainer import HELDOUT, WEIGHTS, TokenizerTrainer, export, train
@@ -49,7 +49,7 @@ def write_sheet(model: BitTokenizer, scales: Sequence[Scale], pictures_B3HW: Ten
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line of this stage; returns the exit code."""
     defaults = TokenizerRecipe()
-    parser = argparse.ArgumentParser(prog="python -m miniature tokenizer", description=__doc__)
+    parser = OptionParser(prog="python -m miniature tokenizer", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder made by `prepare`")
     parser.add_argument(
         "--out", type=Path, required=True, help="folder of the run, which continues an earlier one"
@@ -61,9 +61,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument(
         "--decoder-phase",
-        type=float,
+        type=share,
         default=defaults.decoder_phase,
-        help=f"last share of the run, with frozen codes (default: {defaults.decoder_phase:g})",
+        help="last share of the run, with frozen codes",
     )
     add_recipe_options(parser, defaults)
     options = parser.parse_args(argv)

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from .options import add_options
+from echogen_core.utils.option_types import whole
+
+from .options import add_options, minutes, rate, seed, weight
 
 
 @dataclass(frozen=True)
@@ -44,25 +46,25 @@ def add_recipe_options(parser: argparse.ArgumentParser, defaults: TokenizerRecip
     """Adds the options of a recipe, --preset and --device."""
     parser.add_argument(
         "--minutes",
-        type=float,
+        type=minutes,
         default=defaults.minutes,
-        help=f"training time (default: {defaults.minutes:g})",
+        help="training time in minutes",
     )
-    parser.add_argument("--lr", type=float, default=defaults.lr, help="peak learning rate of AdamW")
+    parser.add_argument("--lr", type=rate, default=defaults.lr, help="peak learning rate of AdamW")
     parser.add_argument(
-        "--muon", type=float, default=defaults.muon, help="peak learning rate of Muon (convolutions)"
+        "--muon", type=rate, default=defaults.muon, help="peak learning rate of Muon (convolutions)"
     )
-    parser.add_argument(
-        "--batch", type=int, default=defaults.batch, help=f"pictures per step (default: {defaults.batch})"
-    )
+    parser.add_argument("--batch", type=whole(1), default=defaults.batch, help="pictures per step")
     parser.add_argument(
         "--perceptual",
-        type=float,
+        type=weight,
         default=defaults.perceptual_weight,
         help="weight of the perceptual loss; 0: off",
     )
-    parser.add_argument("--seed", type=int, default=defaults.seed, help="seed (default: 0)")
-    parser.add_argument("--workers", type=int, default=defaults.workers, help="threads that share a batch")
+    parser.add_argument("--seed", type=seed, default=defaults.seed, help="seed of everything random")
+    parser.add_argument(
+        "--workers", type=whole(1), default=defaults.workers, help="threads that share a batch"
+    )
     add_options(parser)
 
 

@@ -26,17 +26,25 @@ from echogen_core.scales import find_schedule
 from echogen_core.tokenizer import BitTokenizer
 from echogen_core.training.initialise import initialise
 from echogen_core.training.run_folder import only_run
+from echogen_core.utils.option_checks import Unused, refuse_unused
+from echogen_core.utils.option_parser import OptionParser
+from echogen_core.utils.option_types import whole
 from echogen_core.utils.writing import write_text
 
 from ..data.attribution import attribution
 from ..data.dataset import PLAIN, SUBJECT_WORDS, Compositor, Mix
 from ..data.prompt_words import NIGHT, PLACES, SIZES, with_size
 from .guided_attention import sharpen_heads
-from .options import add_options, check_picture_size, find_device
+from .options import add_options, check_picture_size, find_device, minutes, seed, weight
 from .transformer_recipe import NANO_MIX, TransformerRecipe
 from .transformer_trainer import Modules, Trainer
 
 logger = logging.getLogger(__name__)
+
+UNUSED = tuple(
+    Unused(f"--{name}", lambda args: args.export, "with --export, which doesn't train. Drop one of the two.")
+    for name in ("minutes", "batch", "targets", "guide", "workers", "at-most", "compile")
+)
 
 
 def prompt_corpus(data: Compositor, mix: Mix) -> list[str]:
@@ -110,7 +118,7 @@ def export(trainer: Trainer, preset: Preset, args: argparse.Namespace) -> Path:
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line of this stage; returns the exit code."""
     defaults = TransformerRecipe()
-    parser = argparse.ArgumentParser(prog="python -m miniature transformer", description=__doc__)
+    parser = OptionParser(prog="python -m miniature transformer", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder made by the prepare stage")
     parser.add_argument("--tokenizer", type=Path, help="tokenizer.safetensors of the tokenizer stage")
     parser.add_argument("--semantic", type=Path, help="semantic.safetensors of the semantic stage")
@@ -120,23 +128,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--out", type=Path, required=True, help="folder of the run, which continues an earlier one"
     )
     parser.add_argument(
-        "--minutes", type=float, default=defaults.minutes, help="training time in total (default: 90)"
+        "--minutes", type=minutes, default=defaults.minutes, help="training time in minutes, in total"
     )
-    parser.add_argument("--batch", type=int, default=defaults.batch, help="references per step (default: 16)")
-    parser.add_argument(
-        "--targets", type=int, default=defaults.targets, help="pictures per reference (default: 4)"
-    )
-    parser.add_argument("--seed", type=int, default=defaults.seed, help="seed (default: 0)")
+    parser.add_argument("--batch", type=whole(1), default=defaults.batch, help="references per step")
+    parser.add_argument("--targets", type=whole(1), default=defaults.targets, help="pictures per reference")
+    parser.add_argument("--seed", type=seed, default=defaults.seed, help="seed of everything random")
     parser.add_argument(
         "--guide",
-        type=float,
+        type=weight,
         default=defaults.guide,
-        help="weight of guided attention (default: 0.1); 0 for a bundle that has learnt it",
+        help="weight of guided attention; 0 for a bundle that has learnt it",
     )
-    parser.add_argument("--workers", type=int, default=defaults.workers, help="threads that share a batch")
+    parser.add_argument(
+        "--workers", type=whole(1), default=defaults.workers, help="threads that share a batch"
+    )
     parser.add_argument("--export", action="store_true", help="only write the bundle")
     parser.add_argument(
-        "--at-most", type=float, default=math.inf, help="minutes after which this command saves and ends"
+        "--at-most",
+        type=minutes,
+        default=math.inf,
+        help="minutes after which this command saves and ends (default: no limit)",
     )
     parser.add_argument(
         "--compile",
@@ -146,6 +157,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     add_options(parser)
     args = parser.parse_args(argv)
+    refuse_unused(args, UNUSED, parser)
     if not args.start and len(_named_files(args)) < 3:
         parser.error("expected --tokenizer, --semantic and --content, or --start with a bundle folder")
     if args.batch % args.workers:

@@ -80,7 +80,7 @@ class Rehearsal:
 SCORES = "--subjects 1 --prompts 1 --pictures 1 --dino {dino} --clip {clip} --device cpu --threads 1"
 TRAINING = "--images {images} --steps 1 --batch 1 --accumulate 1 --workers 0 --pictures-every 0"
 SECONDS = "--minutes 0.0001 --device cpu"
-EVALUATION = "--subjects 2 --prompts 1 --sweep-prompts 0 --seeds 1 --sheet-subjects 'heldout 0' --device cpu"
+EVALUATION = "--subjects 2 --prompts 1 --sweep-prompts 0 --seeds 1 --device cpu"
 DOWNLOADS = "loads packages or weights from the network"
 SERVERS = "takes no options, starts ComfyUI for minutes; tests/e2e sends a sample"
 REHEARSALS: Mapping[str, Rehearsal] = {
@@ -111,6 +111,9 @@ REHEARSALS: Mapping[str, Rehearsal] = {
     "python -m miniature decoder": Rehearsal(f"{SECONDS} --batch 4"),
     "python -m miniature enlarge": Rehearsal(),
     "python -m miniature evaluate": Rehearsal(f"{EVALUATION} --threads 1"),
+    "python -m miniature evaluate --data data --weights": Rehearsal(
+        f"{EVALUATION} --threads 1 --sheet-subjects 'heldout 0'"
+    ),
     "python -m miniature cut": Rehearsal("--minutes 0.0001 --furniture {furniture}"),
     "python benchmarks/latency.py": Rehearsal("--runs 1"),
     "python benchmarks/nano_settings.py": Rehearsal(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from echogen_core.checkpoints import ASSETS
-from echogen_core.utils.locks import alone
+from echogen_core.utils.locks import exclusive_lock
 from miniature.__main__ import STAGES, main
 
 
@@ -42,7 +42,7 @@ def test_two_commands_do_not_work_in_one_folder(
     stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("echogen_core.utils.locks.WAITING_REPORT_SECONDS", 0.1)
-    with alone(tmp_path / ".lock"):
+    with exclusive_lock(tmp_path / ".lock"):
         assert main([stage, *map(str, INPUT[stage]), "--out", str(tmp_path)]) != 0
         assert [path.name for path in tmp_path.iterdir()] == [".lock"]
     said = capsys.readouterr().err
