@@ -261,7 +261,7 @@ def _segmentation_inputs() -> list[io.Input]:
 
 
 class SubjectSegmentation(SubjectNode):
-    """Picture to cut-out, by whatever is at hand."""
+    """Picture to cut-out, with the models that are installed."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:

@@ -64,7 +64,7 @@ def launch(playwright: Playwright) -> Browser:
     return playwright.chromium.launch(executable_path=program, headless=True, args=options)
 
 
-class Trouble:
+class PageErrors:
     """What went wrong in the page, less the known noise; and every failed request for a file of ours."""
 
     def __init__(self, page: Page) -> None:

@@ -40,7 +40,7 @@ TYPED: dict[str, Any] = {
 }  # fmt: skip
 """Values written into a prompt, by what they are."""
 
-GIVEN = (
+LINKED_VALUES = (
     "none", "text", "surrogates", "long text", "number", "nan", "infinity", "huge", "complex", "bytes",
     "dict", "list", "object", "picture", "grey", "five channels", "no pictures", "no pixels", "one pixel",
     "flat", "nans", "whole numbers", "halves", "gigabytes", "wide", "tuple", "box", "inverted box", "nan box",
@@ -156,7 +156,7 @@ def hostile(graph: Graph, known: dict[str, Any]) -> Iterator[Hostile]:
         kind = graph[node]["class_type"]
         groups = known[kind]["input"]
         for field in (name for group in ("required", "optional") for name in groups.get(group, {})):
-            for value in (*TYPED, "itself", "left out", *(f"linked {name}" for name in GIVEN)):
+            for value in (*TYPED, "itself", "left out", *(f"linked {name}" for name in LINKED_VALUES)):
                 yield Hostile(kind, field, value, spoiled(good, node, field, value))
         for value in ("format", "missing node", "wrapped link"):
             yield Hostile(kind, "(unknown)", value, spoiled(good, node, "bogus", value))
@@ -254,7 +254,7 @@ def failure(messages: list[Any]) -> str:
 
 
 __all__ = [
-    "GIVEN",
+    "LINKED_VALUES",
     "TYPED",
     "Ended",
     "Hostile",

@@ -58,9 +58,9 @@ def test_a_key_depends_on_every_field_and_on_nothing_else(kind: type[Any], data:
     assert kind(*drawn).key == drawn.key and hash(kind(*drawn).key) == hash(drawn.key)
     for name, value in zip(kind._fields, drawn, strict=True):
         assert drawn._replace(**{name: other(value)}).key != drawn.key, name
-    for strangers in (texts, semantics, contents, subjects):
-        stranger = data.draw(strangers)
-        assert stranger.key != drawn.key or all(a is b for a, b in zip(stranger, drawn, strict=True))
+    for other_features in (texts, semantics, contents, subjects):
+        another = data.draw(other_features)
+        assert another.key != drawn.key or all(a is b for a, b in zip(another, drawn, strict=True))
 
 
 def test_a_tensor_changed_in_place_has_another_key() -> None:

@@ -18,7 +18,7 @@ from browser_page import (
     READY_MS,
     SAMPLER,
     STRIP,
-    Trouble,
+    PageErrors,
     drag_dot,
     finished_run,
     gammas,
@@ -141,7 +141,7 @@ def seen(page: Page, vue: bool) -> np.ndarray:
 
 def test_move_gamma_run_and_see_the_new_picture(vue: bool, page: Page, comfy: Server) -> None:
     name = "nodes2" if vue else "canvas"
-    trouble = Trouble(page)
+    page_errors = PageErrors(page)
     open_quickstart(page, comfy, vue)
     unknown = "n => n.has_errors || !LiteGraph.registered_node_types[n.type]"
     assert page.evaluate(f"app.graph._nodes.filter({unknown}).map(n => n.type)") == []
@@ -164,11 +164,11 @@ def test_move_gamma_run_and_see_the_new_picture(vue: bool, page: Page, comfy: Se
         if node["class_type"] == "EchoGenSampler"
     ]
     assert sent == pytest.approx(moved)
-    assert not trouble.found, trouble.found
+    assert not page_errors.found, page_errors.found
 
 
 def test_the_pad_moves_both_gammas_and_nothing_else(vue: bool, page: Page, comfy: Server) -> None:
-    trouble = Trouble(page)
+    page_errors = PageErrors(page)
     open_quickstart(page, comfy, vue)
 
     def values() -> list[Any]:
@@ -197,7 +197,7 @@ def test_the_pad_moves_both_gammas_and_nothing_else(vue: bool, page: Page, comfy
     assert values()[:2] == [nano.gamma_t, nano.gamma_i], "a double click goes to the wired model's own"
     page.evaluate(f"app.graph.remove({SAMPLER})")
     expect(page.locator(".echogen-pad")).to_have_count(0)
-    assert not trouble.found, trouble.found
+    assert not page_errors.found, page_errors.found
 
 
 def sampled_gammas(comfy: Server, run: str) -> tuple[float, float]:
@@ -208,7 +208,7 @@ def sampled_gammas(comfy: Server, run: str) -> tuple[float, float]:
 
 
 def test_live_draws_when_the_dot_is_let_go(vue: bool, page: Page, comfy: Server) -> None:
-    trouble = Trouble(page)
+    page_errors = PageErrors(page)
     open_quickstart(page, comfy, vue)
     panel = page.locator(".echogen-panel")
     press_live(page)
@@ -243,11 +243,11 @@ def test_live_draws_when_the_dot_is_let_go(vue: bool, page: Page, comfy: Server)
     page.wait_for_function(f"window.app?.graph && {SAMPLER}", timeout=READY_MS)
     page.evaluate(f"app.graph.remove({SAMPLER})")
     expect(panel).to_have_count(0)
-    assert not trouble.found, trouble.found
+    assert not page_errors.found, page_errors.found
 
 
 def test_live_off_takes_back_its_own_runs_alone(vue: bool, page: Page, comfy: Server, tmp_path: Path) -> None:
-    trouble = Trouble(page)
+    page_errors = PageErrors(page)
     open_quickstart(page, comfy, vue)
     panel = page.locator(".echogen-panel")
     press_live(page)
@@ -277,7 +277,7 @@ def test_live_off_takes_back_its_own_runs_alone(vue: bool, page: Page, comfy: Se
     with pytest.raises(PromptFailed):
         comfy.client.wait(run)
     assert panel.get_by_role("button", name="Pin").is_disabled(), "there is no finished picture to pin"
-    assert not trouble.found, trouble.found
+    assert not page_errors.found, page_errors.found
 
 
 def latest_prompt(comfy: Server) -> dict[str, Any]:
@@ -347,7 +347,7 @@ def file_names(addresses: list[str]) -> list[str]:
 
 def test_a_mask_painted_in_the_mask_editor(vue: bool, page: Page, comfy: Server, tmp_path: Path) -> None:
     file = comfy.client.upload_image(two_subjects(tmp_path))
-    trouble = Trouble(page)
+    page_errors = PageErrors(page)
     open_quickstart(page, comfy, vue)
     page.evaluate("graph => app.loadGraphData(graph)", with_load_image(file))
     page.wait_for_function(f"app.graph._nodes.some(n => n.type === '{WHOLE}')", timeout=READY_MS)
@@ -373,4 +373,4 @@ def test_a_mask_painted_in_the_mask_editor(vue: bool, page: Page, comfy: Server,
     page.screenshot(path=comfy_server.results_path() / f"browser_segmentation_{name}.png")
     again = file_names(pictures_of(page, whole, vue))
     assert again == shown != [], "what it found stays when only the seed changes"
-    assert not trouble.found, trouble.found
+    assert not page_errors.found, page_errors.found

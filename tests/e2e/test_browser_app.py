@@ -12,7 +12,7 @@ import comfy_server
 from browser_page import (
     READY_MS,
     SAMPLER,
-    Trouble,
+    PageErrors,
     drag_dot,
     finished_run,
     fit_view,
@@ -68,7 +68,7 @@ def test_every_view_has_a_label(name: str, vue: bool, page: Page, comfy: Server)
 
 
 def test_the_pad_in_app_mode(vue: bool, page: Page, comfy: Server) -> None:
-    trouble = Trouble(page)
+    page_errors = PageErrors(page)
     open_quickstart(page, comfy, vue)
     if not page.evaluate(HAS_APP_MODE):
         return  # nothing to show there; the labels are tested above
@@ -119,4 +119,4 @@ def test_the_pad_in_app_mode(vue: bool, page: Page, comfy: Server) -> None:
     assert page.locator(".echogen-pad").count() == 1
     page.evaluate(f"app.graph.remove({SAMPLER})")
     expect(page.locator(".echogen-panel")).to_have_count(0)
-    assert not trouble.found, trouble.found
+    assert not page_errors.found, page_errors.found

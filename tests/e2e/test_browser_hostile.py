@@ -14,7 +14,7 @@ from PIL import Image
 from playwright.sync_api import Page, Request
 
 import comfy_server
-from browser_page import READY_MS, SAMPLER, Trouble, fit_view, open_quickstart, settled, until
+from browser_page import READY_MS, SAMPLER, PageErrors, fit_view, open_quickstart, settled, until
 from runner.server import Server
 
 OWN_ASSETS = "/assets/"  # the front end's own pictures
@@ -132,7 +132,7 @@ def asked(page: Page) -> Iterator[list[Request]]:
 
 
 def test_pins_of_a_hostile_workflow(vue: bool, page: Page, comfy: Server, asked: list[Request]) -> None:
-    trouble = Trouble(page)
+    page_errors = PageErrors(page)
     open_quickstart(page, comfy, vue)
     asked.clear()
     said: list[str] = []
@@ -162,13 +162,13 @@ def test_pins_of_a_hostile_workflow(vue: bool, page: Page, comfy: Server, asked:
     tray.first.locator("button").first.click()
     until(page, lambda: page.evaluate(GAMMAS, own) == [1.5, 3], "its γ")
     page.screenshot(path=comfy_server.results_path() / f"browser_hostile_{'nodes2' if vue else 'canvas'}.png")
-    assert not trouble.found, trouble.found
+    assert not page_errors.found, page_errors.found
 
 
 # Nodes 2.0 stops drawing a node for an object in a number's place.
 @pytest.mark.parametrize("vue", [True], ids=["nodes2"], indirect=True)
 def test_pads_show_what_is_sent_whatever_is_in_the_widgets(vue: bool, page: Page, comfy: Server) -> None:
-    trouble = Trouble(page)
+    page_errors = PageErrors(page)
     open_quickstart(page, comfy, vue)
     texts = ["5", "NaN", "7", "fixed", "1", "1:1", "auto", "x", "0.0", "0"]
     alike = (None, [[1]], {"toString": 1}, math.inf, 1e308)
@@ -186,7 +186,7 @@ def test_pads_show_what_is_sent_whatever_is_in_the_widgets(vue: bool, page: Page
     told = [page.evaluate("pair => `γ_t ${pair[0]}, γ_I ${pair[1]}`", pair) for pair in sent]
     assert sorted(shown) == sorted(told)
     assert gone_wrong_on_show(page) == []
-    assert not trouble.found, trouble.found
+    assert not page_errors.found, page_errors.found
 
 
 @pytest.mark.parametrize("vue", [False], ids=["canvas"], indirect=True)

@@ -7,7 +7,7 @@ import json
 from playwright.sync_api import Page
 
 import comfy_server
-from browser_page import Trouble, open_quickstart, steady
+from browser_page import PageErrors, open_quickstart, steady
 from runner.server import Server
 
 SLACK = 2  # graph units, for rounding
@@ -46,7 +46,7 @@ def inside(node: Box, group: Box) -> bool:
 
 
 def test_shipped_workflows_are_tidy(vue: bool, page: Page, comfy: Server) -> None:
-    trouble = Trouble(page)
+    page_errors = PageErrors(page)
     open_quickstart(page, comfy, vue)
     faults = []
     for file in sorted((comfy_server.ROOT / "workflows").glob("*.json")):
@@ -64,4 +64,4 @@ def test_shipped_workflows_are_tidy(vue: bool, page: Page, comfy: Server) -> Non
                 if overlap(node, other)
             ]
     assert not faults, "\n".join(faults)
-    assert not trouble.found, trouble.found
+    assert not page_errors.found, page_errors.found

@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, Page, expect
 from browser_page import (
     READY_MS,
     SAMPLER,
-    Trouble,
+    PageErrors,
     drag_dot,
     fit_view,
     open_quickstart,
@@ -70,15 +70,15 @@ def press(page: Page, keys: str) -> None:
     settled(page)
 
 
-def ends_clean(page: Page, trouble: Trouble) -> None:
+def ends_clean(page: Page, page_errors: PageErrors) -> None:
     """Without its nodes nothing of the panel is left in the page, and the console had no error."""
     page.evaluate(f"{SAMPLERS}.forEach(n => app.graph.remove(n))")
     expect(page.locator(".echogen-panel"), "elements without a node").to_have_count(0)
-    assert not trouble.found, trouble.found
+    assert not page_errors.found, page_errors.found
 
 
 def test_a_copy_has_its_own_pad(vue: bool, page: Page, comfy: Server) -> None:
-    trouble = Trouble(page)
+    page_errors = PageErrors(page)
     open_quickstart(page, comfy, vue)
     (start,) = all_gammas(page)
     page.evaluate(f"app.canvas.selectNode({SAMPLER})")
@@ -101,11 +101,11 @@ def test_a_copy_has_its_own_pad(vue: bool, page: Page, comfy: Server) -> None:
     press(page, "Control+z")
     until(page, lambda: all_gammas(page) == [start, second], "undo brings the copy back as it was")
     expect(pads(page)).to_have_count(2)
-    ends_clean(page, trouble)
+    ends_clean(page, page_errors)
 
 
 def test_the_pad_follows_typing_folding_size_and_zoom(vue: bool, page: Page, comfy: Server) -> None:
-    trouble = Trouble(page)
+    page_errors = PageErrors(page)
     open_quickstart(page, comfy, vue)
     pad = page.locator(".echogen-pad")
     sent: list[str] = []
@@ -140,11 +140,11 @@ def test_the_pad_follows_typing_folding_size_and_zoom(vue: bool, page: Page, com
     drag_dot(page, 0.3, 0.8)
     (moved,) = all_gammas(page)
     assert moved[0] < 2 and moved[1] > 5, "the place on a zoomed pad is the place that was meant"
-    ends_clean(page, trouble)
+    ends_clean(page, page_errors)
 
 
 def test_saved_and_opened_again_it_is_the_same(vue: bool, page: Page, comfy: Server) -> None:
-    trouble = Trouble(page)
+    page_errors = PageErrors(page)
     open_quickstart(page, comfy, vue)
     drag_dot(page, 0.7, 0.35)
     press_live(page)
@@ -161,7 +161,7 @@ def test_saved_and_opened_again_it_is_the_same(vue: bool, page: Page, comfy: Ser
     live = page.locator(".echogen-panel").get_by_role("button", name="Live")
     assert live.get_attribute("aria-pressed") == "true"
     assert state_of(page.evaluate("app.graph.serialize()")) == state_of(page.evaluate("JSON.parse", saved))
-    ends_clean(page, trouble)
+    ends_clean(page, page_errors)
 
 
 def state_of(graph: dict[str, Any]) -> dict[str, Any]:
@@ -171,7 +171,7 @@ def state_of(graph: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_in_a_subgraph_the_pad_works(vue: bool, page: Page, comfy: Server) -> None:
-    trouble = Trouble(page)
+    page_errors = PageErrors(page)
     open_quickstart(page, comfy, vue)
     page.evaluate(f"() => {{ app.canvas.graph.convertToSubgraph(new Set([{SAMPLER}])) }}")
     host = "app.graph._nodes.find(n => n.subgraph)"
@@ -196,4 +196,4 @@ def test_in_a_subgraph_the_pad_works(vue: bool, page: Page, comfy: Server) -> No
     assert pads(page).count() == 0, "not on show in the graph above"
     page.evaluate(f"app.graph.remove({root}._nodes.find(n => n.subgraph))")
     settled(page)
-    assert not trouble.found, trouble.found
+    assert not page_errors.found, page_errors.found

@@ -13,7 +13,7 @@ import comfy_server
 from browser_page import (
     READY_MS,
     SAMPLER,
-    Trouble,
+    PageErrors,
     drag_dot,
     fit_view,
     gammas,
@@ -80,7 +80,7 @@ def sampler_inputs(entry: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("source", ["PrimitiveFloat", "PrimitiveNode"])
 def test_a_connected_gamma_is_shown_and_locked(source: str, vue: bool, page: Page, comfy: Server) -> None:
-    trouble = Trouble(page)
+    page_errors = PageErrors(page)
     open_quickstart(page, comfy, vue)
     start = gammas(page)
     wire_to(page, SAMPLER, "gamma_i", source, 6.25)
@@ -104,11 +104,11 @@ def test_a_connected_gamma_is_shown_and_locked(source: str, vue: bool, page: Pag
     assert sent["gamma_t"] == pytest.approx(moved[0])
     by_wire = sent["gamma_i"]
     assert (prompt[by_wire[0]]["inputs"]["value"] if isinstance(by_wire, list) else by_wire) == 1.75
-    assert not trouble.found, trouble.found
+    assert not page_errors.found, page_errors.found
 
 
 def test_a_gamma_that_only_a_run_can_tell(vue: bool, page: Page, comfy: Server) -> None:
-    trouble = Trouble(page)
+    page_errors = PageErrors(page)
     open_quickstart(page, comfy, vue)
     wire_to(page, SAMPLER, "gamma_t", "TestNumber", 1.5)
     title = page.evaluate("app.graph._nodes.find(n => n.type === 'TestNumber').title")
@@ -124,7 +124,7 @@ def test_a_gamma_that_only_a_run_can_tell(vue: bool, page: Page, comfy: Server) 
     page.locator(".echogen-pad svg").focus()
     page.keyboard.press("ArrowUp")
     assert gammas(page) == before
-    assert not trouble.found, trouble.found
+    assert not page_errors.found, page_errors.found
 
 
 def open_blueprint(page: Page, comfy: Server, vue: bool) -> None:
@@ -183,7 +183,7 @@ def go_outside(page: Page) -> None:
 
 
 def test_the_blueprint_is_one_node_that_runs(vue: bool, page: Page, comfy: Server) -> None:
-    trouble = Trouble(page)
+    page_errors = PageErrors(page)
     open_blueprint(page, comfy, vue)
     names = page.evaluate(f"{HOST}.widgets.map(w => w.name)")
     shown = ["preset", "prompt", "gamma_t", "gamma_i", "seed"]
@@ -192,11 +192,11 @@ def test_the_blueprint_is_one_node_that_runs(vue: bool, page: Page, comfy: Serve
     entry = run_to_the_end(page, comfy)
     assert sampler_inputs(entry)["gamma_i"] == 1.5
     assert len(comfy.client.pictures(entry)) >= 1
-    assert not trouble.found, trouble.found
+    assert not page_errors.found, page_errors.found
 
 
 def test_inside_the_blueprint_the_pad_moves_what_counts(vue: bool, page: Page, comfy: Server) -> None:
-    trouble = Trouble(page)
+    page_errors = PageErrors(page)
     open_blueprint(page, comfy, vue)
     set_on_host(page, 3, 1.5)
     go_inside(page)
@@ -226,7 +226,7 @@ def test_inside_the_blueprint_the_pad_moves_what_counts(vue: bool, page: Page, c
     sent = sampler_inputs(entry := run_to_the_end(page, comfy))
     assert sent["gamma_t"] == pytest.approx(host_gammas(page)[0])
     assert entry["prompt"][2][sent["gamma_i"][0]]["inputs"]["value"] == 6.5
-    assert not trouble.found, trouble.found
+    assert not page_errors.found, page_errors.found
 
 
 def mode_of_newest(page: Page, mode: int) -> None:
@@ -265,19 +265,19 @@ def pad_tells_what_is_sent(page: Page, case: str) -> None:
 @pytest.mark.parametrize("vue", [False], ids=["canvas"], indirect=True)
 @pytest.mark.parametrize("source", ["PrimitiveFloat", "PrimitiveNode"])
 def test_a_muted_or_bypassed_source(source: str, vue: bool, page: Page, comfy: Server) -> None:
-    trouble = Trouble(page)
+    page_errors = PageErrors(page)
     open_quickstart(page, comfy, vue)
     for mode in (2, 4):
         wire_to(page, SAMPLER, "gamma_i", source, 6.25)
         mode_of_newest(page, mode)
         pad_tells_what_is_sent(page, f"{source}, mode {mode}")
-    assert not trouble.found, trouble.found
+    assert not page_errors.found, page_errors.found
 
 
 @pytest.mark.parametrize("vue", [False], ids=["canvas"], indirect=True)
 @pytest.mark.parametrize("source", ["PrimitiveFloat", "PrimitiveNode"])
 def test_a_source_of_any_mode_before_the_blueprint(source: str, vue: bool, page: Page, comfy: Server) -> None:
-    trouble = Trouble(page)
+    page_errors = PageErrors(page)
     open_blueprint(page, comfy, vue)
     set_on_host(page, 3, 1.5)
     for mode in (0, 2, 4):
@@ -286,12 +286,12 @@ def test_a_source_of_any_mode_before_the_blueprint(source: str, vue: bool, page:
         go_inside(page)
         pad_tells_what_is_sent(page, f"{source} before the blueprint, mode {mode}")
         go_outside(page)
-    assert not trouble.found, trouble.found
+    assert not page_errors.found, page_errors.found
 
 
 @pytest.mark.parametrize("vue", [False], ids=["canvas"], indirect=True)
 def test_a_bypassed_reroute_hands_on(vue: bool, page: Page, comfy: Server) -> None:
-    trouble = Trouble(page)
+    page_errors = PageErrors(page)
     open_quickstart(page, comfy, vue)
     wire_to(page, SAMPLER, "gamma_i", "Reroute", 0)
     reroute = f"{ROOT}._nodes.find(n => n.type === 'Reroute')"
@@ -306,4 +306,4 @@ def test_a_bypassed_reroute_hands_on(vue: bool, page: Page, comfy: Server) -> No
     )
     pad_tells_what_is_sent(page, "PrimitiveFloat through a bypassed Reroute")
     says(page, f"γ_t {gammas(page)[0]:g}, γ_I 5 connected", "set on “Float”")
-    assert not trouble.found, trouble.found
+    assert not page_errors.found, page_errors.found

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 import comfy_server
-from browser_page import Trouble, gammas, open_workflow, run_to_the_end, settled, until
+from browser_page import PageErrors, gammas, open_workflow, run_to_the_end, settled, until
 from runner.server import Server
 
 SWEEP = "app.graph._nodes.find(n => n.type === 'EchoGenGammaSweep')"
@@ -29,7 +29,7 @@ def undo(page: Page) -> None:
 
 
 def test_cells_appear_and_a_click_sets_the_sampler(vue: bool, page: Page, comfy: Server) -> None:
-    trouble = Trouble(page)
+    page_errors = PageErrors(page)
     open_workflow(page, comfy, vue, "gamma-sweep")
     before = gammas(page)
     page.evaluate(f"{SWEEP}.widgets.find(w => w.name === 'gamma_t').value = '0-8 (+1)'")
@@ -61,14 +61,14 @@ def test_cells_appear_and_a_click_sets_the_sampler(vue: bool, page: Page, comfy:
     expect(view).not_to_be_visible()
     page.evaluate(f"app.graph.remove({SWEEP})")
     expect(view).to_have_count(0)
-    assert not trouble.found, trouble.found
+    assert not page_errors.found, page_errors.found
 
 
 @pytest.mark.parametrize("first", ["title", "preset"])
 def test_a_drag_after_a_click_moves_the_point_and_not_the_node(
     first: str, vue: bool, page: Page, comfy: Server
 ) -> None:
-    trouble = Trouble(page)
+    page_errors = PageErrors(page)
     open_workflow(page, comfy, vue, "schedule")
     view = page.locator(".echogen-schedule")
     preset = view.get_by_role("button", name="Constant")
@@ -90,11 +90,11 @@ def test_a_drag_after_a_click_moves_the_point_and_not_the_node(
     page.mouse.up()
     assert 2.5 < heights[0] < heights[1] < heights[2] < 8
     assert page.evaluate(f"[...{SCHEDULE}.pos]") == place
-    assert not trouble.found, trouble.found
+    assert not page_errors.found, page_errors.found
 
 
 def test_the_curves_move_the_schedules_widgets(vue: bool, page: Page, comfy: Server) -> None:
-    trouble = Trouble(page)
+    page_errors = PageErrors(page)
     open_workflow(page, comfy, vue, "schedule")
     view = page.locator(".echogen-schedule")
     handle = view.locator("circle[data-index='2']")
@@ -126,4 +126,4 @@ def test_the_curves_move_the_schedules_widgets(vue: bool, page: Page, comfy: Ser
     settled(page)
     page.evaluate(f"app.graph.remove({SCHEDULE})")
     expect(view).to_have_count(0)
-    assert not trouble.found, trouble.found
+    assert not page_errors.found, page_errors.found

@@ -14,7 +14,7 @@ from browser_page import (
     READY_MS,
     SAMPLER,
     STRIP,
-    Trouble,
+    PageErrors,
     drag_dot,
     finished_run,
     gammas,
@@ -43,7 +43,7 @@ def second_page(browser: Browser) -> Iterator[Page]:
 def test_two_tabs_leave_each_other_alone(
     vue: bool, page: Page, second_page: Page, comfy: Server, tmp_path: Path
 ) -> None:
-    troubles = [Trouble(page), Trouble(second_page)]
+    troubles = [PageErrors(page), PageErrors(second_page)]
     for tab in (page, second_page):
         open_quickstart(tab, comfy, vue)
         press_live(tab)
@@ -67,12 +67,12 @@ def test_two_tabs_leave_each_other_alone(
     (tmp_path / "open").touch()
     assert comfy.client.wait(blocking)["status"]["status_str"] == "success"
     assert finished_run(second_page, theirs) == left, "the other tab's run goes on"
-    assert [trouble.found for trouble in troubles] == [[], []]
+    assert [page_errors.found for page_errors in troubles] == [[], []]
 
 
 def test_runs_of_other_workflows_and_programs_are_not_shown(vue: bool, page: Page, comfy: Server) -> None:
     """Each has nodes of the same numbers, and all of them tell this page."""
-    trouble = Trouble(page)
+    page_errors = PageErrors(page)
     open_quickstart(page, comfy, vue)
     program = comfy_server.changed(comfy_server.single(), "EchoGenSampler", seed=3000 + vue)
     hear(page, "progress_state")
@@ -97,12 +97,12 @@ def test_runs_of_other_workflows_and_programs_are_not_shown(vue: bool, page: Pag
     press_live(page)
     drag_dot(page, 0.7, 0.6)
     assert finished_run(page) != elsewhere
-    assert not trouble.found, trouble.found
+    assert not page_errors.found, page_errors.found
 
 
 def test_two_files_with_one_number_keep_their_own_strips(vue: bool, page: Page, comfy: Server) -> None:
     """As quickstart saved under another name, and quickstart opened again."""
-    trouble = Trouble(page)
+    page_errors = PageErrors(page)
     open_quickstart(page, comfy, vue)
     page.evaluate(
         """async name => {
@@ -128,13 +128,13 @@ def test_two_files_with_one_number_keep_their_own_strips(vue: bool, page: Page, 
     settled(page)
     assert not run_on_show(page), "the other file's pictures"
     comfy.client.post_json("/interrupt", {})
-    assert not trouble.found, trouble.found
+    assert not page_errors.found, page_errors.found
 
 
 @pytest.mark.parametrize("vue", [False], ids=["canvas"], indirect=True)
 def test_bad_answers_of_the_server_cost_no_strip(vue: bool, page: Page, comfy: Server) -> None:
     """As from a proxy while the server is away for a moment; the run was queued before a reload."""
-    trouble = Trouble(page)
+    page_errors = PageErrors(page)
     open_quickstart(page, comfy, vue)
     refused = []
 
@@ -156,7 +156,7 @@ def test_bad_answers_of_the_server_cost_no_strip(vue: bool, page: Page, comfy: S
     assert finished_run(page) == run
     assert refused
     # The front end logs what it could not read itself; an error that nobody caught would be ours.
-    assert not [text for text in trouble.found if text.startswith("uncaught")], trouble.found
+    assert not [text for text in page_errors.found if text.startswith("uncaught")], page_errors.found
 
 
 @pytest.mark.parametrize("vue", [False], ids=["canvas"], indirect=True)
@@ -171,16 +171,16 @@ def test_a_tab_closed_during_a_run_harms_nothing(
     run = run_on_show(second_page)
     second_page.close()
 
-    trouble = Trouble(page)
+    page_errors = PageErrors(page)
     open_quickstart(page, comfy, vue)
     entry = run_to_the_end(page, comfy)
     assert entry["status"]["status_str"] == "success"
     assert comfy.client.wait(run)["status"]["status_str"] == "success", "what was begun is not lost"
-    assert not trouble.found, trouble.found
+    assert not page_errors.found, page_errors.found
 
 
 def test_a_cancelled_sweep_keeps_its_cells(vue: bool, page: Page, comfy: Server) -> None:
-    trouble = Trouble(page)
+    page_errors = PageErrors(page)
     open_workflow(page, comfy, vue, "gamma-sweep")
     sweep = "app.graph._nodes.find(n => n.type === 'EchoGenGammaSweep')"
     offset = 0.01 * vue  # or the second run would come from the cache
@@ -204,16 +204,16 @@ def test_a_cancelled_sweep_keeps_its_cells(vue: bool, page: Page, comfy: Server)
     gamma_t, gamma_i = gammas(page)
     assert f"γ_t {gamma_t:g}, γ_I {gamma_i:g}" in title, "a finished cell still gives its γ"
     assert not comfy.client.get_json("/queue")["queue_running"]
-    assert not trouble.found, trouble.found
+    assert not page_errors.found, page_errors.found
 
 
 @pytest.mark.parametrize("vue", [True], ids=["nodes2"], indirect=True)
 def test_a_finger_on_the_pad(vue: bool, second_page: Page, comfy: Server) -> None:
-    trouble = Trouble(second_page)
+    page_errors = PageErrors(second_page)
     open_quickstart(second_page, comfy, vue)
     box = second_page.locator(".echogen-pad svg").bounding_box()
     assert box
     second_page.touchscreen.tap(box["x"] + 0.9 * box["width"], box["y"] + 0.8 * box["height"])
     gamma_t, gamma_i = gammas(second_page)
     assert gamma_t > 4 > 2 > gamma_i
-    assert not trouble.found, trouble.found
+    assert not page_errors.found, page_errors.found

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page
 
 import comfy_server
-from browser_page import READY_MS, SAMPLER, Trouble, open_quickstart, settled
+from browser_page import READY_MS, SAMPLER, PageErrors, open_quickstart, settled
 from runner.server import Server
 
 PACK = "echogen"
@@ -24,14 +24,14 @@ def language(request: pytest.FixtureRequest, comfy: Server) -> Iterator[str]:
 
 
 def test_help_beside_the_graph(vue: bool, page: Page, comfy: Server) -> None:
-    trouble = Trouble(page)
+    page_errors = PageErrors(page)
     open_quickstart(page, comfy, vue)
     page.evaluate(f"app.canvas.selectNode({SAMPLER})")
     page.get_by_test_id("info-button").click()
     page.get_by_text("Samples the picture's bits by next-scale prediction").first.wait_for(timeout=READY_MS)
     assert page.get_by_role("heading", name="Typical errors").count() > 0
     # The front end asks for a page in its own language first; ours are in one.
-    assert [word for word in trouble.found if not word.endswith("/en.md")] == []
+    assert [word for word in page_errors.found if not word.endswith("/en.md")] == []
 
 
 LANGUAGES = [("ja", "γ パッド", "バランス"), ("zh", "γ 面板", "均衡")]
@@ -39,19 +39,19 @@ LANGUAGES = [("ja", "γ パッド", "バランス"), ("zh", "γ 面板", "均衡
 
 @pytest.mark.parametrize(("language", "label", "preset"), LANGUAGES, indirect=["language"])
 def test_other_languages(language: str, label: str, preset: str, fresh_page: Page, comfy: Server) -> None:
-    page, trouble = fresh_page, Trouble(fresh_page)
+    page, page_errors = fresh_page, PageErrors(fresh_page)
     comfy.client.post_json("/settings", {"Comfy.VueNodes.Enabled": True})
     page.goto(f"{comfy.url}/?template=quickstart&source={PACK}")
     page.wait_for_function(f"window.app?.graph && {SAMPLER}", timeout=READY_MS)
     page.locator(".echogen-pad").get_by_title(preset).wait_for(timeout=READY_MS)
     labels = page.evaluate(f"{SAMPLER}.widgets.map(widget => widget.label)")
     assert label in labels
-    assert not trouble.found, trouble.found
+    assert not page_errors.found, page_errors.found
 
 
 @pytest.mark.parametrize("vue", [True], ids=["nodes2"], indirect=True)
 def test_templates_show_their_pictures(vue: bool, page: Page, comfy: Server) -> None:
-    trouble = Trouble(page)
+    page_errors = PageErrors(page)
     open_quickstart(page, comfy, vue)
     page.evaluate("void app.extensionManager.command.execute('Comfy.BrowseTemplates')")
     page.get_by_role("dialog").get_by_text(PACK).first.click()
@@ -64,12 +64,12 @@ def test_templates_show_their_pictures(vue: bool, page: Page, comfy: Server) -> 
     words = page.get_by_role("dialog").inner_text()
     assert [name for name in WORKFLOWS if name not in words] == []
     page.screenshot(path=comfy_server.results_path() / "browser_templates.png")
-    assert not trouble.found, trouble.found
+    assert not page_errors.found, page_errors.found
 
 
 @pytest.mark.parametrize("vue", [True], ids=["nodes2"], indirect=True)
 def test_the_blueprint_is_found_by_searching(vue: bool, page: Page, comfy: Server) -> None:
-    trouble = Trouble(page)
+    page_errors = PageErrors(page)
     open_quickstart(page, comfy, vue)
     page.evaluate("app.graph.clear()")
     page.evaluate("void app.extensionManager.command.execute('Workspace.SearchBox.Toggle')")
@@ -79,4 +79,4 @@ def test_the_blueprint_is_found_by_searching(vue: bool, page: Page, comfy: Serve
     settled(page)
     page.mouse.click(1200, 700)  # where it is put, in front ends that ask
     page.wait_for_function("app.graph._nodes.some(node => node.subgraph)", timeout=READY_MS)
-    assert not trouble.found, trouble.found
+    assert not page_errors.found, page_errors.found

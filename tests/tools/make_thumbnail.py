@@ -2,7 +2,7 @@
 
 COMFYUI_PATH=... python tests/tools/make_thumbnail.py [quickstart gamma-sweep ...]
 
-The published models' weights are not at hand: their workflows get a drawing of what they do instead.
+The workflows of the published models, whose weights aren't in the repository, get a drawing of what they do.
 Needs the built-in model's weights. Look at the results before committing them.
 """
 
