@@ -1,4 +1,4 @@
-"""nano's architecture with random weights."""
+"""nano's architecture, narrower, with random weights."""
 
 from __future__ import annotations
 
@@ -23,7 +23,11 @@ from echogen_core.tokenizer import BitTokenizer
 def random_bundle() -> Bundle:
     torch.manual_seed(3)
     preset, encoders = PRESETS["nano"], ENCODERS["nano"]
-    preset = replace(preset, transformer=replace(preset.transformer, depth=2))  # as deep as need be
+    preset = replace(
+        preset,
+        transformer=replace(preset.transformer, depth=2, width=64, heads=2),
+        tokenizer=replace(preset.tokenizer, base_channels=32),
+    )
     words = wrap_tokenizer(build_tokenizer(["the subject in scene 1 said a"], vocabulary=300))
     transformer = EchoGenTransformer(preset.transformer)
     for parameter in transformer.parameters():

@@ -35,13 +35,14 @@ def test_every_row_the_sweeps_and_the_places_come_out_of_one_run(
 ) -> None:
     monkeypatch.setattr(evaluator, "SWEEP", (0.0, 4.0))
     monkeypatch.setattr(evaluator, "TEXT_SWEEP", (0.0, 4.0))
+    monkeypatch.setattr(evaluator, "EXAMPLES_PER_SCENE", 8)
     monkeypatch.setattr(evaluate, "Judge", PixelJudge)
-    options = ["--subjects", "3", "--prompts", "1", "--sweep-prompts", "1", "--seeds", "2", "--device", "cpu"]
+    options = ["--subjects", "2", "--prompts", "1", "--sweep-prompts", "1", "--seeds", "2", "--device", "cpu"]
     args = evaluate.make_parser().parse_args(["--data", str(data), "--out", str(tmp_path), *options])
     text = evaluate.evaluate(args, Miniature(random_bundle()))
     found = json.loads((tmp_path / "nano.json").read_text(encoding="utf-8"))
     assert len({row["name"] for row in found["rows"]}) == 11
-    assert all(len(row["retrieved"]) == 6 for row in found["rows"]), "three subjects, two seeds"
+    assert all(len(row["retrieved"]) == 4 for row in found["rows"]), "two subjects, two seeds"
     assert all(0 <= row["hard_negative"]["value"] <= 1 for row in found["rows"])
     assert [(p["conditions"], p["gamma"]) for p in found["sweep"]] == [
         ("both", 0), ("both", 4), ("semantic", 0), ("semantic", 4), ("content", 0), ("content", 4),

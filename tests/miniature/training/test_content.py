@@ -5,16 +5,22 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 import torch
 
 from echogen_core.checkpoints import load_part
 from echogen_core.checkpoints.save import save_part
 from echogen_core.config import TokenizerConfig
 from echogen_core.tokenizer import BitTokenizer
+from miniature.training import content
 from miniature.training.content import main as train_content
 
 
-def test_content_latents_learn_pixels_and_place(data: Path, tmp_path: Path) -> None:
+def test_content_latents_learn_pixels_and_place(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(content, "STATISTICS", 16)
+    monkeypatch.setattr(content, "HELDOUT", 8)
     config = TokenizerConfig(8, 8, (1, 1), 1, unshuffle=4, norm_groups=8)
     tokenizer = save_part(tmp_path / "tokenizer.safetensors", "tokenizer", BitTokenizer(config), config)
     files = ["--data", str(data), "--tokenizer", str(tokenizer), "--out", str(tmp_path)]
