@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import sys
 from collections.abc import Sequence
 
 from .utils.option_parser import OptionParser
-from .utils.stopping import until_stopped
+from .utils.program import run_program
 
 PROGRAM = "python -m echogen_core"
 COMMANDS = ("generate", "models", "convert")
@@ -20,22 +19,13 @@ COMMANDS = ("generate", "models", "convert")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; 0 when done, 1 with a message on standard error when the input is at fault.
-
-    Stopped by a signal: see `until_stopped`.
-    """
-    return until_stopped(PROGRAM, lambda: _run(argv))
+    """Runs a command; the exit status is that of `run_program`."""
+    return run_program(PROGRAM, lambda: _run(argv))
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    parser = _parser()
-    args = parser.parse_args(argv)
-    try:
-        status: int = args.run(args)
-        return status
-    except (ValueError, OSError) as error:
-        sys.stderr.write(f"{parser.prog}: {error}\n")
-        return 1
+    args = _parser().parse_args(argv)
+    return int(args.run(args))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -12,8 +12,7 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from echogen_core.utils.optional_packages import MissingPackageError
-from echogen_core.utils.stopping import until_stopped
+from echogen_core.utils.program import INPUT_ERROR, run_program
 
 PROGRAM = "python -m miniature"
 
@@ -56,7 +55,7 @@ def usage() -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a stage; 2, with a message on standard error, for an unknown stage or faulty input."""
+    """Runs a stage; the exit status is that of `run_program`, INPUT_ERROR also for an unknown stage."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments and arguments[0] in ("-h", "--help"):
         sys.stdout.write(usage())
@@ -64,18 +63,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not arguments or arguments[0] not in STAGES:
         got = repr(arguments[0]) if arguments else "none"
         sys.stderr.write(f"{usage()}{PROGRAM}: expected a stage, got {got}.\n")
-        return 2
+        return INPUT_ERROR
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    return until_stopped(f"{PROGRAM} {arguments[0]}", lambda: _run(*arguments))
+    return run_program(f"{PROGRAM} {arguments[0]}", lambda: _run(*arguments))
 
 
 def _run(name: str, *arguments: str) -> int:
     stage = importlib.import_module(f".{STAGES[name].module}", __package__)
-    try:
-        return int(stage.main(arguments))
-    except (OSError, MissingPackageError, ModuleNotFoundError, ValueError) as error:
-        sys.stderr.write(f"{PROGRAM} {name}: {error}\n")
-        return 2
+    return int(stage.main(arguments))
 
 
 if __name__ == "__main__":

@@ -10,11 +10,10 @@ from __future__ import annotations
 import argparse
 import importlib
 import logging
-import sys
 from collections.abc import Sequence
 
 from ..utils.option_parser import OptionParser
-from ..utils.stopping import until_stopped
+from ..utils.program import run_program
 
 PROGRAM = "python -m echogen_core.evaluation"
 COMMANDS = ("dreambench", "latency")
@@ -31,22 +30,14 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command; 2, with a message on standard error, where the input is at fault.
-
-    Stopped by a signal: see `until_stopped`.
-    """
-    return until_stopped(PROGRAM, lambda: _run(argv))
+    """Runs a command; the exit status is that of `run_program`."""
+    return run_program(PROGRAM, lambda: _run(argv))
 
 
 def _run(argv: Sequence[str] | None) -> int:
     args = parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    try:
-        status: int = args.run(args)
-        return status
-    except (ValueError, OSError, ModuleNotFoundError) as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
+    return int(args.run(args))
 
 
 if __name__ == "__main__":

@@ -406,9 +406,9 @@ def test_command_line(
     assert main([*arguments, "--adapter-only", "--base", str(base)]) == 0
     assert capsys.readouterr().out == f"{out}\n"
     assert load_transformer(out, base=base, dtype=FP8).info.config.subject
-    assert main([*arguments, "--adapter-only"]) == 1
+    assert main([*arguments, "--adapter-only"]) == 2
     assert "--base" in capsys.readouterr().err
-    assert main(["convert", str(tmp_path / "none.pth"), "--out", str(out)]) == 1
+    assert main(["convert", str(tmp_path / "none.pth"), "--out", str(out)]) == 2
     assert "does not exist" in capsys.readouterr().err
 
 

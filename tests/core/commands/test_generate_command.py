@@ -62,7 +62,7 @@ def test_faulty_input_is_explained(
     (tmp_path / "models").mkdir()  # of a ComfyUI without any model
     monkeypatch.setenv("COMFYUI_PATH", str(tmp_path))
     arguments = ["generate", "--reference", str(reference), "--prompt", PROMPT, "--out", str(out)]
-    assert main([*arguments, *change]) == 1
+    assert main([*arguments, *change]) == 2
     assert words in capsys.readouterr().err
     assert not out.exists()
 
@@ -82,7 +82,7 @@ def test_damaged_and_empty_pictures_are_explained(tmp_path: Path, capsys: pytest
             "--out",
             str(tmp_path / "o.png"),
         ]
-        assert main(arguments) == 1
+        assert main(arguments) == 2
         assert words in capsys.readouterr().err
 
 

@@ -110,17 +110,17 @@ def test_generate_looks_where_the_download_went(
 ) -> None:
     write_tokenizer(comfyui / "models" / "vae" / "tokenizer.safetensors")
     arguments = ["generate", "--model", "echogen-2b", "--prompt", "a cat", "--out", str(tmp_path / "out.png")]
-    assert main([*arguments, "--comfyui", str(comfyui)]) == 1
+    assert main([*arguments, "--comfyui", str(comfyui)]) == 2
     said = capsys.readouterr().err
     assert "4 of its 5 parts are missing" in said and "echogen_2b.pth" in said and "d32reg" not in said
 
 
 def test_a_wrong_word_lists_the_choices(comfyui: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["models", "download", "--comfyui", str(comfyui)]) == 1
+    assert main(["models", "download", "--comfyui", str(comfyui)]) == 2
     assert "echogen-2b, echogen-0.1b, infinity-2b" in capsys.readouterr().err
-    assert main(["models", "download", "infinity-2b", "content", "--comfyui", str(comfyui)]) == 1
+    assert main(["models", "download", "infinity-2b", "content", "--comfyui", str(comfyui)]) == 2
     assert "Its parts are transformer, tokenizer, text" in capsys.readouterr().err
-    assert main(["models", "list", "infinity-2b", "text", "--comfyui", str(comfyui)]) == 1
+    assert main(["models", "list", "infinity-2b", "text", "--comfyui", str(comfyui)]) == 2
     assert "PART has no effect on the list" in capsys.readouterr().err
 
 
@@ -140,6 +140,6 @@ def test_download_from_end_to_end(comfyui: Path, tmp_path: Path, capsys: pytest.
     file = comfyui / "models" / "vae" / "infinity_vae_d32reg.pth"
     assert file.read_bytes() == weights, done.stderr
     assert f"tokenizer: {file}" in done.stdout
-    assert done.returncode == 1 and "content:" in done.stderr and "hf auth login" in done.stderr
+    assert done.returncode == 2 and "content:" in done.stderr and "hf auth login" in done.stderr
     assert "100%" in done.stderr, "progress is shown"
     assert "1 of 5 parts installed" in listed(capsys, "list", "echogen-2b", "--comfyui", str(comfyui))
