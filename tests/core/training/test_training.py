@@ -143,7 +143,7 @@ def test_only_subject_parameters_with_an_effect_are_trained(base: Path) -> None:
     assert all(
         torch.equal(t, frozen[n]) for n, t in model.state_dict().items() if n not in subject_names(model)
     )
-    groups = parameter_groups({n: model.get_parameter(n) for n in trained}, 1.0, 0.005, 0.1)
+    groups = parameter_groups(model, 1.0, 0.005, 0.1)
     assert {(g["peak"], g["weight_decay"]) for g in groups} == {(1, 0.005), (1, 0), (0.1, 0.005), (0.1, 0)}
     with pytest.raises(ValueError, match="give --base"):
         load_model(None, None, SIZES, 0)
@@ -215,8 +215,11 @@ def test_every_fault_of_a_row_is_counted(tmp_path: Path) -> None:
     assert next(fault.where for fault in found.faults if fault.kind == "no UTF-8").endswith(
         f":{len(rows) + 2}"
     )
+    with pytest.raises(FileNotFoundError, match="No folder at .*nowhere: expected one with training rows"):
+        Manifest(tmp_path / "nowhere", "nano")
+    (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match=r"\[h_div_w\]_\[count\]\.jsonl"):
-        Manifest(tmp_path / "img", "nano")
+        Manifest(tmp_path / "empty", "nano")
 
 
 def test_rows_go_to_the_nearest_aspect_ratio(tmp_path: Path) -> None:
