@@ -1,6 +1,6 @@
-"""Makes the README's screenshots from a real run in a Chromium: docs/quickstart.png and docs/tuning.png.
+"""Makes the screenshots from real runs in a Chromium: docs/*.png of the README, web/docs/*.jpg of the help.
 
-ECHOGEN_COMFYUI=... python tests/tools/make_screenshots.py
+ECHOGEN_COMFYUI=... python tests/tools/make_screenshots.py [quickstart] [tuning] [schedule] [sweep]
 
 `PLAYWRIGHT_CHROMIUM` names the browser. Look at the results before committing them.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -24,26 +25,53 @@ from browser_page import (
     finished_run,
     launch,
     open_quickstart,
+    open_workflow,
     press_live,
     run_on_show,
     run_to_the_end,
+    settled,
+    steady,
 )
 from runner.server import Server
 
-DOCS = Path(__file__).resolve().parents[2] / "docs"
-WIDTH = 1400  # of a picture in docs
+ROOT = Path(__file__).resolve().parents[2]
+DOCS, HELP = ROOT / "docs", ROOT / "web" / "docs"
+README_WIDTH, HELP_WIDTH = 1400, 720
+MARGIN = 12  # around what is shown, in CSS pixels
 PINS = ((0.62, 0.05), (0.62, 0.55))
 """Shares of the pad's sides: hardly any subject, and as much of it as nano likes."""
+SWEEP = "app.graph._nodes.find(n => n.type === 'EchoGenGammaSweep')"
+SCHEDULE = "app.graph._nodes.find(n => n.type === 'EchoGenGuidanceSchedule')"
 
 
-def save(shot: Path, name: str) -> None:
-    """A screenshot in few colours: the pages are mostly flat."""
+def save(shot: Path, path: Path) -> None:
+    """A screenshot at the width of its place; a PNG in few colours, as the pages are mostly flat."""
     picture = Image.open(shot).convert("RGB")
-    if picture.width > WIDTH:
-        picture = picture.resize(
-            (WIDTH, round(WIDTH * picture.height / picture.width)), Image.Resampling.LANCZOS
-        )
-    picture.quantize(256, dither=Image.Dither.NONE).save(DOCS / name, optimize=True)
+    width = min(picture.width, README_WIDTH if path.parent == DOCS else HELP_WIDTH)
+    height = round(width * picture.height / picture.width)
+    picture = picture.resize((width, height), Image.Resampling.LANCZOS)
+    if path.suffix == ".jpg":
+        picture.save(path, quality=85, optimize=True)
+    else:
+        picture.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+    print(f"{path.relative_to(ROOT)}: {width} x {height}, {path.stat().st_size / 1000:.0f} kB")
+
+
+def photograph(page: Page, shot: Path, left: float, top: float, right: float, bottom: float) -> None:
+    """The page without selection and pointer, from `left`, `top` to `right`, `bottom` and a margin around."""
+    page.evaluate("app.canvas.deselectAll()")
+    page.mouse.move(5, 500)
+    steady(page, "[app.canvas.ds.scale, ...app.canvas.ds.offset]")
+    page.wait_for_timeout(3000)  # pictures fade in, messages go
+    page.screenshot(
+        path=shot,
+        clip={
+            "x": left - MARGIN,
+            "y": top - MARGIN,
+            "width": right - left + 2 * MARGIN,
+            "height": bottom - top + 2 * MARGIN,
+        },
+    )
 
 
 def group(page: Page, title: str) -> tuple[float, float, float, float]:
@@ -75,14 +103,9 @@ def quickstart(page: Page, server: Server, shot: Path) -> None:
     """The whole graph after a run, on the classic canvas."""
     open_quickstart(page, server, False)
     run_to_the_end(page, server)
-    page.evaluate("app.canvas.deselectAll()")
-    page.mouse.move(5, 500)
-    page.wait_for_timeout(3000)
-    (left, top, _, _), (_, _, right, _) = group(page, "Subject"), group(page, "After each scale")
-    bottom = group(page, "Sampler")[3]
-    clip = {"x": left - 12, "y": top - 12, "width": right - left + 24, "height": bottom - top + 24}
-    page.screenshot(path=shot, clip=clip)  # type: ignore[arg-type]
-    save(shot, "quickstart.png")
+    left, top = group(page, "Subject")[:2]
+    photograph(page, shot, left, top, group(page, "After each scale")[2], group(page, "Sampler")[3])
+    save(shot, DOCS / "quickstart.png")
 
 
 def tuning(page: Page, server: Server, shot: Path) -> None:
@@ -93,30 +116,83 @@ def tuning(page: Page, server: Server, shot: Path) -> None:
         pin(page, across, up, count)
     for pinned in page.locator(".pinned > button:first-child").all():
         pinned.click()
-    page.mouse.move(5, 500)
-    page.wait_for_timeout(3000)
-    node = page.evaluate(f"{SAMPLER}.id")
-    sampler = page.locator(f'[data-node-id="{node}"]').bounding_box()
-    assert sampler
-    left, top, _, _ = group(page, "Sampler")
-    right = group(page, "Picture")[2]
-    bottom = sampler["y"] + sampler["height"]
-    clip = {"x": left - 12, "y": top - 12, "width": right - left + 24, "height": bottom - top + 24}
-    page.screenshot(path=shot, clip=clip)  # type: ignore[arg-type]
-    save(shot, "tuning.png")
+    bottom = node_box(page, SAMPLER)[3]
+    left, top = group(page, "Sampler")[:2]
+    photograph(page, shot, left, top, group(page, "Picture")[2], bottom)
+    save(shot, DOCS / "tuning.png")
 
 
-def main() -> None:
+def schedule(page: Page, server: Server, shot: Path) -> None:
+    """Guidance Schedule with both curves and one drawn point, in Nodes 2.0."""
+    open_workflow(page, server, True, "schedule")
+    show_node(page, SCHEDULE)
+    page.locator(".echogen-schedule").get_by_role("button", name="Late off").click()
+    settled(page)
+    handle = page.locator(".echogen-schedule circle[data-index='2']").bounding_box()
+    assert handle
+    x, y = handle["x"] + handle["width"] / 2, handle["y"] + handle["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x, y - 10, steps=2)
+    page.mouse.move(x, y - 30, steps=4)
+    page.mouse.up()
+    left, top, right, _ = node_box(page, SCHEDULE)
+    buttons = page.locator(".echogen-schedule .row").bounding_box()
+    assert buttons
+    photograph(page, shot, left, top, right, buttons["y"] + buttons["height"])
+    save(shot, HELP / "guidance_schedule.jpg")
+
+
+def sweep(page: Page, server: Server, shot: Path) -> None:
+    """γ Sweep with all cells of the shipped workflow, on the classic canvas."""
+    open_workflow(page, server, False, "gamma-sweep")
+    page.evaluate(f"{SWEEP}.setSize([620, 1080]); {SWEEP}.pos = [-2000, 0]")  # nothing in front of it
+    run_to_the_end(page, server)
+    show_node(page, SWEEP)
+    page.wait_for_function(
+        "[...document.querySelectorAll('.echogen-sweep .cells button')].every(cell => "
+        "cell.querySelector('img')?.naturalWidth)",
+        timeout=READY_MS,
+    )
+    view = page.locator(".echogen-sweep").bounding_box()
+    assert view
+    photograph(page, shot, view["x"], view["y"], view["x"] + view["width"], view["y"] + view["height"])
+    save(shot, HELP / "gamma_sweep.jpg")
+
+
+def show_node(page: Page, node: str) -> None:
+    """Shows a node, which a JavaScript expression names, in its own size in the window's middle."""
+    page.evaluate(f"app.canvas.ds.scale = 1; app.canvas.centerOnNode({node})")
+    steady(page, "[app.canvas.ds.scale, ...app.canvas.ds.offset]")
+
+
+def node_box(page: Page, node: str) -> tuple[float, float, float, float]:
+    """Left, top, right, bottom of a node in the window, in Nodes 2.0."""
+    box = page.locator(f'[data-node-id="{page.evaluate(f"{node}.id")}"]').bounding_box()
+    assert box
+    return box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"]
+
+
+SHOTS: dict[str, Callable[[Page, Server, Path], None]] = {
+    "quickstart": quickstart,
+    "tuning": tuning,
+    "schedule": schedule,
+    "sweep": sweep,
+}
+
+
+def main(names: Sequence[str]) -> None:
+    """Takes the named screenshots, by default all."""
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         base = Path(folder)
         browser = launch(playwright)
         with comfy_server.serving(base, name="screenshots") as server:
-            for shoot in (quickstart, tuning):
+            for name in names or SHOTS:
                 page = browser.new_page(viewport={"width": 2400, "height": 1500})
-                shoot(page, server, base / "shot.png")
+                SHOTS[name](page, server, base / "shot.png")
                 page.close()
         browser.close()
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
