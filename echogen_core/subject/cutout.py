@@ -8,6 +8,7 @@ Shape suffixes: B pictures, C channels, H height, W width, S side of the squared
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from enum import Enum
 from typing import NamedTuple
 
@@ -100,11 +101,7 @@ def cut_out(
     """
     if not 0 <= margin <= LARGEST_MARGIN:
         raise ValueError(f"The margin must be 0 to {LARGEST_MARGIN} of the picture's side, got {margin}.")
-    pictures_BCHW = check_pictures(images_BCHW, "picture to cut from")
-    if max(pictures_BCHW.shape[-2:]) > LARGEST_WORKING_SIDE:
-        height, width = pictures_BCHW.shape[-2:]
-        log.info("The %d×%d px picture is reduced to %d px first.", width, height, LARGEST_WORKING_SIDE)
-        pictures_BCHW = fit_within(pictures_BCHW)
+    pictures_BCHW = _reduced(check_pictures(images_BCHW, "picture to cut from"))
     facing_BHW = None
     if masks_BHW is not None:
         count, _, height, width = pictures_BCHW.shape
@@ -112,10 +109,7 @@ def cut_out(
     unused = facing_BHW is not None and is_empty(facing_BHW)
     alphas_BHW, source = _subject_masks(pictures_BCHW, None if unused else facing_BHW)
     missed = tuple(index for index, alpha_HW in enumerate(alphas_BHW) if is_empty(alpha_HW))
-    if missed:
-        log.warning("Nothing is marked in %d of %d pictures: kept whole.", len(missed), len(alphas_BHW))
-        alphas_BHW = alphas_BHW.clone()
-        alphas_BHW[list(missed)] = 1
+    alphas_BHW = _marked_whole(alphas_BHW, missed)
     if only_largest:
         alphas_BHW = torch.stack([keep_largest(alpha_HW) for alpha_HW in alphas_BHW])
     cuts = [
@@ -126,6 +120,23 @@ def cut_out(
     side = max(cut.shape[-1] for cut in cuts)
     cuts_B4SS = torch.stack([_resize_square(cut, side) for cut in cuts])
     return Cutout(cuts_B4SS[:, :3], cuts_B4SS[:, 3], source, missed, unused)
+
+
+def _reduced(pictures_BCHW: Tensor) -> Tensor:
+    height, width = pictures_BCHW.shape[-2:]
+    if max(height, width) > LARGEST_WORKING_SIDE:
+        log.info("The %d×%d px picture is reduced to %d px first.", width, height, LARGEST_WORKING_SIDE)
+    return fit_within(pictures_BCHW)
+
+
+def _marked_whole(alphas_BHW: Tensor, missed: Sequence[int]) -> Tensor:
+    """The masks, those of the pictures `missed` marking everything."""
+    if not missed:
+        return alphas_BHW
+    log.warning("Nothing is marked in %d of %d pictures: kept whole.", len(missed), len(alphas_BHW))
+    alphas_BHW = alphas_BHW.clone()
+    alphas_BHW[list(missed)] = 1
+    return alphas_BHW
 
 
 def keep_largest(mask_HW: Tensor) -> Tensor:

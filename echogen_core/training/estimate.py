@@ -194,9 +194,7 @@ def measure_flops(device: torch.device, dtype: torch.dtype) -> float:
 
 def _matrices(phase: torch.nn.Module) -> int:
     """Number of parameters in the matrices of a phase's blocks."""
-    return sum(
-        p.numel() for name, p in phase.named_parameters() if name.startswith("blocks.") and p.ndim == 2
-    )
+    return sum(p.numel() for p in phase.get_submodule("blocks").parameters() if p.ndim == 2)
 
 
 def _encoder_bytes(encoders: EncoderConfigs, tokenizer: TokenizerConfig, cuda: bool) -> int:

@@ -33,6 +33,7 @@ from ..checkpoints.identify import identify
 from ..config import TransformerConfig
 from ..layers import CastLinear
 from ..model import EchoGenTransformer, unused_names
+from ..model.block import Block
 from ..model.branch import Conditions
 from ..scales import ScaleSchedule
 from .condition_dropout import drop_conditions
@@ -151,16 +152,22 @@ def save_subject_weights(path: Path, start: BaseIdentity, subject: Mapping[str, 
 
 
 def parameter_groups(
-    named: Mapping[str, nn.Parameter], peak: float, weight_decay: float, slow: float
+    model: EchoGenTransformer, peak: float, weight_decay: float, slow: float
 ) -> list[dict[str, Any]]:
-    """AdamW's parameter groups: no decay on vectors, start tokens and AdaLN tables.
+    """AdamW's groups of what requires gradients: no decay on vectors, scales of attention and AdaLN tables.
 
     slow: learning rate of the content path in self-attention, as a share of `peak` (official: 0.1).
     """
+    undecayed, in_attention = set(), set()
+    for block in model.blocks:
+        assert isinstance(block, Block)
+        undecayed |= {id(block.content_adaln), id(block.attn.content_log_scale)}
+        in_attention |= {id(parameter) for parameter in block.attn.parameters()}
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-    for name, parameter in named.items():
-        decays = parameter.ndim > 1 and not name.endswith(("content_adaln", "content_log_scale"))
-        groups.setdefault((decays, ".attn." in name), []).append(parameter)
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            decays = parameter.ndim > 1 and id(parameter) not in undecayed
+            groups.setdefault((decays, id(parameter) in in_attention), []).append(parameter)
     return [
         {
             "params": members,

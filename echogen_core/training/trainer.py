@@ -79,7 +79,7 @@ class SubjectTrainer:
         self.per_step = recipe.batch * recipe.accumulate * accelerator.num_processes
         peak = peak_rate(recipe, self.per_step)
         named = {name: p for name, p in model.model.named_parameters() if p.requires_grad}
-        groups = parameter_groups(named, peak, recipe.weight_decay, recipe.slow)
+        groups = parameter_groups(model.model, peak, recipe.weight_decay, recipe.slow)
         optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.97))
         self.model, self.optimizer = accelerator.prepare(model, optimizer)
         self.whole: TeacherForcedModel = accelerator.unwrap_model(self.model)

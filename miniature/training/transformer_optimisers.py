@@ -11,11 +11,13 @@ from .transformer_recipe import TransformerRecipe
 
 def build_optimizers(trained: nn.ModuleDict, recipe: TransformerRecipe) -> list[torch.optim.Optimizer]:
     """One Muon per worker, which share the matrices in the transformer's blocks; then AdamW for the rest."""
+    blocks = trained.get_submodule("transformer.blocks")
+    in_layers = {id(layer.weight) for layer in blocks.modules() if isinstance(layer, nn.Linear)}
     matrices: list[nn.Parameter] = []
     log_scales: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     for name, parameter in trained.named_parameters():
-        inside = name.startswith("transformer.blocks.") and parameter.ndim == 2 and name.endswith("weight")
+        inside = id(parameter) in in_layers
         kind = matrices if inside else log_scales if name.endswith("log_scale") else others
         kind.append(parameter)
     shares = [matrices[worker :: recipe.workers] for worker in range(recipe.workers)]
