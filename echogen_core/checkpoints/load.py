@@ -96,15 +96,19 @@ def load(
         module = build(source, operations, dtype, vocabulary)
         if kind == "transformer" and compute_dtype is not None:
             module.dtype = compute_dtype
-        wanted = wanted_state(source, module, dtype)
-        state = match_scales(module_names(kind, source.state, module), wanted)
-        fill(module, {name: tensor.to(device) for name, tensor in state.items()}, TITLES[kind], wanted)
+        _fill_from(source, module, dtype, device)
     except ValueError as error:
         raise source.raw.named(error) from error
     if kind == "transformer" and not module.config.subject:
         logger.warning("%s is a base Infinity model: it makes pictures of a text and knows no subject.", path)
     info = LoadInfo(source.raw.path, kind, module.config, source.identity.ours, stored)
     return Loaded(module.eval().requires_grad_(False), info)
+
+
+def _fill_from(source: Source, module: Any, dtype: torch.dtype, device: torch.device | str) -> None:
+    wanted = wanted_state(source, module, dtype)
+    state = match_scales(module_names(source.kind, source.state, module), wanted)
+    fill(module, {name: tensor.to(device) for name, tensor in state.items()}, TITLES[source.kind], wanted)
 
 
 def load_part(path: str | Path, kind: str, **options: Any) -> Any:

@@ -16,6 +16,10 @@ from typing import Any
 
 from ..checkpoints.conversion import Conversion, convert
 from ..dtypes import DTYPES
+from ..utils.disk import format_size
+
+_PROGRESS_WIDTH = 24
+"""Characters of the progress line, so that a shorter text overwrites a longer one."""
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
@@ -66,11 +70,13 @@ def run(args: argparse.Namespace) -> int:
     settings = Conversion(dtype, args.adapter_only, args.base, args.tokenizer)
     path = convert(args.input, args.out, settings, _report)
     seconds = time.perf_counter() - began
-    sys.stderr.write(f"\r{path.stat().st_size / 1e9:.2f} GB in {seconds:.0f} s\n")
+    summary = f"{format_size(path.stat().st_size)} in {seconds:.0f} s"
+    sys.stderr.write(f"\r{summary:<{_PROGRESS_WIDTH}}\n")
     sys.stdout.write(f"{path}\n")
     return 0
 
 
 def _report(done: int, total: int) -> None:
     if sys.stderr.isatty():
-        sys.stderr.write(f"\r{done / 1e9:.2f} of {total / 1e9:.2f} GB")
+        progress = f"{format_size(done)} of {format_size(total)}"
+        sys.stderr.write(f"\r{progress:<{_PROGRESS_WIDTH}}")

@@ -16,7 +16,7 @@ ABSENT = {
     "echogen_core": ("convert", "{absent}", "--out", "{out}/x.safetensors"),
     "echogen_core.training": ("--data", "{absent}", "--out", "{out}"),
     "echogen_core.evaluation": ("dreambench", "--data", "{absent}", "--out", "{out}"),
-    "miniature": ("evaluate", "--bundle", "{absent}", "--out", "{out}"),
+    "miniature": ("evaluate", "--data", "{absent}", "--out", "{out}"),
 }
 """Module -> arguments that name a file or folder that is absent."""
 
@@ -49,4 +49,4 @@ def test_every_command_ends_so(module: str, tmp_path: Path) -> None:
     )
     last = done.stderr.splitlines()[-1]
     assert done.returncode == INPUT_ERROR and "Traceback" not in done.stderr, done.stderr
-    assert last.startswith(f"python -m {module}") and ": " in last, done.stderr
+    assert last.startswith(f"python -m {module}") and str(places["absent"]) in last, done.stderr
