@@ -15,7 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torch.nn import functional as F
 
-from .utils.printable import printable
+from .utils.printable import counted, printable
 
 SMALLEST_SIDE = 8
 """Pixels. Below this there is no subject to see, and the encoders' first convolutions have nothing to do."""
@@ -96,8 +96,8 @@ def check_pictures(
     broken = int((~torch.isfinite(images_BCHW)).sum())
     if broken:
         raise ValueError(
-            f"The {what} holds {broken} values that are not numbers (NaN or infinity): expected 0 to 1. "
-            "The node before it went wrong; a VAE in half precision often does this: run it in fp32 or bf16."
+            f"The {what} holds NaN or infinity ({counted(broken, 'value')}): expected 0 to 1. The previous "
+            "node produced invalid values; a VAE in half precision often does: run it in fp32 or bf16."
         )
     largest = _INTEGER_RANGES.get(images_BCHW.dtype)
     images_BCHW = images_BCHW.float() if largest is None else images_BCHW.float() / largest

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ..features import TextFeatures
 from ..utils.json_text import parse_json, read_bounded
-from ..utils.printable import printable
+from ..utils.printable import counted, printable
 from .sizes import TextEncoderConfig
 from .tokenizer_file import TOKENIZER_MEMORY_FACTOR, check_tokenizer
 
@@ -110,7 +110,9 @@ def parse_tokenizer(content: str, path: Path) -> Any:
             raise
         raise _unreadable(path, error) from error
     if not 0 < len(tried) <= _MAX_TRIAL_TOKENS:
-        raise _unreadable(path, f"it turned {len(_TRIAL.split())} words into {len(tried)} tokens")
+        raise _unreadable(
+            path, f"it produced {counted(len(tried), 'token')} for {counted(len(_TRIAL.split()), 'word')}"
+        )
     return tokenizer
 
 

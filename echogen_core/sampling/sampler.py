@@ -19,6 +19,7 @@ from ..model.kv_cache import KVCache
 from ..model.rope import sequence_rope
 from ..scales import ScaleSchedule
 from ..tokenizer.bsq import add_scale, next_scale_input
+from ..utils.printable import counted
 from .bits import Bits, draw_bits, picture_generators
 from .guidance import Guidance
 from .prefill import Branches, SkippedBranch
@@ -158,7 +159,8 @@ def _weighted_batches(
             if isinstance(cache, SkippedBranch):
                 if any(share):
                     raise ValueError(
-                        "A branch that this guidance needs was not computed: make the branches with it."
+                        "This guidance needs a branch that wasn't computed: compute the branches with the "
+                        "same guidance."
                     )
                 continue
             image_kv = KVCache(model.config.depth, cached_tokens, last_tokens, cache.dtype)
@@ -223,16 +225,18 @@ def _check(
     scales = len(schedule.scales)
     if not seeds or len(branches) != len(seeds):
         raise ValueError(
-            f"Expected one seed per picture, got {len(seeds)} seeds for {len(branches)} pictures."
+            f"Expected one seed per picture, got {counted(len(seeds), 'seed')} for "
+            f"{counted(len(branches), 'picture')}."
         )
     if scales > model.config.levels:
         raise ValueError(
-            f"This model knows {model.config.levels} scales, the picture has {scales}: choose a smaller size."
+            f"This model supports {counted(model.config.levels, 'scale')}; this picture needs {scales}. "
+            "Choose a smaller size."
         )
     if len(settings.guidance.gamma_t) != scales:
         raise ValueError(
-            f"The guidance has {len(settings.guidance.gamma_t)} scales, the picture {scales}: "
-            "make the guidance for this size and aspect ratio."
+            f"The guidance is for {counted(len(settings.guidance.gamma_t), 'scale')}; this picture needs "
+            f"{scales}. Make the guidance for this size and aspect ratio."
         )
     if not 0 <= first_scale <= scales:
         raise ValueError(f"first_scale must be between 0 and {scales}, got {first_scale}.")
@@ -242,11 +246,12 @@ def _check(
         if keep.schedule != schedule or len(keep.scales) < first_scale:
             raise ValueError(
                 "The bits to keep are of another size or aspect ratio, or end too early: "
-                f"expected {schedule.aspect_ratio} at {schedule.budget} with at least {first_scale} scales, "
+                f"expected {schedule.aspect_ratio} at {schedule.budget} with at least "
+                f"{counted(first_scale, 'scale')}, "
                 f"got {keep.schedule.aspect_ratio} at {keep.schedule.budget} with {len(keep.scales)}."
             )
         if keep.scales[0].shape[0] not in (1, len(seeds)):
             raise ValueError(
-                f"The bits to keep hold {keep.scales[0].shape[0]} pictures, the run {len(seeds)}: "
+                f"The bits to keep hold {counted(keep.scales[0].shape[0], 'picture')}, the run {len(seeds)}: "
                 "use one picture, or the same number."
             )

@@ -194,7 +194,7 @@ def test_of_several_subjects_the_largest_can_be_taken() -> None:
         (lambda: cut_out(torch.ones(1, 3, 20, 20)), "one plain colour"),
         (lambda: cut_out(torch.zeros(1, 4, 20, 20)), "transparency"),
         (lambda: cut_out(torch.rand(1, 3, 1, 1)), "1×1 px"),
-        (lambda: cut_out(torch.full((1, 3, 20, 20), float("nan"))), "not numbers"),
+        (lambda: cut_out(torch.full((1, 3, 20, 20), float("nan"))), "NaN or infinity"),
         (lambda: cut_out(torch.rand(1, 3, 20, 20), torch.full((1, 20, 20), float("nan"))), "mask holds"),
         (lambda: cut_out(torch.rand(1, 3, 20, 20), torch.ones(1, 20, 40)), "does not fit"),
         (lambda: cut_out(torch.rand(2, 3, 20, 20), torch.ones(3, 20, 20)), "one mask for all"),

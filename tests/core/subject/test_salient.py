@@ -188,7 +188,7 @@ def test_an_eight_thousand_pixel_picture_keeps_its_size(net: SalientSubject) -> 
     ("image", "boxes", "says"),
     [
         (torch.rand(1, 3, 1, 1), None, "1×1 px"),
-        (torch.full((1, 3, 20, 20), float("nan")), None, "not numbers"),
+        (torch.full((1, 3, 20, 20), float("nan")), None, "NaN or infinity"),
         (torch.rand(1, 2, 20, 20), None, "1 of grey"),
         (torch.rand(2, 3, 20, 20), [None], "each of the 2 pictures"),
         (torch.rand(1, 3, 20, 20), [(5, 5, 5, 9)], "marks nothing"),
