@@ -142,7 +142,11 @@ def test_tensorboard_has_every_scale_and_the_pictures(straight: Path, tmp_path: 
 
 
 def test_the_console_says_how_far_a_run_is() -> None:
-    record = {"loss": 0.61234, "bit_accuracy": [0.9, 0.8, 0.75], "faults": {"no JSON": 2, "missing picture": 1}}
+    record = {
+        "loss": 0.61234,
+        "bit_accuracy": [0.9, 0.8, 0.75],
+        "faults": {"no JSON": 2, "missing picture": 1},
+    }
     words = progress(20, 140, record, pace=30.5)
     assert words.startswith("step 20 of 140: loss 0.6123, bits right 90.0% (first scale) to 75.0% (last), ")
     assert words.endswith("30.50 s per step, 1:01:00 left, faults in the data: 3")
@@ -258,7 +262,9 @@ def test_one_batch_is_learnt_by_heart(bench: Bench) -> None:
     assert main([*words, "--no-checkpointing"]) == 0
     last = small.records(bench.folder / "run-single")[-1]
     tokens = [h * w for h, w in find_schedule("nano").scales]
-    right = sum(share * count for share, count in zip(last["bit_accuracy"], tokens, strict=True)) / sum(tokens)
+    right = sum(share * count for share, count in zip(last["bit_accuracy"], tokens, strict=True)) / sum(
+        tokens
+    )
     assert right > 0.99, last
 
 

@@ -215,7 +215,7 @@ def test_every_fault_of_a_row_is_counted(tmp_path: Path) -> None:
     assert next(fault.where for fault in found.faults if fault.kind == "no UTF-8").endswith(
         f":{len(rows) + 2}"
     )
-    with pytest.raises(FileNotFoundError, match="No folder at .*nowhere: expected one with training rows"):
+    with pytest.raises(FileNotFoundError, match=r"No folder at .*nowhere: expected one with training rows"):
         Manifest(tmp_path / "nowhere", "nano")
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match=r"\[h_div_w\]_\[count\]\.jsonl"):
