@@ -14,7 +14,6 @@ import re
 import runpy
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -40,7 +39,7 @@ from tests.miniature.prepared import write_prepared
 
 from .documented import PAGES, ROOT, Command, documented_commands
 from .evaluation.small_scorers import write_dreambench, write_networks
-from .training.training_runs import make_rows
+from .training.training_runs import free_port, make_rows
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -355,10 +354,7 @@ def _parse_only(parser: argparse.ArgumentParser, *given: object) -> argparse.Nam
 
 def launch(words: list[str]) -> None:
     """torchrun as printed, on a port that nobody else has."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--master-port", str(port)]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--master-port", str(free_port())]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [*launcher, *words[1:]], env=environment, capture_output=True, text=True, timeout=500, check=False

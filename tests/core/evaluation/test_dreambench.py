@@ -29,6 +29,7 @@ from echogen_core.evaluation.variants import Variant
 from echogen_core.model import EchoGenTransformer
 from echogen_core.utils.processes import ProcessGroup
 
+from ..training.training_runs import free_port, rank_environment
 from .small_scorers import SUBJECTS, small_options, write_dreambench, write_networks
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -312,10 +313,18 @@ def test_a_killed_run_is_finished_by_two_processes_with_the_same_result(
     kept = Log(tmp_path).read()
     assert 2 <= len(kept) < 12
 
-    # accelerate's own launcher starts several processes on a CPU by MPI only; the environment is the same
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = subprocess.run([*launcher, *run], cwd=ROOT, env=_environment(), capture_output=True, timeout=500)
-    assert done.returncode == 0, done.stderr[-2000:].decode()
+    port = free_port()  # and the environment that torchrun makes
+    both = [
+        subprocess.Popen(
+            [sys.executable, *run],
+            cwd=ROOT,
+            env=_environment() | rank_environment(number, 2, port),
+            stderr=subprocess.PIPE,
+        )
+        for number in range(2)
+    ]
+    said = [process.communicate(timeout=500)[1].decode() for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
     assert len(_lines(tmp_path)) == 12  # nothing twice
     assert len((tmp_path / "scores-1.jsonl").read_bytes().splitlines()) >= 2
     assert kept.items() <= Log(tmp_path).read().items()

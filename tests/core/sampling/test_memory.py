@@ -135,7 +135,7 @@ def test_a_type_to_compute_in_of_its_own_takes_its_own_room() -> None:
     check(estimate_memory(SMALL, run), peaks)
 
 
-def test_fifty_runs_and_a_cancelled_one_leave_nothing() -> None:
+def test_twenty_runs_and_cancelled_ones_leave_nothing() -> None:
     config, run = replace(SMALL, depth=2, content_length=64), Run(find_schedule("nano"), pictures=2)
     model = random_transformer(config, torch.bfloat16)
     first = random_conditions(config, run)
@@ -154,7 +154,7 @@ def test_fifty_runs_and_a_cancelled_one_leave_nothing() -> None:
         one(1, 5)
         one(2, 5)
         settled = counted_bytes.live
-        for seed in range(3, 53):
+        for seed in range(3, 23):
             one(seed, 1 + seed % 5)
         assert counted_bytes.live == settled
         prefill.clear()

@@ -143,8 +143,10 @@ class Bench:
         """
         own = {"OMP_NUM_THREADS": str(torch.get_num_threads()), "ACCELERATE_USE_CPU": "true"}
         own |= fsdp_on_cpu.ENVIRONMENT if module == FSDP else {}
-        port = _free_port()
-        places = [{} if processes == 1 else _rank(number, processes, port) for number in range(processes)]
+        port = free_port()
+        places = [
+            {} if processes == 1 else rank_environment(number, processes, port) for number in range(processes)
+        ]
         names, said = ((name,) * processes, None) if isinstance(name, str) else (name, subprocess.PIPE)
         command = [sys.executable, "-m", module]
         return [
@@ -158,13 +160,15 @@ class Bench:
         ]
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def _rank(number: int, processes: int, port: int) -> dict[str, str]:
+def rank_environment(number: int, processes: int, port: int) -> dict[str, str]:
+    """What torchrun tells each of its processes on one machine."""
     return {
         "RANK": str(number),
         "LOCAL_RANK": str(number),
