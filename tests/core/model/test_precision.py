@@ -147,5 +147,5 @@ def test_branches_of_other_guidance_are_refused() -> None:
     three = random_conditions(config, replace(run, branches=3))
     assert three.guidance is not None
     branches = PrefillCache(model).branches(*two)
-    with pytest.raises(ValueError, match="make the branches with it"):
+    with pytest.raises(ValueError, match="compute the branches with the same guidance"):
         list(sample(model, branches, run.schedule, [0], SamplingSettings(three.guidance)))
