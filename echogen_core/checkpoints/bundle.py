@@ -133,8 +133,8 @@ def _find(name: str, folders: Mapping[str, Sequence[Path]], chosen: Mapping[str,
     if missing:
         searched = " or ".join(str(folder) for folder in folders[missing[0].partition(".")[0]])
         raise FileNotFoundError(
-            f"{name} is incomplete: {', '.join(missing)} not found in {searched}. These files come with the "
-            "pack: reinstall it, or check the folder."
+            f"{name} is incomplete: {', '.join(missing)} not found in {searched}. Choose the folder that "
+            f"holds {name}'s files; its own come with the pack."
         )
     return found.paths
 

@@ -95,7 +95,7 @@ def read_weights(path: str | Path, shapes_only: bool = False) -> RawFile:
     """
     path = Path(path)
     if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist. Check the name, or download the file there.")
+        raise FileNotFoundError(f"{path} does not exist. Check the path.")
     if path.is_dir():
         return _read_folder(path, shapes_only)
     if not path.is_file():
@@ -113,21 +113,19 @@ def read_weights(path: str | Path, shapes_only: bool = False) -> RawFile:
         zipped = head[:2] == b"PK"
         tree, unreadable = read_torch(path, zipped, shapes_only)
         return RawFile(path, tree, files=(path,), mapped=zipped, unreadable=unreadable)
-    raise ValueError(
-        f"{path} is {_describe(head)}, not a safetensors or PyTorch weight file. {DOWNLOAD_AGAIN}"
-    )
+    found, advice = _describe(head)
+    raise ValueError(f"{path} is {found}, not a safetensors or PyTorch weight file. {advice}")
 
 
-def _describe(head: bytes) -> str:
-    """What a file that holds no weights seems to be."""
+def _describe(head: bytes) -> tuple[str, str]:
+    """What a file that holds no weights seems to be, and what to do."""
     text = head.lstrip().lower()
     if text.startswith(b"version https://git-lfs"):
-        return "a Git LFS pointer (the large file itself was not downloaded)"
+        return "a Git LFS pointer (the large file itself was not downloaded)", DOWNLOAD_AGAIN
     if text.startswith((b"<!doctype", b"<html")):
-        return "a web page (the site may want you to log in before the download)"
-    if head.startswith(b"GGUF"):
-        return "a GGUF file"
-    return "of an unknown format"
+        return "a web page (the site may want you to log in before the download)", DOWNLOAD_AGAIN
+    other = "Choose another file; if this is a download, it is damaged."
+    return ("a GGUF file" if head.startswith(b"GGUF") else "of an unknown format"), other
 
 
 def _read_safetensors(path: Path, shapes_only: bool) -> RawFile:

@@ -109,7 +109,5 @@ def _failure(path: Path, error: Exception) -> Failure:
 
 def _nothing_to_read(place: str) -> Failure:
     if not os.path.exists(place):
-        return Failure(
-            f"{shown(place)} does not exist. Check the name, or download the file there.", FileNotFoundError
-        )
+        return Failure(f"{shown(place)} does not exist. Check the path.", FileNotFoundError)
     return Failure(f"{shown(place)} is a pipe or a device. Expected a weight file or a folder.")

@@ -48,9 +48,8 @@ def find_comfyui(option: str | None, environ: Mapping[str, str], pack: Path) -> 
     if ours.is_dir():  # what `python run.py` started
         return ours
     raise ValueError(
-        "No ComfyUI found around this pack. Pass its folder (the one with 'models') as --comfyui PATH, or "
-        "set "
-        "COMFYUI_PATH."
+        "No ComfyUI found around this pack. Pass its folder (the one with 'models') as --comfyui PATH, set "
+        "COMFYUI_PATH, or, to `generate`, pass the folders of the model's files as --weights."
     )
 
 

@@ -408,9 +408,9 @@ def test_what_is_gone_is_forgotten(tmp_path: Path) -> None:
     path = small(tmp_path / "a.pth")
     for entry in entries(tmp_path, MODELS):
         memory.of(entry.place, entry.stamp)
-    assert memory._known
+    assert memory._cached
     path.unlink()
-    assert entries(tmp_path, MODELS) == () and not memory._known
+    assert entries(tmp_path, MODELS) == () and not memory._cached
 
 
 def _recurse(path: Path) -> int:
