@@ -168,7 +168,7 @@ def test_scores_are_cosines_of_the_networks_own_features(networks: tuple[Path, P
     assert found.clip_t == pytest.approx(float(cosine(embedded[0], whole[0].text_embeds[0], dim=0)), abs=1e-5)
     assert scorers.backbones["DINO"].shape == "ViT 3 x 24, patch 16"
     assert not scorers.backbones["DINO"].published
-    with pytest.raises(FileNotFoundError, match="give --dino a folder"):
+    with pytest.raises(FileNotFoundError, match="Pass --dino a folder"):
         Scorers(dino=str(networks[0] / "nothing"), clip=str(networks[1]))
 
 
