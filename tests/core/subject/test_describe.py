@@ -57,7 +57,7 @@ def test_the_artists_phrase_comes_first_and_the_model_is_not_asked(folder: Path)
 
 
 def test_a_folder_that_will_not_do_says_why(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="no folder"):
+    with pytest.raises(FileNotFoundError, match="is not a folder"):
         load_describer(folder / "model.safetensors")
     for file in folder.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
