@@ -22,7 +22,9 @@ def _last(paths: list[str], moved: list[Path]) -> list[str]:
 
 sys.path[:] = _last(sys.path, [ROOT, TESTS])
 
-# A shell starts what runs in its background deaf to Ctrl+C, its children as well: tests that send it would
-# wait for ever.
+# A shell starts what runs in its background deaf to Ctrl+C, and nohup makes it deaf to a closed terminal,
+# with all that it starts: tests that send these signals would wait for ever.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)

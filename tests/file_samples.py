@@ -231,7 +231,7 @@ def _made(folder: Path) -> Path:
 
 @dataclass(frozen=True)
 class Outcome:
-    """sort: 'read', 'refused', or what is wrong. detail: of the latter. seconds: what it took."""
+    """sort: 'read', 'refused', or what is wrong. detail: of the latter. seconds: of the processor."""
 
     sample: str
     seed: int
@@ -269,10 +269,10 @@ def open_all(sample: Sample, seed: int, path: Path, done: str) -> Outcome:
     size = sum(file.stat().st_size for file in path.parent.rglob("*") if file.is_file())
     outcomes = []
     for opener in sample.openers:
-        start = time.perf_counter()
+        start = time.process_time()
         with Peak() as peak:
             sort, detail = _outcome(opener, path, path.parent if not sample.whole else path)
-        seconds = time.perf_counter() - start
+        seconds = time.process_time() - start
         if peak.grown > 2 * size + ROOM:
             sort, detail = "memory", f"{peak.grown >> 20} MB for {size} bytes"
         outcomes.append(Outcome(sample.name, seed, done, sort, detail, seconds, size))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from comfy_server import comfyui_path
-from tests.core.documented import Command, documented_commands
+from tests.repository.documented import Command, documented_commands
 
 ROOT = Path(__file__).resolve().parents[2]
 BROUGHT = ".comfy/ComfyUI"

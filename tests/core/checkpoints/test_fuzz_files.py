@@ -13,7 +13,7 @@ from file_samples import Sample, make_samples, open_all, spoil, table
 QUICK, SLOW = 8, 1
 """Files of a form; those whose opening takes some time are fewer."""
 LONGEST = 20.0
-"""Seconds that any of them may take, on a busy machine too."""
+"""Processor seconds that any of them may take; pytest's own limit ends what stands still."""
 
 
 @pytest.fixture(scope="module")

@@ -27,8 +27,8 @@ from echogen_core.scales import find_schedule
 from echogen_core.training.__main__ import main
 from echogen_core.training.run_log import RunLog, progress
 from echogen_core.training.subject_model import TeacherForcedModel, load_model
+from tests.repository.documented import documented_commands
 
-from ..documented import documented_commands
 from . import training_runs as small
 from .training_runs import FSDP, Bench
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from echogen_core.checkpoints import segmentation_models
 from echogen_core.checkpoints.segmentation_models import load_salient
-from echogen_core.subject.salient import MEAN, STD
+from echogen_core.pictures import IMAGENET_MEAN, IMAGENET_STD
 from miniature.data import composites
 from miniature.data.dataset import ImageTable
 from miniature.training import cut
@@ -80,7 +80,7 @@ def test_from_near_the_subject_fills_the_square(source: TrainingComposites) -> N
     near_3SS, large_1SS = network_input(made, 64, True, source.rng)
     assert whole_3SS.shape == near_3SS.shape == (3, 64, 64) and large_1SS.shape == (1, 64, 64)
     assert float(large_1SS.mean()) > 3 * float(seen_1SS.mean())
-    mean_311, std_311 = (torch.tensor(values).view(3, 1, 1) for values in (MEAN, STD))
+    mean_311, std_311 = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
     assert float((near_3SS * std_311 + mean_311).max()) == pytest.approx(1, abs=1e-4), "as the cut gives it"
 
 

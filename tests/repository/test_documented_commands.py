@@ -34,12 +34,12 @@ from echogen_core.subject.samples import FOLDER as SAMPLES
 from echogen_core.training.__main__ import main as training
 from miniature.__main__ import main as miniature
 from miniature.evaluation.sheet import BLIND_SCENES
+from tests.core.evaluation.small_scorers import write_dreambench, write_networks
+from tests.core.training.training_runs import free_port, make_rows
 from tests.miniature import small_packages as workshop
 from tests.miniature.prepared import write_prepared
 
 from .documented import PAGES, ROOT, Command, documented_commands
-from .evaluation.small_scorers import write_dreambench, write_networks
-from .training.training_runs import free_port, make_rows
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -151,7 +151,7 @@ def rehearsal(command: Command) -> Rehearsal:
     if not fitting:
         raise KeyError(
             f"{command.page}:{command.line} prints a command that no test runs: {command.text}. Add its "
-            "beginning to REHEARSALS in tests/core/test_documented_commands.py."
+            "beginning to REHEARSALS in tests/repository/test_documented_commands.py."
         )
     return REHEARSALS[max(fitting, key=len)]
 
