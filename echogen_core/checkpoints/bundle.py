@@ -134,7 +134,7 @@ def _find(name: str, folders: Mapping[str, Sequence[Path]], chosen: Mapping[str,
         searched = " or ".join(str(folder) for folder in folders[missing[0].partition(".")[0]])
         raise FileNotFoundError(
             f"{name} is incomplete: {', '.join(missing)} not found in {searched}. Choose the folder that "
-            f"holds {name}'s files; its own come with the pack."
+            "holds them, or install the pack again: it comes with them."
         )
     return found.paths
 

@@ -28,7 +28,7 @@ from echogen_core.training.initialise import initialise
 from echogen_core.training.run_folder import only_run
 from echogen_core.utils.option_checks import Unused, refuse_unused
 from echogen_core.utils.option_parser import OptionParser
-from echogen_core.utils.option_types import whole
+from echogen_core.utils.option_types import number, whole
 from echogen_core.utils.writing import write_text
 
 from ..data.attribution import attribution
@@ -145,9 +145,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--export", action="store_true", help="only write the bundle")
     parser.add_argument(
         "--at-most",
-        type=minutes,
+        type=number(0),
         default=math.inf,
-        help="minutes after which this command saves and ends (default: no limit)",
+        help="minutes after which this command saves and ends; 0: at once (default: no limit)",
     )
     parser.add_argument(
         "--compile",

@@ -11,7 +11,7 @@ import graphs
 import pytest
 import torch
 from graphs import Comfy, Give, node
-from test_loaders import flux_vae  # noqa: F401  # a fixture
+from test_comfy_vae import flux_vae  # noqa: F401  # a fixture
 
 TODAYS = {
     "PrimitiveInt", "PrimitiveFloat", "PrimitiveString", "PrimitiveStringMultiline", "PrimitiveBoolean",

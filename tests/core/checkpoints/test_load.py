@@ -208,7 +208,7 @@ def test_missing_bundle_files_are_named_with_size_and_source(tmp_path: Path) -> 
     (tmp_path / "ae.safetensors").write_bytes(b"x")
     with pytest.raises(FileNotFoundError, match=r"wrong file: .*ae\.safetensors"):
         load_bundle("echogen-2b", tmp_path)
-    with pytest.raises(FileNotFoundError, match="come with the pack"):
+    with pytest.raises(FileNotFoundError, match="install the pack again: it comes with them"):
         load_bundle("nano", tmp_path)
     with pytest.raises(ValueError, match=r"out of nano, echogen-0\.1b, echogen-2b"):
         load_bundle("echogen-7b", tmp_path)

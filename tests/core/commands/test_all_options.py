@@ -114,7 +114,7 @@ OUT_OF_RANGE: dict[str, tuple[str, ...]] = {
     "--runs": ("0",),
     "--workers": ("-1",),
     "--minutes": ("0", "-1", "nan"),
-    "--at-most": ("0", "inf"),
+    "--at-most": ("-1", "inf"),
     "--lr": ("0", "-1"),
     "--share": ("-0.1", "1.1"),
     "--decoder-phase": ("2",),

@@ -56,8 +56,8 @@ def test_packed_data_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     ("way", "option"),
     [
         ("--unpack", "--npm n"),
-        ("--unpack", "--part-mib 0"),
-        ("--unpack", "--quality 0"),
+        ("--unpack", "--part-mib 1"),
+        ("--unpack", "--quality 1"),
         ("--out", "--workers 2"),
     ],
 )
