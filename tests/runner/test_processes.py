@@ -38,6 +38,7 @@ if level == "child":
 line = socket.create_connection(("127.0.0.1", int(port)))
 line.sendall(level.encode())
 if level == "check":
+    print("waits for all", flush=True)
     while not select.select([line], [], [], 0.05)[0]:
         print("waits for all", flush=True)
     end = time.monotonic() + 4
