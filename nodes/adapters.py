@@ -21,8 +21,8 @@ from comfy_api.latest import io
 from PIL import Image
 from torch import Tensor
 
-from echogen_core.checkpoints.library.folder_listing import FileStamp, is_text, stamp_of
-from echogen_core.checkpoints.library.walk import Entry, Search, entries
+from echogen_core.checkpoints.catalog.folder_listing import FileStamp, is_text, stamp_of
+from echogen_core.checkpoints.catalog.walk import Entry, Search, entries
 from echogen_core.config import TokenizerConfig
 from echogen_core.encoders import reference_picture
 from echogen_core.features import ContentFeatures

@@ -7,10 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from echogen_core.checkpoints.bundle import ASSETS
-from echogen_core.checkpoints.format import KINDS, TITLES
-from echogen_core.checkpoints.identify import identify
-from echogen_core.checkpoints.library.folder_listing import FileStamp, shown, stamp_of
-from echogen_core.checkpoints.library.installed import (
+from echogen_core.checkpoints.catalog.folder_listing import FileStamp, shown, stamp_of
+from echogen_core.checkpoints.catalog.installed import (
     MODELS,
     find_parts,
     identify_all,
@@ -19,8 +17,10 @@ from echogen_core.checkpoints.library.installed import (
     request,
     requests,
 )
-from echogen_core.checkpoints.library.published_models import FOLDERS, PUBLISHED
-from echogen_core.checkpoints.library.walk import find
+from echogen_core.checkpoints.catalog.published_models import FOLDERS, PUBLISHED
+from echogen_core.checkpoints.catalog.walk import find
+from echogen_core.checkpoints.format import KINDS, TITLES
+from echogen_core.checkpoints.identify import identify
 from echogen_core.checkpoints.mismatches import join_names
 from echogen_core.config import Preset
 from echogen_core.utils.printable import printable

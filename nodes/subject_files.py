@@ -7,7 +7,7 @@ from typing import Any
 
 from comfy_api.latest import io, ui
 
-from echogen_core.checkpoints.library.file_cache import FileCache
+from echogen_core.checkpoints.catalog.file_cache import FileCache
 from echogen_core.checkpoints.subject_file import is_subject
 from echogen_core.features import ContentFeatures, SemanticFeatures, Subject
 

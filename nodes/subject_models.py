@@ -13,9 +13,9 @@ from typing import Any
 
 from torch import nn
 
+from echogen_core.checkpoints.catalog.installed import MODELS, identify_all, identify_or_error
+from echogen_core.checkpoints.catalog.walk import Entry, entries, find
 from echogen_core.checkpoints.identify import SEGMENTATION_MODELS, Identity, model_type
-from echogen_core.checkpoints.library.installed import MODELS, identify_all, identify_or_error
-from echogen_core.checkpoints.library.walk import Entry, entries, find
 from echogen_core.checkpoints.segmentation_models import (
     Backend,
     load_describer,

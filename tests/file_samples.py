@@ -21,9 +21,9 @@ from safetensors.torch import load_file, save_file
 from tiny_parts import golden_file, tiny_part, write_vocabulary
 
 from echogen_core.checkpoints import identify, load, save_part
+from echogen_core.checkpoints.catalog.installed import identify_or_error
 from echogen_core.checkpoints.conversion import Conversion, convert
 from echogen_core.checkpoints.format import KINDS
-from echogen_core.checkpoints.library.installed import identify_or_error
 from echogen_core.checkpoints.subject_file import is_subject, load_subject, save_subject
 from echogen_core.encoders import read_tokenizer
 from echogen_core.features import ContentFeatures, SemanticFeatures, Subject

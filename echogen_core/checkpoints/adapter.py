@@ -19,11 +19,11 @@ from torch import Tensor
 from ..config import TransformerConfig
 from ..model import EchoGenTransformer
 from ..utils.printable import printable
+from .catalog.installed import ENDINGS, candidates, identify_or_error
 from .format import BASE_NAME, BASE_SHA256, is_ours
 from .formats.expanded_tensors import check_stored_size
 from .identify import Identity, identify
 from .keymap_transformer import translate_transformer
-from .library.installed import ENDINGS, candidates, identify_or_error
 from .mismatches import DOWNLOAD_AGAIN, join_names
 from .read import RawFile, read_weights
 

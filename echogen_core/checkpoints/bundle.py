@@ -17,9 +17,9 @@ from ..model import EchoGenTransformer
 from ..scales import find_schedule
 from ..tokenizer import BitTokenizer
 from ..utils.writing import write_text
+from .catalog.installed import find_parts, own_name, requests
+from .catalog.published_models import PUBLISHED
 from .format import KINDS
-from .library.installed import find_parts, own_name, requests
-from .library.published_models import PUBLISHED
 from .load import load_part
 from .save import save_part
 

@@ -11,10 +11,10 @@ import torch
 
 from ..utils.json_text import read_json
 from ..utils.printable import printable
+from .catalog.file_cache import Failure, FileCache
+from .catalog.folder_listing import Stamp
 from .format import BASE_SHA256, KINDS, is_ours, read_config
 from .kinds import describe, describe_unknown, infer, recognise
-from .library.file_cache import Failure, FileCache
-from .library.folder_listing import Stamp
 from .mismatches import WrongModel
 from .read import RawFile, read_weights
 

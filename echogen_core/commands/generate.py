@@ -19,8 +19,8 @@ from PIL import Image
 from torch import Tensor
 
 from ..checkpoints.bundle import SearchFolders
-from ..checkpoints.library.folders import find_comfyui, model_folders
-from ..checkpoints.library.published_models import PUBLISHED
+from ..checkpoints.catalog.folders import find_comfyui, model_folders
+from ..checkpoints.catalog.published_models import PUBLISHED
 from ..config import PRESETS
 from ..dtypes import DTYPES
 from ..pictures import from_pil, open_picture
@@ -81,6 +81,13 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         help="black and white picture, white on the subject (default: the reference's transparency, or "
         "everything that stands out from a plain background)",
     )
+    _add_model(parser)
+    _add_settings(parser)
+    return parser
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    """Which model, where its files are, and how it computes."""
     parser.add_argument("--model", default="nano", choices=list(PRESETS), help="model to use")
     parser.add_argument(
         "--weights",
@@ -101,6 +108,14 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         help="use this transformer instead of the model's own, e.g. subject.safetensors of a training run; "
         "a file of subject parameters alone also needs its base model, beside it or among the model's files",
     )
+    parser.add_argument("--device", type=device, help="cuda, mps, cpu, ... (default: cuda if available)")
+    parser.add_argument(
+        "--dtype", choices=list(DTYPES), help="precision of the weights (default: bf16 on cuda, else fp32)"
+    )
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    """How the pictures are drawn."""
     parser.add_argument("--gamma-t", type=gamma, help="prompt strength, 0 to 8 (default: the model's)")
     parser.add_argument("--gamma-i", type=gamma, help="subject strength, 0 to 8 (default: the model's)")
     parser.add_argument(
@@ -117,14 +132,9 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     parser.add_argument(
         "--batch", type=whole(1), default=1, help="number of pictures, with seeds SEED, SEED + 1, ..."
     )
-    parser.add_argument("--device", type=device, help="cuda, mps, cpu, ... (default: cuda if available)")
-    parser.add_argument(
-        "--dtype", choices=list(DTYPES), help="precision of the weights (default: bf16 on cuda, else fp32)"
-    )
     parser.add_argument(
         "--enlarge", type=whole(1), default=1, metavar="N", help="enlarge the result N times (bicubic)"
     )
-    return parser
 
 
 def run(args: argparse.Namespace) -> int:

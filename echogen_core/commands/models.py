@@ -15,11 +15,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..checkpoints.catalog.download import download_part
+from ..checkpoints.catalog.folders import find_comfyui, model_folders
+from ..checkpoints.catalog.installed import FoundParts, find_parts
+from ..checkpoints.catalog.published_models import FOLDERS, PUBLISHED
 from ..checkpoints.format import KINDS
-from ..checkpoints.library.download import download_part
-from ..checkpoints.library.folders import find_comfyui, model_folders
-from ..checkpoints.library.installed import FoundParts, find_parts
-from ..checkpoints.library.published_models import FOLDERS, PUBLISHED
 from ..utils.option_checks import Unused, refuse_unused
 
 PACK = Path(__file__).absolute().parents[2]

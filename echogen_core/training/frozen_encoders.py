@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from ..checkpoints import load_part
-from ..checkpoints.library.installed import find_parts, own_name
+from ..checkpoints.catalog.installed import find_parts, own_name
 from ..config import TransformerConfig
 from ..encoders import ENCODERS, ContentEncoder, SemanticEncoder, TextEncoder
 from ..tokenizer import BitTokenizer

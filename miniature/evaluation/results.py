@@ -32,8 +32,18 @@ _TEXT_SWEEP = "γ_I "
 """How the conditions of a γ_t sweep begin: with the γ_I it was run at."""
 
 
+class _Measured:
+    """Values of pictures, [N] each, with their subjects."""
+
+    subjects_N: Tensor
+
+    def measure(self, values: str) -> Measure:
+        """Mean over subjects of the field `values`, named without its _N."""
+        return metrics.over_subjects(getattr(self, f"{values}_N"), self.subjects_N)
+
+
 @dataclass(frozen=True)
-class Row:
+class Row(_Measured):
     """One line of the table: the measures of each picture, [N] each.
 
     centred_N: retrieval after the scene's mean feature is subtracted. hard_negative_N: whether the picture is
@@ -50,13 +60,9 @@ class Row:
     scenes_N: Tensor
     near_mean_N: Tensor
 
-    def measure(self, values: str) -> Measure:
-        """Mean over subjects of the field `values`, named without its _N."""
-        return metrics.over_subjects(getattr(self, f"{values}_N"), self.subjects_N)
-
 
 @dataclass(frozen=True)
-class SweepPoint:
+class SweepPoint(_Measured):
     """Retrieval, similarity and scene of each picture at one γ, [N] each.
 
     conditions: "both", "semantic" or "content" in the γ_I sweep; `text_sweep_at` of the γ_I in the γ_t sweep.
@@ -73,10 +79,6 @@ class SweepPoint:
     def of_text(self) -> bool:
         """Whether it belongs to a γ_t sweep."""
         return self.conditions.startswith(_TEXT_SWEEP)
-
-    def measure(self, values: str) -> Measure:
-        """Mean over subjects of the field `values`, named without its _N."""
-        return metrics.over_subjects(getattr(self, f"{values}_N"), self.subjects_N)
 
 
 def text_sweep_at(gamma_i: float) -> str:

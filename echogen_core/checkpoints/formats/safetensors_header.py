@@ -1,8 +1,8 @@
 """The header of a safetensors file: its metadata, and every tensor's type, shape and place, all checked.
 
-Layout as in write.py. The safetensors library checks most of it as well, when the numbers are read; here no
-more than the header is read, and what would surprise a reader later (names twice, sizes that torch cannot
-hold, values without end) is refused too. Source: the format's specification.
+Layout as in safetensors_writer.py. The safetensors library checks most of it as well, when the numbers are
+read; here only the header is read, and what would surprise a reader later (names twice, sizes that torch
+cannot hold, values without end) is refused too. Source: the format's specification.
 """
 
 from __future__ import annotations

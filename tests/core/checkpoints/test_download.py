@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
-from echogen_core.checkpoints.library.download import download_part
-from echogen_core.checkpoints.library.published_models import PublishedFile, PublishedPart
+from echogen_core.checkpoints.catalog.download import download_part
+from echogen_core.checkpoints.catalog.published_models import PublishedFile, PublishedPart
 from echogen_core.utils.locks import exclusive_lock
 
 from ..stopped import ROOT
@@ -186,7 +186,7 @@ def another(hub: Hub, folder: Path) -> subprocess.Popen[bytes]:
 import sys
 from pathlib import Path
 from huggingface_hub import constants
-from echogen_core.checkpoints.library.download import download_part
+from echogen_core.checkpoints.catalog.download import download_part
 from tests.core.checkpoints.test_download import PART
 constants.DOWNLOAD_CHUNK_SIZE = 50_000
 download_part(PART, Path(sys.argv[1]), endpoint=sys.argv[2])

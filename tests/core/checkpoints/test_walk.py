@@ -17,12 +17,12 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer
 
 from echogen_core.checkpoints import identify
+from echogen_core.checkpoints.catalog import installed, walk
+from echogen_core.checkpoints.catalog.file_cache import Failure, FileCache
+from echogen_core.checkpoints.catalog.folder_listing import stamp_of
+from echogen_core.checkpoints.catalog.installed import MODELS, candidates, find_parts, identify_or_error
+from echogen_core.checkpoints.catalog.walk import Search, entries, find
 from echogen_core.checkpoints.identify import model_type
-from echogen_core.checkpoints.library import installed, walk
-from echogen_core.checkpoints.library.file_cache import Failure, FileCache
-from echogen_core.checkpoints.library.folder_listing import stamp_of
-from echogen_core.checkpoints.library.installed import MODELS, candidates, find_parts, identify_or_error
-from echogen_core.checkpoints.library.walk import Search, entries, find
 from echogen_core.checkpoints.subject_file import is_subject
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -457,7 +457,7 @@ def test_a_wish_to_stop_passes(tmp_path: Path, wish: type[BaseException]) -> Non
 def test_what_may_pass_is_tried_again(
     tmp_path: Path, fault: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import echogen_core.checkpoints.library.file_cache as module
+    import echogen_core.checkpoints.catalog.file_cache as module
 
     answers: list[Any] = [fault, "readable"]
 

@@ -11,7 +11,7 @@ import pytest
 
 from echogen_core.__main__ import main
 from echogen_core.checkpoints import save_part
-from echogen_core.checkpoints.library.folders import find_comfyui, model_folders
+from echogen_core.checkpoints.catalog.folders import find_comfyui, model_folders
 from echogen_core.config import TokenizerConfig
 from echogen_core.tokenizer import BitTokenizer
 
