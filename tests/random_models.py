@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,13 +11,23 @@ import torch
 from live_bytes import LiveBytes
 from torch import nn
 
+from echogen_core.checkpoints import Bundle
 from echogen_core.checkpoints.quantised import match_scales
-from echogen_core.config import TransformerConfig
+from echogen_core.config import Preset, TransformerConfig
+from echogen_core.encoders import (
+    ENCODERS,
+    ContentEncoder,
+    SemanticEncoder,
+    TextEncoder,
+    build_tokenizer,
+    wrap_tokenizer,
+)
 from echogen_core.features import ContentFeatures, SemanticFeatures, TextFeatures
 from echogen_core.model import EchoGenTransformer
 from echogen_core.model.rope import sequence_rope
 from echogen_core.sampling import Guidance, PrefillCache, RunConditions, SamplingSettings, sample
 from echogen_core.sampling.memory import Run
+from echogen_core.tokenizer import BitTokenizer
 from echogen_core.training.initialise import initialise
 
 SMALL = TransformerConfig(
@@ -41,6 +51,27 @@ def random_transformer(
     state = match_scales(drawn.state_dict(), wanted)
     model.load_state_dict({name: state[name].to(t.dtype) for name, t in wanted.items()}, assign=True)
     return model.eval().requires_grad_(False)
+
+
+def random_bundle(preset: Preset, prompts: Sequence[str], spread: float) -> Bundle:
+    """All parts of a miniature, random; its tokenizer knows the prompts' words.
+
+    spread: standard deviation of the transformer's parameters.
+    """
+    torch.manual_seed(3)
+    encoders = ENCODERS[preset.name]
+    words = wrap_tokenizer(build_tokenizer(list(prompts), vocabulary=300))
+    transformer = EchoGenTransformer(preset.transformer)
+    for parameter in transformer.parameters():
+        nn.init.normal_(parameter, std=spread)
+    return Bundle(
+        preset,
+        transformer,
+        BitTokenizer(preset.tokenizer),
+        TextEncoder(replace(encoders.text, vocabulary=len(words)), words),
+        SemanticEncoder(encoders.semantic),
+        ContentEncoder(encoders.content),
+    )
 
 
 def random_conditions(config: TransformerConfig, run: Run, seed: int = 0) -> RunConditions:

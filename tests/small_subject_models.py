@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -76,19 +77,11 @@ def write_describer(folder: Path) -> Path:
     return folder
 
 
-def write_detector(folder: Path) -> Path:
-    """Finds about twenty boxes in any picture, none of them sure."""
-    from transformers import (
-        BertConfig,
-        BertTokenizerFast,
-        GroundingDinoConfig,
-        GroundingDinoForObjectDetection,
-        GroundingDinoImageProcessor,
-        GroundingDinoProcessor,
-        SwinConfig,
-    )
+def detector_config() -> Any:
+    """A GroundingDinoConfig of small sizes."""
+    from transformers import BertConfig, GroundingDinoConfig, SwinConfig
 
-    config = GroundingDinoConfig(
+    return GroundingDinoConfig(
         backbone_config=SwinConfig(
             embed_dim=16, depths=[1, 1, 2, 1], num_heads=[1, 2, 4, 8], window_size=7, image_size=224,
             out_indices=[2, 3, 4],
@@ -98,27 +91,30 @@ def write_detector(folder: Path) -> Path:
         ),
         num_queries=20, encoder_layers=1, decoder_layers=2, encoder_ffn_dim=32, decoder_ffn_dim=32,
     )  # fmt: skip
+
+
+def write_detector(folder: Path) -> Path:
+    """Finds about twenty boxes in any picture, none of them sure."""
+    from transformers import (
+        BertTokenizerFast,
+        GroundingDinoForObjectDetection,
+        GroundingDinoImageProcessor,
+        GroundingDinoProcessor,
+    )
+
     folder.mkdir(parents=True)
     _write_words(folder / "vocab.txt")
     images = GroundingDinoImageProcessor(size={"shortest_edge": 64, "longest_edge": 96})
     GroundingDinoProcessor(images, BertTokenizerFast(str(folder / "vocab.txt"))).save_pretrained(folder)
-    _randomised(GroundingDinoForObjectDetection(config), 0).save_pretrained(folder)
+    _randomised(GroundingDinoForObjectDetection(detector_config()), 0).save_pretrained(folder)
     return folder
 
 
-def write_segmenter(folder: Path) -> Path:
-    """Outlines something in any box."""
-    from transformers import (
-        SamConfig,
-        SamImageProcessor,
-        SamMaskDecoderConfig,
-        SamModel,
-        SamProcessor,
-        SamPromptEncoderConfig,
-        SamVisionConfig,
-    )
+def segmenter_config() -> Any:
+    """A SamConfig of small sizes."""
+    from transformers import SamConfig, SamMaskDecoderConfig, SamPromptEncoderConfig, SamVisionConfig
 
-    config = SamConfig(
+    return SamConfig(
         vision_config=SamVisionConfig(
             hidden_size=32, num_hidden_layers=2, num_attention_heads=2, global_attn_indexes=[1],
             window_size=3, mlp_dim=64, output_channels=32, image_size=128, patch_size=16, num_pos_feats=16,
@@ -126,12 +122,18 @@ def write_segmenter(folder: Path) -> Path:
         prompt_encoder_config=SamPromptEncoderConfig(hidden_size=32, image_size=128, patch_size=16),
         mask_decoder_config=SamMaskDecoderConfig(hidden_size=32, mlp_dim=32),
     )  # fmt: skip
+
+
+def write_segmenter(folder: Path) -> Path:
+    """Outlines something in any box."""
+    from transformers import SamImageProcessor, SamModel, SamProcessor
+
     images = SamImageProcessor(
         size={"longest_edge": 128}, pad_size={"height": 128, "width": 128},
         mask_size={"longest_edge": 32}, mask_pad_size={"height": 32, "width": 32},
     )  # fmt: skip
     SamProcessor(images).save_pretrained(folder)
-    _randomised(SamModel(config), 1).save_pretrained(folder)
+    _randomised(SamModel(segmenter_config()), 1).save_pretrained(folder)
     return folder
 
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from echogen_core.checkpoints import identify, load_tokenizer, read_weights
 
+from .pickle_bytes import text
 from .refusals import refused
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -208,9 +209,6 @@ def tensor_pickle(
 
     def number(value: int) -> bytes:
         return b"\x8a\x08" + struct.pack("<q", value)
-
-    def text(value: str) -> bytes:
-        return b"X" + struct.pack("<I", len(value)) + value.encode()
 
     def numbers(values: tuple[int, ...]) -> bytes:
         return b"(" + b"".join(map(number, values)) + b"t"

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from random_models import random_bundle
 from safetensors.torch import load_file, save_file
 from tiny_parts import GOLDEN, PROMPTS, TINY_FILES, golden_file, tiny_part, write_vocabulary
 from torch import Tensor
@@ -29,15 +30,6 @@ from echogen_core.checkpoints import (
 from echogen_core.checkpoints.format import KINDS, TITLES, write_metadata
 from echogen_core.checkpoints.formats.zip_records import read_records
 from echogen_core.config import PRESETS
-from echogen_core.encoders import (
-    ENCODERS,
-    ContentEncoder,
-    SemanticEncoder,
-    TextEncoder,
-    build_tokenizer,
-    wrap_tokenizer,
-)
-from echogen_core.model import EchoGenTransformer
 from echogen_core.tokenizer import BitTokenizer
 
 
@@ -151,20 +143,7 @@ def test_published_text_folder_in_shards(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def nano() -> Bundle:
     """The miniature with random weights."""
-    torch.manual_seed(3)
-    preset, encoders = PRESETS["nano"], ENCODERS["nano"]
-    words = wrap_tokenizer(build_tokenizer(PROMPTS, vocabulary=300))
-    transformer = EchoGenTransformer(preset.transformer)
-    for parameter in transformer.parameters():
-        torch.nn.init.normal_(parameter, std=0.02)
-    return Bundle(
-        preset,
-        transformer,
-        BitTokenizer(preset.tokenizer),
-        TextEncoder(replace(encoders.text, vocabulary=len(words)), words),
-        SemanticEncoder(encoders.semantic),
-        ContentEncoder(encoders.content),
-    )
+    return random_bundle(PRESETS["nano"], PROMPTS, spread=0.02)
 
 
 def test_bundle_comes_back_and_is_small(nano: Bundle, tmp_path: Path) -> None:

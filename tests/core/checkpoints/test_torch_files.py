@@ -24,6 +24,8 @@ from torch._weights_only_unpickler import _get_allowed_globals
 from echogen_core.checkpoints import identify, load_part, load_tokenizer, read_weights
 from echogen_core.checkpoints.conversion import Conversion, convert
 
+from .pickle_bytes import text
+
 GOLDEN = Path(__file__).parents[2] / "golden"
 TOKENIZER = GOLDEN / "vae_tiny_d16_weights.safetensors"
 TRANSFORMER = GOLDEN / "echogen_tiny_weights.safetensors"
@@ -223,10 +225,6 @@ def test_what_another_program_allows_is_left_out_and_never_called(zipped: bool, 
 
 
 # --- forms of the oldest files
-
-
-def text(value: str) -> bytes:
-    return b"X" + struct.pack("<I", len(value)) + value.encode()
 
 
 def stream(body: bytes, numbers: Tensor | None = None, end: bytes = b"") -> bytes:

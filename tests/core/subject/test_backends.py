@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from small_subject_models import detector_config, segmenter_config
 from torch import nn
 from torch.overrides import TorchFunctionMode
 from transformers import (
@@ -20,8 +21,6 @@ from transformers import (
     GroundingDinoConfig,
     GroundingDinoImageProcessor,
     SamConfig,
-    SamMaskDecoderConfig,
-    SamPromptEncoderConfig,
     SamVisionConfig,
     SwinConfig,
 )
@@ -38,25 +37,7 @@ TOLERANCE = 1e-4
 PICTURE = torch.rand(1, 3, 60, 90, generator=torch.Generator().manual_seed(1))
 BOX = (20.0, 10.0, 70.0, 50.0)
 
-DETECTOR = GroundingDinoConfig(
-    backbone_config=SwinConfig(
-        embed_dim=16, depths=[1, 1, 2, 1], num_heads=[1, 2, 4, 8], window_size=7, image_size=224,
-        out_indices=[2, 3, 4],
-    ),
-    text_config=BertConfig(
-        vocab_size=1040, hidden_size=64, num_hidden_layers=1, num_attention_heads=1, intermediate_size=64
-    ),
-    num_queries=20, encoder_layers=1, decoder_layers=2, encoder_ffn_dim=32, decoder_ffn_dim=32,
-)  # fmt: skip
-SEGMENTER = SamConfig(
-    vision_config=SamVisionConfig(
-        hidden_size=32, num_hidden_layers=2, num_attention_heads=2, global_attn_indexes=[1], window_size=3,
-        mlp_dim=64, output_channels=32, image_size=128, patch_size=16,
-        num_pos_feats=16,
-    ),
-    prompt_encoder_config=SamPromptEncoderConfig(hidden_size=32, image_size=128, patch_size=16),
-    mask_decoder_config=SamMaskDecoderConfig(hidden_size=32, mlp_dim=32),
-)  # fmt: skip
+DETECTOR, SEGMENTER = detector_config(), segmenter_config()
 
 
 class RangesOnCpu(TorchFunctionMode):

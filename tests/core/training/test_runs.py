@@ -289,17 +289,11 @@ def test_checkpointing_changes_no_gradient(half: bool, bench: Bench) -> None:
 
 
 PEAK = """
-import re, sys, psutil
-from pathlib import Path
+import sys
 from echogen_core.training.__main__ import main
+from tests.peak_memory import peak_bytes
 status = main(sys.argv[1:])
-if sys.platform == "win32":
-    print(psutil.Process().memory_info().peak_wset)
-elif sys.platform == "darwin":
-    import resource
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-else:  # of this program alone: getrusage counts the process that started it, too
-    print(int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024)
+print(peak_bytes())
 sys.exit(status)
 """
 
