@@ -240,12 +240,22 @@ def resolve(environment: Environment, requirement: str) -> str:
 
 
 def pip(environment: Environment, arguments: Sequence[str], what: str) -> None:
-    """pip with its output in the log; every half minute a sign of life. Raises Problem when it fails."""
+    """pip with its output in the log; every half minute a sign of life.
+
+    What it installs is not compiled, as most of it is never imported: Python does that at the first import.
+    Raises Problem when it fails.
+    """
     say(f"Installing {what} ...")
     command = [str(environment.python), "-m", "pip", "--no-input", "--disable-pip-version-check", *arguments]
     start = environment.log.stat().st_size if environment.log.exists() else 0
     with environment.log.open("a", encoding="utf-8") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            command,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, "PIP_NO_COMPILE": "1"},
+        )
         try:
             wait_saying(process, lambda: last_line(environment.log))
         finally:

@@ -76,6 +76,8 @@ def own_setup(setting: Setting, found: comfyui.ComfyUI | None, extra_steps: bool
         steps = environment.comfyui_steps(comfyui.requirements(found), comfyui.needs_torchaudio(found))
     if extra_steps:
         steps += environment.test_steps()
+    # The environment's packages are compiled at their first import, and stay so.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     venv = environment.ensure(setting.venv, steps)
     comfy = found or comfyui.install(setting.comfy, venv)
     base = setting.comfy / "base"

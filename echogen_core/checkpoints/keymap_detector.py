@@ -11,8 +11,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import transformers  # its attributes are imported when they are first used, which takes 0.3 s
 from torch import Tensor
-from transformers import BertConfig, GroundingDinoConfig, SwinConfig
 
 from .keymap_semantic import thirds
 
@@ -135,7 +135,7 @@ def _renamed(name: str) -> str:
     return name
 
 
-def infer_detector(state: Mapping[str, Tensor]) -> GroundingDinoConfig:
+def infer_detector(state: Mapping[str, Tensor]) -> transformers.GroundingDinoConfig:
     """The sizes that the tensors of `original_state` show. KeyError names a tensor that is missing."""
     depths = [_count(state, rf"backbone\.0\.layers\.{stage}\.blocks\.(\d+)\.") for stage in range(4)]
     tables = [
@@ -146,8 +146,8 @@ def infer_detector(state: Mapping[str, Tensor]) -> GroundingDinoConfig:
     heads = state["transformer.encoder.layers.0.self_attn.attention_weights.bias"].shape[0] // (
         levels * POINTS
     )
-    swin_config: Any = SwinConfig
-    config: GroundingDinoConfig = GroundingDinoConfig(
+    swin_config: Any = transformers.SwinConfig
+    config: transformers.GroundingDinoConfig = transformers.GroundingDinoConfig(
         backbone_config=swin_config(
             window_size=window,
             image_size=384 if window == 12 else 224,
@@ -170,9 +170,9 @@ def infer_detector(state: Mapping[str, Tensor]) -> GroundingDinoConfig:
     return config
 
 
-def _infer_text(state: Mapping[str, Tensor]) -> BertConfig:
+def _infer_text(state: Mapping[str, Tensor]) -> transformers.BertConfig:
     words, width = state["bert.embeddings.word_embeddings.weight"].shape
-    config: BertConfig = BertConfig(
+    config: transformers.BertConfig = transformers.BertConfig(
         vocab_size=words,
         hidden_size=width,
         num_hidden_layers=_count(state, r"bert\.encoder\.layer\.(\d+)\."),

@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import transformers  # its attributes are imported when they are first used, which takes 0.3 s
 from torch import Tensor
-from transformers import SamConfig, SamMaskDecoderConfig, SamPromptEncoderConfig, SamVisionConfig
 
 SIGNATURE_KEY = "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"
 IGNORED_KEYS = ("pixel_mean", "pixel_std")
@@ -66,7 +66,7 @@ def to_hub_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return hub
 
 
-def infer_segmenter(state: Mapping[str, Tensor]) -> SamConfig:
+def infer_segmenter(state: Mapping[str, Tensor]) -> transformers.SamConfig:
     """The sizes that the tensors of `original_state` show. KeyError names a tensor that is missing."""
     width, _, patch, _ = state["image_encoder.patch_embed.proj.weight"].shape
     grid = state["image_encoder.pos_embed"].shape[1]
@@ -80,8 +80,8 @@ def infer_segmenter(state: Mapping[str, Tensor]) -> SamConfig:
     windows = [(rows + 1) // 2 for index, (rows, _) in tables.items() if index not in wholes]
     channels = state["image_encoder.neck.0.weight"].shape[0]
     decoder = "mask_decoder.transformer.layers"
-    config: SamConfig = SamConfig(
-        vision_config=SamVisionConfig(
+    config: transformers.SamConfig = transformers.SamConfig(
+        vision_config=transformers.SamVisionConfig(
             hidden_size=width,
             num_hidden_layers=len(tables),
             num_attention_heads=width // tables[0][1],
@@ -93,13 +93,13 @@ def infer_segmenter(state: Mapping[str, Tensor]) -> SamConfig:
             patch_size=patch,
             num_pos_feats=state[SIGNATURE_KEY].shape[1],
         ),
-        prompt_encoder_config=SamPromptEncoderConfig(
+        prompt_encoder_config=transformers.SamPromptEncoderConfig(
             hidden_size=channels,
             image_size=grid * patch,
             patch_size=patch,
             mask_input_channels=state["prompt_encoder.mask_downscaling.3.bias"].shape[0],
         ),
-        mask_decoder_config=SamMaskDecoderConfig(
+        mask_decoder_config=transformers.SamMaskDecoderConfig(
             hidden_size=channels,
             mlp_dim=state[f"{decoder}.0.mlp.lin1.bias"].shape[0],
             num_hidden_layers=sum(name.startswith(decoder) and name.endswith("norm1.bias") for name in state),
