@@ -254,7 +254,7 @@ def pip(environment: Environment, arguments: Sequence[str], what: str) -> None:
             stdout=log,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
-            env={**os.environ, "PIP_NO_COMPILE": "1"},
+            env={**os.environ, "PIP_COMPILE": "0"},
         )
         try:
             wait_saying(process, lambda: last_line(environment.log))
