@@ -98,7 +98,7 @@ def ensure(home: Path, steps: Sequence[Step]) -> Environment:
         missing = [step for step in steps if read_stamp(environment).get(step.name) != step.fingerprint]
         for step in missing:
             install(environment, step)
-        broken = [step for step in missing if not imports_work(environment, step.imports)]
+        broken = steps_that_do_not_import(environment, missing)
         if not broken:
             return environment
         if attempt == 2:
@@ -326,6 +326,13 @@ def check_disk(folder: Path, needed: int, what: str) -> None:
             f"Not enough disk space for {what}: {needed / pins.GIGABYTE:.1f} GB needed, "
             f"{free / pins.GIGABYTE:.1f} GB free at {folder}.\nFree some, or use another disk: --state DIR."
         )
+
+
+def steps_that_do_not_import(environment: Environment, steps: Sequence[Step]) -> list[Step]:
+    """Those whose modules can't be imported; all are tried at once first, as they have torch in common."""
+    if imports_work(environment, [name for step in steps for name in step.imports]):
+        return []
+    return [step for step in steps if not imports_work(environment, step.imports)]
 
 
 def imports_work(environment: Environment, modules: Sequence[str]) -> bool:

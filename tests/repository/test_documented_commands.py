@@ -82,6 +82,9 @@ SECONDS = "--minutes 0.0001 --device cpu"
 EVALUATION = "--subjects 2 --prompts 1 --sweep-prompts 0 --seeds 1 --device cpu"
 DOWNLOADS = "loads packages or weights from the network"
 SERVERS = "takes no options, starts ComfyUI for minutes; tests/e2e sends a sample"
+ONE_PROCESS = {"2": "1"}
+"""Of torchrun; two are test_runs' and test_dreambench's."""
+
 REHEARSALS: Mapping[str, Rehearsal] = {
     "python run.py": Rehearsal(parsed="sets up an environment; tests/e2e does it"),
     "python -m echogen_core generate": Rehearsal(),
@@ -130,8 +133,8 @@ REHEARSALS: Mapping[str, Rehearsal] = {
     "python tests/tools/hostile_server.py": Rehearsal(exempt=SERVERS),
     "python tests/tools/try_start_options.py": Rehearsal(exempt=SERVERS),
     "python tests/tools/make_u2netp.py": Rehearsal(exempt="takes no options, reads a package of weights"),
-    "torchrun --nproc-per-node 2 -m echogen_core.training": Rehearsal(TRAINING),
-    "torchrun --nproc-per-node 2 -m echogen_core.evaluation dreambench": Rehearsal(SCORES),
+    "torchrun --nproc-per-node 2 -m echogen_core.training": Rehearsal(TRAINING, ONE_PROCESS),
+    "torchrun --nproc-per-node 2 -m echogen_core.evaluation dreambench": Rehearsal(SCORES, ONE_PROCESS),
     "accelerate launch": Rehearsal(parsed="needs GPUs; test_training_runs has FSDP on CPUs"),
     "tensorboard": Rehearsal(exempt="serves a page until it is stopped"),
     "pip install": Rehearsal(exempt=DOWNLOADS),
@@ -258,7 +261,7 @@ def tiny(command: Command, values: Mapping[str, str]) -> list[str]:
         word if before == "--out" else values.get(word, word)
         for before, word in itertools.pairwise(["", *words])
     ]
-    return [*command.words[:begin], *swapped]
+    return [*(how.own.get(word, word) for word in command.words[:begin]), *swapped]
 
 
 @pytest.fixture
