@@ -8,10 +8,10 @@ from comfy_api.latest import io
 
 from echogen_core.sampling import GuidanceSchedule
 from echogen_core.sampling.guidance import SHAPES
+from echogen_core.utils.number_list import parse_numbers
 
 from . import adapters
 from .adapters import CATEGORY, schema
-from .number_list import parse_numbers
 
 GAMMA_MAX = 8.0
 """Largest γ of all nodes."""

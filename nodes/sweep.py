@@ -9,11 +9,11 @@ from comfy_api.latest import io
 
 from echogen_core.features import ContentFeatures, SemanticFeatures, Subject, TextFeatures
 from echogen_core.sampling import Bits
+from echogen_core.utils.number_list import SYNTAX, parse_numbers
 
 from . import adapters, runtime
 from .adapters import CATEGORY, schema
 from .guidance import GAMMA_MAX
-from .number_list import SYNTAX, parse_numbers
 from .sampling import Sampler, schedule_for
 from .sweep_grids import MAX_VALUES, VARIED, Page, SweepRun, pages_of
 

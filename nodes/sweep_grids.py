@@ -15,17 +15,17 @@ from echogen_core.features import Subject, TextFeatures
 from echogen_core.pictures import to_pil
 from echogen_core.sampling import Bits, Guidance, RunConditions, ScaleStep, sample
 from echogen_core.scales import ScaleSchedule
+from echogen_core.utils.number_list import format_number, parse_numbers, parse_whole_numbers
 from echogen_core.utils.printable import counted
 
 from . import adapters, memory_checks, phases, runtime
 from .labelled_grid import MAX_SIDE, LabelledGrid
-from .number_list import parse_numbers
-from .sampling import settings_for
+from .sampling import SEEDS, settings_for
 
 MAX_VALUES = 12
 """Values in each of the three lists."""
 VARIED = ("nothing", "tau", "seed", "prompt")
-_EXACT = 1 << 53  # integers up to here are exact as floats
+_PAGE_EXACT = 2**53 - 1  # the largest whole number that a browser keeps exact
 _THUMBNAIL = 384  # pixels a side in the node: 144 large pictures would fill the browser's memory
 _TITLE = 300  # characters of a prompt that the front end gets
 _GRID_BYTES = 3 * (1 + 3 * 4)  # per pixel: as bytes, then as floats, concatenated, and passed on
@@ -76,11 +76,11 @@ def pages_of(vary: str, values: str, base: Page, text_encoder: runtime.Managed |
         encoded = [encoder.encode(prompt, device=device) for prompt in prompts]
         return [base._replace(title=prompt, text=text) for prompt, text in zip(prompts, encoded, strict=True)]
     if vary == "seed":
-        numbers = parse_numbers(values, "seed", 0, _EXACT, MAX_VALUES)
-        return [base._replace(title=f"seed {n:.0f}", seed=int(n)) for n in numbers]
+        seeds = parse_whole_numbers(values, "seed", 0, SEEDS - 1, MAX_VALUES)
+        return [base._replace(title=f"seed {seed}", seed=seed) for seed in seeds]
     if vary == "tau":
         numbers = parse_numbers(values, "tau", 0.01, 10, MAX_VALUES)
-        return [base._replace(title=f"tau {n:g}", tau=n) for n in numbers]
+        return [base._replace(title=f"tau {format_number(n)}", tau=n) for n in numbers]
     return [base]
 
 
@@ -101,7 +101,7 @@ class SweepRun:
         self._model, self._tokenizer = model, tokenizer
         self._columns, self._rows, self._schedule = columns, rows, schedule
         _require_memory(len(pages), len(columns), len(rows), schedule)
-        across, down = ([f"{value:g}" for value in values] for values in (columns, rows))
+        across, down = ([format_number(value) for value in values] for values in (columns, rows))
         self._sheets = [
             Sheet(page, LabelledGrid(schedule.pixels_hw, across, down, title, ("prompt", "subject")))
             for page, title in ((page, page.title or f"seed {page.seed}") for page in pages)
@@ -110,11 +110,12 @@ class SweepRun:
     def table(self, vary: str) -> dict[str, Any]:
         """The sweep without its cells, as the front end reads it, with a run id of its own.
 
-        A page's "set" is what a click on its cells sets on the sampler besides γ_t and γ_I.
+        A page's "set" is what a click on its cells sets on the sampler besides γ_t and γ_I; a seed that the
+        page's numbers can't hold is a text.
         """
         varied = [vary] if vary in ("tau", "seed") else []
         pages = [
-            {"title": page.title[:_TITLE], "set": {name: getattr(page, name) for name in varied}}
+            {"title": page.title[:_TITLE], "set": {name: _exact(getattr(page, name)) for name in varied}}
             for page in (sheet.page for sheet in self._sheets)
         ]
         axes = {"columns": self._columns, "rows": self._rows}
@@ -156,6 +157,10 @@ class SweepRun:
         drawn = {**cell._asdict(), "picture": adapters.save_preview(picture, "sweep")}
         sheet.cells.append(drawn)
         return drawn
+
+
+def _exact(number: float) -> float | str:
+    return number if number <= _PAGE_EXACT else str(number)
 
 
 def _require_memory(pages: int, columns: int, rows: int, schedule: ScaleSchedule) -> None:

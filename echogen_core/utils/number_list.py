@@ -1,0 +1,159 @@
+"""Lists of numbers in a text field or option, with the range syntax of grid scripts.
+
+web/js/number_list.js reads the same texts; tests/number_lists.json holds both to it.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from fractions import Fraction
+
+from .number_text import plain_text, settle_commas
+from .printable import printable
+
+SYNTAX = "Write numbers separated by commas, or ranges: 1-4 (steps of 1), 0-3 (+0.5), 0-8 [5] (5 values)."
+
+_MAX_TEXT = 10_000  # characters; nobody writes longer lists, and parsing them takes time
+_MAX_PART = 100
+_TOO_LONG = Fraction(10) ** 21
+_FRACTIONS = {"¼": Fraction(1, 4), "½": Fraction(1, 2), "¾": Fraction(3, 4)}
+# Unambiguous: two quantifiers that match the same digits would backtrack for ever on a long text.
+_NUMBER = r"[+-]?(?:\d*[¼½¾]|\d+(?:\.(?!\.)\d*)?(?:e[+-]?\d{1,3})?|\.\d+(?:e[+-]?\d{1,3})?)"
+_ITEM = re.compile(
+    rf"({_NUMBER})(?: *(?:-|~|\.\.\.?|to) *({_NUMBER})(?: *\( *\+ *({_NUMBER}) *\)| *\[ *(\d+) *\])?)?"
+)
+_SEPARATORS = re.compile(r"[ \n,;、]+")
+_PERCENT = re.compile(r"(\d{1,20}(?:[.,]\d{1,20})?) *%")
+_SLASH = re.compile(r"(\d{1,9}) */ *(\d{1,9})")
+_GROUPED = re.compile(r"[1-9]\d{0,2}(?:\.\d{3})+")
+
+
+def parse_numbers(
+    text: str, what: str, low: float, high: float, most: int, repeats: bool = False
+) -> list[float]:
+    """The numbers of `text`, in order; each once, unless `repeats`.
+
+    low, high: allowed range; most: allowed number of values. Raises ValueError, naming `what`, for a text
+    that can't be read or could mean two things ("0,5"), with what to write.
+    """
+    found = _read(text, what, most, whole=False)
+    found = found if repeats else list(dict.fromkeys(found))
+    _check(found, what, ("numbers", Fraction(low), Fraction(high)), most)
+    return [float(number) for number in found]
+
+
+def parse_whole_numbers(text: str, what: str, low: int, high: int, most: int) -> list[int]:
+    """As `parse_numbers`, but whole numbers of any size, exactly. A range's [n] values are rounded down."""
+    found = list(dict.fromkeys(_read(text, what, most, whole=True)))
+    _check(found, what, ("whole numbers", Fraction(low), Fraction(high)), most)
+    for number in found:
+        if number.denominator > 1:
+            raise ValueError(f"{what}: expected whole numbers, got {format_number(number)}. Change it.")
+    return [int(number) for number in found]
+
+
+def format_number(number: float | Fraction) -> str:
+    """A number as labels and messages show it: all of its digits, and no '.0'."""
+    exact = Fraction(number)
+    if abs(exact) >= _TOO_LONG:
+        return "a number of over 20 digits"
+    return str(exact) if exact.denominator == 1 else repr(float(number))
+
+
+def _read(text: str, what: str, most: int, whole: bool) -> list[Fraction]:
+    """All numbers of a text; of each range no more than one over `most`."""
+    if len(text) > _MAX_TEXT:
+        raise ValueError(f"{what}: expected at most {most} values, got {len(text)} characters. {SYNTAX}")
+    try:
+        plain = plain_text(text)
+        _refuse_signs(plain, whole)
+        plain = settle_commas(plain, whole)
+    except ValueError as error:
+        raise ValueError(f"{what}: {error}") from None
+    numbers: list[Fraction] = []
+    start = _after(_SEPARATORS, plain, 0)
+    while start < len(plain):
+        match = _ITEM.match(plain, start)
+        end = start if match is None else match.end()
+        following = _after(_SEPARATORS, plain, end)
+        if match is None or end - start > _MAX_PART or (following == end < len(plain)):
+            raise ValueError(f"{what}: {_refusal(plain[start:])}")
+        numbers += _values(match, what, most, whole)
+        start = following
+    return numbers
+
+
+def _after(pattern: re.Pattern[str], text: str, start: int) -> int:
+    match = pattern.match(text, start)
+    return start if match is None else match.end()
+
+
+def _values(match: re.Match[str], what: str, most: int, whole: bool) -> list[Fraction]:
+    """The values of one item."""
+    first = _fraction(match[1])
+    if match[2] is None:
+        return [first]
+    last, gap = _fraction(match[2]), Fraction(1)
+    if match[4]:
+        count = int(match[4])
+        step = (last - first) / max(1, count - 1)
+    else:
+        gap = _fraction(match[3] or "1")
+        if gap <= 0:
+            raise ValueError(f"{what}: expected a step above 0, got '{match[0]}'. {SYNTAX}")
+        step = gap if last >= first else -gap
+        count = int(abs(last - first) / gap) + 1
+    # one more than allowed is enough to be refused: a typo must not exhaust memory
+    values = [first + index * step for index in range(min(count, most + 1))]
+    if whole:
+        return [Fraction(int(value)) for value in values] if match[4] else values
+    # 0.3333333333, which a label has room for
+    return [Fraction(f"{float(value):.10g}") if abs(value) < _TOO_LONG else value for value in values]
+
+
+def _fraction(written: str) -> Fraction:
+    if written[-1] in _FRACTIONS:
+        part = _FRACTIONS[written[-1]]
+        whole = Fraction(written[:-1].lstrip("+-") or 0)
+        return -(whole + part) if written[0] == "-" else whole + part
+    return Fraction(written)
+
+
+def _check(numbers: list[Fraction], what: str, expected: tuple[str, Fraction, Fraction], most: int) -> None:
+    """expected: a word for what is allowed, the least and the largest."""
+    if not numbers:
+        raise ValueError(f"{what}: expected at least one number, got none. {SYNTAX}")
+    if len(numbers) > most:
+        raise ValueError(f"{what}: expected at most {most} values, got {len(numbers)}. Leave some out.")
+    kind, low, high = expected
+    for number in numbers:
+        if not low <= number <= high:
+            limits = f"{kind} from {format_number(low)} to {format_number(high)}"
+            raise ValueError(f"{what}: expected {limits}, got {format_number(number)}. Change it.")
+
+
+def _refuse_signs(plain: str, whole: bool) -> None:
+    """Raises ValueError where a percent sign, a slash or a point could mean two things."""
+    if match := _PERCENT.search(plain):
+        share = float(match[1].replace(",", ".")) / 100
+        raise ValueError(
+            f"expected plain numbers, got '{printable(match[0])}'. Write {format_number(share)}."
+        )
+    if match := _SLASH.search(plain):
+        one = f"{int(match[1]) / int(match[2]):.4g}, or " if int(match[2]) else ""
+        raise ValueError(f"'{match[0]}' could be one number or two. Write {one}{match[1]}, {match[2]}.")
+    if whole and (match := _GROUPED.search(plain)):
+        short = int(float(match[0])) if match[0].count(".") == 1 else match[0][0]
+        raise ValueError(
+            f"expected whole numbers, got '{match[0]}'. Write {match[0].replace('.', '')}, or {short}."
+        )
+
+
+def _refusal(rest: str) -> str:
+    """Why a text that doesn't begin with an item is refused, and what to write."""
+    part = re.split(r"[\n,;、]", rest, maxsplit=1)[0]
+    shown = printable(part, _MAX_PART)
+    if value := sum(unicodedata.numeric(letter, 0.0) % 1 for letter in part[:_MAX_PART]):  # ⅓
+        return f"expected decimals, got '{shown}'. Write {value:.4g}, for example."
+    return f"expected a number or a range, got '{shown}'. {SYNTAX}"
