@@ -38,9 +38,9 @@ _MIXED = re.compile(r"\d +[¼½¾]")
 def plain_text(text: str) -> str:
     """The text with ASCII digits and signs, in lower case, without brackets around the whole and thousands'
     apostrophes."""
-    text = "".join(_plain(letter) for letter in text).lower().strip()
+    text = "".join(_plain(letter) for letter in text).lower().strip(" \n")
     if text[:1] + text[-1:] in _PAIRS and _is_pair(text):
-        text = text[1:-1].strip()
+        text = text[1:-1].strip(" \n")
     return _APOSTROPHES.sub(lambda match: re.sub("['_]", "", match[0]), text)
 
 

@@ -14,6 +14,16 @@ test("a pin has the values that the server ran, without what came over wires", (
   assert.equal(details(pin), "γ_t 2, γ_I 3.5\nseed 7\ntau 0\naspect_ratio 1:1");
 });
 
+test("a long seed keeps its digits, in the workflow file too", () => {
+  for (const seed of ["18446744073709551615", "9007199254740993"]) {
+    const pin = pinOf("run", { ...INPUTS, seed }, JPEG);
+    const { pins } = readPins(JSON.parse(JSON.stringify([pin])));
+    assert.deepEqual(pins, [pin]);
+    assert.equal(caption(pins[0]), `2 / 3.5 · ${seed}`);
+    assert.ok(details(pin).includes(`seed ${seed}`));
+  }
+});
+
 test("γ from outside is not known", () => {
   assert.equal(pinOf("run", { ...INPUTS, gamma_i: ["9", 0] }, "").gamma, null);
   assert.equal(pinOf("run", { ...INPUTS, guidance: ["9", 0] }, "").gamma, null);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { coerced, isRecord, listOf, numberOf, ownProperty, sameItems, textOf } from "../../web/js/plain_values.js";
+import { coerced, exactJson, isLongWhole, isRecord, listOf, numberOf, ownProperty, sameItems, textOf } from "../../web/js/plain_values.js";
 import { HOSTILE, soon } from "./hostile.mjs";
 
 test("whatever comes, each reading gives its own kind", () => {
@@ -28,6 +28,21 @@ test("numbers are numbers or decimals, as the server takes them", () => {
   for (const value of ["", " ", "0x10", "1e999", "Infinity", "5 5", "1-2", null, true, [5], { valueOf: 1 }]) {
     assert.ok(Number.isNaN(numberOf(value)), String(value));
   }
+});
+
+test("whole numbers that JavaScript would change are texts", () => {
+  const document = `{"seed": 18446744073709551615, "other": [9007199254740993,-1.5e3, 7], "text": "a \\"9007199254740993"}`;
+  assert.deepEqual(exactJson(document), {
+    seed: "18446744073709551615",
+    other: ["9007199254740993", -1500, 7],
+    text: 'a "9007199254740993',
+  });
+  assert.deepEqual(exactJson("[9007199254740994, 12345678901234567.5]"), [9007199254740994, 12345678901234567.5]);
+  assert.ok(isLongWhole("18446744073709551615") && isLongWhole("9007199254740993"));
+  for (const value of ["9007199254740994", "7", "0123456789012345678", "1e30", 2 ** 60, null, "9".repeat(300)]) {
+    assert.ok(!isLongWhole(value), String(value));
+  }
+  assert.throws(() => exactJson("{"), SyntaxError);
 });
 
 test("own properties alone are read", () => {

@@ -28,14 +28,9 @@ test("thirteen points of a preset draw the same curve for thirteen and for five 
   }
 });
 
-test("points are read as the node reads them", () => {
+test("points are numbers that the sampler takes, of which a curve has a few", () => {
   assert.deepEqual(parsePoints("2.5, 2.5,\n 1"), [2.5, 2.5, 1]);
-  assert.deepEqual(parsePoints("1-3, .5"), [1, 2, 3, 0.5]);
-  assert.deepEqual(parsePoints("3-2 (+0.5)"), [3, 2.5, 2]);
-  assert.deepEqual(parsePoints("0-8 [5]"), [0, 2, 4, 6, 8]);
-  for (const refused of ["", "two", "1, 9", "-1", "1-2 (+0)", "0-8 (+0.01)", "0-8 [33]"]) {
-    assert.equal(parsePoints(refused), null, refused);
-  }
+  for (const refused of ["", "0,5", "1, 9", "-1", "0-8 (+0.01)"]) assert.equal(parsePoints(refused), null, refused);
 });
 
 test("a branch is needed as long as it weighs something at this or a later scale", () => {
@@ -67,15 +62,4 @@ test("settings are read in a plain form, or not at all", () => {
       }
     }
   });
-});
-
-test("long texts are read or refused at once", () => {
-  soon(() => {
-    for (const unit of ["1", "-", " ", ",", "\n", ".", "1-", "1 ", "0-8 [", "(+", "9.9", "1,"]) {
-      parsePoints(unit.repeat(300_000));
-      parsePoints(`1${unit.repeat(300_000)}x`);
-    }
-  });
-  assert.equal(parsePoints(`1, ${"9".repeat(400)}-${"9".repeat(400)}`), null);
-  assert.deepEqual(parsePoints(`${",".repeat(100_000)}1,${" ".repeat(1000)}2\n`), [1, 2]);
 });

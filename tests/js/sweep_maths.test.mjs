@@ -24,6 +24,15 @@ test("a cell brings its γ and what its page varies", () => {
   assert.deepEqual(settings(told("a"), cell(1, 1, 0)), { gamma_t: 1, gamma_i: 3, seed: 9 });
 });
 
+test("a seed that JavaScript's numbers can't hold stays a text; any other is a number", () => {
+  const seeds = ["18446744073709551615", "9007199254740994", 7, "x", null];
+  const { pages } = readTable({ run: "a", columns: [1], rows: [1], pages: seeds.map((seed) => ({ set: { seed } })), cells: [] });
+  assert.deepEqual(
+    pages.map(({ set }) => set.seed),
+    ["18446744073709551615", 9007199254740994, 7, undefined, undefined],
+  );
+});
+
 test("a node inside subgraphs is known by its own number", () => {
   assert.equal(ownNumber("12:7:5"), "5");
   assert.equal(ownNumber(5), "5");

@@ -6,7 +6,7 @@ import { app } from "/scripts/app.js";
 // @ts-ignore: served by ComfyUI
 import { api } from "/scripts/api.js";
 import { attempt } from "./error_boundary.js";
-import { isRecord, ownProperty } from "./plain_values.js";
+import { exactJson, isRecord, ownProperty } from "./plain_values.js";
 import { addStyle } from "./dom.js";
 
 const UPDATE_MS = 150; // undo, loading and other extensions change nodes without an event
@@ -28,11 +28,11 @@ const views = new Set();
 /** The timer of the next update; null without views. @type {ReturnType<typeof setTimeout> | null} */
 let timer = null;
 
-/** The server's JSON answer; throws an error with the status if it is not a success. @param {string} address */
+/** The server's JSON answer, see `exactJson`; throws an error with the status if it is not a success. @param {string} address */
 export async function readJson(address) {
   const answer = await api.fetchApi(address);
   if (!answer.ok) throw new Error(`Expected JSON from ${address}, got status ${answer.status}.`);
-  return answer.json();
+  return exactJson(await answer.text());
 }
 
 /**
@@ -116,10 +116,15 @@ export function nodeAt(path) {
   return node;
 }
 
+/** The views of all nodes. @returns {Generator<View>} */
+export function* allViews() {
+  for (const { view } of views) yield view;
+}
+
 /** The views of the node with an execution id. @param {string} path @returns {Generator<View>} */
 export function* viewsAt(path) {
   const node = nodeAt(path);
-  for (const { view } of views) if (view.node === node) yield view;
+  for (const view of allViews()) if (view.node === node) yield view;
 }
 
 /** Changes the graph as one undo step. @param {() => void} change */

@@ -31,6 +31,18 @@ export function textOf(value, max = MAX_TEXT) {
   return text.length > max ? `${text.slice(0, max - 1)}…` : text;
 }
 
+const LONG_WHOLE = /^[1-9]\d{15,19}$/; // JavaScript's numbers hold 15 digits; a seed has up to 20
+const TOKENS = /"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/g;
+
+/** Whether a value is a whole number, written as text because JavaScript's numbers would change its digits.
+ *  @param {unknown} value @returns {value is string} */
+export const isLongWhole = (value) =>
+  typeof value === "string" && LONG_WHOLE.test(value) && String(Number(value)) !== value;
+
+/** A JSON document, with long whole numbers as texts. @param {string} text @returns {any} */
+export const exactJson = (text) =>
+  JSON.parse(text.replace(TOKENS, (token) => (isLongWhole(token) ? `"${token}"` : token)));
+
 /**
  * A value in the type of a widget's default: as it is, or converted (7 from "7"); the default for anything else.
  * @template T

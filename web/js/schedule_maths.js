@@ -2,6 +2,7 @@
 /** The values of Guidance Schedule at each scale, as in echogen_core/sampling/guidance.py. Pure functions. */
 
 import { GAMMA_MAX } from "./gamma_maths.js";
+import { parseNumbers } from "./number_list.js";
 import { numberOf, ownProperty } from "./plain_values.js";
 
 /** Options of the node's shape. */
@@ -26,13 +27,6 @@ const LEVELS = {
   cosine: (place) => 0.5 * (1 + Math.cos(Math.PI * place)),
 };
 
-const NUMBER = "\\d+(?:\\.\\d+)?|\\.\\d+"; // unambiguous, or a long text would take for ever
-const RANGE = new RegExp(
-  `^(${NUMBER})\\s*-\\s*(${NUMBER})\\s*(?:\\(\\+\\s*(${NUMBER})\\s*\\)|\\[\\s*(\\d+)\\s*\\])?$`,
-);
-
-const ONE = new RegExp(`^(?:${NUMBER})$`);
-
 /**
  * The node's effective settings.
  * @param {(name: string) => unknown} value  of a setting @returns {Settings | null}  null if one is not of its type
@@ -45,32 +39,12 @@ export function readSettings(value) {
 }
 
 /**
- * The numbers that nodes/number_list.py reads from a text; null for a text that it refuses as points.
+ * The numbers of a text as points of a curve; null for a text that the node refuses.
  * @param {string} text @returns {number[] | null}
  */
 export function parsePoints(text) {
-  const points = [];
-  for (const [word] of text.matchAll(/[^,\n]+/g)) {
-    const part = word.trim();
-    if (!part) continue;
-    const range = RANGE.exec(part);
-    if (ONE.test(part)) points.push(Number(part));
-    else if (range) points.push(...numbersOf(range));
-    else return null;
-    if (points.length > MAX_POINTS) return null;
-  }
-  return points.length && points.every((point) => point <= GAMMA_MAX) ? points : null;
-}
-
-/** @param {RegExpExecArray} range @returns {number[]} */
-function numbersOf([, first, last, size, values]) {
-  const [start, end] = [Number(first), Number(last)];
-  const step = Number(size ?? 1);
-  if (!Number.isFinite(start + end) || (!values && !step)) return [NaN];
-  const all = values ? Number(values) : Math.floor(Math.abs(end - start) / step + 1e-9) + 1;
-  const count = Math.min(all, MAX_POINTS + 1);
-  const way = values ? (end - start) / Math.max(1, Number(values) - 1) : Math.sign(end - start) * step;
-  return Array.from({ length: count }, (_, index) => Number((start + index * way).toPrecision(10)));
+  const points = parseNumbers(text, MAX_POINTS);
+  return points?.every((point) => point >= 0 && point <= GAMMA_MAX) ? points : null;
 }
 
 /**

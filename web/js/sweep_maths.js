@@ -1,11 +1,11 @@
 // @ts-check
 /** The cells of a sweep that have arrived, and which sampler a click sets. Pure functions without DOM. */
 
-import { isRecord, listOf, ownProperty, textOf } from "./plain_values.js";
+import { isLongWhole, isRecord, listOf, numberOf, ownProperty, textOf } from "./plain_values.js";
 
 /** @typedef {{page: number, row: number, column: number, gamma_t: number, gamma_i: number,
  *   picture: Record<string, string>}} Cell */
-/** @typedef {{title: string, set: Record<string, number>}} Page */
+/** @typedef {{title: string, set: Record<string, number | string>}} Page  a text: a number too long for JavaScript */
 /** @typedef {{run: string, columns: number[], rows: number[], pages: Page[], cells: Cell[]}} Table */
 /** @typedef {{id: number | string, pos: ArrayLike<number>, size: ArrayLike<number>}} Placed */
 
@@ -21,7 +21,7 @@ export function readTable(data) {
   const [columns, rows] = [ownProperty(data, "columns"), ownProperty(data, "rows")];
   const pages = listOf(ownProperty(data, "pages")).map((page) => ({
     title: textOf(ownProperty(page, "title"), MAX_TITLE),
-    set: numbersOf(ownProperty(page, "set")),
+    set: settingsOf(ownProperty(page, "set")),
   }));
   if (!run || !isAxis(columns) || !isAxis(rows) || pages.length > MAX_LENGTH) return null;
   const table = { run, columns, rows, pages, cells: [] };
@@ -43,6 +43,16 @@ const isAxis = (value) => Array.isArray(value) && value.length <= MAX_LENGTH && 
 
 /** A record's numbers. @param {unknown} record @returns {Record<string, number>} */
 const numbersOf = (record) => recordOf(record, Number.isFinite);
+
+/** What a page sets; a long seed comes as a text, and is a number if JavaScript's hold it exactly.
+ *  @param {unknown} record @returns {Page["set"]} */
+function settingsOf(record) {
+  const entries = Object.entries(isRecord(record) ? record : {}).map(([name, value]) => [
+    name,
+    isLongWhole(value) ? value : numberOf(value),
+  ]);
+  return Object.fromEntries(entries.filter(([, value]) => !Number.isNaN(value)));
+}
 
 /** A record's entries that pass a test. @param {unknown} record @param {(value: unknown) => boolean} is
  *  @returns {Record<string, any>} */

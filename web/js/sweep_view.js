@@ -7,7 +7,7 @@ import { app } from "/scripts/app.js";
 import { api } from "/scripts/api.js";
 import { samplerSource } from "./gamma_bridge.js";
 import { addView, asOneStep, loadTexts } from "./node_views.js";
-import { listOf, ownProperty, sameItems, textOf } from "./plain_values.js";
+import { isLongWhole, listOf, ownProperty, sameItems, textOf } from "./plain_values.js";
 import { addStyle, make } from "./dom.js";
 import { PACK } from "./pack.js";
 import { merged, ownNumber, place, readTable, settings, target, total } from "./sweep_maths.js";
@@ -175,13 +175,16 @@ class SweepView {
       source: samplerSource(sampler, name),
     }));
     const locked = set.filter(({ source }) => source.connected && !source.widget).map(({ name }) => texts[name]);
-    this.note = locked.length ? `${texts.locked}: ${locked.join(", ")}` : "";
+    const long = set.filter(({ value }) => isLongWhole(value)).map(({ name, value }) => `${texts[name]} ${value}`);
+    const notes = Object.entries({ [texts.locked]: locked, [texts.too_long]: long });
+    this.note = notes.flatMap(([text, names]) => (names.length ? [`${text}: ${names.join(", ")}`] : [])).join(". ");
     asOneStep(() => {
       for (const { value, source } of set) {
         const { widget } = source;
-        if (!widget || widget.value === value) continue;
+        if (!widget || widget.value === value || isLongWhole(value)) continue;
         widget.value = value;
         widget.callback?.(value);
+        widget.value = value; // the callback rounds to the widget's step
       }
     });
     sampler.setDirtyCanvas?.(true, true);

@@ -1,0 +1,142 @@
+// @ts-check
+/**
+ * Lists of numbers as people of any country write them, read as by echogen_core/utils/number_list.py and
+ * number_text.py; tests/number_lists.json holds both to it. Pure functions.
+ */
+
+const MAX_TEXT = 10_000; // characters; nobody writes longer lists
+const MAX_PART = 100;
+
+const LIST_COMMA = "、"; // a comma that no language has between a number's digits
+/** @type {Record<string, string>} */
+const SIGNS = { "٫": ".", "٪": "%", "؛": ";", "،": LIST_COMMA, "，": LIST_COMMA, "…": "..", "‥": ".." };
+const DASHES = /[‐‑‒–—―−﹣]/g;
+const TILDES = /[〜∼]/g;
+const APOSTROPHES = /[’ʼ′٬]/g;
+const INVISIBLE = /[\u200b\u200e\u200f\u061c\u2060\ufeff]/g; // copied with other text
+const BREAKS = /[\t\r\v\f\u0085\u2028\u2029]/g;
+/** @type {Record<string, number>} */
+const FRACTIONS = { "¼": 0.25, "½": 0.5, "¾": 0.75 };
+
+const GROUPED = /(?<![\d.,'_])\d{1,3}(?:(?:'\d{3})+|(?:_\d{3})+)(?![\d'_])/g;
+const SPACED = /(?<![\d.])\d{1,3}(?: \d{3})+(?![\d.])|\d +[¼½¾]/;
+const STEP_COMMA = /(\( *\+ *\d{1,20}),(\d{1,20} *\))/g;
+const CHAIN = /(?<!\d)\d+(?:,\d+)+/g;
+const THOUSANDS = /^[1-9]\d{0,2}(?:,\d{3})+$/;
+const POINT = /(?<!\.)\.(?!\.)/;
+
+// Unambiguous: two quantifiers that match the same digits would backtrack for ever on a long text.
+const NUMBER = "[+-]?(?:\\d*[¼½¾]|\\d+(?:\\.(?!\\.)\\d*)?(?:e[+-]?\\d{1,3})?|\\.\\d+(?:e[+-]?\\d{1,3})?)";
+const ITEM = new RegExp(
+  `(${NUMBER})(?: *(?:-|~|\\.\\.\\.?|to) *(${NUMBER})(?: *\\( *\\+ *(${NUMBER}) *\\)| *\\[ *(\\d+) *\\])?)?`,
+  "y",
+);
+const SEPARATORS = /[ \n,;、]*/y;
+
+/**
+ * The numbers of a text, in order; null for a text that Python refuses.
+ * @param {string} text @param {number} most  values at most @returns {number[] | null}
+ */
+export function parseNumbers(text, most) {
+  const plain = text.length > MAX_TEXT ? null : settledCommas(plainText(text));
+  if (plain === null) return null;
+  const numbers = [];
+  let start = ends(SEPARATORS, plain, 0)?.end ?? 0;
+  while (start < plain.length) {
+    const item = ends(ITEM, plain, start);
+    const next = item && ends(SEPARATORS, plain, item.end);
+    if (!item || !next || item.end - start > MAX_PART) return null;
+    if (next.end === item.end && item.end < plain.length) return null; // something else follows
+    numbers.push(...valuesOf(item.match, most));
+    if (numbers.length > most) return null;
+    start = next.end;
+  }
+  return numbers.length && numbers.every(Number.isFinite) ? numbers : null;
+}
+
+/** A match at a place, and where it ends. @param {RegExp} pattern  a sticky one @param {string} text @param {number} at */
+function ends(pattern, text, at) {
+  pattern.lastIndex = at;
+  const match = pattern.exec(text);
+  return match && { match, end: at + match[0].length };
+}
+
+/** @param {RegExpExecArray} item @param {number} most @returns {number[]} */
+function valuesOf([, first, last, size, values], most) {
+  const start = numberOf(first);
+  if (last === undefined) return [start];
+  const [end, step] = [numberOf(last), numberOf(size ?? "1")];
+  if (!Number.isFinite(start + end) || step <= 0) return [NaN];
+  const all = values ? Number(values) : Math.floor(Math.abs(end - start) / step + 1e-9) + 1;
+  const count = Math.min(all, most + 1);
+  const way = values ? (end - start) / Math.max(1, Number(values) - 1) : (end < start ? -1 : 1) * step;
+  return Array.from({ length: count }, (_, index) => Number((start + index * way).toPrecision(10)));
+}
+
+/** @param {string} written */
+function numberOf(written) {
+  const part = FRACTIONS[written.slice(-1)];
+  if (part === undefined) return Number(written) + 0; // no -0
+  const number = Number(written.slice(0, -1).replace(/^[+-]/, "")) + part;
+  return written[0] === "-" ? -number : number;
+}
+
+/** ASCII digits and signs, lower case, no brackets around the whole. @param {string} text */
+function plainText(text) {
+  const signs = text
+    .replace(DASHES, "-")
+    .replace(TILDES, "~")
+    .replace(APOSTROPHES, "'")
+    .replace(INVISIBLE, "")
+    .replace(BREAKS, "\n")
+    .replace(/[٫٪؛،，…‥]/g, (sign) => SIGNS[sign])
+    .replace(/[\uff01-\uff5e]/g, (wide) => String.fromCharCode(wide.charCodeAt(0) - 0xfee0))
+    .replace(/\p{Zs}/gu, " ")
+    .replace(/\p{Nd}/gu, digit);
+  const plain = trimmed(signs.toLowerCase());
+  const bare = isPair(plain) ? trimmed(plain.slice(1, -1)) : plain;
+  return bare.replace(GROUPED, (grouped) => grouped.replace(/['_]/g, ""));
+}
+
+const trimmed = (/** @type {string} */ text) => text.replace(/^[ \n]+/, "").replace(/(?<![ \n])[ \n]+$/, "");
+
+/** A decimal digit of any script: each script's ten follow one another. @param {string} letter */
+function digit(letter) {
+  const code = /** @type {number} */ (letter.codePointAt(0));
+  if (code < 128) return letter;
+  let zero = code;
+  while (/\p{Nd}/u.test(String.fromCodePoint(zero - 1))) zero--;
+  return String((code - zero) % 10);
+}
+
+/** Whether the last sign closes the bracket that the first one opens. @param {string} text */
+function isPair(text) {
+  if (!["[]", "()", "{}"].includes(text.slice(0, 1) + text.slice(-1))) return false;
+  const inside = text.slice(1, -1);
+  const [opening, closing] = [inside.indexOf(text[0]), inside.indexOf(text.slice(-1))];
+  return closing < 0 || (opening > -1 && opening < closing);
+}
+
+/** The text with commas between numbers only; null where one could mean two things. @param {string} text */
+function settledCommas(text) {
+  if (SPACED.test(text)) return null;
+  const points = POINT.test(text);
+  const stepped = text.replace(STEP_COMMA, "$1.$2");
+  const chains = stepped.match(CHAIN) ?? [];
+  if (chains.some((chain) => THOUSANDS.test(chain))) return null;
+  const lengths = chains.map((chain) => chain.split(",").length);
+  if (!chains.length) return stepped;
+  if (stepped !== text || text.includes(";")) {
+    if (points || Math.max(...lengths) > 2) return null;
+    return stepped.replace(CHAIN, (chain) => chain.replace(",", "."));
+  }
+  if (points) return text;
+  return Math.max(...lengths) > 2 && chains.every(inOrder) ? text : null;
+}
+
+/** Whether whole numbers rise or fall, as those of a list do. @param {string} chain */
+function inOrder(chain) {
+  const numbers = chain.split(",").map(Number);
+  const pairs = numbers.slice(1).map((number, at) => number - numbers[at]);
+  return pairs.every((step) => step >= 0) || pairs.every((step) => step <= 0);
+}
