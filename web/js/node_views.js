@@ -28,7 +28,8 @@ const views = new Set();
 /** The timer of the next update; null without views. @type {ReturnType<typeof setTimeout> | null} */
 let timer = null;
 
-/** The server's JSON answer, see `exactJson`; throws an error with the status if it is not a success. @param {string} address */
+/** The server's JSON answer, as `exactJson`; throws an error with its status if it isn't a success.
+ *  @param {string} address */
 export async function readJson(address) {
   const answer = await api.fetchApi(address);
   if (!answer.ok) throw new Error(`Expected JSON from ${address}, got status ${answer.status}.`);
