@@ -135,8 +135,8 @@ class EchoGenPipeline:
                 on_scale(step)
         assert step is not None
         with torch.inference_mode():
-            images = self.bundle.tokenizer.decode(step.codes_BdHW)
-        return Picture(images.clone(), step.bits)
+            images = [*self.bundle.tokenizer.decode_each(step.codes_BdHW)]
+        return Picture(torch.cat(images), step.bits)
 
     def _plan(self, chosen: Settings) -> tuple[ScaleSchedule, SamplingSettings]:
         """The settings, with the preset's values where the user set none."""

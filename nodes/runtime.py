@@ -42,7 +42,6 @@ FOLDER = "echogen"
 SMALL_CAPACITY, LARGE_CAPACITY = 8, 4
 """Branches (up to three per run) in the prefill cache of a small and of a large transformer."""
 _LARGE_WIDTH = 1024  # width of a transformer whose prefill takes about a gigabyte per branch
-DECODE_PIXELS = 1 << 20  # decoded at once
 _COMPUTE_DTYPES = (torch.bfloat16, torch.float16, torch.float32)
 _PREVIEW_TOKENS = 32  # a side; decoding a large picture in full at every scale would double the time
 
@@ -323,12 +322,9 @@ def _reduced(codes_BDHW: Tensor) -> Tensor:
 
 
 def decode(tokenizer: Managed, codes_BDHW: Tensor) -> Tensor:
-    """Pictures [B, 3, H, W] on the CPU, about a megapixel at a time; the tokenizer must be loaded."""
+    """Pictures [B, 3, H, W] on the CPU, decoded one by one; the tokenizer must be loaded."""
     module: BitTokenizer = tokenizer.module
-    patch = module.config.patch
-    pixels = codes_BDHW.shape[-2] * codes_BDHW.shape[-1] * patch**2
-    parts = codes_BDHW.to(tokenizer.device).split(max(1, DECODE_PIXELS // pixels))
-    return torch.cat([module.decode(part).cpu() for part in parts])
+    return torch.cat([picture.cpu() for picture in module.decode_each(codes_BDHW.to(tokenizer.device))])
 
 
 def progress_bar(steps: int) -> Any:

@@ -5,7 +5,7 @@ Shapes: B batch, D bits per token; H W in pixels for pictures, in tokens for lat
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -95,6 +95,11 @@ class BitTokenizer(nn.Module):
     def decode(self, codes_BDHW: Tensor) -> Tensor:
         """Pictures RGB 0..1 (clamped), fp32 [B, 3, H, W], of summed codes; partial sums give previews."""
         return self.reconstruct(codes_BDHW).clamp(0, 1)
+
+    def decode_each(self, codes_BDHW: Tensor) -> Iterator[Tensor]:
+        """`decode` picture by picture, [1, 3, H, W] each: the same pixels whatever else is in the batch."""
+        # Convolutions of several pictures together round differently.
+        return (self.decode(code_1DHW) for code_1DHW in codes_BDHW.split(1))
 
     def _prepare(self, x_BCHW: Tensor) -> Tensor:
         """Casts to the compute type, channels last: convolutions are faster so, and no value changes."""
