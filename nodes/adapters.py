@@ -10,6 +10,7 @@ import logging
 import os
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from echogen_core.encoders import reference_picture
 from echogen_core.features import ContentFeatures
 from echogen_core.pictures import check_pictures, fit_within, flatten_alpha, from_pil, to_pil
 from echogen_core.utils.disk import explained, failure
+from echogen_core.utils.file_names import fill_dates, parts_below
 from echogen_core.utils.printable import printable
 from echogen_core.utils.writing import Numbered, write_picture
 
@@ -49,6 +51,7 @@ Bits = io.Custom("ECHOGEN_BITS")
 BoundingBox = io.Custom("BOUNDING_BOX")  # by its name: ComfyUI 0.3.75 has no class for it yet
 Guidance = io.Custom("ECHOGEN_GUIDANCE")
 
+_MAX_PREFIX = 240  # characters
 _LATER_SCHEMA_FIELDS = ("search_aliases", "has_intermediate_output")
 
 
@@ -163,26 +166,27 @@ def check_tokenizer(tokenizer: TokenizerConfig, bits: int, patch: int, owner: st
         )
 
 
-def new_output(prefix: str, ending: str) -> Numbered:
+def new_output(prefix: str, ending: str, default: str) -> Numbered:
     """Numbered file names in ComfyUI's output folder, starting where ComfyUI's own numbering would.
 
-    Raises ValueError for a prefix that is not a file name or leads out of that folder, OSError where the
+    prefix, default: see `parts_below`; ComfyUI's %date:...%, %year% and the like are filled in.
+    Raises ValueError for what can't be a visible file's name or leads out of that folder, OSError where the
     folder cannot be read.
     """
-    root = folder_paths.get_output_directory()
-    if "\0" in prefix or len(prefix) > 240 or prefix != prefix.encode("utf-8", "replace").decode():
-        raise ValueError(
-            f"Expected a file name, got {printable(prefix)!r}. Use at most 240 ordinary characters."
-        )
-    target = os.path.abspath(os.path.join(root, os.path.dirname(os.path.normpath(prefix))))
-    if not Path(target).is_relative_to(os.path.abspath(root)):
-        raise ValueError(
-            f"Expected a name inside ComfyUI's output folder, got {printable(prefix)!r}. Leave out '..' and "
-            "drives."
-        )
-    with explained(Path(root) / prefix):
-        folder, name, counter, _, _ = folder_paths.get_save_image_path(prefix, root)
+    root = os.path.abspath(folder_paths.get_output_directory())
+    if len(prefix) > _MAX_PREFIX:
+        raise ValueError(f"Expected a file name, got {len(prefix)} characters. Use at most {_MAX_PREFIX}.")
+    if os.path.isabs(prefix) and Path(os.path.abspath(prefix)).is_relative_to(root):
+        prefix = os.path.relpath(prefix, root)
+    path = os.path.join(*parts_below(fill_dates(prefix, datetime.now()), default))
+    with explained(Path(root) / path):
+        folder, name, counter, _, _ = folder_paths.get_save_image_path(path, root)
     return Numbered(Path(folder), name, ending, counter)
+
+
+def below_output(path: Path) -> str:
+    """A file's path below ComfyUI's output folder, with / on every system."""
+    return Path(os.path.relpath(path, folder_paths.get_output_directory())).as_posix()
 
 
 def subject_files(subfolder: str, ending: str) -> Iterator[tuple[str, Entry]]:

@@ -17,6 +17,7 @@ from .adapters import CATEGORY, schema
 FOLDER = "EchoGen"
 """Folder below ComfyUI's output folder that Load Subject lists."""
 ENDING = ".safetensors"
+DEFAULT_PREFIX = f"{FOLDER}/subjects/subject"
 NONE_THERE = "(save a subject first)"
 
 
@@ -45,7 +46,7 @@ class SaveSubject(io.ComfyNode):
                 ),
                 io.String.Input(
                     "filename_prefix",
-                    default=f"{FOLDER}/subjects/subject",
+                    default=DEFAULT_PREFIX,
                     tooltip="Name in ComfyUI's output folder; a number is added. Load Subject lists "
                     f"files below {FOLDER}/.",
                 ),
@@ -62,8 +63,11 @@ class SaveSubject(io.ComfyNode):
     ) -> io.NodeOutput:
         from echogen_core.checkpoints.subject_file import save_subject
 
-        path = save_subject(adapters.new_output(filename_prefix, ENDING), Subject(semantic, content))
-        return io.NodeOutput(ui=ui.PreviewText(f"Saved {path.name}"))
+        target = adapters.new_output(filename_prefix, ENDING, DEFAULT_PREFIX)
+        saved = adapters.below_output(save_subject(target, Subject(semantic, content)))
+        listed = saved.startswith(f"{FOLDER}/")
+        unlisted = "" if listed else f". Load Subject lists files below {FOLDER}/ only."
+        return io.NodeOutput(ui=ui.PreviewText(f"Saved {saved}{unlisted}"))
 
 
 class LoadSubject(io.ComfyNode):
@@ -107,7 +111,7 @@ class LoadSubject(io.ComfyNode):
         try:
             adapters.subject_file(file)
         except (ValueError, FileNotFoundError) as error:
-            return str(error)
+            return f"file: {error}"
         return True
 
     @classmethod

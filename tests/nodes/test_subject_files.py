@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,51 @@ def test_a_shared_file_is_found_in_the_input_folder_and_other_files_are_not_list
     (folders / "input" / "weights.safetensors").write_bytes(b"no subject")
     assert offered(pack) == ["shared.safetensors"]
     assert run(pack, "EchoGenLoadSubject", file="shared.safetensors")[0].strength == 1.2
+
+
+@pytest.mark.parametrize(
+    ("prefix", "path"),
+    [
+        ("", "EchoGen/subjects/subject"),
+        (" / ", "EchoGen/subjects/subject"),
+        ("EchoGen\\\\cats\\\\", "EchoGen/cats/subject"),
+        ("EchoGen\\猫 🐈", "EchoGen/猫 🐈"),
+        ("%date:yyyy%/%year%", f"{datetime.now():%Y}/{datetime.now():%Y}"),
+    ],
+)
+def test_a_name_of_any_system_gives_a_file_that_is_seen(
+    pack: dict[str, Any], subject: dict[str, Any], folders: Path, prefix: str, path: str
+) -> None:
+    for number in (1, 2):
+        saved = pack["EchoGenSaveSubject"].execute(filename_prefix=prefix, **subject)
+        name = f"{path}_0000{number}_.safetensors"
+        assert (folders / "output" / name).is_file()
+        (said,) = saved.ui.as_dict()["text"]
+        assert said.startswith(f"Saved {name}")
+        assert ("Load Subject lists files below EchoGen/ only" in said) is not path.startswith("EchoGen/")
+    found = [f"{path}_0000{number}_.safetensors [output]" for number in (1, 2)]
+    assert offered(pack) == (found if path.startswith("EchoGen/") else ["(save a subject first)"])
+
+
+@pytest.mark.parametrize(
+    "prefix", [".cat", "...", "a/.b/c", "a\0b", "a\nb", "x" * 230, "%EchoGenSampler.seed%"]
+)
+def test_a_name_that_makes_no_visible_file_is_refused(
+    pack: dict[str, Any], subject: dict[str, Any], folders: Path, prefix: str
+) -> None:
+    with pytest.raises(
+        ValueError, match=r"can't be the name of a file or folder: .*\. |is not filled in here"
+    ):
+        run(pack, "EchoGenSaveSubject", filename_prefix=prefix, **subject)
+    assert not list((folders / "output").iterdir())
+
+
+def test_a_file_in_the_way_of_a_folder_is_said(
+    pack: dict[str, Any], subject: dict[str, Any], folders: Path
+) -> None:
+    (folders / "output" / "EchoGen").write_bytes(b"")
+    with pytest.raises(OSError, match=r"EchoGen.*a file is where a folder should be"):
+        run(pack, "EchoGenSaveSubject", filename_prefix=PREFIX, **subject)
 
 
 @pytest.mark.parametrize("prefix", ["../outside", "/tmp/outside", "a/../../outside"])
