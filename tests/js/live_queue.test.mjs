@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { LiveQueue } from "../../web/js/live_queue.js";
+import { LiveQueue, Unreachable } from "../../web/js/live_queue.js";
 
 /** A server with one worker; `others` are runs that are not ours. Runs start and end when the test says so. */
 class Server {
@@ -9,9 +9,12 @@ class Server {
     this.running = null;
     this.count = 0;
     this.interrupted = [];
+    this.shown = true;
     this.live = new LiveQueue({
+      inView: () => this.shown,
       queue: async () => {
         if (this.refuses) throw new Error(this.refuses);
+        if (this.away) throw new Unreachable("Failed to fetch");
         const id = `live${++this.count}`;
         this.waiting.push(id);
         if (this.instantly) this.start();
@@ -29,6 +32,11 @@ class Server {
   start() {
     this.running = this.waiting.shift();
     this.live.started(this.running);
+  }
+
+  /** What GET /queue answers. */
+  get queue() {
+    return [this.running === null ? [] : [this.running], [...this.waiting]];
   }
 
   end() {
@@ -156,4 +164,61 @@ test("runs of which no end was heard, as after a lost connection, do not pile up
   }
   assert.equal(server.live.unfinished.length, 1);
   assert.ok(server.live.states.size <= 50);
+});
+
+test("a run that was deleted, cleared or lost in a restart is over; one that goes on is not", async () => {
+  const server = new Server("other");
+  await server.live.request("a", true);
+  const asked = [...server.live.unfinished];
+  server.live.reconcile(asked, ...server.queue);
+  assert.equal(server.live.phase("a"), "waiting");
+  server.running = "live1"; // its start was not heard
+  server.live.reconcile(asked, ...server.queue);
+  assert.equal(server.live.phase("a"), "running");
+  server.live.reconcile(asked, [], ["other"]);
+  assert.equal(server.live.phase("a"), "idle");
+  assert.deepEqual(server.live.unfinished, []);
+});
+
+test("a queue that was read before a run was sent says nothing of it", async () => {
+  const server = new Server();
+  const asked = [...server.live.unfinished];
+  await server.live.request("a", true);
+  server.live.reconcile(asked, [], []);
+  assert.equal(server.live.phase("a"), "waiting");
+});
+
+test("a run taken back that is found running is cancelled when so chosen", async () => {
+  for (const cancels of [true, false]) {
+    const server = new Server();
+    await server.live.request("a", cancels);
+    server.live.runs.drop = async () => (server.running = server.waiting.shift()); // its start was not heard
+    await server.live.stop("a", cancels);
+    server.live.reconcile(["live1"], ...server.queue);
+    assert.deepEqual(server.interrupted, cancels ? ["live1"] : []);
+  }
+});
+
+test("a server that does not answer is no refusal, and is forgotten with the next answer", async () => {
+  const server = new Server();
+  server.away = true;
+  await server.live.request("a", true);
+  assert.deepEqual([server.live.phase("a"), server.live.refusal], ["offline", ""]);
+  server.away = false;
+  await server.live.request("a", true);
+  assert.equal(server.live.phase("a"), "waiting");
+});
+
+test("what is out of view is neither sent nor cancelled", async () => {
+  const server = new Server();
+  await server.live.request("a", true);
+  server.start();
+  server.shown = false;
+  await server.live.request("a", true);
+  assert.equal(server.live.phase("a"), "running");
+  assert.deepEqual([server.count, server.interrupted], [1, []]);
+  server.shown = true;
+  server.live.runs.queue = async () => null; // gone while the graph was read
+  await server.live.request("a", false);
+  assert.deepEqual([server.live.phase("a"), server.live.refusal, server.running], ["idle", "", "live1"]);
 });

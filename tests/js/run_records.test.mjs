@@ -10,64 +10,92 @@ function server(running, ended) {
     const run = address.split("/")[2];
     return run ? (ended[run] ? { [run]: { prompt: ended[run] } } : {}) : { queue_running: running };
   };
-  return { asked, records: new RunRecords(read, [0, 0]) };
+  return { asked, records: new RunRecords(read, undefined, [0, 0]) };
 }
 
-const entry = (run, id) => [1, run, { 3: { inputs: {} } }, { extra_pnginfo: id ? { workflow: { id } } : undefined }];
+const entry = (run) => [1, run, { 3: { inputs: {} } }, {}];
 
-test("a run that is drawn is found in the queue, one that has ended in the history", async () => {
-  const { records } = server([entry("new", "mine")], { old: entry("old", "theirs") });
+/** What sessionStorage does. */
+function storage(texts = {}) {
+  return { texts, getItem: (name) => texts[name] ?? null, setItem: (name, text) => (texts[name] = text) };
+}
+
+const origin = (path, workflow = {}) => ({ workflow, path, samplers: { 3: ":3" } });
+
+test("a run's graph is found in the queue while it is drawn, in the history once it has ended", async () => {
+  const { records, asked } = server([entry("new")], { old: entry("old") });
   assert.deepEqual(await records.graph("new"), { 3: { inputs: {} } });
-  assert.equal(await records.workflowId("new"), "mine");
-  assert.equal(await records.workflowId("old"), "theirs");
-});
-
-test("a run is asked for once", async () => {
-  const { records, asked } = server([entry("new", "mine")], {});
-  assert.deepEqual(await Promise.all([1, 2, 3].map(() => records.workflowId("new"))), ["mine", "mine", "mine"]);
-  assert.deepEqual(asked, ["/queue"]);
-});
-
-test("runs of programs come from no workflow; unknown ones are asked for again, then given up", async () => {
-  const { records, asked } = server([entry("program", null)], {});
-  assert.equal(await records.workflowId("program"), undefined);
+  assert.deepEqual(await records.graph("old"), { 3: { inputs: {} } });
+  asked.length = 0;
   assert.equal(await records.graph("gone"), undefined);
-  assert.equal(asked.length, 5);
+  assert.equal(asked.length, 4, "asked for again, then given up");
 });
 
-test("an answer that cannot be read is asked for again, and harms nothing", async () => {
+test("an answer that can't be read is asked for again, and harms nothing", async () => {
   let bad = 1;
-  const { records } = server([entry("new", "mine")], {});
+  const { records } = server([entry("new")], {});
   const { read } = records;
   records.read = async (address) => {
     if (bad-- > 0) throw new SyntaxError("Unexpected token '<'");
     return read(address);
   };
-  assert.equal(await records.workflowId("new"), "mine");
-});
-
-test("what was not found is not remembered: it is found as soon as the server tells", async () => {
-  const ended = {};
-  const { records } = server([], ended);
-  assert.equal(await records.workflowId("late"), undefined);
-  ended.late = entry("late", "mine");
-  assert.equal(await records.workflowId("late"), "mine");
+  assert.deepEqual(await records.graph("new"), { 3: { inputs: {} } });
   records.read = async () => Promise.reject(new Error("502"));
-  assert.equal(await records.workflowId("other"), undefined, "no rejection reaches those who asked");
+  assert.equal(await records.graph("other"), undefined, "no rejection reaches those who asked");
 });
 
-test("runs of this page are known by their workflow, even when spoken of before their id has come", async () => {
+test("runs of this page are known by where they come from, even when spoken of before their id has come", async () => {
   const { records, asked } = server([], {});
-  const workflow = {};
+  const mine = origin("a.json");
   let answer;
-  records.queued(new Promise((done) => (answer = done)), workflow);
-  const early = records.localWorkflow("new");
+  records.queued(new Promise((done) => (answer = done)), mine);
+  const early = records.origin("new");
   answer({ prompt_id: "new" });
-  assert.equal(await early, workflow);
-  assert.equal(await records.localWorkflow("elsewhere"), undefined);
-  records.queued(Promise.reject(new Error("refused")), workflow);
-  assert.equal(await records.localWorkflow("new"), workflow, "a refusal harms nothing");
+  assert.equal(await early, mine);
+  assert.equal(await records.origin("elsewhere"), undefined);
+  records.queued(Promise.reject(new Error("refused")), mine);
+  assert.equal(await records.origin("new"), mine, "a refusal harms nothing");
   assert.deepEqual(asked, []);
+});
+
+test("a press of Run that queues a hundred runs forgets none of them", async () => {
+  const records = new RunRecords(async () => null, storage());
+  for (let run = 0; run < 100; run++) records.queued(Promise.resolve({ prompt_id: `run${run}` }), origin("a.json"));
+  assert.ok(await records.origin("run0"));
+  for (let run = 100; run < 2000; run++) records.queued(Promise.resolve({ prompt_id: `run${run}` }), origin("a.json"));
+  assert.ok(await records.origin("run1999"));
+  assert.ok(records.origins.size <= 1000);
+});
+
+test("a reloaded page knows its runs by their workflow's path; another page knows none of them", async () => {
+  const kept = storage();
+  const before = new RunRecords(async () => null, kept);
+  before.queued(Promise.resolve({ prompt_id: "mine" }), origin("a.json"));
+  await before.origin("mine");
+  const reloaded = new RunRecords(async () => null, kept);
+  assert.deepEqual(await reloaded.origin("mine"), { workflow: undefined, path: "a.json", samplers: { 3: ":3" } });
+  reloaded.queued(Promise.resolve({ prompt_id: "next" }), origin("b.json"));
+  await reloaded.origin("next");
+  assert.ok(await new RunRecords(async () => null, kept).origin("mine"), "also after a second reload");
+  assert.equal(await new RunRecords(async () => null, storage()).origin("mine"), undefined);
+});
+
+test("a storage that is blocked, full or written by something else costs only what it would remember", async (t) => {
+  t.mock.method(console, "warn", () => {});
+  const blocked = () => {
+    throw new Error("denied");
+  };
+  for (const text of ["", "{", "5", "null", "[[]]", '[["a"]]', '[["a","b",5]]', '[[1,"b",{}]]', '{"a":1}']) {
+    const records = new RunRecords(async () => null, { getItem: () => text, setItem: blocked });
+    assert.equal(await records.origin("a"), undefined, text);
+    records.queued(Promise.resolve({ prompt_id: "new" }), origin("a.json"));
+    assert.ok(await records.origin("new"), text);
+  }
+  for (const none of [undefined, { getItem: blocked, setItem: blocked }]) {
+    const records = new RunRecords(async () => null, none);
+    records.queued(Promise.resolve({ prompt_id: "new" }), origin("a.json"));
+    assert.ok(await records.origin("new"));
+  }
 });
 
 test("answers of another form tell nothing, and stop nothing", async () => {
@@ -80,11 +108,10 @@ test("answers of another form tell nothing, and stop nothing", async () => {
     { queue_running: [null, 5, {}] },
     { new: { prompt: 5 } },
   ]) {
-    const records = new RunRecords(async () => answer, [0]);
-    assert.equal(await records.workflowId("new"), undefined);
+    const records = new RunRecords(async () => answer, undefined, [0]);
     assert.equal(await records.graph("new"), undefined);
-    for (const told of [undefined, 5, Promise.resolve(undefined), Promise.resolve({})]) records.queued(told, {});
-    assert.equal(await records.localWorkflow("new"), undefined);
+    for (const told of [undefined, 5, Promise.resolve(undefined), Promise.resolve({})]) records.queued(told, origin(""));
+    assert.equal(await records.origin("new"), undefined);
   }
 });
 

@@ -7,36 +7,31 @@ import { app } from "/scripts/app.js";
 import { api } from "/scripts/api.js";
 import { GammaBridge } from "./gamma_bridge.js";
 import { attempt } from "./error_boundary.js";
-import { LiveQueue } from "./live_queue.js";
-import { addView, asOneStep, loadTexts, nodeAt, readJson, viewsAt } from "./node_views.js";
+import { Unreachable } from "./live_queue.js";
+import { addView, allViews, asOneStep, loadTexts, nodeAt, readJson } from "./node_views.js";
 import { PACK } from "./pack.js";
 import { THUMB_SIDE } from "./pins.js";
+import { textOf } from "./plain_values.js";
+import { activeWorkflow, queueAsRun, recordQueuedRuns } from "./queueing.js";
 import { RunRecords } from "./run_records.js";
 import { SamplerPanel } from "./sampler_panel.js";
+import { Sessions } from "./sessions.js";
+import { sourceOf } from "./value_source.js";
 
-const records = new RunRecords(readJson);
-const APP_MODE = { node: { title: "app mode" } };
+const SAMPLER = "EchoGenSampler";
+const CHECK_MS = 250; // closing a workflow or deleting a sampler has no event that every front end has
 
-const live = new LiveQueue({
-  async queue() {
-    const workflow = activeWorkflow();
-    const previewMethod = app.extensionManager?.setting.get("Comfy.Execution.PreviewMethod");
-    try {
-      const { prompt_id } = await api.queuePrompt(0, await app.graphToPrompt(), { previewMethod });
-      attempt(APP_MODE, () => recordForAppMode(prompt_id, workflow), undefined);
-      return prompt_id;
-    } catch (error) {
-      throw new Error(reason(error));
-    }
-  },
-  drop: (id) => api.deleteItem("queue", id),
-  interrupt: (id) => api.interrupt(id),
-});
+const QUEUEING = { node: { title: "queueing" } };
+
+const records = new RunRecords(readJson, attempt(QUEUEING, () => sessionStorage, undefined));
+const sessions = new Sessions(runsOf, readJson);
+/** Workflows that are being opened: until that is done, the graph is not the active workflow's. */
+let loading = 0;
 
 /** @type {import("./sampler_panel.js").Host} */
 const host = {
   texts: {},
-  live,
+  seatOf,
   fullSize: new Map(),
   resized(node) {
     node.expandToFitContent?.();
@@ -47,35 +42,65 @@ const host = {
   thumbnail,
 };
 
-const activeWorkflow = () => app.extensionManager?.workflow?.activeWorkflow;
+const rootGraph = () => app.rootGraph ?? app.graph;
 
-/** Records the workflow of every run queued on this page, by Run, Live or another extension. */
-function recordQueuedRuns() {
-  const { queuePrompt } = api;
-  api.queuePrompt = function () {
-    const answer = queuePrompt.apply(this, arguments);
-    records.queued(answer, activeWorkflow());
-    return answer;
+/** A sampler's key in its workflow. @param {any} node */
+const keyOf = ({ graph, id }) => `${graph === rootGraph() ? "" : textOf(graph?.id)}:${textOf(id)}`;
+
+/** The node with a key in the shown graph. @param {string} key */
+function nodeOf(key) {
+  const at = key.lastIndexOf(":");
+  const graph = at ? rootGraph()?.subgraphs?.get(key.slice(0, at)) : rootGraph();
+  return graph?.getNodeById(key.slice(at + 1)) ?? null;
+}
+
+/** Whether a workflow is the one in the canvas. @param {unknown} workflow */
+const isShown = (workflow) => !loading && workflow === activeWorkflow();
+
+/** A node's place in the shown workflow; null while another one is being opened.
+ *  @param {any} node @returns {import("./sampler_panel.js").Seat | null} */
+function seatOf(node) {
+  if (loading || !node.graph) return null;
+  const [session, key] = [sessions.of(activeWorkflow()), keyOf(node)];
+  return { session, key, strip: session.sampler(key).strip };
+}
+
+/** @param {import("./sessions.js").Session} session @returns {import("./live_queue.js").Runs} */
+function runsOf(session) {
+  const { workflow } = session;
+  const inView = (/** @type {string} */ key) => isShown(workflow) && nodeOf(key) !== null;
+  return {
+    inView,
+    async queue(key) {
+      const prompt = await app.graphToPrompt();
+      if (!inView(key)) return null;
+      attempt(QUEUEING, () => session.sampler(key).kept.apply(prompt.output, writtenAt), undefined);
+      return queueAsRun(prompt, workflow).catch((error) => Promise.reject(reason(error)));
+    },
+    drop: (id) => api.deleteItem("queue", id),
+    interrupt: (id) => api.interrupt(id),
   };
 }
 
-/**
- * App mode shows the pictures of runs whose workflow is in the front end's execution store. Only the Run button writes
- * it and extensions have no API for it, hence the access by name. Older front ends have no such store.
- * @param {string} run @param {{path: string, instanceId?: string} | undefined} workflow
- */
-function recordForAppMode(run, workflow) {
-  const page = /** @type {any} */ (document.getElementById("vue-app"))?.__vue_app__;
-  const record = page?.config.globalProperties.$pinia?._s.get("execution");
-  if (workflow) record?.ensureSessionWorkflowPath?.(run, workflow.path, workflow.instanceId);
+/** What the widget of an input holds. @param {string} path @param {string} name */
+function writtenAt(path, name) {
+  const node = nodeAt(path);
+  const widget = node?.widgets?.find((/** @type {any} */ widget) => widget.name === name);
+  if (!widget) return null;
+  return { value: sourceOf(node, name).value, type: widget.type, dynamic: widget.dynamicPrompts === true };
 }
 
-/** Why the server refused a prompt: the first error of a node, else the general one. @param {any} error */
+/** Why no run was queued: the first error of a node, else the general one. @param {any} error */
 function reason(error) {
+  if (error === undefined) return new Error(host.texts.live_not_queued);
+  const away = error instanceof TypeError || error instanceof SyntaxError || error.status >= 500;
+  if (away) return new Unreachable(String(error.message), { cause: error });
   const { error: general, node_errors } = error.response ?? {};
   const [node] = /** @type {any[]} */ (Object.values(node_errors ?? {}));
   const [first] = node?.errors ?? [];
-  return first ? `${node.class_type}: ${first.message} ${first.details}` : (general?.message ?? error.message);
+  return new Error(
+    first ? `${node.class_type}: ${first.message} ${first.details}` : (general?.message ?? error.message),
+  );
 }
 
 /**
@@ -98,49 +123,97 @@ async function thumbnail(picture) {
   return canvas.toDataURL("image/jpeg", 0.8);
 }
 
-/** Forwards the server's events to the live queue and the panels. */
+/** Where a run is queued from. @param {any} prompt @param {any} workflow @returns {import("./run_records.js").Origin} */
+function originOf(prompt, workflow) {
+  const samplers = Object.entries(prompt?.output ?? {}).flatMap(([path, { class_type }]) => {
+    const node = class_type === SAMPLER ? nodeAt(path) : null;
+    return node ? [[path, keyOf(node)]] : [];
+  });
+  return { workflow, path: textOf(workflow?.path, Infinity), samplers: Object.fromEntries(samplers) };
+}
+
+/**
+ * Shows an event in the strip of the sampler that it is about, if this page queued the run. Node ids alone don't tell:
+ * all workflows have the same ones. Events stay in order.
+ * @param {string} run @param {string} path @param {(strip: import("./scale_strip.js").ScaleStrip) => void} show
+ */
+async function showIn(run, path, show) {
+  const origin = await records.origin(run);
+  const key = origin?.samplers[path];
+  if (!origin || key === undefined) return;
+  const workflow = origin.workflow ?? openWorkflows()?.find(({ path }) => path === origin.path);
+  const { strip } = sessions.of(workflow).sampler(key);
+  show(strip);
+  for (const view of allViews()) {
+    if (view instanceof SamplerPanel && view.strip === strip) attempt(view, () => view.draw(), undefined);
+  }
+}
+
+/** Forwards the server's events to the Live queues and the strips. */
 function listen() {
   const on = (/** @type {string} */ event, /** @type {(detail: any) => void} */ handle) =>
     api.addEventListener(event, (/** @type {CustomEvent} */ { detail }) => handle(detail));
-  on("execution_start", ({ prompt_id }) => live.started(prompt_id));
+  on("execution_start", ({ prompt_id }) => sessions.tell((live) => live.started(prompt_id)));
   for (const end of ["execution_success", "execution_error", "execution_interrupted"]) {
-    on(end, ({ prompt_id }) => live.ended(prompt_id));
+    on(end, ({ prompt_id }) => sessions.tell((live) => live.ended(prompt_id)));
   }
+  on("reconnecting", () => sessions.connection(false));
+  on("reconnected", reconcile);
+  on("status", (status) => status && reconcile()); // null: the connection is lost
   on("progress_state", ({ prompt_id, nodes }) => {
     for (const [path, state] of Object.entries(nodes ?? {})) {
-      notifyPanels(path, prompt_id, (panel) => panel.strip.progress(prompt_id, state?.value, state?.max));
+      void showIn(prompt_id, path, (strip) => strip.progress(prompt_id, state?.value, state?.max));
     }
   });
   on("b_preview_with_metadata", ({ blob, displayNodeId, promptId, jobId }) => {
     const run = promptId ?? jobId; // jobId in newer front ends
-    notifyPanels(displayNodeId, run, (panel) => panel.preview(run, blob));
+    void showIn(run, displayNodeId, (strip) => strip.preview(run, blob));
   });
 }
 
-/**
- * Notifies a node's panels of a run that was queued from the active workflow. Node ids alone do not tell: another open
- * workflow has the same ids, and a copy of the file even the same workflow id. Events stay in order.
- * @param {string} path @param {string} run @param {(panel: SamplerPanel) => void} notify
- */
-async function notifyPanels(path, run, notify) {
-  const panels = [...viewsAt(path)].filter((view) => view instanceof SamplerPanel);
-  if (!panels.length) return;
-  const [shown, { id }] = [activeWorkflow(), app.rootGraph ?? app.graph];
-  const local = await records.localWorkflow(run);
-  if (local ? local === shown : (await records.workflowId(run)) === id) {
-    for (const panel of panels) attempt(panel, () => notify(panel), undefined);
-  }
+/** The server answers: Live runs may have been deleted or lost meanwhile. */
+function reconcile() {
+  sessions.connection(true);
+  void sessions.reconcile();
+}
+
+/** @returns {any[] | undefined} */
+const openWorkflows = () => app.extensionManager?.workflow?.openWorkflows;
+
+/** Withdraws Live runs of closed workflows and deleted samplers. A workflow out of view goes on. */
+function withdraw() {
+  const open = openWorkflows();
+  if (loading) return;
+  sessions.prune((workflow) => !open || !workflow || open.includes(workflow));
+  const shown = sessions.all.get(activeWorkflow());
+  if (shown?.live.owner && !nodeOf(shown.live.owner)) shown.endLive(shown.live.owner, shown.live.cancels);
+}
+
+/** Notes when a workflow is being opened, or restored by an undo. */
+function noteLoading() {
+  const { loadGraphData } = app;
+  if (typeof loadGraphData !== "function") return;
+  app.loadGraphData = async function () {
+    loading += 1;
+    try {
+      return await loadGraphData.apply(this, arguments);
+    } finally {
+      loading -= 1;
+    }
+  };
 }
 
 app.registerExtension({
   name: PACK,
   async init() {
-    recordQueuedRuns();
+    recordQueuedRuns((answer, prompt, workflow) => records.queued(answer, originOf(prompt, workflow)));
+    noteLoading();
     listen();
+    setInterval(() => attempt(QUEUEING, withdraw, undefined), CHECK_MS);
     host.texts = await loadTexts("echogen");
   },
   nodeCreated(/** @type {any} */ node) {
-    if (node.comfyClass !== "EchoGenSampler") return;
+    if (node.comfyClass !== SAMPLER) return;
     addView(new SamplerPanel(new GammaBridge(node), host), "gamma_pad", host.texts.label);
   },
 });

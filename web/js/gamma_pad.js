@@ -19,6 +19,8 @@ const RIGHT = 14;
 const TOP = 12;
 const FINE = 0.2; // of the pointer's movement
 const BURST_MS = 250; // after the last arrow key is released
+const DOUBLE_CLICK_MS = 400; // a second click may follow a click
+const CLICK_SIDE = 4; // pixels that a pointer moves in a click
 
 const STYLE = `
 .echogen-pad { display: flex; flex-direction: column; gap: 4px; box-sizing: border-box; width: 100%;
@@ -58,6 +60,8 @@ export class GammaPad {
     this.page = page;
     this.drawn = "";
     this.fontSize = FONT_SIZE;
+    /** Whether γ has changed since `settled` was last called. */
+    this.unsettled = false;
     addStyle(page, "echogen-pad-style", STYLE);
     this.svg = /** @type {SVGSVGElement} */ (
       shape(page, "svg", {
@@ -191,24 +195,37 @@ export class GammaPad {
     return locked.t === locked.i ? [dot] : [["line", locked.t ? up : across], dot];
   }
 
-  /** Moves the dot; returns whether γ changed. @param {Gamma} gamma */
+  /** Moves the dot. @param {Gamma} gamma */
   #set(gamma) {
+    clearTimeout(this.burst);
     const before = this.bridge.state();
     this.bridge.write(gamma);
     this.draw();
-    return this.bridge.state() !== before;
+    if (this.bridge.state() !== before) this.unsettled = true;
   }
 
-  /** Moves the dot and completes the change. @param {Gamma} gamma */
-  #settle(gamma) {
-    if (this.#set(gamma)) this.settled();
+  /** Completes a change, if there is one. */
+  #settle() {
+    clearTimeout(this.burst);
+    if (!this.unsettled) return;
+    this.unsettled = false;
+    this.settled();
+  }
+
+  /** Completes a change unless another follows soon. @param {number} milliseconds */
+  #settleSoon(milliseconds) {
+    clearTimeout(this.burst);
+    this.burst = setTimeout(() => this.#settle(), milliseconds);
   }
 
   #presets() {
     return Object.entries(PRESETS).map(([name, gamma]) => {
       const text = this.texts[name];
       const button = make(this.page, "button", { type: "button", textContent: text, title: text });
-      button.addEventListener("click", () => this.#settle(gamma));
+      button.addEventListener("click", () => {
+        this.#set(gamma);
+        this.#settle();
+      });
       return button;
     });
   }
@@ -225,11 +242,12 @@ export class GammaPad {
   }
 
   #listen() {
-    /** The drag in progress: origin of fine steps, and the state before it; null without one.
-     *  @type {{across: number, up: number, before: string} | null} */
+    /** The drag in progress: origin of fine steps, and of the drag in pixels; null without one.
+     *  @type {{across: number, up: number, left: number, top: number, click: boolean} | null} */
     let drag = null;
     const move = (/** @type {PointerEvent} */ event) => {
       if (!drag || !event.isPrimary) return;
+      if (Math.hypot(event.clientX - drag.left, event.clientY - drag.top) > CLICK_SIDE) drag.click = false;
       const now = this.#place(event);
       if (!event.shiftKey) {
         Object.assign(drag, now);
@@ -243,44 +261,36 @@ export class GammaPad {
       if (event.button !== 0 || !event.isPrimary) return;
       this.svg.focus();
       this.svg.setPointerCapture(event.pointerId);
-      drag = { ...this.#place(event), before: this.bridge.state() };
+      clearTimeout(this.burst);
+      drag = { ...this.#place(event), left: event.clientX, top: event.clientY, click: true };
       if (!event.shiftKey) move(event);
     });
     this.svg.addEventListener("pointermove", move);
     for (const end of /** @type {const} */ (["pointerup", "pointercancel"])) {
       this.svg.addEventListener(end, (event) => {
         if (!drag || !event.isPrimary) return;
-        const moved = drag.before !== this.bridge.state();
+        if (drag.click) this.#settleSoon(DOUBLE_CLICK_MS);
+        else this.#settle();
         drag = null;
-        if (moved) this.settled();
       });
     }
     this.svg.addEventListener("dblclick", (event) => {
       event.stopPropagation();
-      this.#settle(this.bridge.modelDefault());
+      this.#set(this.bridge.modelDefault());
+      this.#settle();
     });
   }
 
   /** Arrow keys move the dot; the change is complete a moment after they are released. */
   #listenToKeys() {
-    let moved = false;
-    const end = () => {
-      clearTimeout(this.burst);
-      if (moved) this.settled();
-      moved = false;
-    };
     this.svg.addEventListener("keydown", (event) => {
       const gamma = gammaAfterKey(this.bridge.read(), event.key, event.shiftKey);
       if (!gamma) return;
       event.preventDefault();
       event.stopPropagation();
-      clearTimeout(this.burst);
-      moved = this.#set(gamma) || moved;
+      this.#set(gamma);
     });
-    this.svg.addEventListener("keyup", () => {
-      clearTimeout(this.burst);
-      this.burst = setTimeout(end, BURST_MS);
-    });
-    this.svg.addEventListener("blur", end);
+    this.svg.addEventListener("keyup", () => this.#settleSoon(BURST_MS));
+    this.svg.addEventListener("blur", () => this.#settle());
   }
 }

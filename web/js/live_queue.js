@@ -1,20 +1,25 @@
 // @ts-check
 /**
- * Live runs: at most one is queued, the newest; the running one is cancelled or left to finish, as chosen.
- * Touches only runs that it queued itself, by their ids. No DOM, no graph.
+ * Live runs of one workflow: at most one is queued, the newest; the running one is cancelled or left to finish, as
+ * chosen. Touches only runs that it queued itself, by their ids. No DOM, no graph.
  */
 
 /**
  * The server's interface; to cancel a run that has ended, or is no longer queued, must have no effect.
  * @typedef {object} Runs
- * @property {() => Promise<string>} queue  queues the current graph; returns its id, or rejects with the reason
+ * @property {(owner: string) => boolean} inView  whether the owner's graph is shown, as only that can be queued
+ * @property {(owner: string) => Promise<string | null>} queue  queues the graph and returns the run's id, null if it is
+ *   no longer in view; rejects with the reason, an Unreachable if the server does not answer
  * @property {(id: string) => Promise<unknown>} drop  removes a queued run from the queue
  * @property {(id: string) => Promise<unknown>} interrupt  stops that run, if it is running
  */
-/** @typedef {"idle" | "sending" | "waiting" | "running"} Phase */
+/** @typedef {"idle" | "sending" | "waiting" | "running" | "offline"} Phase */
 /** @typedef {{owner: string, cancels: boolean}} Request  who asks, and whether to cancel a run in progress */
 
 const MAX_RUNS = 50; // runs; events of a run may arrive before its id
+
+/** The server does not answer. */
+export class Unreachable extends Error {}
 
 /** Queues the latest request only, and tracks its run. */
 export class LiveQueue {
@@ -25,6 +30,8 @@ export class LiveQueue {
     this.owner = "";
     /** Why the server refused the newest run; '' if it did not. */
     this.refusal = "";
+    /** Whether the server does not answer. */
+    this.offline = false;
     /** @type {string | null} */
     this.newestRun = null;
     this.sending = false;
@@ -74,8 +81,22 @@ export class LiveQueue {
     this.unfinished = this.unfinished.filter((other) => other !== id);
   }
 
+  /**
+   * Corrects the runs' states by the server's queue: one in neither list was deleted, or ended unheard.
+   * @param {string[]} asked  runs that were unfinished before the queue was read
+   * @param {string[]} running @param {string[]} waiting
+   */
+  reconcile(asked, running, waiting) {
+    for (const id of asked) {
+      if (running.includes(id)) {
+        if (!["running", "over"].includes(this.states.get(id) ?? "")) this.started(id);
+      } else if (!waiting.includes(id)) this.ended(id);
+    }
+  }
+
   /** State of an owner's newest run. @param {string} owner @returns {Phase} */
   phase(owner) {
+    if (this.offline) return "offline";
     if (this.pending?.owner === owner) return "sending";
     if (this.owner !== owner) return "idle";
     if (this.sending) return "sending";
@@ -86,19 +107,25 @@ export class LiveQueue {
   /** @param {Request} request */
   async #send({ owner, cancels }) {
     this.pending = null;
+    if (!this.runs.inView(owner)) return;
     this.owner = owner;
     this.cancels = cancels;
-    const [answer] = await Promise.allSettled([this.runs.queue(), this.#cancelRuns(this.unfinished)]);
-    if (answer.status === "rejected") {
-      this.newestRun = null;
-      this.refusal = String(answer.reason?.message ?? answer.reason);
-      return;
-    }
     this.refusal = "";
+    const [answer] = await Promise.allSettled([this.runs.queue(owner), this.#cancelRuns(this.unfinished)]);
+    this.newestRun = null;
+    if (answer.status === "rejected") return this.#refused(answer.reason);
+    this.offline = false;
+    if (answer.value === null) return;
     this.newestRun = answer.value;
     if (this.states.get(this.newestRun) === "over") return;
     this.unfinished.push(this.newestRun);
     if (this.owner !== owner) await this.#cancelRuns([this.newestRun]); // stopped while it was being sent
+  }
+
+  /** @param {any} reason */
+  #refused(reason) {
+    if (reason instanceof Unreachable) this.offline = true;
+    else this.refusal = String(reason?.message ?? reason);
   }
 
   /** @param {string[]} ids */

@@ -122,12 +122,6 @@ export function* allViews() {
   for (const { view } of views) yield view;
 }
 
-/** The views of the node with an execution id. @param {string} path @returns {Generator<View>} */
-export function* viewsAt(path) {
-  const node = nodeAt(path);
-  for (const view of allViews()) if (view.node === node) yield view;
-}
-
 /** Changes the graph as one undo step. @param {() => void} change */
 export function asOneStep(change) {
   app.canvas.emitBeforeChange();

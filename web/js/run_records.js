@@ -1,45 +1,53 @@
 // @ts-check
-/** Graphs and workflows of runs, from this page's own records and the server's queue and history. */
+/** Which runs this page queued, from which workflow, and their graphs from the server's queue and history. */
 
-import { listOf, ownProperty } from "./plain_values.js";
+import { isRecord, listOf, ownProperty } from "./plain_values.js";
 
 /** @typedef {[number, string, Record<string, any>, Record<string, any>]} Entry  number, run, graph, extra data */
+/**
+ * Where a run was queued from.
+ * @typedef {object} Origin
+ * @property {any} workflow  the open workflow; undefined if the run was queued before a reload
+ * @property {string} path  that workflow's path, which outlives a reload
+ * @property {Record<string, string>} samplers  the samplers' keys in the workflow, by execution id
+ */
+/** @typedef {{getItem: (name: string) => string | null, setItem: (name: string, text: string) => void}} Storage */
 
 const WAITS_MS = [0, 200, 500, 1000]; // a run that just ended may not be in the history yet
-const MAX_RUNS = 50;
+const MAX_RUNS = 500; // more than one press of Run queues
+const STORED = "EchoGen.runs";
 
 /** Looks up runs by id. */
 export class RunRecords {
   /** @param {(address: string) => Promise<any>} read  GETs JSON from the server; rejects without a usable answer
+   *  @param {Storage} [storage]  of this page alone, kept through reloads
    *  @param {number[]} [waits] */
-  constructor(read, waits = WAITS_MS) {
+  constructor(read, storage, waits = WAITS_MS) {
     this.read = read;
+    this.storage = storage;
     this.waits = waits;
-    /** @type {Map<string, Promise<string | undefined>>} */
-    this.workflows = new Map();
-    /** The open workflows that runs were queued from, by run. @type {Map<string, unknown>} */
-    this.localWorkflows = new Map();
+    /** @type {Map<string, Origin>} */
+    this.origins = new Map(this.#stored());
     /** Runs without an id yet, whose first events may arrive before it. @type {Set<Promise<void>>} */
     this.sending = new Set();
   }
 
   /** Records a run that this page queues. @param {Promise<{prompt_id?: string} | undefined>} answer
-   *  @param {unknown} workflow */
-  queued(answer, workflow) {
+   *  @param {Origin} origin */
+  queued(answer, origin) {
     const noted = Promise.resolve(answer) // other extensions may return anything
       .then(
-        (answered) => answered?.prompt_id && remember(this.localWorkflows, answered.prompt_id, workflow),
+        (answered) => answered?.prompt_id && this.#remember(answered.prompt_id, origin),
         () => {}, // whoever queued it handles the error
       )
       .then(() => void this.sending.delete(noted));
     this.sending.add(noted);
   }
 
-  /** The open workflow that a run was queued from; undefined if it was queued elsewhere, or before a reload.
-   *  @param {string} run */
-  async localWorkflow(run) {
+  /** Where this page queued a run from; undefined if it was queued elsewhere. @param {string} run */
+  async origin(run) {
     await Promise.all(this.sending);
-    return this.localWorkflows.get(run);
+    return this.origins.get(run);
   }
 
   /** A run's graph, from the queue while it runs, then from the history; undefined if neither has it.
@@ -48,17 +56,34 @@ export class RunRecords {
     return (await this.#entry(run))?.[2];
   }
 
-  /** Id of the workflow that a run was queued from; undefined if there was none. If the server does not answer, the next
-   *  call asks again. @param {string} run */
-  workflowId(run) {
-    const known = this.workflows.get(run);
-    if (known) return known;
-    const asked = this.#entry(run).then((entry) => {
-      if (!entry) this.workflows.delete(run);
-      return entry?.[3]?.extra_pnginfo?.workflow?.id;
+  /** @param {string} run @param {Origin} origin */
+  #remember(run, origin) {
+    this.origins.set(run, origin);
+    const [oldest] = this.origins.keys();
+    if (this.origins.size > MAX_RUNS) this.origins.delete(oldest);
+    const lasting = [...this.origins].map(([id, { path, samplers }]) => [id, path, samplers]);
+    try {
+      this.storage?.setItem(STORED, JSON.stringify(lasting));
+    } catch (error) {
+      console.warn("EchoGen: the browser stores nothing, so a reload forgets which runs are this page's.", error);
+      this.storage = undefined;
+    }
+  }
+
+  /** @returns {[string, Origin][]} */
+  #stored() {
+    /** @type {unknown} */
+    let stored;
+    try {
+      stored = JSON.parse(this.storage?.getItem(STORED) ?? "[]");
+    } catch {
+      return []; // blocked by the browser, or written by something else
+    }
+    return listOf(stored).flatMap((entry) => {
+      const [run, path, samplers] = listOf(entry);
+      const valid = typeof run === "string" && typeof path === "string" && isRecord(samplers);
+      return valid ? [[run, /** @type {Origin} */ ({ workflow: undefined, path, samplers })]] : [];
     });
-    remember(this.workflows, run, asked);
-    return asked;
   }
 
   /** @param {string} run @returns {Promise<Entry | undefined>} */
@@ -80,15 +105,8 @@ export class RunRecords {
     try {
       return await this.read(address);
     } catch (error) {
-      console.warn(`EchoGen: can't read ${address}, so a run's pictures may be late.`, error);
+      console.warn(`EchoGen: can't read ${address}, so a pin may lack its settings.`, error);
       return undefined;
     }
   }
-}
-
-/** @template T @param {Map<string, T>} known @param {string} run @param {T} what */
-function remember(known, run, what) {
-  known.set(run, what);
-  const [oldest] = known.keys();
-  if (known.size > MAX_RUNS) known.delete(oldest);
 }

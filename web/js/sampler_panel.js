@@ -4,7 +4,7 @@
 import { GammaPad, HEIGHT as PAD_HEIGHT } from "./gamma_pad.js";
 import { nameOf } from "./error_boundary.js";
 import { LiveRow } from "./live_row.js";
-import { ownProperty, textOf } from "./plain_values.js";
+import { ownProperty } from "./plain_values.js";
 import { addStyle, make } from "./dom.js";
 import { pinOf, choose, readPins, caption, withoutPin, withPin } from "./pins.js";
 import { PinsView } from "./pins_view.js";
@@ -15,10 +15,14 @@ import { StripView } from "./strip_view.js";
 /** @typedef {import("./gamma_bridge.js").GammaBridge} GammaBridge */
 /** @typedef {import("./pins.js").Pin} Pin */
 /**
+ * A sampler's place in its open workflow, which outlives the panel.
+ * @typedef {{session: import("./sessions.js").Session, key: string, strip: ScaleStrip}} Seat
+ */
+/**
  * The app's interface for the panel.
  * @typedef {object} Host
  * @property {Record<string, string>} texts
- * @property {import("./live_queue.js").LiveQueue} live
+ * @property {(node: any) => Seat | null} seatOf  null while it can't be told, as another workflow is being opened
  * @property {Map<string, Blob>} fullSize  full-size pinned pictures, by run, until the page is closed
  * @property {(node: any) => void} resized  the panel's height has changed
  * @property {() => void} commit  completes a change as an undo step
@@ -78,6 +82,8 @@ export class SamplerPanel {
   constructor(bridge, host, page = document) {
     this.bridge = bridge;
     this.host = host;
+    /** @type {Seat | null} */
+    this.seat = null;
     this.strip = new ScaleStrip();
     /** The scale shown enlarged, counted from 0. @type {number | null} */
     this.enlarged = null;
@@ -87,8 +93,6 @@ export class SamplerPanel {
     this.parsedPins = [];
     /** Runs of the pins shown enlarged. @type {string[]} */
     this.compared = [];
-    /** The node's id for the live queue, kept because a removed node has no graph. */
-    this.owner = "";
     addStyle(page, "echogen-panel-style", STYLE);
     const { texts } = host;
     this.pad = new GammaPad(bridge, texts, () => this.#settled(), page);
@@ -114,9 +118,8 @@ export class SamplerPanel {
     return heights.reduce((sum, height) => sum + height, -GAP);
   }
 
-  /** Ends Live runs and the pad's observer. */
+  /** Ends the pad's observer and timer. Live runs go on, as the workflow may only be out of view. */
   dispose() {
-    void this.host.live.stop(this.owner, this.choice.cancels);
     this.pad.dispose();
   }
 
@@ -149,21 +152,21 @@ export class SamplerPanel {
     this.bridge.node = node;
   }
 
-  /** Redraws for changes of the widgets, the node's properties and the live queue. */
+  /** Redraws for changes of the widgets, the node's properties and its workflow's session. */
   draw() {
-    const { live } = this.host;
-    const { graph, id } = this.node;
-    if (graph) this.owner = `${textOf(graph.id)}:${textOf(id)}`;
     this.pad.draw();
-    if (!this.choice.on && live.owner === this.owner) void live.stop(this.owner, this.choice.cancels);
-    this.liveRow.draw(this.choice, live.phase(this.owner), live.owner === this.owner ? live.refusal : "");
+    const seat = this.host.seatOf(this.node);
+    if (seat) this.#sit(seat);
     this.#drawPictures();
   }
 
-  /** A preview of this node's run. @param {string} run @param {Blob} picture */
-  preview(run, picture) {
-    this.strip.preview(run, picture);
-    this.#drawPictures();
+  /** @param {Seat} seat */
+  #sit(seat) {
+    const { session, key, strip } = (this.seat = seat);
+    const { live } = session;
+    this.strip = strip;
+    if (!this.choice.on) session.endLive(key, this.choice.cancels);
+    this.liveRow.draw(this.choice, live.phase(key), live.owner === key ? live.refusal : "");
   }
 
   #drawPictures() {
@@ -193,7 +196,8 @@ export class SamplerPanel {
   #settled() {
     this.host.commit();
     const { on, cancels } = this.choice;
-    if (on) void this.host.live.request(this.owner, cancels);
+    const seat = this.host.seatOf(this.node);
+    if (on && seat) void seat.session.live.request(seat.key, cancels);
   }
 
   /** @param {import("./live_row.js").Choice} choice */

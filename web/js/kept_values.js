@@ -1,0 +1,52 @@
+// @ts-check
+/** Keeps what a prompt such as {cat|dog} came to in one run for the runs after it. No DOM, no graph. */
+
+/** @typedef {{value: unknown, type: unknown, dynamic: boolean}} Written  what a widget holds before it is resolved */
+/** @typedef {Record<string, {inputs: Record<string, any>}>} Output  a graph in API format, by execution id */
+
+/** Widgets whose whole state is what a person typed or chose; others draw from a camera, a canvas or another node. */
+const TYPED = "text string customtext number int float slider knob gradientslider combo toggle boolean".split(" ");
+const PLAIN = ["string", "number", "boolean"];
+const FILLED_IN = /%[^%]+%/; // as %date% or %node.widget%, computed anew for each run
+
+/** The resolved values of one Live session. */
+export class KeptValues {
+  /** @type {Map<string, {value: unknown, sent: unknown}>} */
+  #kept = new Map();
+
+  /**
+   * Replaces values that a widget made anew, though nobody edited it, by those of the first run.
+   * @param {Output} output  changed in place
+   * @param {(path: string, name: string) => Written | null} written  null: the input has no widget
+   */
+  apply(output, written) {
+    for (const [path, { inputs }] of Object.entries(output)) {
+      for (const [name, sent] of Object.entries(inputs ?? {})) {
+        const widget = PLAIN.includes(typeof sent) ? written(path, name) : null;
+        if (widget) inputs[name] = this.#keep(JSON.stringify([path, name]), widget, sent);
+      }
+    }
+  }
+
+  /** Forgets all values. */
+  clear() {
+    this.#kept.clear();
+  }
+
+  /** @param {string} key @param {Written} widget @param {unknown} sent */
+  #keep(key, widget, sent) {
+    const kept = this.#kept.get(key);
+    if (kept && Object.is(kept.value, widget.value)) return kept.sent;
+    this.#kept.delete(key);
+    if (isResolved(widget, sent)) this.#kept.set(key, { value: widget.value, sent });
+    return sent;
+  }
+}
+
+/** Whether a widget sent something else than what it holds, of its own accord.
+ *  @param {Written} widget @param {unknown} sent */
+function isResolved({ value, type, dynamic }, sent) {
+  if (typeof value !== typeof sent || Object.is(value, sent) || value === "") return false;
+  if (dynamic) return true;
+  return TYPED.includes(String(type).toLowerCase()) && !(typeof value === "string" && FILLED_IN.test(value));
+}
