@@ -2,7 +2,9 @@
 
 from .bits import Bits
 from .guidance import Guidance, GuidanceSchedule
+from .kept_bits import Target
 from .prefill import Branches, PrefillCache, RunConditions
+from .regions import Region
 from .sampler import SamplingSettings, ScaleStep, sample
 
 __all__ = [
@@ -11,8 +13,10 @@ __all__ = [
     "Guidance",
     "GuidanceSchedule",
     "PrefillCache",
+    "Region",
     "RunConditions",
     "SamplingSettings",
     "ScaleStep",
+    "Target",
     "sample",
 ]

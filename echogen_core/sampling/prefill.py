@@ -1,8 +1,8 @@
 """Prefill: what the branches of a run share with other runs, computed once and cached.
 
 The full branch depends on subject and prompt, the text-only branch on the prompt, and the unconditional
-branch only on the prompt's token count (the null prompt has the same length, official behaviour). None
-depends on guidance weights, tau or seed, so tuning those costs no prefill at all.
+branch only on the prompt's token count (the null prompt has the same length, official behaviour), or on a
+negative prompt in its place. None depends on guidance weights, tau or seed, so tuning those costs no prefill.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ class RunConditions(NamedTuple):
     """What the branches of a run depend on.
 
     text, semantic, content: None where a path is off. guidance: only the branches that it needs are computed
-    (None: all three). cache_dtype: type that keys and values are stored in (None: as computed).
+    (None: all three). cache_dtype: type that keys and values are stored in (None: as computed). negative: a
+    prompt to steer away from, which takes the null text's place in l(Φ) (None: the learned null text).
     """
 
     text: TextFeatures | None
@@ -62,6 +63,7 @@ class RunConditions(NamedTuple):
     content: ContentFeatures | None
     guidance: Guidance | None = None
     cache_dtype: torch.dtype | None = None
+    negative: TextFeatures | None = None
 
 
 class _BranchInputs(NamedTuple):
@@ -107,13 +109,14 @@ class PrefillCache:
         content: ContentFeatures | None,
         guidance: Guidance | None = None,
         cache_dtype: torch.dtype | None = None,
+        negative: TextFeatures | None = None,
     ) -> Branches:
         """The branches of a run (see RunConditions).
 
         Absent conditions fall back to the learned nulls, so branches may coincide.
         Raises ValueError when features do not fit the model.
         """
-        run = RunConditions(text, semantic, content, guidance, cache_dtype)
+        run = RunConditions(text, semantic, content, guidance, cache_dtype, negative)
         inputs = self._inputs(run)
         keys = [branch.key for branch in inputs]
         needed = _needed(keys, guidance)
@@ -158,7 +161,7 @@ class PrefillCache:
 
     def _inputs(self, run: RunConditions) -> tuple[_BranchInputs, _BranchInputs, _BranchInputs]:
         """Full, text-only and unconditional branch."""
-        text, semantic, content, _, cache_dtype = run
+        text, semantic, content, _, cache_dtype, negative = run
         if text is None:
             length = min(NO_PROMPT_TOKENS, self._model.config.text_length)
         else:
@@ -166,7 +169,7 @@ class PrefillCache:
         return (
             _BranchInputs(text, semantic, content, length, cache_dtype),
             _BranchInputs(text, None, None, length, cache_dtype),
-            _BranchInputs(None, None, None, length, cache_dtype),
+            _BranchInputs(negative, None, None, length, cache_dtype),
         )
 
     def _needed(self, run: RunConditions) -> list[Hashable]:

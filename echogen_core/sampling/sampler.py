@@ -8,21 +8,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import groupby
 
 import torch
 from torch import Tensor
 
-from ..model import BranchCache, EchoGenTransformer
-from ..model.branch import BranchBatch
-from ..model.kv_cache import KVCache
+from ..model import EchoGenTransformer
 from ..model.rope import sequence_rope
 from ..scales import ScaleSchedule
 from ..tokenizer.bsq import add_scale, next_scale_input
 from ..utils.printable import counted
 from .bits import Bits, draw_bits, picture_generators
 from .guidance import Guidance
-from .prefill import Branches, SkippedBranch
+from .kept_bits import KeptBits, Target
+from .prefill import Branches
+from .regions import Region
+from .weighted_batches import WeightedBatch, guide, weighted_batches
 
 
 @dataclass(frozen=True)
@@ -72,19 +72,6 @@ class ScaleStep:
         return self.index + 1 == self.total
 
 
-@dataclass
-class _WeightedBatch:
-    """Pictures of one branch that share its conditions: what they attend to and how much they count."""
-
-    batch: BranchBatch
-    cache: BranchCache
-    pictures: range
-    weights: tuple[float, ...]  # per scale
-
-    def needed_from(self, scale: int) -> bool:
-        return any(weight != 0 for weight in self.weights[scale:])
-
-
 def sample(
     model: EchoGenTransformer,
     branches: Branches | Sequence[Branches],
@@ -93,30 +80,36 @@ def sample(
     settings: SamplingSettings,
     keep: Bits | None = None,
     first_scale: int = 0,
+    target: Target | None = None,
+    regions: Sequence[Region] = (),
 ) -> Iterator[ScaleStep]:
     """Draw pictures scale by scale; stop iterating to cancel.
 
     branches: one for all pictures, or one per picture; the picture's keys and values are stored in the type
     of theirs. seeds: one per picture; picture i equals a single run with its seed. keep, first_scale:
-    take the scales before `first_scale` from `keep`, draw the rest anew.
+    take the scales before `first_scale` from `keep`, draw the rest anew. target: a picture to keep where it
+    may not change. regions: parts of all pictures with conditions of their own.
     Raises ValueError when the arguments do not fit each other.
     """
     per_picture = [branches] * len(seeds) if isinstance(branches, Branches) else list(branches)
-    _check(model, per_picture, schedule, seeds, settings, keep, first_scale)
-    return _run(model, per_picture, schedule, tuple(seeds), settings, keep, first_scale)
+    _check(model, per_picture, schedule, seeds, [settings.guidance, *(each.guidance for each in regions)])
+    kept = KeptBits(keep, first_scale, target)
+    kept.check(schedule, len(seeds), model.config.bits)
+    return _run(model, per_picture, regions, schedule, tuple(seeds), settings, kept)
 
 
 def _run(
     model: EchoGenTransformer,
     branches: list[Branches],
+    regions: Sequence[Region],
     schedule: ScaleSchedule,
     seeds: tuple[int, ...],
     settings: SamplingSettings,
-    keep: Bits | None,
-    first_scale: int,
+    kept: KeptBits,
 ) -> Iterator[ScaleStep]:
-    groups = _weighted_batches(model, branches, schedule, settings.guidance)
+    groups = weighted_batches(model, branches, schedule, settings.guidance, regions)
     device = groups[0].cache.pooled_BC.device
+    take = kept.keeping(schedule, device)
     rope = sequence_rope(schedule, model.config.head_width, model.prefix).to(device)
     greedy = settings.greedy or settings.top_k == 1
     generators = None if greedy else picture_generators(seeds)
@@ -127,11 +120,9 @@ def _run(
             groups = [group for group in groups if group.needed_from(index)]
             logits_NLd2 = _scale_logits(model, groups, schedule, rope, index, codes_BdHW)
             _check_finite(logits_NLd2, model, index)
-            guided_BLd2 = _guide(logits_NLd2, groups, index, len(seeds)) / settings.tau
+            guided_BLd2 = guide(logits_NLd2, groups, index, len(seeds)) / settings.tau
             bits_BLd = draw_bits(guided_BLd2, generators, settings.top_p)
-            bits_BhwD = bits_BLd.unflatten(1, grid)
-            if keep is not None and index < first_scale:
-                bits_BhwD = keep.scales[index].to(device).expand_as(bits_BhwD)
+            bits_BhwD = take(bits_BLd.unflatten(1, grid), index)
             drawn.append(bits_BhwD)
             codes_BdHW = add_scale(codes_BdHW, bits_BhwD, schedule.scales[-1])
         if index + 1 == len(schedule.scales):
@@ -140,39 +131,9 @@ def _run(
         yield ScaleStep(index, len(schedule.scales), bits, codes_BdHW, guided_BLd2, logits_NLd2)
 
 
-def _weighted_batches(
-    model: EchoGenTransformer, branches: list[Branches], schedule: ScaleSchedule, guidance: Guidance
-) -> list[_WeightedBatch]:
-    """Branch by branch, neighbouring pictures with the same conditions together."""
-    spans = schedule.spans
-    cached_tokens = model.prefix + spans[-1][0]
-    last_tokens = spans[-1][1] - spans[-1][0] + (model.prefix if len(spans) == 1 else 0)
-    weights = [guidance.weights(scale) for scale in range(len(schedule.scales))]
-    groups: list[tuple[int, _WeightedBatch]] = []
-    start = 0
-    for _, same in groupby(branches, key=id):
-        members = list(same)
-        pictures = range(start, start + len(members))
-        per_scale = [members[0].merged_weights(w) for w in weights]
-        for place, (cache, _) in enumerate(per_scale[0]):
-            share = tuple(merged[place][1] for merged in per_scale)
-            if isinstance(cache, SkippedBranch):
-                if any(share):
-                    raise ValueError(
-                        "This guidance needs a branch that wasn't computed: compute the branches with the "
-                        "same guidance."
-                    )
-                continue
-            image_kv = KVCache(model.config.depth, cached_tokens, last_tokens, cache.dtype)
-            batch = BranchBatch(len(members), cache.layers, image_kv)
-            groups.append((place, _WeightedBatch(batch, cache, pictures, share)))
-        start = pictures.stop
-    return [group for _, group in sorted(groups, key=lambda item: item[0])]
-
-
 def _scale_logits(
     model: EchoGenTransformer,
-    groups: list[_WeightedBatch],
+    groups: list[WeightedBatch],
     schedule: ScaleSchedule,
     rope_2TP: Tensor,
     index: int,
@@ -204,23 +165,12 @@ def _check_finite(logits_NLd2: Tensor, model: EchoGenTransformer, index: int) ->
         )
 
 
-def _guide(logits_NLd2: Tensor, groups: list[_WeightedBatch], index: int, pictures: int) -> Tensor:
-    """Weighted sum of the branches, [B, L, d, 2]."""
-    guided = logits_NLd2.new_zeros(pictures, *logits_NLd2.shape[1:])
-    parts = logits_NLd2.split([group.batch.count for group in groups])
-    for group, part in zip(groups, parts, strict=True):
-        guided[group.pictures.start : group.pictures.stop].add_(part, alpha=group.weights[index])
-    return guided
-
-
 def _check(
     model: EchoGenTransformer,
-    branches: list[Branches],
+    branches: Sequence[Branches],
     schedule: ScaleSchedule,
     seeds: Sequence[int],
-    settings: SamplingSettings,
-    keep: Bits | None,
-    first_scale: int,
+    guidances: Sequence[Guidance],
 ) -> None:
     scales = len(schedule.scales)
     if not seeds or len(branches) != len(seeds):
@@ -233,25 +183,9 @@ def _check(
             f"This model supports {counted(model.config.levels, 'scale')}; this picture needs {scales}. "
             "Choose a smaller size."
         )
-    if len(settings.guidance.gamma_t) != scales:
-        raise ValueError(
-            f"The guidance is for {counted(len(settings.guidance.gamma_t), 'scale')}; this picture needs "
-            f"{scales}. Make the guidance for this size and aspect ratio."
-        )
-    if not 0 <= first_scale <= scales:
-        raise ValueError(f"first_scale must be between 0 and {scales}, got {first_scale}.")
-    if first_scale and keep is None:
-        raise ValueError("first_scale needs the bits to keep: connect them, or set first_scale to 0.")
-    if keep is not None and first_scale:
-        if keep.schedule != schedule or len(keep.scales) < first_scale:
+    for guidance in guidances:
+        if len(guidance.gamma_t) != scales:
             raise ValueError(
-                "The bits to keep are of another size or aspect ratio, or end too early: "
-                f"expected {schedule.aspect_ratio} at {schedule.budget} with at least "
-                f"{counted(first_scale, 'scale')}, "
-                f"got {keep.schedule.aspect_ratio} at {keep.schedule.budget} with {len(keep.scales)}."
-            )
-        if keep.scales[0].shape[0] not in (1, len(seeds)):
-            raise ValueError(
-                f"The bits to keep hold {counted(keep.scales[0].shape[0], 'picture')}, the run {len(seeds)}: "
-                "use one picture, or the same number."
+                f"The guidance is for {counted(len(guidance.gamma_t), 'scale')}; this picture needs "
+                f"{scales}. Make the guidance for this size and aspect ratio."
             )
