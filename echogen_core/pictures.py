@@ -15,6 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torch.nn import functional as F
 
+from .utils.picture_files import GET_AGAIN, as_rgb, what_it_is
 from .utils.printable import counted, printable
 
 SMALLEST_SIDE = 8
@@ -32,32 +33,44 @@ _FORMS = {1: "1 of grey", 3: "3 (RGB)", 4: "4 (RGB and alpha)"}
 
 
 def open_picture(path: Path, content: bytes | None = None, largest_side: int | None = None) -> Image.Image:
-    """A picture file in its own mode, decoded, upright as the camera meant it (EXIF).
+    """A picture file as RGB or, with transparency, RGBA, 8 bits each, upright as the camera meant it (EXIF).
 
     content: the file's bytes if they are at hand; `path` is then only named in messages. largest_side: in
     pixels; without it, as much as Pillow accepts (`Image.MAX_IMAGE_PIXELS`, twice).
-    Raises FileNotFoundError where there is no file, ValueError where it can't be read or is too large.
+    Raises FileNotFoundError where there is no file, another OSError where it can't be opened, ValueError
+    where it can't be read or is too large. All name the file and say what to do.
     """
     if content is None:
-        if not path.is_file():
-            raise FileNotFoundError(f"No picture at {printable(path)}. Check the path.")
-        content = path.read_bytes()
+        content = _file_content(path)
     try:
         with Image.open(io.BytesIO(content)) as image:
             width, height = image.size
             if largest_side is None or max(width, height) <= largest_side:
                 image.load()
-                return _upright(image)
+                return as_rgb(_upright(image), image.format)
     # Pillow's readers raise many kinds of errors for damaged files
     except Exception as error:
-        reason = "no format that is known" if isinstance(error, UnidentifiedImageError) else error
-        raise ValueError(
-            f"Can't read the picture {printable(path)} ({reason}). Use PNG, JPEG or WebP."
-        ) from error
+        unknown = isinstance(error, UnidentifiedImageError)
+        reason, advice = what_it_is(content) if unknown else (f"damaged or incomplete: {error}", GET_AGAIN)
+        raise ValueError(f"Can't read the picture {printable(path)} ({reason}). {advice}") from error
     raise ValueError(
         f"{printable(path)} is {width}x{height} px; the limit is {largest_side} px per side. "
         "Scale it down first."
     )
+
+
+def _file_content(path: Path) -> bytes:
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(f"{printable(path)} is a folder. Name a picture in it.")
+        if not path.is_file():
+            raise FileNotFoundError(f"No picture at {printable(path)}. Check the path.")
+        return path.read_bytes()
+    except OSError as error:
+        if error.strerror is None:  # one of the above
+            raise
+        reason = f"Can't open the picture {printable(path)} ({error.strerror})."
+        raise type(error)(f"{reason} Check its name and its permissions, or copy it elsewhere.") from error
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -71,9 +84,8 @@ def _upright(image: Image.Image) -> Image.Image:
 def open_rgb(path: Path, content: bytes | None = None) -> Image.Image:
     """A picture file as RGB, on white where it is transparent. Otherwise as `open_picture`."""
     image = open_picture(path, content)
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    image = image.convert("RGBA")
+    if image.mode == "RGB":
+        return image
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
 
 

@@ -186,15 +186,16 @@ def _comfyui_folders(args: argparse.Namespace) -> SearchFolders | None:
 def read_picture(path: Path) -> Tensor:
     """A picture file as [1, 3, H, W] or, with transparency, [1, 4, H, W] in 0..1, upright (EXIF applied).
 
-    Raises FileNotFoundError where there is no file, ValueError where it can't be read or is too large.
+    Raises OSError where there is no file or it can't be opened, ValueError where it can't be read or is too
+    large.
     """
-    image = open_picture(path, largest_side=MAX_SIDE)
-    return from_pil(image.convert("RGBA" if image.has_transparency_data else "RGB"))[None]
+    return from_pil(open_picture(path, largest_side=MAX_SIDE))[None]
 
 
 def read_mask(path: Path) -> Tensor:
-    """A picture file as a mask [1, H, W] in 0..1. Raises as `read_picture`."""
-    return from_pil(open_picture(path, largest_side=MAX_SIDE).convert("L"))
+    """A picture file as a mask [1, H, W] in 0..1, 0 where it is transparent. Raises as `read_picture`."""
+    image = open_picture(path, largest_side=MAX_SIDE).convert("RGBA")
+    return from_pil(Image.alpha_composite(Image.new("RGBA", image.size, "black"), image).convert("L"))
 
 
 def write_picture(image_3HW: Tensor, path: Path, enlarge: int = 1) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import re
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from echogen_core.commands.generate import read_picture
+from echogen_core.commands.generate import read_mask, read_picture
 from echogen_core.encoders import reference_picture
 from echogen_core.evaluation.scorers import prepare
 from echogen_core.pictures import cover_crop, from_pil, open_picture, open_rgb
@@ -39,6 +43,165 @@ def test_pictures_are_read_upright(reader: str, tmp_path: Path) -> None:
         found_HW3 = np.asarray(READERS[reader](tmp_path / name))
         assert found_HW3.shape == (30, 20, 3)
         assert found_HW3[3, 10, 0] > 200 > 50 > found_HW3[26, 10, 0]
+
+
+RAMP_HW = np.arange(32 * 32, dtype=np.uint16).reshape(32, 32) * 64
+GREY_HW = np.round(RAMP_HW / 257)
+"""RAMP_HW in 8 bits."""
+
+
+def png_of_16_bits(color: int, values_HWC: np.ndarray) -> bytes:
+    """A PNG with 16 bits a channel, which Pillow doesn't write. color: PNG's code of the colour type."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    height, width = values_HWC.shape[:2]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values_HWC)
+    header = struct.pack(">IIBBBBB", width, height, 16, color, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
+
+
+def saved(picture: Image.Image, kind: str, **options: Any) -> bytes:
+    content = io.BytesIO()
+    picture.save(content, kind, **options)
+    return content.getvalue()
+
+
+def in_mode(mode: str) -> Image.Image:
+    """The ramp in one of Pillow's modes of 8 bits or one."""
+    grey = Image.fromarray(GREY_HW.astype(np.uint8))
+    if mode == "1":
+        return grey.point(lambda value: 255 * (value > 127), "1")
+    if mode == "CMYK":  # Pillow's CMYK of grey is exact
+        return grey.convert("RGB").convert("CMYK")
+    return grey.convert(mode)
+
+
+GREYS = {
+    "16-bit PNG": (".png", saved(Image.fromarray(RAMP_HW), "PNG")),
+    "16-bit TIFF": (".tif", saved(Image.fromarray(RAMP_HW), "TIFF")),
+    "16-bit TIFF, big-endian": (".tif", saved(Image.fromarray(RAMP_HW.astype(">u2")), "TIFF")),
+    "16-bit PGM": (".pgm", saved(Image.fromarray(RAMP_HW.astype(np.int32)), "PPM")),
+    "32-bit TIFF": (".tif", saved(Image.fromarray(RAMP_HW.astype(np.int32)), "TIFF")),
+    "32-bit TIFF of bytes": (".tif", saved(Image.fromarray(GREY_HW.astype(np.int32)), "TIFF")),
+    "floating-point TIFF": (".tif", saved(Image.fromarray((RAMP_HW / 65535).astype(np.float32)), "TIFF")),
+    "floating-point TIFF of bytes": (".tif", saved(Image.fromarray(GREY_HW.astype(np.float32)), "TIFF")),
+    "16-bit RGB": (".png", png_of_16_bits(2, np.stack([RAMP_HW] * 3, -1))),
+    "16-bit RGBA": (".png", png_of_16_bits(6, np.stack([*[RAMP_HW] * 3, RAMP_HW * 0 + 65535], -1))),
+    "16-bit grey and alpha": (".png", png_of_16_bits(4, np.stack([RAMP_HW, RAMP_HW * 0 + 65535], -1))),
+    **{
+        f"{mode} {kind}": (f".{kind.lower()}", saved(in_mode(mode), kind))
+        for mode, kind in (
+            ("L", "PNG"),
+            ("LA", "PNG"),
+            ("P", "PNG"),
+            ("PA", "TIFF"),
+            ("RGBA", "TIFF"),
+            ("CMYK", "TIFF"),
+            ("YCbCr", "TIFF"),
+        )
+    },
+}
+
+
+@pytest.mark.parametrize("kind", GREYS)
+@pytest.mark.parametrize("reader", [*READERS, "a mask"])
+def test_grey_stays_grey_in_every_mode(reader: str, kind: str, tmp_path: Path) -> None:
+    ending, content = GREYS[kind]
+    path = tmp_path / f"grey{ending}"
+    path.write_bytes(content)
+    if reader == "a sample" and ending not in (".png", ".jpg"):
+        path = path.rename(path.with_suffix(".png"))  # Pillow goes by the content
+    if reader == "a mask":
+        found_HW3 = np.stack([read_mask(path)[0].numpy() * 255] * 3, -1)
+    else:
+        found_HW3 = np.asarray(READERS[reader](path))[..., :3]
+    assert found_HW3.shape == (32, 32, 3)
+    assert np.abs(found_HW3 - GREY_HW[..., None]).max() <= 1
+
+
+def test_black_and_white_and_one_transparent_grey(tmp_path: Path) -> None:
+    path = tmp_path / "picture.png"
+    in_mode("1").save(path)
+    assert np.array_equal(np.unique(np.asarray(open_rgb(path))), [0, 255])
+    Image.fromarray(RAMP_HW).save(path, transparency=64)
+    picture = open_picture(path)
+    assert picture.mode == "RGBA" and picture.getpixel((1, 0))[3] == 0 and picture.getpixel((2, 0))[3] == 255
+    assert open_rgb(path).getpixel((1, 0)) == (255, 255, 255)
+    assert read_mask(path)[0, 0, 1] == 0, "what is transparent is not marked"
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_grey_of_16_bits_is_turned_upright(kind: str, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    path = tmp_path / "scan"
+    path.write_bytes(saved(Image.fromarray(RAMP_HW[:20]), kind, exif=exif))
+    found_HW = np.asarray(open_picture(path).convert("L"))
+    assert np.abs(found_HW - np.rot90(GREY_HW[:20], -1)).max() <= 1
+
+
+@pytest.mark.parametrize("values", [-RAMP_HW.astype(np.float32), RAMP_HW * np.float32("nan")])
+def test_values_that_are_no_picture_are_said(values: Any, tmp_path: Path) -> None:
+    path = tmp_path / "data.tif"
+    Image.fromarray(values).save(path)
+    with pytest.raises(ValueError, match=r"data\.tif .*values from .* expected 0 or more"):
+        open_picture(path)
+
+
+NOISE = Image.effect_noise((64, 48), 80).convert("RGB")
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("empty.png", b"", "the file is empty"),
+        ("page.png", b"\n<!DOCTYPE html><html>404</html>", "it is a web page"),
+        ("bom.jpg", b"\xef\xbb\xbf<HTML>", "it is a web page"),
+        ("phone.png", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "a HEIC picture, which.*Save it as PNG"),
+        ("phone2.jpg", b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic", "a HEIC picture"),
+        ("new.png", b"\0\0\0\x1cftypavif\0\0\0\0avifmif1miaf", "an AVIF picture"),
+        ("new2.png", b"\0\0\0\x1cftypmif1\0\0\0\0mif1avif", "an AVIF picture"),
+        ("film.png", b"\0\0\0\x18ftypisom\0\0\0\0isommp42", "a video"),
+        ("raw.jpg", b"\0\0\0\x18ftypcrx \0\0\0\1crx isom", "a camera's raw file"),
+        ("xl.png", b"\xff\x0a" + bytes(50), "a JPEG XL picture"),
+        ("drawing.png", b"<svg xmlns='a'/>", "an SVG drawing"),
+        ("paper.png", b"%PDF-1.7", "a PDF"),
+        ("lfs.png", b"version https://git-lfs.github.com/spec/v1\noid", "git lfs pull"),
+        ("zeros.png", bytes(500), "no format that is known.*Use PNG"),
+        ("text.png", b"hello", "no format that is known"),
+        *(
+            (f"cut_{share}_{kind}.png", whole[: int(len(whole) * share)], "damaged or incomplete")
+            for kind in ("PNG", "JPEG", "WEBP", "GIF", "BMP")
+            for whole in [saved(NOISE, kind)]
+            for share in (0.1, 0.5, 0.99)
+        ),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named_with_what_it_is(
+    reader: str, name: str, content: bytes, says: str, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(ValueError) as caught:
+        READERS[reader](path)
+    assert re.search(says, str(caught.value)) and name in str(caught.value)
+
+
+def test_what_is_no_file_is_said(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=rf"{tmp_path.name} is a folder. Name a picture in it"):
+        open_picture(tmp_path)
+    with pytest.raises(OSError, match=r"picture .*xxx.*Check"):
+        open_picture(tmp_path / ("x" * 300))
+    with pytest.raises(OSError, match="No picture at"):
+        open_picture(Path("/dev/null"))
 
 
 @pytest.mark.parametrize("reader", ["a row of the training", "dreambench"])
