@@ -7,6 +7,7 @@ are the tall ones transposed (checked against the official table in the tests).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -127,6 +128,20 @@ def find_schedule(budget: str, aspect_ratio: str = "1:1") -> ScaleSchedule:
         patch, scales = _MINIATURE_LADDERS[budget]
         return ScaleSchedule("1:1", 1.0, budget, scales, patch, ladder[-1])
     return ScaleSchedule(aspect_ratio, h_div_w, budget, ladder[: _BUDGET_SCALES[budget]], 16, ladder[-1])
+
+
+def nearest_schedule(budget: str, height: int, width: int) -> ScaleSchedule:
+    """The schedule whose proportions are nearest to a picture's, at a pixel budget.
+
+    Raises ValueError for an unknown budget, or a side below 1.
+    """
+    if min(height, width) < 1:
+        raise ValueError(f"Expected a picture with pixels, got {width}×{height}.")
+    ratios = ("1:1",) if budget in _MINIATURE_LADDERS else ASPECT_RATIOS
+    schedules = [find_schedule(budget, ratio) for ratio in ratios]
+    return min(
+        schedules, key=lambda each: abs(math.log(each.pixels_hw[0] * width / each.pixels_hw[1] / height))
+    )
 
 
 def _ladder(aspect_ratio: str) -> tuple[float, tuple[Grid, ...]]:

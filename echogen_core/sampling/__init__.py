@@ -4,7 +4,7 @@ from .bits import Bits
 from .guidance import Guidance, GuidanceSchedule
 from .kept_bits import Target
 from .prefill import Branches, PrefillCache, RunConditions
-from .regions import Region
+from .region_guidance import Region
 from .sampler import SamplingSettings, ScaleStep, sample
 
 __all__ = [

@@ -15,7 +15,7 @@ from ..scales import ScaleSchedule
 from ..tokenizer.bsq import bits_to_codes, enlarge, quantize_once, shrink
 from ..utils.printable import counted
 from .bits import Bits
-from .regions import check_mask, cover
+from .region_guidance import check_mask, cover
 
 Keeping = Callable[[Tensor, int], Tensor]
 """(bits drawn at a scale [B, h, w, D], the scale's index) -> the bits that are taken."""

@@ -21,7 +21,7 @@ from .bits import Bits, draw_bits, picture_generators
 from .guidance import Guidance
 from .kept_bits import KeptBits, Target
 from .prefill import Branches
-from .regions import Region
+from .region_guidance import Region
 from .weighted_batches import WeightedBatch, guide, weighted_batches
 
 

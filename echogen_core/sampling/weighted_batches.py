@@ -18,7 +18,7 @@ from ..model.kv_cache import KVCache
 from ..scales import ScaleSchedule
 from .guidance import Guidance
 from .prefill import Branches, SkippedBranch
-from .regions import Region, Share, region_shares
+from .region_guidance import Region, Share, region_shares
 
 
 @dataclass

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from echogen_core.features import TextFeatures
 from echogen_core.sampling import Branches, Guidance, PrefillCache, Region
-from echogen_core.sampling.regions import region_shares
+from echogen_core.sampling.region_guidance import region_shares
 from echogen_core.scales import ScaleSchedule
 
 from .. import golden

@@ -1,0 +1,42 @@
+"""The original picture, changed inside a mask alone.
+
+A tokenizer loses detail: only the original's own pixels are exact, so they come back outside the mask.
+Shape suffixes: B pictures, C channels, H W size of the original, h w size of the canvas. Sizes in pixels.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..subject.refine import soften
+from .framing import Frame
+
+
+def paste_back(
+    originals_BCHW: Tensor, canvases_BChw: Tensor, masks_BHW: Tensor, frame: Frame, feather: float = 0.0
+) -> Tensor:
+    """[B, C, H, W]: the originals with the canvases' pixels where the masks mark, blended at their edges.
+
+    One original, canvas or mask stands for all. feather: pixels of the original over which the edge fades to
+    each side, 0 to 64. Where the faded mask is 0, and where the canvas shows nothing, pixels are the
+    original's, exactly.
+    Raises ValueError for sizes that are not the frame's, numbers of pictures that do not fit each other, or
+    a feather out of range.
+    """
+    counts = {len(x) for x in (originals_BCHW, canvases_BChw, masks_BHW)} - {1}
+    if len(counts) > 1:
+        raise ValueError(
+            f"Expected as many pictures, edited pictures and masks, or one of a kind, got "
+            f"{len(originals_BCHW)}, {len(canvases_BChw)} and {len(masks_BHW)}."
+        )
+    if tuple(masks_BHW.shape[-2:]) != frame.picture_hw:
+        raise ValueError(
+            f"The mask is {masks_BHW.shape[-1]}×{masks_BHW.shape[-2]} px; the picture is "
+            f"{frame.picture_hw[1]}×{frame.picture_hw[0]} px."
+        )
+    placed_BCHW = frame.from_canvas(canvases_BChw, originals_BCHW)
+    faded_B1HW = torch.stack([soften(mask_HW, feather) for mask_HW in masks_BHW])[:, None]
+    faded_B1HW = faded_B1HW.to(originals_BCHW)
+    blended_BCHW = originals_BCHW * (1 - faded_B1HW) + placed_BCHW * faded_B1HW
+    return torch.where(faded_B1HW > 0, blended_BCHW, originals_BCHW)
