@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from echogen_core.subject import notes
 from echogen_core.subject.regions import Box, Detection, check_box
 from echogen_core.utils.printable import counted, printable
 
@@ -26,31 +27,62 @@ _LABEL = 100  # characters
 _SIDES = ("x", "y", "width", "height")
 
 
-def boxes_from(value: Any, count: int, height: int, width: int) -> list[list[Detection]]:
-    """The boxes of each of `count` pictures of that size, clipped to the picture; an empty list for none.
+class GivenBoxes(NamedTuple):
+    """One picture's boxes, () for none; note: what could not be used, for the artist."""
 
-    Raises ValueError for other forms, for numbers that are no box in the picture, for more than
-    MAX_BOXES boxes in one, and for lists of lists that are neither one for all pictures nor one for each.
+    boxes: tuple[Detection, ...] = ()
+    note: str = ""
+
+
+def boxes_from(value: Any, count: int, height: int, width: int) -> list[GivenBoxes]:
+    """The boxes of each of `count` pictures of that size, clipped to the picture.
+
+    One that is no box in the picture (NaN, no area, outside, malformed) is left out, with a note.
+    Raises ValueError for other forms, where no box can be used at all, for more than MAX_BOXES boxes in a
+    picture, and for lists of lists that are neither one for all pictures nor one for each.
     """
-    if isinstance(value, Mapping):
-        value = [value]
-    if isinstance(value, Sequence) and (not value or isinstance(value[0], Mapping)):
-        value = [value]
-    if not isinstance(value, Sequence) or not all(isinstance(boxes, list | tuple) for boxes in value):
-        raise _unlike(value)
-    if len(value) not in (1, count):
+    lists = _lists(value)
+    if len(lists) not in (1, count):
         raise ValueError(
-            f"Expected boxes for all or for each of {counted(count, 'picture')}, got {len(value)} lists of "
+            f"Expected boxes for all or for each of {counted(count, 'picture')}, got {len(lists)} lists of "
             "boxes. Connect the boxes that were found in these pictures."
         )
-    most = max(map(len, value))
+    most = max(map(len, lists))
     if most > MAX_BOXES:
         raise ValueError(
             f"Expected at most {MAX_BOXES} bounding boxes in a picture, got {most}. Raise the threshold "
             "of the node that found them, or select some of them."
         )
-    found = [[_detection(box, height, width) for box in boxes] for boxes in value]
+    failures: list[ValueError] = []
+    found = [_usable(boxes, height, width, failures) for boxes in lists]
+    if failures and not any(given.boxes for given in found):
+        raise failures[0]
     return found * count if len(found) == 1 else found
+
+
+def _lists(value: Any) -> list[Sequence[Any]]:
+    """A list of boxes for each picture, or one for all."""
+    if isinstance(value, Mapping):
+        value = [value]
+    if not isinstance(value, list | tuple):
+        raise _unlike(value)
+    if not any(isinstance(entry, list | tuple) for entry in value):
+        return [value]  # boxes for all pictures, or none
+    return [entry if isinstance(entry, list | tuple) else [entry] for entry in value]
+
+
+def _usable(boxes: Sequence[Any], height: int, width: int, failures: list[ValueError]) -> GivenBoxes:
+    """The boxes that can be used; why others can't is added to `failures`."""
+    good, bad = [], []
+    for box in boxes:
+        try:
+            good.append(_detection(box, height, width))
+        except ValueError as error:
+            bad.append(error)
+    failures += bad
+    if bad:
+        return GivenBoxes(tuple(good), notes.BAD_BOX.format(reason=bad[0]))
+    return GivenBoxes(tuple(good), "" if good else notes.NO_BOX)
 
 
 def boxes_to(hits: Sequence[Sequence[Detection]]) -> list[list[dict[str, Any]]]:

@@ -7,8 +7,9 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from . import adapters, runtime
-from .adapters import CATEGORY, pictures_from, schema
+from . import adapters, notices, runtime
+from .adapters import CATEGORY, advanced, schema
+from .reference_views import DEFAULT_VIEWS, MAX_VIEWS, read_views
 
 _STRENGTH = dict(
     default=1.0,
@@ -20,6 +21,20 @@ _STRENGTH = dict(
 _VIEWS = (
     "The subject on a plain background, from Cut Out Subject. A batch counts as several views of one subject."
 )
+
+
+def _views_input() -> Any:
+    """How many pictures of a batch are encoded."""
+    return advanced(
+        io.Int.Input,
+        "max_views",
+        default=DEFAULT_VIEWS,
+        min=1,
+        max=MAX_VIEWS,
+        optional=True,
+        tooltip="How many pictures of a batch are used at most, evenly chosen with the first and the last. "
+        "Each takes time in every run. Set the same number on both encoders.",
+    )
 
 
 class EncodeText(io.ComfyNode):
@@ -67,6 +82,7 @@ class EncodeSemantic(io.ComfyNode):
             category=f"{CATEGORY}/conditioning",
             description="What the subject is and how its parts are arranged: the features that carry its "
             "identity.",
+            has_intermediate_output=True,
             search_aliases=["dino", "subject features", "identity", "reference"],
             inputs=[
                 adapters.SemanticEncoder.Input("semantic_encoder", tooltip="From Load EchoGen."),
@@ -77,6 +93,7 @@ class EncodeSemantic(io.ComfyNode):
                     tooltip="How strongly these features act on the model. 0: as if unconnected. 1: as "
                     "trained. Above 1: exaggerated. To steer the whole subject, use γ_I on the sampler.",
                 ),
+                _views_input(),
             ],
             outputs=[
                 adapters.Semantic.Output(
@@ -86,10 +103,12 @@ class EncodeSemantic(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, semantic_encoder: runtime.Managed, image: Tensor, strength: float) -> io.NodeOutput:
-        images_B3HW = pictures_from(image, "reference picture")
-        features = runtime.loaded(semantic_encoder).encode(images_B3HW, semantic_encoder.device)
-        return io.NodeOutput(features._replace(strength=strength))
+    def execute(
+        cls, semantic_encoder: runtime.Managed, image: Tensor, strength: float, max_views: int = DEFAULT_VIEWS
+    ) -> io.NodeOutput:
+        views = read_views(image, max_views)
+        features = runtime.loaded(semantic_encoder).encode(views.images_V3HW, semantic_encoder.device)
+        return io.NodeOutput(features._replace(strength=strength), ui=notices.shown(views.notes))
 
 
 class EncodeContent(io.ComfyNode):
@@ -102,6 +121,7 @@ class EncodeContent(io.ComfyNode):
             display_name="Encode Content (FLUX VAE)",
             category=f"{CATEGORY}/conditioning",
             description="The subject's fine detail: texture, lettering, exact colours.",
+            has_intermediate_output=True,
             search_aliases=["vae encode", "subject detail", "reference latent"],
             inputs=[
                 adapters.ContentEncoder.Input("content_encoder", tooltip="From Load EchoGen."),
@@ -112,6 +132,7 @@ class EncodeContent(io.ComfyNode):
                     tooltip="How strongly the detail acts on the model. 0: as if unconnected. 1: as trained. "
                     "Above 1: exaggerated.",
                 ),
+                _views_input(),
             ],
             outputs=[
                 adapters.Content.Output(
@@ -121,10 +142,12 @@ class EncodeContent(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, content_encoder: runtime.Managed, image: Tensor, strength: float) -> io.NodeOutput:
-        images_B3HW = pictures_from(image, "reference picture")
-        features = runtime.loaded(content_encoder).encode(images_B3HW, content_encoder.device)
-        return io.NodeOutput(features._replace(strength=strength))
+    def execute(
+        cls, content_encoder: runtime.Managed, image: Tensor, strength: float, max_views: int = DEFAULT_VIEWS
+    ) -> io.NodeOutput:
+        views = read_views(image, max_views)
+        features = runtime.loaded(content_encoder).encode(views.images_V3HW, content_encoder.device)
+        return io.NodeOutput(features._replace(strength=strength), ui=notices.shown(views.notes))
 
 
 NODES: list[type[Any]] = [EncodeText, EncodeSemantic, EncodeContent]

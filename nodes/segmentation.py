@@ -5,6 +5,7 @@ They are output nodes with previews: see lazy_previews.py.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,6 +14,8 @@ from torch import Tensor
 
 from echogen_core.subject import cutout
 from echogen_core.subject.find import Found
+from echogen_core.subject.masks import MaskMarks
+from echogen_core.subject.notes import joined
 from echogen_core.subject.regions import Pick
 
 from . import memory_checks, subject_models, subject_preview, user_inputs
@@ -20,9 +23,8 @@ from . import subject_steps as steps
 from . import subject_widgets as widgets
 from .adapters import CATEGORY, pictures_from, schema, to_image, to_intermediate
 from .boxes import boxes_to
-from .subject_models import AUTO, DESCRIBER, NONE, Kind
+from .subject_models import AUTO, DESCRIBER, Kind
 from .subject_steps import Fallback, SubjectOptions
-from .wire_types import describe_value
 
 _SOURCES = (
     "Any mask will do: the mask editor or the transparency of Load Image, another pack, ComfyUI's own SAM3 "
@@ -47,13 +49,11 @@ def _fingerprints(kind: Kind, name: str | None) -> list[str]:
 
 def _valid(**names: str | None) -> bool | str:
     """True, or what to download for the first model that is missing; None: a link provides it, or nothing."""
-    try:
-        for name, value in names.items():
-            if not isinstance(value, str | None):
-                return f"{name}: expected the name of a model, {AUTO} or {NONE}, got {describe_value(value)}."
+    for name, value in names.items():
+        try:
             subject_models.resolve(widgets.MODELS[name], AUTO if value is None else value)
-    except FileNotFoundError as error:
-        return str(error)
+        except FileNotFoundError as error:
+            return f"{name}: {error}"
     return True
 
 
@@ -100,7 +100,9 @@ class DescribeSubject(SubjectNode):
             warning = f"{warning} To get a phrase automatically: {subject_models.download_hint(DESCRIBER)}"
         texts = [(each, "" if each else warning) for each in phrases]
         shown = subject_preview.captioned(images_BCHW, texts)
-        return io.NodeOutput("\n".join(phrases), ui=subject_preview.show(cls, [shown], _joined(texts)))
+        return io.NodeOutput(
+            "\n".join(phrases), ui=subject_preview.show(cls, [shown], _joined(texts), [w for _, w in texts])
+        )
 
 
 class DetectSubject(SubjectNode):
@@ -178,7 +180,7 @@ class DetectSubject(SubjectNode):
             boxes_to([one.hits for one in full]),
             min(one.chosen.score for one in found if one.chosen),
             to_intermediate(shown),
-            ui=subject_preview.show(cls, [shown], [subject_preview.words(one) for one in found]),
+            ui=_shown(cls, [shown], found),
         )
 
 
@@ -230,8 +232,7 @@ class SegmentSubject(SubjectNode):
         found = steps.segment_boxes(images_BCHW, inputs, options)
         shown = subject_preview.previews(images_BCHW, found)
         mask = to_intermediate(torch.stack([one.mask_HW for one in _full_size(found, image)]))
-        words = [subject_preview.words(one) for one in found]
-        return io.NodeOutput(mask, to_intermediate(shown), ui=subject_preview.show(cls, [shown], words))
+        return io.NodeOutput(mask, to_intermediate(shown), ui=_shown(cls, [shown], found))
 
 
 def _segmentation_inputs() -> list[io.Input]:
@@ -311,11 +312,14 @@ class SubjectSegmentation(SubjectNode):
     ) -> io.NodeOutput:
         images_BCHW = pictures_from(image, "picture", keep_alpha=True)
         memory_checks.require_for_cut_outs(image, margin)
-        colour, marks = cutout.parse_colour(background), cutout.MaskMarks(mask_marks)
+        colour, marks = cutout.parse_colour(background), MaskMarks(mask_marks)
         inputs = user_inputs.read_inputs(images_BCHW, image.shape[1:3], phrase, mask, marks, bounding_box)
         found = steps.segment_subjects(images_BCHW, inputs, _options(**settings))
-        masks_BHW = torch.stack([one.mask_HW for one in found])
-        cut = cutout.cut_out(images_BCHW[:, :3], masks_BHW, margin, colour, cutout.MaskMarks.SUBJECT)
+        cut = cutout.cut_out_by([one.mask_HW for one in found], images_BCHW[:, :3], margin, colour)
+        found = [
+            replace(one, warning=joined(one.warning, note))
+            for one, note in zip(found, cut.notes, strict=True)
+        ]
         cut_out, full = to_image(cut.images_B3SS), _full_size(found, image)
         shown = [subject_preview.previews(images_BCHW, found), cut_out]
         return io.NodeOutput(
@@ -323,7 +327,7 @@ class SubjectSegmentation(SubjectNode):
             to_intermediate(torch.stack([one.mask_HW for one in full])),
             "\n".join(one.phrase for one in found),
             boxes_to(steps.boxes_of(full)),
-            ui=subject_preview.show(cls, shown, [subject_preview.words(one) for one in found]),
+            ui=_shown(cls, shown, found),
         )
 
 
@@ -344,6 +348,11 @@ def _options(
 def _full_size(found: list[Found], image: Tensor) -> list[Found]:
     """The results at the pictures' original size."""
     return [subject_preview.resize_found(one, int(image.shape[1]), int(image.shape[2])) for one in found]
+
+
+def _shown(cls: type[io.ComfyNode], pictures: list[Tensor], found: list[Found]) -> dict[str, Any]:
+    words = [subject_preview.words(one) for one in found]
+    return subject_preview.show(cls, pictures, words, [one.warning for one in found])
 
 
 def _joined(texts: list[tuple[str, str]]) -> list[str]:

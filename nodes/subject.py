@@ -5,19 +5,20 @@ They are output nodes with previews: see lazy_previews.py.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-import torch
 from comfy_api.latest import io
 from torch import Tensor
 
 from echogen_core.subject import cutout, samples
+from echogen_core.subject.masks import MaskMarks
+from echogen_core.subject.notes import joined
 
 from . import memory_checks, subject_preview
 from . import subject_widgets as widgets
 from .adapters import CATEGORY, advanced, image_from_pil, pictures_from, schema, to_image, to_intermediate
-from .user_inputs import EMPTY_MASK, mask_in_boxes, read_inputs, union_warning
+from .boxes import rectangles
+from .user_inputs import UserInputs, mask_in_boxes, read_inputs
 
 
 class SamplePicture(io.ComfyNode):
@@ -115,46 +116,28 @@ class CutOutSubject(io.ComfyNode):
     ) -> io.NodeOutput:
         images_BCHW = pictures_from(image, "picture", keep_alpha=True)
         memory_checks.require_for_cut_outs(image, margin)
-        if mask is not None:
-            memory_checks.require_for_pictures(mask, "masks")
-        region, marks, warnings = _region(
-            images_BCHW, image.shape[1:3], mask, cutout.MaskMarks(mask_marks), bounding_box
-        )
-        colour = cutout.parse_colour(background)
-        cut = cutout.cut_out(images_BCHW, region, margin, colour, marks, only_largest)
-        if not warnings:
-            about_mask = EMPTY_MASK if cut.unused else union_warning(region, len(image))
-            warnings = [about_mask] * len(image)
-        for index in cut.missed:
-            warnings[index] = "The mask of this picture is empty: the whole picture was used."
-        shown = cut_out = to_image(cut.images_B3SS)
-        if any(warnings):
-            shown = subject_preview.captioned(cut.images_B3SS, [("", text) for text in warnings])
+        colour, marks = cutout.parse_colour(background), MaskMarks(mask_marks)
+        given = read_inputs(images_BCHW, image.shape[1:3], "", mask, marks, bounding_box)
+        regions = [_region(inputs, *images_BCHW.shape[-2:]) for inputs in given]
+        masks = [mask_HW for mask_HW, _ in regions]
+        cut = cutout.cut_out_by(masks, images_BCHW, margin, colour, only_largest)
+        warnings = [
+            joined(inputs.warning, note, about_cut)
+            for inputs, (_, note), about_cut in zip(given, regions, cut.notes, strict=True)
+        ]
+        cut_out = to_image(cut.images_B3SS)
         return io.NodeOutput(
-            cut_out, to_intermediate(cut.masks_BSS), ui=subject_preview.show(cls, [shown], warnings)
+            cut_out,
+            to_intermediate(cut.masks_BSS),
+            ui=subject_preview.show_cut_outs(cls, cut.images_B3SS, warnings),
         )
 
 
-def _region(
-    images_BCHW: Tensor,
-    size_hw: Sequence[int],
-    mask: Tensor | None,
-    marks: cutout.MaskMarks,
-    bounding_box: Any,
-) -> tuple[Tensor | None, cutout.MaskMarks, list[str]]:
-    """The masks to cut by, limited to the boxes, what they mark, and a warning per picture (if boxes came).
-
-    Without any box the core checks the mask, or looks for a plain background.
-    """
-    if bounding_box is None:
-        return mask, marks, []
-    user_inputs = read_inputs(images_BCHW, size_hw, "", mask, marks, bounding_box)
-    warnings = [inputs.warning for inputs in user_inputs]
-    if not any(inputs.boxes for inputs in user_inputs):
-        return mask, marks, warnings
-    size = images_BCHW.shape[-2:]
-    masks = torch.stack([mask_in_boxes(inputs, inputs.boxes, *size) for inputs in user_inputs])
-    return masks, cutout.MaskMarks.SUBJECT, warnings
+def _region(inputs: UserInputs, height: int, width: int) -> tuple[Tensor | None, str]:
+    """The mask to cut a picture by, limited to its boxes, and a note; None without mask and boxes."""
+    if inputs.mask_HW is not None:
+        return mask_in_boxes(inputs.mask_HW, inputs.boxes)
+    return (rectangles(inputs.boxes, height, width) if inputs.boxes else None), ""
 
 
 NODES: list[type[Any]] = [SamplePicture, CutOutSubject]

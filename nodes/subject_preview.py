@@ -19,9 +19,11 @@ from torch.nn import functional as F
 
 from echogen_core.pictures import SMALLEST_SIDE, to_pil
 from echogen_core.subject.find import Found
+from echogen_core.subject.notes import by_picture
 from echogen_core.subject.overlay import draw_overlay
 
-from .adapters import best_effort, image_from_pil
+from . import notices
+from .adapters import best_effort, image_from_pil, to_image
 from .boxes import resize_hit
 
 SIDE = 768
@@ -84,18 +86,34 @@ def _with_texts(pictures: Sequence[Image.Image], texts: Sequence[tuple[str, str]
     return torch.cat([image_from_pil(sheet)[0] for sheet in sheets])
 
 
-def show(cls: type[io.ComfyNode], pictures: Sequence[Tensor], texts: Sequence[str] = ()) -> dict[str, Any]:
-    """A node's `ui` output: its previews, and its texts, which the history stores.
+def show(
+    cls: type[io.ComfyNode],
+    pictures: Sequence[Tensor],
+    texts: Sequence[str] = (),
+    warnings: Sequence[str] = (),
+) -> dict[str, Any]:
+    """A node's `ui` output: its previews, its texts, which the history stores, and its notices.
 
-    Pictures that could not be written are left out, and a text says why.
+    warnings: one for each picture; those that can't be read in a caption become notices. Pictures that could
+    not be written are left out, and a text says why.
     """
     shown = [best_effort(partial(_written, cls, image_BHWC)) for image_BHWC in pictures]
-    all_texts = [*texts, *dict.fromkeys(reason for _, reason in shown if reason)]
+    reasons = list(dict.fromkeys(reason for _, reason in shown if reason))
+    readable = not reasons and len(warnings) == 1 and _fits(int(pictures[0].shape[2]), warnings[0])
+    noticed = [] if readable else by_picture(warnings)
     return {
         "images": [image for each, _ in shown for image in each.get("images", ())],
         "animated": (False,),
-        **({"text": tuple(all_texts)} if all_texts else {}),
+        **notices.shown([*texts, *reasons], [*noticed, *reasons]),
     }
+
+
+def show_cut_outs(cls: type[io.ComfyNode], cut_outs_B3SS: Tensor, warnings: Sequence[str]) -> dict[str, Any]:
+    """The same for cut-outs alone, with captions where there is a warning."""
+    shown = to_image(cut_outs_B3SS)
+    if any(warnings):
+        shown = captioned(cut_outs_B3SS, [("", warning) for warning in warnings])
+    return show(cls, [shown], warnings, warnings)
 
 
 def _written(cls: type[io.ComfyNode], image_BHWC: Tensor) -> dict[str, Any]:
@@ -117,9 +135,20 @@ def _summary(found: Found) -> str:
     return " · ".join(part for part in (found.phrase, score, found.source) if part)
 
 
+def _columns(width: int) -> int:
+    """Characters in a line of a caption."""
+    return max(12, int((width - 2 * _PAD) / (0.52 * _TEXT_SIZE)))
+
+
+def _fits(width: int, warning: str) -> bool:
+    """Whether a caption shows all of a warning."""
+    columns = _columns(width)
+    return columns * 0.52 * _TEXT_SIZE < width and len(wrap(warning, columns)) <= _LINES
+
+
 def _lines(width: int, text: str, warning: str) -> list[tuple[str, str]]:
     """(line, colour), wrapped to the picture's width."""
-    columns = max(12, int((width - 2 * _PAD) / (0.52 * _TEXT_SIZE)))
+    columns = _columns(width)
     broken = [(line, _INK) for line in wrap(text, columns, max_lines=_LINES, placeholder=" …")]
     return broken + [(line, _WARNING) for line in wrap(warning, columns, max_lines=_LINES, placeholder=" …")]
 

@@ -13,10 +13,12 @@ import torch
 from torch import Tensor
 
 from echogen_core.checkpoints.segmentation_models import Backend
-from echogen_core.subject.cutout import is_empty, keep_largest
+from echogen_core.subject import notes
+from echogen_core.subject.cutout import keep_largest
 from echogen_core.subject.describe import describe
 from echogen_core.subject.detect import DEFAULT_THRESHOLD, detect
 from echogen_core.subject.find import Found, Tools, find_subjects
+from echogen_core.subject.masks import is_empty
 from echogen_core.subject.regions import Box, Detection, Pick, choose
 
 from . import runtime, subject_models
@@ -186,8 +188,9 @@ def _segment_within(
 ) -> Found:
     """The subject within the artist's mask, the boxes, or both."""
     if inputs.mask_HW is not None:
-        mask_HW = mask_in_boxes(inputs, boxes, *inputs.mask_HW.shape)
-        return Found(mask_HW, inputs.phrase, inputs.boxes, choose(boxes), inputs.source)
+        mask_HW, note = mask_in_boxes(inputs.mask_HW, boxes)
+        chosen = None if note else choose(boxes)
+        return Found(mask_HW, inputs.phrase, inputs.boxes, chosen, inputs.source, note)
     if not boxes:
         return _find(image_CHW, "", tools, options)
     union: Found | None = None
@@ -199,12 +202,12 @@ def _segment_within(
         # one at a time: hundreds of masks would take gigabytes
         union = one if union is None else replace(union, mask_HW=torch.maximum(union.mask_HW, one.mask_HW))
     assert union is not None
-    warning = " ".join(filter(None, dict.fromkeys(warnings)))
+    warning = notes.joined(*warnings)
     return replace(union, phrase=inputs.phrase, hits=tuple(inputs.boxes), warning=warning)
 
 
 def _with_warning(inputs: UserInputs, found: Found) -> Found:
-    return replace(found, warning=" ".join(filter(None, (inputs.warning, found.warning))))
+    return replace(found, warning=notes.joined(inputs.warning, found.warning))
 
 
 def _apply_fallback(found: Found, number: int, tools: Tools, options: SubjectOptions) -> Found:

@@ -9,6 +9,7 @@ from comfy_api.latest import io
 from echogen_core.checkpoints.segmentation_models import Backend
 from echogen_core.subject import cutout
 from echogen_core.subject.detect import DEFAULT_THRESHOLD
+from echogen_core.subject.masks import MaskMarks
 from echogen_core.subject.regions import Pick
 
 from . import subject_models
@@ -149,8 +150,8 @@ def marks_input() -> Any:
     return advanced(
         io.Combo.Input,
         "mask_marks",
-        options=[marks.value for marks in cutout.MaskMarks],
-        default=cutout.MaskMarks.AUTO.value,
+        options=[marks.value for marks in MaskMarks],
+        default=MaskMarks.AUTO.value,
         tooltip="What the white part of the mask marks. 'auto' takes a mask that covers the picture's "
         "edge for the background, as Load Image makes it from transparency.",
     )

@@ -11,17 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from echogen_core.subject.cutout import MaskMarks, facing_masks, is_empty
+from echogen_core.subject import notes
+from echogen_core.subject.masks import GivenMask, MaskMarks, is_empty, read_masks
 from echogen_core.subject.phrases import MAX_PHRASE, clean_phrase
 from echogen_core.subject.regions import Detection
 
 from . import memory_checks
-from .boxes import boxes_from, rectangles, resize_hit
-
-EMPTY_MASK = "The mask is empty: not used."
+from .boxes import GivenBoxes, boxes_from, rectangles, resize_hit
 
 
 @dataclass(frozen=True)
@@ -47,31 +45,48 @@ def read_inputs(
     marks: MaskMarks = MaskMarks.AUTO,
     bounding_box: Any = None,
 ) -> list[UserInputs]:
-    """The inputs for each picture; an empty mask or list of boxes counts as none, with a warning.
+    """The inputs for each picture; what can't be used counts as not given, with a warning.
 
     size_hw: size of the pictures before they were reduced, which the boxes refer to.
-    Raises ValueError for masks and boxes that do not belong to these pictures.
+    Raises ValueError for masks and boxes that do not belong to these pictures, and where all are unusable.
     """
-    count, channels, height, width = images_BCHW.shape
+    count, _, height, width = images_BCHW.shape
+    masks = [GivenMask()] * count
     if mask is not None:
         memory_checks.require_for_pictures(mask, "masks")
-    masks, source = None if mask is None else facing_masks(mask, (count, height, width), marks), "mask"
-    if masks is None and channels == 4 and bool((images_BCHW[:, 3] < 1).any()):
-        masks, source = images_BCHW[:, 3], "transparency"
-    boxes = [()] * count if bounding_box is None else _boxes(bounding_box, count, size_hw, (height, width))
+        masks = read_masks(mask, (count, height, width), marks)
+    boxes = [GivenBoxes()] * count
+    if bounding_box is not None:
+        boxes = boxes_from(bounding_box, count, *size_hw)
+    across, down = width / size_hw[1], height / size_hw[0]
+    too_long = max((len(line) for line in phrase.splitlines()), default=0) > MAX_PHRASE
     results = []
-    longest = max((len(line) for line in phrase.splitlines()), default=0)
-    for index, words in enumerate(phrases_for(phrase, count)):
-        mask_HW = None if masks is None or is_empty(masks[index]) else masks[index]
-        warnings = (
-            (masks is not None and mask_HW is None, EMPTY_MASK.replace("mask", source)),
-            (mask_HW is not None and source == "mask", union_warning(mask, count)),
-            (bounding_box is not None and not boxes[index], "There is no box for this picture."),
-            (longest > MAX_PHRASE, f"The phrase was cut to {MAX_PHRASE} characters."),
+    for words, picture_CHW, own, given in zip(
+        phrases_for(phrase, count), images_BCHW, masks, boxes, strict=True
+    ):
+        mask_HW, source, about_alpha = own.mask_HW, "mask", ""
+        if mask_HW is None:
+            mask_HW, about_alpha = _transparency(picture_CHW)
+            source = "transparency" if mask_HW is not None else ""
+        warning = notes.joined(
+            own.note,
+            about_alpha,
+            union_warning(mask, count) if source == "mask" else "",
+            given.note,
+            f"The phrase was cut to {MAX_PHRASE} characters." if too_long else "",
         )
-        warning = " ".join(text for applies, text in warnings if applies)
-        results.append(UserInputs(words, mask_HW, source, tuple(boxes[index]), warning))
+        scaled = tuple(resize_hit(hit, across, down) for hit in given.boxes)
+        results.append(UserInputs(words, mask_HW, source, scaled, warning))
     return results
+
+
+def _transparency(picture_CHW: Tensor) -> tuple[Tensor | None, str]:
+    """A picture's own mask, None without transparency or where nothing is opaque; and a note."""
+    if len(picture_CHW) < 4 or not bool((picture_CHW[3] < 1).any()):
+        return None, ""
+    if is_empty(picture_CHW[3]):
+        return None, notes.EMPTY_TRANSPARENCY
+    return picture_CHW[3], ""
 
 
 def phrases_for(text: str, count: int) -> list[str]:
@@ -91,20 +106,9 @@ def union_warning(mask: Tensor | None, count: int) -> str:
     return f"{each} masks for each picture: joined." if each > 1 else ""
 
 
-def mask_in_boxes(inputs: UserInputs, boxes: Sequence[Detection], height: int, width: int) -> Tensor:
-    """[height, width]: the mask inside the boxes, all of it if none lies inside; 1 without mask and boxes."""
-    mask_HW = torch.ones(height, width) if inputs.mask_HW is None else inputs.mask_HW
+def mask_in_boxes(mask_HW: Tensor, boxes: Sequence[Detection]) -> tuple[Tensor, str]:
+    """The part of a mask inside the boxes, and ''; all of it, and a note, if nothing lies inside."""
     if not boxes:
-        return mask_HW
-    within_HW = mask_HW * rectangles(boxes, height, width)
-    return mask_HW if is_empty(within_HW) else within_HW
-
-
-def _boxes(
-    value: Any, count: int, size_hw: Sequence[int], working_hw: tuple[int, int]
-) -> list[tuple[Detection, ...]]:
-    """Boxes for the pictures at their working size."""
-    down, across = (after / before for after, before in zip(working_hw, size_hw, strict=True))
-    return [
-        tuple(resize_hit(hit, across, down) for hit in hits) for hits in boxes_from(value, count, *size_hw)
-    ]
+        return mask_HW, ""
+    within_HW = mask_HW * rectangles(boxes, *mask_HW.shape)
+    return (mask_HW, notes.BOX_BESIDE_MASK) if is_empty(within_HW) else (within_HW, "")

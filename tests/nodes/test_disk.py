@@ -76,7 +76,7 @@ def test_a_temporary_folder_that_was_removed_comes_back(comfy: Comfy, no_folder:
     no_folder.unlink()
     outcome = comfy.run(shown_and_used())
     assert not outcome.error and len(list(no_folder.iterdir())) == 3
-    assert "text" not in outcome.shown["sample"]
+    assert not outcome.shown["sample"]["text"]
 
 
 def test_a_sweep_is_drawn_without_its_small_pictures(
