@@ -216,7 +216,7 @@ def subject_file(name: object) -> Path:
         )
     if not is_text(name) or not isinstance(stamp_of(path), FileStamp):
         raise FileNotFoundError(
-            f"{printable(name)} does not exist. Save a subject first, or put a shared one into {roots[0]}."
+            f"'{printable(name)}' does not exist. Save a subject first, or put a shared one into {roots[0]}."
         )
     return path
 

@@ -120,7 +120,7 @@ class FileLoader(io.ComfyNode):
         try:
             model_files.resolve(cls.KIND, file)
         except FileNotFoundError as error:
-            return str(error)
+            return f"file: {error}"
         return True
 
     @classmethod

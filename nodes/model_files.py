@@ -85,7 +85,7 @@ def _missing_message(kind: str, name: object) -> str:
     where = ", ".join(str(folder) for folder in folders(kind))
     known = _known(kind)
     installed = list_names(known) if known else "None is installed."
-    return f"Found no {TITLES[kind]} named {printable(name)} in {where}. {installed}"
+    return f"Found no {TITLES[kind]} named '{printable(name)}' in {where}. {installed}"
 
 
 def preset_of(kind: str, path: Path) -> Preset:

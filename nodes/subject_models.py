@@ -104,7 +104,7 @@ def resolve(kind: Kind, name: object) -> Path | None:
     known = _known(kind)
     installed = f" {model_files.list_names(known)}" if known else ""
     raise FileNotFoundError(
-        f"Found no {kind.title} model named {printable(name)}.{installed} {download_hint(kind)}"
+        f"Found no {kind.title} model named '{printable(name)}'.{installed} {download_hint(kind)}"
     )
 
 

@@ -69,15 +69,11 @@ WIRE_TYPES: dict[str, WireType] = {
 """Wire type -> its values. BOUNDING_BOX is missing: it has several forms, see boxes.py."""
 
 
-def mismatch(io_type: str, value: Any) -> str | None:
-    """What a wire of that type should carry, in words; None where the value fits."""
-    wire_type = WIRE_TYPES.get(io_type)
-    return None if wire_type is None or wire_type.fits(value) else wire_type.expected
-
-
 def describe_value(value: Any) -> str:
     """A value for a message: texts and numbers as they are, others by their type."""
-    if isinstance(value, str | bool | int | float | None):
+    if value is None:
+        return "nothing"
+    if isinstance(value, str | bool | int | float):
         # Python refuses to write integers of thousands of digits in decimal.
         short = value if not isinstance(value, int) or abs(value) < 1 << 128 else f"{value:#x}"
         return f"'{printable(short, _SHOWN)}'"

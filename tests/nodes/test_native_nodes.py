@@ -25,12 +25,13 @@ SAM3_Detect only has to be there: it needs a model, and what it gives is made by
 """
 
 SNAPSHOT = json.loads((Path(__file__).parent / "schema_snapshot.json").read_text(encoding="utf-8"))
-DROP_DOWNS = [
-    (kind, name)
+WIDGETS = [
+    (kind, name, field["type"])
     for kind, described in SNAPSHOT.items()
     for name, field in described["inputs"].items()
-    if field["type"] == "COMBO"
+    if field["type"] in ("COMBO", "INT", "FLOAT", "STRING", "BOOLEAN")
 ]
+DROP_DOWNS = [(kind, name) for kind, name, of_type in WIDGETS if of_type == "COMBO"]
 CUT = dict(margin=0.0, background="white", mask_marks="auto")
 BOX = {"x": 20, "y": 10, "width": 24, "height": 30}
 
@@ -101,6 +102,9 @@ def with_all_inputs(pack: dict[str, Any], kind: str, models: Any, vae: Any) -> d
         "VAE": vae,
         "ECHOGEN_MODEL": models.model,
         "ECHOGEN_TOKENIZER": models.tokenizer,
+        "ECHOGEN_TEXT_ENCODER": models.text_encoder,
+        "ECHOGEN_SEMANTIC_ENCODER": models.semantic_encoder,
+        "ECHOGEN_CONTENT_ENCODER": models.content_encoder,
     }
     inputs: dict[str, Any] = {}
     prompt: dict[str, Any] = {}
@@ -110,8 +114,15 @@ def with_all_inputs(pack: dict[str, Any], kind: str, models: Any, vae: Any) -> d
             inputs[field.id] = [field.id, 0]
         elif hasattr(field, "default") and (field.default is not None or not field.optional):
             inputs[field.id] = field.options[0] if field.default is None else field.default
-    shorter = {"gamma_t": "2", "gamma_i": "2"} if kind == "EchoGenGammaSweep" else {}
-    return {**prompt, "ours": node(kind, **{**inputs, **shorter}), "end": node("Keep", value=["ours", 0])}
+    chosen = {
+        "EchoGenGammaSweep": {"gamma_t": "2", "gamma_i": "2"},
+        "EchoGenEncodeText": {"prompt": "a toy car"},
+        "EchoGenCutOutSubject": {"only_largest": False},
+    }
+    ours = node(kind, **{**inputs, **chosen.get(kind, {})})
+    if kind == "EchoGenSaveSubject":  # its own end
+        return {**prompt, "ours": ours}
+    return {**prompt, "ours": ours, "end": node("Keep", value=["ours", 0])}
 
 
 def saved_subject(pack: dict[str, Any], models: Any, tmp_path: Path) -> None:
@@ -153,7 +164,93 @@ def test_a_switch_into_every_drop_down(
         assert len(first.kept["end"]) == 1
         assert comfy.run(prompt).ran == [], "what has not changed is not run again"
         prompt["choice"] = give(other="no such entry")["other"]
-        assert "no such entry" in comfy.run(prompt).error, "what comes is checked like what is typed"
+        assert refused_by(comfy.run(prompt), name, "'no such entry'")
+
+
+def refused_by(outcome: graphs.Outcome, name: str, got: str) -> bool:
+    """Whether the input's own words refused a value: its name, and what came."""
+    said = outcome.error or json.dumps(outcome.refused, ensure_ascii=False)
+    return f"{name}: " in said and got in said and "COMBO" not in said
+
+
+@pytest.mark.parametrize(("kind", "name"), DROP_DOWNS)
+def test_what_is_no_entry_of_a_drop_down(
+    pack: dict[str, Any],
+    native: set[str],
+    models: Any,
+    flux_vae: Any,  # noqa: F811
+    tmp_path: Path,
+    kind: str,
+    name: str,
+) -> None:
+    """Over a wire and in a prompt, in every version: never taken for another entry."""
+    saved_subject(pack, models, tmp_path)
+    prompt = with_all_inputs(pack, kind, models, flux_vae[0])
+    ours = prompt["ours"]["inputs"]
+    typed = ours[name]
+    for wrong in ("nan", "NONE", f" {typed}", 3, True, {"a": 1}):
+        ours[name] = wrong
+        written = Comfy().run(prompt)
+        assert written.refused or "expected one of" in written.error, wrong
+        ours[name] = ["wrong", 0]
+        wired = Comfy().run({**prompt, **give(wrong=wrong)})
+        got = "a value of type dict" if isinstance(wrong, dict) else f"'{wrong}'"
+        assert refused_by(wired, name, got), wired
+        if "Custom validation" in json.dumps(written.refused):  # ours: in the same words
+            assert wired.error.strip() in written.refused["ours"]
+    if SNAPSHOT[kind]["inputs"][name]["kind"] == "required":
+        said = Comfy().run({**prompt, **give(wrong=None)}).error
+        assert said.startswith(f"{name}: expected one of") and "got nothing" in said
+
+
+WRONG: dict[str, list[Any]] = {
+    "INT": [-1, 10**30, "many", "2.5", float("nan"), float("inf"), [1], None],
+    "FLOAT": [-1.0, 1e9, 10**400, "1,5", float("nan"), [1.0], None],
+    "STRING": [["a"], {"a": 1}, b"x", None],
+    "BOOLEAN": ["false", "no", float("nan"), [True], {}],
+}
+"""What must not come over a wire of that type."""
+
+
+@pytest.mark.parametrize(("kind", "name", "of_type"), [each for each in WIDGETS if each[2] in WRONG])
+def test_a_wire_into_every_number_text_and_switch(
+    pack: dict[str, Any],
+    native: set[str],
+    models: Any,
+    flux_vae: Any,  # noqa: F811
+    tmp_path: Path,
+    kind: str,
+    name: str,
+    of_type: str,
+) -> None:
+    prompt = with_all_inputs(pack, kind, models, flux_vae[0])
+    typed = prompt["ours"]["inputs"][name]
+    prompt["ours"]["inputs"][name] = ["wired", 0]
+    comfy = Comfy()
+    if kind != "EchoGenSaveSubject":  # it has nothing to save
+        first = comfy.run({**prompt, **give(wired=typed)})
+        assert not first.error and not first.refused, (first.error, first.refused)
+        assert comfy.run({**prompt, **give(wired=typed)}).ran == [], "what has not changed is not run again"
+    (label,) = [field.display_name or name for field in pack[kind].GET_SCHEMA().inputs if field.id == name]
+    expected = {"INT": "a whole number", "FLOAT": "a number", "STRING": "a text", "BOOLEAN": "true or false"}
+    optional = SNAPSHOT[kind]["inputs"][name]["kind"] == "optional"  # where nothing means unconnected
+    for wrong in (each for each in WRONG[of_type] if each is not None or not optional):
+        said = Comfy().run({**prompt, **give(wired=wrong)}).error
+        assert said.startswith(f"{label}: expected {expected[of_type]}"), (wrong, said)
+        assert "Change it, or the node connected to it." in said and len(said) < 400
+
+
+def test_whole_numbers_are_told_to_the_last_digit(native: set[str], models: Any) -> None:
+    seeds = (2**53 + 1, 2**64 - 1, "9007199254740993", float(2**60))
+    for seed in seeds:
+        (bits,) = kept(sampled(models, seed=["seed", 0]) | give(seed=seed), ["ours", 0])
+        assert bits.seeds == (int(seed),)
+    said = (
+        Comfy()
+        .run(sampled(models, seed=["seed", 0]) | give(seed=2**64) | {"end": node("Keep", value=["ours", 0])})
+        .error
+    )
+    assert f"from 0 to {2**64 - 1}, got '{2**64}'" in said
 
 
 def test_a_file_that_changes_behind_a_switch_is_read_again(
@@ -211,11 +308,11 @@ def test_primitive_numbers(native: set[str], models: Any, name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "kind", "value", "says"),
     [
-        ("gamma_i", "PrimitiveFloat", 9.0, "γ_I (subject): expected 0 to 8, got '9.0'"),
-        ("seed", "PrimitiveInt", -1, "seed: expected 0 to"),
-        ("batch", "PrimitiveInt", 65, "batch: expected 1 to 64, got '65'"),
-        ("tau", "Give", float("nan"), "tau: expected 0 to 10, got 'nan'"),
-        ("tau", "Give", "warm", "tau: expected a number, got 'warm'"),
+        ("gamma_i", "PrimitiveFloat", 9.0, "γ_I (subject): expected a number from 0 to 8, got '9.0'"),
+        ("seed", "PrimitiveInt", -1, "seed: expected a whole number from 0 to"),
+        ("batch", "PrimitiveInt", 65, "batch: expected a whole number from 1 to 64, got '65'"),
+        ("tau", "Give", float("nan"), "tau: expected a number from 0 to 10, got 'nan'"),
+        ("tau", "Give", "warm", "tau: expected a number from 0 to 10, got 'warm'"),
     ],
 )
 def test_linked_numbers_out_of_range(
@@ -424,13 +521,14 @@ def test_a_loop_goes_round(native: set[str], monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("image", "image: expected IMAGE"), ("margin", "margin: expected FLOAT")]
+    ("name", "said"),
+    [("image", "image: expected pictures, from"), ("margin", "margin: expected a number from 0 to 0.45")],
 )
 def test_nothing_over_a_wire_is_said(native: set[str], name: str, said: str) -> None:
     outcome = Comfy().run(
         {**give(nothing=None, photo=Give.values["photo"]), "cut": cut(**{name: ["nothing", 0]})}
     )
-    assert said in outcome.error and "None" in outcome.error
+    assert said in outcome.error and "got nothing" in outcome.error
 
 
 def test_lists_in_and_out(native: set[str], models: Any, photo: torch.Tensor) -> None:
