@@ -17,6 +17,7 @@ from typing import Any
 from ..checkpoints.conversion import Conversion, convert
 from ..dtypes import DTYPES
 from ..utils.disk import format_size
+from ..utils.option_types import output_file
 
 _PROGRESS_WIDTH = 24
 """Characters of the progress line, so that a shorter text overwrites a longer one."""
@@ -32,7 +33,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     parser.add_argument(
         "input", type=Path, metavar="IN", help="weight file, or folder downloaded from the hub"
     )
-    parser.add_argument("--out", type=Path, required=True, help="safetensors file to write")
+    parser.add_argument("--out", type=output_file, required=True, help="safetensors file to write")
     parser.add_argument(
         "--dtype",
         choices=list(DTYPES),

@@ -27,7 +27,7 @@ from ..pictures import from_pil, open_picture
 from ..pipeline import NO_SUBJECT, EchoGenPipeline, Settings
 from ..scales import ASPECT_RATIOS
 from ..utils.option_checks import Unused, refuse_unused
-from ..utils.option_types import device, gamma, number, seed, whole, words
+from ..utils.option_types import device, gamma, number, output_file, seed, whole, words
 from ..utils.printable import counted
 from ..utils.writing import write_picture as write_picture_file
 from .models import PACK, search_folders
@@ -73,7 +73,9 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     parser.add_argument(
         "--prompt", type=words, required=True, help='the scene, e.g. "a teddy bear in a forest"'
     )
-    parser.add_argument("--out", type=Path, required=True, help="picture to write; a batch gets numbers")
+    parser.add_argument(
+        "--out", type=output_file, required=True, help="picture to write; a batch gets numbers"
+    )
     parser.add_argument("--reference", type=Path, help="picture of the subject")
     parser.add_argument(
         "--mask",

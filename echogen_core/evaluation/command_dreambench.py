@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..utils.option_checks import refuse_unused
-from ..utils.option_types import gamma, seed, whole
+from ..utils.option_types import Joined, gammas, output_folder, seed, whole
 from ..utils.printable import counted
 from ..utils.processes import ProcessGroup, join_group
 from . import latency, paper_figures, scorers
@@ -50,7 +50,7 @@ def add_parser(subparsers: Any) -> None:
         parser.add_argument("--data", type=Path, required=True, help="DreamBench as published")
         parser.add_argument(
             "--out",
-            type=Path,
+            type=output_folder,
             required=True,
             help="folder for scores, pictures and the page (several machines: one that they share)",
         )
@@ -71,9 +71,21 @@ def add_parser(subparsers: Any) -> None:
         )
         add_model(parser)
     parser.add_argument(
-        "--grid-t", type=gamma, nargs="+", default=[], help="γ_t of the grid (default: --gamma-t)"
+        "--grid-t",
+        type=gammas,
+        nargs="+",
+        action=Joined,
+        default=[],
+        help="γ_t of the grid (default: --gamma-t)",
     )
-    parser.add_argument("--grid-i", type=gamma, nargs="+", default=[0, 1, 2, 3, 4], help="γ_I of the grid")
+    parser.add_argument(
+        "--grid-i",
+        type=gammas,
+        nargs="+",
+        action=Joined,
+        default=[0, 1, 2, 3, 4],
+        help="γ_I of the grid; ranges too: 0-4, 0-4 (+0.5)",
+    )
     parser.add_argument(
         "--swap",
         type=parse_swap,

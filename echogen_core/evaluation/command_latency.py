@@ -14,7 +14,7 @@ from typing import Any
 from ..pictures import open_rgb
 from ..subject.samples import FOLDER as SAMPLES
 from ..utils.option_checks import Unused, refuse_unused
-from ..utils.option_types import whole, words
+from ..utils.option_types import output_folder, whole, words
 from ..utils.processes import join_group
 from ..utils.writing import write_text
 from . import latency, model_options
@@ -41,7 +41,9 @@ def add_parser(subparsers: Any) -> None:
         "latency", help="seconds per picture, stage by stage", description=__doc__
     )
     parser.set_defaults(run=run)
-    parser.add_argument("--out", type=Path, required=True, help="folder for latency.md and latency.json")
+    parser.add_argument(
+        "--out", type=output_folder, required=True, help="folder for latency.md and latency.json"
+    )
     parser.add_argument("--runs", type=whole(1), default=15, help="pictures to take the median of")
     parser.add_argument(
         "--picture",

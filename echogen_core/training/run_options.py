@@ -18,7 +18,7 @@ from pathlib import Path
 from ..config import PRESETS
 from ..utils.option_checks import Unused
 from ..utils.option_parser import OptionParser
-from ..utils.option_types import number, seed, whole
+from ..utils.option_types import number, output_folder, seed, whole
 from . import PROGRAM
 from .recipe import Recipe
 
@@ -67,7 +67,7 @@ def make_parser() -> argparse.ArgumentParser:
     """
     parser = OptionParser(prog=PROGRAM, description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with [h_div_w]_[count].jsonl files")
-    parser.add_argument("--out", type=Path, required=True, help="folder of this run")
+    parser.add_argument("--out", type=output_folder, required=True, help="folder of this run")
     parser.add_argument(
         "--model", choices=list(PRESETS), default="echogen-2b", help="preset: sizes and encoders"
     )

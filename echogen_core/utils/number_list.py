@@ -53,6 +53,22 @@ def parse_whole_numbers(text: str, what: str, low: int, high: int, most: int) ->
     return [int(number) for number in found]
 
 
+def parse_number(text: str) -> float:
+    """One number, whose comma is a decimal one.
+
+    Raises ValueError for anything else, 1,000 (which could be a thousand) and numbers too large for a float.
+    """
+    plain = plain_text(text)
+    if not re.fullmatch(r"[+-]?[1-9]\d{0,2},\d{3}", plain):
+        plain = re.sub(r"^([+-]?\d+),(\d+)$", r"\1.\2", plain)
+    if len(plain) > _MAX_PART or not re.fullmatch(_NUMBER, plain):
+        raise ValueError(f"not a number: {printable(text)!r}")
+    try:
+        return float(_fraction(plain))
+    except OverflowError:
+        raise ValueError(f"too large: {printable(text)!r}") from None
+
+
 def format_number(number: float | Fraction) -> str:
     """A number as labels and messages show it: all of its digits, and no '.0'."""
     exact = Fraction(number)

@@ -7,10 +7,17 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
+
+from .file_names import name_fault
+from .number_list import parse_number, parse_numbers
+from .number_text import plain_text
+from .printable import printable
 
 
 def whole(least: int, most: int | None = None) -> Callable[[str], int]:
@@ -19,7 +26,7 @@ def whole(least: int, most: int | None = None) -> Callable[[str], int]:
 
     def parse(text: str) -> int:
         try:
-            value = int(text)
+            value = int(plain_text(text))
         except ValueError:
             value = least - 1
         if value < least or (most is not None and value > most):
@@ -41,7 +48,7 @@ def number(
 
     def parse(text: str) -> float:
         try:
-            value = float(text)
+            value = parse_number(text)
         except ValueError:
             value = math.nan
         fits = (value > least if above else value >= least) and (value < most if below else value <= most)
@@ -52,12 +59,36 @@ def number(
     return parse
 
 
+def numbers(least: float, most: float, count: int = 100) -> Callable[[str], list[float]]:
+    """Lists of at most `count` numbers and ranges from `least` to `most`, as `parse_numbers` reads them.
+
+    For options with nargs="+" and the action `Joined`: one argument may hold several numbers.
+    """
+
+    def parse(text: str) -> list[float]:
+        try:
+            return parse_numbers(text, "list", least, most, count, repeats=True)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error).removeprefix("list: ")) from None
+
+    return parse
+
+
+class Joined(argparse.Action):
+    """Stores the lists of several arguments as one list."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
+        setattr(namespace, self.dest, [value for part in values for value in part])
+
+
 threads = whole(1, 1024)
 """CPU threads."""
 seed = whole(0, 2**64 - 1)
 """What torch.Generator accepts, without negative numbers."""
 gamma = number(0, 8)
 """Guidance weights, in the range of ComfyUI's nodes."""
+gammas = numbers(0, 8)
+"""Several of them."""
 
 
 def words(text: str) -> str:
@@ -65,6 +96,32 @@ def words(text: str) -> str:
     if not text.strip():
         raise argparse.ArgumentTypeError("expected a few words, got an empty text")
     return text
+
+
+def output_file(text: str) -> Path:
+    """A file to write, visible and in no file's place."""
+    path = Path(text)
+    if text.strip() and (text.endswith(("/", os.sep)) or path.is_dir()):
+        raise argparse.ArgumentTypeError(f"expected a file's name, got the folder {text!r}. Add a name to it")
+    return _new_path(text, path)
+
+
+def output_folder(text: str) -> Path:
+    """A folder to write to, which there may be already."""
+    path = Path(text)
+    if path.is_file():
+        raise argparse.ArgumentTypeError(f"expected a folder, got {text!r}: it is a file, not a folder")
+    return path if text and path.is_dir() else _new_path(text, path)
+
+
+def _new_path(text: str, path: Path) -> Path:
+    fault = name_fault(path.name) if text.strip() else "it is empty. Write one."
+    if fault:
+        raise argparse.ArgumentTypeError(f"expected a usable name, got {printable(text)!r}: {fault}")
+    folder = next((parent for parent in path.parents if parent.exists()), path.parent)
+    if folder.exists() and not folder.is_dir():
+        raise argparse.ArgumentTypeError(f"expected a path, got {text!r}: {folder} is a file, not a folder")
+    return path
 
 
 def device(name: str) -> str:

@@ -26,7 +26,7 @@ from PIL import Image
 from echogen_core.training.run_folder import only_run
 from echogen_core.utils.option_checks import Unused, refuse_unused
 from echogen_core.utils.option_parser import OptionParser
-from echogen_core.utils.option_types import number, whole
+from echogen_core.utils.option_types import number, output_folder, whole
 from echogen_core.utils.printable import counted
 from echogen_core.utils.writing import write_atomically
 
@@ -188,7 +188,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--data", type=Path, required=True, help="folder of prepared data, written with --unpack"
     )
-    parser.add_argument("--out", type=Path, help="folder to write the parts to")
+    parser.add_argument("--out", type=output_folder, help="folder to write the parts to")
     parser.add_argument("--unpack", type=Path, metavar="PACKED", help="folder of parts to write DATA from")
     parser.add_argument("--npm", type=Path, help=f"node_modules with the panoramas (default: {NPM})")
     parser.add_argument(

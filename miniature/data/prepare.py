@@ -26,7 +26,7 @@ from typing import Any
 
 from echogen_core.training.run_folder import only_run
 from echogen_core.utils.option_parser import OptionParser
-from echogen_core.utils.option_types import seed, whole
+from echogen_core.utils.option_types import output_folder, seed, whole
 from echogen_core.utils.writing import write_text
 
 from . import furniture, icons, panoramas, render, subjects
@@ -140,7 +140,7 @@ def claim(out: Path, sizes: Sizes) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line of this stage; returns the exit code."""
     parser = OptionParser(prog="python -m miniature prepare", description=__doc__)
-    parser.add_argument("--out", type=Path, required=True, help="data folder to write or complete")
+    parser.add_argument("--out", type=output_folder, required=True, help="data folder to write or complete")
     parser.add_argument(
         "--npm", type=Path, default=Path("node_modules"), help=f"node_modules with {NPM_PACKAGES}"
     )

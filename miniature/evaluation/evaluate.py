@@ -27,7 +27,7 @@ from echogen_core.evaluation.records import write_png
 from echogen_core.training.run_folder import only_run
 from echogen_core.utils.option_checks import Unused, refuse_unused
 from echogen_core.utils.option_parser import OptionParser
-from echogen_core.utils.option_types import threads, whole
+from echogen_core.utils.option_types import output_folder, threads, whole
 from echogen_core.utils.writing import write_text
 
 from ..psnr import psnr
@@ -90,7 +90,7 @@ def make_parser() -> argparse.ArgumentParser:
     """The command line of this stage."""
     made = OptionParser(prog="python -m miniature evaluate", description=__doc__)
     made.add_argument("--data", type=Path, required=True, help="folder made by the prepare stage")
-    made.add_argument("--out", type=Path, required=True, help="folder for nano.md and nano.json")
+    made.add_argument("--out", type=output_folder, required=True, help="folder for nano.md and nano.json")
     made.add_argument("--weights", type=Path, help="bundle folder (default: the one in the pack)")
     made.add_argument(
         "--subjects", type=whole(1), default=60, help="number of held-out subjects (default: 60, all)"

@@ -34,6 +34,7 @@ from echogen_core.subject.salient import AROUND, FIRST_SIDE, SIDE, around, crop,
 from echogen_core.subject.u2net import U2Netp
 from echogen_core.training.run_folder import only_run
 from echogen_core.utils.option_parser import OptionParser
+from echogen_core.utils.option_types import output_folder
 from echogen_core.utils.writing import write_text
 
 from ..data import composites, furniture
@@ -233,7 +234,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--furniture", type=Path, default=furniture.CATALOG_FOLDER, help="folder of .sh3f archives"
     )
     parser.add_argument(
-        "--out", type=Path, required=True, help="folder of the run, which continues an earlier one"
+        "--out", type=output_folder, required=True, help="folder of the run, which continues an earlier one"
     )
     parser.add_argument(
         "--share", type=share, default=SHARE, help="weight of the trained weights in the mean"

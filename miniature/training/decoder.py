@@ -29,6 +29,7 @@ from echogen_core.tokenizer import add_scale, quantize_multiscale, quantize_with
 from echogen_core.training.condition_dropout import drop_conditions
 from echogen_core.training.run_folder import only_run
 from echogen_core.utils.option_parser import OptionParser
+from echogen_core.utils.option_types import output_folder
 from echogen_core.utils.writing import write_text
 
 from ..data.attribution import attribution
@@ -129,7 +130,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True, help="folder made by the prepare stage")
     parser.add_argument("--start", type=Path, required=True, help="bundle folder to start from")
     parser.add_argument(
-        "--out", type=Path, required=True, help="folder of the run, and of the bundle that comes out of it"
+        "--out", type=output_folder, required=True, help="folder of the run and of the resulting bundle"
     )
     add_recipe_options(parser, defaults)
     options = parser.parse_args(argv)

@@ -25,6 +25,7 @@ from echogen_core.model import EchoGenTransformer
 from echogen_core.training.initialise import initialise
 from echogen_core.training.run_folder import only_run
 from echogen_core.utils.option_parser import OptionParser
+from echogen_core.utils.option_types import output_folder
 
 from .content import ContentRecipe, scale_latents
 from .guided_attention import sharpen_heads
@@ -95,7 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--tokenizer", type=Path, required=True, help="tokenizer.safetensors of the tokenizer stage"
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder of the new bundle")
+    parser.add_argument("--out", type=output_folder, required=True, help="folder of the new bundle")
     parser.add_argument("--preset", choices=MINIATURES, default="nano", help="sizes of the new miniature")
     parser.add_argument("--seed", type=seed, default=0, help="seed of what starts anew")
     options = parser.parse_args(argv)

@@ -10,7 +10,7 @@ import torch
 from echogen_core.config import CANDIDATES, Preset
 from echogen_core.scales import find_schedule
 from echogen_core.utils.option_parser import OptionParser
-from echogen_core.utils.option_types import device, number, threads, whole
+from echogen_core.utils.option_types import device, number, output_folder, threads, whole
 
 from ..data.dataset import load_scenes
 
@@ -40,7 +40,7 @@ def encoder_parser(stage: str, about: str | None) -> argparse.ArgumentParser:
     parser = OptionParser(prog=f"python -m miniature {stage}", description=about)
     parser.add_argument("--data", type=Path, required=True, help="folder made by `prepare`")
     parser.add_argument(
-        "--out", type=Path, required=True, help="folder of the run, which continues an earlier one"
+        "--out", type=output_folder, required=True, help="folder of the run, which continues an earlier one"
     )
     parser.add_argument(
         "--minutes",

@@ -23,6 +23,7 @@ from echogen_core.scales import find_schedule
 from echogen_core.tokenizer import BitTokenizer, Scale
 from echogen_core.training.run_folder import only_run
 from echogen_core.utils.option_parser import OptionParser
+from echogen_core.utils.option_types import output_folder
 from echogen_core.utils.writing import write_picture
 
 from ..data.image_sources import CompositeSource
@@ -52,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = OptionParser(prog="python -m miniature tokenizer", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder made by `prepare`")
     parser.add_argument(
-        "--out", type=Path, required=True, help="folder of the run, which continues an earlier one"
+        "--out", type=output_folder, required=True, help="folder of the run, which continues an earlier one"
     )
     parser.add_argument(
         "--start",

@@ -28,7 +28,7 @@ from echogen_core.training.initialise import initialise
 from echogen_core.training.run_folder import only_run
 from echogen_core.utils.option_checks import Unused, refuse_unused
 from echogen_core.utils.option_parser import OptionParser
-from echogen_core.utils.option_types import number, whole
+from echogen_core.utils.option_types import number, output_folder, whole
 from echogen_core.utils.writing import write_text
 
 from ..data.attribution import attribution
@@ -125,7 +125,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--content", type=Path, help="content.safetensors of the content stage")
     parser.add_argument("--start", type=Path, help="bundle folder to fine-tune")
     parser.add_argument(
-        "--out", type=Path, required=True, help="folder of the run, which continues an earlier one"
+        "--out", type=output_folder, required=True, help="folder of the run, which continues an earlier one"
     )
     parser.add_argument(
         "--minutes", type=minutes, default=defaults.minutes, help="training time in minutes, in total"
