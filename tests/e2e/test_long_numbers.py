@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from playwright.sync_api import Page, expect
 
 from browser_page import PageErrors, gammas, open_workflow, run_to_the_end, settled
+from comfy_server import Graph, Recorder, changed, node_of
 from runner.server import Server
 
 SWEEP = "app.graph._nodes.find(n => n.type === 'EchoGenGammaSweep')"
@@ -21,6 +23,7 @@ def seed(page: Page) -> Any:
 def test_a_cells_click_sets_its_numbers_whole(vue: bool, page: Page, comfy: Server) -> None:
     page_errors = PageErrors(page)
     open_workflow(page, comfy, vue, "gamma-sweep")
+    page.wait_for_function(f"!!({SWEEP} && {SAMPLER})")
     own_seed = seed(page)
     lists = {"gamma_t": "0-1 [4]", "gamma_i": "1,5; 2" if vue else "1,5; 3", "vary": "seed"}
     for name, value in {**lists, "values": f"7; {LARGEST}"}.items():
@@ -43,3 +46,36 @@ def test_a_cells_click_sets_its_numbers_whole(vue: bool, page: Page, comfy: Serv
     (inputs,) = (node["inputs"] for node in sent if node["class_type"] == "EchoGenSampler")
     assert (inputs["gamma_t"], inputs["seed"]) == (0.6666666667, 7), "what is run is what the cell says"
     assert not page_errors.found, page_errors.found
+
+
+def test_the_largest_seed_is_whole_in_pictures_and_in_what_the_page_reads(
+    vue: bool, recorder: Recorder, graph: Graph, page: Page, comfy: Server
+) -> None:
+    run = recorder.run(changed(graph, "EchoGenSampler", seed=LARGEST - vue))
+    assert run.error is None, run.error
+    (picture,) = run.pictures["picture"]
+    sampler = node_of(graph, "EchoGenSampler")
+    assert json.loads(picture.info["prompt"])[sampler]["inputs"]["seed"] == LARGEST - vue
+    open_workflow(page, comfy, vue, "quickstart")
+    read = page.evaluate(
+        """async run => {
+            const served = await (await fetch('/api/extensions')).json();
+            const {exactJson} = await import(served.find(name => name.endsWith('/plain_values.js')));
+            return exactJson(await (await fetch(`/history/${run}`)).text());
+        }""",
+        run.prompt_id,
+    )
+    (entry,) = read.values()
+    assert entry["prompt"][2][sampler]["inputs"]["seed"] == str(LARGEST - vue)
+
+
+def test_what_the_page_shows_of_a_typed_seed_is_what_runs(vue: bool, page: Page, comfy: Server) -> None:
+    """The page rounds what is typed beyond 2^53 at once, so that the rounded seed is seen, run and saved."""
+    open_workflow(page, comfy, vue, "quickstart")
+    page.evaluate(f"{SAMPLER}.widgets.find(w => w.name === 'seed').value = Number('{2**53 + 1}')")
+    shown = page.evaluate(f"String({SAMPLER}.widgets.find(w => w.name === 'seed').value)")
+    sent = page.evaluate("app.graphToPrompt().then(({output}) => JSON.stringify(output))")
+    (inputs,) = (
+        node["inputs"] for node in json.loads(sent).values() if node["class_type"] == "EchoGenSampler"
+    )
+    assert str(inputs["seed"]) == shown == str(2**53)
