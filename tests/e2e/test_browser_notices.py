@@ -1,0 +1,126 @@
+"""What nodes say about a run, in a real Chromium and in both renderers: it is seen, it stays, and it goes."""
+
+from __future__ import annotations
+
+import io
+import os
+import urllib.request
+import uuid
+from typing import Any
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Locator, Page, expect
+
+import comfy_server
+from browser_page import PageErrors, fit_view, open_quickstart, run_to_the_end, settled
+from runner.server import Server
+
+NODE = "app.graph._nodes.find(n => n.type === '{}')"
+ENCODER, CUT = (NODE.format(f"EchoGen{name}") for name in ("EncodeSemantic", "CutOutSubject"))
+# A Load Image in the place of the sample picture, both wires into Cut Out.
+LOAD = """name => {
+    const load = LiteGraph.createNode('LoadImage');
+    app.graph.add(load);
+    const widget = load.widgets.find(w => w.name === 'image');
+    widget.options.values.push?.(name);
+    widget.value = name;
+    const cut = app.graph._nodes.find(n => n.type === 'EchoGenCutOutSubject');
+    for (const [slot, input] of [[0, 'image'], [1, 'mask']]) {
+        load.connect(slot, cut, cut.inputs.findIndex(each => each.name === input));
+    }
+}"""
+BACK = """() => {
+    const [sample, cut] = ['EchoGenSamplePicture', 'EchoGenCutOutSubject'].map(
+        type => app.graph._nodes.find(n => n.type === type));
+    for (const [slot, input] of [[0, 'image'], [1, 'mask']]) {
+        sample.connect(slot, cut, cut.inputs.findIndex(each => each.name === input));
+    }
+}"""
+
+
+@pytest.fixture
+def busy(comfy: Server) -> str:
+    """A picture in ComfyUI's input folder that has no plain border and no transparency."""
+    file = io.BytesIO()
+    Image.frombytes("RGB", (96, 72), os.urandom(96 * 72 * 3)).save(file, "PNG")
+    name, edge = f"busy_{uuid.uuid4().hex[:8]}.png", uuid.uuid4().hex
+    body = (
+        f'--{edge}\r\nContent-Disposition: form-data; name="image"; filename="{name}"\r\n'
+        "Content-Type: image/png\r\n\r\n"
+    ).encode()
+    request = urllib.request.Request(
+        f"{comfy.url}/upload/image",
+        body + file.getvalue() + f"\r\n--{edge}--\r\n".encode(),
+        {"Content-Type": f"multipart/form-data; boundary={edge}"},
+    )
+    with urllib.request.urlopen(request) as answer:
+        assert answer.status == 200
+    return name
+
+
+def seen(page: Page, words: str) -> Locator:
+    """The visible notices with these words."""
+    return page.locator(".echogen-notices p:visible").filter(has_text=words)
+
+
+def run(page: Page, comfy: Server, **cut: Any) -> None:
+    """Runs the graph with another seed, after changes of Cut Out Subject."""
+    page.evaluate(f"cut => {{ Object.assign({CUT}, cut); }}", cut)
+    page.evaluate(
+        "app.graph._nodes.find(n => n.type === 'EchoGenSampler').widgets.find(w => w.name === 'seed').value++"
+    )
+    run_to_the_end(page, comfy)
+
+
+def size(page: Page, node: str) -> list[float]:
+    return [round(side) for side in page.evaluate(f"[...{node}.size]")]
+
+
+def test_an_encoder_says_that_its_picture_is_not_cut_out(
+    vue: bool, page: Page, comfy: Server, busy: str
+) -> None:
+    page_errors = PageErrors(page)
+    open_quickstart(page, comfy, vue)
+    before = size(page, ENCODER)
+    run(page, comfy)
+    expect(page.locator(".echogen-notices p")).to_have_count(0)
+    assert size(page, ENCODER) == before, "nodes with nothing to say have no space for it"
+
+    page.evaluate(LOAD, busy)
+    run(page, comfy, mode=4)  # bypassed
+    expect(seen(page, "border isn't plain")).to_have_count(2)
+    fit_view(page)
+    settled(page)
+    name = f"browser_notices_{'nodes2' if vue else 'canvas'}.png"
+    page.screenshot(path=comfy_server.results_path() / name)
+    for notice in seen(page, "border isn't plain").all():
+        assert notice.evaluate("e => e.scrollHeight <= e.clientHeight + 1 && e.clientHeight > 10")
+    run(page, comfy)
+    expect(seen(page, "border isn't plain"), "a cached node still says it").to_have_count(2)
+
+    page.evaluate(BACK)
+    run(page, comfy, mode=0)
+    expect(page.locator(".echogen-notices p:visible"), "the cause is gone").to_have_count(0)
+    assert size(page, ENCODER)[1] == pytest.approx(before[1], abs=2)
+    page.evaluate(LOAD, busy)
+    run(page, comfy, mode=4)
+    expect(seen(page, "border isn't plain"), "from the cache, where it keeps older results").to_have_count(2)
+    assert not page_errors.found, page_errors.found
+
+
+def test_notices_come_back_with_their_workflows_tab(vue: bool, page: Page, comfy: Server, busy: str) -> None:
+    open_quickstart(page, comfy, vue)
+    page.evaluate(LOAD, busy)
+    run(page, comfy, mode=4)
+    expect(seen(page, "border isn't plain")).to_have_count(2)
+    page.evaluate("app.extensionManager.command.execute('Comfy.NewBlankWorkflow')")
+    expect(seen(page, "border isn't plain")).to_have_count(0)
+    page.evaluate(
+        """async () => {
+            const {workflow} = app.extensionManager;
+            const other = workflow.openWorkflows.find(each => each !== workflow.activeWorkflow);
+            await app.loadGraphData(other.activeState, true, true, other);
+        }"""
+    )
+    expect(seen(page, "border isn't plain")).to_have_count(2)

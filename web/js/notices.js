@@ -1,0 +1,77 @@
+// @ts-check
+/** Shows what a node says about its last run (nodes/notices.py) below the node's widgets. */
+
+// @ts-ignore: served by ComfyUI
+import { app } from "/scripts/app.js";
+import { addView } from "./node_views.js";
+import { listOf, ownProperty, sameItems, textOf } from "./plain_values.js";
+import { addStyle, make } from "./dom.js";
+import { PACK } from "./pack.js";
+
+/** The nodes that may say something. */
+const NODES = new Set(
+  ["EncodeSemantic", "EncodeContent", "CutOutSubject", "DescribeSubject", "DetectSubject", "SegmentSubject",
+    "SubjectSegmentation"].map((name) => `EchoGen${name}`),
+);
+const MAX_NOTICES = 20;
+const MAX_LENGTH = 600; // characters
+const MAX_HEIGHT = 140; // pixels; a longer text scrolls
+const STYLE = `
+.echogen-notices { box-sizing: border-box; width: 100%; max-height: ${MAX_HEIGHT}px; overflow-y: auto;
+  font: 12px/16px sans-serif; color: #ffb347; user-select: text; overflow-wrap: anywhere; }
+.echogen-notices p { margin: 0 0 4px; padding: 2px 6px; background: #2a2420; border-left: 2px solid #ffb347; }
+.echogen-notices[hidden] { display: none !important; }
+`;
+
+/** The front end's record of a node's last output, which follows workflow tabs and undo. @param {any} node */
+function outputOf(node) {
+  const root = app.rootGraph ?? app.graph;
+  const { graph, id } = node;
+  return graph && ownProperty(app.nodeOutputs, graph === root ? String(id) : `${graph.id}:${id}`);
+}
+
+/** A node's notices, added to it as a view once there are any. */
+class Notices {
+  /** @param {any} node */
+  constructor(node) {
+    this.node = node;
+    /** @type {string[]} */
+    this.shown = [];
+    addStyle(document, "echogen-notices-style", STYLE);
+    this.root = make(document, "div", { className: "echogen-notices", hidden: true });
+    this.root.setAttribute("role", "status");
+    this.height = 0;
+  }
+
+  draw() {
+    const texts = listOf(ownProperty(outputOf(this.node), "echogen_notices"));
+    const found = [...new Set(texts.map((text) => textOf(text, MAX_LENGTH)))].filter(Boolean).slice(0, MAX_NOTICES);
+    if (!sameItems(found, this.shown)) {
+      this.shown = found;
+      this.root.replaceChildren(...found.map((textContent) => make(document, "p", { textContent })));
+      this.root.hidden = !found.length;
+    }
+    this.#fit();
+  }
+
+  /** Gives the node the space that the notices take, and takes it back once they are gone. */
+  #fit() {
+    const content = this.root.hidden ? 0 : [...this.root.children].reduce((sum, p) => sum + p.scrollHeight + 4, 0);
+    const height = Math.min(MAX_HEIGHT, content);
+    if (height === this.height) return;
+    const { node } = this;
+    const needed = node.computeSize()[1];
+    this.height = height;
+    this.root.style.minHeight = `${height}px`;
+    const change = node.computeSize()[1] - needed;
+    node.setSize([node.size[0], Math.max(node.size[1] + change, needed + change)]);
+    node.setDirtyCanvas?.(true, true);
+  }
+}
+
+app.registerExtension({
+  name: `${PACK}.Notices`,
+  nodeCreated(/** @type {any} */ node) {
+    if (NODES.has(node.comfyClass)) addView(new Notices(node), "notices", "");
+  },
+});
