@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from echogen_core.checkpoints import load_bundle
 from echogen_core.config import find_preset
+from echogen_core.utils.option_types import Joined, gammas, numbers
 from miniature.data.dataset import Compositor
 from miniature.evaluation.evaluator import Evaluator
 from miniature.evaluation.generation import Miniature
@@ -40,9 +41,9 @@ def main() -> None:
     )
     parser.add_argument("--weights", type=Path, help="bundle folder (default: the one in the pack)")
     parser.add_argument("--subjects", type=int, default=60, help="number of training subjects (default: 60)")
-    parser.add_argument("--gamma-t", type=float, nargs="+", default=[2.0, 3.0, 4.0, 5.0])
-    parser.add_argument("--gamma-i", type=float, nargs="+", default=[2.0, 3.0, 4.0])
-    parser.add_argument("--tau", type=float, nargs="+", default=[0.3, 0.5, 0.7])
+    parser.add_argument("--gamma-t", type=gammas, nargs="+", action=Joined, default=[2.0, 3.0, 4.0, 5.0])
+    parser.add_argument("--gamma-i", type=gammas, nargs="+", action=Joined, default=[2.0, 3.0, 4.0])
+    parser.add_argument("--tau", type=numbers(0.01, 10), nargs="+", action=Joined, default=[0.3, 0.5, 0.7])
     parser.add_argument("--threads", type=int, default=2, help="CPU threads (default: 2)")
     add_options(parser)
     options = parser.parse_args()
