@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from playwright.sync_api import Browser, BrowserContext, Page
 
 
 class SharedPage:
-    """A page that is opened when one is first asked for; large enough to fit the graph at a readable size."""
+    """A page that is opened when one is first asked for; large enough to fit the graph at a readable size.
 
-    def __init__(self, browser: Browser) -> None:
+    `options` are those of playwright's `new_context`.
+    """
+
+    def __init__(self, browser: Browser, **options: Any) -> None:
         self.browser = browser
+        self.options = options
         self.context: BrowserContext | None = None
 
     def take(self) -> Page:
-        """The page, a new one without anything remembered where there is none."""
-        if self.context is None:
-            self.context = self.browser.new_context(viewport={"width": 2400, "height": 1500})
+        """The page, or a new one without anything remembered if there is none or a test closed it."""
+        if self.context is None or not self.context.pages:
+            self.close()
+            self.context = self.browser.new_context(
+                **{"viewport": {"width": 2400, "height": 1500}, **self.options}
+            )
             self.context.new_page()
         return self.context.pages[0]
 

@@ -75,6 +75,14 @@ def shared_page(browser: Browser) -> Iterator[SharedPage]:
     shared.close()
 
 
+@pytest.fixture(scope="session")
+def other_shared_page(browser: Browser) -> Iterator[SharedPage]:
+    """Another person's page, which shares nothing with the first; it takes touches."""
+    shared = SharedPage(browser, has_touch=True)
+    yield shared
+    shared.close()
+
+
 FAILED = pytest.StashKey[bool]()
 
 
@@ -89,11 +97,23 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 @pytest.fixture
 def page(shared_page: SharedPage, comfy: Server, request: pytest.FixtureRequest) -> Iterator[Page]:
     """The page that tests share; a new one after a test that failed, which may have left it in any state."""
-    page = shared_page.take()
+    yield from _tidy(shared_page, comfy, request)
+
+
+@pytest.fixture
+def second_page(
+    other_shared_page: SharedPage, comfy: Server, request: pytest.FixtureRequest
+) -> Iterator[Page]:
+    """The other person's page, shared in the same way; a test may close it."""
+    yield from _tidy(other_shared_page, comfy, request)
+
+
+def _tidy(shared: SharedPage, comfy: Server, request: pytest.FixtureRequest) -> Iterator[Page]:
+    page = shared.take()
     browser_page.tidy_up(page, comfy)
     yield page
     if request.node.stash.get(FAILED, False):
-        shared_page.close()
+        shared.close()
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ function storage(texts = {}) {
   return { texts, getItem: (name) => texts[name] ?? null, setItem: (name, text) => (texts[name] = text) };
 }
 
-const origin = (path, workflow = {}) => ({ workflow, path, samplers: { 3: ":3" } });
+const origin = (path, live = "") => ({ workflow: {}, path, samplers: { 3: ":3" }, live });
 
 test("a run's graph is found in the queue while it is drawn, in the history once it has ended", async () => {
   const { records, asked } = server([entry("new")], { old: entry("old") });
@@ -73,11 +73,29 @@ test("a reloaded page knows its runs by their workflow's path; another page know
   before.queued(Promise.resolve({ prompt_id: "mine" }), origin("a.json"));
   await before.origin("mine");
   const reloaded = new RunRecords(async () => null, kept);
-  assert.deepEqual(await reloaded.origin("mine"), { workflow: undefined, path: "a.json", samplers: { 3: ":3" } });
+  assert.deepEqual(await reloaded.origin("mine"), { ...origin("a.json"), workflow: undefined });
   reloaded.queued(Promise.resolve({ prompt_id: "next" }), origin("b.json"));
   await reloaded.origin("next");
   assert.ok(await new RunRecords(async () => null, kept).origin("mine"), "also after a second reload");
   assert.equal(await new RunRecords(async () => null, storage()).origin("mine"), undefined);
+});
+
+test("after a reload the newest Live run of a workflow is known as that", async () => {
+  const kept = storage();
+  const before = new RunRecords(async () => null, kept);
+  for (const [run, path, live] of [
+    ["older", "a.json", ":3"],
+    ["newer", "a.json", ":4"],
+    ["by Run", "a.json", ""],
+    ["other", "b.json", ":3"],
+  ]) {
+    before.queued(Promise.resolve({ prompt_id: run }), origin(path, live));
+    await before.origin(run);
+  }
+  assert.equal(before.liveBefore("a.json"), undefined, "only a reload loses track of it");
+  const reloaded = new RunRecords(async () => null, kept);
+  assert.deepEqual([reloaded.liveBefore("a.json").run, reloaded.liveBefore("a.json").live], ["newer", ":4"]);
+  assert.equal(reloaded.liveBefore("c.json"), undefined);
 });
 
 test("a storage that is blocked, full or written by something else costs only what it would remember", async (t) => {

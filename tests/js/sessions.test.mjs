@@ -82,3 +82,16 @@ test("a lost connection is known in every workflow, also in those opened meanwhi
   sessions.connection(true);
   assert.deepEqual([1, 2].map((workflow) => sessions.of(workflow).live.phase(":3")), ["idle", "idle"]);
 });
+
+test("a Live run from before a reload is replaced by the next one, unless it is over", async () => {
+  for (const over of [false, true]) {
+    const { sessions, told } = made();
+    sessions.liveBefore = () => ({ run: "before", live: ":3" });
+    if (!over) told.queue.queue_pending.push([1, "before"]);
+    const { live } = sessions.of({});
+    await sessions.reconcile();
+    assert.equal(live.phase(":3"), over ? "idle" : "waiting");
+    await live.request(":3", true);
+    assert.deepEqual(told.dropped, over ? [] : ["before"]);
+  }
+});

@@ -24,7 +24,7 @@ const CHECK_MS = 250; // closing a workflow or deleting a sampler has no event t
 const QUEUEING = { node: { title: "queueing" } };
 
 const records = new RunRecords(readJson, attempt(QUEUEING, () => sessionStorage, undefined));
-const sessions = new Sessions(runsOf, readJson);
+const sessions = new Sessions(runsOf, readJson, (workflow) => workflow && records.liveBefore(workflow.path));
 /** Workflows that are being opened: until that is done, the graph is not the active workflow's. */
 let loading = 0;
 
@@ -75,7 +75,7 @@ function runsOf(session) {
       const prompt = await app.graphToPrompt();
       if (!inView(key)) return null;
       attempt(QUEUEING, () => session.sampler(key).kept.apply(prompt.output, writtenAt), undefined);
-      return queueAsRun(prompt, workflow).catch((error) => Promise.reject(reason(error)));
+      return queueAsRun(prompt, { workflow, live: key }).catch((error) => Promise.reject(reason(error)));
     },
     drop: (id) => api.deleteItem("queue", id),
     interrupt: (id) => api.interrupt(id),
@@ -123,13 +123,14 @@ async function thumbnail(picture) {
   return canvas.toDataURL("image/jpeg", 0.8);
 }
 
-/** Where a run is queued from. @param {any} prompt @param {any} workflow @returns {import("./run_records.js").Origin} */
-function originOf(prompt, workflow) {
+/** Where a run is queued from.
+ *  @param {any} prompt @param {{workflow: any, live: string}} asker @returns {import("./run_records.js").Origin} */
+function originOf(prompt, { workflow, live }) {
   const samplers = Object.entries(prompt?.output ?? {}).flatMap(([path, { class_type }]) => {
     const node = class_type === SAMPLER ? nodeAt(path) : null;
     return node ? [[path, keyOf(node)]] : [];
   });
-  return { workflow, path: textOf(workflow?.path, Infinity), samplers: Object.fromEntries(samplers) };
+  return { workflow, path: textOf(workflow?.path, Infinity), samplers: Object.fromEntries(samplers), live };
 }
 
 /**
@@ -206,7 +207,7 @@ function noteLoading() {
 app.registerExtension({
   name: PACK,
   async init() {
-    recordQueuedRuns((answer, prompt, workflow) => records.queued(answer, originOf(prompt, workflow)));
+    recordQueuedRuns((answer, prompt, asker) => records.queued(answer, originOf(prompt, asker)));
     noteLoading();
     listen();
     setInterval(() => attempt(QUEUEING, withdraw, undefined), CHECK_MS);

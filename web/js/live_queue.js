@@ -56,6 +56,14 @@ export class LiveQueue {
     }
   }
 
+  /** Takes over a run that an owner queued before the page was reloaded; `reconcile` tells whether it still goes on.
+   *  @param {string} owner @param {string} run */
+  adopt(owner, run) {
+    this.owner = owner;
+    this.newestRun = run;
+    this.unfinished.push(run);
+  }
+
   /** Withdraws an owner's requests: queued runs are removed, a running one is stopped only if `cancels`.
    *  @param {string} owner @param {boolean} cancels */
   async stop(owner, cancels) {

@@ -9,6 +9,7 @@ import { attempt } from "./error_boundary.js";
 
 /** @typedef {{output: Record<string, any>, workflow: any}} Prompt  a graph in API format, and as the file stores it */
 /** @typedef {(answer: Promise<any>) => Promise<any>} Take  receives the server's answer; returns what the caller sees */
+/** @typedef {{workflow: unknown, live: string}} Asker  an open workflow; the key of its sampler if Live asks, else "" */
 
 /** Marks our requests in the front end's events: it counts its own from 0. */
 const OUR_REQUEST = -1;
@@ -17,7 +18,7 @@ const QUEUEING = { node: { title: "queueing" } };
 const NOTICES = ["promptQueueing", "promptQueued"]; // newer front ends show a banner for each
 
 /** Prompts that are being queued here, and their parts, as other packs may pass on a copy.
- *  @type {WeakMap<object, {workflow: unknown, take: Take}>} */
+ *  @type {WeakMap<object, {asker: Asker, take: Take}>} */
 const ours = new WeakMap();
 
 /** The open workflow that is shown. */
@@ -25,7 +26,7 @@ export const activeWorkflow = () => app.extensionManager?.workflow?.activeWorkfl
 
 /**
  * Reports every run that this page queues, by Run, Live or another pack, with the workflow it was queued from.
- * @param {(answer: Promise<any>, prompt: any, workflow: unknown) => void} record
+ * @param {(answer: Promise<any>, prompt: any, asker: Asker) => void} record
  */
 export function recordQueuedRuns(record) {
   const { queuePrompt, dispatchCustomEvent } = api;
@@ -33,7 +34,8 @@ export function recordQueuedRuns(record) {
     const answer = queuePrompt.apply(this, given);
     const prompt = given[1];
     const request = [prompt, prompt?.output, prompt?.workflow].map((part) => ours.get(part)).find(Boolean);
-    attempt(QUEUEING, () => record(answer, prompt, request ? request.workflow : activeWorkflow()), undefined);
+    const asker = request?.asker ?? { workflow: activeWorkflow(), live: "" };
+    attempt(QUEUEING, () => record(answer, prompt, asker), undefined);
     return request ? request.take(answer) : answer;
   };
   if (typeof dispatchCustomEvent !== "function") return;
@@ -46,24 +48,23 @@ export function recordQueuedRuns(record) {
 
 /**
  * Queues a prompt; returns the run's id. Rejects with the server's reason, undefined if the front end sent nothing.
- * @param {Prompt} prompt @param {unknown} workflow  the one it was made from
- * @returns {Promise<string>}
+ * @param {Prompt} prompt @param {Asker} asker @returns {Promise<string | null>}
  */
-export function queueAsRun(prompt, workflow) {
+export function queueAsRun(prompt, asker) {
   return new Promise((resolve, reject) => {
     let sent = false;
     /** @type {Take} */
     const take = (answer) => {
       sent = true;
       const answered = Promise.resolve(answer);
-      answered.then((told) => resolve(told?.prompt_id), reject);
+      answered.then((told) => resolve(told?.prompt_id ?? null), reject);
       return answered.catch(() => ({})); // or the front end opens a dialog
     };
-    for (const part of [prompt, prompt.output, prompt.workflow]) ours.set(part, { workflow, take });
+    for (const part of [prompt, prompt.output, prompt.workflow]) if (part) ours.set(part, { asker, take });
     asRunButton(prompt).then(
       () => sent || reject(undefined),
       (error) => {
-        console.warn("EchoGen: this front end queues differently, so Live runs carry no credentials.", error);
+        console.warn("EchoGen: this front end doesn't queue as expected; a Live run may lack credentials.", error);
         if (!sent) take(api.queuePrompt(0, prompt, { previewMethod: previewMethod() }));
       },
     );

@@ -39,10 +39,12 @@ export class Sessions {
   /**
    * @param {(session: Session) => import("./live_queue.js").Runs} runsOf
    * @param {(address: string) => Promise<any>} read  GETs JSON from the server
+   * @param {(workflow: any) => {run: string, live: string} | undefined} [liveBefore]  its Live run before a reload
    */
-  constructor(runsOf, read) {
+  constructor(runsOf, read, liveBefore = () => undefined) {
     this.runsOf = runsOf;
     this.read = read;
+    this.liveBefore = liveBefore;
     /** @type {Map<unknown, Session>} */
     this.all = new Map();
     /** @type {Promise<void> | null} */
@@ -58,6 +60,11 @@ export class Sessions {
     const made = new Session(workflow, this.runsOf);
     made.live.offline = this.offline;
     this.all.set(workflow, made);
+    const before = this.liveBefore(workflow);
+    if (before) {
+      made.live.adopt(before.live, before.run);
+      void this.reconcile();
+    }
     return made;
   }
 

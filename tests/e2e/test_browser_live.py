@@ -1,0 +1,295 @@
+"""Live and the strip: whose runs are shown, what a tab switch, the queue and the server do to a Live run."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Locator, Page, Request, Route, expect
+
+import comfy_server
+from browser_page import (
+    READY_MS,
+    SAMPLER,
+    STRIP,
+    PageErrors,
+    drag_dot,
+    finished_run,
+    gammas,
+    hear,
+    heard,
+    open_quickstart,
+    press_live,
+    run_on_show,
+    settled,
+    until,
+    waiting_runs,
+)
+from runner.server import Server
+
+STORE = "app.extensionManager.workflow"
+PROMPT = "app.graph._nodes.flatMap(n => n.widgets ?? []).find(w => w.dynamicPrompts)"
+OPEN_COPY = """async name => {
+    const graph = app.graph.serialize();
+    window.left = app.extensionManager.workflow.activeWorkflow;
+    await app.loadGraphData(graph, true, true, name);
+    app.graph._nodes.find(n => n.type === 'EchoGenSampler').properties.echogen_live = false;
+}"""
+GO_BACK = "() => app.loadGraphData(left.activeState, true, true, left)"
+STORES = "document.getElementById('vue-app').__vue_app__.config.globalProperties.$pinia._s"
+
+
+def set_widget(page: Page, name: str, value: object) -> None:
+    """Sets one of the sampler's widgets."""
+    page.evaluate(f"([name, value]) => {{ {SAMPLER}.widgets.find(w => w.name === name).value = value }}",
+                  [name, value])  # fmt: skip
+
+
+def status(page: Page) -> Locator:
+    """The text beside the Live switch."""
+    return page.locator(".echogen-panel .status")
+
+
+def live_run(page: Page, across: float, up: float = 0.5) -> str:
+    """Drags the dot; id of the run that Live queues for it."""
+    with page.expect_response("**/api/prompt") as answer:
+        drag_dot(page, across, up)
+    return str(answer.value.json()["prompt_id"])
+
+
+def sampled(comfy: Server, run: str) -> dict[str, Any]:
+    """The graph of a run that has ended."""
+    return dict(comfy.client.wait(run)["prompt"][2])
+
+
+def inputs(graph: dict[str, Any], node_type: str) -> dict[str, Any]:
+    """The inputs of the one node of that type."""
+    (found,) = [node["inputs"] for node in graph.values() if node["class_type"] == node_type]
+    return dict(found)
+
+
+@pytest.mark.parametrize("vue", [False], ids=["canvas"], indirect=True)
+def test_only_what_this_page_queued_fills_the_strip(vue: bool, page: Page, comfy: Server) -> None:
+    """A program may name this page as its client and this workflow as its own: it is still not this page."""
+    page_errors = PageErrors(page)
+    open_quickstart(page, comfy, vue)
+    asked = page.evaluate(
+        """async seed => {
+            const {output, workflow} = await app.graphToPrompt();
+            for (const {class_type, inputs} of Object.values(output))
+                if (class_type === 'EchoGenSampler') inputs.seed = seed;
+            return {prompt: output, client_id: app.api.clientId, extra_data: {extra_pnginfo: {workflow}}};
+        }""",
+        4000 + vue,
+    )
+    hear(page, "execution_success")
+    run = comfy.client.post_json("/prompt", asked)["prompt_id"]
+    assert heard(page) == run
+    settled(page)
+    assert not run_on_show(page), "a program's pictures"
+
+    set_widget(page, "seed", 4100 + 10 * vue)
+    set_widget(page, "control_after_generate", "increment")
+    page.evaluate("() => { app.queuePrompt(0, 2) }")
+    first = finished_run(page)
+    last = heard(page, times=3)
+    page.wait_for_function(f"run => {STRIP}.dataset.run === run", arg=last, timeout=READY_MS)
+    assert last != first
+
+    outputs = "app.graph._nodes.filter(n => n.type === 'PreviewImage').map(n => String(n.id)).slice(0, 1)"
+    page.evaluate(f"() => {{ app.queuePrompt(0, 1, {outputs}) }}")
+    assert finished_run(page, last), "selected outputs"
+    assert not page_errors.found, page_errors.found
+
+
+def test_a_live_run_outlives_a_tab_switch_but_not_its_workflow(
+    vue: bool, page: Page, comfy: Server, tmp_path: Path
+) -> None:
+    """The other tab is a copy with the same ids."""
+    page_errors = PageErrors(page)
+    open_quickstart(page, comfy, vue)
+    press_live(page)
+    gate = comfy.client.queue(comfy_server.gate(tmp_path / "one"))
+    run = live_run(page, 0.3)
+    page.evaluate(OPEN_COPY, f"copy {uuid.uuid4()}")
+    page.wait_for_function(f"{STORE}.activeWorkflow !== left && {STRIP}", timeout=READY_MS)
+    settled(page, 300)
+    assert run in waiting_runs(comfy), "out of view is not removed"
+    (tmp_path / "one").touch()
+    comfy.client.wait(gate)
+    entry = comfy.client.wait(run)
+    assert entry["status"]["status_str"] == "success"
+    settled(page)
+    assert not run_on_show(page), "the other tab's pictures"
+
+    page.evaluate(GO_BACK)
+    assert finished_run(page) == run, "what happened meanwhile"
+    page.locator(".echogen-panel").get_by_role("button", name="Live", pressed=True).wait_for()
+
+    comfy.client.queue(comfy_server.gate(tmp_path / "two"))
+    run = live_run(page, 0.8)
+    page.evaluate(OPEN_COPY, f"copy {uuid.uuid4()}")
+    page.wait_for_function(f"{STORE}.activeWorkflow !== left", timeout=READY_MS)
+    settled(page, 300)
+    assert run in waiting_runs(comfy)
+    page.evaluate(f"() => {STORE}.closeWorkflow(left)")
+    until(page, lambda: run not in waiting_runs(comfy), "the closed workflow's run is withdrawn")
+    assert not page_errors.found, page_errors.found
+
+
+@pytest.mark.parametrize("vue", [True], ids=["nodes2"], indirect=True)
+def test_live_changes_what_was_moved_and_nothing_else(vue: bool, page: Page, comfy: Server) -> None:
+    page_errors = PageErrors(page)
+    open_quickstart(page, comfy, vue)
+    animals = "{" + "|".join(f"animal {number}" for number in range(2000)) + "} " + str(vue)
+    page.evaluate(f"text => {{ {PROMPT}.value = text }}", animals)
+    set_widget(page, "control_after_generate", "randomize")
+    press_live(page)
+    first, second = (sampled(comfy, live_run(page, across)) for across in (0.3, 0.7))
+    assert {**inputs(second, "EchoGenSampler"), "gamma_t": 0, "gamma_i": 0} == {
+        **inputs(first, "EchoGenSampler"), "gamma_t": 0, "gamma_i": 0}  # fmt: skip
+    text = [inputs(graph, "EchoGenEncodeText") for graph in (first, second)]
+    assert text[0] == text[1] and "|" not in str(text)
+    assert page.evaluate(f"{SAMPLER}.widgets.find(w => w.name === 'seed').value") == 7
+
+    page.evaluate(f"() => {{ {PROMPT}.value += '!' }}")
+    third = inputs(sampled(comfy, live_run(page, 0.4)), "EchoGenEncodeText")
+    assert third != text[0], "an edited prompt is resolved anew"
+    press_live(page)
+    press_live(page)
+    fourth = inputs(sampled(comfy, live_run(page, 0.6)), "EchoGenEncodeText")
+    assert fourth != third, "and so it is in another session"
+    assert not page_errors.found, page_errors.found
+
+
+def sent(request: Request) -> dict[str, Any]:
+    """What a request to queue carries besides the graph."""
+    extra = dict(json.loads(request.post_data or "")["extra_data"])
+    del extra["extra_pnginfo"]
+    return extra
+
+
+@pytest.mark.parametrize("inside", ["as it is", "another", "none"])
+@pytest.mark.parametrize("vue", [False], ids=["canvas"], indirect=True)
+def test_live_sends_the_credentials_of_run(inside: str, vue: bool, page: Page, comfy: Server) -> None:
+    """Also where other packs have replaced functions of the front end; without them Live still runs."""
+    page_errors = PageErrors(page)
+    open_quickstart(page, comfy, vue)
+    page.evaluate(f"() => {{ {STORES}.get('apiKeyAuth').getApiKey = () => 'a key' }}")
+    former = page.evaluate_handle("[Object.getPrototypeOf(app).queuePrompt, app.api.queuePrompt]")
+    if inside == "another":
+        page.evaluate(
+            """() => {
+                const [run, send] = [app.queuePrompt, app.api.queuePrompt];
+                app.queuePrompt = (...given) => run.apply(app, given);
+                app.api.queuePrompt = (number, prompt, more) => send.call(app.api, number, {...prompt}, more);
+            }"""
+        )
+    with page.expect_request("**/api/prompt") as run:
+        page.get_by_role("button", name="Run", exact=True).click()
+    if inside == "none":
+        page.evaluate("() => { delete Object.getPrototypeOf(app).queuePrompt }")
+    press_live(page)
+    with page.expect_request("**/api/prompt") as live:
+        drag_dot(page, 0.3, 0.4)
+    try:
+        if inside == "none":
+            assert "a key" not in sent(live.value).values()
+        else:
+            assert sent(live.value) == sent(run.value) and "a key" in sent(live.value).values()
+        assert finished_run(page)
+    finally:
+        page.evaluate(
+            """([original, send]) => {
+                Object.getPrototypeOf(app).queuePrompt = original;
+                delete app.queuePrompt;
+                app.api.queuePrompt = send;
+            }""",
+            former,
+        )
+    assert "a key" not in page.content()
+    assert not page_errors.found, page_errors.found
+
+
+@pytest.mark.parametrize("vue", [True], ids=["nodes2"], indirect=True)
+def test_live_follows_the_servers_queue(vue: bool, page: Page, comfy: Server, tmp_path: Path) -> None:
+    open_quickstart(page, comfy, vue)
+    press_live(page)
+    blocking = comfy.client.queue(comfy_server.gate(tmp_path / "open"))
+    ways = (
+        lambda run: comfy.client.post_json("/queue", {"delete": [run]}),
+        lambda run: comfy.client.post_json("/queue", {"clear": True}),
+        lambda run: page.evaluate("() => app.api.clearItems('queue')"),
+    )
+    for number, remove in enumerate(ways):
+        run = live_run(page, 0.2 + 0.2 * number)
+        expect(status(page)).to_have_text("waiting", timeout=READY_MS)
+        remove(run)
+        expect(status(page)).to_have_text("", timeout=READY_MS)
+
+    # The connection is lost, and the server forgets its queue meanwhile, as in a restart.
+    run = live_run(page, 0.9)
+    expect(status(page)).to_have_text("waiting", timeout=READY_MS)
+    page.route_web_socket("**/ws**", lambda socket: socket.close())
+    page.evaluate("() => app.api.socket.close()")
+    expect(status(page)).to_have_text("no connection to the server", timeout=READY_MS)
+    comfy.client.post_json("/queue", {"delete": [run]})
+    page.unroute_all()
+    page.route_web_socket("**/ws**", lambda socket: socket.connect_to_server())
+    expect(status(page)).to_have_text("", timeout=READY_MS)
+
+    page.route("**/api/prompt", lambda route: route.abort())
+    drag_dot(page, 0.3, 0.8)
+    expect(status(page)).to_have_text("no connection to the server", timeout=READY_MS)
+    page.unroute_all()
+    page.evaluate("() => app.api.socket.close()")  # it connects again by itself
+    expect(status(page)).to_have_text("", timeout=READY_MS)
+    run = live_run(page, 0.5, 0.2)
+    assert run in waiting_runs(comfy)
+    (tmp_path / "open").touch()
+    comfy.client.wait(blocking)
+    assert finished_run(page) == run
+
+
+@pytest.mark.parametrize("vue", [False], ids=["canvas"], indirect=True)
+def test_a_refusal_is_said_beside_live_and_opens_no_dialog(vue: bool, page: Page, comfy: Server) -> None:
+    open_quickstart(page, comfy, vue)
+    press_live(page)
+
+    def refuse(route: Route) -> None:
+        error = {"type": "x", "message": "no such model", "details": "", "extra_info": {}}
+        route.fulfill(status=400, json={"error": error, "node_errors": {}})
+
+    page.route("**/api/prompt", refuse)
+    drag_dot(page, 0.3, 0.8)
+    expect(status(page)).to_have_text("no such model", timeout=READY_MS)
+    settled(page)
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    page.unroute_all()
+    run = live_run(page, 0.6)
+    assert finished_run(page) == run
+
+
+def test_clicks_in_a_row_queue_one_run(vue: bool, page: Page, comfy: Server, tmp_path: Path) -> None:
+    open_quickstart(page, comfy, vue)
+    press_live(page)
+    page.locator(".echogen-panel select").select_option("finish")
+    asked: list[Request] = []
+    page.on("request", lambda request: asked.append(request) if request.url.endswith("/api/prompt") else None)
+    pad = page.locator(".echogen-pad svg")
+    pad.dblclick(position={"x": 60, "y": 60})
+    finished_run(page)
+    assert len(asked) == 1 and gammas(page) == (2.5, 2.5), "the model's own, without a run of the first click"
+    box = pad.bounding_box()
+    assert box
+    for number in range(5):
+        page.mouse.click(box["x"] + box["width"] * (0.3 + 0.1 * number), box["y"] + 0.5 * box["height"])
+    until(page, lambda: len(asked) == 2, "one run of five clicks")
+    moved = gammas(page)
+    prompt = json.loads(asked[1].post_data or "")["prompt"]
+    assert (inputs(prompt, "EchoGenSampler")["gamma_t"], inputs(prompt, "EchoGenSampler")["gamma_i"]) == moved
+    settled(page, 500)
+    assert len(asked) == 2
