@@ -175,7 +175,7 @@ def _picture_widgets() -> list[Any]:
             max=SEEDS - 1,
             control_after_generate=True,
             tooltip="Seed of the random numbers: the same seed and settings give the same picture. "
-            "Picture i of a batch equals a single run with seed + i.",
+            "Picture i of a batch is the one that a single run with seed + i draws.",
         ),
         io.Int.Input(
             "batch",

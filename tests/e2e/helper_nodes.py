@@ -127,6 +127,21 @@ class TestAnything:
         return (_values()[name],)
 
 
+class TestPassOn:
+    """A text over a link of any type, for inputs that take no link of texts."""
+
+    CATEGORY = "tests"
+    RETURN_TYPES = (Anything("*"),)
+    FUNCTION = "give"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {"required": {"text": ("STRING", {})}}
+
+    def give(self, text: str) -> tuple[str]:
+        return (text,)
+
+
 class TestOtherModelsFeatures:
     """Turns features into ones as wide as the 2B model's encoders give them."""
 
@@ -170,6 +185,7 @@ NODE_CLASS_MAPPINGS = {
         TestNumber,
         TestGate,
         TestAnything,
+        TestPassOn,
         TestOtherModelsFeatures,
         TestOtherModelsSemantic,
         TestOtherModelsContent,

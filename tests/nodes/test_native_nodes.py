@@ -269,6 +269,25 @@ def test_a_file_that_changes_behind_a_switch_is_read_again(
     assert "ours" in comfy.run(prompt).ran
 
 
+def test_a_model_that_changes_behind_a_switch_is_noticed(
+    native: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import folder_paths
+
+    monkeypatch.setattr(folder_paths, "models_dir", str(tmp_path))
+    folder = tmp_path / "LLM" / "qwen"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps({"model_type": "qwen2_5_vl"}), encoding="utf-8")
+    (folder / "model.safetensors").write_bytes(b"weights")
+    ours = node("EchoGenDescribeSubject", image=["photo", 0], phrase="cat", describer=["describer", 0])
+    prompt = {**give(describer="auto"), "photo": node("Give", name="photo"), "ours": ours}
+    comfy = Comfy()
+    first = comfy.run(prompt)
+    assert not first.error and "ours" in first.ran and comfy.run(prompt).ran == []
+    (folder / "model.safetensors").write_bytes(b"other weights")
+    assert "ours" in comfy.run(prompt).ran
+
+
 # --- numbers, texts and yes or no
 
 
