@@ -242,14 +242,17 @@ def test_live_draws_when_the_dot_is_let_go(vue: bool, page: Page, comfy: Server,
     comfy.client.queue(comfy_server.gate(tmp_path / "open"))
     with page.expect_response("**/api/prompt") as answer:
         drag_dot(page, 0.5, 0.5)
-    page.wait_for_function("sessionStorage.getItem('EchoGen.runs')", timeout=READY_MS)
+    run = answer.value.json()["prompt_id"]
+    page.wait_for_function(
+        "run => sessionStorage.getItem('EchoGen.runs')?.includes(run)", arg=run, timeout=READY_MS
+    )
     page.reload()
     page.wait_for_function(f"window.app?.graph && {SAMPLER}", timeout=READY_MS)
     panel.wait_for(timeout=READY_MS)
     panel.get_by_text("waiting").wait_for(timeout=READY_MS)
     assert not run_on_show(page)
     (tmp_path / "open").touch()
-    assert finished_run(page) == answer.value.json()["prompt_id"], "queued before the reload"
+    assert finished_run(page) == run, "queued before the reload"
     page.evaluate(f"app.graph.remove({SAMPLER})")
     expect(panel).to_have_count(0)
     assert not page_errors.found, page_errors.found

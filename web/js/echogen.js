@@ -183,10 +183,10 @@ const openWorkflows = () => app.extensionManager?.workflow?.openWorkflows;
 
 /** Withdraws Live runs of closed workflows and deleted samplers. A workflow out of view goes on. */
 function withdraw() {
-  const open = openWorkflows();
-  if (loading) return;
-  sessions.prune((workflow) => !open || !workflow || open.includes(workflow));
-  const shown = sessions.all.get(activeWorkflow());
+  const [open, active] = [openWorkflows(), activeWorkflow()];
+  if (loading || app.extensionManager?.workflow?.isBusy) return; // a workflow that is being renamed is in no list
+  sessions.prune((workflow) => !open || !workflow || workflow === active || open.includes(workflow));
+  const shown = sessions.all.get(active);
   if (shown?.live.owner && !nodeOf(shown.live.owner)) shown.endLive(shown.live.owner, shown.live.cancels);
 }
 
