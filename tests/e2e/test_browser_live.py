@@ -60,9 +60,11 @@ def live_run(page: Page, across: float, up: float = 0.5) -> str:
     return str(answer.value.json()["prompt_id"])
 
 
-def sampled(comfy: Server, run: str) -> dict[str, Any]:
-    """The graph of a run that has ended."""
-    return dict(comfy.client.wait(run)["prompt"][2])
+def live_graph(page: Page, across: float) -> dict[str, Any]:
+    """Drags the dot; the graph that Live sends for it."""
+    with page.expect_response("**/api/prompt") as answer:
+        drag_dot(page, across, 0.5)
+    return dict(json.loads(answer.value.request.post_data or "")["prompt"])
 
 
 def inputs(graph: dict[str, Any], node_type: str) -> dict[str, Any]:
@@ -148,7 +150,7 @@ def test_live_changes_what_was_moved_and_nothing_else(vue: bool, page: Page, com
     page.evaluate(f"text => {{ {PROMPT}.value = text }}", animals)
     set_widget(page, "control_after_generate", "randomize")
     press_live(page)
-    first, second = (sampled(comfy, live_run(page, across)) for across in (0.3, 0.7))
+    first, second = (live_graph(page, across) for across in (0.3, 0.7))
     assert {**inputs(second, "EchoGenSampler"), "gamma_t": 0, "gamma_i": 0} == {
         **inputs(first, "EchoGenSampler"), "gamma_t": 0, "gamma_i": 0}  # fmt: skip
     text = [inputs(graph, "EchoGenEncodeText") for graph in (first, second)]
@@ -156,11 +158,11 @@ def test_live_changes_what_was_moved_and_nothing_else(vue: bool, page: Page, com
     assert page.evaluate(f"{SAMPLER}.widgets.find(w => w.name === 'seed').value") == 7
 
     page.evaluate(f"() => {{ {PROMPT}.value += '!' }}")
-    third = inputs(sampled(comfy, live_run(page, 0.4)), "EchoGenEncodeText")
+    third = inputs(live_graph(page, 0.4), "EchoGenEncodeText")
     assert third != text[0], "an edited prompt is resolved anew"
     press_live(page)
     press_live(page)
-    fourth = inputs(sampled(comfy, live_run(page, 0.6)), "EchoGenEncodeText")
+    fourth = inputs(live_graph(page, 0.6), "EchoGenEncodeText")
     assert fourth != third, "and so it is in another session"
     assert not page_errors.found, page_errors.found
 
@@ -233,12 +235,10 @@ def test_live_follows_the_servers_queue(vue: bool, page: Page, comfy: Server, tm
     # The connection is lost, and the server forgets its queue meanwhile, as in a restart.
     run = live_run(page, 0.9)
     expect(status(page)).to_have_text("waiting", timeout=READY_MS)
-    page.route_web_socket("**/ws**", lambda socket: socket.close())
-    page.evaluate("() => app.api.socket.close()")
+    page.evaluate("() => { app.api.createSocket = async () => {}; app.api.socket.close() }")
     expect(status(page)).to_have_text("no connection to the server", timeout=READY_MS)
     comfy.client.post_json("/queue", {"delete": [run]})
-    page.unroute_all()
-    page.route_web_socket("**/ws**", lambda socket: socket.connect_to_server())
+    page.evaluate("() => { delete app.api.createSocket; return app.api.createSocket(true) }")
     expect(status(page)).to_have_text("", timeout=READY_MS)
 
     page.route("**/api/prompt", lambda route: route.abort())

@@ -61,6 +61,7 @@ def test_two_tabs_leave_each_other_alone(
     assert [page_errors.found for page_errors in troubles] == [[], []]
 
 
+@pytest.mark.parametrize("vue", [False], ids=["canvas"], indirect=True)
 def test_runs_of_other_workflows_are_not_shown(vue: bool, page: Page, comfy: Server) -> None:
     """Each has nodes with the same ids."""
     page_errors = PageErrors(page)
@@ -83,6 +84,7 @@ def test_runs_of_other_workflows_are_not_shown(vue: bool, page: Page, comfy: Ser
     assert not page_errors.found, page_errors.found
 
 
+@pytest.mark.parametrize("vue", [True], ids=["nodes2"], indirect=True)
 def test_two_files_with_one_number_keep_their_own_strips(vue: bool, page: Page, comfy: Server) -> None:
     """As quickstart saved under another name, and quickstart opened again."""
     page_errors = PageErrors(page)
