@@ -81,6 +81,7 @@ def pages_of(vary: str, values: str, base: Page, text_encoder: runtime.Managed |
     if vary == "tau":
         numbers = parse_numbers(values, "tau", 0.01, 10, MAX_VALUES)
         return [base._replace(title=f"tau {format_number(n)}", tau=n) for n in numbers]
+    assert vary == "nothing", vary  # input_checks lets nothing else through
     return [base]
 
 

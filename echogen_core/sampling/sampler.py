@@ -86,7 +86,8 @@ def sample(
     """Draw pictures scale by scale; stop iterating to cancel.
 
     branches: one for all pictures, or one per picture; the picture's keys and values are stored in the type
-    of theirs. seeds: one per picture; picture i equals a single run with its seed. keep, first_scale:
+    of theirs. seeds: one per picture; picture i is what a single run with its seed draws, up to the
+    rounding of sums over a batch, which tips one bit in about 600 small pictures. keep, first_scale:
     take the scales before `first_scale` from `keep`, draw the rest anew. target: a picture to keep where it
     may not change. regions: parts of all pictures with conditions of their own.
     Raises ValueError when the arguments do not fit each other.
