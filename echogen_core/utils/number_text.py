@@ -30,6 +30,7 @@ _APOSTROPHES = re.compile(r"(?<![\d.,'_])\d{1,3}(?:(?:'\d{3})+|(?:_\d{3})+)(?![\
 _SPACED = re.compile(r"(?<![\d.])\d{1,3}(?: \d{3})+(?![\d.])")
 _STEP_COMMA = re.compile(r"(\( *\+ *\d{1,20}),(\d{1,20} *\))")
 _CHAIN = re.compile(r"(?<!\d)\d+(?:,\d+)+")
+_LISTED = re.compile(r", +[\d.]|、")  # commas that separate
 _POINT = re.compile(r"(?<!\.)\.(?!\.)")
 _THOUSANDS = re.compile(r"[1-9]\d{0,2}(?:,\d{3})+")
 _MIXED = re.compile(r"\d +[¼½¾]")
@@ -62,7 +63,7 @@ def settle_commas(text: str, whole: bool) -> str:
     if not chains or (not semicolons and (points or whole)):
         return text
     if semicolons:
-        if points or any(len(parts) > 2 for _, parts in chains):
+        if points or any(len(parts) > 2 for _, parts in chains) or _LISTED.search(text):
             raise ValueError(
                 "It has commas and semicolons. Write 1; 2; 3 for whole numbers, 0.5; 1.5 for others."
             )

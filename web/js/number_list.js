@@ -23,6 +23,7 @@ const SPACED = /(?<![\d.])\d{1,3}(?: \d{3})+(?![\d.])|\d +[¼½¾]/;
 const STEP_COMMA = /(\( *\+ *\d{1,20}),(\d{1,20} *\))/g;
 const CHAIN = /(?<!\d)\d+(?:,\d+)+/g;
 const THOUSANDS = /^[1-9]\d{0,2}(?:,\d{3})+$/;
+const LISTED = /, +[\d.]|、/; // commas that separate
 const POINT = /(?<!\.)\.(?!\.)/;
 
 // Unambiguous: two quantifiers that match the same digits would backtrack for ever on a long text.
@@ -127,7 +128,7 @@ function settledCommas(text) {
   const lengths = chains.map((chain) => chain.split(",").length);
   if (!chains.length) return stepped;
   if (stepped !== text || text.includes(";")) {
-    if (points || Math.max(...lengths) > 2) return null;
+    if (points || Math.max(...lengths) > 2 || LISTED.test(stepped)) return null;
     return stepped.replace(CHAIN, (chain) => chain.replace(",", "."));
   }
   if (points) return text;
