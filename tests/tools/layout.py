@@ -35,7 +35,7 @@ LEFT_GROUPS: tuple[Group, ...] = (
     ("1 · Subject", (0, 0, 640, 540), "#3f789e"),
     ("Read me", (0, 560, 640, 450), "#888888"),
     ("2 · Model", (660, 0, 400, 280), "#88aa88"),
-    ("3 · Conditions", (660, 290, 400, 580), "#3f789e"),
+    ("3 · Conditions", (660, 290, 400, 720), "#3f789e"),
 )
 """Groups of what `subject_way` lays out."""
 
@@ -56,10 +56,10 @@ def subject_way(note: str, prompt: str, preset: str = "nano (built in)") -> dict
         "load": Item("EchoGenLoadBundle", (680, 80), (360, 170), [preset, "auto"]),
         "text": Item("EchoGenEncodeText", (680, 380), (360, 160), [prompt], {"text_encoder": ("load", 2)}),
         "semantic": Item(
-            "EchoGenEncodeSemantic", (680, 600), (360, 95), [1.0], {"semantic_encoder": ("load", 3), **cut}
+            "EchoGenEncodeSemantic", (680, 595), (360, 120), [1.0], {"semantic_encoder": ("load", 3), **cut}
         ),
         "content": Item(
-            "EchoGenEncodeContent", (680, 755), (360, 95), [1.0], {"content_encoder": ("load", 4), **cut}
+            "EchoGenEncodeContent", (680, 805), (360, 120), [1.0], {"content_encoder": ("load", 4), **cut}
         ),
     }
 

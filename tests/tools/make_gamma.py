@@ -151,7 +151,7 @@ def scenes() -> dict[str, Item]:
     """γ Sweep over prompts: no text encoder of its own is needed."""
     way = subject_way(SCENES_NOTE, PROMPT)
     del way["text"]
-    way["semantic"].pos, way["content"].pos = (680, 380), (680, 535)
+    way["semantic"].pos, way["content"].pos = (680, 375), (680, 585)
     links = {socket: source for socket, source in CONDITIONS.items() if socket != "text"}
     one_each = [f"{gamma:g}" for gamma in gammas("nano")]
     return {
@@ -178,7 +178,7 @@ SCENES_GROUPS: tuple[Group, ...] = (
     LEFT_GROUPS[0],
     LEFT_GROUPS[1],
     LEFT_GROUPS[2],
-    ("3 · Subject's features", (660, 290, 400, 360), "#3f789e"),
+    ("3 · Subject's features", (660, 290, 400, 480), "#3f789e"),
     ("4 · Scenes", (1080, 0, 560, 1060), "#b58b2a"),
     ("5 · With their prompts, saved", (1660, 0, 500, 460), "#3f789e"),
     ("6 · Plain", (1660, 480, 500, 580), "#3f789e"),

@@ -72,25 +72,25 @@ def subject_items() -> dict[str, Item]:
 def picture_items() -> dict[str, Item]:
     """From the cut-out to a picture of it in a scene."""
     return {
-        "load": Item("EchoGenLoadBundle", (680, 915), (360, 170), ["nano (built in)", "auto"]),
+        "load": Item("EchoGenLoadBundle", (680, 905), (360, 165), ["nano (built in)", "auto"]),
         "text": Item(
             "EchoGenEncodeText",
-            (680, 1145),
-            (360, 145),
+            (680, 1115),
+            (360, 90),
             ["a teddy bear on a meadow"],
             {"text_encoder": ("load", 2)},
         ),
         "semantic": Item(
             "EchoGenEncodeSemantic",
-            (680, 1332),
-            (360, 95),
+            (680, 1255),
+            (360, 120),
             [1.0],
             {"semantic_encoder": ("load", 3), "image": ("cut", 0)},
         ),
         "content": Item(
             "EchoGenEncodeContent",
-            (680, 1475),
-            (360, 95),
+            (680, 1430),
+            (360, 120),
             [1.0],
             {"content_encoder": ("load", 4), "image": ("cut", 0)},
         ),
