@@ -119,7 +119,7 @@ def test_notices_come_back_with_their_workflows_tab(vue: bool, page: Page, comfy
     page.evaluate(
         """async () => {
             const {workflow} = app.extensionManager;
-            const other = workflow.openWorkflows.find(each => each !== workflow.activeWorkflow);
+            const other = workflow.openWorkflows.findLast(each => each.path.includes('quickstart'));
             await app.loadGraphData(other.activeState, true, true, other);
         }"""
     )
