@@ -211,7 +211,7 @@ def subject_file(name: object) -> Path:
     path = Path(os.path.abspath(os.path.join(folder or roots[0], below)))
     if not any(path.is_relative_to(os.path.abspath(root)) for root in roots):
         raise ValueError(
-            f"Expected a file in ComfyUI's input or output folder, got {printable(name)!r}. "
+            f"Expected a file in ComfyUI's input or output folder, got '{printable(name)}'. "
             "Choose one from the list."
         )
     if not is_text(name) or not isinstance(stamp_of(path), FileStamp):

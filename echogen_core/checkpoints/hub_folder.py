@@ -98,10 +98,11 @@ def read_folder(
     if not (folder / "config.json").is_file():
         raise FileNotFoundError(f"{folder} has no config.json. Download the whole folder from the hub.")
     settings = _read(folder / "config.json")
-    if settings.get("model_type") != model_type:
+    found = settings.get("model_type")
+    if found != model_type:
         raise ValueError(
-            f"Expected a model of type {model_type!r} in {folder}, got "
-            f"{printable(settings.get('model_type'), 80)!r}. Choose the right folder."
+            f"Expected a model of type '{model_type}' in {folder}, got '{printable(found, 80)}'. Choose the "
+            "right folder."
         )
     try:
         tensors = read_weights(folder, shapes_only=True).tensors

@@ -43,7 +43,7 @@ def parts_below(prefix: str, default: str, windows: bool = _ON_WINDOWS) -> list[
         parts = parts[:-1] if part == ".." else [*parts, part]
     if outside:
         raise ValueError(
-            f"Expected a name inside ComfyUI's output folder, got {printable(prefix)!r}. Leave out '..', "
+            f"Expected a name inside ComfyUI's output folder, got '{printable(prefix)}'. Leave out '..', "
             "drives, and a slash at the start."
         )
     if not parts:
@@ -52,7 +52,7 @@ def parts_below(prefix: str, default: str, windows: bool = _ON_WINDOWS) -> list[
         parts.append(default.split("/")[-1])
     for part in parts:
         if fault := name_fault(part, windows):
-            raise ValueError(f"{printable(part)!r} can't be the name of a file or folder: {fault}")
+            raise ValueError(f"'{printable(part)}' can't be the name of a file or folder: {fault}")
     return parts
 
 

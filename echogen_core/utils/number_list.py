@@ -62,11 +62,11 @@ def parse_number(text: str) -> float:
     if not re.fullmatch(r"[+-]?[1-9]\d{0,2},\d{3}", plain):
         plain = re.sub(r"^([+-]?\d+),(\d+)$", r"\1.\2", plain)
     if len(plain) > _MAX_PART or not re.fullmatch(_NUMBER, plain):
-        raise ValueError(f"not a number: {printable(text)!r}")
+        raise ValueError(f"not a number: '{printable(text)}'")
     try:
         return float(_fraction(plain))
     except OverflowError:
-        raise ValueError(f"too large: {printable(text)!r}") from None
+        raise ValueError(f"too large: '{printable(text)}'") from None
 
 
 def format_number(number: float | Fraction) -> str:

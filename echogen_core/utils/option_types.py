@@ -117,7 +117,7 @@ def output_folder(text: str) -> Path:
 def _new_path(text: str, path: Path) -> Path:
     fault = name_fault(path.name) if text.strip() else "it is empty. Write one."
     if fault:
-        raise argparse.ArgumentTypeError(f"expected a usable name, got {printable(text)!r}: {fault}")
+        raise argparse.ArgumentTypeError(f"expected a usable name, got '{printable(text)}': {fault}")
     folder = next((parent for parent in path.parents if parent.exists()), path.parent)
     if folder.exists() and not folder.is_dir():
         raise argparse.ArgumentTypeError(f"expected a path, got {text!r}: {folder} is a file, not a folder")
