@@ -14,12 +14,14 @@ from echogen_core.dtypes import DTYPES, FP8
 from echogen_core.encoders import ENCODERS
 from echogen_core.sampling.memory import transformer_weights
 
-from . import adapters, model_files, runtime
+from . import adapters, linked_names, model_files, runtime
 from .adapters import CATEGORY, schema
 
 NANO = "nano (built in)"
 BUNDLES: dict[str, str] = {NANO: "nano", "EchoGen-2B": "echogen-2b", "EchoGen-0.1B": "echogen-0.1b"}
 """Options of Load EchoGen -> name of the preset in the core."""
+
+_BUNDLE = "bundle"  # its kind of loader, for linked_names
 
 _DTYPE_CHOICES: dict[str, torch.dtype | None] = {"auto": None, **DTYPES}
 """Options of the loaders -> dtype of the weights in memory; None: see `runtime.precision`."""
@@ -76,9 +78,9 @@ class LoadBundle(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, preset: Any = None, **_: Any) -> Any:
-        # None: a link provides it, so it may be any.
-        names = [name for shown, name in BUNDLES.items() if preset == shown] or list(BUNDLES.values())
-        return [model_files.fingerprint_bundle(name) for name in names]
+        if preset is None:  # a link provides it
+            return linked_names.changed(_BUNDLE, model_files.fingerprint_bundle)
+        return [model_files.fingerprint_bundle(name) for shown, name in BUNDLES.items() if preset == shown]
 
     @classmethod
     def execute(cls, preset: str, dtype: str = "auto") -> io.NodeOutput:
@@ -89,6 +91,7 @@ class LoadBundle(io.ComfyNode):
             paths = model_files.bundle_parts(name)
         except FileNotFoundError as error:
             raise FileNotFoundError(f"{error}\nOr choose '{NANO}', which needs no files.") from error
+        linked_names.note(_BUNDLE, name, model_files.fingerprint_bundle(name))
         types = _precision(name, dtype, paths.get("transformer"))  # load_bundle says what is missing
         bundle = load_bundle(
             name,
@@ -125,8 +128,8 @@ class FileLoader(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, file: Any = None, **_: Any) -> Any:
-        if file is None:
-            return model_files.fingerprint_all(cls.KIND)
+        if file is None:  # a link provides it
+            return linked_names.changed(cls.KIND, lambda name: cls.fingerprint_inputs(file=name))
         try:
             return model_files.fingerprint([model_files.resolve(cls.KIND, file)])
         except FileNotFoundError:
@@ -143,6 +146,7 @@ class FileLoader(io.ComfyNode):
         from echogen_core.checkpoints import load_part
 
         path = model_files.resolve(cls.KIND, file)
+        linked_names.note(cls.KIND, file, model_files.fingerprint([path]))
         preset = model_files.preset_of(cls.KIND, path)
         is_transformer = cls.KIND == "transformer"
         types = _precision(preset.name, dtype, path if is_transformer else None)

@@ -101,11 +101,6 @@ def fingerprint_bundle(model: str) -> str:
     return fingerprint(find_parts(model, search_folders(model)).paths.values())
 
 
-def fingerprint_all(kind: str) -> str:
-    """`fingerprint` of every file of this kind, for a name that comes over a link: it may be any."""
-    return fingerprint(sorted(_known(kind).values()))
-
-
 def folders(kind: str) -> list[Path]:
     """ComfyUI's folders for parts of this kind."""
     return [*runtime.folders(FOLDERS[kind]), *runtime.folders(runtime.FOLDER)]

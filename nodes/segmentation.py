@@ -6,6 +6,7 @@ They are output nodes with previews: see lazy_previews.py.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from echogen_core.subject.masks import MaskMarks
 from echogen_core.subject.notes import joined
 from echogen_core.subject.regions import Pick
 
-from . import memory_checks, subject_models, subject_preview, user_inputs
+from . import linked_names, memory_checks, subject_models, subject_preview, user_inputs
 from . import subject_steps as steps
 from . import subject_widgets as widgets
 from .adapters import CATEGORY, pictures_from, schema, to_image, to_intermediate
@@ -38,13 +39,13 @@ class SubjectNode(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, **values: Any) -> Any:
         named = [(kind, values[name]) for name, kind in widgets.MODELS.items() if name in values]
-        return [_fingerprints(kind, name) for kind, name in named]
+        return [_fingerprint(kind, name) for kind, name in named]
 
 
-def _fingerprints(kind: Kind, name: str | None) -> list[str]:
-    """Fingerprints of a drop-down's entry; None is provided by a link and may be any."""
-    names = subject_models.choices(kind) if name is None else [name]
-    return [subject_models.fingerprint(kind, each) for each in names]
+def _fingerprint(kind: Kind, name: str | None) -> Any:
+    if name is None:  # a link provides it
+        return linked_names.changed(kind.title, partial(subject_models.fingerprint, kind))
+    return subject_models.fingerprint(kind, name)
 
 
 def _valid(**names: str | None) -> bool | str:

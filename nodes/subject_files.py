@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from comfy_api.latest import io, ui
@@ -11,7 +10,7 @@ from echogen_core.checkpoints.catalog.file_cache import FileCache
 from echogen_core.checkpoints.subject_file import is_subject
 from echogen_core.features import ContentFeatures, SemanticFeatures, Subject
 
-from . import adapters, model_files
+from . import adapters, linked_names, model_files
 from .adapters import CATEGORY, schema
 
 FOLDER = "EchoGen"
@@ -116,10 +115,8 @@ class LoadSubject(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, file: Any = None) -> Any:
-        if file is None:
-            return model_files.fingerprint(
-                Path(entry.place) for _, entry in adapters.subject_files(FOLDER, ENDING)
-            )
+        if file is None:  # a link provides it
+            return linked_names.changed(ENDING, lambda name: cls.fingerprint_inputs(file=name))
         try:
             return model_files.fingerprint([adapters.subject_file(file)])
         except (ValueError, FileNotFoundError):
@@ -129,7 +126,9 @@ class LoadSubject(io.ComfyNode):
     def execute(cls, file: str) -> io.NodeOutput:
         from echogen_core.checkpoints.subject_file import load_subject
 
-        return io.NodeOutput(*load_subject(adapters.subject_file(file)))
+        path = adapters.subject_file(file)
+        linked_names.note(ENDING, file, model_files.fingerprint([path]))
+        return io.NodeOutput(*load_subject(path))
 
 
 def _files() -> list[str]:

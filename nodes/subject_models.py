@@ -25,7 +25,7 @@ from echogen_core.checkpoints.segmentation_models import (
 )
 from echogen_core.utils.printable import printable
 
-from . import model_files, runtime
+from . import linked_names, model_files, runtime
 
 AUTO, NONE = "auto", "none"
 """The first two entries of each drop-down: the first installed model, and no model at all."""
@@ -131,6 +131,7 @@ def managed(
     backend whose package is not installed.
     """
     path = resolve(kind, name)
+    linked_names.note(kind.title, name, fingerprint(kind, name))
     if path is None:
         return None
     key = (model_files.fingerprint([path]), backend)

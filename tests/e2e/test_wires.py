@@ -80,6 +80,27 @@ def test_a_linked_subject_file(recorder: Recorder, subject_file: Path) -> None:
     assert wrong.startswith("file: 'nan' does not exist")
 
 
+def test_a_linked_subject_that_is_saved_again_under_another_name(
+    recorder: Recorder, subject_file: Path
+) -> None:
+    """What the graph itself writes, and what others write, is no reason to load the subject anew."""
+    graph = behind_a_wire("EchoGenLoadSubject", "file", f"EchoGen/{subject_file.name} [output]")
+    inputs = {"filename_prefix": "EchoGen/other", "semantic": ["loader", 0]}
+    graph["save"] = {"class_type": "EchoGenSaveSubject", "inputs": inputs}
+    assert {"loader", "save"} <= set(sound(recorder.run(graph)).executed)
+    for number in range(2):
+        shutil.copyfile(subject_file, subject_file.with_name(f"foreign{number}.safetensors"))
+        assert sound(recorder.run(graph)).executed == []
+
+
+def test_a_linked_model_while_another_one_is_downloaded(recorder: Recorder, model_file: Path) -> None:
+    graph = behind_a_wire("EchoGenLoadModel", "file", model_file.name, dtype="fp32")
+    sound(recorder.run(graph))
+    other = Path(shutil.copyfile(model_file, model_file.with_name("arriving.safetensors")))
+    assert sound(recorder.run(graph)).executed == []
+    other.unlink()
+
+
 @pytest.mark.parametrize(
     ("kind", "field"),
     [("EchoGenLoadModel", "file"), ("EchoGenLoadSubject", "file"), ("EchoGenLoadBundle", "preset")],
