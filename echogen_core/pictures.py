@@ -15,7 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torch.nn import functional as F
 
-from .utils.picture_files import GET_AGAIN, as_rgb, what_it_is
+from .utils.picture_files import GET_AGAIN, UnusableValues, as_rgb, what_it_is
 from .utils.printable import counted, printable
 
 SMALLEST_SIDE = 8
@@ -47,7 +47,10 @@ def open_picture(path: Path, content: bytes | None = None, largest_side: int | N
             width, height = image.size
             if largest_side is None or max(width, height) <= largest_side:
                 image.load()
-                return as_rgb(_upright(image), image.format)
+                return as_rgb(_upright(image), content)
+    except UnusableValues as error:
+        advice = "Save it with values from 0 (black) to 1 (white)."
+        raise ValueError(f"Can't read the picture {printable(path)} ({error}). {advice}") from error
     # Pillow's readers raise many kinds of errors for damaged files
     except Exception as error:
         unknown = isinstance(error, UnidentifiedImageError)

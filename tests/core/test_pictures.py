@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, features
 
 from echogen_core.commands.generate import read_mask, read_picture
 from echogen_core.encoders import reference_picture
@@ -50,7 +50,7 @@ GREY_HW = np.round(RAMP_HW / 257)
 """RAMP_HW in 8 bits."""
 
 
-def png_of_16_bits(color: int, values_HWC: np.ndarray) -> bytes:
+def png_of_16_bits(color: int, values_HWC: np.ndarray, transparent: bytes = b"") -> bytes:
     """A PNG with 16 bits a channel, which Pillow doesn't write. color: PNG's code of the colour type."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
@@ -62,6 +62,7 @@ def png_of_16_bits(color: int, values_HWC: np.ndarray) -> bytes:
     return (
         b"\x89PNG\r\n\x1a\n"
         + chunk(b"IHDR", header)
+        + (chunk(b"tRNS", transparent) if transparent else b"")
         + chunk(b"IDAT", zlib.compress(rows))
         + chunk(b"IEND", b"")
     )
@@ -147,14 +148,68 @@ def test_grey_of_16_bits_is_turned_upright(kind: str, tmp_path: Path) -> None:
     assert np.abs(found_HW - np.rot90(GREY_HW[:20], -1)).max() <= 1
 
 
-@pytest.mark.parametrize("values", [-RAMP_HW.astype(np.float32), RAMP_HW * np.float32("nan")])
-def test_values_that_are_no_picture_are_said(values: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        (-RAMP_HW.astype(np.float32), "no value above 0, and goes down to -65472"),
+        (-RAMP_HW.astype(np.int32), "no value above 0"),
+        (np.where(RAMP_HW == 64, np.float32("nan"), np.float32(0.5)), "holds NaN or infinity"),
+        (np.where(RAMP_HW == 64, np.float32("inf"), np.float32(0.5)), "holds NaN or infinity"),
+    ],
+)
+def test_values_that_are_no_picture_are_said(values: Any, says: str, tmp_path: Path) -> None:
     path = tmp_path / "data.tif"
     Image.fromarray(values).save(path)
-    with pytest.raises(ValueError, match=r"data\.tif .*values from .* expected 0 or more"):
+    with pytest.raises(
+        ValueError, match=rf"data\.tif \(it {says}|{says}.*Save it with values from 0"
+    ) as caught:
         open_picture(path)
+    assert "damaged" not in str(caught.value)
 
 
+def pfm(values_HW: np.ndarray) -> bytes:
+    height, width = values_HW.shape
+    return f"Pf\n{width} {height}\n-1.0\n".encode() + values_HW[::-1].astype("<f4").tobytes()
+
+
+@pytest.mark.parametrize("file", ["TIFF", "PFM"])
+@pytest.mark.parametrize("odd", [0.5, 2.01, 300.0, 1e9, -0.001, -5.0])
+@pytest.mark.parametrize(("usual", "share"), [(0.5, 0.5), (1.0, 1.0), (0.01, 0.01), (128.0, 128 / 255)])
+def test_a_few_values_never_change_a_floating_point_picture(
+    usual: float, share: float, odd: float, file: str, tmp_path: Path
+) -> None:
+    values_HW = np.full((8, 8), usual, np.float32)
+    values_HW[2, 3] = odd
+    path = tmp_path / "picture"
+    path.write_bytes(pfm(values_HW) if file == "PFM" else saved(Image.fromarray(values_HW), "TIFF"))
+    grey_HW = read_picture(path)[0, 0].numpy()
+    assert abs(grey_HW[0, 0] - share) < 0.003 and abs(read_mask(path)[0, 0, 0] - share) < 0.003
+    assert grey_HW[2, 3] == 0 if odd < 0 else grey_HW[2, 3] > 0 or usual > 2
+
+
+@pytest.mark.parametrize("odd", [0, 255, 256, 70000, 2**31 - 1, -1])
+@pytest.mark.parametrize(("usual", "share"), [(200, 200 / 255), (40000, 40000 / 65535), (1, 1 / 255)])
+def test_a_few_values_never_change_a_picture_of_integers(
+    usual: int, share: float, odd: int, tmp_path: Path
+) -> None:
+    values_HW = np.full((8, 8), usual, np.int32)
+    values_HW[2, 3] = odd
+    path = tmp_path / "picture.tif"
+    Image.fromarray(values_HW).save(path)
+    assert abs(read_picture(path)[0, 0, 0, 0] - share) < 0.003
+
+
+def test_a_transparent_colour_of_16_bits_stays_transparent(tmp_path: Path) -> None:
+    path = tmp_path / "picture.png"
+    values_HWC = np.stack([RAMP_HW, RAMP_HW // 2, RAMP_HW * 0 + 300], -1)
+    colour = struct.pack(">HHH", *values_HWC[4, 4])
+    path.write_bytes(png_of_16_bits(2, values_HWC, transparent=colour))
+    alpha_HW = np.asarray(open_picture(path))[..., 3]
+    assert alpha_HW[4, 4] == 0 and alpha_HW[5, 5] == 255 and (alpha_HW == 0).sum() <= 4
+    assert open_rgb(path).getpixel((4, 4)) == (255, 255, 255) and read_mask(path)[0, 4, 4] == 0
+
+
+AVIF = r"\(damaged or incomplete" if features.check("avif") else "an AVIF picture, which can't be read here"
 NOISE = Image.effect_noise((64, 48), 80).convert("RGB")
 
 
@@ -165,18 +220,26 @@ NOISE = Image.effect_noise((64, 48), 80).convert("RGB")
         ("empty.png", b"", "the file is empty"),
         ("page.png", b"\n<!DOCTYPE html><html>404</html>", "it is a web page"),
         ("bom.jpg", b"\xef\xbb\xbf<HTML>", "it is a web page"),
+        ("comment.png", b"<!-- cached -->\n<!-- 2 --><!DOCTYPE HTML>", "it is a web page"),
+        ("long.png", b"<!--" + b"x" * 9000 + b"--><html>", "it is a web page"),
+        ("utf16.png", "<html><body>404".encode("utf-16"), "it is a web page"),
+        ("utf16be.png", "\ufeff<!DOCTYPE html>".encode("utf-16-be"), "it is a web page"),
+        ("commented.png", b"<!-- drawn --><svg xmlns='a'/>", "an SVG drawing"),
+        ("layers.png", b"8BPS\0\1" + bytes(30), "a Photoshop file that is damaged or of a kind"),
+        ("scan.png", b"II*\0" + bytes(30), "a TIFF that is damaged or of a kind"),
+        ("light.png", b"v/1\x01\x02\0\0\0", "an OpenEXR picture, which.*Save it as PNG"),
         ("phone.png", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "a HEIC picture, which.*Save it as PNG"),
         ("phone2.jpg", b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic", "a HEIC picture"),
-        ("new.png", b"\0\0\0\x1cftypavif\0\0\0\0avifmif1miaf", "an AVIF picture"),
-        ("new2.png", b"\0\0\0\x1cftypmif1\0\0\0\0mif1avif", "an AVIF picture"),
+        ("new.png", b"\0\0\0\x1cftypavif\0\0\0\0avifmif1miaf", AVIF),
+        ("new2.png", b"\0\0\0\x1cftypmif1\0\0\0\0mif1avif", AVIF),
         ("film.png", b"\0\0\0\x18ftypisom\0\0\0\0isommp42", "a video"),
         ("raw.jpg", b"\0\0\0\x18ftypcrx \0\0\0\1crx isom", "a camera's raw file"),
         ("xl.png", b"\xff\x0a" + bytes(50), "a JPEG XL picture"),
         ("drawing.png", b"<svg xmlns='a'/>", "an SVG drawing"),
         ("paper.png", b"%PDF-1.7", "a PDF"),
         ("lfs.png", b"version https://git-lfs.github.com/spec/v1\noid", "git lfs pull"),
-        ("zeros.png", bytes(500), "no format that is known.*Use PNG"),
-        ("text.png", b"hello", "no format that is known"),
+        ("zeros.png", bytes(500), "not a picture, or in a format.*Use PNG"),
+        ("text.png", b"hello", "not a picture, or in a format"),
         *(
             (f"cut_{share}_{kind}.png", whole[: int(len(whole) * share)], "damaged or incomplete")
             for kind in ("PNG", "JPEG", "WEBP", "GIF", "BMP")
