@@ -21,11 +21,12 @@ _FRACTIONS = {"¼": Fraction(1, 4), "½": Fraction(1, 2), "¾": Fraction(3, 4)}
 # Unambiguous: two quantifiers that match the same digits would backtrack for ever on a long text.
 _NUMBER = r"[+-]?(?:\d*[¼½¾]|\d+(?:\.(?!\.)\d*)?(?:e[+-]?\d{1,3})?|\.\d+(?:e[+-]?\d{1,3})?)"
 _ITEM = re.compile(
-    rf"({_NUMBER})(?: *(?:-|~|\.\.\.?|to) *({_NUMBER})(?: *\( *\+ *({_NUMBER}) *\)| *\[ *(\d+) *\])?)?"
+    rf"({_NUMBER})(?: *(?:-|~|\.\.\.?(?!\.)|to) *({_NUMBER})(?: *\( *\+ *({_NUMBER}) *\)| *\[ *(\d+) *\])?)?"
 )
 _SEPARATORS = re.compile(r"[ \n,;、]+")
 _PERCENT = re.compile(r"(\d{1,20}(?:[.,]\d{1,20})?) *%")
-_SLASH = re.compile(r"(\d{1,9}) */ *(\d{1,9})")
+_SLASH = re.compile(r"(?:(?<!\d)(\d{1,9})([ ,]) *)?(\d{1,9}) */ *(\d{1,9})")
+_COUNT = re.compile(r"(?<=\d) *(\[[ \d]{0,20}[.,][^\]\n]{0,20}\])")
 _GROUPED = re.compile(r"[1-9]\d{0,2}(?:\.\d{3})+")
 
 
@@ -38,7 +39,7 @@ def parse_numbers(
     that can't be read or could mean two things ("0,5"), with what to write.
     """
     found = _read(text, what, most, whole=False)
-    found = found if repeats else list(dict.fromkeys(found))
+    found = found if repeats else list({_rounded(number): number for number in found}.values())
     _check(found, what, ("numbers", Fraction(low), Fraction(high)), most)
     return [float(number) for number in found]
 
@@ -56,17 +57,25 @@ def parse_whole_numbers(text: str, what: str, low: int, high: int, most: int) ->
 def parse_number(text: str) -> float:
     """One number, whose comma is a decimal one.
 
-    Raises ValueError for anything else, 1,000 (which could be a thousand) and numbers too large for a float.
+    Raises ValueError for anything else, 1,000 (which could be a thousand) and numbers too large for a float,
+    with what came ("got …") and what to write.
     """
     plain = plain_text(text)
-    if not re.fullmatch(r"[+-]?[1-9]\d{0,2},\d{3}", plain):
-        plain = re.sub(r"^([+-]?\d+),(\d+)$", r"\1.\2", plain)
+    got = f"got '{printable(text, _MAX_PART)}'"
+    if re.fullmatch(r"[+-]?[1-9]\d{0,2},\d{3}", plain):
+        whole, decimal = plain.replace(",", ""), plain.replace(",", ".")
+        raise ValueError(f"{got}, which could mean two things. Write {whole} or {decimal}")
+    if match := _PERCENT.fullmatch(plain):
+        raise ValueError(f"{got}. Write {_share(match)}")
+    if (match := _SLASH.fullmatch(plain)) and int(match[4]):
+        raise ValueError(f"{got}. Write {_divided(match).split(',')[0]}")
+    plain = re.sub(r"^([+-]?\d*),(\d+)$", r"\1.\2", plain)
     if len(plain) > _MAX_PART or not re.fullmatch(_NUMBER, plain):
-        raise ValueError(f"not a number: '{printable(text)}'")
+        raise ValueError(got)
     try:
         return float(_fraction(plain))
     except OverflowError:
-        raise ValueError(f"too large: '{printable(text)}'") from None
+        raise ValueError(f"{got}, which is too large") from None
 
 
 def format_number(number: float | Fraction) -> str:
@@ -136,6 +145,11 @@ def _fraction(written: str) -> Fraction:
     return Fraction(written)
 
 
+def _rounded(number: Fraction) -> float | Fraction:
+    """What models get: two numbers that differ less would be one value twice."""
+    return float(number) if abs(number) < _TOO_LONG else number
+
+
 def _check(numbers: list[Fraction], what: str, expected: tuple[str, Fraction, Fraction], most: int) -> None:
     """expected: a word for what is allowed, the least and the largest."""
     if not numbers:
@@ -152,18 +166,33 @@ def _check(numbers: list[Fraction], what: str, expected: tuple[str, Fraction, Fr
 def _refuse_signs(plain: str, whole: bool) -> None:
     """Raises ValueError where a percent sign, a slash or a point could mean two things."""
     if match := _PERCENT.search(plain):
-        share = float(match[1].replace(",", ".")) / 100
-        raise ValueError(
-            f"expected plain numbers, got '{printable(match[0])}'. Write {format_number(share)}."
-        )
+        raise ValueError(f"expected plain numbers, got '{printable(match[0])}'. Write {_share(match)}.")
     if match := _SLASH.search(plain):
-        one = f"{int(match[1]) / int(match[2]):.4g}, or " if int(match[2]) else ""
-        raise ValueError(f"'{match[0]}' could be one number or two. Write {one}{match[1]}, {match[2]}.")
+        raise ValueError(f"'{match[0]}' could be one number or several. Write {_divided(match)}.")
+    if match := _COUNT.search(plain):
+        raise ValueError(f"expected a whole number of values, got '{match[1]}'. Write [5], for example.")
     if whole and (match := _GROUPED.search(plain)):
         short = int(float(match[0])) if match[0].count(".") == 1 else match[0][0]
         raise ValueError(
             f"expected whole numbers, got '{match[0]}'. Write {match[0].replace('.', '')}, or {short}."
         )
+
+
+def _share(match: re.Match[str]) -> str:
+    """A percentage as a plain number."""
+    return format_number(Fraction(match[1].replace(",", ".")) / 100)
+
+
+def _divided(match: re.Match[str]) -> str:
+    """What to write for 1/2 (0.5, or 1, 2), 1 1/2 (1.5, or 1, 0.5) and 1,5/2 (0.75, or 1, 2.5)."""
+    before, sign, top, bottom = match[1], match[2], match[3], int(match[4])
+    if not bottom:
+        return ", ".join(part for part in (before, top, match[4]) if part)
+    share = int(top) / bottom
+    if before is None:
+        return f"{share:.4g}, or {top}, {match[4]}"
+    one = int(before) + share if sign == " " else float(f"{before}.{top}") / bottom
+    return f"{one:.4g}, or {before}, {share:.4g}"
 
 
 def _refusal(rest: str) -> str:

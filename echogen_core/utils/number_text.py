@@ -1,10 +1,11 @@
 """Numbers as people write them in any country, rewritten with ASCII digits and a decimal point.
 
-web/js/number_text.js reads the same texts; tests/number_lists.json holds both to it.
+web/js/number_list.js reads the same texts; tests/number_lists.json holds both to it.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 
@@ -15,10 +16,9 @@ _CHARACTERS = {
     **dict.fromkeys("‐‑‒–—―−﹣", "-"),
     **dict.fromkeys("…‥", ".."),
     **dict.fromkeys("〜∼", "~"),
-    **dict.fromkeys("，،", LIST_COMMA),
+    "،": LIST_COMMA,
     **dict.fromkeys("؛", ";"),
     **dict.fromkeys("’ʼ′٬", "'"),
-    **dict.fromkeys("\u200b\u200e\u200f\u061c\u2060\ufeff", ""),  # invisible, and copied with other text
     **dict.fromkeys("\t\r\v\f\u0085\u2028\u2029", "\n"),
     "٫": ".",
     "٪": "%",
@@ -26,20 +26,27 @@ _CHARACTERS = {
 _FULL_WIDTH = range(0xFF01, 0xFF5F)  # ASCII's signs once more
 _PAIRS = ("[]", "()", "{}")
 
+_INVISIBLE = re.compile("[\u200b\u200e\u200f\u061c\u2060\ufeff]+")  # copied with other text
 _APOSTROPHES = re.compile(r"(?<![\d.,'_])\d{1,3}(?:(?:'\d{3})+|(?:_\d{3})+)(?![\d'_])")
-_SPACED = re.compile(r"(?<![\d.])\d{1,3}(?: \d{3})+(?![\d.])")
-_STEP_COMMA = re.compile(r"(\( *\+ *\d{1,20}),(\d{1,20} *\))")
-_CHAIN = re.compile(r"(?<!\d)\d+(?:,\d+)+")
-_LISTED = re.compile(r", +[\d.]|、")  # commas that separate
+_SPACED = re.compile(r"(?<![\d.])[1-9]\d{0,2}(?: \d{3})+(?![\d.])")
+_STEP_COMMA = re.compile(r"(\( *\+ *\d{0,20}),(\d{1,20} *\))")
+_DECIMAL = r"(?:\d+(?:\.(?!\.)\d*)?|\.\d+)(?:e[+-]?\d{1,3})?"
+_CHAIN = re.compile(rf"(?<!\d){_DECIMAL}(?:,{_DECIMAL})+")
+_LEADING = re.compile(r"(?<![\d.,)\]¼½¾]),(\d{1,20})")
+_LISTED = re.compile(r", +[\d.]|[\d.] +,|、")  # commas that separate
 _POINT = re.compile(r"(?<!\.)\.(?!\.)")
 _THOUSANDS = re.compile(r"[1-9]\d{0,2}(?:,\d{3})+")
+_POINTS_AND_COMMA = re.compile(r"(?<![\d.,])([1-9]\d{0,2}(?:\.\d{3})+),(\d+)(?![\d.])")  # 1.000,5
 _MIXED = re.compile(r"\d +[¼½¾]")
 
 
 def plain_text(text: str) -> str:
     """The text with ASCII digits and signs, in lower case, without brackets around the whole and thousands'
     apostrophes."""
-    text = "".join(_plain(letter) for letter in text).lower().strip(" \n")
+    if not re.search("[;；؛]", text):
+        text = text.replace("，", LIST_COMMA)  # without semicolons, nobody's decimal comma
+    text = "".join(_plain(letter) for letter in text).lower()
+    text = _INVISIBLE.sub(_kept, text).strip(" \n")
     if text[:1] + text[-1:] in _PAIRS and _is_pair(text):
         text = text[1:-1].strip(" \n")
     return _APOSTROPHES.sub(lambda match: re.sub("['_]", "", match[0]), text)
@@ -51,27 +58,53 @@ def settle_commas(text: str, whole: bool) -> str:
     whole: only whole numbers are expected, so that no comma is a decimal one.
     Raises ValueError, whose message says what to write, where a comma or a space could mean two things.
     """
-    if (match := _SPACED.search(text)) or (match := _MIXED.search(text)):
+    if "\u200b" in text:
+        raise ValueError("there is an invisible character inside a number. Type the number again.")
+    if match := _SPACED.search(text) or _MIXED.search(text):
         raise ValueError(_choice(match[0], " "))
     points = _POINT.search(text)
     text, steps = _STEP_COMMA.subn(r"\1.\2", text)
-    chains = [(chain, chain.split(",")) for chain in _CHAIN.findall(text)]
-    for chain, _ in chains:
-        if _THOUSANDS.fullmatch(chain):
-            raise ValueError(_choice(chain, ","))
-    semicolons = steps > 0 or ";" in text
-    if not chains or (not semicolons and (points or whole)):
+    if whole or not (steps or ";" in text):
+        _refuse_commas(text, whole, bool(points))
+    if not (steps or ";" in text):
         return text
-    if semicolons:
-        if points or any(len(parts) > 2 for _, parts in chains) or _LISTED.search(text):
-            raise ValueError(
-                "It has commas and semicolons. Write 1; 2; 3 for whole numbers, 0.5; 1.5 for others."
-            )
-        return _CHAIN.sub(lambda match: match[0].replace(",", "."), text)
-    for chain, parts in chains:
-        if not (_in_order(parts) and any(len(other) > 2 for _, other in chains)):
+    text, leading = _LEADING.subn(r".\1", text)
+    chains: list[str] = _CHAIN.findall(text)
+    if not chains and not leading:
+        return text
+    if points or any("." in chain or chain.count(",") > 1 for chain in chains) or _LISTED.search(text):
+        raise ValueError(
+            "It has commas and semicolons. Write 1; 2; 3 for whole numbers, 0.5; 1.5 for others."
+        )
+    return _CHAIN.sub(lambda match: match[0].replace(",", "."), text)
+
+
+def _refuse_commas(text: str, whole: bool, points: bool) -> None:
+    """Raises ValueError where a comma could be more than one thing. points: some numbers have a point."""
+    if match := _POINTS_AND_COMMA.search(text):
+        one = f"{match[1].replace('.', '')}.{match[2]}"
+        raise ValueError(f"'{match[0]}' could be one number or two. Write {one}, or {match[1]}, {match[2]}.")
+    chains: list[str] = _CHAIN.findall(text)
+    for chain in chains:
+        if _THOUSANDS.fullmatch(chain):
+            decimal = "" if whole or chain.count(",") > 1 else f", or {chain.replace(',', '.')}"
+            raise ValueError(_choice(chain, ",").removesuffix(".") + f"{decimal}.")
+    if whole:
+        return
+    if match := _LEADING.search(text):
+        raise ValueError(f"',{match[1]}' could be 0.{match[1]} or {match[1]}. Write one of the two.")
+    listed = not points and any(chain.count(",") > 1 for chain in chains)
+    for chain in chains:
+        parts = chain.split(",")
+        separated = all("." in one + two or "e" in one + two for one, two in itertools.pairwise(parts))
+        if not separated and not (listed and _in_order(parts)):
             raise ValueError(_choice(chain, ","))
-    return text
+
+
+def _kept(match: re.Match[str]) -> str:
+    """Nothing in place of invisible characters, except inside a number, which can't be told from two."""
+    around = match.string[max(0, match.start() - 1) : match.start()], match.string[match.end() :][:1]
+    return "\u200b" if all(sign.isdecimal() or sign == "." for sign in around) else ""
 
 
 def _plain(letter: str) -> str:
@@ -93,8 +126,11 @@ def _is_pair(text: str) -> bool:
 
 def _in_order(parts: list[str]) -> bool:
     """Whether whole numbers rise or fall, as those of a list do and those around decimal commas seldom."""
+    if not all(part.isdecimal() for part in parts):
+        return False
     numbers = [int(part[:100]) for part in parts]
-    return numbers in (sorted(numbers), sorted(numbers, reverse=True))
+    steps = [two - one for one, two in itertools.pairwise(numbers)]
+    return all(step > 0 for step in steps) or all(step < 0 for step in steps)
 
 
 def _choice(written: str, sign: str) -> str:
@@ -102,10 +138,11 @@ def _choice(written: str, sign: str) -> str:
     shown = written if len(written) < 60 else f"{written[:60]}…"
     parts = [part for part in shown.split(sign) if part]
     listed = ", ".join(parts)
+    several = "two" if len(parts) == 2 else "several"
     if parts[-1] in "¼½¾":
         return f"'{shown}' could be one number or two. Write {parts[0]}{parts[-1]}, or {listed}."
     if all(len(part) == 3 for part in parts[1:]) and len(parts[0]) <= 3 and parts[0] != "0":
-        return f"'{shown}' could be one number or {len(parts)}. Write {''.join(parts)}, or {listed}."
-    if len(parts) == 2:
+        return f"'{shown}' could be one number or {several}. Write {''.join(parts)}, or {listed}."
+    if len(parts) == 2 and len(parts[0]) <= 3:
         return f"'{shown}' could be one number or two. Write {'.'.join(parts)}, or {listed} (with a space)."
     return f"'{shown}' could have decimal commas. Write {listed} with spaces, and decimals with a point."

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,18 +20,22 @@ from .number_list import parse_number, parse_numbers
 from .number_text import plain_text
 from .printable import printable
 
+_GROUPED = re.compile(r"[1-9]\d{0,2}([,. ])\d{3}(?:\1\d{3})*")  # thousands
+
 
 def whole(least: int, most: int | None = None) -> Callable[[str], int]:
     """Whole numbers from `least` to `most`, both included; None: without a limit."""
     expected = f"of at least {least:,}" if most is None else f"from {least:,} to {most:,}"
 
     def parse(text: str) -> int:
+        plain = plain_text(text)
+        example = f". Write {re.sub(r'[,. ]', '', plain)}" if _GROUPED.fullmatch(plain) else ""
         try:
-            value = int(plain_text(text))
+            value = int(plain)
         except ValueError:
             value = least - 1
         if value < least or (most is not None and value > most):
-            raise argparse.ArgumentTypeError(f"expected a whole number {expected}, got {text!r}")
+            raise argparse.ArgumentTypeError(f"expected a whole number {expected}, got {text!r}{example}")
         return value
 
     return parse
@@ -49,8 +54,8 @@ def number(
     def parse(text: str) -> float:
         try:
             value = parse_number(text)
-        except ValueError:
-            value = math.nan
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"expected a number {expected}, {error}") from None
         fits = (value > least if above else value >= least) and (value < most if below else value <= most)
         if not (fits and math.isfinite(value)):
             raise argparse.ArgumentTypeError(f"expected a number {expected}, got {text!r}")
@@ -101,7 +106,7 @@ def words(text: str) -> str:
 def output_file(text: str) -> Path:
     """A file to write, visible and in no file's place."""
     path = Path(text)
-    if text.strip() and (text.endswith(("/", os.sep)) or path.is_dir()):
+    if text.strip() and (text.endswith(("/", os.sep)) or os.path.isdir(path)):
         raise argparse.ArgumentTypeError(f"expected a file's name, got the folder {text!r}. Add a name to it")
     return _new_path(text, path)
 
@@ -109,17 +114,21 @@ def output_file(text: str) -> Path:
 def output_folder(text: str) -> Path:
     """A folder to write to, which there may be already."""
     path = Path(text)
-    if path.is_file():
+    if os.path.isfile(path):
         raise argparse.ArgumentTypeError(f"expected a folder, got {text!r}: it is a file, not a folder")
-    return path if text and path.is_dir() else _new_path(text, path)
+    return path if text and os.path.isdir(path) else _new_path(text, path)
 
 
 def _new_path(text: str, path: Path) -> Path:
-    fault = name_fault(path.name) if text.strip() else "it is empty. Write one."
-    if fault:
-        raise argparse.ArgumentTypeError(f"expected a usable name, got '{printable(text)}': {fault}")
-    folder = next((parent for parent in path.parents if parent.exists()), path.parent)
-    if folder.exists() and not folder.is_dir():
+    """The path, where each part of it that isn't there yet can be made and seen."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("expected a usable name, but it is empty. Write one")
+    made = [path, *(parent for parent in path.parents if parent.name and not os.path.exists(parent))]
+    for part in made:
+        if part.name != ".." and (fault := name_fault(part.name)):
+            raise argparse.ArgumentTypeError(f"expected a usable name, got '{printable(part.name)}': {fault}")
+    folder = next((parent for parent in path.parents if os.path.exists(parent)), path.parent)
+    if os.path.exists(folder) and not os.path.isdir(folder):
         raise argparse.ArgumentTypeError(f"expected a path, got {text!r}: {folder} is a file, not a folder")
     return path
 

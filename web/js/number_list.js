@@ -9,27 +9,30 @@ const MAX_PART = 100;
 
 const LIST_COMMA = "、"; // a comma that no language has between a number's digits
 /** @type {Record<string, string>} */
-const SIGNS = { "٫": ".", "٪": "%", "؛": ";", "،": LIST_COMMA, "，": LIST_COMMA, "…": "..", "‥": ".." };
+const SIGNS = { "٫": ".", "٪": "%", "؛": ";", "،": LIST_COMMA, "…": "..", "‥": ".." };
 const DASHES = /[‐‑‒–—―−﹣]/g;
 const TILDES = /[〜∼]/g;
 const APOSTROPHES = /[’ʼ′٬]/g;
-const INVISIBLE = /[\u200b\u200e\u200f\u061c\u2060\ufeff]/g; // copied with other text
+const INVISIBLE = /[\u200b\u200e\u200f\u061c\u2060\ufeff]+/g; // copied with other text
 const BREAKS = /[\t\r\v\f\u0085\u2028\u2029]/g;
 /** @type {Record<string, number>} */
 const FRACTIONS = { "¼": 0.25, "½": 0.5, "¾": 0.75 };
 
 const GROUPED = /(?<![\d.,'_])\d{1,3}(?:(?:'\d{3})+|(?:_\d{3})+)(?![\d'_])/g;
-const SPACED = /(?<![\d.])\d{1,3}(?: \d{3})+(?![\d.])|\d +[¼½¾]/;
-const STEP_COMMA = /(\( *\+ *\d{1,20}),(\d{1,20} *\))/g;
-const CHAIN = /(?<!\d)\d+(?:,\d+)+/g;
+const SPACED = /(?<![\d.])[1-9]\d{0,2}(?: \d{3})+(?![\d.])|\d +[¼½¾]/;
+const STEP_COMMA = /(\( *\+ *\d{0,20}),(\d{1,20} *\))/g;
+const DECIMAL = "(?:\\d+(?:\\.(?!\\.)\\d*)?|\\.\\d+)(?:e[+-]?\\d{1,3})?";
+const CHAIN = new RegExp(`(?<!\\d)${DECIMAL}(?:,${DECIMAL})+`, "g");
+const LEADING = /(?<![\d.,)\]¼½¾]),(\d{1,20})/g;
 const THOUSANDS = /^[1-9]\d{0,2}(?:,\d{3})+$/;
-const LISTED = /, +[\d.]|、/; // commas that separate
+const POINTS_AND_COMMA = /(?<![\d.,])[1-9]\d{0,2}(?:\.\d{3})+,\d+(?![\d.])/; // 1.000,5
+const LISTED = /, +[\d.]|[\d.] +,|、/; // commas that separate
 const POINT = /(?<!\.)\.(?!\.)/;
 
 // Unambiguous: two quantifiers that match the same digits would backtrack for ever on a long text.
 const NUMBER = "[+-]?(?:\\d*[¼½¾]|\\d+(?:\\.(?!\\.)\\d*)?(?:e[+-]?\\d{1,3})?|\\.\\d+(?:e[+-]?\\d{1,3})?)";
 const ITEM = new RegExp(
-  `(${NUMBER})(?: *(?:-|~|\\.\\.\\.?|to) *(${NUMBER})(?: *\\( *\\+ *(${NUMBER}) *\\)| *\\[ *(\\d+) *\\])?)?`,
+  `(${NUMBER})(?: *(?:-|~|\\.\\.\\.?(?!\\.)|to) *(${NUMBER})(?: *\\( *\\+ *(${NUMBER}) *\\)| *\\[ *(\\d+) *\\])?)?`,
   "y",
 );
 const SEPARATORS = /[ \n,;、]*/y;
@@ -84,22 +87,27 @@ function numberOf(written) {
 
 /** ASCII digits and signs, lower case, no brackets around the whole. @param {string} text */
 function plainText(text) {
-  const signs = text
+  const listed = /[;；؛]/.test(text) ? text : text.replace(/，/g, LIST_COMMA); // without semicolons, nobody's decimal comma
+  const signs = listed
     .replace(DASHES, "-")
     .replace(TILDES, "~")
     .replace(APOSTROPHES, "'")
-    .replace(INVISIBLE, "")
     .replace(BREAKS, "\n")
-    .replace(/[٫٪؛،，…‥]/g, (sign) => SIGNS[sign])
+    .replace(/[٫٪؛،…‥]/g, (sign) => SIGNS[sign])
     .replace(/[\uff01-\uff5e]/g, (wide) => String.fromCharCode(wide.charCodeAt(0) - 0xfee0))
     .replace(/\p{Zs}/gu, " ")
     .replace(/\p{Nd}/gu, digit);
-  const plain = trimmed(signs.toLowerCase());
+  const plain = trimmed(signs.toLowerCase().replace(INVISIBLE, kept));
   const bare = isPair(plain) ? trimmed(plain.slice(1, -1)) : plain;
   return bare.replace(GROUPED, (grouped) => grouped.replace(/['_]/g, ""));
 }
 
 const trimmed = (/** @type {string} */ text) => text.replace(/^[ \n]+/, "").replace(/(?<![ \n])[ \n]+$/, "");
+
+/** Nothing in place of invisible characters, except inside a number, which can't be told from two.
+ *  @param {string} signs @param {number} at @param {string} text */
+const kept = (signs, at, text) =>
+  /[\d.]/.test(text[at - 1] ?? "") && /[\d.]/.test(text[at + signs.length] ?? "") ? "\u200b" : "";
 
 /** A decimal digit of any script: each script's ten follow one another. @param {string} letter */
 function digit(letter) {
@@ -123,21 +131,26 @@ function settledCommas(text) {
   if (SPACED.test(text)) return null;
   const points = POINT.test(text);
   const stepped = text.replace(STEP_COMMA, "$1.$2");
-  const chains = stepped.match(CHAIN) ?? [];
-  if (chains.some((chain) => THOUSANDS.test(chain))) return null;
-  const lengths = chains.map((chain) => chain.split(",").length);
-  if (!chains.length) return stepped;
-  if (stepped !== text || text.includes(";")) {
-    if (points || Math.max(...lengths) > 2 || LISTED.test(stepped)) return null;
-    return stepped.replace(CHAIN, (chain) => chain.replace(",", "."));
-  }
-  if (points) return text;
-  return Math.max(...lengths) > 2 && chains.every(inOrder) ? text : null;
+  if (stepped === text && !text.includes(";")) return separates(text, points) ? text : null;
+  const led = stepped.replace(LEADING, ".$1");
+  const chains = led.match(CHAIN) ?? [];
+  if (!chains.length && led === stepped) return stepped;
+  if (points || chains.some((chain) => !/^[^.,]+,[^.,]+$/.test(chain)) || LISTED.test(led)) return null;
+  return led.replace(CHAIN, (chain) => chain.replace(",", "."));
 }
 
-/** Whether whole numbers rise or fall, as those of a list do. @param {string} chain */
-function inOrder(chain) {
-  const numbers = chain.split(",").map(Number);
-  const pairs = numbers.slice(1).map((number, at) => number - numbers[at]);
-  return pairs.every((step) => step >= 0) || pairs.every((step) => step <= 0);
+/** Whether every comma of a text surely separates. @param {string} text @param {boolean} points  some numbers have one */
+function separates(text, points) {
+  if (POINTS_AND_COMMA.test(text) || text.search(LEADING) > -1) return false;
+  const chains = (text.match(CHAIN) ?? []).map((chain) => chain.split(","));
+  const listed = !points && chains.some((parts) => parts.length > 2);
+  const pointed = (/** @type {string[]} */ parts) => parts.slice(1).every((part, at) => /[.e]/.test(parts[at] + part));
+  return chains.every((parts) => !THOUSANDS.test(parts.join()) && (pointed(parts) || (listed && inOrder(parts))));
+}
+
+/** Whether whole numbers rise or fall, as those of a list do. @param {string[]} parts */
+function inOrder(parts) {
+  if (!parts.every((part) => /^\d+$/.test(part))) return false;
+  const steps = parts.slice(1).map((part, at) => Number(part) - Number(parts[at]));
+  return steps.every((step) => step > 0) || steps.every((step) => step < 0);
 }

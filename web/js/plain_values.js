@@ -39,7 +39,8 @@ const TOKENS = /"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/g;
 export const isLongWhole = (value) =>
   typeof value === "string" && LONG_WHOLE.test(value) && String(Number(value)) !== value;
 
-/** A JSON document, with long whole numbers as texts. @param {string} text @returns {any} */
+/** A JSON document, with long positive whole numbers, such as seeds, as texts. All other numbers are JavaScript's, so
+ *  a long one with a sign, a point or an exponent loses digits. @param {string} text @returns {any} */
 export const exactJson = (text) =>
   JSON.parse(text.replace(TOKENS, (token) => (isLongWhole(token) ? `"${token}"` : token)));
 

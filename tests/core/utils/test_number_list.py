@@ -35,6 +35,9 @@ def test_the_rest_is_refused_with_what_to_write(text: str, says: str) -> None:
         ("0-10 [4]", [0, 3, 6, 10]),
         ("1'000'000; 2’000’000", [1_000_000, 2_000_000]),
         ("100\n200\n300", [100, 200, 300]),
+        ("0 500", [0, 500]),
+        (",5", [5]),
+        ("1000,2000", [1000, 2000]),
         ("3.0, 1e3", [3, 1000]),
     ],
 )
@@ -51,6 +54,7 @@ def test_whole_numbers_are_exact(text: str, seeds: list[int]) -> None:
         ("1.000", "Write 1000, or 1"),
         ("1,000", "Write 1000, or 1, 000"),
         ("1,234,567", "Write 1234567, or 1, 234, 567"),
+        ("1,000; 2,000", "Write 1000, or 1, 000."),
         ("1 234 567", "Write 1234567, or 1, 234, 567"),
         ("18446744073709551616", "from 0 to 18446744073709551615, got 18446744073709551616"),
         ("-1", "from 0 to 18446744073709551615, got -1"),
@@ -60,6 +64,10 @@ def test_what_is_no_whole_number_is_refused(text: str, says: str) -> None:
     with pytest.raises(ValueError) as caught:
         parse_whole_numbers(text, "seed", 0, LARGEST_SEED, 12)
     assert says in str(caught.value)
+
+
+def test_each_value_is_kept_once_as_models_get_it() -> None:
+    assert parse_numbers("0.1, 0.10000000000000001, 0.2", "γ_t", 0, 8, 12) == [0.1, 0.2]
 
 
 def test_labels_show_all_digits() -> None:
@@ -72,7 +80,28 @@ def test_labels_show_all_digits() -> None:
 
 
 @pytest.mark.parametrize(
-    "unit", ["1", "-", " ", ",", "\n", ".", "1-", "1 ", "0-8 [", "(+", "9.9", "1,", "1'", "½", "1e"]
+    "unit",
+    [
+        "1",
+        "-",
+        " ",
+        ",",
+        "\n",
+        ".",
+        "1-",
+        "1 ",
+        "0-8 [",
+        "(+",
+        "9.9",
+        "1,",
+        "1'",
+        "½",
+        "1e",
+        "\u200b",
+        "1\u200b",
+        ",.5",
+        "1/",
+    ],
 )
 def test_long_texts_are_refused_at_once(unit: str) -> None:
     for text in (unit * 300_000, unit * (9000 // len(unit)), f"1{unit * (9000 // len(unit))}x"):

@@ -22,6 +22,7 @@ def parsed(kind: Any, *words: str, **settings: Any) -> Any:
     [
         ("2.5", 2.5),
         ("2,5", 2.5),
+        (",5", 0.5),
         ("٢٫٥", 2.5),
         ("２．５", 2.5),
         ("½", 0.5),
@@ -41,6 +42,28 @@ def test_what_is_no_number_is_refused(text: str, capsys: pytest.CaptureFixture[s
     with pytest.raises(SystemExit):
         parsed(option_types.gamma, text)
     assert "--it: expected a number from 0 to 8, got" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "example"),
+    [
+        ("gamma", "1,250", "Write 1250 or 1.250"),
+        ("gamma", "50%", "Write 0.5"),
+        ("gamma", "1/2", "Write 0.5"),
+        ("gamma", "1 1/2", "Write 1.5"),
+        ("seed", "1,000", "Write 1000"),
+        ("seed", "1.000.000", "Write 1000000"),
+        ("seed", "1 000", "Write 1000"),
+    ],
+)
+def test_refusals_say_what_to_write(
+    kind: str, text: str, example: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        parsed(getattr(option_types, kind), text)
+    assert f"got '{text}'" in (said := capsys.readouterr().err) and said.rstrip().rstrip(".").endswith(
+        example
+    )
 
 
 @pytest.mark.parametrize(
@@ -88,6 +111,12 @@ def test_a_usable_name_is_taken_as_it_is(kind: Any, tmp_path: Path) -> None:
         assert parsed(kind, str(tmp_path / name)) == tmp_path / name
 
 
+def test_a_hidden_folder_that_is_there_is_taken(tmp_path: Path) -> None:
+    (tmp_path / ".hidden").mkdir()
+    for name in (".hidden/out", ".hidden/new/out"):
+        assert parsed(option_types.output_file, str(tmp_path / name)) == tmp_path / name
+
+
 @pytest.mark.parametrize(
     ("kind", "name", "says"),
     [
@@ -95,11 +124,21 @@ def test_a_usable_name_is_taken_as_it_is(kind: Any, tmp_path: Path) -> None:
         ("output_file", " ", "is empty"),
         ("output_file", ".png", "Leave the dot out"),
         ("output_file", "sub/.hidden.png", "Leave the dot out"),
+        ("output_file", "new/.hidden/out.png", "Leave the dot out"),
+        ("output_file", ".../out.png", "Leave the dot out"),
+        ("output_file", "folder/.a/b/../out.png", "Leave the dot out"),
+        ("output_file", "~/out.png", "Write that folder's path"),
+        ("output_file", "\u3164/out.png", "U+3164"),
+        ("output_folder", "new/.hidden/runs", "Leave the dot out"),
+        ("output_folder", "a\nb/runs", "U+000A"),
         ("output_file", "folder", "got the folder"),
         ("output_file", "new/", "got the folder"),
         ("output_file", "file/out.png", "is a file, not a folder"),
         ("output_file", "a\nb.png", "U+000A"),
         ("output_file", "x" * 250 + ".png", "254 bytes"),
+        ("output_file", "x" * 300, "300 bytes"),
+        ("output_file", "x" * 300 + "/out.png", "300 bytes"),
+        ("output_folder", "x" * 300, "300 bytes"),
         ("output_folder", "", "is empty"),
         ("output_folder", ".runs", "Leave the dot out"),
         ("output_folder", "file/run", "is a file, not a folder"),
