@@ -38,38 +38,45 @@ PUBLISHED_SIZE = (30, 25, 4)
 
 
 def add_parser(subparsers: Any) -> None:
-    """Both commands' options."""
-    for name, pictures, about in (
-        ("dreambench", 4, "DINO, CLIP-I and CLIP-T on DreamBench"),
-        ("ablations", 1, "the same with a path off, another encoder, and over a grid of γ"),
-    ):
-        parser: argparse.ArgumentParser = subparsers.add_parser(
-            name, help=about, description=(__doc__ or "").replace("NAME", name)
-        )
-        parser.set_defaults(run=run)
-        parser.add_argument("--data", type=Path, required=True, help="DreamBench as published")
-        parser.add_argument(
-            "--out",
-            type=output_folder,
-            required=True,
-            help="folder for scores, pictures and the page (several machines: one that they share)",
-        )
-        parser.add_argument(
-            "--subjects",
-            nargs="+",
-            default=[],
-            help="names, or a number: the first N of the list (default: all)",
-        )
-        parser.add_argument("--prompts", type=whole(1), help="the first N of each kind (default: all)")
-        parser.add_argument("--pictures", type=whole(1), default=pictures, help="pictures per prompt")
-        parser.add_argument("--seed", type=seed, default=0, help="seed of the first picture")
-        parser.add_argument(
-            "--dino", default=scorers.DINO, help="DINO ViT-S/16: folder, or hub id already on disk"
-        )
-        parser.add_argument(
-            "--clip", default=scorers.CLIP, help="CLIP ViT-B/32: folder, or hub id already on disk"
-        )
-        add_model(parser)
+    """Both commands and their options."""
+    _add_command(subparsers, "dreambench", 4, "DINO, CLIP-I and CLIP-T on DreamBench")
+    about = "the same with a path off, another encoder, and over a grid of γ"
+    _add_ablation_options(_add_command(subparsers, "ablations", 1, about))
+
+
+def _add_command(subparsers: Any, name: str, pictures: int, about: str) -> argparse.ArgumentParser:
+    """A command with the options of both. pictures: how many per prompt, unless told otherwise."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        name, help=about, description=(__doc__ or "").replace("NAME", name)
+    )
+    parser.set_defaults(run=run)
+    parser.add_argument("--data", type=Path, required=True, help="DreamBench as published")
+    parser.add_argument(
+        "--out",
+        type=output_folder,
+        required=True,
+        help="folder for scores, pictures and the page (several machines: one that they share)",
+    )
+    parser.add_argument(
+        "--subjects",
+        nargs="+",
+        default=[],
+        help="names, or a number: the first N of the list (default: all)",
+    )
+    parser.add_argument("--prompts", type=whole(1), help="the first N of each kind (default: all)")
+    parser.add_argument("--pictures", type=whole(1), default=pictures, help="pictures per prompt")
+    parser.add_argument("--seed", type=seed, default=0, help="seed of the first picture")
+    parser.add_argument(
+        "--dino", default=scorers.DINO, help="DINO ViT-S/16: folder, or hub id already on disk"
+    )
+    parser.add_argument(
+        "--clip", default=scorers.CLIP, help="CLIP ViT-B/32: folder, or hub id already on disk"
+    )
+    add_model(parser)
+    return parser
+
+
+def _add_ablation_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--grid-t",
         type=gammas,
