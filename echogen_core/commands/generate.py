@@ -28,7 +28,7 @@ from ..pipeline import NO_SUBJECT, EchoGenPipeline, Settings
 from ..scales import ASPECT_RATIOS
 from ..utils.option_checks import Unused, refuse_unused
 from ..utils.option_types import device, gamma, number, output_file, seed, whole, words
-from ..utils.printable import counted
+from ..utils.printable import counted, printable
 from ..utils.writing import write_picture as write_picture_file
 from .models import PACK, search_folders
 
@@ -37,6 +37,9 @@ MAX_SIDE = 8192
 
 SEEDS = 1 << 64
 """Number of seeds; after the largest, a batch continues with 0, as in ComfyUI's nodes."""
+
+FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+"""Endings of pictures that are written -> Pillow's names."""
 
 UNUSED = (
     Unused(
@@ -214,10 +217,10 @@ def write_picture(image_3HW: Tensor, path: Path, enlarge: int = 1) -> None:
 
 
 def picture_format(path: Path) -> str:
-    """Pillow's name for the format of a file ending. Raises ValueError where Pillow can't write it."""
-    found = Image.registered_extensions().get(path.suffix.lower())
-    if found not in Image.SAVE:
-        raise ValueError(f"--out must end in .png, .jpg or .webp, got {path}.")
+    """Pillow's name for the format of a file ending. Raises ValueError for an ending not in `FORMATS`."""
+    found = FORMATS.get(path.suffix.lower())
+    if found is None:
+        raise ValueError(f"--out must end in .png, .jpg or .webp, got {printable(path)}.")
     return found
 
 

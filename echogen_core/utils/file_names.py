@@ -17,8 +17,14 @@ _WINDOWS_SIGNS = '<>:"|?*/\\'
 _WINDOWS_DEVICES = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"} | {
     f"{port}{number}" for port in ("COM", "LPT") for number in "123456789¹²³"
 }
-_DIRECTIONS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # make a name look like another one
-_NODE_VALUE = re.compile(r"%[^%./\\:]+\.[^%./\\:]+%")  # which ComfyUI's page fills in for its own nodes
+_UNSEEN = re.compile(  # blank letters, marks without a shape, and what makes a name look like another one
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164\ufeff"
+    "\uffa0\ufff9-\ufffb\U0001d173-\U0001d17a]"
+    # joiners stand between the letters of some scripts and the parts of emoji
+    "|(?<![^\\x00-\\x7f])[\u200c\u200d]|[\u200c\u200d](?![^\\x00-\\x7f])"
+)
+_TOKEN = re.compile(r"%[^\W\d]\w*(?::[^%/\\]*)?%|%[^%./\\:]+\.[^%./\\:]+%")
+_FILLED_IN_LATER = {f"%{name}%" for name in ("year", "month", "day", "hour", "minute", "second")}
 _DATE = re.compile(r"%date:([^%]*)%")
 _DATE_PARTS = re.compile(r"yyyy|yy|dd?|MM?|hh?|mm?|ss?")
 _FORMATS = {"d": "%d", "M": "%m", "h": "%H", "m": "%M", "s": "%S"}
@@ -32,11 +38,15 @@ def parts_below(prefix: str, default: str, windows: bool = _ON_WINDOWS) -> list[
     Raises ValueError, with what to write, for a part that can't be a visible file's name (see `name_fault`),
     and for a path that leads out of the folder.
     """
-    if token := _NODE_VALUE.search(prefix):
-        raise ValueError(f"{printable(token[0])} is not filled in here. Write the value, or leave it out.")
+    if unknown := [token for token in _TOKEN.findall(prefix) if token not in _FILLED_IN_LATER]:
+        raise ValueError(
+            f"{printable(unknown[0])} is not filled in here. Write the value, or leave it out. "
+            "A date is %date:yyyy-MM-dd%."
+        )
     typed = [part.strip() for part in re.split(r"[/\\]", prefix)]
     named = [part for part in typed if part not in ("", ".")]
-    outside = bool(named) and (not typed[0] or re.match("[A-Za-z]:", typed[0]) is not None)
+    drive = "[A-Za-z]:" if windows else "[A-Za-z]:$"  # elsewhere a colon is a letter like others
+    outside = bool(named) and (not typed[0] or re.match(drive, typed[0]) is not None)
     parts: list[str] = []
     for part in named:
         outside = outside or (part == ".." and not parts)
@@ -61,11 +71,13 @@ def name_fault(name: str, windows: bool = _ON_WINDOWS) -> str:
 
     windows: also what Windows refuses or changes.
     """
-    hidden = [letter for letter in name if _is_unprintable(letter)]
-    if hidden:
-        return f"it holds a character that can't be seen (U+{ord(hidden[0]):04X}). Leave it out."
+    unseen = [letter for letter in name if _is_unprintable(letter)] or _UNSEEN.findall(name)
+    if unseen:
+        return f"it holds a character that can't be seen (U+{ord(unseen[0]):04X}). Leave it out."
     if all(unicodedata.category(letter) in ("Cf", "Zs", "Mn") for letter in name):
         return "it holds nothing that can be seen. Write a name."
+    if name == "~":
+        return "only a shell takes it for your home folder. Write that folder's path."
     if name.startswith("."):
         return "a dot at its start would hide it. Leave the dot out."
     if len(name.encode()) > MAX_BYTES:
@@ -92,4 +104,4 @@ def fill_dates(text: str, now: datetime) -> str:
 
 
 def _is_unprintable(letter: str) -> bool:
-    return unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") or letter in _DIRECTIONS
+    return unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp")

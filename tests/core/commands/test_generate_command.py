@@ -44,7 +44,10 @@ def test_command_line_writes_the_picture(reference: Path, tmp_path: Path) -> Non
     "change, words",
     [
         (["--reference", "nowhere.png"], "No picture at nowhere.png"),
-        (["--out", "picture.txt"], ".png"),
+        *(
+            (["--out", f"picture{end}"], "must end in .png, .jpg or .webp")
+            for end in (".txt", ".pdf", ".GIF", "")
+        ),
         (["--transformer", "nowhere.safetensors"], "nowhere.safetensors does not exist"),
         (["--aspect-ratio", "2:3"], "square"),
         (["--model", "echogen-2b"], "echogen_2b.pth"),

@@ -32,7 +32,11 @@ def test_nothing_stands_for_the_default(prefix: str) -> None:
         ("50 % off", "50 % off"),
         ("%year%-cat", "%year%-cat"),
         ("v1.5", "v1.5"),
-        ("~", "~"),
+        ("~cat", "~cat"),
+        ("می\u200cخواهم", "می\u200cخواهم"),
+        ("👩\u200d💻 ❤\ufe0f\u200d🔥 1\ufe0f\u20e3", "👩\u200d💻 ❤\ufe0f\u200d🔥 1\ufe0f\u20e3"),
+        ("%year%/%month%-%day% %hour%%minute%%second%", "%year%/%month%-%day% %hour%%minute%%second%"),
+        ("5% to 10%", "5% to 10%"),
         ("CONsole", "CONsole"),
     ],
 )
@@ -52,7 +56,9 @@ def test_both_slashes_part_on_every_system(prefix: str, path: str, windows: bool
         ("/cat", "inside ComfyUI's output folder"),
         ("\\\\server\\share\\cat", "inside ComfyUI's output folder"),
         ("C:\\cat", "inside ComfyUI's output folder"),
-        ("c:cat", "inside ComfyUI's output folder"),
+        ("C:/cat", "inside ComfyUI's output folder"),
+        ("~/cat", "Write that folder's path"),
+        ("a/~/cat", "Write that folder's path"),
         (".cat", "Leave the dot out"),
         ("...", "Leave the dot out"),
         ("EchoGen/.hidden/cat", "Leave the dot out"),
@@ -61,10 +67,18 @@ def test_both_slashes_part_on_every_system(prefix: str, path: str, windows: bool
         ("tab\tcat", "U+0009"),
         ("\ud800", "U+D800"),
         ("cat\u202egnp", "U+202E"),
-        ("\u200b", "nothing that can be seen"),
+        *(
+            (name, f"U+{ord(letter):04X}")
+            for letter in "\u200b\u3164\u2800\u115f\u1160\uffa0\u00ad\u2060\ufeff\u200e\u200c\u200d"
+            for name in (letter, f"{letter}x", f"a/x{letter}", f"x{letter}y/a")
+        ),
+        ("\ufe0f", "nothing that can be seen"),
         ("x" * 201, "201 bytes, of 200"),
         ("猫" * 67, "201 bytes, of 200"),
-        ("%KSampler.seed%", "%KSampler.seed% is not filled in here"),
+        *(
+            (f"a/{token}-b", f"{token} is not filled in here")
+            for token in ("%KSampler.seed%", "%date%", "%seed%", "%Year%", "%width%", "%Date:yyyy%", "%time%")
+        ),
     ],
 )
 def test_what_no_system_should_hold_is_refused(prefix: str, says: str, windows: bool) -> None:
@@ -89,6 +103,13 @@ def test_what_no_system_should_hold_is_refused(prefix: str, says: str, windows: 
 def test_what_windows_refuses_is_refused_there_alone(name: str, says: str, tmp_path: Path) -> None:
     assert says in name_fault(name, windows=True)
     assert not name_fault(name, windows=False)
+
+
+def test_a_colon_is_no_drive_where_there_are_none() -> None:
+    assert parts_below("y:z", DEFAULT, windows=False) == ["y:z"]
+    for prefix in ("y:z", "c:"):
+        with pytest.raises(ValueError, match="drives"):
+            parts_below(prefix, DEFAULT, windows=True)
 
 
 def test_dates_are_filled_in_as_comfyui_does() -> None:
