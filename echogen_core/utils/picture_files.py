@@ -29,10 +29,11 @@ _BEGINNINGS = {
     b"\x1aE\xdf\xa3": "a video",
     b"PK\x03\x04": "a ZIP archive",
     b"<svg": "an SVG drawing",
+    b"<!DOCTYPE svg": "an SVG drawing",
     b"<?xml": "an XML file, perhaps an SVG drawing",
 }
-_PAGES = (b"<!doctype html", b"<html", b"<head", b"<body", b"<!--")
-_COMMENTS = re.compile(rb"(<!--.*?-->\s*)+", re.DOTALL)
+_PAGES = (b"<!doctype html", b"<html", b"<head", b"<body", b"<script", b"<!--")
+_PREAMBLE = re.compile(rb"((<!--.*?-->|<\?.*?\?>)\s*)+", re.DOTALL)
 _PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8")
 _PARTLY_READ = {  # formats with kinds that Pillow can't read
     b"8BPS": "a Photoshop file",
@@ -76,13 +77,13 @@ def what_it_is(content: bytes) -> tuple[str, str]:
 
 
 def _text(content: bytes) -> bytes:
-    """The beginning of a text without byte order mark, blanks and HTML comments; UTF-16 as ASCII."""
+    """The beginning of a text without byte order mark, comments and XML declaration; UTF-16 as ASCII."""
     start = content[:4096]
     if start.startswith((b"\xff\xfe", b"\xfe\xff")) or start[1:4:2] == b"\0\0" or start[:3:2] == b"\0\0":
         start = start.removeprefix(b"\xff\xfe").removeprefix(b"\xfe\xff").replace(b"\0", b"")
     start = start.removeprefix(b"\xef\xbb\xbf").lstrip()
-    without = _COMMENTS.sub(b"", start, count=1) if start.startswith(b"<!--") else start
-    return without or start
+    preamble = _PREAMBLE.match(start)
+    return start[preamble.end() :] or start if preamble else start
 
 
 def _media_kind(content: bytes) -> str:

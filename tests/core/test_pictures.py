@@ -210,6 +210,7 @@ def test_a_transparent_colour_of_16_bits_stays_transparent(tmp_path: Path) -> No
 
 
 AVIF = r"\(damaged or incomplete" if features.check("avif") else "an AVIF picture, which can't be read here"
+AVIF_FILES = [saved(Image.new("L", (64, 48)), "AVIF")] if features.check("avif") else []
 NOISE = Image.effect_noise((64, 48), 80).convert("RGB")
 
 
@@ -225,6 +226,14 @@ NOISE = Image.effect_noise((64, 48), 80).convert("RGB")
         ("utf16.png", "<html><body>404".encode("utf-16"), "it is a web page"),
         ("utf16be.png", "\ufeff<!DOCTYPE html>".encode("utf-16-be"), "it is a web page"),
         ("commented.png", b"<!-- drawn --><svg xmlns='a'/>", "an SVG drawing"),
+        ("xhtml.png", b"<?xml version='1.0'?>\n<!DOCTYPE html>", "it is a web page"),
+        ("drawn.png", b"<?xml version='1.0'?><!-- by hand --><!DOCTYPE svg>", "it is an SVG drawing"),
+        ("data.png", b"<?xml version='1.0'?><data/>", "an XML file"),
+        *(
+            (f"cut_{n}.png", content[:n], r"\(damaged or incomplete")
+            for content in AVIF_FILES
+            for n in (40, 200)
+        ),
         ("layers.png", b"8BPS\0\1" + bytes(30), "a Photoshop file that is damaged or of a kind"),
         ("scan.png", b"II*\0" + bytes(30), "a TIFF that is damaged or of a kind"),
         ("light.png", b"v/1\x01\x02\0\0\0", "an OpenEXR picture, which.*Save it as PNG"),
