@@ -24,6 +24,7 @@ _ROUNDING = 1e-3  # pixels; error of scaling a box down and up again
 MAX_BOXES = 300
 """Boxes in a picture, as many as detectors return at most; each is segmented by itself."""
 _LABEL = 100  # characters
+_OTHER_BOX = "Use the box that belongs to this picture."
 _SIDES = ("x", "y", "width", "height")
 
 
@@ -111,10 +112,23 @@ def _detection(box: Any, height: int, width: int) -> Detection:
         score = float(box.get("score", 1.0))
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RuntimeError):
         raise _unlike(box) from None
-    inside = check_box((x, y, x + across, y + down), height, width)
+    inside = _inside((x, y, across, down), height, width)
     label = box.get("label", "")
     words = printable(label, _LABEL) if isinstance(label, str | int | float) else ""
     return Detection(inside, score if math.isfinite(score) else 0.0, words)
+
+
+def _inside(box_xywh: Box, height: int, width: int) -> Box:
+    """The box within the picture; raises ValueError in the artist's terms where none of it is."""
+    words = ", ".join(f"{side} {value:g}" for side, value in zip(_SIDES, box_xywh, strict=True))
+    if not all(map(math.isfinite, box_xywh)):
+        raise ValueError(f"The box holds values that are not numbers ({words}). {_OTHER_BOX}")
+    x, y, across, down = box_xywh
+    if across <= 0 or down <= 0:
+        raise ValueError(f"The box has no area ({words}). {_OTHER_BOX}")
+    if x >= width or y >= height or x + across <= 0 or y + down <= 0:
+        raise ValueError(f"The box lies outside the {width}×{height} px picture ({words}). {_OTHER_BOX}")
+    return check_box((x, y, x + across, y + down), height, width)
 
 
 def _dictionary(hit: Detection) -> dict[str, Any]:

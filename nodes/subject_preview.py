@@ -113,7 +113,7 @@ def show_cut_outs(cls: type[io.ComfyNode], cut_outs_B3SS: Tensor, warnings: Sequ
     shown = to_image(cut_outs_B3SS)
     if any(warnings):
         shown = captioned(cut_outs_B3SS, [("", warning) for warning in warnings])
-    return show(cls, [shown], warnings, warnings)
+    return show(cls, [shown], by_picture(warnings), warnings)
 
 
 def _written(cls: type[io.ComfyNode], image_BHWC: Tensor) -> dict[str, Any]:

@@ -87,10 +87,9 @@ def cut_out(
     nothing to cut out of any picture.
     """
     pictures_BCHW = _reduced(check_pictures(images_BCHW, "picture to cut from"))
-    count, _, height, width = pictures_BCHW.shape
-    given = [GivenMask()] * count
+    given = [GivenMask()] * len(pictures_BCHW)
     if masks_BHW is not None:
-        given = read_masks(masks_BHW, (count, height, width), MaskMarks(mask_marks))
+        given = read_masks(masks_BHW, pictures_BCHW, MaskMarks(mask_marks))
     cut = cut_out_by([mask.mask_HW for mask in given], pictures_BCHW, margin, background, only_largest)
     both = zip((mask.note for mask in given), cut.notes, strict=True)
     return cut._replace(notes=tuple(joined(*each) for each in both))

@@ -16,6 +16,10 @@ from . import notes
 
 PRESENT = 2 / 255
 """Mask value above which a pixel belongs to the subject: soft edges count, noise does not."""
+_ONE_COLOUR = 0.03
+"""Range of each channel in an area of one plain colour."""
+_FEWEST = 16
+"""Pixels that are of one colour by more than chance."""
 
 
 class MaskMarks(str, Enum):
@@ -42,19 +46,19 @@ def is_empty(mask_HW: Tensor) -> bool:
     return not bool((mask_HW > PRESENT).any())
 
 
-def read_masks(
-    masks_BHW: Tensor, shape: tuple[int, int, int], marks: MaskMarks = MaskMarks.AUTO
-) -> list[GivenMask]:
+def read_masks(masks_BHW: Tensor, images_BCHW: Tensor, marks: MaskMarks = MaskMarks.AUTO) -> list[GivenMask]:
     """The mask of each picture.
 
     masks_BHW: [1, h, w] for all pictures, [B, h, w], or [N·B, h, w] with the N masks of the first picture
-    first, which are joined; [h, w] and [B, N, h, w] as well. shape: pictures, height and width.
+    first, which are joined; [h, w] and [B, N, h, w] as well. images_BCHW: the pictures, 3 or 4 channels.
+    AUTO takes a mask for the background's where it covers most of the picture's edge, and where all that it
+    marks is of one plain colour and the rest is not: that is transparency without a picture below it.
     Masks that are all zeros, of any size and number, mean that none was given: ComfyUI's LoadImage makes
     them for opaque pictures, one for each frame. A mask of one value has no shape, so that its
     proportions don't matter. One with NaN or infinity among good ones is not used.
     Raises ValueError for other proportions, another number of masks, and where all hold NaN or infinity.
     """
-    count, height, width = shape
+    count, _, height, width = images_BCHW.shape
     masks_BHW = _in_a_row(masks_BHW.cpu().float())
     finite_B = torch.isfinite(masks_BHW).flatten(1).all(dim=1)
     if len(masks_BHW) and not bool(finite_B.any()):
@@ -67,12 +71,15 @@ def read_masks(
             f"got shape {list(masks_BHW.shape)}."
         )
     fitted_BHW = _fitted(masks_BHW.nan_to_num(0.0, 0.0, 0.0), height, width)
-    each = 1 if len(masks_BHW) == 1 else len(masks_BHW) // count
-    read = [
-        _joined(masks_NHW[finite_N], marks)
-        for masks_NHW, finite_N in zip(fitted_BHW.split(each), finite_B.split(each), strict=True)
+    if len(masks_BHW) == 1:
+        return [_joined(fitted_BHW, images_BCHW, marks)] * count
+    each = len(masks_BHW) // count
+    return [
+        _joined(masks_NHW[finite_N], image_1CHW, marks)
+        for masks_NHW, finite_N, image_1CHW in zip(
+            fitted_BHW.split(each), finite_B.split(each), images_BCHW.split(1), strict=True
+        )
     ]
-    return read * count if len(masks_BHW) == 1 else read
 
 
 def _in_a_row(masks_BHW: Tensor) -> Tensor:
@@ -107,15 +114,16 @@ def _fitted(masks_BHW: Tensor, height: int, width: int) -> Tensor:
     return masks_BHW.clamp(0, 1)
 
 
-def _joined(masks_NHW: Tensor, marks: MaskMarks) -> GivenMask:
-    """What any of a picture's masks marks; empty ones say nothing beside others."""
+def _joined(masks_NHW: Tensor, images_BCHW: Tensor, marks: MaskMarks) -> GivenMask:
+    """What any of the masks of these pictures marks; empty ones say nothing beside others."""
     if not len(masks_NHW):
         return GivenMask(None, notes.UNREADABLE_MASK)
     marking = [mask_HW for mask_HW in masks_NHW if not is_empty(mask_HW)]
     if not marking:
         return GivenMask(None, notes.EMPTY_MASK)
     inverted = [
-        marks is MaskMarks.BACKGROUND or (marks is MaskMarks.AUTO and _looks_like_background(mask_HW))
+        marks is MaskMarks.BACKGROUND
+        or (marks is MaskMarks.AUTO and _looks_like_background(mask_HW, images_BCHW))
         for mask_HW in marking
     ]
     # each by itself: where two leave out a subject each, what both leave out is neither
@@ -128,10 +136,22 @@ def _joined(masks_NHW: Tensor, marks: MaskMarks) -> GivenMask:
     return GivenMask(mask_HW, notes.joined(guessed, whole))
 
 
-def _looks_like_background(mask_HW: Tensor) -> bool:
-    """Whether a mask has a shape and covers most of the picture's edge.
+def _looks_like_background(mask_HW: Tensor, images_BCHW: Tensor) -> bool:
+    """Whether a mask has a shape and covers most of the pictures' edge, or only a plain colour.
 
     LoadImage turns transparency into such a mask, while painted and segmented masks mark the subject.
     """
     edge = torch.cat([mask_HW[0], mask_HW[-1], mask_HW[:, 0], mask_HW[:, -1]])
-    return bool(edge.mean() > 0.5) and bool(mask_HW.max() - mask_HW.min() > PRESENT)
+    if bool(edge.mean() > 0.5) and bool(mask_HW.max() - mask_HW.min() > PRESENT):
+        return True
+    marked_HW, rest_HW = mask_HW >= 1 - PRESENT, mask_HW <= PRESENT
+    if min(int(marked_HW.sum()), int(rest_HW.sum())) < _FEWEST:
+        return False
+    return all(
+        _one_colour(image_CHW, marked_HW) and not _one_colour(image_CHW, rest_HW) for image_CHW in images_BCHW
+    )
+
+
+def _one_colour(image_CHW: Tensor, area_HW: Tensor) -> bool:
+    pixels_3N = image_CHW[:3, area_HW.to(image_CHW.device)]
+    return bool((pixels_3N.amax(dim=1) - pixels_3N.amin(dim=1) < _ONE_COLOUR).all())

@@ -22,12 +22,11 @@ NO_BOX = "There is no box for this picture."
 BAD_BOX = "A box of this picture was left out. {reason}"
 BOX_BESIDE_MASK = "The mask marks nothing inside the box: the box is not used."
 HARDLY_SHOWS = (
-    "The reference shows hardly anything of the subject: mark more of it, set mask_marks, or disconnect the "
-    "mask."
+    "The reference shows hardly anything of the subject: mark more of it, with a mask or a larger box."
 )
-FAINT_MASK = (
-    "The mask is faint ({percent} % at its strongest), so the reference is nearly blank: paint it more "
-    "strongly, or disconnect it."
+FAINT = (
+    "Most of the subject is only faintly marked (below 50 %), so the reference hardly shows it: mark it more "
+    "strongly, with a mask or a larger box."
 )
 NOT_CUT_OUT = (
     "The subject may not be cut out: the picture's border isn't plain. Use Cut Out Subject or Subject "
