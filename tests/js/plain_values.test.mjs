@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { coerced, exactJson, isLongWhole, isRecord, listOf, numberOf, ownProperty, sameItems, textOf } from "../../web/js/plain_values.js";
+import { coerced, exactJson, isLongWhole, isRecord, listOf, numberOf, ownProperty, roundedSeed, sameItems, textOf } from "../../web/js/plain_values.js";
 import { HOSTILE, soon } from "./hostile.mjs";
 
 test("whatever comes, each reading gives its own kind", () => {
@@ -43,6 +43,14 @@ test("whole numbers that JavaScript would change are texts", () => {
     assert.ok(!isLongWhole(value), String(value));
   }
   assert.throws(() => exactJson("{"), SyntaxError);
+});
+
+test("a seed that the page rounds is told by the digits that are sent", () => {
+  const read = (/** @type {string} */ digits) => roundedSeed(JSON.parse(digits));
+  assert.equal(read("9007199254740993"), "9007199254740992");
+  assert.equal(read("18446744073709551615"), JSON.stringify(18446744073709551615));
+  assert.equal(roundedSeed("18446744073709551615"), "18446744073709552000");
+  for (const seed of [0, 7, 9007199254740991, -1e18, "x", "", null, undefined, NaN]) assert.equal(roundedSeed(seed), "");
 });
 
 test("own properties alone are read", () => {

@@ -39,6 +39,10 @@ const TOKENS = /"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/g;
 export const isLongWhole = (value) =>
   typeof value === "string" && LONG_WHOLE.test(value) && String(Number(value)) !== value;
 
+/** The digits of a seed too large for JavaScript's numbers to be exact, as they are sent to the server; "" for others.
+ *  @param {unknown} seed */
+export const roundedSeed = (seed) => (numberOf(seed) > Number.MAX_SAFE_INTEGER ? String(numberOf(seed)) : "");
+
 /** A JSON document, with long positive whole numbers, such as seeds, as texts. All other numbers are JavaScript's, so
  *  a long one with a sign, a point or an exponent loses digits. @param {string} text @returns {any} */
 export const exactJson = (text) =>

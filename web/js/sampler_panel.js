@@ -4,13 +4,14 @@
 import { GammaPad, HEIGHT as PAD_HEIGHT } from "./gamma_pad.js";
 import { nameOf } from "./error_boundary.js";
 import { LiveRow } from "./live_row.js";
-import { ownProperty } from "./plain_values.js";
+import { ownProperty, roundedSeed } from "./plain_values.js";
 import { addStyle, make } from "./dom.js";
 import { pinOf, choose, readPins, caption, withoutPin, withPin } from "./pins.js";
 import { PinsView } from "./pins_view.js";
 import { ScaleStrip } from "./scale_strip.js";
 import { CompareView, MAX_SIDE } from "./compare_view.js";
 import { StripView } from "./strip_view.js";
+import { sourceOf } from "./value_source.js";
 
 /** @typedef {import("./gamma_bridge.js").GammaBridge} GammaBridge */
 /** @typedef {import("./pins.js").Pin} Pin */
@@ -32,7 +33,7 @@ import { StripView } from "./strip_view.js";
 
 const MAX_FULL_SIZE = 32; // pictures stored in full; removed pins keep theirs, for undo
 const GAP = 4;
-const [LIVE_ROW, STRIP, PINS, STAGE] = [24, 50, 56, MAX_SIDE + 18];
+const [SEED_NOTE, LIVE_ROW, STRIP, PINS, STAGE] = [32, 24, 50, 56, MAX_SIDE + 18];
 /** Names in node.properties, which are saved in the workflow file. */
 const [LIVE, FINISH, PINNED] = ["echogen_live", "echogen_live_finish", "echogen_pins"];
 
@@ -41,6 +42,7 @@ const STYLE = `
   height: 100%; font: 12px sans-serif; color: #e6e6e6; }
 .echogen-panel [hidden] { display: none !important; }
 .echogen-panel .live-row, .echogen-panel .strip, .echogen-panel .pins { display: flex; gap: 4px; flex: none; }
+.echogen-panel .seed-note { flex: none; height: ${SEED_NOTE}px; overflow: hidden; color: #ffb347; }
 .echogen-panel .live-row { height: ${LIVE_ROW}px; align-items: center; }
 .echogen-panel .strip { height: ${STRIP}px; }
 .echogen-panel .pins { height: ${PINS}px; overflow-x: auto; }
@@ -82,8 +84,6 @@ export class SamplerPanel {
   constructor(bridge, host, page = document) {
     this.bridge = bridge;
     this.host = host;
-    /** @type {Seat | null} */
-    this.seat = null;
     this.strip = new ScaleStrip();
     /** The scale shown enlarged, counted from 0. @type {number | null} */
     this.enlarged = null;
@@ -100,14 +100,17 @@ export class SamplerPanel {
     this.scales = new StripView(texts, (scale) => this.#enlarge(scale), () => this.#pin(), page);
     this.pinsView = new PinsView(texts, (pin) => this.#choose(pin), (pin) => this.#unpin(pin), page);
     this.compareView = new CompareView(texts, page);
+    this.seedNote = make(page, "div", { className: "seed-note", hidden: true });
+    this.seedNote.setAttribute("role", "status");
     const views = [this.pad, this.liveRow, this.scales, this.pinsView, this.compareView];
-    this.root = make(page, "div", { className: "echogen-panel" }, ...views.map((view) => view.root));
+    this.root = make(page, "div", { className: "echogen-panel" }, this.seedNote, ...views.map((view) => view.root));
     this.root.style.minHeight = `${this.height}px`;
   }
 
   /** Current height of all visible parts. */
   get height() {
     const parts = [
+      [!this.seedNote.hidden, SEED_NOTE],
       [true, PAD_HEIGHT],
       [true, LIVE_ROW],
       [this.strip.pictures.length > 0, STRIP],
@@ -155,14 +158,22 @@ export class SamplerPanel {
   /** Redraws for changes of the widgets, the node's properties and its workflow's session. */
   draw() {
     this.pad.draw();
+    this.#drawSeedNote();
     const seat = this.host.seatOf(this.node);
     if (seat) this.#sit(seat);
     this.#drawPictures();
   }
 
+  #drawSeedNote() {
+    const seed = roundedSeed(sourceOf(this.node, "seed").value);
+    const text = seed && (this.host.texts.seed_rounded || "{seed}").replace("{seed}", () => seed);
+    if (this.seedNote.textContent === text) return;
+    this.seedNote.textContent = this.seedNote.title = text;
+    this.seedNote.hidden = !text;
+  }
+
   /** @param {Seat} seat */
-  #sit(seat) {
-    const { session, key, strip } = (this.seat = seat);
+  #sit({ session, key, strip }) {
     const { live } = session;
     this.strip = strip;
     if (!this.choice.on) session.endLive(key, this.choice.cancels);
@@ -197,7 +208,7 @@ export class SamplerPanel {
     this.host.commit();
     const { on, cancels } = this.choice;
     const seat = this.host.seatOf(this.node);
-    if (on && seat) void seat.session.live.request(seat.key, cancels);
+    if (on && seat) void seat.session.request(seat.key, cancels);
   }
 
   /** @param {import("./live_row.js").Choice} choice */
