@@ -72,3 +72,13 @@ test("nodes of any form are passed over", () => {
   const kept = new KeptValues();
   kept.apply({ 1: { inputs: undefined }, 2: { inputs: {} } }, () => null);
 });
+
+test("what Run came to is what Live keeps, until it is edited", () => {
+  const kept = new KeptValues();
+  const written = (text) => () => ({ value: text, type: "customtext", dynamic: true });
+  kept.note({ 3: { inputs: { text: "cat" } } }, written("{cat|dog}"));
+  assert.equal(send(kept, "dog", prompt("{cat|dog}")), "cat");
+  kept.note({ 3: { inputs: { text: "dog" } } }, written("{cat|dog}"));
+  assert.equal(send(kept, "cat", prompt("{cat|dog}")), "dog", "the newest Run");
+  assert.equal(send(kept, "cat", prompt("{cat|dog}!")), "cat", "edited");
+});

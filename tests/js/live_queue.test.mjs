@@ -26,7 +26,17 @@ class Server {
         this.interrupted.push(id);
         this.end();
       },
-    });
+    }, this);
+  }
+
+  offline = false;
+
+  unreachable() {
+    this.offline = true;
+  }
+
+  answered() {
+    this.offline = false;
   }
 
   start() {
@@ -221,4 +231,32 @@ test("what is out of view is neither sent nor cancelled", async () => {
   server.live.runs.queue = async () => null; // gone while the graph was read
   await server.live.request("a", false);
   assert.deepEqual([server.live.phase("a"), server.live.refusal, server.running], ["idle", "", "live1"]);
+});
+
+test("what got no answer is sent once more when the server answers, then said", async () => {
+  const server = new Server();
+  server.away = true;
+  await server.live.request("a", true);
+  server.answered();
+  await server.live.resend();
+  assert.equal(server.live.refusal, "Failed to fetch");
+  server.answered();
+  await server.live.resend();
+  assert.equal(server.count, 0, "not for ever");
+  await server.live.request("a", true);
+  server.away = false;
+  await server.live.resend();
+  assert.deepEqual([server.waiting, server.live.phase("a"), server.live.refusal], [["live1"], "waiting", ""]);
+  await server.live.resend();
+  assert.equal(server.count, 1);
+});
+
+test("what was withdrawn is not sent again", async () => {
+  const server = new Server();
+  server.away = true;
+  await server.live.request("a", true);
+  await server.live.stop("a", true);
+  server.away = false;
+  await server.live.resend();
+  assert.equal(server.count, 0);
 });

@@ -103,7 +103,7 @@ test("a storage that is blocked, full or written by something else costs only wh
   const blocked = () => {
     throw new Error("denied");
   };
-  for (const text of ["", "{", "5", "null", "[[]]", '[["a"]]', '[["a","b",5]]', '[[1,"b",{}]]', '{"a":1}']) {
+  for (const text of ["", "{", "5", "null", "[[]]", '[["a"]]', '[["a","b",5]]', '[[1,"b",{}]]', '{"a":1}', '{"page":"","runs":[[1]]}']) {
     const records = new RunRecords(async () => null, { getItem: () => text, setItem: blocked });
     assert.equal(await records.origin("a"), undefined, text);
     records.queued(Promise.resolve({ prompt_id: "new" }), origin("a.json"));
@@ -137,4 +137,15 @@ test("a run's id asks for that run alone, whatever is in it", async () => {
   const { records, asked } = server([], {});
   await records.graph("../view?a#b");
   assert.ok(asked.includes("/history/..%2Fview%3Fa%23b"), asked.join());
+});
+
+test("a duplicated tab, which has a copy of the storage, claims none of the first one's runs", async () => {
+  const kept = storage();
+  const first = new RunRecords(async () => null, kept, [0], () => "one");
+  first.queued(Promise.resolve({ prompt_id: "mine" }), origin("a.json", ":3"));
+  await first.origin("mine");
+  const copy = new RunRecords(async () => null, storage({ ...kept.texts }), [0], () => "");
+  assert.deepEqual([await copy.origin("mine"), copy.liveBefore("a.json")], [undefined, undefined]);
+  const reloaded = new RunRecords(async () => null, kept, [0], () => "one");
+  assert.equal(reloaded.liveBefore("a.json").run, "mine");
 });

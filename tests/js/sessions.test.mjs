@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { Unreachable } from "../../web/js/live_queue.js";
 import { Sessions } from "../../web/js/sessions.js";
 
 /** Sessions whose server queues, deletes and interrupts by record. */
@@ -9,6 +10,7 @@ function made(queue = { queue_running: [], queue_pending: [] }) {
   const runs = () => ({
     inView: () => true,
     queue: async () => {
+      if (told.away) throw new Unreachable("Failed to fetch");
       const id = `run${++count}`;
       told.queue.queue_pending.push([count, id]);
       return id;
@@ -22,14 +24,14 @@ function made(queue = { queue_running: [], queue_pending: [] }) {
     if (told.queue instanceof Error) throw told.queue;
     return structuredClone(told.queue);
   };
-  return { told, sessions: new Sessions(runs, read) };
+  return { told, sessions: new Sessions(runs, read, undefined, [1]) };
 }
 
 test("each workflow has its own strips and Live runs, which outlive its being shown", async () => {
   const { sessions, told } = made();
   const [one, two] = [{}, {}];
-  assert.equal(sessions.of(one).sampler(":3").strip, sessions.of(one).sampler(":3").strip);
-  assert.notEqual(sessions.of(one).sampler(":3").strip, sessions.of(two).sampler(":3").strip);
+  assert.equal(sessions.of(one).strip(":3"), sessions.of(one).strip(":3"));
+  assert.notEqual(sessions.of(one).strip(":3"), sessions.of(two).strip(":3"));
   await sessions.of(one).live.request(":3", true);
   await sessions.of(two).live.request(":3", true);
   assert.deepEqual(told.dropped, [], "a Live run of another workflow is not replaced");
@@ -94,4 +96,56 @@ test("a Live run from before a reload is replaced by the next one, unless it is 
     await live.request(":3", true);
     assert.deepEqual(told.dropped, over ? [] : ["before"]);
   }
+});
+
+/** Waits until something is so. */
+async function until(so) {
+  while (!so()) await new Promise((done) => setTimeout(done, 1));
+}
+
+test("a queue that could not be read is read again without an event", async () => {
+  const { sessions, told } = made();
+  const { live } = sessions.of({});
+  await live.request(":3", true);
+  told.queue = new Error("502");
+  await sessions.reconcile();
+  assert.equal(live.phase(":3"), "waiting");
+  told.queue = { queue_running: [], queue_pending: [] };
+  await until(() => live.phase(":3") === "idle");
+});
+
+test("a failed request is sent again as soon as the server answers, without an event", async () => {
+  const { sessions, told } = made();
+  const { live } = sessions.of({});
+  const { queue } = told;
+  told.away = true;
+  told.queue = new Error("no answer");
+  await live.request(":3", true);
+  assert.equal(live.phase(":3"), "offline");
+  await until(() => told.read > 2);
+  assert.equal(live.phase(":3"), "offline");
+  told.away = false;
+  told.queue = queue;
+  await until(() => live.phase(":3") === "waiting");
+  assert.deepEqual(queue.queue_pending, [[1, "run1"]]);
+  assert.equal(sessions.offline, false);
+});
+
+test("resolved prompts are kept for all samplers of a workflow, until the last Live is off", async () => {
+  const { sessions } = made();
+  const session = sessions.of({});
+  const written = () => ({ value: "{a|b}", type: "customtext", dynamic: true });
+  const sent = (text) => {
+    const output = { 3: { inputs: { text } } };
+    session.kept.apply(output, written);
+    return output[3].inputs.text;
+  };
+  await session.request(":1", true);
+  assert.equal(sent("a"), "a");
+  await session.request(":2", true);
+  session.endLive(":1", true);
+  session.endLive(":5", true); // never on
+  assert.equal(sent("b"), "a");
+  session.endLive(":2", true);
+  assert.equal(sent("b"), "b");
 });

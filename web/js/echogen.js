@@ -23,7 +23,9 @@ const CHECK_MS = 250; // closing a workflow or deleting a sampler has no event t
 
 const QUEUEING = { node: { title: "queueing" } };
 
-const records = new RunRecords(readJson, attempt(QUEUEING, () => sessionStorage, undefined));
+/** The front end keeps its client id in the window's name: through a reload, but not in a duplicated tab. */
+const pageId = () => window.name;
+const records = new RunRecords(readJson, attempt(QUEUEING, () => sessionStorage, undefined), undefined, pageId);
 const sessions = new Sessions(runsOf, readJson, (workflow) => workflow && records.liveBefore(workflow.path));
 /** Workflows that are being opened: until that is done, the graph is not the active workflow's. */
 let loading = 0;
@@ -62,7 +64,7 @@ const isShown = (workflow) => !loading && workflow === activeWorkflow();
 function seatOf(node) {
   if (loading || !node.graph) return null;
   const [session, key] = [sessions.of(activeWorkflow()), keyOf(node)];
-  return { session, key, strip: session.sampler(key).strip };
+  return { session, key, strip: session.strip(key) };
 }
 
 /** @param {import("./sessions.js").Session} session @returns {import("./live_queue.js").Runs} */
@@ -74,7 +76,7 @@ function runsOf(session) {
     async queue(key) {
       const prompt = await app.graphToPrompt();
       if (!inView(key)) return null;
-      attempt(QUEUEING, () => session.sampler(key).kept.apply(prompt.output, writtenAt), undefined);
+      attempt(QUEUEING, () => session.kept.apply(prompt.output, writtenAt), undefined);
       return queueAsRun(prompt, { workflow, live: key }).catch((error) => Promise.reject(reason(error)));
     },
     drop: (id) => api.deleteItem("queue", id),
@@ -93,8 +95,8 @@ function writtenAt(path, name) {
 /** Why no run was queued: the first error of a node, else the general one. @param {any} error */
 function reason(error) {
   if (error === undefined) return new Error(host.texts.live_not_queued);
-  const away = error instanceof TypeError || error instanceof SyntaxError || error.status >= 500;
-  if (away) return new Unreachable(String(error.message), { cause: error });
+  if (error instanceof TypeError) return new Unreachable(error.message, { cause: error }); // fetch got no answer
+  if (error instanceof SyntaxError) return new Error("The server answered with an error page.", { cause: error });
   const { error: general, node_errors } = error.response ?? {};
   const [node] = /** @type {any[]} */ (Object.values(node_errors ?? {}));
   const [first] = node?.errors ?? [];
@@ -143,7 +145,7 @@ async function showIn(run, path, show) {
   const key = origin?.samplers[path];
   if (!origin || key === undefined) return;
   const workflow = origin.workflow ?? openWorkflows()?.find(({ path }) => path === origin.path);
-  const { strip } = sessions.of(workflow).sampler(key);
+  const strip = sessions.of(workflow).strip(key);
   show(strip);
   for (const view of allViews()) {
     if (view instanceof SamplerPanel && view.strip === strip) attempt(view, () => view.draw(), undefined);
@@ -207,7 +209,10 @@ function noteLoading() {
 app.registerExtension({
   name: PACK,
   async init() {
-    recordQueuedRuns((answer, prompt, asker) => records.queued(answer, originOf(prompt, asker)));
+    recordQueuedRuns((answer, prompt, asker) => {
+      records.queued(answer, originOf(prompt, asker));
+      if (!asker.live) sessions.of(asker.workflow).kept.note(prompt?.output ?? {}, writtenAt);
+    });
     noteLoading();
     listen();
     setInterval(() => attempt(QUEUEING, withdraw, undefined), CHECK_MS);

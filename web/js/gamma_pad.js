@@ -19,7 +19,7 @@ const RIGHT = 14;
 const TOP = 12;
 const FINE = 0.2; // of the pointer's movement
 const BURST_MS = 250; // after the last arrow key is released
-const DOUBLE_CLICK_MS = 400; // a second click may follow a click
+const DOUBLE_CLICK_MS = 500; // a second click may follow within this, as Windows has it
 const CLICK_SIDE = 4; // pixels that a pointer moves in a click
 
 const STYLE = `

@@ -9,7 +9,7 @@ const TYPED = "text string customtext number int float slider knob gradientslide
 const PLAIN = ["string", "number", "boolean"];
 const FILLED_IN = /%[^%]+%/; // as %date% or %node.widget%, computed anew for each run
 
-/** The resolved values of one Live session. */
+/** The resolved values of one workflow. */
 export class KeptValues {
   /** @type {Map<string, {value: unknown, sent: unknown}>} */
   #kept = new Map();
@@ -20,12 +20,19 @@ export class KeptValues {
    * @param {(path: string, name: string) => Written | null} written  null: the input has no widget
    */
   apply(output, written) {
-    for (const [path, { inputs }] of Object.entries(output)) {
-      for (const [name, sent] of Object.entries(inputs ?? {})) {
-        const widget = PLAIN.includes(typeof sent) ? written(path, name) : null;
-        if (widget) inputs[name] = this.#keep(JSON.stringify([path, name]), widget, sent);
-      }
+    for (const { inputs, name, key, widget } of widgetInputs(output, written)) {
+      const kept = this.#kept.get(key);
+      if (kept && Object.is(kept.value, widget.value)) inputs[name] = kept.sent;
+      else this.#keep(key, widget, inputs[name]);
     }
+  }
+
+  /**
+   * Keeps the values of a run that was queued as it is, such as one by the Run button.
+   * @param {Output} output @param {(path: string, name: string) => Written | null} written
+   */
+  note(output, written) {
+    for (const { inputs, name, key, widget } of widgetInputs(output, written)) this.#keep(key, widget, inputs[name]);
   }
 
   /** Forgets all values. */
@@ -35,11 +42,19 @@ export class KeptValues {
 
   /** @param {string} key @param {Written} widget @param {unknown} sent */
   #keep(key, widget, sent) {
-    const kept = this.#kept.get(key);
-    if (kept && Object.is(kept.value, widget.value)) return kept.sent;
-    this.#kept.delete(key);
     if (isResolved(widget, sent)) this.#kept.set(key, { value: widget.value, sent });
-    return sent;
+    else this.#kept.delete(key);
+  }
+}
+
+/** The inputs of a graph that widgets fill with plain values.
+ *  @param {Output} output @param {(path: string, name: string) => Written | null} written */
+function* widgetInputs(output, written) {
+  for (const [path, { inputs }] of Object.entries(output)) {
+    for (const [name, sent] of Object.entries(inputs ?? {})) {
+      const widget = PLAIN.includes(typeof sent) ? written(path, name) : null;
+      if (widget) yield { inputs, name, key: JSON.stringify([path, name]), widget };
+    }
   }
 }
 

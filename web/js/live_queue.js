@@ -14,7 +14,11 @@
  * @property {(id: string) => Promise<unknown>} interrupt  stops that run, if it is running
  */
 /** @typedef {"idle" | "sending" | "waiting" | "running" | "offline"} Phase */
-/** @typedef {{owner: string, cancels: boolean}} Request  who asks, and whether to cancel a run in progress */
+/**
+ * Who asks, and whether to cancel a run in progress; `again` if it is sent for the second time.
+ * @typedef {{owner: string, cancels: boolean, again?: boolean}} Request
+ */
+/** @typedef {{offline: boolean, unreachable: () => void, answered: () => void}} Link  whether the server answers */
 
 const MAX_RUNS = 50; // runs; events of a run may arrive before its id
 
@@ -23,21 +27,22 @@ export class Unreachable extends Error {}
 
 /** Queues the latest request only, and tracks its run. */
 export class LiveQueue {
-  /** @param {Runs} runs */
-  constructor(runs) {
+  /** @param {Runs} runs @param {Link} link */
+  constructor(runs, link) {
     this.runs = runs;
+    this.link = link;
     /** Owner of the newest run or request. */
     this.owner = "";
     /** Why the server refused the newest run; '' if it did not. */
     this.refusal = "";
-    /** Whether the server does not answer. */
-    this.offline = false;
     /** @type {string | null} */
     this.newestRun = null;
     this.sending = false;
     this.cancels = true;
     /** @type {Request | null} */
     this.pending = null;
+    /** What got no answer, until the server answers. @type {Request | null} */
+    this.unanswered = null;
     /** @type {string[]} ids of runs that may not have ended yet, oldest first */
     this.unfinished = [];
     /** @type {Map<string, "running" | "dropped" | "over">} */
@@ -46,7 +51,19 @@ export class LiveQueue {
 
   /** Requests a run of the graph, as it will be when it is sent. @param {string} owner @param {boolean} cancels */
   async request(owner, cancels) {
-    this.pending = { owner, cancels };
+    await this.#ask({ owner, cancels });
+  }
+
+  /** The server answers again: sends what got no answer once more. */
+  async resend() {
+    const request = this.unanswered;
+    if (request && !this.pending) await this.#ask({ ...request, again: true });
+  }
+
+  /** @param {Request} request */
+  async #ask(request) {
+    this.unanswered = null;
+    this.pending = request;
     if (this.sending) return;
     this.sending = true;
     try {
@@ -68,6 +85,7 @@ export class LiveQueue {
    *  @param {string} owner @param {boolean} cancels */
   async stop(owner, cancels) {
     if (this.pending?.owner === owner) this.pending = null;
+    if (this.unanswered?.owner === owner) this.unanswered = null;
     if (this.owner !== owner) return;
     this.owner = this.refusal = "";
     this.cancels = cancels;
@@ -104,7 +122,7 @@ export class LiveQueue {
 
   /** State of an owner's newest run. @param {string} owner @returns {Phase} */
   phase(owner) {
-    if (this.offline) return "offline";
+    if (this.link.offline) return "offline";
     if (this.pending?.owner === owner) return "sending";
     if (this.owner !== owner) return "idle";
     if (this.sending) return "sending";
@@ -113,7 +131,8 @@ export class LiveQueue {
   }
 
   /** @param {Request} request */
-  async #send({ owner, cancels }) {
+  async #send(request) {
+    const { owner, cancels } = request;
     this.pending = null;
     if (!this.runs.inView(owner)) return;
     this.owner = owner;
@@ -121,8 +140,8 @@ export class LiveQueue {
     this.refusal = "";
     const [answer] = await Promise.allSettled([this.runs.queue(owner), this.#cancelRuns(this.unfinished)]);
     this.newestRun = null;
-    if (answer.status === "rejected") return this.#refused(answer.reason);
-    this.offline = false;
+    if (answer.status === "rejected") return this.#refused(answer.reason, request);
+    this.link.answered();
     if (answer.value === null) return;
     this.newestRun = answer.value;
     if (this.states.get(this.newestRun) === "over") return;
@@ -130,10 +149,15 @@ export class LiveQueue {
     if (this.owner !== owner) await this.#cancelRuns([this.newestRun]); // stopped while it was being sent
   }
 
-  /** @param {any} reason */
-  #refused(reason) {
-    if (reason instanceof Unreachable) this.offline = true;
-    else this.refusal = String(reason?.message ?? reason);
+  /** @param {any} reason @param {Request} request */
+  #refused(reason, request) {
+    const away = reason instanceof Unreachable;
+    if (away && !request.again) {
+      // Withdrawn while it was being sent: not to be sent again.
+      if (this.owner === request.owner) this.unanswered = request;
+    } else this.refusal = String(reason?.message ?? reason);
+    if (away) this.link.unreachable();
+    else this.link.answered();
   }
 
   /** @param {string[]} ids */

@@ -22,11 +22,14 @@ const STORED = "EchoGen.runs";
 export class RunRecords {
   /** @param {(address: string) => Promise<any>} read  GETs JSON from the server; rejects without a usable answer
    *  @param {Storage} [storage]  of this page alone, kept through reloads
-   *  @param {number[]} [waits] */
-  constructor(read, storage, waits = WAITS_MS) {
+   *  @param {number[]} [waits]
+   *  @param {() => string} [page]  this page's id: kept through reloads, another one in a duplicated tab, which copies
+   *    the storage */
+  constructor(read, storage, waits = WAITS_MS, page = () => "") {
     this.read = read;
     this.storage = storage;
     this.waits = waits;
+    this.page = page;
     /** @type {Map<string, Origin>} */
     this.origins = new Map(this.#stored());
     /** Runs without an id yet, whose first events may arrive before it. @type {Set<Promise<void>>} */
@@ -71,7 +74,7 @@ export class RunRecords {
     if (this.origins.size > MAX_RUNS) this.origins.delete(oldest);
     const lasting = [...this.origins].map(([id, { path, samplers, live }]) => [id, path, samplers, live]);
     try {
-      this.storage?.setItem(STORED, JSON.stringify(lasting));
+      this.storage?.setItem(STORED, JSON.stringify({ page: this.page(), runs: lasting }));
     } catch (error) {
       console.warn("EchoGen: the browser stores nothing, so a reload forgets which runs are this page's.", error);
       this.storage = undefined;
@@ -87,7 +90,8 @@ export class RunRecords {
     } catch {
       return []; // blocked by the browser, or written by something else
     }
-    return listOf(stored).flatMap((entry) => {
+    if (ownProperty(stored, "page") !== this.page()) return [];
+    return listOf(ownProperty(stored, "runs")).flatMap((entry) => {
       const [run, path, samplers, live] = listOf(entry);
       const valid = [run, path, live].every((text) => typeof text === "string") && isRecord(samplers);
       return valid ? [/** @type {[string, Origin]} */ ([run, { workflow: undefined, path, samplers, live }])] : [];

@@ -6,30 +6,41 @@ import { LiveQueue } from "./live_queue.js";
 import { listOf, ownProperty } from "./plain_values.js";
 import { ScaleStrip } from "./scale_strip.js";
 
-/** @typedef {{strip: ScaleStrip, kept: KeptValues}} Sampler */
+const WAITS_MS = [500, 1000, 2000, 4000, 8000]; // before the queue is read again, the last one over and over
 
 /** One open workflow. */
 export class Session {
-  /** @param {unknown} workflow @param {(session: Session) => import("./live_queue.js").Runs} runsOf */
-  constructor(workflow, runsOf) {
+  /** @param {unknown} workflow @param {(session: Session) => import("./live_queue.js").Runs} runsOf
+   *  @param {import("./live_queue.js").Link} link */
+  constructor(workflow, runsOf, link) {
     this.workflow = workflow;
-    /** @type {Map<string, Sampler>} */
-    this.samplers = new Map();
-    this.live = new LiveQueue(runsOf(this));
+    /** @type {Map<string, ScaleStrip>} */
+    this.strips = new Map();
+    /** What prompts came to: one text for all samplers. */
+    this.kept = new KeptValues();
+    /** Keys of samplers whose Live has asked for a run. @type {Set<string>} */
+    this.askers = new Set();
+    this.live = new LiveQueue(runsOf(this), link);
   }
 
-  /** A sampler's own, by its key in the workflow. @param {string} key @returns {Sampler} */
-  sampler(key) {
-    const known = this.samplers.get(key);
+  /** A sampler's strip, by its key in the workflow. @param {string} key @returns {ScaleStrip} */
+  strip(key) {
+    const known = this.strips.get(key);
     if (known) return known;
-    const made = { strip: new ScaleStrip(), kept: new KeptValues() };
-    this.samplers.set(key, made);
+    const made = new ScaleStrip();
+    this.strips.set(key, made);
     return made;
+  }
+
+  /** Live of a sampler asks for a run. @param {string} key @param {boolean} cancels */
+  async request(key, cancels) {
+    this.askers.add(key);
+    await this.live.request(key, cancels);
   }
 
   /** Live has been switched off for a sampler. @param {string} key @param {boolean} cancels */
   endLive(key, cancels) {
-    this.samplers.get(key)?.kept.clear();
+    if (this.askers.delete(key) && !this.askers.size) this.kept.clear();
     void this.live.stop(key, cancels);
   }
 }
@@ -40,25 +51,31 @@ export class Sessions {
    * @param {(session: Session) => import("./live_queue.js").Runs} runsOf
    * @param {(address: string) => Promise<any>} read  GETs JSON from the server
    * @param {(workflow: any) => {run: string, live: string} | undefined} [liveBefore]  its Live run before a reload
+   * @param {number[]} [waits]
    */
-  constructor(runsOf, read, liveBefore = () => undefined) {
+  constructor(runsOf, read, liveBefore = () => undefined, waits = WAITS_MS) {
     this.runsOf = runsOf;
     this.read = read;
     this.liveBefore = liveBefore;
+    this.waits = waits;
     /** @type {Map<unknown, Session>} */
     this.all = new Map();
     /** @type {Promise<void> | null} */
     this.reading = null;
     this.readAgain = false;
+    /** Whether the server does not answer. */
     this.offline = false;
+    /** Readings of the queue that failed in a row. */
+    this.failures = 0;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.timer = undefined;
   }
 
   /** The session of a workflow. @param {unknown} workflow @returns {Session} */
   of(workflow) {
     const known = this.all.get(workflow);
     if (known) return known;
-    const made = new Session(workflow, this.runsOf);
-    made.live.offline = this.offline;
+    const made = new Session(workflow, this.runsOf, this);
     this.all.set(workflow, made);
     const before = this.liveBefore(workflow);
     if (before) {
@@ -76,7 +93,18 @@ export class Sessions {
   /** The connection to the server was lost, or is there again. @param {boolean} online */
   connection(online) {
     this.offline = !online;
-    this.tell((live) => (live.offline = !online));
+    if (online) this.tell((live) => void live.resend());
+  }
+
+  /** A request got no answer: asks until the server answers. */
+  unreachable() {
+    this.offline = true;
+    this.#readLater();
+  }
+
+  /** A request got an answer. */
+  answered() {
+    if (this.offline) this.connection(true);
   }
 
   /** Forgets workflows that were closed; their Live runs are withdrawn. @param {(workflow: unknown) => boolean} isOpen */
@@ -100,12 +128,20 @@ export class Sessions {
     while (this.readAgain) {
       this.readAgain = false;
       const asked = [...this.all.values()].map(({ live }) => /** @type {const} */ ([live, [...live.unfinished]]));
-      if (!asked.some(([, ids]) => ids.length)) return;
-      const queue = await this.read("/queue").catch(() => null); // read again on the server's next event
+      if (!this.offline && !asked.some(([, ids]) => ids.length)) return;
+      const queue = await this.read("/queue").catch(() => null);
       const [running, waiting] = ["queue_running", "queue_pending"].map((name) => ownProperty(queue, name));
-      if (!Array.isArray(running) || !Array.isArray(waiting)) return;
+      if (!Array.isArray(running) || !Array.isArray(waiting)) return this.#readLater();
+      this.failures = 0;
+      this.answered();
       const ids = (/** @type {unknown[]} */ entries) => entries.map((entry) => String(listOf(entry)[1]));
       for (const [live, unfinished] of asked) live.reconcile(unfinished, ids(running), ids(waiting));
     }
+  }
+
+  #readLater() {
+    clearTimeout(this.timer);
+    const wait = this.waits[Math.min(this.failures++, this.waits.length - 1)];
+    this.timer = setTimeout(() => void this.reconcile(), wait);
   }
 }
