@@ -123,4 +123,5 @@ def test_notices_come_back_with_their_workflows_tab(vue: bool, page: Page, comfy
             await app.loadGraphData(other.activeState, true, true, other);
         }"""
     )
+    fit_view(page)  # the canvas hides what lies outside it
     expect(seen(page, "border isn't plain")).to_have_count(2)
