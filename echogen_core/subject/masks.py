@@ -16,10 +16,6 @@ from . import notes
 
 PRESENT = 2 / 255
 """Mask value above which a pixel belongs to the subject: soft edges count, noise does not."""
-_ONE_COLOUR = 0.03
-"""Range of each channel in an area of one plain colour."""
-_FEWEST = 16
-"""Pixels that are of one colour by more than chance."""
 
 
 class MaskMarks(str, Enum):
@@ -51,8 +47,7 @@ def read_masks(masks_BHW: Tensor, images_BCHW: Tensor, marks: MaskMarks = MaskMa
 
     masks_BHW: [1, h, w] for all pictures, [B, h, w], or [N·B, h, w] with the N masks of the first picture
     first, which are joined; [h, w] and [B, N, h, w] as well. images_BCHW: the pictures, 3 or 4 channels.
-    AUTO takes a mask for the background's where it covers most of the picture's edge, and where all that it
-    marks is of one plain colour and the rest is not: that is transparency without a picture below it.
+    AUTO takes a mask for the background's where it covers most of the picture's edge.
     Masks that are all zeros, of any size and number, mean that none was given: ComfyUI's LoadImage makes
     them for opaque pictures, one for each frame. A mask of one value has no shape, so that its
     proportions don't matter. One with NaN or infinity among good ones is not used.
@@ -72,13 +67,11 @@ def read_masks(masks_BHW: Tensor, images_BCHW: Tensor, marks: MaskMarks = MaskMa
         )
     fitted_BHW = _fitted(masks_BHW.nan_to_num(0.0, 0.0, 0.0), height, width)
     if len(masks_BHW) == 1:
-        return [_joined(fitted_BHW, images_BCHW, marks)] * count
+        return [_joined(fitted_BHW, marks)] * count
     each = len(masks_BHW) // count
     return [
-        _joined(masks_NHW[finite_N], image_1CHW, marks)
-        for masks_NHW, finite_N, image_1CHW in zip(
-            fitted_BHW.split(each), finite_B.split(each), images_BCHW.split(1), strict=True
-        )
+        _joined(masks_NHW[finite_N], marks)
+        for masks_NHW, finite_N in zip(fitted_BHW.split(each), finite_B.split(each), strict=True)
     ]
 
 
@@ -114,7 +107,7 @@ def _fitted(masks_BHW: Tensor, height: int, width: int) -> Tensor:
     return masks_BHW.clamp(0, 1)
 
 
-def _joined(masks_NHW: Tensor, images_BCHW: Tensor, marks: MaskMarks) -> GivenMask:
+def _joined(masks_NHW: Tensor, marks: MaskMarks) -> GivenMask:
     """What any of the masks of these pictures marks; empty ones say nothing beside others."""
     if not len(masks_NHW):
         return GivenMask(None, notes.UNREADABLE_MASK)
@@ -122,8 +115,7 @@ def _joined(masks_NHW: Tensor, images_BCHW: Tensor, marks: MaskMarks) -> GivenMa
     if not marking:
         return GivenMask(None, notes.EMPTY_MASK)
     inverted = [
-        marks is MaskMarks.BACKGROUND
-        or (marks is MaskMarks.AUTO and _looks_like_background(mask_HW, images_BCHW))
+        marks is MaskMarks.BACKGROUND or (marks is MaskMarks.AUTO and _looks_like_background(mask_HW))
         for mask_HW in marking
     ]
     # each by itself: where two leave out a subject each, what both leave out is neither
@@ -136,22 +128,10 @@ def _joined(masks_NHW: Tensor, images_BCHW: Tensor, marks: MaskMarks) -> GivenMa
     return GivenMask(mask_HW, notes.joined(guessed, whole))
 
 
-def _looks_like_background(mask_HW: Tensor, images_BCHW: Tensor) -> bool:
-    """Whether a mask has a shape and covers most of the pictures' edge, or only a plain colour.
+def _looks_like_background(mask_HW: Tensor) -> bool:
+    """Whether a mask has a shape and covers most of the pictures' edge.
 
     LoadImage turns transparency into such a mask, while painted and segmented masks mark the subject.
     """
     edge = torch.cat([mask_HW[0], mask_HW[-1], mask_HW[:, 0], mask_HW[:, -1]])
-    if bool(edge.mean() > 0.5) and bool(mask_HW.max() - mask_HW.min() > PRESENT):
-        return True
-    marked_HW, rest_HW = mask_HW >= 1 - PRESENT, mask_HW <= PRESENT
-    if min(int(marked_HW.sum()), int(rest_HW.sum())) < _FEWEST:
-        return False
-    return all(
-        _one_colour(image_CHW, marked_HW) and not _one_colour(image_CHW, rest_HW) for image_CHW in images_BCHW
-    )
-
-
-def _one_colour(image_CHW: Tensor, area_HW: Tensor) -> bool:
-    pixels_3N = image_CHW[:3, area_HW.to(image_CHW.device)]
-    return bool((pixels_3N.amax(dim=1) - pixels_3N.amin(dim=1) < _ONE_COLOUR).all())
+    return bool(edge.mean() > 0.5) and bool(mask_HW.max() - mask_HW.min() > PRESENT)

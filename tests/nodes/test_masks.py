@@ -216,23 +216,6 @@ AREAS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", NODES)
-@pytest.mark.parametrize("area", AREAS)
-@pytest.mark.parametrize("hidden", [(0, 0, 0, 0), (255, 255, 255, 0), (70, 10, 120, 0)])
-def test_transparency_without_a_picture_below_is_the_backgrounds(
-    kind: str, area: str, hidden: tuple[int, int, int, int], folder: Path
-) -> None:
-    torch.manual_seed(0)
-    photo = Image.fromarray((255 * torch.rand(72, 96, 3)).byte().numpy()).convert("RGBA")
-    for rectangle in AREAS[area]:
-        photo.paste(hidden, rectangle)
-    photo.save(folder / "own.png")
-    outcome = run(both_wires(kind, file="own.png"))
-    assert INVERTED in said(outcome)
-    told = run(both_wires(kind, file="own.png", mask_marks="background"))
-    assert torch.equal(outcome.kept["image"][0], told.kept["image"][0])
-
-
 def test_a_mask_painted_over_a_picture_marks_the_subject(folder: Path) -> None:
     torch.manual_seed(0)
     pixels = torch.cat([255 * torch.rand(72, 96, 3), torch.full((72, 96, 1), 255.0)], dim=-1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -266,6 +267,8 @@ def test_a_file_that_changes_behind_a_switch_is_read_again(
     assert comfy.run(prompt).ran == []
     file = tmp_path / "input" / "subject.safetensors"
     file.with_name("other.safetensors").write_bytes(file.read_bytes())
+    assert comfy.run(prompt).ran == [], "another file is none of its business"
+    os.utime(file, ns=(1_700_000_000 * 10**9, 1_700_000_000 * 10**9))
     assert "ours" in comfy.run(prompt).ran
 
 

@@ -197,9 +197,9 @@ def test_a_mask_with_a_box_counts_within_the_box(pack: dict[str, Any], photo: to
         ([1, 2, 3, 4], "Expected bounding boxes"),
         ([[{"x": 1, "y": 2}]], "Expected bounding boxes"),
         ([[BOX], [BOX], [BOX]], "for all or for each"),
-        ({**BOX, "x": float("nan")}, "finite"),
-        ({**BOX, "x": 500}, "marks nothing"),
-        ({**BOX, "width": 0}, "marks nothing"),
+        ({**BOX, "x": float("nan")}, "not numbers"),
+        ({**BOX, "x": 500}, "lies outside"),
+        ({**BOX, "width": 0}, "no area"),
     ],
 )
 def test_boxes_that_are_none(pack: dict[str, Any], photo: torch.Tensor, boxes: Any, says: str) -> None:
@@ -214,7 +214,7 @@ def test_a_picture_without_a_box_does_not_stop_the_others(pack: dict[str, Any], 
     assert mask.shape == (2, 100, 160) and preview.shape[0] == 2
     assert overlap(mask[:1], disc()) > 0.9 and overlap(mask[1:], disc()) > 0.9
     (_, cut_mask), ui = run(pack, "EchoGenCutOutSubject", image=pair, bounding_box=boxes, **CUT)
-    assert len(cut_mask) == 2 and "no box for this picture" in ui["text"][1]
+    assert len(cut_mask) == 2 and "Picture 2: There is no box for this picture" in ui["text"][0]
 
 
 def test_ten_hits_and_which_is_taken(pack: dict[str, Any], photo: torch.Tensor, detector: None) -> None:
