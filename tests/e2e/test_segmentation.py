@@ -72,7 +72,7 @@ def test_the_workflow_as_it_is_shipped(recorder: Recorder, shipped: Graph) -> No
         ({}, {"phrase": "红球"}, "No detector"),
         ({}, {"phrase": "a ball " * 3000}, "No detector"),
         ({}, {"phrase": "ball", "when_not_found": "error"}, "No detector"),
-        ({}, {"bounding_box": {"x": 900, "y": 0, "width": 5, "height": 5}}, "marks nothing"),
+        ({}, {"bounding_box": {"x": 900, "y": 0, "width": 5, "height": 5}}, "lies outside"),
     ],
 )
 def test_bad_input_has_its_outcome_and_the_next_prompt_runs(
