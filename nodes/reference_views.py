@@ -12,6 +12,7 @@ from torch import Tensor
 from echogen_core.subject import notes
 from echogen_core.subject.reference_checks import reference_note
 
+from . import memory_checks
 from .adapters import pictures_from
 
 DEFAULT_VIEWS, MAX_VIEWS = 8, 64
@@ -33,6 +34,9 @@ def read_views(image_BHWC: Tensor, most: int) -> Views:
     """
     given = len(image_BHWC) if image_BHWC.ndim == 4 else 1  # other shapes are refused below
     chosen = evenly(given, most)
+    memory_checks.require_for_pictures(
+        image_BHWC[: len(chosen)], "reference pictures"
+    )  # before they are copied
     viewed_VHWC = image_BHWC[chosen] if len(chosen) < given else image_BHWC
     images_V3HW = pictures_from(viewed_VHWC, "reference picture")
     about = notes.by_picture([reference_note(image_3HW) for image_3HW in images_V3HW], chosen)
