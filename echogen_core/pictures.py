@@ -64,16 +64,15 @@ def open_picture(path: Path, content: bytes | None = None, largest_side: int | N
 
 def _file_content(path: Path) -> bytes:
     try:
-        if path.is_dir():
-            raise IsADirectoryError(f"{printable(path)} is a folder. Name a picture in it.")
-        if not path.is_file():
-            raise FileNotFoundError(f"No picture at {printable(path)}. Check the path.")
-        return path.read_bytes()
+        if path.is_file():
+            return path.read_bytes()
+        is_folder = path.is_dir()
     except OSError as error:
-        if error.strerror is None:  # one of the above
-            raise
         reason = f"Can't open the picture {printable(path)} ({error.strerror})."
         raise type(error)(f"{reason} Check its name and its permissions, or copy it elsewhere.") from error
+    if is_folder:
+        raise IsADirectoryError(f"{printable(path)} is a folder. Name a picture in it.")
+    raise FileNotFoundError(f"No picture at {printable(path)}. Check the path.")
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -86,10 +85,14 @@ def _upright(image: Image.Image) -> Image.Image:
 
 def open_rgb(path: Path, content: bytes | None = None) -> Image.Image:
     """A picture file as RGB, on white where it is transparent. Otherwise as `open_picture`."""
-    image = open_picture(path, content)
+    return on_colour(open_picture(path, content), "white")
+
+
+def on_colour(image: Image.Image, colour: str) -> Image.Image:
+    """A picture of `open_picture` as RGB, on `colour` where it is transparent."""
     if image.mode == "RGB":
         return image
-    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return Image.alpha_composite(Image.new("RGBA", image.size, colour), image).convert("RGB")
 
 
 def check_pictures(

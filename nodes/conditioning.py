@@ -106,9 +106,7 @@ class EncodeSemantic(io.ComfyNode):
     def execute(
         cls, semantic_encoder: runtime.Managed, image: Tensor, strength: float, max_views: int = DEFAULT_VIEWS
     ) -> io.NodeOutput:
-        views = read_views(image, max_views)
-        features = runtime.loaded(semantic_encoder).encode(views.images_V3HW, semantic_encoder.device)
-        return io.NodeOutput(features._replace(strength=strength), ui=notices.shown(views.notes))
+        return _encoded(semantic_encoder, image, strength, max_views)
 
 
 class EncodeContent(io.ComfyNode):
@@ -145,9 +143,14 @@ class EncodeContent(io.ComfyNode):
     def execute(
         cls, content_encoder: runtime.Managed, image: Tensor, strength: float, max_views: int = DEFAULT_VIEWS
     ) -> io.NodeOutput:
-        views = read_views(image, max_views)
-        features = runtime.loaded(content_encoder).encode(views.images_V3HW, content_encoder.device)
-        return io.NodeOutput(features._replace(strength=strength), ui=notices.shown(views.notes))
+        return _encoded(content_encoder, image, strength, max_views)
+
+
+def _encoded(encoder: runtime.Managed, image: Tensor, strength: float, max_views: int) -> io.NodeOutput:
+    """The encoder's features of the pictures, and what the artist should know of these."""
+    views = read_views(image, max_views)
+    features = runtime.loaded(encoder).encode(views.images_V3HW, encoder.device)
+    return io.NodeOutput(features._replace(strength=strength), ui=notices.shown(views.notes))
 
 
 NODES: list[type[Any]] = [EncodeText, EncodeSemantic, EncodeContent]

@@ -91,7 +91,7 @@ class LoadBundle(io.ComfyNode):
             paths = model_files.bundle_parts(name)
         except FileNotFoundError as error:
             raise FileNotFoundError(f"{error}\nOr choose '{NANO}', which needs no files.") from error
-        linked_names.note(_BUNDLE, name, model_files.fingerprint_bundle(name))
+        linked_names.note(_BUNDLE, name, model_files.fingerprint(paths.values()))
         types = _precision(name, dtype, paths.get("transformer"))  # load_bundle says what is missing
         bundle = load_bundle(
             name,

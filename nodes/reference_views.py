@@ -34,9 +34,7 @@ def read_views(image_BHWC: Tensor, most: int) -> Views:
     """
     given = len(image_BHWC) if image_BHWC.ndim == 4 else 1  # other shapes are refused below
     chosen = evenly(given, most)
-    memory_checks.require_for_pictures(
-        image_BHWC[: len(chosen)], "reference pictures"
-    )
+    memory_checks.require_for_pictures(image_BHWC[: len(chosen)], "reference pictures")
     viewed_VHWC = image_BHWC[chosen] if len(chosen) < given else image_BHWC
     images_V3HW = pictures_from(viewed_VHWC, "reference picture")
     about = notes.by_picture([reference_note(image_3HW) for image_3HW in images_V3HW], chosen)

@@ -131,11 +131,11 @@ def managed(
     backend whose package is not installed.
     """
     path = resolve(kind, name)
-    linked_names.note(kind.title, name, fingerprint(kind, name))
+    stamp = "" if path is None else model_files.fingerprint([path])
+    linked_names.note(kind.title, name, stamp)
     if path is None:
         return None
-    key = (model_files.fingerprint([path]), backend)
-    return _cached(kind.title, key, lambda: kind.load(path, Backend(backend)))
+    return _cached(kind.title, (stamp, backend), lambda: kind.load(path, Backend(backend)))
 
 
 def salient() -> runtime.ManagedSubjectModel:

@@ -23,7 +23,7 @@ from ..checkpoints.catalog.folders import find_comfyui, model_folders
 from ..checkpoints.catalog.published_models import PUBLISHED
 from ..config import PRESETS
 from ..dtypes import DTYPES
-from ..pictures import from_pil, open_picture
+from ..pictures import from_pil, on_colour, open_picture
 from ..pipeline import NO_SUBJECT, EchoGenPipeline, Settings
 from ..scales import ASPECT_RATIOS
 from ..utils.option_checks import Unused, refuse_unused
@@ -199,8 +199,7 @@ def read_picture(path: Path) -> Tensor:
 
 def read_mask(path: Path) -> Tensor:
     """A picture file as a mask [1, H, W] in 0..1, 0 where it is transparent. Raises as `read_picture`."""
-    image = open_picture(path, largest_side=MAX_SIDE).convert("RGBA")
-    return from_pil(Image.alpha_composite(Image.new("RGBA", image.size, "black"), image).convert("L"))
+    return from_pil(on_colour(open_picture(path, largest_side=MAX_SIDE), "black").convert("L"))
 
 
 def write_picture(image_3HW: Tensor, path: Path, enlarge: int = 1) -> None:

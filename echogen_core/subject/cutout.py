@@ -89,7 +89,8 @@ def cut_out(
     pictures_BCHW = _reduced(check_pictures(images_BCHW, "picture to cut from"))
     given = [GivenMask()] * len(pictures_BCHW)
     if masks_BHW is not None:
-        given = read_masks(masks_BHW, pictures_BCHW, MaskMarks(mask_marks))
+        count, _, height, width = pictures_BCHW.shape
+        given = read_masks(masks_BHW, (count, height, width), MaskMarks(mask_marks))
     cut = cut_out_by([mask.mask_HW for mask in given], pictures_BCHW, margin, background, only_largest)
     both = zip((mask.note for mask in given), cut.notes, strict=True)
     return cut._replace(notes=tuple(joined(*each) for each in both))
@@ -97,15 +98,17 @@ def cut_out(
 
 def cut_out_by(
     masks: Sequence[Tensor | None],
-    images_BCHW: Tensor,
+    pictures_BCHW: Tensor,
     margin: float = DEFAULT_MARGIN,
     background: Colour = WHITE,
     only_largest: bool = False,
 ) -> Cutout:
-    """The same by masks that are read already: [H, W] in 0..1 with 1 on the subject, None for none."""
+    """The same of pictures that are checked and reduced already, by masks that are read.
+
+    masks: [H, W] in 0..1 with 1 on the subject, None for none.
+    """
     if not 0 <= margin <= LARGEST_MARGIN:
         raise ValueError(f"The margin must be 0 to {LARGEST_MARGIN} of the picture's side, got {margin}.")
-    pictures_BCHW = check_pictures(images_BCHW, "picture to cut from")
     regions = [
         _Region(mask_HW, "mask") if mask_HW is not None else _own_region(picture_CHW)
         for mask_HW, picture_CHW in zip(masks, pictures_BCHW, strict=True)

@@ -42,18 +42,20 @@ def is_empty(mask_HW: Tensor) -> bool:
     return not bool((mask_HW > PRESENT).any())
 
 
-def read_masks(masks_BHW: Tensor, images_BCHW: Tensor, marks: MaskMarks = MaskMarks.AUTO) -> list[GivenMask]:
+def read_masks(
+    masks_BHW: Tensor, shape: tuple[int, int, int], marks: MaskMarks = MaskMarks.AUTO
+) -> list[GivenMask]:
     """The mask of each picture.
 
     masks_BHW: [1, h, w] for all pictures, [B, h, w], or [N·B, h, w] with the N masks of the first picture
-    first, which are joined; [h, w] and [B, N, h, w] as well. images_BCHW: the pictures, 3 or 4 channels.
+    first, which are joined; [h, w] and [B, N, h, w] as well. shape: pictures, height and width.
     AUTO takes a mask for the background's where it covers most of the picture's edge.
     Masks that are all zeros, of any size and number, mean that none was given: ComfyUI's LoadImage makes
     them for opaque pictures, one for each frame. A mask of one value has no shape, so that its
     proportions don't matter. One with NaN or infinity among good ones is not used.
     Raises ValueError for other proportions, another number of masks, and where all hold NaN or infinity.
     """
-    count, _, height, width = images_BCHW.shape
+    count, height, width = shape
     masks_BHW = _in_a_row(masks_BHW.cpu().float())
     finite_B = torch.isfinite(masks_BHW).flatten(1).all(dim=1)
     if len(masks_BHW) and not bool(finite_B.any()):
@@ -66,13 +68,12 @@ def read_masks(masks_BHW: Tensor, images_BCHW: Tensor, marks: MaskMarks = MaskMa
             f"got shape {list(masks_BHW.shape)}."
         )
     fitted_BHW = _fitted(masks_BHW.nan_to_num(0.0, 0.0, 0.0), height, width)
-    if len(masks_BHW) == 1:
-        return [_joined(fitted_BHW, marks)] * count
-    each = len(masks_BHW) // count
-    return [
+    each = 1 if len(masks_BHW) == 1 else len(masks_BHW) // count
+    read = [
         _joined(masks_NHW[finite_N], marks)
         for masks_NHW, finite_N in zip(fitted_BHW.split(each), finite_B.split(each), strict=True)
     ]
+    return read * count if len(masks_BHW) == 1 else read
 
 
 def _in_a_row(masks_BHW: Tensor) -> Tensor:
@@ -108,7 +109,7 @@ def _fitted(masks_BHW: Tensor, height: int, width: int) -> Tensor:
 
 
 def _joined(masks_NHW: Tensor, marks: MaskMarks) -> GivenMask:
-    """What any of the masks of these pictures marks; empty ones say nothing beside others."""
+    """What any of a picture's masks marks; empty ones say nothing beside others."""
     if not len(masks_NHW):
         return GivenMask(None, notes.UNREADABLE_MASK)
     marking = [mask_HW for mask_HW in masks_NHW if not is_empty(mask_HW)]
@@ -129,7 +130,7 @@ def _joined(masks_NHW: Tensor, marks: MaskMarks) -> GivenMask:
 
 
 def _looks_like_background(mask_HW: Tensor) -> bool:
-    """Whether a mask has a shape and covers most of the pictures' edge.
+    """Whether a mask has a shape and covers most of the picture's edge.
 
     LoadImage turns transparency into such a mask, while painted and segmented masks mark the subject.
     """

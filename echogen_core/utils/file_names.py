@@ -9,7 +9,7 @@ from datetime import datetime
 
 from .printable import printable
 
-MAX_BYTES = 200
+MAX_NAME_BYTES = 200
 """Of a name in UTF-8. Most disks allow 255; a number, an ending and a partial file's mark are added."""
 
 _ON_WINDOWS = sys.platform == "win32"
@@ -80,8 +80,8 @@ def name_fault(name: str, windows: bool = _ON_WINDOWS) -> str:
         return "only a shell takes it for your home folder. Write that folder's path."
     if name.startswith("."):
         return "a dot at its start would hide it. Leave the dot out."
-    if len(name.encode()) > MAX_BYTES:
-        return f"it takes {len(name.encode())} bytes, of {MAX_BYTES} allowed. Shorten it."
+    if len(name.encode()) > MAX_NAME_BYTES:
+        return f"it takes {len(name.encode())} bytes, of {MAX_NAME_BYTES} allowed. Shorten it."
     if windows and (signs := [sign for sign in _WINDOWS_SIGNS if sign in name]):
         return f"Windows allows no {' '.join(signs)} in it. Leave that out."
     if windows and name.split(".")[0].strip().upper() in _WINDOWS_DEVICES:

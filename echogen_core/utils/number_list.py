@@ -9,7 +9,7 @@ import re
 import unicodedata
 from fractions import Fraction
 
-from .number_text import plain_text, settle_commas
+from .number_text import DECIMAL, plain_text, settle_commas
 from .printable import printable
 
 SYNTAX = "Write numbers separated by commas, or ranges: 1-4 (steps of 1), 0-3 (+0.5), 0-8 [5] (5 values)."
@@ -18,8 +18,7 @@ _MAX_TEXT = 10_000  # characters; nobody writes longer lists, and parsing them t
 _MAX_PART = 100
 _TOO_LONG = Fraction(10) ** 21
 _FRACTIONS = {"¼": Fraction(1, 4), "½": Fraction(1, 2), "¾": Fraction(3, 4)}
-# Unambiguous: two quantifiers that match the same digits would backtrack for ever on a long text.
-_NUMBER = r"[+-]?(?:\d*[¼½¾]|\d+(?:\.(?!\.)\d*)?(?:e[+-]?\d{1,3})?|\.\d+(?:e[+-]?\d{1,3})?)"
+_NUMBER = rf"[+-]?(?:\d*[¼½¾]|{DECIMAL})"
 _ITEM = re.compile(
     rf"({_NUMBER})(?: *(?:-|~|\.\.\.?(?!\.)|to) *({_NUMBER})(?: *\( *\+ *({_NUMBER}) *\)| *\[ *(\d+) *\])?)?"
 )
@@ -68,7 +67,7 @@ def parse_number(text: str) -> float:
     if match := _PERCENT.fullmatch(plain):
         raise ValueError(f"{got}. Write {_share(match)}")
     if (match := _SLASH.fullmatch(plain)) and int(match[4]):
-        raise ValueError(f"{got}. Write {_divided(match).split(',')[0]}")
+        raise ValueError(f"{got}. Write {_divided(match)[0]}")
     plain = re.sub(r"^([+-]?\d*),(\d+)$", r"\1.\2", plain)
     if len(plain) > _MAX_PART or not re.fullmatch(_NUMBER, plain):
         raise ValueError(got)
@@ -119,7 +118,7 @@ def _values(match: re.Match[str], what: str, most: int, whole: bool) -> list[Fra
     first = _fraction(match[1])
     if match[2] is None:
         return [first]
-    last, gap = _fraction(match[2]), Fraction(1)
+    last = _fraction(match[2])
     if match[4]:
         count = int(match[4])
         step = (last - first) / max(1, count - 1)
@@ -168,7 +167,9 @@ def _refuse_signs(plain: str, whole: bool) -> None:
     if match := _PERCENT.search(plain):
         raise ValueError(f"expected plain numbers, got '{printable(match[0])}'. Write {_share(match)}.")
     if match := _SLASH.search(plain):
-        raise ValueError(f"'{match[0]}' could be one number or several. Write {_divided(match)}.")
+        raise ValueError(
+            f"'{match[0]}' could be one number or several. Write {', or '.join(_divided(match))}."
+        )
     if match := _COUNT.search(plain):
         raise ValueError(f"expected a whole number of values, got '{match[1]}'. Write [5], for example.")
     if whole and (match := _GROUPED.search(plain)):
@@ -183,16 +184,16 @@ def _share(match: re.Match[str]) -> str:
     return format_number(Fraction(match[1].replace(",", ".")) / 100)
 
 
-def _divided(match: re.Match[str]) -> str:
-    """What to write for 1/2 (0.5, or 1, 2), 1 1/2 (1.5, or 1, 0.5) and 1,5/2 (0.75, or 1, 2.5)."""
+def _divided(match: re.Match[str]) -> list[str]:
+    """What can be written for 1/2 (0.5, or 1, 2), 1 1/2 (1.5, or 1, 0.5) and 1,5/2 (0.75, or 1, 2.5)."""
     before, sign, top, bottom = match[1], match[2], match[3], int(match[4])
     if not bottom:
-        return ", ".join(part for part in (before, top, match[4]) if part)
+        return [", ".join(part for part in (before, top, match[4]) if part)]
     share = int(top) / bottom
     if before is None:
-        return f"{share:.4g}, or {top}, {match[4]}"
+        return [f"{share:.4g}", f"{top}, {match[4]}"]
     one = int(before) + share if sign == " " else float(f"{before}.{top}") / bottom
-    return f"{one:.4g}, or {before}, {share:.4g}"
+    return [f"{one:.4g}", f"{before}, {share:.4g}"]
 
 
 def _refusal(rest: str) -> str:

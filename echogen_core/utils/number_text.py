@@ -30,8 +30,9 @@ _INVISIBLE = re.compile("[\u200b\u200e\u200f\u061c\u2060\ufeff]+")  # copied wit
 _APOSTROPHES = re.compile(r"(?<![\d.,'_])\d{1,3}(?:(?:'\d{3})+|(?:_\d{3})+)(?![\d'_])")
 _SPACED = re.compile(r"(?<![\d.])[1-9]\d{0,2}(?: \d{3})+(?![\d.])")
 _STEP_COMMA = re.compile(r"(\( *\+ *\d{0,20}),(\d{1,20} *\))")
-_DECIMAL = r"(?:\d+(?:\.(?!\.)\d*)?|\.\d+)(?:e[+-]?\d{1,3})?"
-_CHAIN = re.compile(rf"(?<!\d){_DECIMAL}(?:,{_DECIMAL})+")
+# Unambiguous: two quantifiers that match the same digits would backtrack for ever on a long text.
+DECIMAL = r"(?:\d+(?:\.(?!\.)\d*)?|\.\d+)(?:e[+-]?\d{1,3})?"
+_CHAIN = re.compile(rf"(?<!\d){DECIMAL}(?:,{DECIMAL})+")
 _LEADING = re.compile(r"(?<![\d.,)\]¼½¾]),(\d{1,20})")
 _LISTED = re.compile(r", +[\d.]|[\d.] +,|、")  # commas that separate
 _POINT = re.compile(r"(?<!\.)\.(?!\.)")
@@ -64,9 +65,10 @@ def settle_commas(text: str, whole: bool) -> str:
         raise ValueError(_choice(match[0], " "))
     points = _POINT.search(text)
     text, steps = _STEP_COMMA.subn(r"\1.\2", text)
-    if whole or not (steps or ";" in text):
+    all_separate = not (steps or ";" in text)
+    if whole or all_separate:
         _refuse_commas(text, whole, bool(points))
-    if not (steps or ";" in text):
+    if all_separate:
         return text
     text, leading = _LEADING.subn(r".\1", text)
     chains: list[str] = _CHAIN.findall(text)

@@ -20,6 +20,7 @@ from .number_list import parse_number, parse_numbers
 from .number_text import plain_text
 from .printable import printable
 
+_LONGEST_LIST = 100  # numbers
 _GROUPED = re.compile(r"[1-9]\d{0,2}([,. ])\d{3}(?:\1\d{3})*")  # thousands
 
 
@@ -64,15 +65,15 @@ def number(
     return parse
 
 
-def numbers(least: float, most: float, count: int = 100) -> Callable[[str], list[float]]:
-    """Lists of at most `count` numbers and ranges from `least` to `most`, as `parse_numbers` reads them.
+def numbers(least: float, most: float) -> Callable[[str], list[float]]:
+    """Lists of at most 100 numbers and ranges from `least` to `most`, as `parse_numbers` reads them.
 
     For options with nargs="+" and the action `Joined`: one argument may hold several numbers.
     """
 
     def parse(text: str) -> list[float]:
         try:
-            return parse_numbers(text, "list", least, most, count, repeats=True)
+            return parse_numbers(text, "list", least, most, _LONGEST_LIST, repeats=True)
         except ValueError as error:
             raise argparse.ArgumentTypeError(str(error).removeprefix("list: ")) from None
 

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from .disk import check_room, explained
+from .file_names import MAX_NAME_BYTES
 
 logger = logging.getLogger(__name__)
 
@@ -44,8 +45,6 @@ _EARLIER_ENDINGS = {
 }
 _BLOCK = 1 << 16
 """Bytes that are read at once in search of a line's end."""
-_MAX_NAME_BYTES = 200
-"""Of a name, which most disks limit to 255: the rest is for what a partial file's name adds."""
 
 
 @dataclass(frozen=True)
@@ -321,7 +320,7 @@ def _size(path: Path) -> int:
 def _stem(name: str) -> str:
     """What a partial file's name shows of the file's: all that there is room for."""
     encoded = os.fsencode(name)
-    return name if len(encoded) <= _MAX_NAME_BYTES else hashlib.sha1(encoded).hexdigest()
+    return name if len(encoded) <= MAX_NAME_BYTES else hashlib.sha1(encoded).hexdigest()
 
 
 def _number(target: Target) -> str:
