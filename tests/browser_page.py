@@ -37,6 +37,7 @@ NOISE = (
 )
 OURS = ("echogen", "EchoGen")
 SAMPLER = "app.graph._nodes.find(n => n.type === 'EchoGenSampler')"
+SWEEP = "app.graph._nodes.find(n => n.type === 'EchoGenGammaSweep')"
 # Dialogs of a first visit, which cover the page.
 SEEN = {"Comfy.TutorialCompleted": True, "Comfy.OnboardingCoachmarks.Seen": ["appMode", "firstRun"]}
 SHOWS_RENDERER = """vue => !!(window.app?.graph && window.app.extensionManager) &&
@@ -172,6 +173,17 @@ def steady(page: Page, expression: str, argument: object = None) -> Any:
         }})""",
         argument,
     )
+
+
+def widget(page: Page, node: str, name: str) -> Any:
+    """A widget's value as the graph has it; node: a JavaScript expression."""
+    return page.evaluate(f"{node}.widgets.find(w => w.name === '{name}').value")
+
+
+def set_widget(page: Page, node: str, name: str, value: object) -> None:
+    """Sets a widget's value in the graph."""
+    change = f"([name, value]) => {{ {node}.widgets.find(w => w.name === name).value = value; }}"
+    page.evaluate(change, [name, value])
 
 
 def run_to_the_end(page: Page, comfy: Server) -> dict[str, Any]:

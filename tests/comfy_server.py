@@ -110,6 +110,11 @@ def node_of(graph: Graph, class_type: str) -> str:
     return found
 
 
+def inputs_of(graph: Graph, class_type: str) -> dict[str, Any]:
+    """The inputs of the graph's only node of that class."""
+    return dict(graph[node_of(graph, class_type)]["inputs"])
+
+
 def changed(graph: Graph, class_type: str, **inputs: Any) -> Graph:
     """A copy with other inputs on the only node of that class."""
     other = copy.deepcopy(graph)

@@ -22,9 +22,7 @@ class SharedPage:
         """The page, or a new one without anything remembered if there is none or a test closed it."""
         if self.context is None or not self.context.pages:
             self.close()
-            self.context = self.browser.new_context(
-                **{"viewport": {"width": 2400, "height": 1500}, **self.options}
-            )
+            self.context = self.browser.new_context(viewport={"width": 2400, "height": 1500}, **self.options)
             self.context.new_page()
         return self.context.pages[0]
 

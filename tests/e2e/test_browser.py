@@ -158,11 +158,7 @@ def test_move_gamma_run_and_see_the_new_picture(vue: bool, page: Page, comfy: Se
 
     assert first.shape == second.shape
     assert (np.abs(first - second).max(-1) > 24).mean() > 0.01, "the page shows the same picture as before"
-    (sent,) = [
-        node["inputs"]["gamma_i"]
-        for node in latest_prompt(comfy).values()
-        if node["class_type"] == "EchoGenSampler"
-    ]
+    sent = comfy_server.inputs_of(latest_prompt(comfy), "EchoGenSampler")["gamma_i"]
     assert sent == pytest.approx(moved)
     assert not page_errors.found, page_errors.found
 
@@ -203,7 +199,7 @@ def test_the_pad_moves_both_gammas_and_nothing_else(vue: bool, page: Page, comfy
 def sampled_gammas(comfy: Server, run: str) -> tuple[float, float]:
     """γ_t and γ_I that the server drew a run with."""
     prompt = comfy.client.wait(run)["prompt"][2]
-    (inputs,) = [node["inputs"] for node in prompt.values() if node["class_type"] == "EchoGenSampler"]
+    inputs = comfy_server.inputs_of(prompt, "EchoGenSampler")
     return inputs["gamma_t"], inputs["gamma_i"]
 
 

@@ -25,6 +25,7 @@ from browser_page import (
     open_quickstart,
     press_live,
     run_on_show,
+    set_widget,
     settled,
     until,
     waiting_runs,
@@ -41,12 +42,6 @@ OPEN_COPY = """async name => {
 }"""
 GO_BACK = "() => app.loadGraphData(left.activeState, true, true, left)"
 STORES = "document.getElementById('vue-app').__vue_app__.config.globalProperties.$pinia._s"
-
-
-def set_widget(page: Page, name: str, value: object) -> None:
-    """Sets one of the sampler's widgets."""
-    page.evaluate(f"([name, value]) => {{ {SAMPLER}.widgets.find(w => w.name === name).value = value }}",
-                  [name, value])  # fmt: skip
 
 
 def status(page: Page) -> Locator:
@@ -66,12 +61,6 @@ def live_graph(page: Page, across: float) -> dict[str, Any]:
     with page.expect_response("**/api/prompt") as answer:
         drag_dot(page, across, 0.5)
     return dict(json.loads(answer.value.request.post_data or "")["prompt"])
-
-
-def inputs(graph: dict[str, Any], node_type: str) -> dict[str, Any]:
-    """The inputs of the one node of that type."""
-    (found,) = [node["inputs"] for node in graph.values() if node["class_type"] == node_type]
-    return dict(found)
 
 
 @pytest.mark.parametrize("vue", [False], ids=["canvas"], indirect=True)
@@ -94,8 +83,8 @@ def test_only_what_this_page_queued_fills_the_strip(vue: bool, page: Page, comfy
     settled(page)
     assert not run_on_show(page), "a program's pictures"
 
-    set_widget(page, "seed", 4100 + 10 * vue)
-    set_widget(page, "control_after_generate", "increment")
+    set_widget(page, SAMPLER, "seed", 4100 + 10 * vue)
+    set_widget(page, SAMPLER, "control_after_generate", "increment")
     page.evaluate("() => { app.queuePrompt(0, 2) }")
     first = finished_run(page)
     last = heard(page, times=3)
@@ -149,29 +138,29 @@ def test_live_changes_what_was_moved_and_nothing_else(vue: bool, page: Page, com
     open_quickstart(page, comfy, vue)
     animals = "{" + "|".join(f"animal {number}" for number in range(2000)) + "} " + str(vue)
     page.evaluate(f"text => {{ {PROMPT}.value = text }}", animals)
-    set_widget(page, "control_after_generate", "randomize")
+    set_widget(page, SAMPLER, "control_after_generate", "randomize")
     press_live(page)
     first, second = (live_graph(page, across) for across in (0.3, 0.7))
-    assert {**inputs(second, "EchoGenSampler"), "gamma_t": 0, "gamma_i": 0} == {
-        **inputs(first, "EchoGenSampler"), "gamma_t": 0, "gamma_i": 0}  # fmt: skip
-    text = [inputs(graph, "EchoGenEncodeText") for graph in (first, second)]
+    assert {**comfy_server.inputs_of(second, "EchoGenSampler"), "gamma_t": 0, "gamma_i": 0} == {
+        **comfy_server.inputs_of(first, "EchoGenSampler"), "gamma_t": 0, "gamma_i": 0}  # fmt: skip
+    text = [comfy_server.inputs_of(graph, "EchoGenEncodeText") for graph in (first, second)]
     assert text[0] == text[1] and "|" not in str(text)
     assert page.evaluate(f"{SAMPLER}.widgets.find(w => w.name === 'seed').value") == 7
 
     page.evaluate(f"() => {{ {PROMPT}.value += '!' }}")
-    third = inputs(live_graph(page, 0.4), "EchoGenEncodeText")
+    third = comfy_server.inputs_of(live_graph(page, 0.4), "EchoGenEncodeText")
     assert third != text[0], "an edited prompt is resolved anew"
     press_live(page)
     press_live(page)
-    fourth = inputs(live_graph(page, 0.6), "EchoGenEncodeText")
+    fourth = comfy_server.inputs_of(live_graph(page, 0.6), "EchoGenEncodeText")
     assert fourth != third, "and so it is in another session"
 
     press_live(page)
     with page.expect_request("**/api/prompt") as run:
         page.get_by_role("button", name="Run", exact=True).click()
     press_live(page)
-    fifth = inputs(live_graph(page, 0.2), "EchoGenEncodeText")
-    drawn = inputs(json.loads(run.value.post_data or "")["prompt"], "EchoGenEncodeText")
+    fifth = comfy_server.inputs_of(live_graph(page, 0.2), "EchoGenEncodeText")
+    drawn = comfy_server.inputs_of(json.loads(run.value.post_data or "")["prompt"], "EchoGenEncodeText")
     assert fifth == drawn, "what Run came to"
     assert not page_errors.found, page_errors.found
 
@@ -304,7 +293,7 @@ def test_clicks_in_a_row_queue_one_run(vue: bool, page: Page, comfy: Server, tmp
         page.mouse.click(box["x"] + box["width"] * (0.3 + 0.1 * number), box["y"] + 0.5 * box["height"])
     until(page, lambda: len(asked) == 2, "one run of five clicks")
     moved = gammas(page)
-    prompt = json.loads(asked[1].post_data or "")["prompt"]
-    assert (inputs(prompt, "EchoGenSampler")["gamma_t"], inputs(prompt, "EchoGenSampler")["gamma_i"]) == moved
+    inputs = comfy_server.inputs_of(json.loads(asked[1].post_data or "")["prompt"], "EchoGenSampler")
+    assert (inputs["gamma_t"], inputs["gamma_i"]) == moved
     settled(page, 500)
     assert len(asked) == 2

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+import comfy_server
 from browser_page import (
     READY_MS,
     SAMPLER,
@@ -186,7 +187,7 @@ def test_in_a_subgraph_the_pad_works(vue: bool, page: Page, comfy: Server) -> No
     gammas = page.evaluate(f"{sampler}.widgets.slice(0, 2).map(w => w.value)")
     assert gammas[0] > gammas[1], inner
     entry = run_to_the_end(page, comfy)
-    (inputs,) = [n["inputs"] for n in entry["prompt"][2].values() if n["class_type"] == "EchoGenSampler"]
+    inputs = comfy_server.inputs_of(entry["prompt"][2], "EchoGenSampler")
     assert [inputs["gamma_t"], inputs["gamma_i"]] == pytest.approx(gammas)
     strip = page.locator(".echogen-panel .scales img:visible")
     strip.nth(4).wait_for(timeout=READY_MS)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import os
-import urllib.request
 import uuid
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
 import comfy_server
-from browser_page import PageErrors, fit_view, open_quickstart, run_to_the_end, settled
+from browser_page import SAMPLER, PageErrors, fit_view, open_quickstart, run_to_the_end, settled
 from runner.server import Server
 
 NODE = "app.graph._nodes.find(n => n.type === '{}')"
@@ -40,23 +39,11 @@ BACK = """() => {
 
 
 @pytest.fixture
-def busy(comfy: Server) -> str:
+def busy(comfy: Server, tmp_path: Path) -> str:
     """A picture in ComfyUI's input folder that has no plain border and no transparency."""
-    file = io.BytesIO()
-    Image.frombytes("RGB", (96, 72), os.urandom(96 * 72 * 3)).save(file, "PNG")
-    name, edge = f"busy_{uuid.uuid4().hex[:8]}.png", uuid.uuid4().hex
-    body = (
-        f'--{edge}\r\nContent-Disposition: form-data; name="image"; filename="{name}"\r\n'
-        "Content-Type: image/png\r\n\r\n"
-    ).encode()
-    request = urllib.request.Request(
-        f"{comfy.url}/upload/image",
-        body + file.getvalue() + f"\r\n--{edge}--\r\n".encode(),
-        {"Content-Type": f"multipart/form-data; boundary={edge}"},
-    )
-    with urllib.request.urlopen(request) as answer:
-        assert answer.status == 200
-    return name
+    file = tmp_path / f"busy_{uuid.uuid4().hex[:8]}.png"
+    Image.frombytes("RGB", (96, 72), os.urandom(96 * 72 * 3)).save(file)
+    return comfy.client.upload_image(file)
 
 
 def seen(page: Page, words: str) -> Locator:
@@ -67,9 +54,7 @@ def seen(page: Page, words: str) -> Locator:
 def run(page: Page, comfy: Server, **cut: Any) -> None:
     """Runs the graph with another seed, after changes of Cut Out Subject."""
     page.evaluate(f"cut => {{ Object.assign({CUT}, cut); }}", cut)
-    page.evaluate(
-        "app.graph._nodes.find(n => n.type === 'EchoGenSampler').widgets.find(w => w.name === 'seed').value++"
-    )
+    page.evaluate(f"{SAMPLER}.widgets.find(w => w.name === 'seed').value++")
     run_to_the_end(page, comfy)
 
 

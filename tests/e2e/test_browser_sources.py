@@ -74,7 +74,7 @@ def share(gamma: float) -> float:
 
 def sampler_inputs(entry: dict[str, Any]) -> dict[str, Any]:
     """What the server's only sampler was given."""
-    (inputs,) = [n["inputs"] for n in entry["prompt"][2].values() if n["class_type"] == "EchoGenSampler"]
+    inputs = comfy_server.inputs_of(entry["prompt"][2], "EchoGenSampler")
     return dict(inputs)
 
 

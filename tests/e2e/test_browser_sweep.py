@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from playwright.sync_api import Page, expect
 
 import comfy_server
-from browser_page import PageErrors, gammas, open_workflow, run_to_the_end, settled, until
+from browser_page import SWEEP, PageErrors, gammas, open_workflow, run_to_the_end, settled, until, widget
 from runner.server import Server
 
-SWEEP = "app.graph._nodes.find(n => n.type === 'EchoGenGammaSweep')"
 STEP_ENDS_MS = 300  # arrow keys within a quarter of a second are one step of undo
 SCHEDULE = "app.graph._nodes.find(n => n.type === 'EchoGenGuidanceSchedule')"
-
-
-def widget(page: Page, node: str, name: str) -> Any:
-    """A widget's value as the graph has it."""
-    return page.evaluate(f"{node}.widgets.find(w => w.name === '{name}').value")
 
 
 def undo(page: Page) -> None:

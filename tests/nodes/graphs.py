@@ -163,3 +163,9 @@ def is_todays() -> bool:
 def node(kind: str, **inputs: Any) -> dict[str, Any]:
     """A node of a prompt; links are [node, slot]."""
     return {"class_type": kind, "inputs": inputs}
+
+
+def give(**values: Any) -> dict[str, Any]:
+    """Nodes that give these values, by their names."""
+    Give.values.update(values)
+    return {name: node("Give", name=name) for name in values}

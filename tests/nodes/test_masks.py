@@ -11,7 +11,7 @@ import graphs
 import numpy as np
 import pytest
 import torch
-from graphs import Comfy, Give, Outcome, node
+from graphs import Comfy, Outcome, give, node
 from PIL import Image
 
 import comfy_pack
@@ -91,8 +91,7 @@ def said(outcome: Outcome) -> str:
 def given(kind: str, image: torch.Tensor, **inputs: Any) -> Outcome:
     """One of the nodes on these tensors."""
     tensors = {name: value for name, value in inputs.items() if name in ("mask", "bounding_box")}
-    Give.values.update(image=image, **tensors)
-    prompt = {name: node("Give", name=name) for name in ("image", *tensors)}
+    prompt = give(image=image, **tensors)
     links = {name: [name, 0] for name in prompt}
     settings = {name: value for name, value in inputs.items() if name not in tensors}
     prompt["ours"] = node(kind, **{**NODES[kind], **links, **settings})
@@ -210,12 +209,6 @@ def test_words_about_a_small_box_suit_a_box(box: dict[str, int]) -> None:
     assert "disconnect" not in said(outcome) and "mask_marks" not in said(outcome)
 
 
-AREAS = {
-    "top third": [(0, 0, 96, 24)], "left tenth": [(0, 0, 10, 72)], "hole": [(38, 26, 58, 46)],
-    "column": [(40, 0, 41, 72)], "corners": [(0, 0, 9, 9), (87, 0, 96, 9), (0, 63, 9, 72), (87, 63, 96, 72)],
-}  # fmt: skip
-
-
 def test_a_mask_painted_over_a_picture_marks_the_subject(folder: Path) -> None:
     torch.manual_seed(0)
     pixels = torch.cat([255 * torch.rand(72, 96, 3), torch.full((72, 96, 1), 255.0)], dim=-1)
@@ -316,10 +309,9 @@ def test_nothing_to_cut_by_is_said() -> None:
 
 def encoded(models: Any, image: torch.Tensor, **inputs: Any) -> tuple[Any, Any, Outcome]:
     """Both encoders on these pictures: their features, and what happened."""
-    Give.values.update(
+    prompt = give(
         image=image, semantic_encoder=models.semantic_encoder, content_encoder=models.content_encoder
     )
-    prompt = {name: node("Give", name=name) for name in ("image", "semantic_encoder", "content_encoder")}
     for kind in ("Semantic", "Content"):
         encoder = f"{kind.lower()}_encoder"
         links = {encoder: [encoder, 0], "image": ["image", 0]}

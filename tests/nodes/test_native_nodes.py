@@ -11,7 +11,7 @@ from typing import Any
 import graphs
 import pytest
 import torch
-from graphs import Comfy, Give, node
+from graphs import Comfy, Give, give, node
 from test_comfy_vae import flux_vae  # noqa: F401  # a fixture
 
 TODAYS = {
@@ -75,12 +75,6 @@ def inside(box: dict[str, int] = BOX) -> torch.Tensor:
     return mask
 
 
-def give(**values: Any) -> dict[str, Any]:
-    """Nodes that give these values, by their names."""
-    Give.values.update(values)
-    return {name: node("Give", name=name) for name in values}
-
-
 def kept(prompt: dict[str, Any], *links: list[Any]) -> list[Any]:
     """What a prompt gives at these places; each link only once."""
     ends = {f"end{index}": node("Keep", value=link) for index, link in enumerate(links)}
@@ -139,18 +133,24 @@ def saved_subject(pack: dict[str, Any], models: Any, tmp_path: Path) -> None:
     save_subject(tmp_path / "input" / "subject.safetensors", Subject(semantic, None))
 
 
-@pytest.mark.parametrize(("kind", "name"), DROP_DOWNS)
-def test_a_switch_into_every_drop_down(
+@pytest.fixture
+def prompt(
     pack: dict[str, Any],
     native: set[str],
     models: Any,
     flux_vae: Any,  # noqa: F811
     tmp_path: Path,
     kind: str,
-    name: str,
-) -> None:
+) -> dict[str, Any]:
+    """A prompt with one node of that kind, for tests of each; there is a subject to be loaded."""
     saved_subject(pack, models, tmp_path)
-    prompt = with_all_inputs(pack, kind, models, flux_vae[0])
+    return with_all_inputs(pack, kind, models, flux_vae[0])
+
+
+@pytest.mark.parametrize(("kind", "name"), DROP_DOWNS)
+def test_a_switch_into_every_drop_down(
+    prompt: dict[str, Any], native: set[str], kind: str, name: str
+) -> None:
     typed = prompt["ours"]["inputs"][name]
     switches = {"Give": give(choice=typed)["choice"]}
     if "ComfySwitchNode" in native:
@@ -175,18 +175,8 @@ def refused_by(outcome: graphs.Outcome, name: str, got: str) -> bool:
 
 
 @pytest.mark.parametrize(("kind", "name"), DROP_DOWNS)
-def test_what_is_no_entry_of_a_drop_down(
-    pack: dict[str, Any],
-    native: set[str],
-    models: Any,
-    flux_vae: Any,  # noqa: F811
-    tmp_path: Path,
-    kind: str,
-    name: str,
-) -> None:
+def test_what_is_no_entry_of_a_drop_down(prompt: dict[str, Any], kind: str, name: str) -> None:
     """Over a wire and in a prompt, in every version: never taken for another entry."""
-    saved_subject(pack, models, tmp_path)
-    prompt = with_all_inputs(pack, kind, models, flux_vae[0])
     ours = prompt["ours"]["inputs"]
     typed = ours[name]
     for wrong in ("nan", "NONE", f" {typed}", 3, True, {"a": 1}):
@@ -215,16 +205,8 @@ WRONG: dict[str, list[Any]] = {
 
 @pytest.mark.parametrize(("kind", "name", "of_type"), [each for each in WIDGETS if each[2] in WRONG])
 def test_a_wire_into_every_number_text_and_switch(
-    pack: dict[str, Any],
-    native: set[str],
-    models: Any,
-    flux_vae: Any,  # noqa: F811
-    tmp_path: Path,
-    kind: str,
-    name: str,
-    of_type: str,
+    pack: dict[str, Any], prompt: dict[str, Any], kind: str, name: str, of_type: str
 ) -> None:
-    prompt = with_all_inputs(pack, kind, models, flux_vae[0])
     typed = prompt["ours"]["inputs"][name]
     prompt["ours"]["inputs"][name] = ["wired", 0]
     comfy = Comfy()

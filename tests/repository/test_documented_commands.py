@@ -82,9 +82,6 @@ SECONDS = "--minutes 0.0001 --device cpu"
 EVALUATION = "--subjects 2 --prompts 1 --sweep-prompts 0 --seeds 1 --device cpu"
 DOWNLOADS = "loads packages or weights from the network"
 SERVERS = "takes no options, starts ComfyUI for minutes; tests/e2e sends a sample"
-ONE_PROCESS = {"2": "1"}
-"""Of torchrun; two are test_runs' and test_dreambench's."""
-
 REHEARSALS: Mapping[str, Rehearsal] = {
     "python run.py": Rehearsal(parsed="sets up an environment; tests/e2e does it"),
     "python -m echogen_core generate": Rehearsal(),
@@ -133,8 +130,8 @@ REHEARSALS: Mapping[str, Rehearsal] = {
     "python tests/tools/hostile_server.py": Rehearsal(exempt=SERVERS),
     "python tests/tools/try_start_options.py": Rehearsal(exempt=SERVERS),
     "python tests/tools/make_u2netp.py": Rehearsal(exempt="takes no options, reads a package of weights"),
-    "torchrun --nproc-per-node 2 -m echogen_core.training": Rehearsal(TRAINING, ONE_PROCESS),
-    "torchrun --nproc-per-node 2 -m echogen_core.evaluation dreambench": Rehearsal(SCORES, ONE_PROCESS),
+    "torchrun --nproc-per-node 2 -m echogen_core.training": Rehearsal(TRAINING),
+    "torchrun --nproc-per-node 2 -m echogen_core.evaluation dreambench": Rehearsal(SCORES),
     "accelerate launch": Rehearsal(parsed="needs GPUs; test_training_runs has FSDP on CPUs"),
     "tensorboard": Rehearsal(exempt="serves a page until it is stopped"),
     "pip install": Rehearsal(exempt=DOWNLOADS),
@@ -261,7 +258,7 @@ def tiny(command: Command, values: Mapping[str, str]) -> list[str]:
         word if before == "--out" else values.get(word, word)
         for before, word in itertools.pairwise(["", *words])
     ]
-    return [*(how.own.get(word, word) for word in command.words[:begin]), *swapped]
+    return [*command.words[:begin], *swapped]
 
 
 @pytest.fixture
@@ -356,11 +353,12 @@ def _parse_only(parser: argparse.ArgumentParser, *given: object) -> argparse.Nam
 
 
 def launch(words: list[str]) -> None:
-    """torchrun as printed, on a port that nobody else has."""
+    """torchrun with one process on a port that nobody else has; two are test_runs' and test_dreambench's."""
     launcher = [sys.executable, "-m", "torch.distributed.run", "--master-port", str(free_port())]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    options = ["1" if before == "--nproc-per-node" else word for before, word in itertools.pairwise(words)]
     done = subprocess.run(
-        [*launcher, *words[1:]], env=environment, capture_output=True, text=True, timeout=500, check=False
+        [*launcher, *options], env=environment, capture_output=True, text=True, timeout=500, check=False
     )
     assert done.returncode == 0, done.stderr[-2000:]
 

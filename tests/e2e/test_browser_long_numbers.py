@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from playwright.sync_api import Page, expect
 
-from browser_page import PageErrors, gammas, open_workflow, run_to_the_end, settled
-from comfy_server import Graph, Recorder, changed, node_of
+from browser_page import (
+    SAMPLER,
+    SWEEP,
+    PageErrors,
+    gammas,
+    open_workflow,
+    run_to_the_end,
+    set_widget,
+    settled,
+    widget,
+)
+from comfy_server import Graph, Recorder, changed, inputs_of, node_of
 from runner.server import Server
 
-SWEEP = "app.graph._nodes.find(n => n.type === 'EchoGenGammaSweep')"
-SAMPLER = "app.graph._nodes.find(n => n.type === 'EchoGenSampler')"
 LARGEST = 2**64 - 1
-
-
-def seed(page: Page) -> Any:
-    return page.evaluate(f"{SAMPLER}.widgets.find(w => w.name === 'seed').value")
 
 
 def test_a_cells_click_sets_its_numbers_whole(vue: bool, page: Page, comfy: Server) -> None:
     page_errors = PageErrors(page)
     open_workflow(page, comfy, vue, "gamma-sweep")
     page.wait_for_function(f"!!({SWEEP} && {SAMPLER})")
-    own_seed = seed(page)
+    own_seed = widget(page, SAMPLER, "seed")
     lists = {"gamma_t": "0-1 [4]", "gamma_i": "1,5; 2" if vue else "1,5; 3", "vary": "seed"}
     for name, value in {**lists, "values": f"7; {LARGEST}"}.items():
-        page.evaluate(f"([n, v]) => {SWEEP}.widgets.find(w => w.name === n).value = v", [name, value])
+        set_widget(page, SWEEP, name, value)
     run_to_the_end(page, comfy)
 
     view = page.locator(".echogen-sweep")
@@ -35,15 +38,14 @@ def test_a_cells_click_sets_its_numbers_whole(vue: bool, page: Page, comfy: Serv
     expect(view.locator(".page")).to_have_text(["seed 7", f"seed {LARGEST}"])
     expect(view.locator(".across").nth(2)).to_have_text("0.3333333333")
     view.get_by_title(f"γ_t 0.3333333333, γ_I 1.5, seed {LARGEST}").click()
-    assert gammas(page) == (0.3333333333, 1.5) and seed(page) == own_seed
+    assert gammas(page) == (0.3333333333, 1.5) and widget(page, SAMPLER, "seed") == own_seed
     expect(view.locator(".status")).to_contain_text(f"the page's numbers hold: seed {LARGEST}")
     cell = view.get_by_title("γ_t 0.6666666667, γ_I 1.5, seed 7")
     cell.click()
     expect(cell).to_have_attribute("aria-pressed", "true")
-    assert gammas(page) == (0.6666666667, 1.5) and seed(page) == 7
+    assert gammas(page) == (0.6666666667, 1.5) and widget(page, SAMPLER, "seed") == 7
     settled(page)
-    sent = page.evaluate("app.graphToPrompt().then(({output}) => Object.values(output))")
-    (inputs,) = (node["inputs"] for node in sent if node["class_type"] == "EchoGenSampler")
+    inputs = inputs_of(page.evaluate("app.graphToPrompt().then(({output}) => output)"), "EchoGenSampler")
     assert (inputs["gamma_t"], inputs["seed"]) == (0.6666666667, 7), "what is run is what the cell says"
     assert not page_errors.found, page_errors.found
 
@@ -78,13 +80,11 @@ def test_what_the_page_shows_of_a_typed_seed_is_what_runs(vue: bool, page: Page,
     page.evaluate(f"{SAMPLER}.widgets.find(w => w.name === 'seed').value = Number('{2**53 + 1}')")
     shown = page.evaluate(f"String({SAMPLER}.widgets.find(w => w.name === 'seed').value)")
     sent = page.evaluate("app.graphToPrompt().then(({output}) => JSON.stringify(output))")
-    (inputs,) = (
-        node["inputs"] for node in json.loads(sent).values() if node["class_type"] == "EchoGenSampler"
-    )
+    inputs = inputs_of(json.loads(sent), "EchoGenSampler")
     assert str(inputs["seed"]) == shown == str(2**53)
     expect(notice).to_have_text(
         f"Seeds above {2**53 - 1} are rounded on the page: this one is sent as {shown}"
     )
     expect(notice).to_be_in_viewport(ratio=0.9)
-    page.evaluate(f"{SAMPLER}.widgets.find(w => w.name === 'seed').value = 7")
+    set_widget(page, SAMPLER, "seed", 7)
     expect(notice).to_be_hidden()
