@@ -30,7 +30,7 @@ const LISTED = /, +[\d.]|[\d.] +,|、/; // commas that separate
 const POINT = /(?<!\.)\.(?!\.)/;
 
 // Unambiguous: two quantifiers that match the same digits would backtrack for ever on a long text.
-const NUMBER = "[+-]?(?:\\d*[¼½¾]|\\d+(?:\\.(?!\\.)\\d*)?(?:e[+-]?\\d{1,3})?|\\.\\d+(?:e[+-]?\\d{1,3})?)";
+const NUMBER = `[+-]?(?:\\d*[¼½¾]|${DECIMAL})`;
 const ITEM = new RegExp(
   `(${NUMBER})(?: *(?:-|~|\\.\\.\\.?(?!\\.)|to) *(${NUMBER})(?: *\\( *\\+ *(${NUMBER}) *\\)| *\\[ *(\\d+) *\\])?)?`,
   "y",
