@@ -152,6 +152,6 @@ def marks_input() -> Any:
         "mask_marks",
         options=[marks.value for marks in MaskMarks],
         default=MaskMarks.AUTO.value,
-        tooltip="What the white part of the mask marks. 'auto' takes a mask that covers the picture's "
-        "edge for the background, as Load Image makes it from transparency.",
+        tooltip="What the white part of the mask marks. 'auto' takes a mask over most of the picture's "
+        "edge for the background, as Load Image makes it from transparency, and says so in the node.",
     )

@@ -54,7 +54,7 @@ def read_inputs(
     masks = [GivenMask()] * count
     if mask is not None:
         memory_checks.require_for_pictures(mask, "masks")
-        masks = read_masks(mask, (count, height, width), marks)
+        masks = read_masks(mask, images_BCHW, marks)
     boxes = [GivenBoxes()] * count
     if bounding_box is not None:
         boxes = boxes_from(bounding_box, count, *size_hw)

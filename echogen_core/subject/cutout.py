@@ -89,8 +89,7 @@ def cut_out(
     pictures_BCHW = _reduced(check_pictures(images_BCHW, "picture to cut from"))
     given = [GivenMask()] * len(pictures_BCHW)
     if masks_BHW is not None:
-        count, _, height, width = pictures_BCHW.shape
-        given = read_masks(masks_BHW, (count, height, width), MaskMarks(mask_marks))
+        given = read_masks(masks_BHW, pictures_BCHW, MaskMarks(mask_marks))
     cut = cut_out_by([mask.mask_HW for mask in given], pictures_BCHW, margin, background, only_largest)
     both = zip((mask.note for mask in given), cut.notes, strict=True)
     return cut._replace(notes=tuple(joined(*each) for each in both))

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from . import notes
+from .ground import TOLERANCE, border_of
 
 PRESENT = 2 / 255
 """Mask value above which a pixel belongs to the subject: soft edges count, noise does not."""
@@ -42,20 +43,19 @@ def is_empty(mask_HW: Tensor) -> bool:
     return not bool((mask_HW > PRESENT).any())
 
 
-def read_masks(
-    masks_BHW: Tensor, shape: tuple[int, int, int], marks: MaskMarks = MaskMarks.AUTO
-) -> list[GivenMask]:
-    """The mask of each picture.
+def read_masks(masks_BHW: Tensor, images_BCHW: Tensor, marks: MaskMarks = MaskMarks.AUTO) -> list[GivenMask]:
+    """The mask of each of the pictures.
 
     masks_BHW: [1, h, w] for all pictures, [B, h, w], or [N·B, h, w] with the N masks of the first picture
-    first, which are joined; [h, w] and [B, N, h, w] as well. shape: pictures, height and width.
-    AUTO takes a mask for the background's where it covers most of the picture's edge.
+    first, which are joined; [h, w] and [B, N, h, w] as well.
+    AUTO takes a mask for the background's where it covers most of the picture's edge, and says so; it also
+    says that it took one for the subject's where that may be wrong (see `_may_be_background`).
     Masks that are all zeros, of any size and number, mean that none was given: ComfyUI's LoadImage makes
     them for opaque pictures, one for each frame. A mask of one value has no shape, so that its
     proportions don't matter. One with NaN or infinity among good ones is not used.
     Raises ValueError for other proportions, another number of masks, and where all hold NaN or infinity.
     """
-    count, height, width = shape
+    count, _, height, width = images_BCHW.shape
     masks_BHW = _in_a_row(masks_BHW.cpu().float())
     finite_B = torch.isfinite(masks_BHW).flatten(1).all(dim=1)
     if len(masks_BHW) and not bool(finite_B.any()):
@@ -68,12 +68,15 @@ def read_masks(
             f"got shape {list(masks_BHW.shape)}."
         )
     fitted_BHW = _fitted(masks_BHW.nan_to_num(0.0, 0.0, 0.0), height, width)
-    each = 1 if len(masks_BHW) == 1 else len(masks_BHW) // count
-    read = [
-        _joined(masks_NHW[finite_N], marks)
-        for masks_NHW, finite_N in zip(fitted_BHW.split(each), finite_B.split(each), strict=True)
+    if len(fitted_BHW) == 1:
+        fitted_BHW, finite_B = fitted_BHW.expand(count, -1, -1), finite_B.expand(count)
+    each = len(fitted_BHW) // count
+    return [
+        _joined(masks_NHW[finite_N], image_CHW, marks)
+        for masks_NHW, finite_N, image_CHW in zip(
+            fitted_BHW.split(each), finite_B.split(each), images_BCHW, strict=True
+        )
     ]
-    return read * count if len(masks_BHW) == 1 else read
 
 
 def _in_a_row(masks_BHW: Tensor) -> Tensor:
@@ -108,7 +111,7 @@ def _fitted(masks_BHW: Tensor, height: int, width: int) -> Tensor:
     return masks_BHW.clamp(0, 1)
 
 
-def _joined(masks_NHW: Tensor, marks: MaskMarks) -> GivenMask:
+def _joined(masks_NHW: Tensor, image_CHW: Tensor, marks: MaskMarks) -> GivenMask:
     """What any of a picture's masks marks; empty ones say nothing beside others."""
     if not len(masks_NHW):
         return GivenMask(None, notes.UNREADABLE_MASK)
@@ -124,9 +127,21 @@ def _joined(masks_NHW: Tensor, marks: MaskMarks) -> GivenMask:
     mask_HW = torch.stack(facing).amax(dim=0)
     if is_empty(mask_HW):
         return GivenMask(None, notes.NOTHING_LEFT)
-    guessed = notes.TAKEN_AS_BACKGROUND if marks is MaskMarks.AUTO and any(inverted) else ""
-    whole = notes.WHOLE_MASK if bool((mask_HW >= 1 - PRESENT).all()) else ""
-    return GivenMask(mask_HW, notes.joined(guessed, whole))
+    if bool((mask_HW >= 1 - PRESENT).all()):
+        return GivenMask(mask_HW, notes.WHOLE_MASK)
+    if marks is not MaskMarks.AUTO:
+        return GivenMask(mask_HW)
+    doubtful = any(
+        _may_be_background(mask_HW, image_CHW)
+        for mask_HW, turn in zip(marking, inverted, strict=True)
+        if not turn
+    )
+    return GivenMask(
+        mask_HW,
+        notes.joined(
+            notes.TAKEN_AS_BACKGROUND if any(inverted) else "", notes.TAKEN_AS_SUBJECT if doubtful else ""
+        ),
+    )
 
 
 def _looks_like_background(mask_HW: Tensor) -> bool:
@@ -136,3 +151,18 @@ def _looks_like_background(mask_HW: Tensor) -> bool:
     """
     edge = torch.cat([mask_HW[0], mask_HW[-1], mask_HW[:, 0], mask_HW[:, -1]])
     return bool(edge.mean() > 0.5) and bool(mask_HW.max() - mask_HW.min() > PRESENT)
+
+
+def _may_be_background(mask_HW: Tensor, image_CHW: Tensor) -> bool:
+    """Whether a mask that is taken for the subject's could be a picture's transparency after all.
+
+    It reaches the picture's edge, or what it marks is one colour, as most programs write transparent pixels.
+    Neither is rare for a subject (a portrait, a black cat), so this is worth a note and decides nothing.
+    """
+    marked_HW = mask_HW > 0.5
+    if bool(border_of(marked_HW[None]).any()):
+        return True
+    colours_CN = image_CHW[:3, marked_HW]
+    return colours_CN.numel() > 0 and bool(
+        (colours_CN.amax(dim=1) - colours_CN.amin(dim=1) < TOLERANCE).all()
+    )

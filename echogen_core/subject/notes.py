@@ -13,6 +13,7 @@ UNREADABLE_MASK = "The mask holds values that are not numbers: not used."
 NOTHING_LEFT = "The mask marks all of the picture as background: not used."
 WHOLE_MASK = "The mask covers the whole picture: nothing is cut away."
 TAKEN_AS_BACKGROUND = "The mask was taken as the background's: set mask_marks to 'subject' to change it."
+TAKEN_AS_SUBJECT = "The mask was taken as the subject's: set mask_marks to 'background' if it marks the rest."
 NOTHING_TO_CUT_BY = (
     "The background isn't plain and there is no mask: the whole picture is used. Connect a mask, or use "
     "Subject Segmentation."

@@ -27,6 +27,7 @@ WHOLE = dict(
 )  # fmt: skip
 NODES = {"EchoGenCutOutSubject": CUT, "EchoGenSubjectSegmentation": WHOLE}
 EMPTY, INVERTED, BARELY = "The mask is empty: not used.", "set mask_marks to 'subject'", "hardly anything"
+NOT_INVERTED = "set mask_marks to 'background'"
 FAINT = "faintly marked"
 BOX = {"x": 30, "y": 16, "width": 40, "height": 40}
 NAN = float("nan")
@@ -121,6 +122,58 @@ FILES = [
     "animated.webp",
     "animated.gif",
 ]
+
+
+def transparent(folder: Path, hidden: np.ndarray, colour: tuple[int, int, int] | None) -> str:
+    """A PNG that is transparent where `hidden` says so, with this colour beneath, or the picture's own."""
+    torch.manual_seed(0)
+    pixels = torch.randint(0, 256, (72, 96, 4), dtype=torch.uint8).numpy()
+    pixels[..., 3] = np.where(hidden, 0, 255)
+    if colour is not None:
+        pixels[hidden, :3] = colour
+    Image.fromarray(pixels).save(folder / "transparent.png")
+    return "transparent.png"
+
+
+def area(*boxes: tuple[int, int, int, int]) -> np.ndarray:
+    hidden = np.zeros((72, 96), bool)
+    for top, left, bottom, right in boxes:
+        hidden[top:bottom, left:right] = True
+    return hidden
+
+
+TOP_THIRD = area((0, 0, 24, 96))
+CORNERS = area((0, 0, 9, 9), (0, 87, 9, 96), (63, 0, 72, 9), (63, 87, 72, 96))
+A_SIDE = area((0, 0, 72, 30))
+INSIDE = area((20, 30, 50, 60))
+
+
+@pytest.mark.parametrize("kind", NODES)
+@pytest.mark.parametrize(
+    ("hidden", "colour"),
+    [
+        (TOP_THIRD, None),
+        (TOP_THIRD, (0, 0, 0)),
+        (CORNERS, None),
+        (A_SIDE, (255, 255, 255)),
+        (INSIDE, (0, 0, 0)),
+        (INSIDE, (255, 255, 255)),
+    ],
+)
+def test_transparency_that_may_be_the_background_is_said_to_be_taken_as_the_subject(
+    kind: str, hidden: np.ndarray, colour: tuple[int, int, int] | None, folder: Path
+) -> None:
+    file = transparent(folder, hidden, colour)
+    assert NOT_INVERTED in said(run(both_wires(kind, file=file)))
+    for marks in ("subject", "background"):
+        assert "mask_marks" not in said(run(both_wires(kind, file=file, mask_marks=marks)))
+
+
+@pytest.mark.parametrize("kind", NODES)
+def test_a_subject_that_was_painted_inside_the_picture_is_no_guess(kind: str, folder: Path) -> None:
+    """The mask editor keeps the picture's colours beneath what it makes transparent."""
+    outcome = run(both_wires(kind, file=transparent(folder, INSIDE, None)))
+    assert "mask_marks" not in said(outcome)
 
 
 @pytest.mark.parametrize("kind", NODES)
