@@ -79,9 +79,9 @@ test("answers of another form, and none, change nothing", async () => {
 test("a lost connection is known in every workflow, also in those opened meanwhile", () => {
   const { sessions } = made();
   sessions.of(1);
-  sessions.connection(false);
+  sessions.lost();
   assert.deepEqual([1, 2].map((workflow) => sessions.of(workflow).live.phase(":3")), ["offline", "offline"]);
-  sessions.connection(true);
+  sessions.answered();
   assert.deepEqual([1, 2].map((workflow) => sessions.of(workflow).live.phase(":3")), ["idle", "idle"]);
 });
 
@@ -129,6 +129,30 @@ test("a failed request is sent again as soon as the server answers, without an e
   await until(() => live.phase(":3") === "waiting");
   assert.deepEqual(queue.queue_pending, [[1, "run1"]]);
   assert.equal(sessions.offline, false);
+});
+
+test("a failed request is not sent again if a newer one was waiting", async () => {
+  const { sessions, told } = made();
+  const session = sessions.of({});
+  told.away = true;
+  const older = session.request(":3", true);
+  told.away = false;
+  await Promise.all([older, session.request(":3", true)]);
+  await until(() => !sessions.offline);
+  await until(() => !session.live.sending);
+  assert.deepEqual([told.queue.queue_pending, told.dropped], [[[1, "run1"]], []]);
+  assert.equal(session.live.phase(":3"), "waiting");
+});
+
+test("a Live run from before a reload is withdrawn once if Live is off", async () => {
+  const { sessions, told } = made({ queue_running: [], queue_pending: [[1, "before"]] });
+  sessions.liveBefore = () => ({ run: "before", live: ":3" });
+  const session = sessions.of({});
+  session.endLive(":5", true);
+  assert.deepEqual(told.dropped, [], "another sampler's");
+  for (let draw = 0; draw < 3; draw++) session.endLive(":3", true);
+  assert.deepEqual(told.dropped, ["before"]);
+  assert.equal(session.live.phase(":3"), "idle");
 });
 
 test("resolved prompts are kept for all samplers of a workflow, until the last Live is off", async () => {

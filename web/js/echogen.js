@@ -8,11 +8,11 @@ import { api } from "/scripts/api.js";
 import { GammaBridge } from "./gamma_bridge.js";
 import { attempt } from "./error_boundary.js";
 import { Unreachable } from "./live_queue.js";
-import { addView, allViews, asOneStep, loadTexts, nodeAt, readJson } from "./node_views.js";
+import { addView, allViews, asOneStep, keyOf, loadTexts, nodeAt, readJson, rootGraph } from "./node_views.js";
 import { PACK } from "./pack.js";
 import { THUMB_SIDE } from "./pins.js";
 import { textOf } from "./plain_values.js";
-import { activeWorkflow, queueAsRun, recordQueuedRuns } from "./queueing.js";
+import { activeWorkflow, queueAsRun, QUEUEING, recordQueuedRuns } from "./queueing.js";
 import { RunRecords } from "./run_records.js";
 import { SamplerPanel } from "./sampler_panel.js";
 import { Sessions } from "./sessions.js";
@@ -20,8 +20,6 @@ import { sourceOf } from "./value_source.js";
 
 const SAMPLER = "EchoGenSampler";
 const CHECK_MS = 250; // closing a workflow or deleting a sampler has no event that every front end has
-
-const QUEUEING = { node: { title: "queueing" } };
 
 /** The front end keeps its client id in the window's name: through a reload, but not in a duplicated tab. */
 const pageId = () => window.name;
@@ -44,15 +42,10 @@ const host = {
   thumbnail,
 };
 
-const rootGraph = () => app.rootGraph ?? app.graph;
-
-/** A sampler's key in its workflow. @param {any} node */
-const keyOf = ({ graph, id }) => `${graph === rootGraph() ? "" : textOf(graph?.id)}:${textOf(id)}`;
-
 /** The node with a key in the shown graph. @param {string} key */
 function nodeOf(key) {
   const at = key.lastIndexOf(":");
-  const graph = at ? rootGraph()?.subgraphs?.get(key.slice(0, at)) : rootGraph();
+  const graph = at < 0 ? rootGraph() : rootGraph()?.subgraphs?.get(key.slice(0, at));
   return graph?.getNodeById(key.slice(at + 1)) ?? null;
 }
 
@@ -135,18 +128,23 @@ function originOf(prompt, { workflow, live }) {
   return { workflow, path: textOf(workflow?.path, Infinity), samplers: Object.fromEntries(samplers), live };
 }
 
+/** @typedef {import("./scale_strip.js").ScaleStrip} ScaleStrip */
+
 /**
- * Shows an event in the strip of the sampler that it is about, if this page queued the run. Node ids alone don't tell:
+ * The strip of the sampler that an event is about; null if this page didn't queue the run. Node ids alone don't tell:
  * all workflows have the same ones. Events stay in order.
- * @param {string} run @param {string} path @param {(strip: import("./scale_strip.js").ScaleStrip) => void} show
+ * @param {string} run @param {string} path @returns {Promise<ScaleStrip | null>}
  */
-async function showIn(run, path, show) {
+async function stripOf(run, path) {
   const origin = await records.origin(run);
   const key = origin?.samplers[path];
-  if (!origin || key === undefined) return;
+  if (!origin || key === undefined) return null;
   const workflow = origin.workflow ?? openWorkflows()?.find(({ path }) => path === origin.path);
-  const strip = sessions.of(workflow).strip(key);
-  show(strip);
+  return sessions.of(workflow).strip(key);
+}
+
+/** Redraws the panels that show a strip. @param {ScaleStrip} strip */
+function redraw(strip) {
   for (const view of allViews()) {
     if (view instanceof SamplerPanel && view.strip === strip) attempt(view, () => view.draw(), undefined);
   }
@@ -160,23 +158,27 @@ function listen() {
   for (const end of ["execution_success", "execution_error", "execution_interrupted"]) {
     on(end, ({ prompt_id }) => sessions.tell((live) => live.ended(prompt_id)));
   }
-  on("reconnecting", () => sessions.connection(false));
+  on("reconnecting", () => sessions.lost());
   on("reconnected", reconcile);
   on("status", (status) => status && reconcile()); // null: the connection is lost
   on("progress_state", ({ prompt_id, nodes }) => {
     for (const [path, state] of Object.entries(nodes ?? {})) {
-      void showIn(prompt_id, path, (strip) => strip.progress(prompt_id, state?.value, state?.max));
+      void stripOf(prompt_id, path).then((strip) => strip?.progress(prompt_id, state?.value, state?.max));
     }
   });
   on("b_preview_with_metadata", ({ blob, displayNodeId, promptId, jobId }) => {
     const run = promptId ?? jobId; // jobId in newer front ends
-    void showIn(run, displayNodeId, (strip) => strip.preview(run, blob));
+    void stripOf(run, displayNodeId).then((strip) => {
+      if (!strip) return;
+      strip.preview(run, blob);
+      redraw(strip);
+    });
   });
 }
 
 /** The server answers: Live runs may have been deleted or lost meanwhile. */
 function reconcile() {
-  sessions.connection(true);
+  sessions.answered();
   void sessions.reconcile();
 }
 

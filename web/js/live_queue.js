@@ -56,8 +56,7 @@ export class LiveQueue {
 
   /** The server answers again: sends what got no answer once more. */
   async resend() {
-    const request = this.unanswered;
-    if (request && !this.pending) await this.#ask({ ...request, again: true });
+    if (this.unanswered) await this.#ask({ ...this.unanswered, again: true });
   }
 
   /** @param {Request} request */
@@ -153,8 +152,8 @@ export class LiveQueue {
   #refused(reason, request) {
     const away = reason instanceof Unreachable;
     if (away && !request.again) {
-      // Withdrawn while it was being sent: not to be sent again.
-      if (this.owner === request.owner) this.unanswered = request;
+      // Not to be sent again if it was withdrawn, or a newer request came, while it was being sent.
+      if (this.owner === request.owner && !this.pending) this.unanswered = request;
     } else this.refusal = String(reason?.message ?? reason);
     if (away) this.link.unreachable();
     else this.link.answered();

@@ -6,7 +6,7 @@ import { app } from "/scripts/app.js";
 // @ts-ignore: served by ComfyUI
 import { api } from "/scripts/api.js";
 import { attempt } from "./error_boundary.js";
-import { exactJson, isRecord, ownProperty } from "./plain_values.js";
+import { exactJson, isRecord, ownProperty, textOf } from "./plain_values.js";
 import { addStyle } from "./dom.js";
 
 const UPDATE_MS = 150; // undo, loading and other extensions change nodes without an event
@@ -106,9 +106,17 @@ function keepPresses(root) {
   }
 }
 
+/** The graph that holds all others. */
+export const rootGraph = () => app.rootGraph ?? app.graph;
+
+/** A node's key in its workflow, as the front end's `nodeOutputs` has it: 5, inside a subgraph <the graph's id>:5.
+ *  @param {any} node */
+export const keyOf = ({ graph, id }) =>
+  graph === rootGraph() ? textOf(id) : `${textOf(graph?.id)}:${textOf(id)}`;
+
 /** The node with an execution id, which inside subgraphs is a path: 12:5. @param {string} path */
 export function nodeAt(path) {
-  let graph = app.rootGraph ?? app.graph;
+  let graph = rootGraph();
   let node = null;
   for (const id of String(path).split(":")) {
     node = graph?.getNodeById(id);

@@ -3,7 +3,7 @@
 
 // @ts-ignore: served by ComfyUI
 import { app } from "/scripts/app.js";
-import { addView } from "./node_views.js";
+import { addView, keyOf } from "./node_views.js";
 import { listOf, ownProperty, sameItems, textOf } from "./plain_values.js";
 import { addStyle, make } from "./dom.js";
 import { PACK } from "./pack.js";
@@ -25,12 +25,10 @@ const STYLE = `
 
 /** The front end's record of a node's last output, which follows workflow tabs and undo. @param {any} node */
 function outputOf(node) {
-  const root = app.rootGraph ?? app.graph;
-  const { graph, id } = node;
-  return graph && ownProperty(app.nodeOutputs, graph === root ? String(id) : `${graph.id}:${id}`);
+  return node.graph && ownProperty(app.nodeOutputs, keyOf(node));
 }
 
-/** A node's notices, added to it as a view once there are any. */
+/** A node's notices: a view without height until there are any. */
 class Notices {
   /** @param {any} node */
   constructor(node) {
@@ -64,7 +62,7 @@ class Notices {
     this.height = height;
     this.root.style.minHeight = `${height}px`;
     const change = node.computeSize()[1] - needed;
-    node.setSize([node.size[0], Math.max(node.size[1] + change, needed + change)]);
+    node.setSize([node.size[0], Math.max(node.size[1], needed) + change]);
     node.setDirtyCanvas?.(true, true);
   }
 }

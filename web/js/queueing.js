@@ -14,12 +14,14 @@ import { attempt } from "./error_boundary.js";
 /** Marks our requests in the front end's events: it counts its own from 0. */
 const OUR_REQUEST = -1;
 const NO_NODES = { nodes: [], _nodes: [], subgraphs: new Map(), getNodeById: () => null };
-const QUEUEING = { node: { title: "queueing" } };
+/** Where errors of queueing are reported. */
+export const QUEUEING = { node: { title: "queueing" } };
 const NOTICES = ["promptQueueing", "promptQueued"]; // newer front ends show a banner for each
 
-/** Prompts that are being queued here, and their parts, as other packs may pass on a copy.
- *  @type {WeakMap<object, {asker: Asker, take: Take}>} */
+/** The `partsOf` prompts that are being queued here. @type {WeakMap<object, {asker: Asker, take: Take}>} */
 const ours = new WeakMap();
+/** A prompt and its parts, as other packs may pass on a copy. @param {any} prompt */
+const partsOf = (prompt) => [prompt, prompt?.output, prompt?.workflow].filter(Boolean);
 
 /** The open workflow that is shown. */
 export const activeWorkflow = () => app.extensionManager?.workflow?.activeWorkflow;
@@ -33,7 +35,7 @@ export function recordQueuedRuns(record) {
   api.queuePrompt = function (/** @type {any[]} */ ...given) {
     const answer = queuePrompt.apply(this, given);
     const prompt = given[1];
-    const request = [prompt, prompt?.output, prompt?.workflow].map((part) => ours.get(part)).find(Boolean);
+    const request = partsOf(prompt).map((part) => ours.get(part)).find(Boolean);
     const asker = request?.asker ?? { workflow: activeWorkflow(), live: "" };
     attempt(QUEUEING, () => record(answer, prompt, asker), undefined);
     return request ? request.take(answer) : answer;
@@ -60,7 +62,7 @@ export function queueAsRun(prompt, asker) {
       answered.then((told) => resolve(told?.prompt_id ?? null), reject);
       return answered.catch(() => ({})); // or the front end opens a dialog
     };
-    for (const part of [prompt, prompt.output, prompt.workflow]) if (part) ours.set(part, { asker, take });
+    for (const part of partsOf(prompt)) ours.set(part, { asker, take });
     asRunButton(prompt).then(
       () => sent || reject(undefined),
       (error) => {

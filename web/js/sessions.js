@@ -38,9 +38,10 @@ export class Session {
     await this.live.request(key, cancels);
   }
 
-  /** Live has been switched off for a sampler. @param {string} key @param {boolean} cancels */
+  /** Live is off for a sampler; panels say so on each draw. @param {string} key @param {boolean} cancels */
   endLive(key, cancels) {
-    if (this.askers.delete(key) && !this.askers.size) this.kept.clear();
+    if (!this.askers.delete(key)) return;
+    if (!this.askers.size) this.kept.clear();
     void this.live.stop(key, cancels);
   }
 }
@@ -79,6 +80,7 @@ export class Sessions {
     this.all.set(workflow, made);
     const before = this.liveBefore(workflow);
     if (before) {
+      made.askers.add(before.live);
       made.live.adopt(before.live, before.run);
       void this.reconcile();
     }
@@ -90,21 +92,22 @@ export class Sessions {
     for (const { live } of this.all.values()) tell(live);
   }
 
-  /** The connection to the server was lost, or is there again. @param {boolean} online */
-  connection(online) {
-    this.offline = !online;
-    if (online) this.tell((live) => void live.resend());
+  /** The connection to the server was lost. */
+  lost() {
+    this.offline = true;
   }
 
   /** A request got no answer: asks until the server answers. */
   unreachable() {
-    this.offline = true;
+    this.lost();
     this.#readLater();
   }
 
-  /** A request got an answer. */
+  /** The server answers: sends what got no answer once more. */
   answered() {
-    if (this.offline) this.connection(true);
+    if (!this.offline) return;
+    this.offline = false;
+    this.tell((live) => void live.resend());
   }
 
   /** Forgets workflows that were closed; their Live runs are withdrawn. @param {(workflow: unknown) => boolean} isOpen */
