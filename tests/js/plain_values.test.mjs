@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { coerced, exactJson, isLongWhole, isRecord, listOf, numberOf, ownProperty, roundedSeed, sameItems, textOf } from "../../web/js/plain_values.js";
+import { coerced, exactJson, exactNumber, filled, isLongWhole, isRecord, listOf, numberOf, ownProperty, roundedSeed, sameItems, textOf } from "../../web/js/plain_values.js";
 import { HOSTILE, soon } from "./hostile.mjs";
 
 test("whatever comes, each reading gives its own kind", () => {
@@ -43,6 +43,16 @@ test("whole numbers that JavaScript would change are texts", () => {
     assert.ok(!isLongWhole(value), String(value));
   }
   assert.throws(() => exactJson("{"), SyntaxError);
+});
+
+test("a number that JavaScript would change is its digits, all others are numbers", () => {
+  assert.deepEqual(["9007199254740993", "9007199254740994", "7", 2.5].map(exactNumber), ["9007199254740993", 9007199254740994, 7, 2.5]);
+  for (const value of ["", "x", null, [5], "1e999"]) assert.ok(Number.isNaN(exactNumber(value)), String(value));
+});
+
+test("a label is filled in with the value as it is", () => {
+  assert.equal(filled("set by {node}.", "node", "“$& {node}”"), "set by “$& {node}”.");
+  assert.equal(filled("", "node", "A"), "A");
 });
 
 test("a seed that the page rounds is told by the digits that are sent", () => {

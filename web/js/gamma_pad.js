@@ -3,6 +3,7 @@
 
 import { branches, gammaAfterKey, gammaAt, PRESETS, toShare } from "./gamma_maths.js";
 import { addStyle, make, shape } from "./dom.js";
+import { filled } from "./plain_values.js";
 
 /** @typedef {import("./gamma_bridge.js").GammaBridge} GammaBridge */
 /** @typedef {import("./gamma_maths.js").Gamma} Gamma */
@@ -149,7 +150,7 @@ export class GammaPad {
   /** Names of the other nodes that set γ. */
   #setBy() {
     const titles = this.bridge.providers().map((title) => `“${title}”`);
-    return titles.length ? (this.texts.set_by || "{node}").replace("{node}", () => titles.join(", ")) : "";
+    return titles.length ? filled(this.texts.set_by, "node", titles.join(", ")) : "";
   }
 
   /** @param {Scale} scale */

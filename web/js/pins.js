@@ -1,7 +1,7 @@
 // @ts-check
 /** Pinned results: γ, seed and settings of a run, and which two are compared. Pure functions without DOM. */
 
-import { isLongWhole, isRecord, listOf, numberOf, ownProperty, textOf } from "./plain_values.js";
+import { exactNumber, isRecord, listOf, numberOf, ownProperty, textOf } from "./plain_values.js";
 import { claimedSize } from "./image_size.js";
 
 /** @typedef {import("./gamma_maths.js").Gamma} Gamma */
@@ -82,8 +82,8 @@ function settingsOf(record) {
   /** @type {Pin["settings"]} */
   const settings = {};
   for (const [name, value] of Object.entries(isRecord(record) ? record : {}).slice(0, MAX_SETTINGS)) {
-    const isNumber = (NUMBERS.includes(name) && !isLongWhole(value)) || typeof value === "number";
-    const plain = isNumber ? numberOf(value) : textOf(value);
+    const isNumber = NUMBERS.includes(name) || typeof value === "number";
+    const plain = isNumber ? exactNumber(value) : textOf(value);
     if (name === textOf(name) && name !== "__proto__" && plain !== "" && !Number.isNaN(plain)) settings[name] = plain;
   }
   return settings;

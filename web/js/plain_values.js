@@ -31,6 +31,10 @@ export function textOf(value, max = MAX_TEXT) {
   return text.length > max ? `${text.slice(0, max - 1)}…` : text;
 }
 
+/** A label with a value in place of `{name}`; the value alone if there is no label.
+ *  @param {string} label @param {string} name @param {string} value */
+export const filled = (label, name, value) => (label || `{${name}}`).replace(`{${name}}`, () => value);
+
 const LONG_WHOLE = /^[1-9]\d{15,19}$/; // JavaScript's numbers hold 15 digits; a seed has up to 20
 const TOKENS = /"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/g;
 
@@ -39,9 +43,15 @@ const TOKENS = /"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/g;
 export const isLongWhole = (value) =>
   typeof value === "string" && LONG_WHOLE.test(value) && String(Number(value)) !== value;
 
+/** A number as `numberOf`, except a long whole one, which stays a text. @param {unknown} value */
+export const exactNumber = (value) => (isLongWhole(value) ? value : numberOf(value));
+
 /** The digits of a seed too large for JavaScript's numbers to be exact, as they are sent to the server; "" for others.
  *  @param {unknown} seed */
-export const roundedSeed = (seed) => (numberOf(seed) > Number.MAX_SAFE_INTEGER ? String(numberOf(seed)) : "");
+export function roundedSeed(seed) {
+  const number = numberOf(seed);
+  return number > Number.MAX_SAFE_INTEGER ? String(number) : "";
+}
 
 /** A JSON document, with long positive whole numbers, such as seeds, as texts. All other numbers are JavaScript's, so
  *  a long one with a sign, a point or an exponent loses digits. @param {string} text @returns {any} */

@@ -4,7 +4,7 @@
 import { GammaPad, HEIGHT as PAD_HEIGHT } from "./gamma_pad.js";
 import { nameOf } from "./error_boundary.js";
 import { LiveRow } from "./live_row.js";
-import { ownProperty, roundedSeed } from "./plain_values.js";
+import { filled, ownProperty, roundedSeed } from "./plain_values.js";
 import { addStyle, make } from "./dom.js";
 import { pinOf, choose, readPins, caption, withoutPin, withPin } from "./pins.js";
 import { PinsView } from "./pins_view.js";
@@ -166,7 +166,7 @@ export class SamplerPanel {
 
   #drawSeedNote() {
     const seed = roundedSeed(sourceOf(this.node, "seed").value);
-    const text = seed && (this.host.texts.seed_rounded || "{seed}").replace("{seed}", () => seed);
+    const text = seed && filled(this.host.texts.seed_rounded, "seed", seed);
     if (this.seedNote.textContent === text) return;
     this.seedNote.textContent = this.seedNote.title = text;
     this.seedNote.hidden = !text;

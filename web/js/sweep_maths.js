@@ -1,7 +1,7 @@
 // @ts-check
 /** The cells of a sweep that have arrived, and which sampler a click sets. Pure functions without DOM. */
 
-import { isLongWhole, isRecord, listOf, numberOf, ownProperty, textOf } from "./plain_values.js";
+import { exactNumber, isRecord, listOf, ownProperty, textOf } from "./plain_values.js";
 
 /** @typedef {{page: number, row: number, column: number, gamma_t: number, gamma_i: number,
  *   picture: Record<string, string>}} Cell */
@@ -46,18 +46,15 @@ const numbersOf = (record) => recordOf(record, Number.isFinite);
 
 /** What a page sets; a long seed comes as a text, and is a number if JavaScript's hold it exactly.
  *  @param {unknown} record @returns {Page["set"]} */
-function settingsOf(record) {
-  const entries = Object.entries(isRecord(record) ? record : {}).map(([name, value]) => [
-    name,
-    isLongWhole(value) ? value : numberOf(value),
-  ]);
-  return Object.fromEntries(entries.filter(([, value]) => !Number.isNaN(value)));
-}
+const settingsOf = (record) => recordOf(record, (value) => !Number.isNaN(value), exactNumber);
 
-/** A record's entries that pass a test. @param {unknown} record @param {(value: unknown) => boolean} is
+/** A record's entries, as `read` reads them, that pass a test.
+ *  @param {unknown} record @param {(value: unknown) => boolean} is @param {(value: unknown) => unknown} [read]
  *  @returns {Record<string, any>} */
-const recordOf = (record, is) =>
-  Object.fromEntries(Object.entries(isRecord(record) ? record : {}).filter(([, value]) => is(value)));
+function recordOf(record, is, read = (value) => value) {
+  const entries = Object.entries(isRecord(record) ? record : {}).map(([name, value]) => [name, read(value)]);
+  return Object.fromEntries(entries.filter(([, value]) => is(value)));
+}
 
 /**
  * A sweep with the cells that just arrived; a new run replaces the previous one.
