@@ -8,13 +8,22 @@ const MAX_TEXT = 10_000; // characters; nobody writes longer lists
 const MAX_PART = 100;
 
 const LIST_COMMA = "、"; // a comma that no language has between a number's digits
+const ALIKE = {
+  "‐‑‒–—―−﹣": "-",
+  "〜∼": "~",
+  "’ʼ′٬": "'",
+  "…‥": "..",
+  "٫": ".",
+  "٪": "%",
+  "؛": ";",
+  "،": LIST_COMMA,
+  "\t\r\v\f\u0085\u2028\u2029": "\n",
+};
 /** @type {Record<string, string>} */
-const SIGNS = { "٫": ".", "٪": "%", "؛": ";", "،": LIST_COMMA, "…": "..", "‥": ".." };
-const DASHES = /[‐‑‒–—―−﹣]/g;
-const TILDES = /[〜∼]/g;
-const APOSTROPHES = /[’ʼ′٬]/g;
+const SIGNS = Object.fromEntries(
+  Object.entries(ALIKE).flatMap(([signs, plain]) => [...signs].map((sign) => [sign, plain])),
+);
 const INVISIBLE = /[\u200b\u200e\u200f\u061c\u2060\ufeff]+/g; // copied with other text
-const BREAKS = /[\t\r\v\f\u0085\u2028\u2029]/g;
 /** @type {Record<string, number>} */
 const FRACTIONS = { "¼": 0.25, "½": 0.5, "¾": 0.75 };
 
@@ -35,7 +44,7 @@ const ITEM = new RegExp(
   `(${NUMBER})(?: *(?:-|~|\\.\\.\\.?(?!\\.)|to) *(${NUMBER})(?: *\\( *\\+ *(${NUMBER}) *\\)| *\\[ *(\\d+) *\\])?)?`,
   "y",
 );
-const SEPARATORS = /[ \n,;、]*/y;
+const SEPARATORS = /[ \n,;、]*/y; // matches the empty text too
 
 /**
  * The numbers of a text, in order; null for a text that Python refuses.
@@ -45,31 +54,32 @@ export function parseNumbers(text, most) {
   const plain = text.length > MAX_TEXT ? null : settledCommas(plainText(text));
   if (plain === null) return null;
   const numbers = [];
-  let start = ends(SEPARATORS, plain, 0)?.end ?? 0;
+  let start = separatorsEnd(plain, 0);
   while (start < plain.length) {
-    const item = ends(ITEM, plain, start);
-    const next = item && ends(SEPARATORS, plain, item.end);
-    if (!item || !next || item.end - start > MAX_PART) return null;
-    if (next.end === item.end && item.end < plain.length) return null; // something else follows
-    numbers.push(...valuesOf(item.match, most));
+    ITEM.lastIndex = start;
+    const item = ITEM.exec(plain);
+    if (!item || item[0].length > MAX_PART) return null;
+    const end = start + item[0].length;
+    start = separatorsEnd(plain, end);
+    if (start === end && end < plain.length) return null; // something else follows
+    numbers.push(...valuesOf(item, most));
     if (numbers.length > most) return null;
-    start = next.end;
   }
   return numbers.length && numbers.every(Number.isFinite) ? numbers : null;
 }
 
-/** A match at a place, and where it ends. @param {RegExp} pattern  a sticky one @param {string} text @param {number} at */
-function ends(pattern, text, at) {
-  pattern.lastIndex = at;
-  const match = pattern.exec(text);
-  return match && { match, end: at + match[0].length };
+/** Where the separators at a place end, if there are any; else that place. @param {string} text @param {number} at */
+function separatorsEnd(text, at) {
+  SEPARATORS.lastIndex = at;
+  SEPARATORS.test(text);
+  return SEPARATORS.lastIndex;
 }
 
 /** @param {RegExpExecArray} item @param {number} most @returns {number[]} */
 function valuesOf([, first, last, size, values], most) {
-  const start = numberOf(first);
+  const start = written(first);
   if (last === undefined) return [start];
-  const [end, step] = [numberOf(last), numberOf(size ?? "1")];
+  const [end, step] = [written(last), written(size ?? "1")];
   if (!Number.isFinite(start + end) || step <= 0) return [NaN];
   const all = values ? Number(values) : Math.floor(Math.abs(end - start) / step + 1e-9) + 1;
   const count = Math.min(all, most + 1);
@@ -77,42 +87,38 @@ function valuesOf([, first, last, size, values], most) {
   return Array.from({ length: count }, (_, index) => Number((start + index * way).toPrecision(10)));
 }
 
-/** @param {string} written */
-function numberOf(written) {
-  const part = FRACTIONS[written.slice(-1)];
-  if (part === undefined) return Number(written) + 0; // no -0
-  const number = Number(written.slice(0, -1).replace(/^[+-]/, "")) + part;
-  return written[0] === "-" ? -number : number;
+/** The number that a text matching NUMBER stands for. @param {string} text */
+function written(text) {
+  const part = FRACTIONS[text.slice(-1)];
+  if (part === undefined) return Number(text) + 0; // no -0
+  const number = Number(text.slice(0, -1).replace(/^[+-]/, "")) + part;
+  return text[0] === "-" ? -number : number;
 }
 
 /** ASCII digits and signs, lower case, no brackets around the whole. @param {string} text */
 function plainText(text) {
   const listed = /[;；؛]/.test(text) ? text : text.replace(/，/g, LIST_COMMA); // without semicolons, nobody's decimal comma
-  const signs = listed
-    .replace(DASHES, "-")
-    .replace(TILDES, "~")
-    .replace(APOSTROPHES, "'")
-    .replace(BREAKS, "\n")
-    .replace(/[٫٪؛،…‥]/g, (sign) => SIGNS[sign])
-    .replace(/[\uff01-\uff5e]/g, (wide) => String.fromCharCode(wide.charCodeAt(0) - 0xfee0))
-    .replace(/\p{Zs}/gu, " ")
-    .replace(/\p{Nd}/gu, digit);
-  const plain = trimmed(signs.toLowerCase().replace(INVISIBLE, kept));
-  const bare = isPair(plain) ? trimmed(plain.slice(1, -1)) : plain;
+  const plain = listed.replace(/[^ -~]/gu, plainSign).toLowerCase().replace(INVISIBLE, kept).trim();
+  const bare = isPair(plain) ? plain.slice(1, -1).trim() : plain;
   return bare.replace(GROUPED, (grouped) => grouped.replace(/['_]/g, ""));
 }
 
-const trimmed = (/** @type {string} */ text) => text.replace(/^[ \n]+/, "").replace(/(?<![ \n])[ \n]+$/, "");
+/** ASCII for a sign of another script, a full-width one, a space or line break of any kind. @param {string} sign */
+function plainSign(sign) {
+  if (sign in SIGNS) return SIGNS[sign];
+  if (/\p{Nd}/u.test(sign)) return digit(sign);
+  if (/[\uff01-\uff5e]/.test(sign)) return String.fromCharCode(sign.charCodeAt(0) - 0xfee0);
+  return /\p{Zs}/u.test(sign) ? " " : sign;
+}
 
 /** Nothing in place of invisible characters, except inside a number, which can't be told from two.
  *  @param {string} signs @param {number} at @param {string} text */
 const kept = (signs, at, text) =>
   /[\d.]/.test(text[at - 1] ?? "") && /[\d.]/.test(text[at + signs.length] ?? "") ? "\u200b" : "";
 
-/** A decimal digit of any script: each script's ten follow one another. @param {string} letter */
+/** A decimal digit of another script: each script's ten follow one another. @param {string} letter */
 function digit(letter) {
   const code = /** @type {number} */ (letter.codePointAt(0));
-  if (code < 128) return letter;
   let zero = code;
   while (/\p{Nd}/u.test(String.fromCodePoint(zero - 1))) zero--;
   return String((code - zero) % 10);
