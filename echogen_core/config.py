@@ -184,6 +184,14 @@ PRESETS: dict[str, Preset] = {
 }  # fmt: skip
 """What can be chosen: models whose weights come with the pack or are published."""
 
+TITLES = {
+    "nano": "nano",
+    "echogen-0.1b": "EchoGen-0.1B",
+    "echogen-2b": "EchoGen-2B",
+    "infinity-2b": "Infinity-2B",
+}
+"""Name of a model -> how its authors write it."""
+
 CANDIDATES: dict[str, Preset] = {
     preset.name: preset
     for preset in (

@@ -17,7 +17,7 @@ from .checkpoints import Bundle, check_patch, load_bundle
 from .checkpoints.bundle import SearchFolders
 from .features import Subject, TextFeatures
 from .sampling import Bits, Branches, Guidance, PrefillCache, SamplingSettings, ScaleStep, sample
-from .scales import ScaleSchedule, find_schedule
+from .scales import ScaleSchedule, preset_schedule
 from .subject.cutout import cut_out
 
 NO_SUBJECT = Subject()
@@ -141,7 +141,7 @@ class EchoGenPipeline:
     def _plan(self, chosen: Settings) -> tuple[ScaleSchedule, SamplingSettings]:
         """The settings, with the preset's values where the user set none."""
         preset = self.preset
-        schedule = find_schedule(chosen.budget or preset.budget, chosen.aspect_ratio)
+        schedule = preset_schedule(preset, chosen.budget, chosen.aspect_ratio)
         guidance = Guidance.constant(
             preset.gamma_t if chosen.gamma_t is None else chosen.gamma_t,
             preset.gamma_i if chosen.gamma_i is None else chosen.gamma_i,

@@ -11,6 +11,8 @@ import math
 from dataclasses import dataclass
 from itertools import accumulate
 
+from .config import TITLES, Preset
+
 Grid = tuple[int, int]
 """Height and width in tokens."""
 
@@ -123,11 +125,24 @@ def find_schedule(budget: str, aspect_ratio: str = "1:1") -> ScaleSchedule:
     if budget in _MINIATURE_LADDERS:
         if aspect_ratio != "1:1":
             raise ValueError(
-                f"{budget} makes square pictures only: expected aspect ratio 1:1, got {aspect_ratio}."
+                f"{budget} draws square pictures only, not {aspect_ratio}: set the aspect ratio to 1:1."
             )
         patch, scales = _MINIATURE_LADDERS[budget]
         return ScaleSchedule("1:1", 1.0, budget, scales, patch, ladder[-1])
     return ScaleSchedule(aspect_ratio, h_div_w, budget, ladder[: _BUDGET_SCALES[budget]], 16, ladder[-1])
+
+
+def preset_schedule(preset: Preset, budget: str | None = None, aspect_ratio: str = "1:1") -> ScaleSchedule:
+    """The schedule of a preset's pictures; budget None: the one that it was trained for.
+
+    Raises ValueError, in words for artists, for more scales than the model has, and as `find_schedule`.
+    """
+    schedule = find_schedule(budget or preset.budget, aspect_ratio)
+    if len(schedule.scales) > preset.transformer.levels:
+        height, width = find_schedule(preset.budget).pixels_hw
+        title = TITLES.get(preset.name, preset.name)
+        raise ValueError(f"{title} draws {width}×{height} only: set size to auto.")
+    return schedule
 
 
 def nearest_schedule(budget: str, height: int, width: int) -> ScaleSchedule:

@@ -19,7 +19,7 @@ from echogen_core.sampling import (
     ScaleStep,
     sample,
 )
-from echogen_core.scales import ASPECT_RATIOS, BUDGETS, ScaleSchedule, find_schedule
+from echogen_core.scales import ASPECT_RATIOS, BUDGETS, ScaleSchedule, preset_schedule
 
 from . import adapters, phases, runtime
 from .adapters import CATEGORY, advanced, check_tokenizer, schema
@@ -34,7 +34,7 @@ _SIZES = [AUTO_SIZE, *(budget for budget in BUDGETS if budget != "nano")]
 
 def schedule_for(preset: Preset, size: str, aspect_ratio: str) -> ScaleSchedule:
     """The schedule for the values of the widgets; `auto` is the model's own size."""
-    return find_schedule(preset.budget if size == AUTO_SIZE else size, aspect_ratio)
+    return preset_schedule(preset, None if size == AUTO_SIZE else size, aspect_ratio)
 
 
 def settings_for(
