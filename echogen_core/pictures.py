@@ -6,7 +6,8 @@ Shape suffixes: B pictures, C channels, H height, W width. Values 0..1.
 from __future__ import annotations
 
 import io
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -42,12 +43,46 @@ def open_picture(path: Path, content: bytes | None = None, largest_side: int | N
     """
     if content is None:
         content = _file_content(path)
+    with _reading(path, content), Image.open(io.BytesIO(content)) as image:
+        width, height = image.size
+        if largest_side is None or max(width, height) <= largest_side:
+            image.load()
+            return as_rgb(_upright(image), content)
+    raise ValueError(
+        f"{printable(path)} is {width}x{height} px; the limit is {largest_side} px per side. "
+        "Scale it down first."
+    )
+
+
+def open_frames(path: Path, room: Callable[[int, int, int], None]) -> list[Image.Image]:
+    """All frames of an animation, or all pages of a TIFF; the one picture of any other file.
+
+    All are of the first one's size, those of another are left out, and of one mode: RGBA if any is
+    transparent. Of the several pictures in a camera's MPO, the first. room: told frames, height and width
+    before any is decoded; it raises an error if that is too much.
+    Raises as `open_picture`.
+    """
+    content = _file_content(path)
+    with _reading(path, content), Image.open(io.BytesIO(content)) as image:
+        count = 1 if image.format == "MPO" else int(getattr(image, "n_frames", 1))
+        width, height = image.size
+    room(count, height, width)
+    frames: list[Image.Image] = []
+    with _reading(path, content), Image.open(io.BytesIO(content)) as image:
+        for index in range(count):
+            image.seek(index)
+            frame = as_rgb(_upright(image), content)
+            if not frames or frame.size == frames[0].size:
+                frames.append(frame)
+    transparent = any(frame.mode == "RGBA" for frame in frames)
+    return [frame.convert("RGBA") for frame in frames] if transparent else frames
+
+
+@contextmanager
+def _reading(path: Path, content: bytes) -> Iterator[None]:
+    """Turns what Pillow's readers raise into a ValueError that names the file, what it is, and what to do."""
     try:
-        with Image.open(io.BytesIO(content)) as image:
-            width, height = image.size
-            if largest_side is None or max(width, height) <= largest_side:
-                image.load()
-                return as_rgb(_upright(image), content)
+        yield
     except UnusableValues as error:
         advice = "Save it with values from 0 (black) to 1 (white)."
         raise ValueError(f"Can't read the picture {printable(path)} ({error}). {advice}") from error
@@ -56,10 +91,6 @@ def open_picture(path: Path, content: bytes | None = None, largest_side: int | N
         unknown = isinstance(error, UnidentifiedImageError)
         reason, advice = what_it_is(content) if unknown else (f"damaged or incomplete: {error}", GET_AGAIN)
         raise ValueError(f"Can't read the picture {printable(path)} ({reason}). {advice}") from error
-    raise ValueError(
-        f"{printable(path)} is {width}x{height} px; the limit is {largest_side} px per side. "
-        "Scale it down first."
-    )
 
 
 def _file_content(path: Path) -> bytes:

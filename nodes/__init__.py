@@ -13,7 +13,9 @@ from . import (
     loaders,
     log_encoding,
     prompt_cleaning,
+    reference_picture,
     runtime,
+    sample_views,
     sampling,
     segmentation,
     subject,
@@ -25,6 +27,7 @@ NODES: list[type[io.ComfyNode]] = [
     input_checks.with_input_checks(node)
     for nodes in (
         loaders.NODES,
+        reference_picture.NODES,
         subject.NODES,
         segmentation.NODES,
         subject_files.NODES,
@@ -46,6 +49,7 @@ class EchoGenExtension(ComfyExtension):
         runtime.register_folders()
         prompt_cleaning.register(NODES)
         lazy_previews.register(NODES)
+        sample_views.register()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return NODES

@@ -31,7 +31,7 @@ from echogen_core.pictures import check_pictures, fit_within, flatten_alpha, fro
 from echogen_core.utils.disk import explained, failure
 from echogen_core.utils.file_names import fill_dates, parts_below
 from echogen_core.utils.printable import printable
-from echogen_core.utils.writing import Numbered, write_picture
+from echogen_core.utils.writing import Numbered, write_atomically, write_picture
 
 from . import memory_checks
 
@@ -52,6 +52,7 @@ BoundingBox = io.Custom("BOUNDING_BOX")  # by its name: ComfyUI 0.3.75 has no cl
 Guidance = io.Custom("ECHOGEN_GUIDANCE")
 
 _MAX_PREFIX = 240  # characters
+_KINDS_OF_FOLDERS = ("input", "output", "temp")
 _LATER_SCHEMA_FIELDS = ("search_aliases", "has_intermediate_output")
 
 
@@ -199,25 +200,47 @@ def subject_files(subfolder: str, ending: str) -> Iterator[tuple[str, Entry]]:
 
 
 def subject_file(name: object) -> Path:
-    """The file with such an annotated name.
+    """The file of a saved subject with such an annotated name. Raises as `annotated_file`."""
+    folder = folder_paths.get_input_directory()
+    return annotated_file(name, f"Save a subject first, or put a shared one into {folder}.")
 
-    Raises ValueError for anything but a name inside ComfyUI's input and output folders, FileNotFoundError if
-    there is no such file.
+
+def input_pictures() -> list[str]:
+    """Names of the pictures in ComfyUI's input folder, as Load Image lists them."""
+    found = entries(folder_paths.get_input_directory(), Search(("",), deep=False))
+    return sorted(folder_paths.filter_files_content_types([entry.name for entry in found], ["image"]))
+
+
+def address_of(path: Path) -> dict[str, str]:
+    """A file's address for the front end, if it lies in one of ComfyUI's folders."""
+    for kind in _KINDS_OF_FOLDERS:
+        root = Path(os.path.abspath(folder_paths.get_directory_by_type(kind)))
+        if path.is_relative_to(root):
+            below = path.relative_to(root)
+            subfolder = "" if below.parent == Path() else below.parent.as_posix()
+            return {"filename": below.name, "subfolder": subfolder, "type": kind}
+    raise ValueError(f"Expected a file in ComfyUI's folders, got '{printable(path)}'.")
+
+
+def annotated_file(name: object, advice: str) -> Path:
+    """The file with an annotated name: 'photo.png' in ComfyUI's input folder, or 'photo.png [output]'.
+
+    advice: what to do if there is none.
+    Raises ValueError for anything but a name inside ComfyUI's input, output and temporary folders,
+    FileNotFoundError if there is no such file.
     """
     if not isinstance(name, str):
         raise ValueError(f"Expected a file name, got {printable(name)}. Choose one from the list.")
-    roots = (folder_paths.get_input_directory(), folder_paths.get_output_directory())
     below, folder = folder_paths.annotated_filepath(name)
-    path = Path(os.path.abspath(os.path.join(folder or roots[0], below)))
+    path = Path(os.path.abspath(os.path.join(folder or folder_paths.get_input_directory(), below)))
+    roots = map(folder_paths.get_directory_by_type, _KINDS_OF_FOLDERS)
     if not any(path.is_relative_to(os.path.abspath(root)) for root in roots):
         raise ValueError(
             f"Expected a file in ComfyUI's input or output folder, got '{printable(name)}'. "
             "Choose one from the list."
         )
     if not is_text(name) or not isinstance(stamp_of(path), FileStamp):
-        raise FileNotFoundError(
-            f"'{printable(name)}' does not exist. Save a subject first, or put a shared one into {roots[0]}."
-        )
+        raise FileNotFoundError(f"'{printable(name)}' does not exist. {advice}")
     return path
 
 
@@ -234,6 +257,18 @@ def save_preview(picture: Image.Image, prefix: str) -> dict[str, str]:
         return {"filename": name, "subfolder": "", "type": "temp"}
 
     return best_effort(write)[0]
+
+
+def copy_to_temporary(file: Path) -> dict[str, str]:
+    """Copies a file of the pack into ComfyUI's temporary folder, unless it is there, and returns its address.
+
+    Raises OSError where it can't be written.
+    """
+    copy = Path(os.path.abspath(folder_paths.get_temp_directory())) / CATEGORY.lower() / file.name
+    if not copy.is_file():
+        content = file.read_bytes()
+        write_atomically(copy, lambda target: target.write(content), len(content), fsync=False)
+    return address_of(copy)
 
 
 def best_effort(write: Callable[[], dict[str, Any]]) -> tuple[dict[str, Any], str]:

@@ -37,6 +37,15 @@ def require_for_pictures(pixels: Tensor, what: str) -> None:
     )
 
 
+def require_for_frames(count: int, height: int, width: int) -> None:
+    """The same for reading a file's pictures, with alpha."""
+    require(
+        count * height * width * 4 * _FLOAT * _COPIES,
+        f"Reading {counted(count, 'picture')} of {width}×{height} px",
+        "Use a smaller file, or a shorter animation.",
+    )
+
+
 def require_for_cut_outs(image_BHWC: Tensor, margin: float) -> None:
     """The same for cut-outs, and masks of the pictures' own size. margin: free share on each side."""
     count, height, width = image_BHWC.shape[:3]

@@ -1,6 +1,6 @@
-"""Nodes that make the reference picture: a packaged sample, and the subject cut out.
+"""The node that cuts the subject out by a mask.
 
-They are output nodes with previews: see lazy_previews.py.
+It is an output node with a preview: see lazy_previews.py.
 """
 
 from __future__ import annotations
@@ -10,53 +10,15 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from echogen_core.subject import cutout, samples
+from echogen_core.subject import cutout
 from echogen_core.subject.masks import MaskMarks
 from echogen_core.subject.notes import joined
 
 from . import memory_checks, subject_preview
 from . import subject_widgets as widgets
-from .adapters import CATEGORY, advanced, image_from_pil, pictures_from, schema, to_image, to_intermediate
+from .adapters import CATEGORY, advanced, pictures_from, schema, to_image, to_intermediate
 from .boxes import rectangles
 from .user_inputs import UserInputs, mask_in_boxes, read_inputs
-
-
-class SamplePicture(io.ComfyNode):
-    """A picture that comes with the pack, so that the first workflow runs unchanged."""
-
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        names = samples.sample_names()
-        return schema(
-            node_id="EchoGenSamplePicture",
-            display_name="EchoGen Sample Picture",
-            category=f"{CATEGORY}/subject",
-            description="A picture of a subject that comes with the pack. To use your own, replace the node "
-            "with 'Load Image', which has the same two outputs.",
-            search_aliases=["example image", "demo picture", "test image"],
-            is_output_node=True,
-            has_intermediate_output=True,
-            inputs=[
-                io.Combo.Input(
-                    "picture",
-                    options=names,
-                    default=names[0] if names else None,
-                    tooltip="One of the packaged pictures. To use your own, replace this node with 'Load "
-                    "Image'.",
-                )
-            ],
-            outputs=[
-                io.Image.Output("image", display_name="image", tooltip="The picture."),
-                io.Mask.Output("mask", display_name="mask", tooltip="White on the subject."),
-            ],
-        )
-
-    @classmethod
-    def execute(cls, picture: str) -> io.NodeOutput:
-        image, mask = image_from_pil(samples.open_sample(picture))
-        return io.NodeOutput(
-            to_intermediate(image), to_intermediate(mask), ui=subject_preview.show(cls, [image])
-        )
 
 
 class CutOutSubject(io.ComfyNode):
@@ -140,4 +102,4 @@ def _region(inputs: UserInputs, height: int, width: int) -> tuple[Tensor | None,
     return (rectangles(inputs.boxes, height, width) if inputs.boxes else None), ""
 
 
-NODES: list[type[Any]] = [SamplePicture, CutOutSubject]
+NODES: list[type[Any]] = [CutOutSubject]

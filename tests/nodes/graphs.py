@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+from aiohttp import web
+
 import comfy_pack
 
 EXTRAS = (
@@ -73,6 +75,7 @@ class Front:
     last_node_id: str | None = None
 
     def __init__(self) -> None:
+        self.app = web.Application()
         self.sockets_metadata: dict[str, Any] = {}
         self.told: list[tuple[str, Any]] = []
         self.on_prompt: list[Any] = []

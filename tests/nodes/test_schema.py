@@ -23,7 +23,8 @@ def described(node: Any) -> dict[str, Any]:
         for name in info["input_order"].get(kind, []):
             kind_of, options = info["input"][kind][name]
             # what a folder's drop-down lists differs from machine to machine
-            wanted = ("default",) if name == "file" else ("default", "min", "max", "step", "options")
+            listed = name in ("file", "picture")
+            wanted = ("default",) if listed else ("default", "min", "max", "step", "options")
             kept = {k: options[k] for k in wanted if k in options}
             inputs[name] = {"kind": kind, "type": kind_of, **kept}
     outputs = list(zip(info["output_name"], info["output"], strict=True))

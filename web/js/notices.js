@@ -10,8 +10,8 @@ import { PACK } from "./pack.js";
 
 /** The nodes that may say something. */
 const NODES = new Set(
-  ["EncodeSemantic", "EncodeContent", "CutOutSubject", "DescribeSubject", "DetectSubject", "SegmentSubject",
-    "SubjectSegmentation"].map((name) => `EchoGen${name}`),
+  ["EncodeText", "EncodeSemantic", "EncodeContent", "CutOutSubject", "DescribeSubject", "DetectSubject",
+    "SegmentSubject", "SamplePicture", "SubjectSegmentation"].map((name) => `EchoGen${name}`),
 );
 const MAX_NOTICES = 20;
 const MAX_LENGTH = 600; // characters

@@ -1,0 +1,41 @@
+"""The reference picture's file: a packaged sample, or the artist's own in one of ComfyUI's folders.
+
+An own file comes before a sample of the same name: it is the one that the front end shows.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from echogen_core.subject import samples
+
+from . import adapters
+
+_ADVICE = "It may have been moved or deleted. Choose another picture, or drop the file on the node again."
+
+
+def choices() -> list[str]:
+    """Entries of the drop-down: the samples, then the pictures in ComfyUI's input folder."""
+    return list(dict.fromkeys([*samples.sample_names(), *adapters.input_pictures()]))
+
+
+def find(name: object) -> Path:
+    """The file of an entry, or of a name such as 'photo.png [output]'. Raises as `annotated_file`."""
+    try:
+        return adapters.annotated_file(name, _ADVICE)
+    except FileNotFoundError:
+        sample = sample_of(name)
+        if sample is None:
+            raise
+        return sample
+
+
+def sample_of(name: object) -> Path | None:
+    """The file of a packaged sample; None for any other name, and where an own file has that name."""
+    if name not in samples.sample_names():
+        return None
+    try:
+        adapters.annotated_file(name, _ADVICE)
+    except FileNotFoundError:
+        return samples.FOLDER / str(name)
+    return None
