@@ -87,10 +87,7 @@ class LoadBundle(io.ComfyNode):
         from echogen_core.checkpoints import load_bundle
 
         name = BUNDLES[preset]
-        try:
-            paths = model_files.bundle_parts(name)
-        except FileNotFoundError as error:
-            raise FileNotFoundError(f"{error}\nOr choose '{NANO}', which needs no files.") from error
+        paths = model_files.bundle_parts(name, f"Or choose '{NANO}', which needs no files.")
         linked_names.note(_BUNDLE, name, model_files.fingerprint(paths.values()))
         types = _precision(name, dtype, paths.get("transformer"))  # load_bundle says what is missing
         bundle = load_bundle(

@@ -14,9 +14,8 @@ from echogen_core.checkpoints.catalog.installed import (
     identify_all,
     identify_or_error,
     preset_for,
-    request,
-    requests,
 )
+from echogen_core.checkpoints.catalog.missing_files import missing_model_message, missing_part_message
 from echogen_core.checkpoints.catalog.published_models import FOLDERS, PUBLISHED
 from echogen_core.checkpoints.catalog.walk import find
 from echogen_core.checkpoints.format import KINDS, TITLES
@@ -36,13 +35,16 @@ def search_folders(model: str) -> dict[str, list[Path]]:
     return {kind: list(dict.fromkeys([*own, *folders(kind)])) for kind in KINDS}
 
 
-def bundle_parts(model: str) -> dict[str, Path]:
-    """Part -> its file or folder, for every part. Raises FileNotFoundError: what to download."""
+def bundle_parts(model: str, alternative: str = "") -> dict[str, Path]:
+    """Part -> its file or folder, for every part.
+
+    alternative: a line about what works without a download. Raises FileNotFoundError: what to download.
+    """
     found = find_parts(model, search_folders(model))
-    if model in PUBLISHED and (
-        text := requests(model, found, {kind: _download_folder(kind) for kind in KINDS})
-    ):
-        raise FileNotFoundError(text)
+    if model in PUBLISHED:
+        targets = {kind: _download_folder(kind) for kind in KINDS}
+        if text := missing_model_message(model, found, targets, alternative):
+            raise FileNotFoundError(text)
     return dict(found.paths)
 
 
@@ -76,12 +78,8 @@ def list_names(names: Iterable[str]) -> str:
 
 
 def _missing_message(kind: str, name: object) -> str:
-    published_parts = [part for published in PUBLISHED.values() for part in published if part.name == name]
-    if published_parts:
-        return (
-            f"{name} is missing. Fetch it (or let `python -m echogen_core models download` do it), then run "
-            f"again; no restart is needed.\n{request(published_parts[0], _download_folder(kind))}"
-        )
+    if published := missing_part_message(kind, name, _download_folder(kind)):
+        return published
     where = ", ".join(str(folder) for folder in folders(kind))
     known = _known(kind)
     installed = list_names(known) if known else "None is installed."

@@ -17,7 +17,8 @@ from ..model import EchoGenTransformer
 from ..scales import find_schedule
 from ..tokenizer import BitTokenizer
 from ..utils.writing import write_text
-from .catalog.installed import find_parts, own_name, requests
+from .catalog.installed import find_parts, own_name
+from .catalog.missing_files import missing_model_message
 from .catalog.published_models import PUBLISHED
 from .format import KINDS
 from .load import load_part
@@ -129,7 +130,9 @@ def _find(name: str, folders: Mapping[str, Sequence[Path]], chosen: Mapping[str,
     found = replace(found, paths={**found.paths, **chosen})
     missing = [own_name(kind) for kind in KINDS if kind not in found.paths]
     if missing and name in PUBLISHED:
-        raise FileNotFoundError(requests(name, found, {kind: folders[kind][0] for kind in KINDS}))
+        raise FileNotFoundError(
+            missing_model_message(name, found, {kind: folders[kind][0] for kind in KINDS})
+        )
     if missing:
         searched = " or ".join(str(folder) for folder in folders[missing[0].partition(".")[0]])
         raise FileNotFoundError(

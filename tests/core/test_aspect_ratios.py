@@ -12,7 +12,7 @@ MEANT = {
     "1:1": ["square", "1", "1024x1024", " 1:1 ", "SDXL 1:1 Square (1024x1024)", "avatar"],
     "2:3": ["portrait", "Tall", "VERTICAL", "A4", "832 × 1216", "3:2 portrait", "poster"],
     "3:2": ["landscape", "wide", "1.5", "a4 landscape", "Landscape (3:2)", "35mm"],
-    "7:4": ["16:9", "16 : 9", "16：9", "１６／９", "16/9", "16 by 9", "1080p", "4K", "Full HD", "1920x1080px"],
+    "7:4": ["16:9", "16 : 9", "16：9", "16/9", "16 by 9", "1080p", "4K", "Full HD", "1920x1080px"],
     "4:7": ["9:16", "1080x1920", "tiktok", "story", "720p vertical", "16:9 (Portrait)", "vertical_video"],
     "5:2": ["21:9", "2.39:1", "2,39:1", "cinematic", "ultra-wide"],
     "4:5": ["instagram", "1080x1350", "8x10"],

@@ -136,11 +136,10 @@ def test_a_missing_file_is_told_before_the_run_with_size_source_and_folder(
     assert not valid
     said = json.dumps(errors["1"]["errors"], ensure_ascii=False)
     for word in (
-        "is missing",
-        "GB",
+        "infinity_2b_reg.pth is not installed: about 4.4 GB.",
         "FoundationVision/Infinity",
         str(comfy_models / "diffusion_models"),
-        "download",
+        "models download infinity-2b transformer",
     ):
         assert word in said, f"{word} not in {said}"
     assert "infinity_vae_d32reg.pth" in json.dumps(errors["2"]["errors"])
@@ -229,7 +228,11 @@ def test_the_preset_finds_the_published_files_by_content(pack: dict[str, Any], c
     with pytest.raises(FileNotFoundError) as caught:
         run(pack, "EchoGenLoadBundle", preset="EchoGen-2B")
     said = str(caught.value)
-    assert "3 of its 5 parts are missing" in said and NANO in said
+    headline, how, command, alternative, *links = said.splitlines()
+    assert headline == "EchoGen-2B is not complete: 3 of its 5 files are missing, about 12 GB."
+    assert how.endswith("(no restart):")
+    assert command == "python -m echogen_core models download echogen-2b"
+    assert NANO in alternative and links[0].startswith("- flan-t5-xl (")
     assert "echogen_2b.pth" not in said and "flan-t5-xl" in said and "0.34 GB" in said and "licence" in said
 
     (comfy_models / "vae" / "bits.safetensors").unlink()

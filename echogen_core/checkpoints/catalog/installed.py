@@ -75,28 +75,6 @@ def find_parts(model: str, places: Mapping[str, Sequence[Path]]) -> FoundParts:
     return FoundParts(paths, unfit)
 
 
-def request(part: PublishedPart, folder: Path) -> str:
-    """What to fetch, how large it is, from where and into which folder."""
-    licence = f"\n  first {part.licence}" if part.licence else ""
-    return f"- {part.name} ({part.about})\n  from {part.source}\n  into {folder}{licence}"
-
-
-def requests(model: str, found: FoundParts, folders: Mapping[str, Path]) -> str | None:
-    """What a published model still lacks, with `folders` (kind -> where it belongs); None: nothing."""
-    parts = PUBLISHED[model]
-    absent = [part for part in parts if part.kind not in found.paths]
-    if not absent:
-        return None
-    lines = [request(part, folders[part.kind]) for part in absent]
-    lines += [f"Right name, wrong file: {reason}" for reason in found.unfit.values()]
-    return (
-        f"{model} is incomplete: {len(absent)} of its {len(parts)} parts "
-        f"{'is' if len(absent) == 1 else 'are'} missing. Download them (or run "
-        f"`python -m echogen_core models download {model}`), then queue again; no restart needed.\n"
-        + "\n".join(lines)
-    )
-
-
 def own_name(kind: str) -> str:
     """What our own bundles call the file of a kind."""
     return f"{kind}.safetensors"

@@ -27,14 +27,15 @@ class PublishedFile:
 class PublishedPart:
     """What fills one slot of a model: a file, or the files of one folder.
 
-    hub: repository on the hub; None: not published. about: size in words. folder: ComfyUI's kind of model
-    folder; subfolder: the folder inside it that the files stand in. licence: what to do before the hub hands
-    the file out, for a gated repository.
+    hub: repository on the hub; None: not published. gigabytes: size of its smallest edition; about: the same
+    in words. folder: ComfyUI's kind of model folder; subfolder: the folder inside it that the files stand in.
+    licence: what to do before the hub hands the file out, for a gated repository.
     """
 
     kind: str
     hub: str | None
     files: tuple[PublishedFile, ...]
+    gigabytes: float
     about: str
     folder: str
     subfolder: str = ""
@@ -61,6 +62,7 @@ _FLAN_T5 = PublishedPart(
         PublishedFile("model-00001-of-00002.safetensors"),
         PublishedFile("model-00002-of-00002.safetensors"),
     ),
+    11.4,
     "a folder, about 11.4 GB",
     "text_encoders",
     subfolder="flan-t5-xl",
@@ -76,6 +78,7 @@ _DINOV2 = PublishedPart(
             "d73036b56966966d07975d696bde331762f37297e2f095de8cea0040c3aa0841",
         ),
     ),
+    0.35,
     "a folder, 0.35 GB",
     "clip_vision",
     subfolder="dinov2-base",
@@ -88,6 +91,7 @@ _FLUX_VAE = PublishedPart(
             "ae.safetensors", 335_304_388, "afc8e28272cd15db3919bacdb6918ce9c1ed22e96cb12c4d5ed0fba823529e38"
         ),
     ),
+    0.34,
     "0.34 GB",
     "vae",
     licence=f"sign in at {WEB}/black-forest-labs/FLUX.1-dev and accept its licence; make a token at "
@@ -96,7 +100,7 @@ _FLUX_VAE = PublishedPart(
 )
 _INFINITY = "FoundationVision/Infinity"
 _TOKENIZER_D32 = PublishedPart(
-    "tokenizer", _INFINITY, (PublishedFile("infinity_vae_d32reg.pth"),), "about 0.44 GB", "vae"
+    "tokenizer", _INFINITY, (PublishedFile("infinity_vae_d32reg.pth"),), 0.44, "about 0.44 GB", "vae"
 )
 
 PUBLISHED: dict[str, tuple[PublishedPart, ...]] = {
@@ -105,6 +109,7 @@ PUBLISHED: dict[str, tuple[PublishedPart, ...]] = {
             "transformer",
             "UmiSonoda16/EchoGen",
             (PublishedFile("echogen_2b.pth"),),
+            9.7,
             "about 9.7 GB in bf16, 19.4 GB in fp32",
             "diffusion_models",
         ),
@@ -118,6 +123,7 @@ PUBLISHED: dict[str, tuple[PublishedPart, ...]] = {
             "transformer",
             None,
             (PublishedFile("echogen_0.1b.safetensors"),),
+            0.55,
             "about 0.55 GB in bf16",
             "diffusion_models",
         ),
@@ -131,6 +137,7 @@ PUBLISHED: dict[str, tuple[PublishedPart, ...]] = {
             "transformer",
             _INFINITY,
             (PublishedFile("infinity_2b_reg.pth"),),
+            4.4,
             "about 4.4 GB in bf16, 8.8 GB in fp32",
             "diffusion_models",
         ),

@@ -31,6 +31,7 @@ PART = PublishedPart(
     "text",
     "owner/model",
     (PublishedFile("config.json"), PublishedFile("weights.safetensors")),
+    0.003,
     "3 MB",
     "text_encoders",
     subfolder="model",

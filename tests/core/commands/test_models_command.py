@@ -112,7 +112,11 @@ def test_generate_looks_where_the_download_went(
     arguments = ["generate", "--model", "echogen-2b", "--prompt", "a cat", "--out", str(tmp_path / "out.png")]
     assert main([*arguments, "--comfyui", str(comfyui)]) == 2
     said = capsys.readouterr().err
-    assert "4 of its 5 parts are missing" in said and "echogen_2b.pth" in said and "d32reg" not in said
+    assert (
+        "EchoGen-2B is not complete: 4 of its 5 files are missing, about 22 GB." in said
+        and "echogen_2b.pth" in said
+        and "d32reg" not in said
+    )
 
 
 def test_a_wrong_word_lists_the_choices(comfyui: Path, capsys: pytest.CaptureFixture[str]) -> None:
