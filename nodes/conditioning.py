@@ -7,6 +7,8 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
+from echogen_core.encoders.known_words import known_words, scene_notes
+
 from . import adapters, notices, runtime
 from .adapters import CATEGORY, advanced, schema
 from .reference_views import DEFAULT_VIEWS, MAX_VIEWS, read_views
@@ -37,6 +39,16 @@ def _views_input() -> Any:
     )
 
 
+def _nano_words() -> str:
+    """What the built-in model understands, for where one types."""
+    words = known_words("nano")
+    assert words, "nano's words lie beside its weights"
+    return (
+        f"nano's scenes: {words.listed()}. Before the subject: {' or '.join(words.sizes)}. At the end: "
+        f"{', '.join(words.places)}; {words.night}."
+    )
+
+
 class EncodeText(io.ComfyNode):
     """Prompt to text features."""
 
@@ -47,6 +59,7 @@ class EncodeText(io.ComfyNode):
             display_name="Encode Text (EchoGen)",
             category=f"{CATEGORY}/conditioning",
             description="Reads the prompt: what the subject is and where it should be.",
+            has_intermediate_output=True,
             search_aliases=["prompt", "flan t5", "text conditioning"],
             inputs=[
                 adapters.TextEncoder.Input("text_encoder", tooltip="From Load EchoGen."),
@@ -54,10 +67,9 @@ class EncodeText(io.ComfyNode):
                     "prompt",
                     multiline=True,
                     dynamic_prompts=True,
-                    default="a toy car on a beach",
-                    tooltip="Name the subject and the scene, in English. A long prompt is cut at the "
-                    "model's limit (64 tokens for nano, 512 for the large models). To sample without "
-                    "text, leave the sampler's text input unconnected.",
+                    default="a toy car on a meadow",
+                    tooltip="Name the subject and the scene, in English. Up to 64 tokens for nano, 512 for "
+                    f"the large models. {_nano_words()}",
                 ),
             ],
             outputs=[
@@ -68,7 +80,8 @@ class EncodeText(io.ComfyNode):
     @classmethod
     def execute(cls, text_encoder: runtime.Managed, prompt: str) -> io.NodeOutput:
         encoder = runtime.loaded(text_encoder)
-        return io.NodeOutput(encoder.encode(prompt, device=text_encoder.device))
+        notes = scene_notes(text_encoder.preset.name, [prompt])
+        return io.NodeOutput(encoder.encode(prompt, device=text_encoder.device), ui=notices.shown(notes))
 
 
 class EncodeSemantic(io.ComfyNode):

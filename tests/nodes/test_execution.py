@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def picture() -> torch.Tensor:
 def features(pack: dict[str, Any], models: Any, picture: torch.Tensor) -> dict[str, Any]:
     with torch.inference_mode():
         (text,) = run(
-            pack, "EchoGenEncodeText", text_encoder=models.text_encoder, prompt="a toy car on a beach"
+            pack, "EchoGenEncodeText", text_encoder=models.text_encoder, prompt="a toy car on a meadow"
         )
         (semantic,) = run(
             pack,
@@ -46,6 +47,17 @@ def features(pack: dict[str, Any], models: Any, picture: torch.Tensor) -> dict[s
             pack, "EchoGenEncodeContent", content_encoder=models.content_encoder, image=picture, strength=0.5
         )
     return {"text": text, "semantic": semantic, "content": content}
+
+
+def test_a_scene_that_nano_does_not_know_is_said_and_drawn(pack: dict[str, Any], models: Any) -> None:
+    encode = pack["EchoGenEncodeText"].PREPARE_CLASS_CLONE({})
+    large = replace(models.text_encoder, preset=PRESETS["echogen-2b"])
+    said = []
+    for encoder, scene in ((models.text_encoder, "meadow"), (models.text_encoder, "beach"), (large, "beach")):
+        output = encode.EXECUTE_NORMALIZED(text_encoder=encoder, prompt=f"a toy car on a {scene}")
+        assert output.result[0].tokens_LC.isfinite().all()
+        said.append(output.ui["echogen_notices"])
+    assert said[0] == said[2] == () and "names none of them" in said[1][0]
 
 
 def same_bits(one: Any, other: Any) -> bool:

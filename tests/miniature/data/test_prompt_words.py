@@ -7,8 +7,10 @@ from pathlib import Path
 
 import torch
 
+from echogen_core.encoders.known_words import known_words
 from miniature.data.dataset import SUBJECT_WORDS, Compositor, Mix
-from miniature.data.prompt_words import NIGHT, with_size
+from miniature.data.panoramas import SCENES
+from miniature.data.prompt_words import NIGHT, PLACES, SIZES, with_size
 
 from ..prepared import SIZE
 
@@ -63,3 +65,10 @@ def _box(mask_HW: torch.Tensor) -> tuple[int, int, int, int]:
     """First and last row, first and last column that are marked."""
     rows, columns = (mask_HW.any(axis).nonzero()[:, 0].tolist() for axis in (1, 0))
     return rows[0], rows[-1], columns[0], columns[-1]
+
+
+def test_the_words_that_ship_with_nano_are_those_it_was_trained_on() -> None:
+    shipped = known_words("nano")
+    assert shipped is not None
+    assert shipped.scenes == {scene.name: scene.phrases for scene in SCENES if scene.split == "train"}
+    assert (shipped.sizes, shipped.places, shipped.night) == (SIZES, PLACES, NIGHT)
