@@ -15,6 +15,7 @@ from graphs import Comfy, Outcome, give, node
 from PIL import Image
 
 import comfy_pack
+from echogen_core.subject import samples
 from echogen_core.subject.cutout import cut_out
 from echogen_core.subject.reference_checks import reference_note
 from echogen_core.subject.refine import soften
@@ -176,8 +177,11 @@ def test_a_subject_that_was_painted_inside_the_picture_is_no_guess(kind: str, fo
     assert "mask_marks" not in said(outcome)
 
 
-@pytest.mark.parametrize("kind", NODES)
-@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize(
+    ("kind", "file"),
+    [("EchoGenCutOutSubject", file) for file in FILES]
+    + [("EchoGenSubjectSegmentation", file) for file in ("opaque_rgba.png", "animated.gif")],
+)
 def test_a_picture_without_transparency_brings_no_mask(kind: str, file: str, folder: Path) -> None:
     write(folder, file)
     prompt = both_wires(kind, file=file)
@@ -189,10 +193,21 @@ def test_a_picture_without_transparency_brings_no_mask(kind: str, file: str, fol
     assert EMPTY in said(outcome) and EMPTY not in said(without)
 
 
-@pytest.mark.parametrize("kind", NODES)
+ZEROS = [
+    (1, 64, 64),
+    (1, 72, 96),
+    (1, 10, 500),
+    (7, 64, 64),
+    (3, 72, 96),
+    (0, 72, 96),
+    (3, 2, 72, 96),
+    (50, 40),
+]
+
+
 @pytest.mark.parametrize(
-    "empty",
-    [(1, 64, 64), (1, 72, 96), (1, 10, 500), (7, 64, 64), (3, 72, 96), (0, 72, 96), (3, 2, 72, 96), (50, 40)],
+    ("kind", "empty"),
+    [("EchoGenCutOutSubject", shape) for shape in ZEROS] + [("EchoGenSubjectSegmentation", (7, 64, 64))],
 )
 def test_zeros_of_any_shape_and_number_are_no_mask(kind: str, empty: tuple[int, ...]) -> None:
     without = given(kind, scene(3))
@@ -291,7 +306,7 @@ def test_thin_subjects_are_no_false_alarm(kind: str, margin: float) -> None:
 
 def test_soft_edges_are_no_false_alarm(pack: dict[str, Any]) -> None:
     sample = pack["EchoGenSamplePicture"].PREPARE_CLASS_CLONE({}).EXECUTE_NORMALIZED
-    for name in pack["EchoGenSamplePicture"].GET_SCHEMA().inputs[0].options:
+    for name in samples.sample_names():
         image, mask = sample(picture=name).result
         for side, pixels in ((128, 4), (128, 32), (256, 16), (512, 32)):
             both = torch.cat([image.movedim(-1, 1), mask[:, None]], dim=1)
@@ -307,8 +322,11 @@ BAD_BOXES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", NODES)
-@pytest.mark.parametrize("bad", BAD_BOXES)
+@pytest.mark.parametrize(
+    ("kind", "bad"),
+    [("EchoGenCutOutSubject", bad) for bad in BAD_BOXES]
+    + [("EchoGenSubjectSegmentation", bad) for bad in ("nan", "none")],
+)
 def test_a_bad_box_is_its_own_pictures_only(kind: str, bad: str) -> None:
     wrapped = kind == "EchoGenCutOutSubject"  # a box itself in the place of a picture's list is one of it
     box = [BAD_BOXES[bad]] if wrapped else BAD_BOXES[bad]
@@ -436,7 +454,7 @@ def test_cut_outs_on_any_plain_colour_are_no_false_alarm(pack: dict[str, Any]) -
         pack[f"EchoGen{name}"].PREPARE_CLASS_CLONE({}).EXECUTE_NORMALIZED
         for name in ("SamplePicture", "CutOutSubject")
     )
-    for name in pack["EchoGenSamplePicture"].GET_SCHEMA().inputs[0].options:
+    for name in samples.sample_names():
         image, mask = sample(picture=name).result
         for background in ("white", "black", "#7f7f7f", "red"):
             for margin in (0.0, 0.08, 0.45):
