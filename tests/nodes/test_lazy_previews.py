@@ -19,7 +19,7 @@ SHOWING = {
     "EchoGenSegmentSubject", "EchoGenSubjectSegmentation",
 }  # fmt: skip
 RESULTS = {"EchoGenGammaSweep", "EchoGenSaveSubject"}
-NOTICING = {"EchoGenEncodeSemantic", "EchoGenEncodeContent"}  # they say something, for a result alone
+NOTICING = {"EchoGenEncodeText", "EchoGenEncodeSemantic", "EchoGenEncodeContent"}  # they say something
 
 
 class Lazy:
