@@ -9,7 +9,7 @@ import inspect
 import logging
 import os
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -202,7 +202,8 @@ def subject_files(subfolder: str, ending: str) -> Iterator[tuple[str, Entry]]:
 def subject_file(name: object) -> Path:
     """The file of a saved subject with such an annotated name. Raises as `annotated_file`."""
     folder = folder_paths.get_input_directory()
-    return annotated_file(name, f"Save a subject first, or put a shared one into {folder}.")
+    advice = f"Save a subject first, or put a shared one into {folder}."
+    return annotated_file(name, advice, ("input", "output"))
 
 
 def input_pictures() -> list[str]:
@@ -222,18 +223,18 @@ def address_of(path: Path) -> dict[str, str]:
     raise ValueError(f"Expected a file in ComfyUI's folders, got '{printable(path)}'.")
 
 
-def annotated_file(name: object, advice: str) -> Path:
+def annotated_file(name: object, advice: str, kinds: Sequence[str] = _KINDS_OF_FOLDERS) -> Path:
     """The file with an annotated name: 'photo.png' in ComfyUI's input folder, or 'photo.png [output]'.
 
-    advice: what to do if there is none.
-    Raises ValueError for anything but a name inside ComfyUI's input, output and temporary folders,
-    FileNotFoundError if there is no such file.
+    advice: what to do if there is none. kinds: the folders of ComfyUI that may hold it.
+    Raises ValueError for anything but a name inside these folders, FileNotFoundError if there is no such
+    file.
     """
     if not isinstance(name, str):
         raise ValueError(f"Expected a file name, got {printable(name)}. Choose one from the list.")
     below, folder = folder_paths.annotated_filepath(name)
     path = Path(os.path.abspath(os.path.join(folder or folder_paths.get_input_directory(), below)))
-    roots = map(folder_paths.get_directory_by_type, _KINDS_OF_FOLDERS)
+    roots = map(folder_paths.get_directory_by_type, kinds)
     if not any(path.is_relative_to(os.path.abspath(root)) for root in roots):
         raise ValueError(
             f"Expected a file in ComfyUI's input or output folder, got '{printable(name)}'. "

@@ -14,7 +14,7 @@ from . import adapters, phases, runtime
 from .adapters import CATEGORY, check_tokenizer, schema, to_image
 
 _BITS = "From EchoGen Sampler."
-_TOKENIZER = "From the Load EchoGen whose model made the bits."
+_TOKENIZER = "From the Load EchoGen whose model drew the picture."
 
 
 class DecodeBits(io.ComfyNode):
@@ -26,7 +26,7 @@ class DecodeBits(io.ComfyNode):
             node_id="EchoGenDecodeBits",
             display_name="Decode Bits",
             category=f"{CATEGORY}/decoding",
-            description="Decodes bits to the finished pictures.",
+            description="Turns the sampler's bits into the finished pictures.",
             search_aliases=["vae decode", "tokenizer decode", "bits to image"],
             inputs=[
                 adapters.Bits.Input("bits", tooltip=_BITS),
@@ -51,15 +51,17 @@ class DecodeScales(io.ComfyNode):
             node_id="EchoGenDecodeScales",
             display_name="Decode Scales",
             category=f"{CATEGORY}/decoding",
-            description="The picture after each scale, coarse to fine: the last one is the finished picture. "
-            "With several pictures in the batch, all scales of the first come first.",
-            search_aliases=["progression", "steps", "intermediate images"],
+            description="Shows how the picture grows: one picture after each scale, coarse to fine, the "
+            "finished one last. In a batch, all scales of the first picture come first.",
+            search_aliases=["progression", "steps", "intermediate images", "vae decode"],
             inputs=[
                 adapters.Bits.Input("bits", tooltip=_BITS),
                 adapters.Tokenizer.Input("tokenizer", tooltip=_TOKENIZER),
             ],
             outputs=[
-                io.Image.Output("images", display_name="images", tooltip="Pictures × scales, as one batch.")
+                io.Image.Output(
+                    "images", display_name="images", tooltip="All scales of all pictures, as one batch."
+                )
             ],
         )
 

@@ -27,14 +27,12 @@ _DTYPE_CHOICES: dict[str, torch.dtype | None] = {"auto": None, **DTYPES}
 """Options of the loaders -> dtype of the weights in memory; None: see `runtime.precision`."""
 
 _DTYPE_TIP = (
-    "Type of the weights in memory. auto: by ComfyUI's start options, the file and your card; see the help. "
-    "fp8: the transformer in half of bf16's memory, slightly less exact. fp16: for cards without bf16. "
-    "fp32: exact, twice the memory."
+    "Precision of the weights in memory. auto suits most cards. fp8: half the memory of bf16, slightly less "
+    "exact. fp16: for cards without bf16. fp32: exact, twice the memory."
 )
 LARGE_MODELS: dict[str, str] = {name: preset for name, preset in BUNDLES.items() if preset != "nano"}
 _PICTURE_TIP = (
-    "The model to encode for: EchoGen-2B sees the reference at 512×512 px, EchoGen-0.1B at 256×256. The "
-    "weights are the same."
+    "The model you draw with: EchoGen-2B sees the reference at 512×512 px, EchoGen-0.1B at 256×256."
 )
 
 
@@ -47,17 +45,18 @@ class LoadBundle(io.ComfyNode):
             node_id="EchoGenLoadBundle",
             display_name="Load EchoGen",
             category=f"{CATEGORY}/loaders",
-            description="The transformer, its tokenizer and the three encoders. nano comes with the pack; "
-            "the large models list the files that they need.",
-            search_aliases=["echogen loader", "checkpoint", "nano", "load model"],
+            description="Loads a whole model: transformer, tokenizer and three encoders. nano comes with the "
+            "pack; for the others, running this node lists the files to download.",
+            search_aliases=["echogen loader", "checkpoint", "nano", "load model", "ip adapter", "ipadapter"],
             inputs=[
                 io.Combo.Input(
                     "preset",
+                    display_name="model",
                     options=list(BUNDLES),
                     default=NANO,
-                    tooltip="nano (built in): a miniature, 128×128 px, works at once on a CPU. EchoGen-2B "
-                    "(about 1024×1024 px) and EchoGen-0.1B (about 256×256 px) need files: running the node "
-                    "lists the missing ones.",
+                    tooltip="nano (built in): a miniature, 128×128 px, ready to run on any computer. "
+                    "EchoGen-2B: about 1024×1024 px, 22 GB to download; run this node to see how. "
+                    "EchoGen-0.1B: about 256×256 px, for weights of your own training.",
                 ),
                 io.Combo.Input(
                     "dtype",
@@ -170,13 +169,13 @@ class LoadModel(FileLoader):
             node_id="EchoGenLoadModel",
             display_name="Load EchoGen Model",
             category=f"{CATEGORY}/loaders",
-            description="The transformer alone. An Infinity base model works as well: text to image, without "
-            "a subject.",
+            description="Loads the transformer alone. An Infinity base model works too: text to image, "
+            "without a subject.",
             search_aliases=["echogen checkpoint", "infinity", "transformer", "diffusion model"],
             inputs=[
                 cls.file_input(
                     "EchoGen or Infinity weights, .pth or .safetensors, in models/diffusion_models or "
-                    "models/echogen. Only files that contain such a model are listed, whatever their names."
+                    "models/echogen. Files are listed by what they contain, whatever their names."
                 ),
                 io.Combo.Input("dtype", options=_dtype_names(), default="auto", tooltip=_DTYPE_TIP),
             ],
@@ -199,7 +198,7 @@ class LoadTokenizer(FileLoader):
             node_id="EchoGenLoadTokenizer",
             display_name="Load EchoGen Tokenizer",
             category=f"{CATEGORY}/loaders",
-            description="Turns bits into pictures. It must be the one that the model was trained with: d32 "
+            description="Loads the tokenizer, which turns bits into pictures. Each model has its own: d32 "
             "for EchoGen-2B and Infinity-2B, d16 for EchoGen-0.1B and Infinity-125M.",
             search_aliases=["bsq", "infinity vae", "bitwise tokenizer"],
             inputs=[
@@ -227,20 +226,20 @@ class LoadTextEncoder(FileLoader):
             node_id="EchoGenLoadTextEncoder",
             display_name="Load EchoGen Text Encoder",
             category=f"{CATEGORY}/loaders",
-            description="Reads prompts: Flan-T5 XL. ComfyUI's own T5 loaders mistake it for a T5 with "
-            "another vocabulary.",
+            description="Loads Flan-T5 XL, which reads the prompt. ComfyUI's own T5 loaders don't fit it: "
+            "they expect another vocabulary.",
             search_aliases=["flan t5 xl", "t5 encoder", "clip loader"],
             inputs=[
                 cls.file_input(
-                    "The folder flan-t5-xl from the hub (with its tokenizer.json), or one .safetensors file "
-                    "with it, in models/text_encoders or models/echogen."
+                    "The folder flan-t5-xl from Hugging Face (with its tokenizer.json), or one .safetensors "
+                    "file made by this pack's convert command, in models/text_encoders or models/echogen."
                 ),
                 io.Combo.Input(
                     "dtype",
                     options=[name for name in _DTYPE_CHOICES if name != "fp8"],
                     default="auto",
-                    tooltip="Type of the weights in memory. auto: the type that the transformer is computed "
-                    "in. The encoder runs before sampling; its memory can be freed then.",
+                    tooltip="Precision of the weights in memory. auto: as the transformer computes. Its "
+                    "memory is free again once the prompt is encoded.",
                 ),
             ],
             outputs=[_text_output()],
@@ -262,18 +261,19 @@ class LoadSemanticEncoder(FileLoader):
             node_id="EchoGenLoadSemanticEncoder",
             display_name="Load EchoGen Semantic Encoder",
             category=f"{CATEGORY}/loaders",
-            description="Sees what the subject is: DINOv2 ViT-B/14.",
+            description="Loads DINOv2 ViT-B/14, which sees what the subject is.",
             search_aliases=["dinov2", "dino", "clip vision"],
             inputs=[
                 cls.file_input(
-                    "The folder dinov2-base from the hub, or dinov2_vitb14_pretrain.pth, in "
+                    "The folder dinov2-base from Hugging Face, or dinov2_vitb14_pretrain.pth, in "
                     "models/clip_vision or models/echogen."
                 ),
                 io.Combo.Input(
                     "model",
+                    display_name="for model",
                     options=["auto", *LARGE_MODELS],
                     default="auto",
-                    tooltip=f"{_PICTURE_TIP} auto: as the file says, or EchoGen-2B if it does not.",
+                    tooltip=f"{_PICTURE_TIP} auto: as the file says, else EchoGen-2B.",
                 ),
             ],
             outputs=[_semantic_output()],
@@ -294,13 +294,13 @@ class ContentEncoderFromVAE(io.ComfyNode):
             node_id="EchoGenContentEncoderFromVAE",
             display_name="Content Encoder from VAE",
             category=f"{CATEGORY}/loaders",
-            description="Sees the subject's fine detail with FLUX.1's VAE, from ComfyUI's own Load VAE.",
+            description="Uses FLUX.1's VAE, from ComfyUI's own Load VAE, to see the subject's fine detail.",
             search_aliases=["flux vae", "ae.safetensors", "content encoder"],
             inputs=[
-                io.Vae.Input(
-                    "vae", tooltip="FLUX.1's ae.safetensors from Load VAE. Other VAEs are rejected."
+                io.Vae.Input("vae", tooltip="FLUX.1's ae.safetensors, from Load VAE. No other VAE fits."),
+                io.Combo.Input(
+                    "model", display_name="for model", options=list(LARGE_MODELS), tooltip=_PICTURE_TIP
                 ),
-                io.Combo.Input("model", options=list(LARGE_MODELS), tooltip=_PICTURE_TIP),
             ],
             outputs=[_content_output()],
         )

@@ -29,25 +29,28 @@ class SaveSubject(io.ComfyNode):
             node_id="EchoGenSaveSubject",
             display_name="Save Subject",
             category=f"{CATEGORY}/subject",
-            description="Saves a subject's features as one small file, for other workflows or to share "
-            "without the picture file.",
+            description="Saves a subject as one small file, to use in other workflows or to share without "
+            "the picture.",
             search_aliases=["store subject", "share subject", "character file"],
             is_output_node=True,
             inputs=[
                 adapters.Semantic.Input(
-                    "semantic", optional=True, tooltip="From Encode Semantic. Unconnected: the file has none."
+                    "semantic",
+                    optional=True,
+                    tooltip="From Encode Semantic. Not connected: left out of the file.",
                 ),
                 adapters.Content.Input(
                     "content",
                     optional=True,
-                    tooltip="From Encode Content. Unconnected: the file has none. These features are the "
-                    "picture itself, compressed: anyone with the FLUX VAE can decode them.",
+                    tooltip="From Encode Content. Not connected: left out of the file. It is the picture "
+                    "itself, compressed: anyone with the FLUX VAE can turn it back into one.",
                 ),
                 io.String.Input(
                     "filename_prefix",
+                    display_name="filename prefix",
                     default=DEFAULT_PREFIX,
-                    tooltip="Name in ComfyUI's output folder; a number is added. Load Subject lists "
-                    f"files below {FOLDER}/.",
+                    tooltip="Where to save it in ComfyUI's output folder; a number is added. Load Subject "
+                    f"looks in {FOLDER}/.",
                 ),
             ],
             outputs=[],
@@ -65,7 +68,7 @@ class SaveSubject(io.ComfyNode):
         target = adapters.new_output(filename_prefix, ENDING, DEFAULT_PREFIX)
         saved = adapters.below_output(save_subject(target, Subject(semantic, content)))
         listed = saved.startswith(f"{FOLDER}/")
-        unlisted = "" if listed else f". Load Subject lists files below {FOLDER}/ only."
+        unlisted = "" if listed else f". Load Subject doesn't list it: it looks in {FOLDER}/ only."
         return io.NodeOutput(ui=ui.PreviewText(f"Saved {saved}{unlisted}"))
 
 
@@ -78,27 +81,27 @@ class LoadSubject(io.ComfyNode):
             node_id="EchoGenLoadSubject",
             display_name="Load Subject",
             category=f"{CATEGORY}/subject",
-            description="Loads a subject saved by Save Subject: the same features, hence the same pictures, "
-            "without the encoders.",
-            search_aliases=["restore subject", "shared subject", "character file"],
+            description="Loads a subject that Save Subject wrote. The pictures are the same, and no encoder "
+            "is needed.",
+            search_aliases=["restore subject", "shared subject", "character file", "saved reference"],
             inputs=[
                 io.Combo.Input(
                     "file",
                     options=_files(),
-                    tooltip="A file from Save Subject, in ComfyUI's input folder (put shared ones there) or "
-                    f"below {FOLDER}/ in its output folder.",
+                    tooltip="A file that Save Subject wrote, in ComfyUI's output folder below "
+                    f"{FOLDER}/. Put those that others shared with you into the input folder.",
                 )
             ],
             outputs=[
                 adapters.Semantic.Output(
                     "semantic",
                     display_name="semantic",
-                    tooltip="For the sampler; empty if the file has none.",
+                    tooltip="For the sampler's input of that name; off if the file has none.",
                 ),
                 adapters.Content.Output(
                     "content",
                     display_name="content",
-                    tooltip="For the sampler; empty if the file has none.",
+                    tooltip="For the sampler's input of that name; off if the file has none.",
                 ),
             ],
         )

@@ -93,7 +93,7 @@ def test_a_name_of_any_system_gives_a_file_that_is_seen(
         assert (folders / "output" / name).is_file()
         (said,) = saved.ui.as_dict()["text"]
         assert said.startswith(f"Saved {name}")
-        assert ("Load Subject lists files below EchoGen/ only" in said) is not path.startswith("EchoGen/")
+        assert ("it looks in EchoGen/ only" in said) is not path.startswith("EchoGen/")
     found = [f"{path}_0000{number}_.safetensors [output]" for number in (1, 2)]
     assert offered(pack) == (found if path.startswith("EchoGen/") else ["(save a subject first)"])
 
