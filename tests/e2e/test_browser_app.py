@@ -25,7 +25,7 @@ from browser_page import (
 from runner.server import Server
 
 HAS_APP_MODE = "app.extensionManager.setting.get('Comfy.AppBuilder.VueNodeSwitchDismissed') !== undefined"
-VIEWS = {"quickstart": "γ pad", "gamma-sweep": "Cells", "schedule": "Curves"}
+VIEWS = {"quickstart": "γ pad", "gamma-sweep": "Grid", "schedule": "Curves"}
 ITEM = "[data-testid=app-mode-widget-item]"
 PICTURES = f"""[...document.querySelectorAll('img')].filter(image => image.naturalWidth > 200
     && !image.closest('.echogen-panel') && !image.closest('{ITEM}')).map(image => image.src)"""

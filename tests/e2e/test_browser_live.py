@@ -234,7 +234,7 @@ def test_live_follows_the_servers_queue(vue: bool, page: Page, comfy: Server, tm
     run = live_run(page, 0.9)
     expect(status(page)).to_have_text("waiting", timeout=READY_MS)
     page.evaluate("() => { app.api.createSocket = async () => {}; app.api.socket.close() }")
-    expect(status(page)).to_have_text("no connection to the server", timeout=READY_MS)
+    expect(status(page)).to_have_text("server not reachable", timeout=READY_MS)
     comfy.client.post_json("/queue", {"delete": [run]})
     page.evaluate("() => { delete app.api.createSocket; return app.api.createSocket(true) }")
     expect(status(page)).to_have_text("", timeout=READY_MS)

@@ -117,7 +117,7 @@ def test_a_gamma_that_only_a_run_can_tell(vue: bool, page: Page, comfy: Server) 
         page.locator(".echogen-pad circle").count() == 0 and page.locator(".echogen-pad .free").count() == 1
     )
     wire_to(page, SAMPLER, "gamma_i", "TestNumber", 2)
-    says(page, "controlled by a connected input", f"set on “{title}”")
+    says(page, "set by the connected input", f"set on “{title}”")
     before = gammas(page)
     drag_dot(page, 0.9, 0.9)
     assert gammas(page) == before, "it does not pretend to change what does not count"

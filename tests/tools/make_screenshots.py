@@ -126,7 +126,7 @@ def schedule(page: Page, server: Server, shot: Path) -> None:
     """Guidance Schedule with both curves and one drawn point, in Nodes 2.0."""
     open_workflow(page, server, True, "schedule")
     show_node(page, SCHEDULE)
-    page.locator(".echogen-schedule").get_by_role("button", name="Late off").click()
+    page.locator(".echogen-schedule").get_by_role("button", name="Off at end").click()
     settled(page)
     handle = page.locator(".echogen-schedule circle[data-index='2']").bounding_box()
     assert handle
