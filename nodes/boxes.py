@@ -11,16 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-import torch
-from torch import Tensor
-
 from echogen_core.subject import notes
-from echogen_core.subject.regions import Box, Detection, check_box
+from echogen_core.subject.regions import Box, Detection, check_box, whole_pixels
 from echogen_core.utils.printable import counted, printable
 
 from .wire_types import describe_value
 
-_ROUNDING = 1e-3  # pixels; error of scaling a box down and up again
 MAX_BOXES = 300
 """Boxes in a picture, as many as detectors return at most; each is segmented by itself."""
 _LABEL = 100  # characters
@@ -91,15 +87,6 @@ def boxes_to(hits: Sequence[Sequence[Detection]]) -> list[list[dict[str, Any]]]:
     return [[_dictionary(hit) for hit in picture] for picture in hits]
 
 
-def rectangles(hits: Sequence[Detection], height: int, width: int) -> Tensor:
-    """[height, width] with 1 inside the boxes."""
-    mask_HW = torch.zeros(height, width)
-    for hit in hits:
-        left, top, right, bottom = _whole(hit.box_xyxy)
-        mask_HW[top:bottom, left:right] = 1
-    return mask_HW
-
-
 def resize_hit(hit: Detection, across: float, down: float) -> Detection:
     """The same detection in a picture scaled by these factors."""
     left, top, right, bottom = hit.box_xyxy
@@ -132,15 +119,9 @@ def _inside(box_xywh: Box, height: int, width: int) -> Box:
 
 
 def _dictionary(hit: Detection) -> dict[str, Any]:
-    left, top, right, bottom = _whole(hit.box_xyxy)
+    left, top, right, bottom = whole_pixels(hit.box_xyxy)
     sides = dict(zip(_SIDES, (left, top, right - left, bottom - top), strict=True))
     return {**sides, "score": hit.score, "label": hit.phrase}
-
-
-def _whole(box_xyxy: Box) -> tuple[int, int, int, int]:
-    left, top, right, bottom = box_xyxy
-    x, y = math.floor(left + _ROUNDING), math.floor(top + _ROUNDING)
-    return x, y, max(x + 1, math.ceil(right - _ROUNDING)), max(y + 1, math.ceil(bottom - _ROUNDING))
 
 
 def _unlike(value: Any) -> ValueError:

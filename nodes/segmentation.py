@@ -13,19 +13,21 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
+from echogen_core.checkpoints.catalog.subject_models import DESCRIBER, DETECTOR, Kind, download_hint
 from echogen_core.subject import cutout
 from echogen_core.subject.find import Found
 from echogen_core.subject.masks import MaskMarks
 from echogen_core.subject.notes import joined
 from echogen_core.subject.regions import Pick
+from echogen_core.subject.segmentation import Fallback, Search
 
 from . import linked_names, memory_checks, subject_models, subject_preview, user_inputs
 from . import subject_steps as steps
 from . import subject_widgets as widgets
 from .adapters import CATEGORY, pictures_from, schema, to_image, to_intermediate
 from .boxes import boxes_to
-from .subject_models import AUTO, DESCRIBER, Kind
-from .subject_steps import Fallback, SubjectOptions
+from .subject_models import AUTO
+from .subject_steps import SubjectOptions
 
 _SOURCES = (
     "Any mask will do: the mask editor or the transparency of Load Image, another pack, ComfyUI's own SAM3 "
@@ -98,7 +100,7 @@ class DescribeSubject(SubjectNode):
             phrases = steps.describe_pictures(images_BCHW, describer)
         warning = "No phrase: type one, or leave it to the built-in cut."
         if not any(phrases) and subject_models.resolve(DESCRIBER, describer) is None:
-            warning = f"{warning} To get a phrase automatically: {subject_models.download_hint(DESCRIBER)}"
+            warning = f"{warning} To get a phrase automatically: {download_hint(DESCRIBER)}"
         texts = [(each, "" if each else warning) for each in phrases]
         shown = subject_preview.captioned(images_BCHW, texts)
         return io.NodeOutput(
@@ -166,13 +168,8 @@ class DetectSubject(SubjectNode):
         backend: str,
     ) -> io.NodeOutput:
         images_BCHW = pictures_from(image, "picture", keep_alpha=True)
-        options = SubjectOptions(
-            detector=detector,
-            threshold=threshold,
-            pick=Pick(pick),
-            fallback=Fallback(when_not_found),
-            backend=backend,
-        )
+        search = _search(threshold, pick, when_not_found)
+        options = SubjectOptions(detector=detector, backend=backend, search=search)
         found = steps.detect_subjects(images_BCHW, user_inputs.phrases_for(phrase, len(image)), options)
         shown = subject_preview.previews(images_BCHW, found)
         full = _full_size(found, image)
@@ -229,7 +226,7 @@ class SegmentSubject(SubjectNode):
     ) -> io.NodeOutput:
         images_BCHW = pictures_from(image, "picture", keep_alpha=True)
         inputs = user_inputs.read_inputs(images_BCHW[:, :3], image.shape[1:3], bounding_box=bounding_box)
-        options = SubjectOptions(segmenter=segmenter, soften=soften, backend=backend)
+        options = SubjectOptions(segmenter=segmenter, backend=backend, search=Search(soften=soften))
         found = steps.segment_boxes(images_BCHW, inputs, options)
         shown = subject_preview.previews(images_BCHW, found)
         mask = to_intermediate(torch.stack([one.mask_HW for one in _full_size(found, image)]))
@@ -341,9 +338,12 @@ def _options(
     detector: str,
     segmenter: str,
 ) -> SubjectOptions:
-    return SubjectOptions(
-        describer, detector, segmenter, threshold, Pick(pick), soften, Fallback(when_not_found)
-    )
+    search = _search(threshold, pick, when_not_found, soften)
+    return SubjectOptions(describer, detector, segmenter, search=search)
+
+
+def _search(threshold: float, pick: str, when_not_found: str, soften: float = 0.0) -> Search:
+    return Search(threshold, Pick(pick), soften, Fallback(when_not_found), download_hint(DETECTOR))
 
 
 def _full_size(found: list[Found], image: Tensor) -> list[Found]:

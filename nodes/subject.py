@@ -13,12 +13,13 @@ from torch import Tensor
 from echogen_core.subject import cutout
 from echogen_core.subject.masks import MaskMarks
 from echogen_core.subject.notes import joined
+from echogen_core.subject.regions import rectangles
+from echogen_core.subject.user_inputs import UserInputs, mask_in_boxes
 
 from . import memory_checks, subject_preview
 from . import subject_widgets as widgets
 from .adapters import CATEGORY, advanced, pictures_from, schema, to_image, to_intermediate
-from .boxes import rectangles
-from .user_inputs import UserInputs, mask_in_boxes, read_inputs
+from .user_inputs import read_inputs
 
 
 class CutOutSubject(io.ComfyNode):

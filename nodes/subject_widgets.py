@@ -6,16 +6,17 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from echogen_core.checkpoints.catalog.subject_models import DESCRIBER, DETECTOR, SEGMENTER, Kind
 from echogen_core.checkpoints.segmentation_models import Backend
 from echogen_core.subject import cutout
 from echogen_core.subject.detect import DEFAULT_THRESHOLD
 from echogen_core.subject.masks import MaskMarks
 from echogen_core.subject.regions import Pick
+from echogen_core.subject.segmentation import Fallback
 
 from . import subject_models
 from .adapters import BoundingBox, advanced
-from .subject_models import AUTO, DESCRIBER, DETECTOR, SEGMENTER, Kind
-from .subject_steps import Fallback
+from .subject_models import AUTO
 
 MAX_SOFTEN = 32.0
 """Widest soft edge of a mask, in pixels."""

@@ -8,33 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
 
 from echogen_core.subject import notes
-from echogen_core.subject.masks import GivenMask, MaskMarks, is_empty, read_masks
+from echogen_core.subject.masks import GivenMask, MaskMarks, read_masks
 from echogen_core.subject.phrases import MAX_PHRASE, clean_phrase
-from echogen_core.subject.regions import Detection
+from echogen_core.subject.user_inputs import UserInputs, with_transparency
 
 from . import memory_checks
-from .boxes import GivenBoxes, boxes_from, rectangles, resize_hit
-
-
-@dataclass(frozen=True)
-class UserInputs:
-    """What the artist gave for one picture.
-
-    mask_HW: 1 on the subject; source: "mask" or "transparency", where it comes from.
-    warning: which inputs could not be used, or were changed; '' for none.
-    """
-
-    phrase: str
-    mask_HW: Tensor | None = None
-    source: str = ""
-    boxes: tuple[Detection, ...] = ()
-    warning: str = ""
+from .boxes import GivenBoxes, boxes_from, resize_hit
 
 
 def read_inputs(
@@ -64,29 +49,16 @@ def read_inputs(
     for words, picture_CHW, own, given in zip(
         phrases_for(phrase, count), images_BCHW, masks, boxes, strict=True
     ):
-        mask_HW, source, about_alpha = own.mask_HW, "mask", ""
-        if mask_HW is None:
-            mask_HW, about_alpha = _transparency(picture_CHW)
-            source = "transparency" if mask_HW is not None else ""
+        inputs = with_transparency(picture_CHW, own)
         warning = notes.joined(
-            own.note,
-            about_alpha,
-            union_warning(mask, count) if source == "mask" else "",
+            inputs.warning,
+            union_warning(mask, count) if inputs.source == "mask" else "",
             given.note,
             f"The phrase was cut to {MAX_PHRASE} characters." if too_long else "",
         )
         scaled = tuple(resize_hit(hit, across, down) for hit in given.boxes)
-        results.append(UserInputs(words, mask_HW, source, scaled, warning))
+        results.append(replace(inputs, phrase=words, boxes=scaled, warning=warning))
     return results
-
-
-def _transparency(picture_CHW: Tensor) -> tuple[Tensor | None, str]:
-    """A picture's own mask, None without transparency or where nothing is opaque; and a note."""
-    if len(picture_CHW) < 4 or not bool((picture_CHW[3] < 1).any()):
-        return None, ""
-    if is_empty(picture_CHW[3]):
-        return None, notes.EMPTY_TRANSPARENCY
-    return picture_CHW[3], ""
 
 
 def phrases_for(text: str, count: int) -> list[str]:
@@ -104,11 +76,3 @@ def union_warning(mask: Tensor | None, count: int) -> str:
     """
     each = 0 if mask is None or count < 2 else math.prod(mask.shape[:-2]) // count
     return f"{each} masks for each picture: joined." if each > 1 else ""
-
-
-def mask_in_boxes(mask_HW: Tensor, boxes: Sequence[Detection]) -> tuple[Tensor, str]:
-    """The part of a mask inside the boxes, and ''; all of it, and a note, if nothing lies inside."""
-    if not boxes:
-        return mask_HW, ""
-    within_HW = mask_HW * rectangles(boxes, *mask_HW.shape)
-    return (mask_HW, notes.BOX_BESIDE_MASK) if is_empty(within_HW) else (within_HW, "")

@@ -10,6 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+import torch
+from torch import Tensor
+
+_ROUNDING = 1e-3  # pixels; error of scaling a box down and up again
+
 Box = tuple[float, float, float, float]
 
 
@@ -60,3 +65,19 @@ def check_box(box_xyxy: Sequence[float], height: int, width: int) -> Box:
             "expected left < right and top < bottom within it. Use the box that belongs to this picture."
         )
     return inside
+
+
+def whole_pixels(box_xyxy: Box) -> tuple[int, int, int, int]:
+    """The box rounded outwards to whole pixels, at least one on each side."""
+    left, top, right, bottom = box_xyxy
+    x, y = math.floor(left + _ROUNDING), math.floor(top + _ROUNDING)
+    return x, y, max(x + 1, math.ceil(right - _ROUNDING)), max(y + 1, math.ceil(bottom - _ROUNDING))
+
+
+def rectangles(hits: Sequence[Detection], height: int, width: int) -> Tensor:
+    """[height, width] with 1 inside the boxes."""
+    mask_HW = torch.zeros(height, width)
+    for hit in hits:
+        left, top, right, bottom = whole_pixels(hit.box_xyxy)
+        mask_HW[top:bottom, left:right] = 1
+    return mask_HW

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 import comfy_pack
+from echogen_core.checkpoints.catalog.subject_models import DETECTOR
 
 ALL = dict(
     phrase="", margin=0.08, background="white", threshold=0.35, pick="best score",
@@ -236,7 +237,8 @@ def test_no_hit_has_three_outcomes(pack: dict[str, Any], photo: torch.Tensor, de
     assert every == [[]] and score == 0.0 and 50 < box[0][0]["width"] < 70
     assert "Nothing like “red ball” was found above 1" in ui["text"][0]
     (box, _, _, _), ui = found("whole picture")
-    assert (box[0][0]["width"], box[0][0]["height"]) == (160, 100) and "the whole picture" in ui["text"][0]
+    assert (box[0][0]["width"], box[0][0]["height"]) == (160, 100)
+    assert "The whole picture is used" in ui["text"][0]
     with pytest.raises(ValueError, match="Picture 1: Nothing like"):
         found("error")
 
@@ -250,7 +252,7 @@ def test_a_miss_in_a_batch_is_that_pictures_own(
     )
     assert len(images) == len(mask) == len(boxes) == 2 and phrases == "red ball\nbear"
     assert overlap(mask[:1], disc()) > 0.9
-    assert float(mask[1].min()) == 1.0 and "“bear”" in words and "the whole picture" in words
+    assert float(mask[1].min()) == 1.0 and "“bear”" in words and "The whole picture is used" in words
 
 
 def test_the_whole_way_with_models(
@@ -311,7 +313,7 @@ def test_grey_pictures_and_one_colour(pack: dict[str, Any], photo: torch.Tensor)
     (image, mask, _, _), _ = whole(pack, image=photo.mean(dim=-1, keepdim=True))
     assert image.shape[-1] == 3 and overlap(mask, disc()) > 0.9
     (_, mask, _, _), words = whole(pack, image=torch.zeros(1, 40, 40, 3))
-    assert float(mask.min()) == 1.0 and "All of the picture is taken" in words
+    assert float(mask.min()) == 1.0 and "The whole picture is used" in words
 
 
 def test_a_16_bit_file(
@@ -404,17 +406,14 @@ def test_models_are_kept_until_comfyui_unloads_them(
 
     subject_models = comfy_pack.pack_module("nodes.subject_models")
     run(pack, "EchoGenDetectSubject", image=photo, **DETECT)
-    first = subject_models.managed(subject_models.DETECTOR, "auto")
+    first = subject_models.managed(DETECTOR, "auto")
     run(pack, "EchoGenDetectSubject", image=photo, **{**DETECT, "phrase": "bear"})
-    assert (
-        subject_models.managed(subject_models.DETECTOR, "auto") is first
-        and first.patcher.load_device is not None
-    )
+    assert subject_models.managed(DETECTOR, "auto") is first and first.patcher.load_device is not None
     with torch.inference_mode(False):  # as when the browser asks for it between two runs
         mm.unload_all_models()
     assert all(weight.is_meta for weight in first.module.parameters()), "nothing of it is left in memory"
     run(pack, "EchoGenDetectSubject", image=photo, **DETECT)
-    assert subject_models.managed(subject_models.DETECTOR, "auto") is not first
+    assert subject_models.managed(DETECTOR, "auto") is not first
 
 
 def test_a_new_file_runs_the_node_again(pack: dict[str, Any], models_dir: Path, written: Path) -> None:
