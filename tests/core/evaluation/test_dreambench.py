@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -28,11 +25,10 @@ from echogen_core.evaluation.summary import Interval, bootstrap, subject_means, 
 from echogen_core.evaluation.variants import Variant
 from echogen_core.model import EchoGenTransformer
 from echogen_core.utils.processes import ProcessGroup
+from tests.core import warm_process
 
 from ..training.training_runs import free_port, rank_environment
 from .small_scorers import SUBJECTS, small_options, write_dreambench, write_networks
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -301,38 +297,29 @@ def test_what_is_done_is_not_done_again_and_a_torn_line_costs_one_picture(
 def test_a_killed_run_is_finished_by_two_processes_with_the_same_result(
     finished: Path, options: list[str], tmp_path: Path
 ) -> None:
-    run = ["-m", "echogen_core.evaluation", "dreambench", *options, "--out", str(tmp_path)]
-    alone = subprocess.Popen([sys.executable, *run], cwd=ROOT, env=_environment(), stderr=subprocess.DEVNULL)
+    program, run = "echogen_core.evaluation.__main__:main", ["dreambench", *options, "--out", str(tmp_path)]
+    alone = warm_process.start(program, run, {})
     log = tmp_path / "scores-0.jsonl"
     deadline = time.monotonic() + 300
     while not (log.is_file() and log.read_bytes().count(b"\n") >= 2):
-        assert alone.poll() is None and time.monotonic() < deadline
+        assert alone.exitcode is None and time.monotonic() < deadline
         time.sleep(0.02)
     alone.kill()
-    alone.wait()
+    alone.join()
     kept = Log(tmp_path).read()
     assert 2 <= len(kept) < 12
 
     port = free_port()  # and the environment that torchrun makes
     both = [
-        subprocess.Popen(
-            [sys.executable, *run],
-            cwd=ROOT,
-            env=_environment() | rank_environment(number, 2, port),
-            stderr=subprocess.PIPE,
-        )
+        warm_process.start(program, run, rank_environment(number, 2, port), tmp_path / f"said-{number}")
         for number in range(2)
     ]
-    said = [process.communicate(timeout=500)[1].decode() for process in both]
-    assert [process.returncode for process in both] == [0, 0], said
+    ended = [warm_process.status(process) for process in both]
+    assert ended == [0, 0], [(tmp_path / f"said-{number}").read_text("utf-8") for number in range(2)]
     assert len(_lines(tmp_path)) == 12  # nothing twice
     assert len((tmp_path / "scores-1.jsonl").read_bytes().splitlines()) >= 2
     assert kept.items() <= Log(tmp_path).read().items()
     _assert_same(tmp_path, finished)
-
-
-def _environment() -> dict[str, str]:
-    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
 
 def test_scores_of_two_settings_are_not_mixed(

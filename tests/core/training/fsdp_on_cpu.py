@@ -6,13 +6,11 @@ accelerate's, which look for GPUs, are replaced: the rest, ours and theirs, is w
 
 from __future__ import annotations
 
-import sys
-
 import torch
 from accelerate.state import PartialState
 from accelerate.utils import DistributedType
 
-from echogen_core.training.__main__ import main
+from echogen_core.training.__main__ import main as train
 
 ENVIRONMENT = {
     "ACCELERATE_MIXED_PRECISION": "bf16",
@@ -32,8 +30,10 @@ ENVIRONMENT = {
 }
 """What the launcher of accelerate 1.15 sets for the options in docs/training.md."""
 
-if __name__ == "__main__":
+
+def main(arguments: list[str]) -> int:
+    """The command, in one of several processes."""
     torch.distributed.init_process_group("gloo")
     PartialState._prepare_backend = lambda *_, **__: ("gloo", DistributedType.MULTI_GPU)
     PartialState.set_device = lambda state: setattr(state, "device", torch.device("cpu"))
-    raise SystemExit(main(sys.argv[1:]))
+    return train(arguments)

@@ -33,12 +33,12 @@ from echogen_core.training.run_log import RunLog
 from echogen_core.training.run_options import make_parser
 from echogen_core.training.state_file import write_state
 from echogen_core.utils.locks import exclusive_lock
+from tests.core import warm_process
 
 from ..stopped import POSIX, Process
 from . import training_runs as small
-from .training_runs import Bench
+from .training_runs import TRAINING, Bench
 
-TRAINING = "echogen_core.training.__main__:main"
 SHIPPED = ASSETS / "nano" / "transformer.safetensors"
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -157,9 +157,9 @@ def test_processes_that_read_different_states_do_not_go_on(bench: Bench, first: 
     """Two machines with a folder each, of which one has the state."""
     copied(bench, first, "machine-0")
     processes = bench.start(("machine-0", "machine-1"), 2, steps=2, batch=2)
-    said = [process.communicate(timeout=550)[1].decode() for process in processes]
-    assert [process.returncode for process in processes] == [2, 2]
-    for text in said:
+    assert [warm_process.status(process) for process in processes] == [2, 2]
+    for number in range(2):
+        text = bench.said(number).read_text("utf-8")
         assert (
             "different steps: 1 on process 0, 0 on process 1" in text and "a folder that they share" in text
         )

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-import os
 import random
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -27,6 +25,7 @@ from echogen_core.scales import find_schedule
 from echogen_core.training.__main__ import main
 from echogen_core.training.run_log import RunLog, progress
 from echogen_core.training.subject_model import TeacherForcedModel, load_model
+from tests.core import warm_process
 from tests.repository.documented import documented_commands
 
 from . import training_runs as small
@@ -63,7 +62,7 @@ def assert_same_state(first: dict[str, Any], second: dict[str, Any]) -> None:
 
 def test_two_processes_learn_as_one(bench: Bench, straight: Path) -> None:
     processes = bench.start("two", 2, steps=6, batch=1, save_every=6)
-    assert [process.wait(550) for process in processes] == [0, 0]
+    assert [warm_process.status(process) for process in processes] == [0, 0]
     assert losses(bench.folder / "two") == pytest.approx(losses(straight), abs=1e-4)
     for name, tensor in bench.state("two")["trained"].items():
         assert torch.allclose(tensor, bench.state("straight")["trained"][name], atol=2e-3), name
@@ -80,7 +79,7 @@ def test_weights_shared_by_fsdp_in_bf16_learn_as_one_process(bench: Bench) -> No
     bench.run("whole", steps=4, batch=4, **options)
     each = {"batch": 1, "accumulate": 2, "pictures_every": 4}
     processes = bench.start("shared", 2, FSDP, steps=4, **each, **options)
-    assert [process.wait(550) for process in processes] == [0, 0]
+    assert [warm_process.status(process) for process in processes] == [0, 0]
     assert losses(shared) == pytest.approx(losses(whole), abs=2e-4)
     norms = [[record["grad_norm"] for record in small.records(out)] for out in (shared, whole)]
     assert norms[0] == pytest.approx(norms[1], rel=5e-3)
@@ -105,10 +104,10 @@ def test_killed_and_run_again_gives_the_same_bits(bench: Bench, straight: Path) 
     log = bench.folder / "killed" / "log.jsonl"
     deadline = time.monotonic() + 500
     while not (log.is_file() and f'"step": {moment}' in log.read_text()) and time.monotonic() < deadline:
-        assert process.poll() in (None, 0)
+        assert process.exitcode in (None, 0)
         time.sleep(0.005)
-    process.send_signal(signal.SIGTERM if os.name == "nt" else signal.SIGKILL)
-    process.wait(60)
+    process.kill()
+    process.join(60)
     # a step is recorded before it is saved
     assert moment <= 2 or bench.state("killed")["step"] in (2, 4, 6)
     bench.run("killed", **options)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
-import subprocess
-import sys
 from collections.abc import Sequence
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +19,13 @@ from echogen_core.model import EchoGenTransformer
 from echogen_core.model.branch import Conditions
 from echogen_core.training.__main__ import main
 from echogen_core.training.initialise import initialise
+from tests.core import warm_process
 
 from . import fsdp_on_cpu
 
 ROOT = Path(__file__).resolve().parents[3]
-FSDP = "tests.core.training.fsdp_on_cpu"
+TRAINING = "echogen_core.training.__main__:main"
+FSDP = "tests.core.training.fsdp_on_cpu:main"
 NANO = PRESETS["nano"].transformer
 PLAIN = TransformerConfig(
     depth=2, width=128, heads=4, bits=NANO.bits, text_width=NANO.text_width, text_length=NANO.text_length,
@@ -134,30 +134,27 @@ class Bench:
         self,
         name: str | tuple[str, ...],
         processes: int = 1,
-        module: str = "echogen_core.training",
+        program: str = TRAINING,
         **options: Any,
-    ) -> list[subprocess.Popen[bytes]]:
+    ) -> list[BaseProcess]:
         """The command in processes of its own, with what a launcher of several tells each.
 
-        name: the folder of all, or of each, as of machines that share none; what these say is kept.
+        name: the folder of all, or of each, as of machines that share none. What process i says is in said-i.
         """
-        own = {"OMP_NUM_THREADS": str(torch.get_num_threads()), "ACCELERATE_USE_CPU": "true"}
-        own |= fsdp_on_cpu.ENVIRONMENT if module == FSDP else {}
+        own = {"ACCELERATE_USE_CPU": "true", **(fsdp_on_cpu.ENVIRONMENT if program == FSDP else {})}
         port = free_port()
         places = [
             {} if processes == 1 else rank_environment(number, processes, port) for number in range(processes)
         ]
-        names, said = ((name,) * processes, None) if isinstance(name, str) else (name, subprocess.PIPE)
-        command = [sys.executable, "-m", module]
+        names = (name,) * processes if isinstance(name, str) else name
         return [
-            subprocess.Popen(
-                [*command, *self.arguments(own_name, **options)],
-                cwd=ROOT,
-                env={**os.environ, **own, **place},
-                stderr=said,
-            )
-            for own_name, place in zip(names, places, strict=True)
+            warm_process.start(program, self.arguments(own_name, **options), own | place, self.said(number))
+            for number, (own_name, place) in enumerate(zip(names, places, strict=True))
         ]
+
+    def said(self, number: int) -> Path:
+        """What a process of the last `start` wrote to its standard error."""
+        return self.folder / f"said-{number}"
 
 
 def free_port() -> int:
