@@ -119,7 +119,7 @@ class FileLoader(io.ComfyNode):
         try:
             model_files.resolve(cls.KIND, file)
         except FileNotFoundError as error:
-            return f"file: {error}"
+            return str(error)
         return True
 
     @classmethod

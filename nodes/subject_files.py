@@ -113,7 +113,7 @@ class LoadSubject(io.ComfyNode):
         try:
             adapters.subject_file(file)
         except (ValueError, FileNotFoundError) as error:
-            return f"file: {error}"
+            return str(error)
         return True
 
     @classmethod

@@ -1,4 +1,7 @@
-"""What to say where a published model's files are not installed: their size, the command, then the links."""
+"""What to say where a published model's files are not installed: their size, the command, then the links.
+
+ComfyUI's error dialogs centre the text, so empty lines part it, not indentation.
+"""
 
 from __future__ import annotations
 
@@ -25,12 +28,10 @@ def missing_model_message(
     absent = [part for part in parts if part.kind not in found.paths]
     if not absent:
         return None
-    command = [] if _unpublished(absent) else [_command("it" if len(absent) == 1 else "them", model)]
+    command = "" if _unpublished(absent) else _command("it" if len(absent) == 1 else "them", model)
     links = [_link(part, folders[part.kind]) for part in absent if part.hub]
-    links += [f"Right name, wrong file: {reason}" for reason in found.unfit.values()]
-    return "\n".join(
-        [_headline(TITLES[model], absent, len(parts)), *command, *filter(None, [alternative]), *links]
-    )
+    wrong = [f"Right name, wrong file: {reason}" for reason in found.unfit.values()]
+    return _apart(_headline(TITLES[model], absent, len(parts)), command, alternative, *wrong, *links)
 
 
 def missing_part_message(kind: str, name: object, folder: Path) -> str | None:
@@ -41,7 +42,7 @@ def missing_part_message(kind: str, name: object, folder: Path) -> str | None:
                 if not part.hub:
                     return f"{part.name} can't be installed: its authors have not published it."
                 title = f"{part.name} is not installed: about {_total([part])}."
-                return "\n".join([title, _command("it", f"{model} {kind}"), _link(part, folder)])
+                return _apart(title, _command("it", f"{model} {kind}"), _link(part, folder))
     return None
 
 
@@ -60,8 +61,12 @@ def _command(them: str, what: str) -> str:
 
 def _link(part: PublishedPart, folder: Path) -> str:
     """A file's size, where it comes from and into which folder it goes."""
-    licence = f"\n  first {part.licence}" if part.licence else ""
-    return f"- {part.name} ({part.about})\n  from {part.source}\n  into {folder}{licence}"
+    licence = f"\nfirst {part.licence}" if part.licence else ""
+    return f"{part.name} ({part.about})\nfrom {part.source}\ninto {folder}{licence}"
+
+
+def _apart(*paragraphs: str) -> str:
+    return "\n\n".join(filter(None, paragraphs))
 
 
 def _unpublished(parts: Sequence[PublishedPart]) -> list[str]:
