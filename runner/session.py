@@ -17,7 +17,7 @@ from typing import Any
 from . import comfyui, device, environment, pythons, server
 from .say import Problem, make_folder, say
 
-QUICKSTART = "quickstart"
+QUICKSTART = "Quickstart"
 PICTURE_NODES = ("SaveImage", "PreviewImage")  # not the pictures that other nodes show of their inputs
 SAMPLE_NODE = "EchoGenSamplePicture"
 FIND_BLANK = """

@@ -105,15 +105,17 @@ def open_workflow(page: Page, comfy: Server, vue: bool, name: str) -> None:
     """Opens a shipped workflow and fits it into view.
 
     A page that already shows this server in this renderer opens it in place of all it has open, under a
-    new id and name; any other page loads the address that `python run.py` opens.
+    new id and name; any other page loads the address that `python run.py` opens first.
     """
     comfy.client.post_json("/settings", {**SEEN, "Comfy.VueNodes.Enabled": vue})
     if page.url.startswith(comfy.url) and page.evaluate(SHOWS_RENDERER, vue):
         reopen(page, name)
     else:
-        page.goto(session.workflow_page(comfy.url, name))
+        page.goto(session.workflow_page(comfy.url, session.QUICKSTART))
         page.wait_for_function("!!(window.app?.graph && window.app.extensionManager)", timeout=READY_MS)
         page.wait_for_function("app.graph._nodes.some(n => n.type.startsWith('EchoGen'))", timeout=READY_MS)
+        if name != session.QUICKSTART:  # an address can't name a file with blanks in it
+            reopen(page, name)
     fit_view(page)
 
 

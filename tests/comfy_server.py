@@ -23,7 +23,7 @@ from typing import Any
 import websocket
 from PIL import Image
 
-from runner import comfyui, frontend, server
+from runner import comfyui, frontend, server, session
 from runner.server import Client, PromptFailed, Server
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -82,7 +82,7 @@ def shipped(name: str) -> Graph:
 
 def quickstart() -> Graph:
     """The first of them."""
-    return shipped("quickstart")
+    return shipped(session.QUICKSTART)
 
 
 def single() -> Graph:

@@ -254,6 +254,7 @@ def test_live_draws_when_the_dot_is_let_go(vue: bool, page: Page, comfy: Server,
     assert not page_errors.found, page_errors.found
 
 
+@pytest.mark.parametrize("vue", [False], ids=["canvas"], indirect=True)
 def test_live_off_takes_back_its_own_runs_alone(vue: bool, page: Page, comfy: Server, tmp_path: Path) -> None:
     page_errors = PageErrors(page)
     open_quickstart(page, comfy, vue)
@@ -311,7 +312,7 @@ def two_subjects(folder: Path) -> Path:
 
 def with_load_image(file: str) -> dict[str, Any]:
     """The shipped workflow with Load Image in the sample's place, its mask wired to Subject Segmentation."""
-    path = comfy_server.ROOT / "workflows" / "subject-segmentation.json"
+    path = comfy_server.ROOT / "workflows" / "Segmentation - step by step.json"
     graph = dict(json.loads(path.read_text(encoding="utf-8")))
     nodes = {node["type"]: node for node in graph["nodes"]}
     load, whole = nodes["EchoGenSamplePicture"], nodes[WHOLE]

@@ -25,7 +25,11 @@ from browser_page import (
 from runner.server import Server
 
 HAS_APP_MODE = "app.extensionManager.setting.get('Comfy.AppBuilder.VueNodeSwitchDismissed') !== undefined"
-VIEWS = {"quickstart": "γ pad", "gamma-sweep": "Grid", "schedule": "Curves"}
+VIEWS = {
+    "Quickstart": "γ pad",
+    "Sweep - every pair of gammas": "Grid",
+    "Schedule - guidance by scale": "Curves",
+}
 ITEM = "[data-testid=app-mode-widget-item]"
 PICTURES = f"""[...document.querySelectorAll('img')].filter(image => image.naturalWidth > 200
     && !image.closest('.echogen-panel') && !image.closest('{ITEM}')).map(image => image.src)"""
@@ -72,7 +76,7 @@ def test_the_pad_in_app_mode(vue: bool, page: Page, comfy: Server) -> None:
     open_quickstart(page, comfy, vue)
     if not page.evaluate(HAS_APP_MODE):
         return  # nothing to show there; the labels are tested above
-    open_app(page, as_app("quickstart", ["gamma_pad", "gamma_t", "gamma_i"]))
+    open_app(page, as_app("Quickstart", ["gamma_pad", "gamma_t", "gamma_i"]))
     labels = page.locator(f"{ITEM} [data-testid=builder-widget-label]").all_inner_texts()
     assert labels == ["γ pad", "γ_t (prompt)", "γ_I (subject)"]
 

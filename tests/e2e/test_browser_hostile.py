@@ -73,7 +73,7 @@ def pins() -> list[Any]:
 
 def opened_with(samplers: list[dict[str, Any]]) -> dict[str, Any]:
     """Quickstart with such samplers: the first in the place of its own, the others beside it."""
-    path = comfy_server.ROOT / "workflows" / "quickstart.json"
+    path = comfy_server.ROOT / "workflows" / "Quickstart.json"
     graph = dict(json.loads(path.read_text(encoding="utf-8")))
     (own,) = [node for node in graph["nodes"] if node["type"] == "EchoGenSampler"]
     inputs = [{**slot, "link": None} for slot in own["inputs"]]

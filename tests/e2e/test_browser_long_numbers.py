@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from browser_page import (
@@ -23,9 +24,10 @@ from runner.server import Server
 LARGEST = 2**64 - 1
 
 
+@pytest.mark.parametrize("vue", [False], ids=["canvas"], indirect=True)
 def test_a_cells_click_sets_its_numbers_whole(vue: bool, page: Page, comfy: Server) -> None:
     page_errors = PageErrors(page)
-    open_workflow(page, comfy, vue, "gamma-sweep")
+    open_workflow(page, comfy, vue, "Sweep - every pair of gammas")
     page.wait_for_function(f"!!({SWEEP} && {SAMPLER})")
     own_seed = widget(page, SAMPLER, "seed")
     lists = {"gamma_t": "0-1 [4]", "gamma_i": "1,5; 2" if vue else "1,5; 3", "vary": "seed"}
@@ -58,7 +60,7 @@ def test_the_largest_seed_is_whole_in_pictures_and_in_what_the_page_reads(
     (picture,) = run.pictures["picture"]
     sampler = node_of(graph, "EchoGenSampler")
     assert json.loads(picture.info["prompt"])[sampler]["inputs"]["seed"] == LARGEST - vue
-    open_workflow(page, comfy, vue, "quickstart")
+    open_workflow(page, comfy, vue, "Quickstart")
     read = page.evaluate(
         """async run => {
             const served = await (await fetch('/api/extensions')).json();
@@ -73,7 +75,7 @@ def test_the_largest_seed_is_whole_in_pictures_and_in_what_the_page_reads(
 
 def test_what_the_page_shows_of_a_typed_seed_is_what_runs(vue: bool, page: Page, comfy: Server) -> None:
     """The page rounds what is typed beyond 2^53 at once, so that the rounded seed is seen, run and saved."""
-    open_workflow(page, comfy, vue, "quickstart")
+    open_workflow(page, comfy, vue, "Quickstart")
     notice = page.locator(".echogen-panel .seed-note")
     expect(notice).to_have_count(1)
     expect(notice).to_be_hidden()

@@ -16,21 +16,21 @@ from browser_page import SAMPLER, PageErrors, fit_view, open_quickstart, run_to_
 from runner.server import Server
 
 NODE = "app.graph._nodes.find(n => n.type === '{}')"
-ENCODER, CUT = (NODE.format(f"EchoGen{name}") for name in ("EncodeSemantic", "CutOutSubject"))
-# A Load Image in the place of the sample picture, both wires into Cut Out.
+ENCODER, CUT = (NODE.format(f"EchoGen{name}") for name in ("EncodeSemantic", "SubjectSegmentation"))
+# A Load Image in the place of the sample picture, both wires into Subject Segmentation.
 LOAD = """name => {
     const load = LiteGraph.createNode('LoadImage');
     app.graph.add(load);
     const widget = load.widgets.find(w => w.name === 'image');
     widget.options.values.push?.(name);
     widget.value = name;
-    const cut = app.graph._nodes.find(n => n.type === 'EchoGenCutOutSubject');
+    const cut = app.graph._nodes.find(n => n.type === 'EchoGenSubjectSegmentation');
     for (const [slot, input] of [[0, 'image'], [1, 'mask']]) {
         load.connect(slot, cut, cut.inputs.findIndex(each => each.name === input));
     }
 }"""
 BACK = """() => {
-    const [sample, cut] = ['EchoGenSamplePicture', 'EchoGenCutOutSubject'].map(
+    const [sample, cut] = ['EchoGenSamplePicture', 'EchoGenSubjectSegmentation'].map(
         type => app.graph._nodes.find(n => n.type === type));
     for (const [slot, input] of [[0, 'image'], [1, 'mask']]) {
         sample.connect(slot, cut, cut.inputs.findIndex(each => each.name === input));
@@ -52,7 +52,7 @@ def seen(page: Page, words: str) -> Locator:
 
 
 def run(page: Page, comfy: Server, **cut: Any) -> None:
-    """Runs the graph with another seed, after changes of Cut Out Subject."""
+    """Runs the graph with another seed, after changes of Subject Segmentation."""
     page.evaluate(f"cut => {{ Object.assign({CUT}, cut); }}", cut)
     page.evaluate(f"{SAMPLER}.widgets.find(w => w.name === 'seed').value++")
     run_to_the_end(page, comfy)
@@ -104,7 +104,7 @@ def test_notices_come_back_with_their_workflows_tab(vue: bool, page: Page, comfy
     page.evaluate(
         """async () => {
             const {workflow} = app.extensionManager;
-            const other = workflow.openWorkflows.findLast(each => each.path.includes('quickstart'));
+            const other = workflow.openWorkflows.findLast(each => each.path.includes('Quickstart'));
             await app.loadGraphData(other.activeState, true, true, other);
         }"""
     )

@@ -22,7 +22,7 @@ def undo(page: Page) -> None:
 
 def test_cells_appear_and_a_click_sets_the_sampler(vue: bool, page: Page, comfy: Server) -> None:
     page_errors = PageErrors(page)
-    open_workflow(page, comfy, vue, "gamma-sweep")
+    open_workflow(page, comfy, vue, "Sweep - every pair of gammas")
     before = gammas(page)
     page.evaluate(f"{SWEEP}.widgets.find(w => w.name === 'gamma_t').value = '0-8 (+1)'")
     lower = 0.5 if vue else 0  # or the second run would come from the cache

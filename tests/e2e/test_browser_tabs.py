@@ -31,6 +31,7 @@ from browser_page import (
 from runner.server import Server
 
 
+@pytest.mark.parametrize("vue", [False], ids=["canvas"], indirect=True)
 def test_two_tabs_leave_each_other_alone(
     vue: bool, page: Page, second_page: Page, comfy: Server, tmp_path: Path
 ) -> None:
@@ -66,11 +67,11 @@ def test_runs_of_other_workflows_are_not_shown(vue: bool, page: Page, comfy: Ser
     """Each has nodes with the same ids."""
     page_errors = PageErrors(page)
     open_quickstart(page, comfy, vue)
-    page.evaluate(f"{SAMPLER}.widgets.find(w => w.name === 'batch').value = 64")
+    page.evaluate(f"{SAMPLER}.widgets.find(w => w.name === 'batch').value = 16")
     page.get_by_role("button", name="Run", exact=True).click()
     page.wait_for_function(f"{STRIP}.dataset.run", timeout=READY_MS)
     elsewhere = run_on_show(page)
-    graph = json.loads((comfy_server.ROOT / "workflows" / "quickstart.json").read_text(encoding="utf-8"))
+    graph = json.loads((comfy_server.ROOT / "workflows" / "Quickstart.json").read_text(encoding="utf-8"))
     graph["id"] = "0b6f3c4e-4a3a-4a57-9b7e-5d1d3c0c9a11"
     page.evaluate("graph => app.loadGraphData(graph)", graph)
     page.wait_for_function(f"app.graph.id === {json.dumps(graph['id'])} && {STRIP}", timeout=READY_MS)
@@ -97,14 +98,14 @@ def test_two_files_with_one_number_keep_their_own_strips(vue: bool, page: Page, 
         }""",
         f"cat {vue}",
     )
-    page.evaluate(f"{SAMPLER}.widgets.find(w => w.name === 'batch').value = 64")
+    page.evaluate(f"{SAMPLER}.widgets.find(w => w.name === 'batch').value = 16")
     page.evaluate(f"{SAMPLER}.widgets.find(w => w.name === 'seed').value = {5000 + vue}")
     page.get_by_role("button", name="Run", exact=True).click()
     page.wait_for_function(f"{STRIP}.dataset.run", timeout=READY_MS)
     number = page.evaluate("app.graph.id")
-    graph = json.loads((comfy_server.ROOT / "workflows" / "quickstart.json").read_text(encoding="utf-8"))
+    graph = json.loads((comfy_server.ROOT / "workflows" / "Quickstart.json").read_text(encoding="utf-8"))
     graph["id"] = number
-    page.evaluate("graph => app.loadGraphData(graph, true, true, 'quickstart')", graph)
+    page.evaluate("graph => app.loadGraphData(graph, true, true, 'Quickstart')", graph)
     batch = f"{SAMPLER}?.widgets.find(w => w.name === 'batch').value"
     page.wait_for_function(f"{batch} === 1 && {STRIP}", timeout=READY_MS)
     assert page.evaluate("app.graph.id") == number
@@ -136,9 +137,10 @@ def test_a_tab_closed_during_a_run_harms_nothing(
     assert not page_errors.found, page_errors.found
 
 
+@pytest.mark.parametrize("vue", [True], ids=["nodes2"], indirect=True)
 def test_a_cancelled_sweep_keeps_its_cells(vue: bool, page: Page, comfy: Server) -> None:
     page_errors = PageErrors(page)
-    open_workflow(page, comfy, vue, "gamma-sweep")
+    open_workflow(page, comfy, vue, "Sweep - every pair of gammas")
     sweep = "app.graph._nodes.find(n => n.type === 'EchoGenGammaSweep')"
     offset = 0.01 * vue  # or the second run would come from the cache
     for name in ("gamma_t", "gamma_i"):

@@ -43,7 +43,7 @@ def test_other_languages(
 ) -> None:
     page, page_errors = fresh_page, PageErrors(fresh_page)
     comfy.client.post_json("/settings", {"Comfy.VueNodes.Enabled": True})
-    page.goto(f"{comfy.url}/?template=quickstart&source={PACK}")
+    page.goto(f"{comfy.url}/?template=Quickstart&source={PACK}")
     page.wait_for_function(f"window.app?.graph && {SAMPLER}", timeout=READY_MS)
     page.locator(".echogen-pad").get_by_title(preset).wait_for(timeout=READY_MS)
     labels = page.evaluate(f"{SAMPLER}.widgets.map(widget => widget.label)")
@@ -81,8 +81,8 @@ def test_the_blueprint_is_found_by_searching(vue: bool, page: Page, comfy: Serve
     page.evaluate("app.graph.clear()")
     page.evaluate("void app.extensionManager.command.execute('Workspace.SearchBox.Toggle')")
     field = page.locator("[role=dialog] input, [role=search] input").first
-    field.fill("EchoGen subject in scene")
-    page.get_by_role("option").filter(has_text="EchoGen subject in scene").first.click()
+    field.fill("ip adapter")
+    page.get_by_role("option").filter(has_text="EchoGen Image Prompt (like IP-Adapter)").first.click()
     settled(page)
     page.mouse.click(1200, 700)  # where it is put, in front ends that ask
     page.wait_for_function("app.graph._nodes.some(node => node.subgraph)", timeout=READY_MS)

@@ -24,7 +24,7 @@ def with_picture(graph: Graph, **inputs: Any) -> Graph:
     """The quickstart on the tests' own picture, with its mask connected."""
     sample = node_of(graph, "EchoGenSamplePicture")
     graph[sample] = picture_node(**inputs)
-    graph[node_of(graph, "EchoGenCutOutSubject")]["inputs"]["mask"] = [sample, 1]
+    graph[node_of(graph, "EchoGenSubjectSegmentation")]["inputs"]["mask"] = [sample, 1]
     return graph
 
 
@@ -41,7 +41,7 @@ def fails_with(recorder: Recorder, bad: Graph, *words: str) -> str:
 
 def test_an_empty_mask_counts_as_none(recorder: Recorder, graph: Graph) -> None:
     without = with_picture(comfy_server.single(), empty_mask=True)
-    del without[node_of(without, "EchoGenCutOutSubject")]["inputs"]["mask"]
+    del without[node_of(without, "EchoGenSubjectSegmentation")]["inputs"]["mask"]
     runs = [recorder.run(each) for each in (with_picture(graph, empty_mask=True), without)]
     (one,), (other,) = (run.pictures["picture"] for run in runs)
     assert one.tobytes() == other.tobytes()
@@ -68,7 +68,7 @@ def test_pixels_that_are_no_numbers(recorder: Recorder, graph: Graph) -> None:
 def test_a_batch_of_masks_that_does_not_fit(recorder: Recorder, graph: Graph) -> None:
     with_picture(graph, count=3)
     graph["masks"] = picture_node(count=2)
-    graph[node_of(graph, "EchoGenCutOutSubject")]["inputs"]["mask"] = ["masks", 1]
+    graph[node_of(graph, "EchoGenSubjectSegmentation")]["inputs"]["mask"] = ["masks", 1]
     fails_with(recorder, graph, "mask", "3 pictures")
 
 

@@ -16,7 +16,7 @@ WHOLE = "EchoGenSubjectSegmentation"
 @pytest.fixture
 def shipped() -> Graph:
     """The shipped workflow, new each time."""
-    return comfy_server.shipped("subject-segmentation")
+    return comfy_server.shipped("Segmentation - step by step")
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_the_workflow_as_it_is_shipped(recorder: Recorder, shipped: Graph) -> No
     assert made.size == (128, 128) and pixels(made).std() > 10
     (by_steps,), (_, all_in_one) = steps["EchoGenCutOutSubject"], steps[WHOLE]
     assert (pixels(by_steps)[0, 0] == 255).all() and (pixels(all_in_one)[0, 0] == 255).all()
-    assert "No detector" in words(run, recorder, node_of(shipped, "EchoGenDetectSubject"))
+    assert "built-in cut" in words(run, recorder, node_of(shipped, "EchoGenDetectSubject"))
 
     again = recorder.run(changed(shipped, "EchoGenSampler", seed=8))
     assert again.error is None and not {node_of(shipped, step) for step in steps} & set(again.executed)

@@ -65,7 +65,7 @@ def object_info() -> dict[str, Any]:
     import nodes as comfy_nodes
 
     info = {node_id: node.GET_NODE_INFO_V1() for node_id, node in ours.items()}
-    for name in ("ImageScaleBy", "SaveImage", "PreviewImage", "LoadImage"):
+    for name in ("ImageScale", "ImageScaleBy", "SaveImage", "PreviewImage", "LoadImage"):
         node = comfy_nodes.NODE_CLASS_MAPPINGS[name]
         fields = node.INPUT_TYPES()
         info[name] = {

@@ -11,7 +11,7 @@ from runner.server import Server
 
 def graph(installed: Path) -> dict[str, dict[str, object]]:
     """The archive's own quickstart."""
-    text = (installed / "workflows" / "api" / "quickstart.json").read_text(encoding="utf-8")
+    text = (installed / "workflows" / "api" / "Quickstart.json").read_text(encoding="utf-8")
     return dict(json.loads(text))
 
 

@@ -39,7 +39,7 @@ def test_it_starts_as_its_user_starts_it(
     arguments, page = start(comfy, tmp_path, monkeypatch)
     port = arguments[1]
     assert arguments == ["--port", port]
-    assert page == f"http://127.0.0.1:{port}/?template=quickstart&source=echogen"
+    assert page == f"http://127.0.0.1:{port}/?template=Quickstart&source=echogen"
     link = comfy.path / "custom_nodes" / comfyui.PACK_NAME
     assert sorted(comfy.path.rglob("*")) == sorted([*before, link]), "only the link is new"
     said = capsys.readouterr().out

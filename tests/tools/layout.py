@@ -1,4 +1,18 @@
-"""Shipped workflows as data: where their nodes are, what is in them, and the files made of that."""
+"""Shipped workflows as data: where their nodes are, what is in them, and the files made of that.
+
+How a workflow is composed; tests/tools/composition.py checks the files, tests/e2e/test_browser_layout.py the page:
+
+- Reading order: every node is to the right of those it gets something from.
+- The reference is at the top left, the result at the top right: side by side for the eye, as the columns
+  between them are the way from one to the other.
+- Every loader is in the column before what it loads for.
+- No node lies on another one, and no wire passes over a node's title: Load EchoGen is at the top, and the
+  column after it leaves room there for the wires to the sampler and the decoder.
+- Every picture is shown once. What only writes a file, or shows what another node shows already, is collapsed.
+- Notes have room for their text. They are black: the front end's own yellow leaves their title at 3:1.
+- No groups: the canvas writes a group's title on a tint of the title's own colour, which is 4.2:1 at best.
+  Nodes say by their titles what they are for.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +27,23 @@ from workflow import to_api, widgets_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
-Group = tuple[str, tuple[float, float, float, float], str]
+Links = Mapping[str, tuple[str, int]]
 ENLARGE = "Enlarge to see it"
-SAMPLER_SIZE = (400, 960)
 NARROWEST = 225  # of a node in Nodes 2.0
+PILL = (200, 0)  # about the size of a collapsed node
+SAMPLER_SIZE, RESULT_SIZE = (400, 960), (400, 450)
+COLUMNS = (0, 390, 760, 1130)
+"""Left edges: reference and note; loader and cut-out; features; what samples."""
+LEFT_HEIGHT = 1000
+CORRIDOR = 150  # above the features, for the loader's wires
 
 
 @dataclass
 class Item:
-    """One node: where it is, its widget values in order, and its connected inputs as name -> (node, slot)."""
+    """One node: where it is, its widget values in order, and its connected inputs as name -> (node, slot).
+
+    models: of the files that its values name, as core's templates have them: name, url, directory.
+    """
 
     type: str
     pos: tuple[float, float]
@@ -29,39 +51,63 @@ class Item:
     values: list[Any] = field(default_factory=list)
     links: dict[str, tuple[str, int]] = field(default_factory=dict)
     title: str = ""
+    collapsed: bool = False
+    models: Sequence[Mapping[str, str]] = ()
 
 
-LEFT_GROUPS: tuple[Group, ...] = (
-    ("1 · Subject", (0, 0, 640, 540), "#3f789e"),
-    ("Read me", (0, 560, 640, 450), "#888888"),
-    ("2 · Model", (660, 0, 400, 280), "#88aa88"),
-    ("3 · Conditions", (660, 290, 400, 720), "#3f789e"),
-)
-"""Groups of what `subject_way` lays out."""
+def note(text: str, pos: tuple[float, float], size: tuple[float, float]) -> Item:
+    """What to do with a workflow."""
+    return Item("MarkdownNote", pos, size, [text], title="Start here")
 
 
-def subject_way(note: str, prompt: str, preset: str = "nano (built in)") -> dict[str, Item]:
-    """The left of most workflows: a sample picture and a prompt on their way to a sampler's inputs."""
-    cut = {"image": ("cut", 0)}
+def subject_way(
+    words: str, prompt: str, preset: str = "nano (built in)", models: Sequence[Mapping[str, str]] = ()
+) -> dict[str, Item]:
+    """The left of most workflows: a reference picture and a prompt on their way to a sampler's inputs.
+
+    words: the note's.
+    """
+    left, cut, features, _ = COLUMNS
+    cut_out = {"image": ("cut", 0)}
     return {
-        "note": Item("MarkdownNote", (20, 640), (600, 350), [note], title="Start here"),
-        "sample": Item("EchoGenSamplePicture", (20, 80), (280, 330), ["teddy_bear.png"]),
+        "sample": reference(),
+        "note": note(words, (left, 480), (340, LEFT_HEIGHT - 480)),
+        "load": Item("EchoGenLoadBundle", (cut, 0), (300, 170), [preset, "auto"], models=models),
         "cut": Item(
-            "EchoGenCutOutSubject",
-            (330, 80),
-            (290, 440),
-            [0.08, "white", "auto"],
+            "EchoGenSubjectSegmentation",
+            (cut, 250),
+            (300, LEFT_HEIGHT - 250),
+            segmentation_values(),
             {"image": ("sample", 0), "mask": ("sample", 1)},
         ),
-        "load": Item("EchoGenLoadBundle", (680, 80), (360, 170), [preset, "auto"]),
-        "text": Item("EchoGenEncodeText", (680, 380), (360, 160), [prompt], {"text_encoder": ("load", 2)}),
+        "text": Item(
+            "EchoGenEncodeText", (features, CORRIDOR), (300, 160), [prompt], {"text_encoder": ("load", 2)}
+        ),
         "semantic": Item(
-            "EchoGenEncodeSemantic", (680, 595), (360, 120), [1.0], {"semantic_encoder": ("load", 3), **cut}
+            "EchoGenEncodeSemantic",
+            (features, 390),
+            (300, 120),
+            [1.0],
+            {"semantic_encoder": ("load", 3), **cut_out},
         ),
         "content": Item(
-            "EchoGenEncodeContent", (680, 805), (360, 120), [1.0], {"content_encoder": ("load", 4), **cut}
+            "EchoGenEncodeContent",
+            (features, 620),
+            (300, 120),
+            [1.0],
+            {"content_encoder": ("load", 4), **cut_out},
         ),
     }
+
+
+def reference() -> Item:
+    """The picture of the subject: the pack's teddy until another one is chosen or dropped there."""
+    return Item("EchoGenSamplePicture", (0, 0), (340, 400), ["teddy_bear.png"])
+
+
+def segmentation_values(phrase: str = "") -> list[Any]:
+    """Subject Segmentation's widgets in order."""
+    return [phrase, 0.08, "white", 0.35, "best score", "built-in cut", 0.0, "auto", "auto", "auto", "auto"]
 
 
 CONDITIONS = {
@@ -93,34 +139,45 @@ def sampler(
 
 
 def shown(
-    name: str, x: float, y: float, width: float, height: float, bits: tuple[str, int]
+    name: str,
+    x: float,
+    y: float,
+    bits: tuple[str, int],
+    title: str = "Result",
+    size: tuple[float, float] = RESULT_SIZE,
+    prefix: str = "",
 ) -> dict[str, Item]:
-    """Bits as a picture: decoded, enlarged and shown; nodes `decode_<name>` and so on, `height` in all.
+    """Bits as a picture, enlarged to be seen, in three columns; nodes `decode_<name>` and so on.
 
-    width: at least two of the narrowest nodes and a gap.
+    prefix: of the file that a collapsed Save Image writes; '' for none.
     """
     decode, enlarge, show = (f"{step}_{name}" for step in ("decode", "enlarge", "show"))
-    source = {"bits": bits, "tokenizer": ("load", 1)}
-    grow = Item(
-        "ImageScaleBy",
-        (x + width - NARROWEST, y),
-        (NARROWEST, 90),
-        ["bicubic", 3.0],
-        {"image": (decode, 0)},
-        ENLARGE,
-    )
-    return {
-        decode: Item("EchoGenDecodeBits", (x, y), (width - NARROWEST - 10, 90), [], source),
-        enlarge: grow,
-        # narrower than high: Nodes 2.0 draws the picture as wide as the node
-        show: Item(
-            "PreviewImage",
-            (x + (width - height + 220) / 2, y + 140),
-            (height - 220, height - 140),
-            [],
-            {"images": (enlarge, 0)},
+    second, third = x + NARROWEST + 40, x + 2 * (NARROWEST + 40)
+    made = {
+        decode: Item(
+            "EchoGenDecodeBits", (x, y), (NARROWEST, 60), [], {"bits": bits, "tokenizer": ("load", 1)}
         ),
+        enlarge: Item(
+            "ImageScale",
+            (second, y),
+            (NARROWEST, 140),
+            ["bicubic", 512, 0, "disabled"],
+            {"image": (decode, 0)},
+            ENLARGE,
+        ),
+        show: Item("PreviewImage", (third, y), size, [], {"images": (enlarge, 0)}, title),
     }
+    if prefix:
+        made[f"save_{name}"] = saved(prefix, (second, y + 230), (decode, 0))
+    return made
+
+
+def saved(prefix: str, pos: tuple[float, float], picture: tuple[str, int], title: str = "") -> Item:
+    """A collapsed Save Image: the picture is shown elsewhere."""
+    return Item("SaveImage", pos, PILL, [prefix], {"images": picture}, title, collapsed=True)
+
+
+NOTE_COLOURS = {"color": "#222", "bgcolor": "#000"}
 
 
 def node_json(number: int, item: Item, info: dict[str, Any]) -> dict[str, Any]:
@@ -146,31 +203,63 @@ def node_json(number: int, item: Item, info: dict[str, Any]) -> dict[str, Any]:
         "type": item.type,
         "pos": list(item.pos),
         "size": list(item.size),
-        "flags": {},
+        "flags": {"collapsed": True} if item.collapsed else {},
         "order": number - 1,
         "mode": 0,
         "inputs": inputs,
         "outputs": outputs,
-        "properties": {} if item.type == "MarkdownNote" else {"Node name for S&R": item.type},
+        "properties": properties(item),
         "widgets_values": item.values,
     }
-    return {**node, **({"title": item.title} if item.title else {})}
+    looks = NOTE_COLOURS if item.type == "MarkdownNote" else {}
+    return {**node, **({"title": item.title} if item.title else {}), **looks}
+
+
+def properties(item: Item) -> dict[str, Any]:
+    """What the front end keeps beside a node's values."""
+    if item.type == "MarkdownNote":
+        return {}
+    models = [dict(model) for model in item.models]
+    return {"Node name for S&R": item.type, **({"models": models} if models else {})}
+
+
+@dataclass(frozen=True)
+class App:
+    """What app mode shows: widgets as (node, name), and the nodes whose pictures are the results."""
+
+    inputs: Sequence[tuple[str, str]]
+    outputs: Sequence[str]
 
 
 @dataclass(frozen=True)
 class Layout:
     """A whole workflow.
 
-    name: of its files; ident: a fixed UUID; items: makes its nodes, in the order of their ids;
-    groups: title, (x, y, width, height), colour; scale, offset: how it opens.
+    name: of its files, and its title in the list of templates; ident: a fixed UUID; items: makes its nodes, in
+    the order of their ids.
     """
 
     name: str
     ident: str
     items: Callable[[], Mapping[str, Item]]
-    groups: Sequence[Group]
-    scale: float
-    offset: tuple[float, float]
+    app: App | None = None
+
+
+WINDOW = (60, 130, 1900, 1060)
+"""Left, top, right, bottom of the room for a workflow in a window of 1920×1080, below the menu."""
+TITLE_HEIGHT = 30
+
+
+def view(items: Mapping[str, Item]) -> dict[str, Any]:
+    """How a workflow opens: as large as the window allows, at most in its own size."""
+    left, top, right, bottom = WINDOW
+    x, y = (min(item.pos[axis] for item in items.values()) for axis in (0, 1))
+    width, height = (max(i.pos[axis] + i.size[axis] for i in items.values()) for axis in (0, 1))
+    y -= TITLE_HEIGHT
+    scale = min(1.0, (right - left - 20) / (width - x), (bottom - top - 20) / (height - y))
+    scale = int(scale * 100) / 100
+    offset = [round((left + 10) / scale - x), round((top + 10) / scale - y)]
+    return {"scale": scale, "offset": offset}
 
 
 def workflow_json(layout: Layout, object_info: dict[str, Any]) -> dict[str, Any]:
@@ -190,10 +279,10 @@ def workflow_json(layout: Layout, object_info: dict[str, Any]) -> dict[str, Any]
             links.append([number, ids[source], source_slot, ids[key], slot, output["type"]])
             socket["link"] = number
             output["links"].append(number)
-    groups = [
-        {"id": n, "title": t, "bounding": list(box), "color": colour, "font_size": 24, "flags": {}}
-        for n, (t, box, colour) in enumerate(layout.groups, 1)
-    ]
+    extra: dict[str, Any] = {"ds": view(table)}
+    if layout.app:
+        inputs = [[ids[node], name] for node, name in layout.app.inputs]
+        extra["linearData"] = {"inputs": inputs, "outputs": [ids[node] for node in layout.app.outputs]}
     return {
         "id": layout.ident,
         "revision": 0,
@@ -201,9 +290,9 @@ def workflow_json(layout: Layout, object_info: dict[str, Any]) -> dict[str, Any]
         "last_link_id": len(links),
         "nodes": list(nodes.values()),
         "links": links,
-        "groups": groups,
+        "groups": [],
         "config": {},
-        "extra": {"ds": {"scale": layout.scale, "offset": list(layout.offset)}},
+        "extra": extra,
         "version": 0.4,
     }
 

@@ -1,4 +1,4 @@
-"""Writes subgraphs/EchoGen subject in scene.json: a blueprint that ComfyUI offers among its nodes.
+"""Writes subgraphs/EchoGen Image Prompt (like IP-Adapter).json: a blueprint that ComfyUI offers among its nodes.
 
 COMFYUI_PATH=... python tests/tools/make_blueprint.py
 """
@@ -10,13 +10,14 @@ import sys
 import uuid
 from typing import Any, NamedTuple
 
-from layout import ROOT, Item, node_json, sampler
+from layout import ROOT, Item, node_json, sampler, segmentation_values
 
 from workflow import widgets_of
 
-NAME = "EchoGen subject in scene"
+NAME = "EchoGen Image Prompt (like IP-Adapter)"
 FILE = ROOT / "subgraphs" / f"{NAME}.json"
-DESCRIPTION = "Puts the subject of a picture into the scene of a prompt."
+DESCRIPTION = "Draws the subject of your picture in the scene of your prompt."
+ALIASES = ["ip adapter", "image prompt", "reference", "subject in scene"]
 INPUTS = {
     "image": ("cut", "image"),
     "mask": ("cut", "mask"),
@@ -25,6 +26,7 @@ INPUTS = {
     "gamma_t": ("sampler", "gamma_t"),
     "gamma_i": ("sampler", "gamma_i"),
     "seed": ("sampler", "seed"),
+    "phrase": ("cut", "phrase"),
 }
 """Inputs of the subgraph -> the inner node and its input."""
 _OUTSIDE_IN, _OUTSIDE_OUT = -10, -20  # what stands for the subgraph's own sockets in its links
@@ -34,24 +36,24 @@ def items() -> dict[str, Item]:
     """The nodes inside."""
     cut, inner = {"image": ("cut", 0)}, {name: ("outside", slot) for slot, name in enumerate(INPUTS)}
     made = {
-        "cut": Item("EchoGenCutOutSubject", (0, 0), (290, 440), [0.08, "white", "auto"]),
-        "load": Item("EchoGenLoadBundle", (0, 500), (290, 170), ["nano (built in)", "auto"]),
+        "cut": Item("EchoGenSubjectSegmentation", (0, 250), (300, 750), segmentation_values()),
+        "load": Item("EchoGenLoadBundle", (0, 0), (300, 170), ["nano (built in)", "auto"]),
         "text": Item(
             "EchoGenEncodeText",
-            (360, 0),
-            (360, 160),
+            (370, 150),
+            (300, 160),
             ["a teddy bear on a meadow"],
             {"text_encoder": ("load", 2)},
         ),
         "semantic": Item(
-            "EchoGenEncodeSemantic", (360, 220), (360, 95), [1.0], {"semantic_encoder": ("load", 3), **cut}
+            "EchoGenEncodeSemantic", (370, 390), (300, 120), [1.0], {"semantic_encoder": ("load", 3), **cut}
         ),
         "content": Item(
-            "EchoGenEncodeContent", (360, 375), (360, 95), [1.0], {"content_encoder": ("load", 4), **cut}
+            "EchoGenEncodeContent", (370, 620), (300, 120), [1.0], {"content_encoder": ("load", 4), **cut}
         ),
-        "sampler": sampler((790, 0)),
+        "sampler": sampler((740, 0)),
         "decode": Item(
-            "EchoGenDecodeBits", (1260, 0), (200, 60), [], {"bits": ("sampler", 0), "tokenizer": ("load", 1)}
+            "EchoGenDecodeBits", (1200, 0), (200, 60), [], {"bits": ("sampler", 0), "tokenizer": ("load", 1)}
         ),
     }
     for name, (node, field) in INPUTS.items():
@@ -86,7 +88,7 @@ def blueprint(object_info: dict[str, Any]) -> dict[str, Any]:
         "groups": [],
         "definitions": {"subgraphs": [definition]},
         "config": {},
-        "extra": {"BlueprintDescription": DESCRIPTION},
+        "extra": {"BlueprintDescription": DESCRIPTION, "BlueprintSearchAliases": ALIASES},
         "version": 0.4,
     }
 

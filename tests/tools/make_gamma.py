@@ -1,18 +1,22 @@
-"""Writes the workflows about γ_t and γ_I: gamma-sweep, schedule, rewire-ablation and batch-of-scenes.
+"""Writes the workflows about γ_t and γ_I, one by one, by scale, by path and for several prompts.
 
 COMFYUI_PATH=... python tests/tools/make_gamma.py
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from layout import (
+    COLUMNS,
     CONDITIONS,
-    LEFT_GROUPS,
-    Group,
+    LEFT_HEIGHT,
+    NARROWEST,
     Item,
     Layout,
     gammas,
     sampler,
+    saved,
     shown,
     subject_way,
     write,
@@ -23,21 +27,21 @@ SWEEP_NOTE = """## γ Sweep: see them all, then choose
 
 1. Press **Run**. *γ Sweep* draws the picture for every pair of γ_t (across) and γ_I (up); cells appear as \
 they finish. Subject and prompt are computed once for all.
-2. **Click a cell**: its γ goes to *EchoGen Sampler*. Run again for that picture. Ctrl+Z undoes it.
+2. **Click a cell**: *EchoGen Sampler* takes its γ. Run again for that picture. Ctrl+Z undoes it.
 3. Write lists (`1, 2.5, 4`) or ranges: `1-4` in steps of 1, `0-3 (+0.5)`, `0-8 [5]` for five values. Up to \
 12 × 12.
-4. **vary**: one grid for each tau, seed or prompt of a third list.
-5. **Cancel** keeps the cells that are done. The grid is saved with its labels.
+4. **Third axis**: one grid for each tau, seed or prompt of a list.
+5. **Cancel** keeps the finished cells. The grid is saved with its labels.
 
 Cells above the diagonal of the sampler's pad follow the subject, those below it the prompt."""
 
 SCHEDULE_NOTE = """## Guidance Schedule: γ scale by scale
 
-1. Press **Run**: the same seed, once with the schedule, once with the constant γ from the sliders.
+1. Press **Run**: the same seed twice, with the schedule and with constant γ.
 2. **Drag the points** of the curves (Shift: both at once), or press a preset. The picture grows from coarse \
 to fine: the first scales set the layout, the last ones only detail.
 3. The green squares are the **branches that each scale computes**: three in general, two where γ_t = γ_I, \
-one where both are 1. *Late off* saves two of three where most of the time goes.
+one where both are 1. *Off at end* saves two of three where most of the time goes.
 4. Hover over a point for its numbers.
 
 The scheduled sampler's own sliders are locked: the connected input overrides them."""
@@ -46,28 +50,28 @@ REWIRE_NOTE = """## What each path brings
 
 The paper's ablation, by links alone. All three samplers have the same prompt, γ and seed:
 
-- **Semantic only**: *content* is unconnected. DINOv2 knows what the subject is.
-- **Content only**: *semantic* is unconnected. The VAE's code knows how it looks.
-- **Both**: as everywhere else.
+- **Semantic only**: *content* isn't connected. DINOv2 knows what the subject is.
+- **Content only**: *semantic* isn't connected. The VAE's code knows how it looks.
+- **Both**: as in the other workflows.
 
-Press **Run** and compare the pictures below the samplers. Change the seed in all three to see what is \
-chance. Unplug *text* as well, and the scene is the model's own choice.
+Press **Run** and compare the pictures at the right. Change the seed in all three to see what is \
+chance. Unplug *text* as well, and the model chooses the scene.
 
-nano is tiny: colours come from both paths, and what sets them apart is small. With **EchoGen-2B** in \
+nano is tiny: both paths carry the colours, and the pictures differ little. With **EchoGen-2B** in \
 *Load EchoGen* the same links show the paper's figure."""
 
 SCENES_NOTE = """## One subject, many scenes
 
-1. Press **Run**: one picture for every line of **values**. The subject is computed once, each prompt once.
-2. Write scenes of your own, **one prompt per line**, up to 12.
-3. More than one γ? `2, 4` in γ_t or γ_I gives a small grid for each scene.
-4. The saved grids carry their prompts; *Save Image* at the right has the plain pictures.
+1. Press **Run**: one picture for each prompt of the **third axis**. The subject is computed only once.
+2. Write your own, **one prompt per line**, up to 12. nano knows the scenes in the tooltip of *Encode Text*.
+3. `2, 4` in γ_t or γ_I draws a small grid for each prompt.
+4. Both are saved: the grids with their prompts, and the plain pictures.
 
-The same node varies **seed** or **tau** instead: choose it under *vary*."""
+The third axis can be **seed** or **tau** as well."""
 
 SCENES = tuple(
     f"a teddy bear {place}"
-    for place in ("on a meadow", "by the sea at dusk", "in a forest", "in a snowy street", "on a beach")
+    for place in ("on a meadow", "by the sea at dusk", "in a forest", "in Venice", "in an old laboratory")
 )
 
 
@@ -77,120 +81,95 @@ def sweep_values(gamma_t: str, gamma_i: str, vary: str = "nothing", values: str 
 
 
 def gamma_sweep() -> dict[str, Item]:
-    """All cells at the left, the chosen one at the right."""
+    """All cells, and the chosen one at their right."""
+    x = COLUMNS[3]
     return {
         **subject_way(SWEEP_NOTE, PROMPT),
-        "sweep": Item(
-            "EchoGenGammaSweep", (1100, 80), (520, 960), sweep_values("1-4", "0-4 [3]"), CONDITIONS
-        ),
-        "save": Item("SaveImage", (1680, 80), (460, 360), ["EchoGen/gamma-sweep"], {"images": ("sweep", 0)}),
-        "sampler": sampler((2200, 80)),
-        **shown("chosen", 1680, 540, 460, 500, ("sampler", 0)),
+        "sweep": Item("EchoGenGammaSweep", (x, 0), (520, 960), sweep_values("1-4", "0-4 [3]"), CONDITIONS),
+        "sampler": sampler((x + 580, 0), title="The cell you clicked"),
+        **shown("chosen", x + 1030, 0, ("sampler", 0)),
+        "save": saved("EchoGen/gamma-sweep", (x + 1030, 160), ("sweep", 0), "Save the grid"),
     }
-
-
-SWEEP_GROUPS: tuple[Group, ...] = (
-    *LEFT_GROUPS,
-    ("4 · Every pair", (1080, 0, 560, 1060), "#b58b2a"),
-    ("5 · The grid, saved", (1660, 0, 500, 460), "#3f789e"),
-    ("6 · The one you clicked", (2180, 0, 440, 1060), "#b58b2a"),
-    ("7 · Its picture", (1660, 480, 500, 580), "#3f789e"),
-)
 
 
 def schedule() -> dict[str, Item]:
     """The same seed with curves and without."""
-    points = "2.5, 2.5, 2.5, 2.5, 1"
+    points, x = "2.5, 2.5, 2.5, 2.5, 1", COLUMNS[3]
+    ways = {"scheduled": "With the schedule", "constant": "Constant γ"}
     return {
         **subject_way(SCHEDULE_NOTE, PROMPT),
         "schedule": Item(
             "EchoGenGuidanceSchedule",
-            (1100, 80),
+            (x, 690),  # below the wires to the samplers
             (460, 560),
             ["late off", *gammas("nano"), 1.0, points, points],
         ),
         "scheduled": sampler(
-            (1650, 80), {**CONDITIONS, "guidance": ("schedule", 0)}, title="With the schedule"
+            (x + 520, 0), {**CONDITIONS, "guidance": ("schedule", 0)}, title=ways["scheduled"]
         ),
-        "constant": sampler((2170, 80), title="Constant γ"),
-        **shown("scheduled", 1620, 1110, 460, 500, ("scheduled", 0)),
-        **shown("constant", 2140, 1110, 460, 500, ("constant", 0)),
+        "constant": sampler((x + 980, 0), title=ways["constant"]),
+        **compared(x + 1430, ways),
     }
 
 
-SCHEDULE_GROUPS: tuple[Group, ...] = (
-    *LEFT_GROUPS,
-    ("4 · Curves", (1080, 0, 500, 870), "#b58b2a"),
-    ("5 · With the schedule", (1600, 0, 500, 1630), "#3f789e"),
-    ("6 · Constant γ, same seed", (2120, 0, 500, 1630), "#888888"),
-)
+def compared(x: float, samplers: Mapping[str, str]) -> dict[str, Item]:
+    """The pictures of several samplers, by name and title, one below the other."""
+    height = LEFT_HEIGHT / len(samplers)
+    made: dict[str, Item] = {}
+    for row, (name, title) in enumerate(samplers.items()):
+        size = (height - 60, height - 50)
+        made.update(shown(name, x, row * height, (name, 0), title, size))
+    return made
 
 
 def rewire() -> dict[str, Item]:
-    """Three samplers, each with other paths open."""
-    paths = {"semantic": ("content",), "content": ("semantic",), "both": ()}
+    """Three samplers, each with other paths connected."""
+    unplugged = {"semantic": ("content",), "content": ("semantic",), "both": ()}
     titles = {"semantic": "Semantic only", "content": "Content only", "both": "Both"}
-    columns: dict[str, Item] = {}
-    for column, (name, left_open) in enumerate(paths.items()):
-        x = 1100 + 520 * column
-        links = {socket: source for socket, source in CONDITIONS.items() if socket not in left_open}
-        columns[f"sampler_{name}"] = sampler((x + 30, 80), links, title=titles[name])
-        columns.update(shown(name, x, 1110, 460, 500, (f"sampler_{name}", 0)))
-    return {**subject_way(REWIRE_NOTE, PROMPT), **columns}
-
-
-REWIRE_GROUPS: tuple[Group, ...] = (
-    *LEFT_GROUPS,
-    ("4 · Semantic only", (1080, 0, 500, 1630), "#3f789e"),
-    ("5 · Content only", (1600, 0, 500, 1630), "#3f789e"),
-    ("6 · Both", (2120, 0, 500, 1630), "#b58b2a"),
-)
+    x = COLUMNS[3]
+    samplers = {}
+    for column, (name, sockets) in enumerate(unplugged.items()):
+        links = {socket: source for socket, source in CONDITIONS.items() if socket not in sockets}
+        samplers[f"by_{name}"] = sampler((x + 450 * column, 0), links, title=titles[name])
+    shown_by = {f"by_{name}": title for name, title in titles.items()}
+    return {**subject_way(REWIRE_NOTE, PROMPT), **samplers, **compared(x + 1350, shown_by)}
 
 
 def scenes() -> dict[str, Item]:
     """γ Sweep over prompts: no text encoder of its own is needed."""
-    way = subject_way(SCENES_NOTE, PROMPT)
+    way, x = subject_way(SCENES_NOTE, PROMPT), COLUMNS[3]
     del way["text"]
-    way["semantic"].pos, way["content"].pos = (680, 375), (680, 585)
+    way["semantic"].pos, way["content"].pos = (COLUMNS[2], 190), (COLUMNS[2], 420)
     links = {socket: source for socket, source in CONDITIONS.items() if socket != "text"}
     one_each = [f"{gamma:g}" for gamma in gammas("nano")]
     return {
         **way,
         "sweep": Item(
             "EchoGenGammaSweep",
-            (1100, 80),
-            (520, 960),
+            (x, 0),
+            (600, 1000),
             sweep_values(*one_each, "prompt", "\n".join(SCENES)),
             {**links, "text_encoder": ("load", 2)},
-            "One picture a line",
+            "One prompt per line",
         ),
-        "save_grids": Item(
-            "SaveImage", (1680, 80), (460, 360), ["EchoGen/scenes-titled"], {"images": ("sweep", 0)}
+        "decode": Item(
+            "EchoGenDecodeBits",
+            (x + 660, 0),
+            (NARROWEST, 60),
+            [],
+            {"bits": ("sweep", 1), "tokenizer": ("load", 1)},
         ),
-        **shown("scenes", 1680, 540, 460, 500, ("sweep", 1)),
-        "save": Item(
-            "SaveImage", (2200, 80), (400, 360), ["EchoGen/scenes"], {"images": ("decode_scenes", 0)}
-        ),
+        "save": saved("EchoGen/scenes", (x + 660 + NARROWEST + 40, 0), ("decode", 0), "Save the pictures"),
+        "save_grids": saved("EchoGen/scenes-titled", (x + 660, 160), ("sweep", 0), "Save with prompts"),
     }
 
 
-SCENES_GROUPS: tuple[Group, ...] = (
-    LEFT_GROUPS[0],
-    LEFT_GROUPS[1],
-    LEFT_GROUPS[2],
-    ("3 · Subject's features", (660, 290, 400, 480), "#3f789e"),
-    ("4 · Scenes", (1080, 0, 560, 1060), "#b58b2a"),
-    ("5 · With their prompts, saved", (1660, 0, 500, 460), "#3f789e"),
-    ("6 · Plain", (1660, 480, 500, 580), "#3f789e"),
-    ("7 · Saved", (2180, 0, 440, 460), "#3f789e"),
-)
-
 IDENT = "5f0c6c6e-2c9e-4a53-9d0e-ec406e00000"
 LAYOUTS = (
-    Layout("gamma-sweep", f"{IDENT}5", gamma_sweep, SWEEP_GROUPS, 0.69, (95, 200)),
-    Layout("schedule", f"{IDENT}6", schedule, SCHEDULE_GROUPS, 0.58, (106, 225)),
-    Layout("rewire-ablation", f"{IDENT}7", rewire, REWIRE_GROUPS, 0.58, (106, 225)),
-    Layout("batch-of-scenes", f"{IDENT}8", scenes, SCENES_GROUPS, 0.69, (95, 200)),
+    Layout("Sweep - every pair of gammas", f"{IDENT}5", gamma_sweep),
+    Layout("Schedule - guidance by scale", f"{IDENT}6", schedule),
+    Layout("Unplug - what each path brings", f"{IDENT}7", rewire),
+    Layout("Scenes - one subject, many prompts", f"{IDENT}8", scenes),
 )
 
 

@@ -1,23 +1,35 @@
-"""Writes the workflows of the published models: echogen-2b and text-to-image-infinity.
+"""Writes the workflows of the published models, EchoGen-2B and Infinity-2B.
 
 COMFYUI_PATH=... python tests/tools/make_published.py
 """
 
 from __future__ import annotations
 
-from layout import LEFT_GROUPS, Group, Item, Layout, gammas, sampler, subject_way, write
+from layout import (
+    COLUMNS,
+    NARROWEST,
+    RESULT_SIZE,
+    Item,
+    Layout,
+    gammas,
+    note,
+    sampler,
+    subject_way,
+    write,
+)
 
 ECHOGEN_NOTE = """## EchoGen-2B: your subject at 1024 px
 
 1. **Get the files**, once: `python -m echogen_core models download echogen-2b` in this pack's folder, or by \
-hand: press **Run**, and *Load EchoGen* lists each missing file with its size, address and folder. What a \
-file is called does not matter.
-2. Replace *EchoGen Sample Picture* with **Load Image** for a subject of your own.
+hand: press **Run**, and *Load EchoGen* lists each missing file with its size, address and folder.
+2. **Your own picture**: drop it on *Reference Picture*. *Subject Segmentation* cuts the subject out.
 3. Change the **prompt**: first the subject, then the place.
 4. Small card? Set **dtype** in *Load EchoGen* to **fp8**: half the memory, a little less exact.
 5. **γ_t** for the scene, **γ_I** for the likeness; 2.5 for both is the authors' choice, and cheaper than \
 two different values."""
 
+ECHOGEN_PROMPT = "a teddy bear on a meadow, reading a book, morning light"
+INFINITY_PROMPT = "a lighthouse by the sea at dusk, waves below, photograph"
 INFINITY_NOTE = """## Infinity-2B: text to image
 
 EchoGen's base model, without a subject. **Get the files**, once: \
@@ -29,75 +41,81 @@ says what to fetch, from where and into which folder.
 
 def echogen() -> dict[str, Item]:
     """The subject's way through Load EchoGen."""
+    x = COLUMNS[3] + 450
     return {
-        **subject_way(ECHOGEN_NOTE, "a teddy bear reading a book in a cafe, morning light", "EchoGen-2B"),
-        "sampler": sampler((1100, 80), gamma=gammas("echogen-2b")),
+        **subject_way(ECHOGEN_NOTE, ECHOGEN_PROMPT, "EchoGen-2B", single_files("echogen-2b")),
+        "sampler": sampler((COLUMNS[3], 0), gamma=gammas("echogen-2b")),
         "decode": Item(
             "EchoGenDecodeBits",
-            (1560, 80),
-            (480, 60),
+            (x, 0),
+            (NARROWEST, 60),
             [],
             {"bits": ("sampler", 0), "tokenizer": ("load", 1)},
         ),
-        "save": Item("SaveImage", (1560, 210), (480, 630), ["EchoGen/echogen-2b"], {"images": ("decode", 0)}),
+        "save": Item(
+            "SaveImage",
+            (x + NARROWEST + 50, 0),
+            RESULT_SIZE,
+            ["EchoGen/echogen-2b"],
+            {"images": ("decode", 0)},
+            "Result",
+        ),
     }
-
-
-ECHOGEN_GROUPS: tuple[Group, ...] = (
-    *LEFT_GROUPS,
-    ("4 · Sampler", (1080, 0, 440, 1060), "#b58b2a"),
-    ("5 · Picture", (1540, 0, 520, 870), "#3f789e"),
-)
 
 
 def infinity() -> dict[str, Item]:
     """A prompt's way through the loaders of single files."""
+    left, right = 390, 760
+    model, tokenizer = single_files("infinity-2b")
     return {
-        "note": Item("MarkdownNote", (20, 610), (360, 260), [INFINITY_NOTE], title="Start here"),
-        "model": Item("EchoGenLoadModel", (20, 80), (360, 90), ["infinity_2b_reg.pth", "auto"]),
-        "tokenizer": Item("EchoGenLoadTokenizer", (20, 230), (360, 65), ["infinity_vae_d32reg.pth"]),
-        "encoder": Item("EchoGenLoadTextEncoder", (20, 355), (360, 90), ["flan-t5-xl", "auto"]),
+        "note": note(INFINITY_NOTE, (0, 0), (340, 440)),
+        "encoder": Item("EchoGenLoadTextEncoder", (left, 280), (320, 90), ["flan-t5-xl", "auto"]),
+        "model": Item(
+            "EchoGenLoadModel", (right, 0), (320, 90), ["infinity_2b_reg.pth", "auto"], models=[model]
+        ),
+        "tokenizer": Item(
+            "EchoGenLoadTokenizer", (right, 150), (320, 65), ["infinity_vae_d32reg.pth"], models=[tokenizer]
+        ),
         "text": Item(
-            "EchoGenEncodeText",
-            (440, 80),
-            (360, 200),
-            ["a lighthouse on a cliff at dusk, waves below, photograph"],
-            {"text_encoder": ("encoder", 0)},
+            "EchoGenEncodeText", (right, 280), (320, 200), [INFINITY_PROMPT], {"text_encoder": ("encoder", 0)}
         ),
         "sampler": sampler(
-            (860, 80),
+            (1150, 0),
             {"model": ("model", 0), "text": ("text", 0), "tokenizer": ("tokenizer", 0)},
             (4.0, 4.0),
         ),
         "decode": Item(
             "EchoGenDecodeBits",
-            (1320, 80),
-            (480, 60),
+            (1600, 0),
+            (NARROWEST, 60),
             [],
             {"bits": ("sampler", 0), "tokenizer": ("tokenizer", 0)},
         ),
-        "save": Item("SaveImage", (1320, 210), (480, 630), ["EchoGen/infinity"], {"images": ("decode", 0)}),
+        "save": Item(
+            "SaveImage", (1875, 0), RESULT_SIZE, ["EchoGen/infinity"], {"images": ("decode", 0)}, "Result"
+        ),
     }
 
 
-INFINITY_GROUPS: tuple[Group, ...] = (
-    ("1 · Files", (0, 0, 400, 470), "#88aa88"),
-    ("2 · Prompt", (420, 0, 400, 300), "#3f789e"),
-    ("3 · Sampler", (840, 0, 440, 1060), "#b58b2a"),
-    ("4 · Picture", (1300, 0, 520, 890), "#3f789e"),
-    ("Read me", (0, 530, 400, 360), "#888888"),
-)
+def single_files(name: str) -> list[dict[str, str]]:
+    """A published model's parts that are one file each, as core's templates embed them."""
+    from echogen_core.checkpoints.catalog.published_models import PUBLISHED, WEB
 
+    return [
+        {
+            "name": part.name,
+            "url": f"{WEB}/{part.hub}/resolve/main/{part.name}",
+            "directory": part.folder,
+        }
+        for part in PUBLISHED[name]
+        if not part.subfolder
+    ]
+
+
+IDENT = "5f0c6c6e-2c9e-4a53-9d0e-ec406e00000"
 LAYOUTS = (
-    Layout("echogen-2b", "5f0c6c6e-2c9e-4a53-9d0e-ec406e000002", echogen, ECHOGEN_GROUPS, 0.8, (95, 190)),
-    Layout(
-        "text-to-image-infinity",
-        "5f0c6c6e-2c9e-4a53-9d0e-ec406e000003",
-        infinity,
-        INFINITY_GROUPS,
-        0.86,
-        (95, 170),
-    ),
+    Layout("With download - EchoGen-2B", f"{IDENT}2", echogen),
+    Layout("With download - Infinity-2B", f"{IDENT}3", infinity),
 )
 
 if __name__ == "__main__":

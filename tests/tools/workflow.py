@@ -63,31 +63,3 @@ def to_api(workflow: dict[str, Any], object_info: dict[str, Any]) -> dict[str, A
         title = node.get("title") or object_info[node["type"]]["display_name"]
         graph[str(node["id"])] = {"inputs": inputs, "class_type": node["type"], "_meta": {"title": title}}
     return graph
-
-
-def overlaps(workflow: dict[str, Any], title_height: float = 30.0) -> list[tuple[int, int]]:
-    """Pairs of node ids whose boxes, title bars included, overlap."""
-    boxes = []
-    for node in workflow["nodes"]:
-        (x, y), (width, height) = node["pos"], node["size"]
-        boxes.append((node["id"], x, y - title_height, x + width, y + height))
-    return [
-        (a[0], b[0])
-        for index, a in enumerate(boxes)
-        for b in boxes[index + 1 :]
-        if a[1] < b[3] and b[1] < a[3] and a[2] < b[4] and b[2] < a[4]
-    ]
-
-
-def stray_nodes(workflow: dict[str, Any], title_height: float = 30.0) -> list[int]:
-    """Ids of nodes that do not lie wholly inside one group."""
-    strays = []
-    for node in workflow["nodes"]:
-        (x, y), (width, height) = node["pos"], node["size"]
-        inside = any(
-            gx <= x and gy <= y - title_height and x + width <= gx + gw and y + height <= gy + gh
-            for gx, gy, gw, gh in (group["bounding"] for group in workflow["groups"])
-        )
-        if not inside:
-            strays.append(node["id"])
-    return strays
