@@ -21,7 +21,8 @@ _STRENGTH = dict(
     display_mode=io.NumberDisplay.slider,
 )
 _VIEWS = (
-    "The subject on a plain background, from Cut Out Subject. A batch counts as several views of one subject."
+    "The subject on a plain background, from Subject Segmentation or Cut Out Subject. A batch: several views "
+    "of one subject."
 )
 
 
@@ -30,12 +31,13 @@ def _views_input() -> Any:
     return advanced(
         io.Int.Input,
         "max_views",
+        display_name="max views",
         default=DEFAULT_VIEWS,
         min=1,
         max=MAX_VIEWS,
         optional=True,
-        tooltip="How many pictures of a batch are used at most, evenly chosen with the first and the last. "
-        "Each takes time in every run. Set the same number on both encoders.",
+        tooltip="The most pictures of a batch to use, spread evenly. More make every run slower. Set the "
+        "same on both encoders.",
     )
 
 
@@ -60,9 +62,11 @@ class EncodeText(io.ComfyNode):
             category=f"{CATEGORY}/conditioning",
             description="Reads the prompt: what the subject is and where it should be.",
             has_intermediate_output=True,
-            search_aliases=["prompt", "flan t5", "text conditioning"],
+            search_aliases=["prompt", "clip text encode", "flan t5", "text conditioning"],
             inputs=[
-                adapters.TextEncoder.Input("text_encoder", tooltip="From Load EchoGen."),
+                adapters.TextEncoder.Input(
+                    "text_encoder", display_name="text encoder", tooltip="From Load EchoGen."
+                ),
                 io.String.Input(
                     "prompt",
                     multiline=True,
@@ -91,20 +95,32 @@ class EncodeSemantic(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="EchoGenEncodeSemantic",
-            display_name="Encode Semantic (DINOv2)",
+            display_name="Encode Semantic (reference, DINOv2)",
             category=f"{CATEGORY}/conditioning",
-            description="What the subject is and how its parts are arranged: the features that carry its "
-            "identity.",
+            description="Reads from the reference picture what the subject is: its identity, and how its "
+            "parts are arranged.",
             has_intermediate_output=True,
-            search_aliases=["dino", "subject features", "identity", "reference"],
+            search_aliases=[
+                "reference image",
+                "image prompt",
+                "ip adapter",
+                "ipadapter",
+                "clip vision encode",
+                "identity",
+                "person",
+                "face",
+                "character",
+            ],
             inputs=[
-                adapters.SemanticEncoder.Input("semantic_encoder", tooltip="From Load EchoGen."),
+                adapters.SemanticEncoder.Input(
+                    "semantic_encoder", display_name="semantic encoder", tooltip="From Load EchoGen."
+                ),
                 io.Image.Input("image", tooltip=_VIEWS),
                 io.Float.Input(
                     "strength",
                     **_STRENGTH,
-                    tooltip="How strongly these features act on the model. 0: as if unconnected. 1: as "
-                    "trained. Above 1: exaggerated. To steer the whole subject, use γ_I on the sampler.",
+                    tooltip="How much of the subject's identity is used, 0 to 2. 0: none. 1: as trained. For "
+                    "the subject as a whole, use γ_I on the sampler.",
                 ),
                 _views_input(),
             ],
@@ -129,19 +145,29 @@ class EncodeContent(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="EchoGenEncodeContent",
-            display_name="Encode Content (FLUX VAE)",
+            display_name="Encode Content (reference, FLUX VAE)",
             category=f"{CATEGORY}/conditioning",
-            description="The subject's fine detail: texture, lettering, exact colours.",
+            description="Reads the subject's fine detail from the reference picture: texture, lettering, "
+            "exact colours.",
             has_intermediate_output=True,
-            search_aliases=["vae encode", "subject detail", "reference latent"],
+            search_aliases=[
+                "reference image",
+                "image prompt",
+                "ip adapter",
+                "ipadapter",
+                "vae encode",
+                "reference latent",
+                "detail",
+            ],
             inputs=[
-                adapters.ContentEncoder.Input("content_encoder", tooltip="From Load EchoGen."),
+                adapters.ContentEncoder.Input(
+                    "content_encoder", display_name="content encoder", tooltip="From Load EchoGen."
+                ),
                 io.Image.Input("image", tooltip=_VIEWS),
                 io.Float.Input(
                     "strength",
                     **_STRENGTH,
-                    tooltip="How strongly the detail acts on the model. 0: as if unconnected. 1: as trained. "
-                    "Above 1: exaggerated.",
+                    tooltip="How much of the subject's fine detail is used, 0 to 2. 0: none. 1: as trained.",
                 ),
                 _views_input(),
             ],

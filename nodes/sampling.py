@@ -53,10 +53,22 @@ class Sampler(io.ComfyNode):
             node_id="EchoGenSampler",
             display_name="EchoGen Sampler",
             category=f"{CATEGORY}/sampling",
-            description="Samples the picture's bits, scale by scale, coarse to fine. Leave text, semantic or "
-            "content unconnected to switch that path off. Changing γ, tau or the seed reuses what was "
-            "computed for the subject and the prompt.",
-            search_aliases=["echogen", "next scale prediction", "var", "infinity", "subject driven"],
+            description="Draws your subject in the scene that the prompt describes, scale by scale, coarse "
+            "to fine. Disconnect text, semantic or content to turn that path off. Changing γ, tau or the "
+            "seed is quick: subject and prompt aren't computed again.",
+            search_aliases=[
+                "echogen",
+                "ksampler",
+                "cfg",
+                "ip adapter",
+                "ipadapter",
+                "reference image",
+                "image prompt",
+                "subject driven",
+                "next scale prediction",
+                "var",
+                "infinity",
+            ],
             inputs=[*_sockets(), *_guidance_widgets(), *_picture_widgets(), *_drawing_widgets()],
             outputs=[
                 adapters.Bits.Output(
@@ -112,28 +124,27 @@ def _sockets() -> list[Any]:
         adapters.Text.Input(
             "text",
             optional=True,
-            tooltip="From Encode Text. Unconnected: no prompt, the model chooses the scene.",
+            tooltip="The prompt, from Encode Text. Not connected: the model chooses the scene.",
         ),
         adapters.Semantic.Input(
             "semantic",
             optional=True,
-            tooltip="From Encode Semantic: the subject's identity. Unconnected: off.",
+            tooltip="What the subject is, from Encode Semantic. Not connected: off.",
         ),
         adapters.Content.Input(
             "content",
             optional=True,
-            tooltip="From Encode Content: the subject's fine detail. Unconnected: off.",
+            tooltip="The subject's fine detail, from Encode Content. Not connected: off.",
         ),
         adapters.Tokenizer.Input(
             "tokenizer",
             optional=True,
-            tooltip="Previews the picture after every scale. Unconnected: no preview.",
+            tooltip="Connect it to watch the picture grow, scale by scale.",
         ),
         adapters.Guidance.Input(
             "guidance",
             optional=True,
-            tooltip="From Guidance Schedule: γ_t and γ_I scale by scale, instead of the two sliders. "
-            "Unconnected: the sliders' values at every scale.",
+            tooltip="γ_t and γ_I scale by scale, from Guidance Schedule, in place of the two sliders.",
         ),
     ]
 
@@ -142,13 +153,13 @@ def _guidance_widgets() -> list[Any]:
     gammas = {
         "gamma_t": (
             "γ_t (prompt)",
-            "How strongly the prompt steers, 0 to 8. 1: no amplification. Higher: the "
-            "prompt's scene comes out more clearly, then harshly.",
+            "How closely the picture follows the prompt, 0 to 8. Higher: a clearer scene, then a harsh one. "
+            "1: no guidance.",
         ),
         "gamma_i": (
             "γ_I (subject)",
-            "How strongly the subject steers, 0 to 8. 0: the subject is ignored. Higher: more like the "
-            "reference, then stiff.",
+            "How closely the picture follows the subject, 0 to 8. Higher: closer to the reference, then a "
+            "stiff copy. 0: ignores the subject.",
         ),
     }
     return [
@@ -174,29 +185,31 @@ def _picture_widgets() -> list[Any]:
             min=0,
             max=SEEDS - 1,
             control_after_generate=True,
-            tooltip="Seed of the random numbers: the same seed and settings give the same picture. "
-            "Picture i of a batch is the one that a single run with seed + i draws.",
+            tooltip="The same seed and settings give the same picture. A batch uses seed, seed + 1, …: each "
+            "picture is the one that its seed gives alone.",
         ),
         io.Int.Input(
             "batch",
+            display_name="batch size",
             default=1,
             min=1,
             max=64,
-            tooltip="Number of pictures, 1 to 64, with seeds seed, seed + 1, …",
+            tooltip="How many pictures to draw, 1 to 64.",
         ),
         io.Combo.Input(
             "aspect_ratio",
+            display_name="aspect ratio",
             options=list(ASPECT_RATIOS),
             default="1:1",
-            tooltip="Width to height. nano makes square pictures only.",
+            tooltip="Width:height. nano draws square pictures only. Another node may send any name, such as "
+            "16:9, portrait or 1920x1080: the nearest official ratio is used.",
         ),
         io.Combo.Input(
             "size",
             options=_SIZES,
             default=AUTO_SIZE,
-            tooltip="Pixels of the picture. auto: the size that the model was trained for (nano 128×128, "
-            "EchoGen-0.1B about 256×256, EchoGen-2B about 1024×1024). A smaller size stops at an earlier "
-            "scale.",
+            tooltip="Size of the picture. auto: what the model was trained at (nano 128×128, EchoGen-0.1B "
+            "about 256×256, EchoGen-2B about 1024×1024). Smaller sizes stop at an earlier scale.",
         ),
     ]
 
@@ -205,12 +218,13 @@ def _drawing_widgets() -> list[Any]:
     return [
         io.Float.Input(
             "tau",
+            display_name="tau (temperature)",
             default=0.0,
             min=0.0,
             max=10.0,
             step=0.05,
-            tooltip="Temperature, 0 to 10. Lower is safer and smoother, higher livelier, then noisy. 0: the "
-            f"model's default. {_preset_values('tau')}.",
+            tooltip="Lower: smoother and safer. Higher, up to 10: livelier, then noisy. 0: the model's "
+            f"default. {_preset_values('tau')}.",
         ),
         advanced(
             io.Float.Input,
@@ -219,8 +233,8 @@ def _drawing_widgets() -> list[Any]:
             min=0.0,
             max=1.0,
             step=0.01,
-            tooltip="Drops the less likely value of a bit when its probability is at most 1 − top_p. 1: "
-            f"never. 0: the model's default. {_preset_values('top_p')}.",
+            tooltip="Drops a bit's less likely value if its probability is 1 − top_p or less. 1: off. 0: the "
+            f"model's default. {_preset_values('top_p')}.",
         ),
         advanced(
             io.Int.Input,
@@ -228,18 +242,17 @@ def _drawing_widgets() -> list[Any]:
             default=0,
             min=0,
             max=2,
-            tooltip="1: always the likelier value, the same picture for every seed. 0 or 2: off (a bit has "
-            "only two values).",
+            tooltip="1: always take a bit's likelier value; every seed gives the same picture. 0 or 2: off.",
         ),
         advanced(
             io.Combo.Input,
             "cache",
+            display_name="KV cache",
             options=[name for name, dtype in CACHE_DTYPES.items() if dtype is None or runtime.supports_fp8()],
             default="full",
             optional=True,
-            tooltip="Precision of the KV cache, which holds subject, prompt and picture while sampling. "
-            "full: as computed. fp8: half the memory, slightly less exact; for cards that are too small "
-            "otherwise.",
+            tooltip="fp8 halves what a run needs besides the model's weights, and is slightly less exact: "
+            "for small cards.",
         ),
     ]
 

@@ -28,11 +28,11 @@ class Sweep(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="EchoGenGammaSweep",
-            display_name="γ Sweep (EchoGen)",
+            display_name="γ Sweep (CFG grid)",
             category=f"{CATEGORY}/sampling",
-            description="Draws the same picture for every pair of γ_t and γ_I, in a labelled grid. Subject "
-            "and prompt are computed once. Cancel keeps the finished cells and ends the run.",
-            search_aliases=["xy plot", "grid search", "gamma sweep", "parameter sweep", "cfg grid"],
+            description="Draws the picture once for every pair of γ_t and γ_I, in a labelled grid. Subject "
+            "and prompt are computed once. Cancel ends the run and keeps the finished pictures.",
+            search_aliases=["xy plot", "xyz plot", "grid search", "gamma sweep", "parameter sweep", "cfg"],
             inputs=[
                 *_connected_inputs(),
                 *_list_widgets(),
@@ -42,13 +42,13 @@ class Sweep(io.ComfyNode):
                 io.Image.Output(
                     "grid",
                     display_name="grid",
-                    tooltip="The labelled grid, one for each value of the third list.",
+                    tooltip="The labelled grid, one for each value of the third axis.",
                 ),
                 adapters.Bits.Output(
                     "bits",
                     display_name="bits",
                     is_output_list=True,
-                    tooltip="The cells' bits as a list: left to right, top to bottom, grid by grid.",
+                    tooltip="The bits of each picture as a list: left to right, top to bottom, grid by grid.",
                 ),
             ],
             hidden=[io.Hidden.unique_id, io.Hidden.extra_pnginfo],
@@ -119,11 +119,14 @@ def _connected_inputs() -> list[Any]:
     return [
         *_sampler_inputs("model"),
         adapters.Tokenizer.Input(
-            "tokenizer", tooltip="From Load EchoGen: decodes the pictures of the cells."
+            "tokenizer", tooltip="From Load EchoGen. It turns the bits into the grid's pictures."
         ),
         *_sampler_inputs("text", "semantic", "content"),
         adapters.TextEncoder.Input(
-            "text_encoder", optional=True, tooltip="From Load EchoGen. Needed only to vary the prompt."
+            "text_encoder",
+            display_name="text encoder",
+            optional=True,
+            tooltip="From Load EchoGen. Needed only if the third axis is the prompt.",
         ),
     ]
 
@@ -136,8 +139,8 @@ def _sampler_inputs(*names: str) -> list[Any]:
 
 def _list_widgets() -> list[Any]:
     gammas = {
-        "gamma_t": ("γ_t (prompt)", "columns"),
-        "gamma_i": ("γ_I (subject)", "rows, highest on top"),
+        "gamma_t": ("γ_t (prompt)", "Columns"),
+        "gamma_i": ("γ_I (subject)", "Rows, highest on top"),
     }
     return [
         *(
@@ -145,22 +148,24 @@ def _list_widgets() -> list[Any]:
                 name,
                 display_name=label,
                 default="1-4",
-                tooltip=f"The {place}: up to {MAX_VALUES} values from 0 to 8. {SYNTAX}",
+                tooltip=f"{place}: up to {MAX_VALUES} values from 0 to 8. {SYNTAX}",
             )
             for name, (label, place) in gammas.items()
         ),
         io.Combo.Input(
             "vary",
+            display_name="third axis",
             options=list(VARIED),
             default="nothing",
-            tooltip="A third list: one grid for each of its values.",
+            tooltip="Draws one grid for each value of tau, seed or prompt.",
         ),
         io.String.Input(
             "values",
+            display_name="third axis values",
             multiline=True,
             default="",
-            tooltip=f"The third list, up to {MAX_VALUES} values: numbers for tau and seed, written as above; "
-            "one prompt per line. No effect if nothing is varied.",
+            tooltip=f"Up to {MAX_VALUES} values for the third axis: numbers written as above, or one prompt "
+            "per line. Not used if it is none.",
         ),
     ]
 

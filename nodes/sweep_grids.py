@@ -71,7 +71,7 @@ def pages_of(vary: str, values: str, base: Page, text_encoder: runtime.Managed |
         if not 1 <= len(prompts) <= MAX_VALUES:
             raise ValueError(f"prompt: expected 1 to {MAX_VALUES} prompts, one per line, got {len(prompts)}.")
         if text_encoder is None:
-            raise ValueError("To vary the prompt, connect text_encoder, from Load EchoGen.")
+            raise ValueError("The third axis is the prompt: connect text encoder, from Load EchoGen.")
         encoder, device = runtime.loaded(text_encoder), text_encoder.device
         encoded = [encoder.encode(prompt, device=device) for prompt in prompts]
         return [base._replace(title=prompt, text=text) for prompt, text in zip(prompts, encoded, strict=True)]

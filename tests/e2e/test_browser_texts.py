@@ -28,7 +28,7 @@ def test_help_beside_the_graph(vue: bool, page: Page, comfy: Server) -> None:
     open_quickstart(page, comfy, vue)
     page.evaluate(f"app.canvas.selectNode({SAMPLER})")
     page.get_by_test_id("info-button").click()
-    page.get_by_text("Samples the picture's bits by next-scale prediction").first.wait_for(timeout=READY_MS)
+    page.get_by_text("by next-scale prediction: first one token").first.wait_for(timeout=READY_MS)
     assert page.get_by_role("heading", name="Typical errors").count() > 0
     # The front end asks for a page in its own language first; ours are in one.
     assert [word for word in page_errors.found if not word.endswith("/en.md")] == []

@@ -88,7 +88,7 @@ def test_a_third_list_gives_a_grid_for_each_value(
         ({"gamma_i": "1-9"}, "γ_I.*from 0 to 8"),
         ({"gamma_i": "0-8 (+0.0000001)"}, "γ_I.*at most 12"),
         ({"gamma_i": "1-2 (+0)"}, "step above 0"),
-        ({"vary": "prompt", "values": "a cat"}, "connect text_encoder"),
+        ({"vary": "prompt", "values": "a cat"}, "connect text encoder"),
         ({"vary": "prompt", "values": " \n"}, "1 to 12 prompts"),
         ({"vary": "tau", "values": "0"}, "tau.*from 0.01"),
     ],
@@ -197,7 +197,7 @@ def test_a_schedule_takes_the_place_of_the_sliders(pack: dict[str, Any], models:
 
 
 def test_points_that_cannot_be_drawn(pack: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"points_i.*0 to 8"):
+    with pytest.raises(ValueError, match=r"γ_I points.*0 to 8"):
         run(
             pack,
             "EchoGenGuidanceSchedule",
