@@ -15,6 +15,7 @@ from torch import Tensor
 
 from .checkpoints import Bundle, check_patch, load_bundle
 from .checkpoints.bundle import SearchFolders
+from .checkpoints.segmentation_models import load_salient
 from .features import Subject, TextFeatures
 from .sampling import Bits, Branches, Guidance, PrefillCache, SamplingSettings, ScaleStep, sample
 from .scales import ScaleSchedule, preset_schedule
@@ -83,10 +84,10 @@ class EchoGenPipeline:
     ) -> Subject:
         """Cut the subject out (all pictures show the same one) and encode it.
 
-        images_B3HW: 0..1, three channels or four with alpha. mask_BHW: 1 on the subject; without it alpha or
-        a plain border decides. Raises ValueError when there is nothing to cut out.
+        images_B3HW: 0..1, three channels or four with alpha. mask_BHW: 1 on the subject; without it alpha, a
+        plain border or the built-in cut decides. Raises ValueError when there is nothing to cut out.
         """
-        reference_B3SS = cut_out(images_B3HW, mask_BHW).images_B3SS
+        reference_B3SS = cut_out(images_B3HW, mask_BHW, salient=load_salient()).images_B3SS
         return self.encode_reference(reference_B3SS, semantic=semantic, content=content)
 
     def encode_reference(

@@ -5,6 +5,8 @@ It is an output node with a preview: see lazy_previews.py.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from enum import Enum
 from typing import Any
 
 from comfy_api.latest import io
@@ -16,10 +18,17 @@ from echogen_core.subject.notes import joined
 from echogen_core.subject.regions import rectangles
 from echogen_core.subject.user_inputs import UserInputs, mask_in_boxes
 
-from . import memory_checks, subject_preview
+from . import memory_checks, runtime, subject_models, subject_preview
 from . import subject_widgets as widgets
 from .adapters import CATEGORY, advanced, pictures_from, schema, to_image, to_intermediate
 from .user_inputs import read_inputs
+
+
+class WithoutMask(str, Enum):
+    """What to cut a picture by that has a busy background, and neither a mask nor a box."""
+
+    WHOLE = "whole picture"
+    BUILT_IN = "built-in cut"
 
 
 class CutOutSubject(io.ComfyNode):
@@ -55,9 +64,19 @@ class CutOutSubject(io.ComfyNode):
                 advanced(
                     io.Boolean.Input,
                     "only_largest",
+                    display_name="keep largest piece",
                     default=False,
                     optional=True,
-                    tooltip="Keeps only the largest of several separate pieces.",
+                    tooltip="Drops everything but the largest piece, such as specks and a second subject.",
+                ),
+                io.Combo.Input(
+                    "without_mask",
+                    display_name="without a mask",
+                    options=[each.value for each in WithoutMask],
+                    default=WithoutMask.WHOLE.value,
+                    optional=True,
+                    tooltip="What to do with a photo whose background isn't plain if there is no mask or "
+                    "box: use the whole picture (the node says so), or let the built-in cut find it.",
                 ),
             ],
             outputs=[
@@ -76,6 +95,7 @@ class CutOutSubject(io.ComfyNode):
         mask: Tensor | None = None,
         bounding_box: Any = None,
         only_largest: bool = False,
+        without_mask: str = WithoutMask.WHOLE.value,
     ) -> io.NodeOutput:
         images_BCHW = pictures_from(image, "picture", keep_alpha=True)
         memory_checks.require_for_cut_outs(image, margin)
@@ -83,7 +103,8 @@ class CutOutSubject(io.ComfyNode):
         given = read_inputs(images_BCHW, image.shape[1:3], "", mask, marks, bounding_box)
         regions = [_region(inputs, *images_BCHW.shape[-2:]) for inputs in given]
         masks = [mask_HW for mask_HW, _ in regions]
-        cut = cutout.cut_out_by(masks, images_BCHW, margin, colour, only_largest)
+        salient = _built_in_cut(masks) if WithoutMask(without_mask) is WithoutMask.BUILT_IN else None
+        cut = cutout.cut_out_by(masks, images_BCHW, margin, colour, only_largest, salient)
         warnings = [
             joined(inputs.warning, note, about_cut)
             for inputs, (_, note), about_cut in zip(given, regions, cut.notes, strict=True)
@@ -94,6 +115,15 @@ class CutOutSubject(io.ComfyNode):
             to_intermediate(cut.masks_BSS),
             ui=subject_preview.show_cut_outs(cls, cut.images_B3SS, warnings),
         )
+
+
+def _built_in_cut(masks: Sequence[Tensor | None]) -> Any:
+    """The built-in cut's model, None where no picture can need it."""
+    if all(mask_HW is not None for mask_HW in masks):
+        return None
+    managed = subject_models.salient()
+    runtime.loaded(managed)
+    return managed.module
 
 
 def _region(inputs: UserInputs, height: int, width: int) -> tuple[Tensor | None, str]:

@@ -23,17 +23,15 @@ from ..checkpoints.catalog.folders import find_comfyui, model_folders
 from ..checkpoints.catalog.published_models import PUBLISHED
 from ..config import PRESETS
 from ..dtypes import DTYPES
-from ..pictures import from_pil, on_colour, open_picture
 from ..pipeline import NO_SUBJECT, EchoGenPipeline, Settings
 from ..scales import ASPECT_RATIOS
+from ..subject.cutout import Cutout
 from ..utils.option_checks import Unused, refuse_unused
 from ..utils.option_types import device, gamma, number, output_file, seed, whole, words
 from ..utils.printable import counted, printable
 from ..utils.writing import write_picture as write_picture_file
+from . import reference
 from .models import PACK, search_folders
-
-MAX_SIDE = 8192
-"""Pixels of a picture that is read."""
 
 SEEDS = 1 << 64
 """Number of seeds; after the largest, a batch continues with 0, as in ComfyUI's nodes."""
@@ -42,11 +40,7 @@ FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 """Endings of pictures that are written -> Pillow's names."""
 
 UNUSED = (
-    Unused(
-        "--mask",
-        lambda args: args.reference is None,
-        "without --reference, the picture it belongs to. Add --reference, or drop --mask.",
-    ),
+    *reference.UNUSED,
     Unused(
         "--gamma-i",
         lambda args: args.reference is None,
@@ -54,16 +48,21 @@ UNUSED = (
     ),
     Unused(
         "--comfyui",
-        lambda args: bool(args.weights),
+        lambda args: bool(args.weights) and not _finds_subjects(args),
         "together with --weights, which names the folders to search. Give one of the two.",
     ),
     Unused(
         "--comfyui",
-        lambda args: args.model not in PUBLISHED,
+        lambda args: args.model not in PUBLISHED and not _finds_subjects(args),
         f"on this model, whose weights come with the pack. Drop --comfyui, or choose --model "
         f"{' or '.join(name for name in PRESETS if name in PUBLISHED)}.",
     ),
 )
+
+
+def _finds_subjects(args: argparse.Namespace) -> bool:
+    """Whether models of ComfyUI's folders may find or outline the subject."""
+    return args.phrase is not None or args.box is not None
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
@@ -79,13 +78,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     parser.add_argument(
         "--out", type=output_file, required=True, help="picture to write; a batch gets numbers"
     )
-    parser.add_argument("--reference", type=Path, help="picture of the subject")
-    parser.add_argument(
-        "--mask",
-        type=Path,
-        help="black and white picture, white on the subject (default: the reference's transparency, or "
-        "everything that stands out from a plain background)",
-    )
+    reference.add_options(parser)
     _add_model(parser)
     _add_settings(parser)
     return parser
@@ -145,11 +138,10 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Make the pictures and print their paths. Raises ValueError or OSError for what the user can mend."""
     _check(args)
-    reference = read_picture(args.reference) if args.reference else None
-    mask = read_mask(args.mask) if args.mask else None
+    cut_out = _cut_out(args)
     pipeline = _load(args)
     began = time.perf_counter()
-    subject = NO_SUBJECT if reference is None else pipeline.subject(reference, mask_BHW=mask)
+    subject = NO_SUBJECT if cut_out is None else pipeline.encode_reference(cut_out.images_B3SS)
     settings = Settings(args.gamma_t, args.gamma_i, args.tau, aspect_ratio=args.aspect_ratio)
     seeds = [(args.seed + index) % SEEDS for index in range(args.batch)]
     picture = pipeline.generate(pipeline.branches(args.prompt, subject, settings), seeds, settings)
@@ -161,14 +153,29 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _cut_out(args: argparse.Namespace) -> Cutout | None:
+    """The subject of the reference picture; says what was done. None without a picture."""
+    if not args.reference:
+        return None
+    picture = reference.read_picture(args.reference)
+    mask = reference.read_mask(args.mask) if args.mask else None
+    made = reference.cut(args, picture, mask, _device(args))
+    sys.stderr.write(f"{reference.told(made)}\n")
+    return made
+
+
 def _check(args: argparse.Namespace) -> None:
     """ValueError for what can be told before minutes of work."""
     refuse_unused(args, UNUSED)
     picture_format(args.out)
 
 
+def _device(args: argparse.Namespace) -> str:
+    return args.device or ("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def _load(args: argparse.Namespace) -> EchoGenPipeline:
-    device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = _device(args)
     dtype = DTYPES[args.dtype or ("bf16" if device.startswith("cuda") else "fp32")]
     pipeline = EchoGenPipeline.from_bundle(
         args.model, args.weights or _comfyui_folders(args), dtype, device, transformer=args.transformer
@@ -186,20 +193,6 @@ def _comfyui_folders(args: argparse.Namespace) -> SearchFolders | None:
     if args.model not in PUBLISHED:
         return None
     return search_folders(args.model, model_folders(find_comfyui(args.comfyui, os.environ, PACK)))
-
-
-def read_picture(path: Path) -> Tensor:
-    """A picture file as [1, 3, H, W] or, with transparency, [1, 4, H, W] in 0..1, upright (EXIF applied).
-
-    Raises OSError where there is no file or it can't be opened, ValueError where it can't be read or is too
-    large.
-    """
-    return from_pil(open_picture(path, largest_side=MAX_SIDE))[None]
-
-
-def read_mask(path: Path) -> Tensor:
-    """A picture file as a mask [1, H, W] in 0..1, 0 where it is transparent. Raises as `read_picture`."""
-    return from_pil(on_colour(open_picture(path, largest_side=MAX_SIDE), "black").convert("L"))
 
 
 def write_picture(image_3HW: Tensor, path: Path, enlarge: int = 1) -> None:

@@ -23,6 +23,7 @@ from .masks import PRESENT, GivenMask, MaskMarks, is_empty, read_masks
 from .notes import NOTHING_STANDS_OUT, NOTHING_TO_CUT_BY, joined
 from .reference_checks import shows_hardly
 from .refine import pieces
+from .salient import SalientSubject
 
 log = logging.getLogger(__name__)
 
@@ -37,14 +38,15 @@ LARGEST_SQUARE = 4096
 
 _LONGEST_COLOUR = 100  # characters
 WHOLE = "whole picture"
+BUILT_IN = "built-in"
 
 
 class Cutout(NamedTuple):
     """Subjects on the background, one for each picture.
 
     images_B3SS: the pictures; masks_BSS: where the subjects are. sources: what each was cut by: 'mask',
-    'transparency', 'plain background', or 'whole picture'. notes: what the artist should know, '' for
-    nothing.
+    'transparency', 'plain background', 'built-in', or 'whole picture'. notes: what the artist should know, ''
+    for nothing.
     """
 
     images_B3SS: Tensor
@@ -74,12 +76,13 @@ def cut_out(
     background: Colour = WHITE,
     mask_marks: MaskMarks = MaskMarks.AUTO,
     only_largest: bool = False,
+    salient: SalientSubject | None = None,
 ) -> Cutout:
     """Cut the subject out of each picture.
 
     images_BCHW: [B, 3 or 4, H, W]; a fourth channel serves as mask where none is given.
     masks_BHW: as `read_masks` takes them; a picture without one is cut by its transparency, else by its plain
-    background (see `find_ground`), else kept whole.
+    background (see `find_ground`), else by the built-in cut (`salient`), else kept whole.
     margin: free share of the result on each side, 0 to 0.45; none where the subject is the whole picture.
     only_largest: of several subjects apart from each other, the one that covers most is kept.
     Pictures of a batch share the largest side, at most 4096 px; pictures over 2048 px are reduced first.
@@ -90,7 +93,8 @@ def cut_out(
     given = [GivenMask()] * len(pictures_BCHW)
     if masks_BHW is not None:
         given = read_masks(masks_BHW, pictures_BCHW, MaskMarks(mask_marks))
-    cut = cut_out_by([mask.mask_HW for mask in given], pictures_BCHW, margin, background, only_largest)
+    masks = [mask.mask_HW for mask in given]
+    cut = cut_out_by(masks, pictures_BCHW, margin, background, only_largest, salient)
     both = zip((mask.note for mask in given), cut.notes, strict=True)
     return cut._replace(notes=tuple(joined(*each) for each in both))
 
@@ -101,6 +105,7 @@ def cut_out_by(
     margin: float = DEFAULT_MARGIN,
     background: Colour = WHITE,
     only_largest: bool = False,
+    salient: SalientSubject | None = None,
 ) -> Cutout:
     """The same of pictures that are checked and reduced already, by masks that are read.
 
@@ -109,7 +114,7 @@ def cut_out_by(
     if not 0 <= margin <= LARGEST_MARGIN:
         raise ValueError(f"The margin must be 0 to {LARGEST_MARGIN} of the picture's side, got {margin}.")
     regions = [
-        _Region(mask_HW, "mask") if mask_HW is not None else _own_region(picture_CHW)
+        _Region(mask_HW, "mask") if mask_HW is not None else _own_region(picture_CHW, salient)
         for mask_HW, picture_CHW in zip(masks, pictures_BCHW, strict=True)
     ]
     if all(is_empty(region.mask_HW) for region in regions):
@@ -158,14 +163,17 @@ def _whole_if_empty(region: _Region) -> _Region:
     return _Region(torch.ones_like(region.mask_HW), WHOLE, NOTHING_STANDS_OUT)
 
 
-def _own_region(picture_CHW: Tensor) -> _Region:
-    """The subject by the picture's own transparency, else its plain background, else all of it."""
+def _own_region(picture_CHW: Tensor, salient: SalientSubject | None) -> _Region:
+    """The subject by the picture's own transparency, else its plain background, the built-in cut, or all."""
     if len(picture_CHW) == 4 and bool((picture_CHW[3] < 1).any()):
         return _Region(picture_CHW[3], "transparency")
     ground_HW = find_ground(picture_CHW)
-    if ground_HW is None:
+    if ground_HW is not None:
+        return _Region((~ground_HW).float(), "plain background")
+    if salient is None:
         return _Region(torch.ones(picture_CHW.shape[-2:]), WHOLE, NOTHING_TO_CUT_BY)
-    return _Region((~ground_HW).float(), "plain background")
+    mask_HW = salient.mask(picture_CHW[None, :3])[0]
+    return _whole_if_empty(_Region(mask_HW, BUILT_IN))
 
 
 def _nothing(regions: Sequence[_Region]) -> ValueError:

@@ -15,8 +15,8 @@ WHOLE_MASK = "The mask covers the whole picture: nothing is cut away."
 TAKEN_AS_BACKGROUND = "The mask was taken as the background's: set mask_marks to 'subject' to change it."
 TAKEN_AS_SUBJECT = "The mask was taken as the subject's: set mask_marks to 'background' if it marks the rest."
 NOTHING_TO_CUT_BY = (
-    "The background isn't plain and there is no mask: the whole picture is used. Connect a mask, or use "
-    "Subject Segmentation."
+    "The whole picture is used: its background isn't plain, and there is no mask. To cut the subject out, "
+    "set “without a mask” to built-in cut."
 )
 NOTHING_STANDS_OUT = "Nothing stands out in this picture: the whole picture is used."
 NO_BOX = "There is no box for this picture."

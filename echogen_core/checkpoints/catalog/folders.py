@@ -16,6 +16,8 @@ FOLDER_NAMES: dict[str, tuple[str, ...]] = {
     "text_encoders": ("text_encoders", "clip"),
     "clip_vision": ("clip_vision",),
     "echogen": ("echogen",),
+    "grounding-dino": ("grounding-dino",),
+    "sams": ("sams",),
 }
 """Kind of model -> names of its folders below `models`, the current name first."""
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from echogen_core import pipeline as pipeline_module
 from echogen_core.__main__ import main
@@ -170,10 +170,60 @@ def test_a_transformer_is_named_whatever_the_folders_hold(
     assert pictures(out, "--transformer", files["base.safetensors"])
 
 
+def photo(path: Path) -> Path:
+    """A red disc before a busy background, in a picture without transparency."""
+    picture = Image.effect_noise((160, 120), 60).convert("RGB")
+    ImageDraw.Draw(picture).ellipse((30, 20, 110, 100), fill=(200, 30, 30))
+    picture.save(path)
+    return path
+
+
+@pytest.mark.usefixtures("short_nano")
+def test_a_photo_is_cut_out_and_what_was_done_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By itself, within a box, by a mask; a picture that is cut out already is taken as it is."""
+    made = {}
+    Image.new("L", (160, 120), 255).save(tmp_path / "all.png")
+    for name, options, said in (
+        ("itself", [], "built-in cut. If it took the wrong thing, help with --box"),
+        ("box", ["--box", "60,10,100,110"], "built-in cut within the box"),
+        ("mask", ["--mask", str(tmp_path / "all.png"), "--box", "0,0,80,120"], "by the mask"),
+    ):
+        out, file = tmp_path / f"{name}.png", photo(tmp_path / "photo.jpg")
+        command = ["generate", "--reference", str(file), "--prompt", PROMPT, "--out", str(out), *options]
+        assert main(command) == 0
+        assert said in capsys.readouterr().err
+        made[name] = out.read_bytes()
+    assert len(set(made.values())) == 3
+    for box, words in (("1,2,3", "such as 40,20"), ("1,2,0,4", "such as 40,20")):
+        with pytest.raises(SystemExit):
+            main([*command[:7], "--box", box])
+        assert words in capsys.readouterr().err
+    assert main([*command[:7], "--box", "500,1,9,9"]) == 2
+    assert "marks nothing in the 160×120 px picture" in capsys.readouterr().err
+
+
+def test_a_phrase_needs_what_finds_it(
+    reference: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COMFYUI_PATH", str(tmp_path))
+    (tmp_path / "models").mkdir()
+    for file, words in (
+        (photo(tmp_path / "photo.png"), "without GroundingDINO"),
+        (reference, "transparency"),
+    ):
+        options = ["--prompt", PROMPT, "--out", str(tmp_path / "out.png"), "--phrase", "red ball"]
+        assert main(["generate", "--reference", str(file), *options]) == 2
+        assert "--phrase has no effect" in (said := capsys.readouterr().err) and words in said
+
+
 OPTIONS: dict[str, str] = {
     # each with a value other than its default; files by their names in `files`
     "--reference": "reference.png",
     "--mask": "mask.png",
+    "--box": "14,14,12,30",
+    "--phrase": "a bear",
     "--weights": "weights",
     "--comfyui": "comfyui",
     "--transformer": "other.safetensors",
@@ -210,7 +260,9 @@ def test_no_option_is_ignored_whatever_else_is_given(
         and "--gamma-i has no effect" in capsys.readouterr().err
     )
     alone = {name: run(name) for name in OPTIONS}
-    assert [name for name, made in alone.items() if made is None] == ["--mask", "--comfyui", "--gamma-i"]
+    assert [name for name, made in alone.items() if made is None] == [
+        "--mask", "--box", "--phrase", "--comfyui", "--gamma-i",
+    ]  # fmt: skip
     for pair in itertools.combinations(OPTIONS, 2):
         both = run(*pair)
         for other in pair:

@@ -1,0 +1,151 @@
+"""The options that say where the subject is in the reference picture of `generate`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from torch import Tensor
+
+from ..checkpoints.catalog.folders import find_comfyui, model_folders
+from ..checkpoints.catalog.subject_models import DETECTOR, SEGMENTER, Kind, first_installed
+from ..checkpoints.segmentation_models import load_detector, load_salient, load_segmenter
+from ..pictures import from_pil, on_colour, open_picture
+from ..subject.cutout import Cutout
+from ..subject.find import Tools
+from ..subject.reference import cut_reference
+from ..subject.regions import Box
+from ..utils.number_list import parse_number
+from ..utils.option_checks import Unused
+from ..utils.option_types import words
+from .models import PACK
+
+MAX_SIDE = 8192
+"""Pixels of a picture that is read."""
+
+_NO_REFERENCE = "without --reference, the picture it belongs to. Add --reference, or drop {option}."
+UNUSED = (
+    *(
+        Unused(option, lambda args: args.reference is None, _NO_REFERENCE.format(option=option))
+        for option in ("--mask", "--box", "--phrase")
+    ),
+    Unused(
+        "--phrase",
+        lambda args: args.mask is not None or args.box is not None,
+        "beside --mask or --box, which say where the subject is. Drop one of them.",
+    ),
+)
+_CUT_BY = {
+    "mask": "by the mask",
+    "transparency": "by the picture's transparency",
+    "plain background": "by the picture's plain background",
+    "built-in": "by the built-in cut. If it took the wrong thing, help with --box, --mask or --phrase",
+    "box": "as all of the box",
+    "box and SAM": "by SAM within the box",
+    "box and built-in": "by the built-in cut within the box",
+}
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the picture and the options that say where the subject is."""
+    parser.add_argument(
+        "--reference",
+        type=Path,
+        help="picture of the subject, which is cut out by its transparency, its plain background, or the "
+        "built-in cut",
+    )
+    parser.add_argument(
+        "--mask",
+        type=Path,
+        help="black and white picture, white on the subject, to cut it out by",
+    )
+    parser.add_argument(
+        "--box",
+        type=box,
+        metavar="X,Y,W,H",
+        help="where the subject is in the reference, roughly: left, top, width and height in pixels. With "
+        "--mask, only what is in the box counts",
+    )
+    parser.add_argument(
+        "--phrase",
+        type=words,
+        help='what the subject is, e.g. "black dog", where several things compete; found with GroundingDINO, '
+        "if ComfyUI's folder models/grounding-dino has it",
+    )
+
+
+def box(text: str) -> Box:
+    """X,Y,W,H in pixels as left, top, right, bottom."""
+    try:
+        left, top, width, height = (parse_number(part) for part in text.split(","))
+    except ValueError:
+        width = height = 0.0
+    if not (width > 0 and height > 0):
+        raise argparse.ArgumentTypeError(
+            f"expected left, top, width and height in pixels, such as 40,20,300,280, got {text!r}"
+        )
+    return left, top, left + width, top + height
+
+
+def read_picture(path: Path) -> Tensor:
+    """A picture file as [1, 3, H, W] or, with transparency, [1, 4, H, W] in 0..1, upright (EXIF applied).
+
+    Raises OSError where there is no file or it can't be opened, ValueError where it can't be read or is too
+    large.
+    """
+    return from_pil(open_picture(path, largest_side=MAX_SIDE))[None]
+
+
+def read_mask(path: Path) -> Tensor:
+    """A picture file as a mask [1, H, W] in 0..1, 0 where it is transparent. Raises as `read_picture`."""
+    return from_pil(on_colour(open_picture(path, largest_side=MAX_SIDE), "black").convert("L"))
+
+
+def cut(args: argparse.Namespace, image_1CHW: Tensor, mask_1HW: Tensor | None, device: str) -> Cutout:
+    """The subject of the reference picture.
+
+    Raises ValueError as `cut_reference`, and for a phrase that could have no effect.
+    """
+    if args.phrase and image_1CHW.shape[1] == 4 and bool((image_1CHW[:, 3] < 1).any()):
+        raise ValueError(
+            "--phrase has no effect on a picture with transparency, which is cut out by that. Drop it, or "
+            "use --box or --mask."
+        )
+    return cut_reference(image_1CHW, _tools(args, device), mask_1HW, args.box, args.phrase or "")
+
+
+def told(made: Cutout) -> str:
+    """What was done, in a line for the user."""
+    (source,), (note,) = made.sources, made.notes
+    done = f"Subject cut out {_CUT_BY[source]}." if source in _CUT_BY else ""
+    return " ".join(filter(None, (note, done)))
+
+
+def _tools(args: argparse.Namespace, device: str) -> Tools:
+    detector = _installed(DETECTOR, args) if args.phrase else None
+    if args.phrase and not detector:
+        raise ValueError(
+            f"--phrase has no effect without {DETECTOR.title}, which finds what it names. Put "
+            f"{DETECTOR.fetch}, into ComfyUI's models/{DETECTOR.folders[0]}; or use --box or --mask."
+        )
+    segmenter = _installed(SEGMENTER, args) if detector or args.box else None
+    return Tools(
+        load_salient(),
+        detector=load_detector(detector).to(device) if detector else None,
+        segmenter=load_segmenter(segmenter).to(device) if segmenter else None,
+    )
+
+
+def _installed(kind: Kind, args: argparse.Namespace) -> Path | None:
+    """The model in ComfyUI's folders; None without one, or without a ComfyUI.
+
+    Raises ValueError where the folder that is named isn't ComfyUI's.
+    """
+    try:
+        folders = model_folders(find_comfyui(args.comfyui, os.environ, PACK))
+    except ValueError:
+        if args.comfyui or os.environ.get("COMFYUI_PATH"):
+            raise
+        return None
+    return first_installed(kind, [folder for name in kind.folders for folder in folders[name]])
