@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ..aspect_ratios import AspectRatio, find_aspect_ratio
 from ..checkpoints.bundle import SearchFolders
 from ..checkpoints.catalog.folders import find_comfyui, model_folders
 from ..checkpoints.catalog.published_models import PUBLISHED
@@ -121,10 +122,10 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--aspect-ratio",
+        type=_aspect_ratio,
         default="1:1",
-        choices=ASPECT_RATIOS,
         metavar="W:H",
-        help=f"one of {', '.join(ASPECT_RATIOS)}",
+        help=f"16:9, portrait, 1920x1080, ...: the nearest of {', '.join(ASPECT_RATIOS)}",
     )
     parser.add_argument("--seed", type=seed, default=0, help="seed of the first picture")
     parser.add_argument(
@@ -142,7 +143,7 @@ def run(args: argparse.Namespace) -> int:
     pipeline = _load(args)
     began = time.perf_counter()
     subject = NO_SUBJECT if cut_out is None else pipeline.encode_reference(cut_out.images_B3SS)
-    settings = Settings(args.gamma_t, args.gamma_i, args.tau, aspect_ratio=args.aspect_ratio)
+    settings = Settings(args.gamma_t, args.gamma_i, args.tau, aspect_ratio=args.aspect_ratio.official)
     seeds = [(args.seed + index) % SEEDS for index in range(args.batch)]
     picture = pipeline.generate(pipeline.branches(args.prompt, subject, settings), seeds, settings)
     seconds = time.perf_counter() - began
@@ -150,7 +151,16 @@ def run(args: argparse.Namespace) -> int:
         write_picture(image, path, args.enlarge)
         sys.stdout.write(f"{path}\n")
     sys.stderr.write(f"{counted(args.batch, 'picture')} in {seconds:.2f} s, loading not included\n")
+    if args.aspect_ratio.note:
+        sys.stderr.write(f"{args.aspect_ratio.note}\n")
     return 0
+
+
+def _aspect_ratio(text: str) -> AspectRatio:
+    try:
+        return find_aspect_ratio(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _cut_out(args: argparse.Namespace) -> Cutout | None:
