@@ -21,7 +21,7 @@ MAX_BOXES = 300
 """Boxes in a picture, as many as detectors return at most; each is segmented by itself."""
 _LABEL = 100  # characters
 _OTHER_BOX = "Use the box that belongs to this picture."
-_SIDES = ("x", "y", "width", "height")
+SIDES = ("x", "y", "width", "height")
 
 
 class GivenBoxes(NamedTuple):
@@ -95,7 +95,7 @@ def resize_hit(hit: Detection, across: float, down: float) -> Detection:
 
 def _detection(box: Any, height: int, width: int) -> Detection:
     try:
-        x, y, across, down = (float(box[side]) for side in _SIDES)
+        x, y, across, down = (float(box[side]) for side in SIDES)
         score = float(box.get("score", 1.0))
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RuntimeError):
         raise _unlike(box) from None
@@ -107,7 +107,7 @@ def _detection(box: Any, height: int, width: int) -> Detection:
 
 def _inside(box_xywh: Box, height: int, width: int) -> Box:
     """The box within the picture; raises ValueError in the artist's terms where none of it is."""
-    words = ", ".join(f"{side} {value:g}" for side, value in zip(_SIDES, box_xywh, strict=True))
+    words = ", ".join(f"{side} {value:g}" for side, value in zip(SIDES, box_xywh, strict=True))
     if not all(map(math.isfinite, box_xywh)):
         raise ValueError(f"The box holds values that are not numbers ({words}). {_OTHER_BOX}")
     x, y, across, down = box_xywh
@@ -120,7 +120,7 @@ def _inside(box_xywh: Box, height: int, width: int) -> Box:
 
 def _dictionary(hit: Detection) -> dict[str, Any]:
     left, top, right, bottom = whole_pixels(hit.box_xyxy)
-    sides = dict(zip(_SIDES, (left, top, right - left, bottom - top), strict=True))
+    sides = dict(zip(SIDES, (left, top, right - left, bottom - top), strict=True))
     return {**sides, "score": hit.score, "label": hit.phrase}
 
 

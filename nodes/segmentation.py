@@ -98,7 +98,7 @@ class DescribeSubject(SubjectNode):
         phrases = user_inputs.phrases_for(phrase, len(image))
         if not any(phrases):
             phrases = steps.describe_pictures(images_BCHW, describer)
-        warning = "No phrase: type one, or leave it to the built-in cut."
+        warning = "There is no phrase. Type one, or let the built-in cut decide."
         if not any(phrases) and subject_models.resolve(DESCRIBER, describer) is None:
             warning = f"{warning} To get a phrase automatically: {download_hint(DESCRIBER)}"
         texts = [(each, "" if each else warning) for each in phrases]
@@ -115,11 +115,11 @@ class DetectSubject(SubjectNode):
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="EchoGenDetectSubject",
-            display_name="Detect Subject",
+            display_name="Detect Subject (person, object)",
             category=f"{CATEGORY}/subject",
             description="Finds what a phrase names, with GroundingDINO. Draws every hit with its score and "
             "passes on the chosen one.",
-            search_aliases=["grounding dino", "bounding box", "detect object", "find by text"],
+            search_aliases=["grounding dino", "bounding box", "detect object", "person", "find by text"],
             is_output_node=True,
             has_intermediate_output=True,
             inputs=[
@@ -139,7 +139,7 @@ class DetectSubject(SubjectNode):
                 widgets.box_output(
                     "bounding_box", "The chosen box of each picture, with its score and label."
                 ),
-                widgets.box_output("all_boxes", "All hits in each picture.", "all_boxes"),
+                widgets.box_output("all_boxes", "All hits in each picture.", "all boxes"),
                 io.Float.Output(
                     "score",
                     display_name="score",
@@ -242,10 +242,14 @@ def _segmentation_inputs() -> list[io.Input]:
         io.Mask.Input(
             "mask",
             optional=True,
-            tooltip=f"Where the subject is; no model is used then. {_SOURCES} An empty one is ignored.",
+            tooltip=f"Where the subject is. Your mask takes priority: no model is used. {_SOURCES}",
         ),
-        widgets.box_input("Where the subject is, roughly. With a mask: limits the mask."),
-        widgets.phrase_input("If empty, the describer is asked, if installed."),
+        widgets.box_input(
+            "Roughly where the subject is. With a mask, only the part of the mask in the box counts."
+        ),
+        widgets.phrase_input(
+            "If empty, the installed caption model names it, or the built-in cut takes what stands out."
+        ),
         widgets.margin_input(),
         widgets.background_input(),
         widgets.threshold_input(),
@@ -256,6 +260,13 @@ def _segmentation_inputs() -> list[io.Input]:
         widgets.model_input("detector"),
         widgets.model_input("segmenter"),
         widgets.marks_input(),
+        io.String.Input(
+            "box",
+            default="",
+            optional=True,
+            tooltip="Roughly where the subject is: draw it with the button below, or type left, top, width "
+            "and height in pixels. Empty: no box. It comes before a connected bounding box.",
+        ),
     ]
 
 
@@ -266,11 +277,20 @@ class SubjectSegmentation(SubjectNode):
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="EchoGenSubjectSegmentation",
-            display_name="Subject Segmentation",
+            display_name="Subject Segmentation (remove background)",
             category=f"{CATEGORY}/subject",
-            description="Finds the subject and cuts it out: by your mask, else your box, else your phrase, "
-            "else a model's phrase. Without model files it uses the built-in cut, and says so.",
-            search_aliases=["remove background", "rembg", "cut out", "segment", "u2net", "grounded sam"],
+            description="Cuts the subject out of an ordinary photo. Nothing has to be set or installed: the "
+            "built-in cut takes what stands out. If that is the wrong thing, draw a box, paint a mask, or "
+            "type a phrase.",
+            search_aliases=[
+                "remove background",
+                "rembg",
+                "cut out",
+                "segment",
+                "person",
+                "u2net",
+                "grounded sam",
+            ],
             is_output_node=True,
             has_intermediate_output=True,
             inputs=_segmentation_inputs(),
@@ -306,12 +326,14 @@ class SubjectSegmentation(SubjectNode):
         mask_marks: str,
         mask: Tensor | None = None,
         bounding_box: Any = None,
+        box: str = "",
         **settings: Any,
     ) -> io.NodeOutput:
         images_BCHW = pictures_from(image, "picture", keep_alpha=True)
         memory_checks.require_for_cut_outs(image, margin)
         colour, marks = cutout.parse_colour(background), MaskMarks(mask_marks)
-        inputs = user_inputs.read_inputs(images_BCHW, image.shape[1:3], phrase, mask, marks, bounding_box)
+        size = image.shape[1:3]
+        inputs = user_inputs.read_inputs(images_BCHW, size, phrase, mask, marks, bounding_box, box)
         found = steps.segment_subjects(images_BCHW, inputs, _options(**settings))
         cut = cutout.cut_out_by([one.mask_HW for one in found], images_BCHW[:, :3], margin, colour)
         found = [
@@ -325,7 +347,7 @@ class SubjectSegmentation(SubjectNode):
             to_intermediate(torch.stack([one.mask_HW for one in full])),
             "\n".join(one.phrase for one in found),
             boxes_to(steps.boxes_of(full)),
-            ui=_shown(cls, shown, found),
+            ui={**_shown(cls, shown, found), "echogen_picture_size": (int(size[1]), int(size[0]))},
         )
 
 

@@ -24,20 +24,23 @@ MAX_SOFTEN = 32.0
 MODELS: dict[str, Kind] = {"describer": DESCRIBER, "detector": DETECTOR, "segmenter": SEGMENTER}
 """Name of a drop-down of models -> the kind it lists."""
 
+_MODEL_LABELS = {"describer": "describe with", "detector": "detect with", "segmenter": "segment with"}
 _MODEL_TIPS = {
-    "describer": "Names the subject: Qwen2.5-VL, a folder in models/LLM or models/text_encoders.",
-    "detector": "Finds the subject: GroundingDINO, a folder or .pth in models/grounding-dino.",
-    "segmenter": "Outlines the subject: SAM, a .pth or folder in models/sams. Without: the built-in cut.",
+    "describer": "The model that names the subject: Qwen2.5-VL, in models/LLM or models/text_encoders.",
+    "detector": "The model that finds a phrase: GroundingDINO, in models/grounding-dino.",
+    "segmenter": "The model that outlines the subject: SAM, in models/sams. none: the built-in cut.",
 }
 
 
 def box_input(tooltip: str) -> Any:
     """BOUNDING_BOX as an input without a widget."""
     # Later versions of ComfyUI show a widget of four numbers for this type by default.
-    return BoundingBox.Input("bounding_box", optional=True, tooltip=tooltip, extra_dict={"forceInput": True})
+    return BoundingBox.Input(
+        "bounding_box", "bounding box", optional=True, tooltip=tooltip, extra_dict={"forceInput": True}
+    )
 
 
-def box_output(name: str, tooltip: str, display_name: str = "bounding_box") -> Any:
+def box_output(name: str, tooltip: str, display_name: str = "bounding box") -> Any:
     """BOUNDING_BOX as an output: a list of boxes for each picture."""
     return BoundingBox.Output(name, display_name=display_name, tooltip=tooltip)
 
@@ -47,9 +50,8 @@ def phrase_input(more: str) -> Any:
     return io.String.Input(
         "phrase",
         default="",
-        tooltip="What the subject is, in one to three words: toy car. With as many lines as pictures, one "
-        "for "
-        "each. " + more,
+        tooltip="The subject in one to three words, such as toy car. For a batch, one line per picture if "
+        "they differ. " + more,
     )
 
 
@@ -57,9 +59,10 @@ def model_input(name: str) -> Any:
     """A drop-down of models."""
     return io.Combo.Input(
         name,
+        display_name=_MODEL_LABELS[name],
         options=subject_models.choices(MODELS[name]),
         default=AUTO,
-        tooltip=f"{_MODEL_TIPS[name]} auto: the first that is found. none: use no model.",
+        tooltip=f"{_MODEL_TIPS[name]} auto: the first that is installed.",
     )
 
 
@@ -70,8 +73,8 @@ def backend_input(package: str) -> Any:
         "backend",
         options=[backend.value for backend in Backend],
         default=Backend.TRANSFORMERS.value,
-        tooltip=f"Whose code runs the model: transformers, or the authors' package {package} where it is "
-        "installed. The results are the same.",
+        tooltip=f"transformers works everywhere. authors' package: the same model run by {package}, if it is "
+        "installed.",
     )
 
 
@@ -79,12 +82,13 @@ def threshold_input() -> Any:
     """Minimum confidence of a box."""
     return io.Float.Input(
         "threshold",
+        display_name="detection threshold",
         default=DEFAULT_THRESHOLD,
         min=0.0,
         max=1.0,
         step=0.01,
         display_mode=io.NumberDisplay.slider,
-        tooltip="Minimum confidence of a detected box, 0 to 1. Lower finds more, including more false hits.",
+        tooltip="How sure the detection must be, 0 to 1. Lower finds more, also wrong things.",
     )
 
 
@@ -92,10 +96,11 @@ def pick_input() -> Any:
     """Which of several hits."""
     return io.Combo.Input(
         "pick",
+        display_name="if several found",
         options=[pick.value for pick in Pick],
         default=Pick.BEST.value,
-        tooltip="Which of several subjects to use: the box with the best score, or the largest box; without "
-        "a box, largest keeps the largest piece of the built-in cut.",
+        tooltip="Which subject to use if there are several: the one that fits the phrase best, or the "
+        "largest.",
     )
 
 
@@ -103,10 +108,11 @@ def fallback_input() -> Any:
     """What to use where nothing is detected."""
     return io.Combo.Input(
         "when_not_found",
+        display_name="if nothing found",
         options=[each.value for each in Fallback],
         default=Fallback.BUILT_IN.value,
-        tooltip="If nothing is detected: use the built-in cut or the whole picture, with a warning in the "
-        "node, or stop the run with an error.",
+        tooltip="What to do if the phrase isn't found: use the built-in cut or the whole picture (the node "
+        "says so), or stop with an error.",
     )
 
 
@@ -114,11 +120,12 @@ def soften_input() -> Any:
     """Softness of the mask's edge."""
     return io.Float.Input(
         "soften",
+        display_name="soften edge",
         default=0.0,
         min=0.0,
         max=MAX_SOFTEN,
         step=0.5,
-        tooltip="Width of the mask's soft edge, 0 to 32 pixels. 0: as the model outlines it.",
+        tooltip="Softens the mask's edge by this many pixels, 0 to 32.",
     )
 
 
@@ -131,8 +138,7 @@ def margin_input() -> Any:
         max=cutout.LARGEST_MARGIN,
         step=0.01,
         display_mode=io.NumberDisplay.slider,
-        tooltip="Free space on each side, as a share of the square's side (0 to 0.45). 0.08 "
-        "suits the models; more makes the subject smaller in the reference.",
+        tooltip="Space around the subject, as a share of the side, 0 to 0.45. The models like 0.08.",
     )
 
 
@@ -140,9 +146,9 @@ def background_input() -> Any:
     """Colour of the background."""
     return io.String.Input(
         "background",
+        display_name="background colour",
         default="white",
-        tooltip="Colour of the background: a name (white, grey) or hexadecimal (#ffffff). The "
-        "models were trained on white.",
+        tooltip="A name (white, grey) or a hex code (#ffffff). The models were trained on white: keep it.",
     )
 
 
@@ -151,8 +157,9 @@ def marks_input() -> Any:
     return advanced(
         io.Combo.Input,
         "mask_marks",
+        display_name="white in mask means",
         options=[marks.value for marks in MaskMarks],
         default=MaskMarks.AUTO.value,
-        tooltip="What the white part of the mask marks. 'auto' takes a mask over most of the picture's "
-        "edge for the background, as Load Image makes it from transparency, and says so in the node.",
+        tooltip="Whether the mask is white on the subject or on the background. auto decides by the "
+        "picture's edge, and the node says so when it chose the background.",
     )

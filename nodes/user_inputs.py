@@ -14,12 +14,13 @@ from typing import Any
 from torch import Tensor
 
 from echogen_core.subject import notes
+from echogen_core.subject.drawn_box import read_box
 from echogen_core.subject.masks import GivenMask, MaskMarks, read_masks
 from echogen_core.subject.phrases import MAX_PHRASE, clean_phrase
 from echogen_core.subject.user_inputs import UserInputs, with_transparency
 
 from . import memory_checks
-from .boxes import GivenBoxes, boxes_from, resize_hit
+from .boxes import SIDES, GivenBoxes, boxes_from, resize_hit
 
 
 def read_inputs(
@@ -29,10 +30,12 @@ def read_inputs(
     mask: Tensor | None = None,
     marks: MaskMarks = MaskMarks.AUTO,
     bounding_box: Any = None,
+    drawn: str = "",
 ) -> list[UserInputs]:
     """The inputs for each picture; what can't be used counts as not given, with a warning.
 
-    size_hw: size of the pictures before they were reduced, which the boxes refer to.
+    size_hw: size of the pictures before they were reduced, which the boxes refer to. drawn: a box as
+    `read_box` takes it, for all pictures, which comes before the connected ones; '' for none.
     Raises ValueError for masks and boxes that do not belong to these pictures, and where all are unusable.
     """
     count, _, height, width = images_BCHW.shape
@@ -43,6 +46,8 @@ def read_inputs(
     boxes = [GivenBoxes()] * count
     if bounding_box is not None:
         boxes = boxes_from(bounding_box, count, *size_hw)
+    if drawn.strip():
+        boxes = _drawn(drawn, boxes, *size_hw)
     across, down = width / size_hw[1], height / size_hw[0]
     too_long = max((len(line) for line in phrase.splitlines()), default=0) > MAX_PHRASE
     results = []
@@ -61,6 +66,17 @@ def read_inputs(
     return results
 
 
+def _drawn(text: str, boxes: list[GivenBoxes], height: int, width: int) -> list[GivenBoxes]:
+    """The drawn box for every picture; the connected boxes and a note if it was drawn on another picture."""
+    try:
+        box = read_box(text)
+    except ValueError as error:
+        raise ValueError(f"box: {error}. Draw it again, or empty the field.") from None
+    if box.size_wh in (None, (width, height)):
+        return boxes_from(dict(zip(SIDES, box.box_xywh, strict=True)), len(boxes), height, width)
+    return [given._replace(note=notes.joined(given.note, notes.BOX_OF_ANOTHER)) for given in boxes]
+
+
 def phrases_for(text: str, count: int) -> list[str]:
     """One phrase for each of `count` pictures: a line each if there are that many, else the whole text."""
     lines = [line for line in text.splitlines() if line.strip()]
@@ -75,4 +91,4 @@ def union_warning(mask: Tensor | None, count: int) -> str:
     '' for a single picture, and where each picture has at most one mask.
     """
     each = 0 if mask is None or count < 2 else math.prod(mask.shape[:-2]) // count
-    return f"{each} masks for each picture: joined." if each > 1 else ""
+    return f"{each} masks per picture were joined into one." if each > 1 else ""

@@ -13,10 +13,10 @@ from ..checkpoints.catalog.subject_models import DETECTOR, SEGMENTER, Kind, firs
 from ..checkpoints.segmentation_models import load_detector, load_salient, load_segmenter
 from ..pictures import from_pil, on_colour, open_picture
 from ..subject.cutout import Cutout
+from ..subject.drawn_box import read_box
 from ..subject.find import Tools
 from ..subject.reference import cut_reference
 from ..subject.regions import Box
-from ..utils.number_list import parse_number
 from ..utils.option_checks import Unused
 from ..utils.option_types import words
 from .models import PACK
@@ -78,14 +78,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def box(text: str) -> Box:
     """X,Y,W,H in pixels as left, top, right, bottom."""
     try:
-        left, top, width, height = (parse_number(part) for part in text.split(","))
-    except ValueError:
-        width = height = 0.0
-    if not (width > 0 and height > 0):
-        raise argparse.ArgumentTypeError(
-            f"expected left, top, width and height in pixels, such as 40,20,300,280, got {text!r}"
-        )
-    return left, top, left + width, top + height
+        return read_box(text).box_xyxy
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def read_picture(path: Path) -> Tensor:

@@ -19,6 +19,10 @@ PRESENT = 2 / 255
 """Mask value above which a pixel belongs to the subject: soft edges count, noise does not."""
 
 
+_NO_MASK = (64, 64)
+"""Height and width of what LoadImage gives for a picture without transparency."""
+
+
 class MaskMarks(str, Enum):
     """What the white part of a mask stands for."""
 
@@ -51,8 +55,9 @@ def read_masks(masks_BHW: Tensor, images_BCHW: Tensor, marks: MaskMarks = MaskMa
     AUTO takes a mask for the background's where it covers most of the picture's edge, and says so; it also
     says that it took one for the subject's where that may be wrong (see `_may_be_background`).
     Masks that are all zeros, of any size and number, mean that none was given: ComfyUI's LoadImage makes
-    them for opaque pictures, one for each frame. A mask of one value has no shape, so that its
-    proportions don't matter. One with NaN or infinity among good ones is not used.
+    them for opaque pictures, one for each frame. In its size for these, 64×64, they aren't worth a note.
+    A mask of one value has no shape, so that its proportions don't matter. One with NaN or infinity among
+    good ones is not used.
     Raises ValueError for other proportions, another number of masks, and where all hold NaN or infinity.
     """
     count, _, height, width = images_BCHW.shape
@@ -61,7 +66,8 @@ def read_masks(masks_BHW: Tensor, images_BCHW: Tensor, marks: MaskMarks = MaskMa
     if len(masks_BHW) and not bool(finite_B.any()):
         raise ValueError("The mask holds values that are not numbers (NaN or infinity): expected 0 to 1.")
     if bool(finite_B.all()) and is_empty(masks_BHW):
-        return [GivenMask(None, notes.EMPTY_MASK)] * count
+        stands_for_none = masks_BHW.shape[-2:] == _NO_MASK
+        return [GivenMask(None, "" if stands_for_none else notes.EMPTY_MASK)] * count
     if len(masks_BHW) != 1 and len(masks_BHW) % count:
         raise ValueError(
             f"Expected one mask for all or one for each of the {count} pictures (or as many for each), "

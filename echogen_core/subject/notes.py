@@ -7,34 +7,39 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-EMPTY_MASK = "The mask is empty: not used."
-EMPTY_TRANSPARENCY = "The picture is fully transparent: its transparency is not used."
-UNREADABLE_MASK = "The mask holds values that are not numbers: not used."
-NOTHING_LEFT = "The mask marks all of the picture as background: not used."
+EMPTY_MASK = "The mask is empty, so it isn't used."
+EMPTY_TRANSPARENCY = "The picture is fully transparent, so its transparency isn't used."
+UNREADABLE_MASK = "The mask holds values that are not numbers, so it isn't used."
+NOTHING_LEFT = "The mask leaves no subject, so it isn't used."
 WHOLE_MASK = "The mask covers the whole picture: nothing is cut away."
-TAKEN_AS_BACKGROUND = "The mask was taken as the background's: set mask_marks to 'subject' to change it."
-TAKEN_AS_SUBJECT = "The mask was taken as the subject's: set mask_marks to 'background' if it marks the rest."
+TAKEN_AS_BACKGROUND = (
+    "The mask's white part was taken for the background. If it is the subject, set “white in mask means” to "
+    "subject."
+)
+TAKEN_AS_SUBJECT = (
+    "The mask's white part was taken for the subject. If it is the background, set “white in mask means” to "
+    "background."
+)
 NOTHING_TO_CUT_BY = (
     "The whole picture is used: its background isn't plain, and there is no mask. To cut the subject out, "
     "set “without a mask” to built-in cut."
 )
-NOTHING_STANDS_OUT = "Nothing stands out in this picture: the whole picture is used."
+NOTHING_STANDS_OUT = "Nothing stands out, so the whole picture is used. Paint a mask on it."
 NO_BOX = "There is no box for this picture."
 BAD_BOX = "A box of this picture was left out. {reason}"
-BOX_BESIDE_MASK = "The mask marks nothing inside the box: the box is not used."
-HARDLY_SHOWS = (
-    "The reference shows hardly anything of the subject: mark more of it, with a mask or a larger box."
-)
+BOX_OF_ANOTHER = "The box was drawn on another picture, so it isn't used. Draw it again, or empty the field."
+BOX_BESIDE_MASK = "The mask marks nothing inside the box, so the box isn't used."
+HARDLY_SHOWS = "Hardly any of the subject is marked. Paint more of it, or use a larger box."
 FAINT = (
-    "Most of the subject is only faintly marked (below 50 %), so the reference hardly shows it: mark it more "
-    "strongly, with a mask or a larger box."
+    "Most of the subject is only faintly marked (below 50 %), so the reference hardly shows it. Paint it "
+    "more strongly, or use a larger box."
 )
 NOT_CUT_OUT = (
     "The subject may not be cut out: the picture's border isn't plain. Use Cut Out Subject or Subject "
     "Segmentation (is one bypassed?), or ignore this if the subject is meant to fill the picture."
 )
-BLANK_REFERENCE = "The picture is one plain colour: it shows no subject."
-VIEWS_USED = "{used} of {given} pictures used, evenly chosen: raise max_views to use more."
+BLANK_REFERENCE = "The picture is a single colour, so there is no subject."
+VIEWS_USED = "Used {used} of {given} pictures. To use more, raise max views."
 
 
 def joined(*notes: str) -> str:

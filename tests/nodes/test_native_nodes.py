@@ -447,7 +447,7 @@ def test_transparency_joined_and_split(native: set[str]) -> None:
         kept(opaque, ["cut", 0])[0],
         Comfy().run({"photo": node("Give", name="photo"), **opaque}).shown,
     )
-    assert image.shape[0] == 1 and "not used" in str(shown["cut"]["text"]), (
+    assert image.shape[0] == 1 and "isn't used" in str(shown["cut"]["text"]), (
         "without transparency there is no mask"
     )
 
@@ -470,7 +470,7 @@ def test_several_masks_of_a_picture_are_joined(native: set[str]) -> None:
     images, masks = kept(prompt, ["cut", 0], ["cut", 1])
     assert torch.equal(images[:1], expected) and not torch.equal(masks[0], masks[1])
     shown = Comfy().run({"photo": node("Give", name="photo"), **prompt}).shown["cut"]["text"]
-    assert "2 masks for each picture" in str(shown), "of several pictures each may have meant another number"
+    assert "2 masks per picture" in str(shown), "of several pictures each may have meant another number"
     nothing = give(masks=torch.zeros(0, 48, 64)) | {"cut": cut(mask=["masks", 0])}
     assert kept(nothing, ["cut", 0])[0].shape[0] == 1
 

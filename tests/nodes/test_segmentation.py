@@ -153,7 +153,36 @@ def test_the_mask_of_a_picture_without_transparency_is_no_mask(
     pack: dict[str, Any], photo: torch.Tensor
 ) -> None:
     (_, mask, _, _), words = whole(pack, image=photo, mask=torch.zeros(1, 64, 64))
-    assert overlap(mask, disc()) > 0.9 and "The mask is empty: not used." in words
+    assert overlap(mask, disc()) > 0.9 and words == "built-in"
+
+
+DRAWN = "60, 20, 60, 60"
+
+
+@pytest.mark.parametrize(
+    ("box", "others", "used", "says"),
+    [
+        (DRAWN, {}, True, ""),
+        (f"{DRAWN} of 160x100", {"phrase": "red ball"}, True, ""),
+        (DRAWN, {"bounding_box": {"x": 0, "y": 0, "width": 9, "height": 9}}, True, ""),
+        (f"{DRAWN} of 640x480", {}, False, "drawn on another picture"),
+        (" ", {}, False, ""),
+    ],
+)
+def test_a_box_drawn_on_the_node(
+    pack: dict[str, Any], photo: torch.Tensor, box: str, others: dict[str, Any], used: bool, says: str
+) -> None:
+    """It comes before a connected box and a phrase, for the picture that it was drawn on."""
+    result, ui = run(pack, "EchoGenSubjectSegmentation", **{**ALL, "image": photo, "box": box, **others})
+    words = "\n".join(ui["text"])
+    assert overlap(result[1], disc()) > 0.9 and ("box and built-in" in words) == used and says in words
+    assert ui["echogen_picture_size"] == (160, 100)
+
+
+@pytest.mark.parametrize("box", ["1, 2, 3", "a box", "1, 2, 0, 4", "500, 1, 9, 9"])
+def test_a_box_that_is_none_is_explained(pack: dict[str, Any], photo: torch.Tensor, box: str) -> None:
+    with pytest.raises(ValueError, match=r"got '.*Draw it again|outside the 160×100 px picture"):
+        whole(pack, image=photo, box=box)
 
 
 def test_an_all_black_mask_is_not_used_and_said(pack: dict[str, Any], photo: torch.Tensor) -> None:
@@ -161,7 +190,7 @@ def test_an_all_black_mask_is_not_used_and_said(pack: dict[str, Any], photo: tor
     masks = torch.cat([torch.zeros(1, 100, 160), disc()])
     (images, mask, _, _), words = whole(pack, image=pair, mask=masks)
     assert len(images) == 2 and overlap(mask[:1], disc()) > 0.9 and torch.equal(mask[1], disc()[0])
-    assert words.count("The mask is empty: not used.") == 1
+    assert words.count("The mask is empty, so it isn't used.") == 1
 
 
 def test_transparency_is_a_mask(pack: dict[str, Any], photo: torch.Tensor) -> None:

@@ -196,7 +196,7 @@ def test_a_photo_is_cut_out_and_what_was_done_is_said(
         assert said in capsys.readouterr().err
         made[name] = out.read_bytes()
     assert len(set(made.values())) == 3
-    for box, words in (("1,2,3", "such as 40,20"), ("1,2,0,4", "such as 40,20")):
+    for box, words in (("1,2,3", "such as 40, 20"), ("1,2,0,4", "such as 40, 20")):
         with pytest.raises(SystemExit):
             main([*command[:7], "--box", box])
         assert words in capsys.readouterr().err

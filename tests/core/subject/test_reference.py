@@ -59,7 +59,7 @@ def test_a_mask_comes_first_and_a_box_limits_it(tools: Tools) -> None:
     cut = cut_reference(photo(), tools, both, AT_BLUE, "red ball")
     assert cut.sources == ("mask",) and shares(cut)[0] == 0
     beside = cut_reference(photo(), tools, disc(50, 60)[None], (140.0, 100.0, 150.0, 110.0))
-    assert shares(beside)[0] > 0.4 and "the box is not used" in beside.notes[0]
+    assert shares(beside)[0] > 0.4 and "the box isn't used" in beside.notes[0]
     empty = cut_reference(photo(), tools, torch.zeros(1, HEIGHT, WIDTH))
     assert empty.sources == ("built-in",) and "mask is empty" in empty.notes[0]
 
