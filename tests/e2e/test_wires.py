@@ -59,11 +59,12 @@ def is_loaded_once_and_anew_when_changed(recorder: Recorder, graph: Graph, file:
 
 
 def test_a_linked_preset(recorder: Recorder) -> None:
-    for field, value, rest in (("preset", NANO, {"dtype": "fp32"}), ("dtype", "fp32", {"preset": NANO})):
+    choices = (("preset", "model", NANO, {"dtype": "fp32"}), ("dtype", "dtype", "fp32", {"preset": NANO}))
+    for field, label, value, rest in choices:
         graph = behind_a_wire("EchoGenLoadBundle", field, value, **rest)
         is_loaded_once_and_anew_when_changed(recorder, graph, None)
         wrong = recorder.run(behind_a_wire("EchoGenLoadBundle", field, "nan", **rest)).message
-        assert wrong.startswith(f"{field}: expected one of ") and "got 'nan'" in wrong
+        assert wrong.startswith(f"{label}: expected one of ") and "got 'nan'" in wrong
 
 
 def test_a_linked_model_file(recorder: Recorder, model_file: Path) -> None:
@@ -102,14 +103,18 @@ def test_a_linked_model_while_another_one_is_downloaded(recorder: Recorder, mode
 
 
 @pytest.mark.parametrize(
-    ("kind", "field"),
-    [("EchoGenLoadModel", "file"), ("EchoGenLoadSubject", "file"), ("EchoGenLoadBundle", "preset")],
+    ("kind", "field", "label"),
+    [
+        ("EchoGenLoadModel", "file", "file"),
+        ("EchoGenLoadSubject", "file", "file"),
+        ("EchoGenLoadBundle", "preset", "model"),
+    ],
 )
-def test_nothing_over_the_wire(recorder: Recorder, kind: str, field: str) -> None:
+def test_nothing_over_the_wire(recorder: Recorder, kind: str, field: str, label: str) -> None:
     graph = behind_a_wire(kind, field, "", **({"dtype": "auto"} if kind == "EchoGenLoadModel" else {}))
     graph["choice"] = {"class_type": "TestAnything", "inputs": {"name": "none"}}
     said = recorder.run(graph).message
-    assert said.startswith(f"{field}: expected one of ") and "got nothing" in said
+    assert said.startswith(f"{label}: expected one of ") and "got nothing" in said
 
 
 def test_an_entry_of_no_drop_down_in_a_prompt(recorder: Recorder, graph: Graph) -> None:
