@@ -245,7 +245,7 @@ def test_live_draws_when_the_dot_is_let_go(vue: bool, page: Page, comfy: Server,
     page.reload()
     page.wait_for_function(f"window.app?.graph && {SAMPLER}", timeout=READY_MS)
     panel.wait_for(timeout=READY_MS)
-    panel.get_by_text("waiting").wait_for(timeout=READY_MS)
+    panel.get_by_role("button", name="Live", pressed=False).wait_for(timeout=READY_MS)
     assert not run_on_show(page)
     (tmp_path / "open").touch()
     assert finished_run(page) == run, "queued before the reload"
@@ -266,7 +266,7 @@ def test_live_off_takes_back_its_own_runs_alone(vue: bool, page: Page, comfy: Se
     for share in (0.3, 0.5, 0.7):
         with page.expect_response(f"{comfy.url}/api/prompt"):
             drag_dot(page, share, 0.8)
-        panel.get_by_text("waiting").wait_for(timeout=READY_MS)
+        panel.get_by_text("queued").wait_for(timeout=READY_MS)
     until(
         page, lambda: len(waiting_runs(comfy) - set(others)) == 1, "a newer run replaces the one that waits"
     )

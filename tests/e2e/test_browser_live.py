@@ -38,9 +38,9 @@ OPEN_COPY = """async name => {
     const graph = app.graph.serialize();
     window.left = app.extensionManager.workflow.activeWorkflow;
     await app.loadGraphData(graph, true, true, name);
-    app.graph._nodes.find(n => n.type === 'EchoGenSampler').properties.echogen_live = false;
 }"""
 GO_BACK = "() => app.loadGraphData(left.activeState, true, true, left)"
+STEPS = f"{STORE}.activeWorkflow.changeTracker.undoQueue"
 STORES = "document.getElementById('vue-app').__vue_app__.config.globalProperties.$pinia._s"
 
 
@@ -97,6 +97,7 @@ def test_only_what_this_page_queued_fills_the_strip(vue: bool, page: Page, comfy
     assert not page_errors.found, page_errors.found
 
 
+@pytest.mark.parametrize("vue", [True], ids=["nodes2"], indirect=True)
 def test_a_live_run_outlives_a_tab_switch_but_not_its_workflow(
     vue: bool, page: Page, comfy: Server, tmp_path: Path
 ) -> None:
@@ -226,13 +227,13 @@ def test_live_follows_the_servers_queue(vue: bool, page: Page, comfy: Server, tm
     )
     for number, remove in enumerate(ways):
         run = live_run(page, 0.2 + 0.2 * number)
-        expect(status(page)).to_have_text("waiting", timeout=READY_MS)
+        expect(status(page)).to_have_text("queued", timeout=READY_MS)
         remove(run)
         expect(status(page)).to_have_text("", timeout=READY_MS)
 
     # The connection is lost, and the server forgets its queue meanwhile, as in a restart.
     run = live_run(page, 0.9)
-    expect(status(page)).to_have_text("waiting", timeout=READY_MS)
+    expect(status(page)).to_have_text("queued", timeout=READY_MS)
     page.evaluate("() => { app.api.createSocket = async () => {}; app.api.socket.close() }")
     expect(status(page)).to_have_text("server not reachable", timeout=READY_MS)
     comfy.client.post_json("/queue", {"delete": [run]})
@@ -243,7 +244,7 @@ def test_live_follows_the_servers_queue(vue: bool, page: Page, comfy: Server, tm
     with page.expect_response("**/api/prompt") as answer:  # it is sent again by itself
         drag_dot(page, 0.3, 0.8)
     assert answer.value.json()["prompt_id"] in waiting_runs(comfy)
-    expect(status(page)).to_have_text("waiting", timeout=READY_MS)
+    expect(status(page)).to_have_text("queued", timeout=READY_MS)
     run = live_run(page, 0.5, 0.2)
     assert run in waiting_runs(comfy)
     (tmp_path / "open").touch()
@@ -275,6 +276,52 @@ def test_a_refusal_is_said_beside_live_and_opens_no_dialog(vue: bool, page: Page
     page.unroute_all()
     run = live_run(page, 0.6)
     assert finished_run(page) == run
+
+
+@pytest.mark.parametrize("vue", [True], ids=["nodes2"], indirect=True)
+def test_live_leaves_no_file_and_one_entry_and_a_drag_is_one_step(
+    vue: bool, page: Page, comfy: Server
+) -> None:
+    """The quickstart shows its picture and saves it. In the second drag, Shift is pressed and released."""
+    page_errors = PageErrors(page)
+    open_quickstart(page, comfy, vue)
+    page.evaluate(f"() => {{ {SAMPLER}.properties.echogen_live = true }}")  # as version 0.1 saved it
+    output, entries = comfy.log.parent / "output", set(comfy.client.get_json("/history"))
+    files = set(output.rglob("*"))
+    press_live(page)
+    runs, before = [live_run(page, 0.3)], gammas(page)
+    assert finished_run(page) == runs[0]
+    steps = page.evaluate(f"{STEPS}.length")
+    box = page.locator(".echogen-pad svg").bounding_box()
+    assert box
+    with page.expect_response("**/api/prompt") as answer:
+        page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 0.5 * box["height"])
+        page.mouse.down()
+        for share in (0.4, 0.3):
+            page.keyboard.down("Shift")
+            page.mouse.move(box["x"] + share * box["width"], box["y"] + share * box["height"])
+            page.keyboard.up("Shift")
+            settled(page)
+        page.mouse.up()
+    runs.append(answer.value.json()["prompt_id"])
+    assert finished_run(page, runs[0]) == runs[1]
+    assert page.evaluate(f"{STEPS}.length") == steps + 1, "one step"
+    until(page, lambda: set(comfy.client.get_json("/history")) - entries == {runs[1]}, "one entry")
+    outputs = comfy.client.wait(runs[1])["outputs"].values()
+    kinds = [picture["type"] for output in outputs for picture in output.get("images", [])]
+    assert kinds == ["temp"] * 2, "Save Image shows it as well"
+    assert set(output.rglob("*")) == files
+    assert "echogen_live" not in page.evaluate("JSON.stringify(app.graph.serialize())")
+
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("Control+z")
+    page.wait_for_function(f"{SAMPLER}?.widgets[0].value === {before[0]}", timeout=READY_MS)
+    assert gammas(page) == before
+    assert page.locator(".echogen-panel").get_by_role("button", name="Live", pressed=True).count() == 1
+    page.evaluate("() => app.graph._nodes.find(n => n.type === 'EchoGenDecodeBits').mode = 2")
+    drag_dot(page, 0.5, 0.8)
+    expect(status(page)).to_have_text(re.compile("nothing shows this picture"), timeout=READY_MS)
+    assert not page_errors.found, page_errors.found
 
 
 def test_clicks_in_a_row_queue_one_run(vue: bool, page: Page, comfy: Server, tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_two_tabs_leave_each_other_alone(
     blocking = comfy.client.queue(comfy_server.gate(tmp_path / "open"))
     for tab, across in ((page, 0.35), (second_page, 0.4)):
         drag_dot(tab, across, 0.7)
-        tab.locator(".echogen-panel").get_by_text("waiting").wait_for(timeout=READY_MS)
+        tab.locator(".echogen-panel").get_by_text("queued").wait_for(timeout=READY_MS)
     until(page, lambda: len(waiting_runs(comfy)) == 2, "a waiting run of each tab")
     both = waiting_runs(comfy)
     press_live(page)  # off

@@ -24,9 +24,11 @@ class Server {
       interrupt: async (id) => {
         if (id !== this.running) return;
         this.interrupted.push(id);
-        this.end();
+        this.end("failed");
       },
+      forget: async (id) => void this.history.delete(id),
     }, this);
+    this.history = new Set();
   }
 
   offline = false;
@@ -49,10 +51,13 @@ class Server {
     return [this.running === null ? [] : [this.running], [...this.waiting]];
   }
 
-  end() {
+  end(how = "drawn") {
     const id = this.running;
     this.running = null;
-    this.live.ended(id);
+    this.live.ended(id, how);
+    this.live.tidyHistory(); // too early, as another run may be queued just now
+    this.history.add(id);
+    this.live.tidyHistory();
   }
 }
 
@@ -259,4 +264,36 @@ test("what was withdrawn is not sent again", async () => {
   server.away = false;
   await server.live.resend();
   assert.equal(server.count, 0);
+});
+
+test("the history keeps the newest picture of Live, and what others ran", async () => {
+  const server = new Server("other");
+  server.start();
+  server.end();
+  for (let drag = 1; drag <= 20; drag++) {
+    await server.live.request("a", drag % 3 > 0); // now and then a run is cancelled by the next one
+    server.start();
+    if (drag % 2) server.end();
+    assert.ok(server.history.size <= 2, [...server.history].join());
+  }
+  server.end();
+  assert.deepEqual([...server.history], ["other", "live20"]);
+  await server.live.request("a", true);
+  server.start();
+  await server.live.stop("a", true);
+  assert.deepEqual([...server.history], ["other", "live20"], "the picture outlives a run that was cancelled");
+});
+
+test("the history is tidied of runs that end before their ids are known", async () => {
+  const server = new Server();
+  const { queue } = server.live.runs;
+  server.live.runs.queue = async () => {
+    const id = await queue();
+    server.start();
+    server.end();
+    return id;
+  };
+  for (let drag = 0; drag < 3; drag++) await server.live.request("a", true);
+  server.live.tidyHistory();
+  assert.deepEqual([...server.history], ["live3"]);
 });

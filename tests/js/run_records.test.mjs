@@ -20,7 +20,7 @@ function storage(texts = {}) {
   return { texts, getItem: (name) => texts[name] ?? null, setItem: (name, text) => (texts[name] = text) };
 }
 
-const origin = (path, live = "") => ({ workflow: {}, path, samplers: { 3: ":3" }, live });
+const origin = (path) => ({ workflow: {}, path, samplers: { 3: ":3" } });
 
 test("a run's graph is found in the queue while it is drawn, in the history once it has ended", async () => {
   const { records, asked } = server([entry("new")], { old: entry("old") });
@@ -80,24 +80,6 @@ test("a reloaded page knows its runs by their workflow's path; another page know
   assert.equal(await new RunRecords(async () => null, storage()).origin("mine"), undefined);
 });
 
-test("after a reload the newest Live run of a workflow is known as that", async () => {
-  const kept = storage();
-  const before = new RunRecords(async () => null, kept);
-  for (const [run, path, live] of [
-    ["older", "a.json", ":3"],
-    ["newer", "a.json", ":4"],
-    ["by Run", "a.json", ""],
-    ["other", "b.json", ":3"],
-  ]) {
-    before.queued(Promise.resolve({ prompt_id: run }), origin(path, live));
-    await before.origin(run);
-  }
-  assert.equal(before.liveBefore("a.json"), undefined, "only a reload loses track of it");
-  const reloaded = new RunRecords(async () => null, kept);
-  assert.deepEqual([reloaded.liveBefore("a.json").run, reloaded.liveBefore("a.json").live], ["newer", ":4"]);
-  assert.equal(reloaded.liveBefore("c.json"), undefined);
-});
-
 test("a storage that is blocked, full or written by something else costs only what it would remember", async (t) => {
   t.mock.method(console, "warn", () => {});
   const blocked = () => {
@@ -142,10 +124,10 @@ test("a run's id asks for that run alone, whatever is in it", async () => {
 test("a duplicated tab, which has a copy of the storage, claims none of the first one's runs", async () => {
   const kept = storage();
   const first = new RunRecords(async () => null, kept, [0], () => "one");
-  first.queued(Promise.resolve({ prompt_id: "mine" }), origin("a.json", ":3"));
+  first.queued(Promise.resolve({ prompt_id: "mine" }), origin("a.json"));
   await first.origin("mine");
   const copy = new RunRecords(async () => null, storage({ ...kept.texts }), [0], () => "");
-  assert.deepEqual([await copy.origin("mine"), copy.liveBefore("a.json")], [undefined, undefined]);
+  assert.equal(await copy.origin("mine"), undefined);
   const reloaded = new RunRecords(async () => null, kept, [0], () => "one");
-  assert.equal(reloaded.liveBefore("a.json").run, "mine");
+  assert.equal((await reloaded.origin("mine")).path, "a.json");
 });

@@ -17,6 +17,7 @@ function made(queue = { queue_running: [], queue_pending: [] }) {
     },
     drop: async (id) => told.dropped.push(id),
     interrupt: async () => {},
+    forget: async () => {},
   });
   const read = async (address) => {
     assert.equal(address, "/queue");
@@ -24,7 +25,7 @@ function made(queue = { queue_running: [], queue_pending: [] }) {
     if (told.queue instanceof Error) throw told.queue;
     return structuredClone(told.queue);
   };
-  return { told, sessions: new Sessions(runs, read, undefined, [1]) };
+  return { told, sessions: new Sessions(runs, read, [1]) };
 }
 
 test("each workflow has its own strips and Live runs, which outlive its being shown", async () => {
@@ -85,19 +86,6 @@ test("a lost connection is known in every workflow, also in those opened meanwhi
   assert.deepEqual([1, 2].map((workflow) => sessions.of(workflow).live.phase(":3")), ["idle", "idle"]);
 });
 
-test("a Live run from before a reload is replaced by the next one, unless it is over", async () => {
-  for (const over of [false, true]) {
-    const { sessions, told } = made();
-    sessions.liveBefore = () => ({ run: "before", live: ":3" });
-    if (!over) told.queue.queue_pending.push([1, "before"]);
-    const { live } = sessions.of({});
-    await sessions.reconcile();
-    assert.equal(live.phase(":3"), over ? "idle" : "waiting");
-    await live.request(":3", true);
-    assert.deepEqual(told.dropped, over ? [] : ["before"]);
-  }
-});
-
 /** Waits until something is so. */
 async function until(so) {
   while (!so()) await new Promise((done) => setTimeout(done, 1));
@@ -135,24 +123,13 @@ test("a failed request is not sent again if a newer one was waiting", async () =
   const { sessions, told } = made();
   const session = sessions.of({});
   told.away = true;
-  const older = session.request(":3", true);
+  const older = session.live.request(":3", true);
   told.away = false;
-  await Promise.all([older, session.request(":3", true)]);
+  await Promise.all([older, session.live.request(":3", true)]);
   await until(() => !sessions.offline);
   await until(() => !session.live.sending);
   assert.deepEqual([told.queue.queue_pending, told.dropped], [[[1, "run1"]], []]);
   assert.equal(session.live.phase(":3"), "waiting");
-});
-
-test("a Live run from before a reload is withdrawn once if Live is off", async () => {
-  const { sessions, told } = made({ queue_running: [], queue_pending: [[1, "before"]] });
-  sessions.liveBefore = () => ({ run: "before", live: ":3" });
-  const session = sessions.of({});
-  session.endLive(":5", true);
-  assert.deepEqual(told.dropped, [], "another sampler's");
-  for (let draw = 0; draw < 3; draw++) session.endLive(":3", true);
-  assert.deepEqual(told.dropped, ["before"]);
-  assert.equal(session.live.phase(":3"), "idle");
 });
 
 test("resolved prompts are kept for all samplers of a workflow, until the last Live is off", async () => {
@@ -164,9 +141,9 @@ test("resolved prompts are kept for all samplers of a workflow, until the last L
     session.kept.apply(output, written);
     return output[3].inputs.text;
   };
-  await session.request(":1", true);
+  session.startLive(":1");
   assert.equal(sent("a"), "a");
-  await session.request(":2", true);
+  session.startLive(":2");
   session.endLive(":1", true);
   session.endLive(":5", true); // never on
   assert.equal(sent("b"), "a");

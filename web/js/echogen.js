@@ -7,6 +7,7 @@ import { app } from "/scripts/app.js";
 import { api } from "/scripts/api.js";
 import { GammaBridge } from "./gamma_bridge.js";
 import { attempt } from "./error_boundary.js";
+import { livePart } from "./live_graph.js";
 import { Unreachable } from "./live_queue.js";
 import { addView, allViews, asOneStep, keyOf, loadTexts, nodeAt, readJson, rootGraph } from "./node_views.js";
 import { PACK } from "./pack.js";
@@ -24,7 +25,7 @@ const CHECK_MS = 250; // closing a workflow or deleting a sampler has no event t
 /** The front end keeps its client id in the window's name: through a reload, but not in a duplicated tab. */
 const pageId = () => window.name;
 const records = new RunRecords(readJson, attempt(QUEUEING, () => sessionStorage, undefined), undefined, pageId);
-const sessions = new Sessions(runsOf, readJson, (workflow) => workflow && records.liveBefore(workflow.path));
+const sessions = new Sessions(runsOf, readJson);
 /** Workflows that are being opened: until that is done, the graph is not the active workflow's. */
 let loading = 0;
 
@@ -70,12 +71,20 @@ function runsOf(session) {
       const prompt = await app.graphToPrompt();
       if (!inView(key)) return null;
       attempt(QUEUEING, () => session.kept.apply(prompt.output, writtenAt), undefined);
-      return queueAsRun(prompt, { workflow, live: key }).catch((error) => Promise.reject(reason(error)));
+      const samplers = Object.keys(prompt.output).filter((path) => nodeAt(path) === nodeOf(key));
+      const { output, targets } = livePart(prompt.output, samplers, kindOf);
+      if (!targets.length) throw new Error(host.texts.live_not_shown);
+      const run = queueAsRun({ ...prompt, output }, targets, { workflow, live: true });
+      return run.catch((error) => Promise.reject(reason(error)));
     },
     drop: (id) => api.deleteItem("queue", id),
     interrupt: (id) => api.interrupt(id),
+    forget: (id) => api.deleteItem("history", id),
   };
 }
+
+/** What the server says of a class of nodes. @param {string} type @returns {import("./live_graph.js").Kind} */
+const kindOf = (type) => /** @type {any} */ (globalThis).LiteGraph?.registered_node_types?.[type]?.nodeData;
 
 /** What the widget of an input holds. @param {string} path @param {string} name */
 function writtenAt(path, name) {
@@ -119,13 +128,13 @@ async function thumbnail(picture) {
 }
 
 /** Where a run is queued from.
- *  @param {any} prompt @param {{workflow: any, live: string}} asker @returns {import("./run_records.js").Origin} */
-function originOf(prompt, { workflow, live }) {
+ *  @param {any} prompt @param {{workflow: any}} asker @returns {import("./run_records.js").Origin} */
+function originOf(prompt, { workflow }) {
   const samplers = Object.entries(prompt?.output ?? {}).flatMap(([path, { class_type }]) => {
     const node = class_type === SAMPLER ? nodeAt(path) : null;
     return node ? [[path, keyOf(node)]] : [];
   });
-  return { workflow, path: textOf(workflow?.path, Infinity), samplers: Object.fromEntries(samplers), live };
+  return { workflow, path: textOf(workflow?.path, Infinity), samplers: Object.fromEntries(samplers) };
 }
 
 /** @typedef {import("./scale_strip.js").ScaleStrip} ScaleStrip */
@@ -155,12 +164,17 @@ function listen() {
   const on = (/** @type {string} */ event, /** @type {(detail: any) => void} */ handle) =>
     api.addEventListener(event, (/** @type {CustomEvent} */ { detail }) => handle(detail));
   on("execution_start", ({ prompt_id }) => sessions.tell((live) => live.started(prompt_id)));
-  for (const end of ["execution_success", "execution_error", "execution_interrupted"]) {
-    on(end, ({ prompt_id }) => sessions.tell((live) => live.ended(prompt_id)));
+  on("execution_success", ({ prompt_id }) => sessions.tell((live) => live.ended(prompt_id, "drawn")));
+  for (const end of ["execution_error", "execution_interrupted"]) {
+    on(end, ({ prompt_id }) => sessions.tell((live) => live.ended(prompt_id, "failed")));
   }
   on("reconnecting", () => sessions.lost());
   on("reconnected", reconcile);
-  on("status", (status) => status && reconcile()); // null: the connection is lost
+  on("status", (status) => {
+    if (!status) return; // the connection is lost
+    reconcile();
+    sessions.tell((live) => live.tidyHistory());
+  });
   on("progress_state", ({ prompt_id, nodes }) => {
     for (const [path, state] of Object.entries(nodes ?? {})) {
       void stripOf(prompt_id, path).then((strip) => strip?.progress(prompt_id, state?.value, state?.max));
@@ -191,7 +205,7 @@ function withdraw() {
   if (loading || app.extensionManager?.workflow?.isBusy) return; // a workflow that is being renamed is in no list
   sessions.prune((workflow) => !open || !workflow || workflow === active || open.includes(workflow));
   const shown = sessions.all.get(active);
-  if (shown?.live.owner && !nodeOf(shown.live.owner)) shown.endLive(shown.live.owner, shown.live.cancels);
+  for (const key of shown?.liveKeys ?? []) if (!nodeOf(key)) shown?.endLive(key, shown.live.cancels);
 }
 
 /** Notes when a workflow is being opened, or restored by an undo. */

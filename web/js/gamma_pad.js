@@ -291,7 +291,9 @@ export class GammaPad {
       event.stopPropagation();
       this.#set(gamma);
     });
-    this.svg.addEventListener("keyup", () => this.#settleSoon(BURST_MS));
+    this.svg.addEventListener("keyup", ({ key }) => {
+      if (key.startsWith("Arrow")) this.#settleSoon(BURST_MS); // Shift may be released in a drag
+    });
     this.svg.addEventListener("blur", () => this.#settle());
   }
 }

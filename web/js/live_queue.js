@@ -12,6 +12,7 @@
  *   no longer in view; rejects with the reason, an Unreachable if the server does not answer
  * @property {(id: string) => Promise<unknown>} drop  removes a queued run from the queue
  * @property {(id: string) => Promise<unknown>} interrupt  stops that run, if it is running
+ * @property {(id: string) => Promise<unknown>} forget  removes a run that has ended from the server's history
  */
 /** @typedef {"idle" | "sending" | "waiting" | "running" | "offline"} Phase */
 /**
@@ -20,6 +21,9 @@
  */
 /** @typedef {{offline: boolean, unreachable: () => void, answered: () => void}} Link  whether the server answers */
 
+/** @typedef {"running" | "dropped" | "drawn" | "failed" | "over"} State  over: ended, but we don't know how */
+
+const ENDED = ["drawn", "failed", "over"];
 const MAX_RUNS = 50; // runs; events of a run may arrive before its id
 
 /** The server does not answer. */
@@ -45,8 +49,12 @@ export class LiveQueue {
     this.unanswered = null;
     /** @type {string[]} ids of runs that may not have ended yet, oldest first */
     this.unfinished = [];
-    /** @type {Map<string, "running" | "dropped" | "over">} */
+    /** @type {Map<string, State>} */
     this.states = new Map();
+    /** The newest run that drew its picture: the only one that stays in the history. @type {string | null} */
+    this.drawn = null;
+    /** Ended runs that may still be in the history. @type {Set<string>} */
+    this.outdated = new Set();
   }
 
   /** Requests a run of the graph, as it will be when it is sent. @param {string} owner @param {boolean} cancels */
@@ -72,14 +80,6 @@ export class LiveQueue {
     }
   }
 
-  /** Takes over a run that an owner queued before the page was reloaded; `reconcile` tells whether it still goes on.
-   *  @param {string} owner @param {string} run */
-  adopt(owner, run) {
-    this.owner = owner;
-    this.newestRun = run;
-    this.unfinished.push(run);
-  }
-
   /** Withdraws an owner's requests: queued runs are removed, a running one is stopped only if `cancels`.
    *  @param {string} owner @param {boolean} cancels */
   async stop(owner, cancels) {
@@ -96,14 +96,36 @@ export class LiveQueue {
     const startedAnyway = this.states.get(id) === "dropped"; // it started while we were removing it
     this.#setState(id, "running");
     const place = this.unfinished.indexOf(id);
+    if (place >= 0) this.#emptyHistory();
     if (place > 0) this.unfinished.splice(0, place); // runs start in order: earlier ones have ended or were removed
     if (startedAnyway && this.cancels) void this.runs.interrupt(id);
   }
 
-  /** A run, ours or not, has ended, successfully or not. @param {string} id */
-  ended(id) {
-    this.#setState(id, "over");
+  /** A run, ours or not, has ended. @param {string} id @param {"drawn" | "failed" | "over"} [how] */
+  ended(id, how = "over") {
+    this.#setState(id, how);
+    if (this.unfinished.includes(id)) this.#outdate(id);
     this.unfinished = this.unfinished.filter((other) => other !== id);
+  }
+
+  /** Leaves only the newest picture of our runs in the server's history. A run is in there shortly after its end. */
+  tidyHistory() {
+    for (const id of this.outdated) void this.runs.forget(id);
+  }
+
+  /** As `tidyHistory`, once a later run has started: by then all of them are in there. */
+  #emptyHistory() {
+    this.tidyHistory();
+    this.outdated.clear();
+  }
+
+  /** @param {string} id  a run of ours that has ended */
+  #outdate(id) {
+    const how = this.states.get(id);
+    if (how === "failed") this.outdated.add(id);
+    if (how !== "drawn") return;
+    if (this.drawn !== null) this.outdated.add(this.drawn);
+    this.drawn = id;
   }
 
   /**
@@ -114,7 +136,7 @@ export class LiveQueue {
   reconcile(asked, running, waiting) {
     for (const id of asked) {
       if (running.includes(id)) {
-        if (!["running", "over"].includes(this.states.get(id) ?? "")) this.started(id);
+        if (!["running", ...ENDED].includes(this.states.get(id) ?? "")) this.started(id);
       } else if (!waiting.includes(id)) this.ended(id);
     }
   }
@@ -143,7 +165,7 @@ export class LiveQueue {
     this.link.answered();
     if (answer.value === null) return;
     this.newestRun = answer.value;
-    if (this.states.get(this.newestRun) === "over") return;
+    if (ENDED.includes(this.states.get(this.newestRun) ?? "")) return this.#outdate(this.newestRun);
     this.unfinished.push(this.newestRun);
     if (this.owner !== owner) await this.#cancelRuns([this.newestRun]); // stopped while it was being sent
   }
@@ -171,7 +193,7 @@ export class LiveQueue {
     );
   }
 
-  /** @param {string} id @param {"running" | "dropped" | "over"} what */
+  /** @param {string} id @param {State} what */
   #setState(id, what) {
     this.states.delete(id);
     this.states.set(id, what);

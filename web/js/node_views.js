@@ -88,7 +88,7 @@ export function addView(view, name, label, minHeight = 0) {
 
 /**
  * Keeps presses and drags that begin in a view from Nodes 2.0, which would drag the node: on a press, or on a move
- * alone after an earlier click on the node.
+ * alone after an earlier click on the node. Whatever a press changes until it ends is one undo step.
  * @param {HTMLElement} root
  */
 function keepPresses(root) {
@@ -97,6 +97,7 @@ function keepPresses(root) {
     if (event.button !== 0) return;
     pressed = true;
     event.stopPropagation();
+    if (event.isPrimary) holdSteps();
   });
   root.addEventListener("pointermove", (event) => {
     if (pressed) event.stopPropagation();
@@ -104,6 +105,20 @@ function keepPresses(root) {
   for (const end of ["pointerup", "pointercancel", "pointerleave"]) {
     root.addEventListener(end, () => (pressed = false));
   }
+}
+
+/** Lets the front end take no undo step before the press has ended, not even when Shift is released in a drag. */
+function holdSteps() {
+  const steps = app.extensionManager?.workflow?.activeWorkflow?.changeTracker;
+  if (!steps?.beforeChange || !steps.afterChange) return;
+  const ends = ["pointerup", "pointercancel", "pointerdown"]; // the next press, if the end was not heard
+  const release = (/** @type {PointerEvent} */ event) => {
+    if (!event.isPrimary) return;
+    for (const end of ends) window.removeEventListener(end, /** @type {any} */ (release), true);
+    steps.afterChange();
+  };
+  steps.beforeChange();
+  for (const end of ends) window.addEventListener(end, /** @type {any} */ (release), true);
 }
 
 /** The graph that holds all others. */

@@ -9,7 +9,7 @@ import { attempt } from "./error_boundary.js";
 
 /** @typedef {{output: Record<string, any>, workflow: any}} Prompt  a graph in API format, and as the file stores it */
 /** @typedef {(answer: Promise<any>) => Promise<any>} Take  receives the server's answer; returns what the caller sees */
-/** @typedef {{workflow: unknown, live: string}} Asker  an open workflow; the key of its sampler if Live asks, else "" */
+/** @typedef {{workflow: unknown, live: boolean}} Asker  an open workflow; whether Live asks */
 
 /** Marks our requests in the front end's events: it counts its own from 0. */
 const OUR_REQUEST = -1;
@@ -36,7 +36,7 @@ export function recordQueuedRuns(record) {
     const answer = queuePrompt.apply(this, given);
     const prompt = given[1];
     const request = partsOf(prompt).map((part) => ours.get(part)).find(Boolean);
-    const asker = request?.asker ?? { workflow: activeWorkflow(), live: "" };
+    const asker = request?.asker ?? { workflow: activeWorkflow(), live: false };
     attempt(QUEUEING, () => record(answer, prompt, asker), undefined);
     return request ? request.take(answer) : answer;
   };
@@ -50,9 +50,10 @@ export function recordQueuedRuns(record) {
 
 /**
  * Queues a prompt; returns the run's id. Rejects with the server's reason, undefined if the front end sent nothing.
- * @param {Prompt} prompt @param {Asker} asker @returns {Promise<string | null>}
+ * @param {Prompt} prompt @param {string[]} targets  ids of the output nodes to run @param {Asker} asker
+ * @returns {Promise<string | null>}
  */
-export function queueAsRun(prompt, asker) {
+export function queueAsRun(prompt, targets, asker) {
   return new Promise((resolve, reject) => {
     let sent = false;
     /** @type {Take} */
@@ -63,11 +64,12 @@ export function queueAsRun(prompt, asker) {
       return answered.catch(() => ({})); // or the front end opens a dialog
     };
     for (const part of partsOf(prompt)) ours.set(part, { asker, take });
-    asRunButton(prompt).then(
+    asRunButton(prompt, targets).then(
       () => sent || reject(undefined),
       (error) => {
         console.warn("EchoGen: this front end doesn't queue as expected; a Live run may lack credentials.", error);
-        if (!sent) take(api.queuePrompt(0, prompt, { previewMethod: previewMethod() }));
+        const options = { partialExecutionTargets: targets, previewMethod: previewMethod() };
+        if (!sent) take(api.queuePrompt(0, prompt, options));
       },
     );
   });
@@ -77,9 +79,9 @@ export function queueAsRun(prompt, asker) {
  * The front end's own queueing, which reads the credentials, on an app whose graph is the given prompt and has no
  * widgets: so no seed rolls, and no pack's widget acts as if Run were pressed. Taken from the class, as packs replace
  * the object's by functions bound to the real app.
- * @param {Prompt} prompt
+ * @param {Prompt} prompt @param {string[]} targets
  */
-async function asRunButton(prompt) {
+async function asRunButton(prompt, targets) {
   const stage = Object.create(app);
   const own = {
     graph: NO_NODES,
@@ -90,7 +92,7 @@ async function asRunButton(prompt) {
     nextQueueRequestId: OUR_REQUEST,
   };
   for (const [name, value] of Object.entries(own)) Object.defineProperty(stage, name, { value, writable: true });
-  await Object.getPrototypeOf(app).queuePrompt.call(stage, 0, 1);
+  await Object.getPrototypeOf(app).queuePrompt.call(stage, 0, 1, targets);
 }
 
 const previewMethod = () => app.extensionManager?.setting?.get("Comfy.Execution.PreviewMethod");

@@ -10,7 +10,6 @@ import { isRecord, listOf, ownProperty } from "./plain_values.js";
  * @property {any} workflow  the open workflow; undefined if the run was queued before a reload
  * @property {string} path  that workflow's path, which outlives a reload
  * @property {Record<string, string>} samplers  the samplers' keys in the workflow, by execution id
- * @property {string} live  the key of the sampler whose Live run it is; "" for other runs
  */
 /** @typedef {{getItem: (name: string) => string | null, setItem: (name: string, text: string) => void}} Storage */
 
@@ -54,13 +53,6 @@ export class RunRecords {
     return this.origins.get(run);
   }
 
-  /** The newest Live run of a workflow that was queued before a reload. @param {string} path
-   *  @returns {{run: string, live: string} | undefined} */
-  liveBefore(path) {
-    const runs = [...this.origins].map(([run, origin]) => ({ run, ...origin }));
-    return runs.findLast((run) => run.live && run.path === path && run.workflow === undefined);
-  }
-
   /** A run's graph, from the queue while it runs, then from the history; undefined if neither has it.
    *  @param {string} run */
   async graph(run) {
@@ -72,7 +64,7 @@ export class RunRecords {
     this.origins.set(run, origin);
     const [oldest] = this.origins.keys();
     if (this.origins.size > MAX_RUNS) this.origins.delete(oldest);
-    const lasting = [...this.origins].map(([id, { path, samplers, live }]) => [id, path, samplers, live]);
+    const lasting = [...this.origins].map(([id, { path, samplers }]) => [id, path, samplers]);
     try {
       this.storage?.setItem(STORED, JSON.stringify({ page: this.page(), runs: lasting }));
     } catch (error) {
@@ -92,9 +84,9 @@ export class RunRecords {
     }
     if (ownProperty(stored, "page") !== this.page()) return [];
     return listOf(ownProperty(stored, "runs")).flatMap((entry) => {
-      const [run, path, samplers, live] = listOf(entry);
-      const valid = [run, path, live].every((text) => typeof text === "string") && isRecord(samplers);
-      return valid ? [/** @type {[string, Origin]} */ ([run, { workflow: undefined, path, samplers, live }])] : [];
+      const [run, path, samplers] = listOf(entry);
+      const valid = typeof run === "string" && typeof path === "string" && isRecord(samplers);
+      return valid ? [/** @type {[string, Origin]} */ ([run, { workflow: undefined, path, samplers }])] : [];
     });
   }
 

@@ -35,7 +35,8 @@ const MAX_FULL_SIZE = 32; // pictures stored in full; removed pins keep theirs, 
 const GAP = 4;
 const [SEED_NOTE, LIVE_ROW, STRIP, PINS, STAGE] = [32, 24, 50, 56, MAX_SIDE + 18];
 /** Names in node.properties, which are saved in the workflow file. */
-const [LIVE, FINISH, PINNED] = ["echogen_live", "echogen_live_finish", "echogen_pins"];
+const [FINISH, PINNED] = ["echogen_live_finish", "echogen_pins"];
+const FORMER_LIVE = "echogen_live"; // files saved by version 0.1 may have Live on
 
 const STYLE = `
 .echogen-panel { display: flex; flex-direction: column; gap: ${GAP}px; box-sizing: border-box; width: 100%;
@@ -126,10 +127,9 @@ export class SamplerPanel {
     this.pad.dispose();
   }
 
-  /** @returns {import("./live_row.js").Choice} */
-  get choice() {
-    const { properties } = this.node;
-    return { on: ownProperty(properties, LIVE) === true, cancels: ownProperty(properties, FINISH) !== true };
+  /** Live is on in the workflow's session alone. @param {Seat} seat @returns {import("./live_row.js").Choice} */
+  #choice({ session, key }) {
+    return { on: session.liveKeys.has(key), cancels: ownProperty(this.node.properties, FINISH) !== true };
   }
 
   /** The pins in the node's properties, parsed once; invalid ones are removed from there. @returns {Pin[]} */
@@ -159,6 +159,7 @@ export class SamplerPanel {
   draw() {
     this.pad.draw();
     this.#drawSeedNote();
+    if (ownProperty(this.node.properties, FORMER_LIVE) !== undefined) delete this.node.properties[FORMER_LIVE];
     const seat = this.host.seatOf(this.node);
     if (seat) this.#sit(seat);
     this.#drawPictures();
@@ -173,11 +174,11 @@ export class SamplerPanel {
   }
 
   /** @param {Seat} seat */
-  #sit({ session, key, strip }) {
+  #sit(seat) {
+    const { session, key, strip } = seat;
     const { live } = session;
     this.strip = strip;
-    if (!this.choice.on) session.endLive(key, this.choice.cancels);
-    this.liveRow.draw(this.choice, live.phase(key), live.owner === key ? live.refusal : "");
+    this.liveRow.draw(this.#choice(seat), live.phase(key), live.owner === key ? live.refusal : "");
   }
 
   #drawPictures() {
@@ -206,14 +207,21 @@ export class SamplerPanel {
 
   #settled() {
     this.host.commit();
-    const { on, cancels } = this.choice;
     const seat = this.host.seatOf(this.node);
-    if (on && seat) void seat.session.request(seat.key, cancels);
+    if (!seat) return;
+    const { on, cancels } = this.#choice(seat);
+    if (on) void seat.session.live.request(seat.key, cancels);
   }
 
   /** @param {import("./live_row.js").Choice} choice */
   #setLive({ on, cancels }) {
-    this.#store({ [LIVE]: on, [FINISH]: !cancels });
+    const seat = this.host.seatOf(this.node);
+    if (!seat) return;
+    const before = this.#choice(seat);
+    if (on) seat.session.startLive(seat.key);
+    else seat.session.endLive(seat.key, cancels);
+    if (cancels === before.cancels) this.draw();
+    else this.#store({ [FINISH]: !cancels });
   }
 
   /** Sets properties that are saved in the workflow file, as one undo step. @param {Record<string, any>} properties */

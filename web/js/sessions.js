@@ -18,8 +18,8 @@ export class Session {
     this.strips = new Map();
     /** What prompts came to: one text for all samplers. */
     this.kept = new KeptValues();
-    /** Keys of samplers whose Live has asked for a run. @type {Set<string>} */
-    this.askers = new Set();
+    /** Keys of the samplers with Live on, which no file ever says. @type {Set<string>} */
+    this.liveKeys = new Set();
     this.live = new LiveQueue(runsOf(this), link);
   }
 
@@ -32,16 +32,15 @@ export class Session {
     return made;
   }
 
-  /** Live of a sampler asks for a run. @param {string} key @param {boolean} cancels */
-  async request(key, cancels) {
-    this.askers.add(key);
-    await this.live.request(key, cancels);
+  /** Turns a sampler's Live on. @param {string} key */
+  startLive(key) {
+    this.liveKeys.add(key);
   }
 
-  /** Live is off for a sampler; panels say so on each draw. @param {string} key @param {boolean} cancels */
+  /** Turns a sampler's Live off, and withdraws its runs. @param {string} key @param {boolean} cancels */
   endLive(key, cancels) {
-    if (!this.askers.delete(key)) return;
-    if (!this.askers.size) this.kept.clear();
+    if (!this.liveKeys.delete(key)) return;
+    if (!this.liveKeys.size) this.kept.clear();
     void this.live.stop(key, cancels);
   }
 }
@@ -51,13 +50,11 @@ export class Sessions {
   /**
    * @param {(session: Session) => import("./live_queue.js").Runs} runsOf
    * @param {(address: string) => Promise<any>} read  GETs JSON from the server
-   * @param {(workflow: any) => {run: string, live: string} | undefined} [liveBefore]  its Live run before a reload
    * @param {number[]} [waits]
    */
-  constructor(runsOf, read, liveBefore = () => undefined, waits = WAITS_MS) {
+  constructor(runsOf, read, waits = WAITS_MS) {
     this.runsOf = runsOf;
     this.read = read;
-    this.liveBefore = liveBefore;
     this.waits = waits;
     /** @type {Map<unknown, Session>} */
     this.all = new Map();
@@ -78,12 +75,6 @@ export class Sessions {
     if (known) return known;
     const made = new Session(workflow, this.runsOf, this);
     this.all.set(workflow, made);
-    const before = this.liveBefore(workflow);
-    if (before) {
-      made.askers.add(before.live);
-      made.live.adopt(before.live, before.run);
-      void this.reconcile();
-    }
     return made;
   }
 
