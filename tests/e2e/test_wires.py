@@ -71,14 +71,14 @@ def test_a_linked_model_file(recorder: Recorder, model_file: Path) -> None:
     graph = behind_a_wire("EchoGenLoadModel", "file", model_file.name, dtype="fp32")
     is_loaded_once_and_anew_when_changed(recorder, graph, model_file)
     wrong = recorder.run(behind_a_wire("EchoGenLoadModel", "file", "nan", dtype="fp32")).message
-    assert wrong.startswith("file: Found no ") and "'nan'" in wrong and model_file.name in wrong
+    assert "Found no " in wrong and "'nan'" in wrong and model_file.name in wrong
 
 
 def test_a_linked_subject_file(recorder: Recorder, subject_file: Path) -> None:
     graph = behind_a_wire("EchoGenLoadSubject", "file", f"EchoGen/{subject_file.name} [output]")
     is_loaded_once_and_anew_when_changed(recorder, graph, subject_file)
     wrong = recorder.run(behind_a_wire("EchoGenLoadSubject", "file", "nan")).message
-    assert wrong.startswith("file: 'nan' does not exist")
+    assert "'nan' does not exist" in wrong
 
 
 def test_a_linked_subject_that_is_saved_again_under_another_name(
@@ -125,4 +125,5 @@ def test_an_entry_of_no_drop_down_in_a_prompt(recorder: Recorder, graph: Graph) 
             said = recorder.run(odd).message
         except comfy_server.PromptFailed as refused:
             said = str(refused)
-        assert field in said and f"'{wrong}'" in said
+        named = field in said or field.replace("_", " ") in said
+        assert named and f"'{wrong}'" in said
