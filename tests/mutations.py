@@ -10,6 +10,7 @@ import io
 import json
 import pickletools
 import random
+import re
 import struct
 import zipfile
 from collections.abc import Callable
@@ -252,7 +253,7 @@ ZIP_ENTRY = {
 def _spoil_table(source: random.Random, content: bytes) -> Spoilt:
     """A field of one entry of the table of contents, or of the table's own end."""
     data = bytearray(content)
-    places = [i for i in range(len(data) - 4) if data[i : i + 4] == b"PK\x01\x02"] or [0]
+    places = [found.start() for found in re.finditer(rb"PK\x01\x02", content)] or [0]
     fields = {name: field for name, field in ZIP_ENTRY.items() if name != "name"}
     if source.randrange(4) == 0:
         places = [data.rfind(b"PK\x05\x06")]

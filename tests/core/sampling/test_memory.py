@@ -36,6 +36,7 @@ from echogen_core.tokenizer import BitTokenizer
 
 QUARTER = find_schedule("0.25M")
 LARGE = PRESETS["echogen-2b"].transformer
+FLAT = replace(SMALL, depth=2)
 LARGE_RUN = Run(find_schedule("1M"), prompt_tokens=24)
 
 
@@ -57,10 +58,10 @@ def check(estimate: MemoryEstimate, peaks: tuple[int, int]) -> None:
     ("config", "run"),
     [
         (SMALL, Run(QUARTER)),
-        (SMALL, Run(QUARTER, branches=3, pictures=3, dtype=torch.float32)),
-        (SMALL, Run(QUARTER, cache_dtype=FP8)),
-        (SMALL, Run(QUARTER, dtype=FP8, views=2)),
-        (without_subject(SMALL), Run(QUARTER, pictures=2)),
+        (FLAT, Run(QUARTER, branches=3, pictures=3, dtype=torch.float32)),
+        (FLAT, Run(QUARTER, cache_dtype=FP8)),
+        (FLAT, Run(QUARTER, dtype=FP8, views=2)),
+        (without_subject(FLAT), Run(QUARTER, pictures=2)),
         # the widths, tokens and grids of EchoGen-2B; its blocks are all alike
         (replace(LARGE, depth=2), LARGE_RUN),
     ],
@@ -70,7 +71,7 @@ def test_estimate_is_within_a_tenth_of_the_count(config: TransformerConfig, run:
 
 
 def test_counting_without_computing_is_counting_a_real_run() -> None:
-    config, run = replace(SMALL, depth=2), Run(find_schedule("0.06M"), dtype=torch.float32)
+    config, run = FLAT, Run(find_schedule("0.06M"), dtype=torch.float32)
     model = random_transformer(config)
     real = measured_peaks(model, random_conditions(config, run), run)
     # a real run sees its own inputs as well, about a fiftieth

@@ -104,24 +104,24 @@ def test_a_finding_has_its_faint_parts_but_no_faint_neighbours() -> None:
     assert conspicuous_box(saliency_HW / 10) is None
 
 
-def sides_looked_at(net: SalientSubject, image_13HW: torch.Tensor) -> list[int]:
-    """The side of each square that the network looks at for one picture."""
+def watched(net: SalientSubject, image_13HW: torch.Tensor) -> tuple[list[int], torch.Tensor]:
+    """The side of each square that the network looks at for one picture, and the mask [H, W]."""
     sides: list[int] = []
     hook = net.net.register_forward_hook(lambda _, inputs, __: sides.append(inputs[0].shape[-1]))
-    net.mask(image_13HW)
+    mask_BHW = net.mask(image_13HW)
     hook.remove()
-    return sides
+    return sides, mask_BHW[0]
 
 
 def test_a_first_look_in_doubt_is_taken_again(published: SalientSubject) -> None:
-    assert sides_looked_at(published, ball(200, 300, 75, 100, 45)[0]) == [FIRST_SIDE, SIDE]
+    assert watched(published, ball(200, 300, 75, 100, 45)[0])[0] == [FIRST_SIDE, SIDE]
     plain_13HW, truth_HW = ball(200, 300, 240, 60, 8)
     blotches_13HW = torch.rand(1, 3, 12, 16, generator=torch.Generator().manual_seed(0))
     blotches_13HW = torch.nn.functional.interpolate(blotches_13HW, (200, 300), mode="bicubic").clamp(0, 1)
     image_13HW = torch.where(truth_HW, plain_13HW, blotches_13HW)
     assert float(published.saliency(image_13HW[0], FIRST_SIDE).max()) < 0.1, "too small to be seen at once"
-    assert sides_looked_at(published, image_13HW) == [FIRST_SIDE, SIDE, SIDE]
-    assert iou(published.mask(image_13HW)[0], truth_HW) > 0.93
+    sides, mask_HW = watched(published, image_13HW)
+    assert sides == [FIRST_SIDE, SIDE, SIDE] and iou(mask_HW, truth_HW) > 0.93
     faint_13HW = 0.55 + 0.12 * (plain_13HW - 0.55)
     assert float(published.saliency(faint_13HW[0], SIDE).max()) < 0.1, "the finer look sees nothing"
     assert iou(published.mask(faint_13HW)[0], truth_HW) > 0.93, "then the first one stands"
