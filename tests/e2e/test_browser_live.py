@@ -307,9 +307,9 @@ def test_live_leaves_no_file_and_one_entry_and_a_drag_is_one_step(
     assert finished_run(page, runs[0]) == runs[1]
     assert page.evaluate(f"{STEPS}.length") == steps + 1, "one step"
     until(page, lambda: set(comfy.client.get_json("/history")) - entries == {runs[1]}, "one entry")
-    outputs = comfy.client.wait(runs[1])["outputs"].values()
-    kinds = [picture["type"] for output in outputs for picture in output.get("images", [])]
-    assert kinds == ["temp"] * 2, "Save Image shows it as well"
+    saver = page.evaluate("String(app.graph._nodes.find(n => n.type === 'SaveImage').id)")
+    shown = comfy.client.wait(runs[1])["outputs"][saver]["images"]
+    assert [picture["type"] for picture in shown] == ["temp"], "Save Image shows it"
     assert set(output.rglob("*")) == files
     assert "echogen_live" not in page.evaluate("JSON.stringify(app.graph.serialize())")
 
