@@ -71,8 +71,7 @@ test("its state changes with values, links and titles", () => {
 test("a double click goes to what the wired model likes, where that is known", () => {
   const wired = (preset) => {
     const made = sampler();
-    const loader = { widgets: [{ name: "preset", value: preset }] };
-    made.getInputNode = (slot) => (slot === 1 && preset ? loader : null);
+    connect(made.graph, node(made.graph, "EchoGenLoadBundle", { preset }), 0, made, "model");
     return new GammaBridge(made).modelDefault();
   };
   assert.deepEqual(wired("nano (built in)"), { t: 2.5, i: 2.5 });
@@ -97,7 +96,7 @@ test("whatever is in a widget, in a title or in the loader, γ is a number or no
     source.title = value;
     connect(made.graph, source, 0, made, "gamma_t");
     assert.ok(bridge.providers().every((title) => typeof title === "string" && title.length <= 200));
-    made.getInputNode = () => ({ widgets: [{ name: "preset", value }] });
+    connect(made.graph, node(made.graph, "EchoGenLoadBundle", { preset: value }), 0, made, "model");
     assert.deepEqual(bridge.modelDefault(), DEFAULT);
   }
 });

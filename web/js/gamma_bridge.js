@@ -1,9 +1,10 @@
 // @ts-check
 /** Connects the pad to the two float widgets that hold γ: the sampler's own, or those that replace them. */
 
-import { DEFAULT, MODEL_DEFAULTS, snap } from "./gamma_maths.js";
-import { numberOf, ownProperty, textOf } from "./plain_values.js";
+import { DEFAULT, snap } from "./gamma_maths.js";
+import { numberOf, textOf } from "./plain_values.js";
 import { sourceOf } from "./value_source.js";
+import { hintsOf, modelOf } from "./wired_model.js";
 
 /** @typedef {import("./gamma_maths.js").Gamma} Gamma */
 /** @typedef {import("./value_source.js").GraphNode} GraphNode */
@@ -61,16 +62,18 @@ export class GammaBridge {
 
   /** The default of the connected model, as far as its loader names it; a double click sets it. */
   modelDefault() {
-    const slot = this.node.inputs?.findIndex((input) => input?.name === "model") ?? -1;
-    const loader = slot < 0 ? null : this.node.getInputNode?.(slot);
-    const preset = loader && textOf(sourceOf(loader, "preset").value);
-    return /** @type {Gamma | undefined} */ (ownProperty(MODEL_DEFAULTS, preset ?? "")) ?? DEFAULT;
+    return modelOf(this.node)?.gamma ?? DEFAULT;
+  }
+
+  /** Keys of the texts that say what is without effect because it isn't connected. */
+  hints() {
+    return hintsOf(this.node);
   }
 
   /** Changes exactly when the pad must be redrawn. @returns {string} */
   state() {
     const [{ t, i }, locked] = [this.read(), this.locked()];
-    return [t, i, locked.t, locked.i, ...this.providers()].join(" ");
+    return [t, i, locked.t, locked.i, ...this.providers(), ...this.hints()].join(" ");
   }
 
   /** @returns {{t: Source, i: Source}} */

@@ -11,12 +11,6 @@ const BEND = 0.6;
 /** The official default. @type {Readonly<Gamma>} */
 export const DEFAULT = Object.freeze({ t: 2.5, i: 2.5 });
 
-/**
- * Defaults of models, by their names in Load EchoGen; DEFAULT for any other.
- * @type {Readonly<Record<string, Gamma>>}
- */
-export const MODEL_DEFAULTS = Object.freeze({ "nano (built in)": { t: 2.5, i: 2.5 } });
-
 /** The buttons below the pad. @type {Readonly<Record<string, Gamma>>} */
 export const PRESETS = Object.freeze({
   balanced: { t: 2, i: 2 },

@@ -36,6 +36,7 @@ const STYLE = `
 .echogen-pad text { fill: #c9c9cf; user-select: none; }
 .echogen-pad .values { fill: #fff; }
 .echogen-pad .set-by { fill: #7cb7ff; }
+.echogen-pad .hint { fill: #ffb347; }
 .echogen-pad .fast { fill: #8fe0b3; }
 .echogen-pad circle { fill: #ffb02e; stroke: #fff; stroke-width: 2; }
 .echogen-pad circle.held { fill: none; stroke: #ffb02e; }
@@ -126,7 +127,7 @@ export class GammaPad {
     this.root.classList.toggle("locked", both);
     if (Number.isNaN(gamma.t)) this.svg.removeAttribute("aria-valuenow");
     else this.svg.setAttribute("aria-valuenow", String(gamma.t));
-    this.svg.setAttribute("aria-valuetext", [this.#label(), this.#setBy()].filter(Boolean).join(", "));
+    this.svg.setAttribute("aria-valuetext", [this.#label(), this.#setBy(), ...this.#hints()].filter(Boolean).join(", "));
     this.svg.setAttribute("aria-disabled", String(both));
     for (const button of this.row.querySelectorAll("button")) button.disabled = both;
   }
@@ -153,12 +154,18 @@ export class GammaPad {
     return titles.length ? filled(this.texts.set_by, "node", titles.join(", ")) : "";
   }
 
+  /** What is without effect, as it isn't connected. */
+  #hints() {
+    return this.bridge.hints().map((key) => this.texts[key]);
+  }
+
   /** @param {Scale} scale */
   #shapes({ x, y, size }) {
     const draw = (/** @type {string} */ kind, /** @type {any} */ at, text = "") =>
       shape(this.page, kind, kind === "text" ? { "font-size": size, ...at } : at, text);
     const numbered = size > 14 ? SPARSE_LINES : LINES;
     const [bottom, left] = [y(0) + size + 3, x(0) - 6];
+    const notes = [["set-by", this.#setBy()], ...this.#hints().map((hint) => ["hint", hint])].filter(([, text]) => text);
     return [
       ...LINES.flatMap((value) => [
         draw("line", { x1: x(value), x2: x(value), y1: y(0), y2: y(8) }),
@@ -173,7 +180,9 @@ export class GammaPad {
       draw("text", { x: x(8) - 2, y: y(0) - 5, "text-anchor": "end" }, `γ_t ${this.texts.prompt} →`),
       draw("text", { x: x(0) + 4, y: y(8) + size }, `↑ γ_I ${this.texts.subject}`),
       draw("text", { class: "values", x: x(0) + 4, y: y(8) + 2.3 * size }, this.#label()),
-      draw("text", { class: "set-by", x: x(0) + 4, y: y(8) + 3.6 * size }, this.#setBy()),
+      ...notes.map(([kind, text], line) =>
+        draw("text", { class: kind, x: x(0) + 4, y: y(8) + (3.6 + 1.3 * line) * size }, text),
+      ),
       ...this.#dot(x, y).map(([kind, at]) => draw(kind, at)),
     ];
   }

@@ -29,7 +29,6 @@
  * @property {Graph} [subgraph]  the graph inside, if the node is a subgraph
  * @property {Record<string, any>} [properties]  saved in the workflow file besides the widgets
  * @property {(slot: Slot) => Widget | undefined} [getWidgetFromSlot]
- * @property {(slot: number) => GraphNode | null} [getInputNode]
  * @property {(front: boolean, back?: boolean) => void} [setDirtyCanvas]
  */
 /**
