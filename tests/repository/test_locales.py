@@ -38,7 +38,7 @@ def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 @pytest.mark.parametrize("file", FILES)
 def test_every_text_is_there_with_its_placeholders_and_numbers(language: str, file: str) -> None:
     english, other = texts("en", file), texts(language, file)
-    assert list(other) == list(english)
+    assert other.keys() == english.keys()
     for path, text in other.items():
         assert set(PLACEHOLDER.findall(text)) == set(PLACEHOLDER.findall(english[path])), path
         assert set(NUMBER.findall(text)) >= set(NUMBER.findall(english[path])), path
