@@ -132,7 +132,8 @@ def _draw(image_CHW: Tensor, found: Found) -> Image.Image:
 
 def _summary(found: Found) -> str:
     score = f"{found.chosen.score:.2f}" if found.chosen is not None and found.chosen.score else ""
-    return " · ".join(part for part in (found.phrase, score, found.source) if part)
+    source = f"{found.source} cut" if found.source.endswith("built-in") else found.source
+    return " · ".join(part for part in (found.phrase, score, source) if part)
 
 
 def _columns(width: int) -> int:

@@ -153,7 +153,7 @@ def test_the_mask_of_a_picture_without_transparency_is_no_mask(
     pack: dict[str, Any], photo: torch.Tensor
 ) -> None:
     (_, mask, _, _), words = whole(pack, image=photo, mask=torch.zeros(1, 64, 64))
-    assert overlap(mask, disc()) > 0.9 and words == "built-in"
+    assert overlap(mask, disc()) > 0.9 and words == "built-in cut"
 
 
 DRAWN = "60, 20, 60, 60"

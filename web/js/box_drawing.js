@@ -118,8 +118,8 @@ app.registerExtension({
   },
   nodeCreated(/** @type {any} */ node) {
     if (node.comfyClass !== NODE) return;
-    const button = node.addWidget("button", "draw_box", "", () => open(node), { serialize: false });
-    button.label = texts.draw || "Draw a box";
+    // Nodes 2.0 of 2025 shows a button's name, not its label.
+    const button = node.addWidget("button", texts.draw || "Draw a box", "", () => open(node), { serialize: false });
     button.serialize = false;
   },
 });

@@ -31,7 +31,8 @@ function forwarding(node, picture) {
     computeSize: () => [0, -4],
     callback(/** @type {unknown} */ value) {
       if (typeof value !== "string" || !value) return;
-      const old = picture.value;
+      const [old, { values }] = [picture.value, picture.options ?? {}];
+      if (Array.isArray(values) && !values.includes(value)) values.push(value); // Nodes 2.0 shows those alone
       picture.value = value;
       picture.callback?.(value);
       node.onWidgetChanged?.(picture.name, value, old, picture);
