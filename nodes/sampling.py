@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
+from echogen_core.aspect_ratios import find_aspect_ratio
 from echogen_core.config import PRESETS, Preset
 from echogen_core.dtypes import FP8
 from echogen_core.features import ContentFeatures, SemanticFeatures, TextFeatures
@@ -21,7 +22,7 @@ from echogen_core.sampling import (
 )
 from echogen_core.scales import ASPECT_RATIOS, BUDGETS, ScaleSchedule, preset_schedule
 
-from . import adapters, phases, runtime
+from . import adapters, notices, phases, runtime
 from .adapters import CATEGORY, advanced, check_tokenizer, schema
 
 AUTO_SIZE = "auto"
@@ -32,9 +33,20 @@ SEEDS = 1 << 64
 _SIZES = [AUTO_SIZE, *(budget for budget in BUDGETS if budget != "nano")]
 
 
-def schedule_for(preset: Preset, size: str, aspect_ratio: str) -> ScaleSchedule:
-    """The schedule for the values of the widgets; `auto` is the model's own size."""
-    return preset_schedule(preset, None if size == AUTO_SIZE else size, aspect_ratio)
+def schedule_for(preset: Preset, size: str, aspect_ratio: str) -> tuple[ScaleSchedule, list[str]]:
+    """The schedule for the widgets' values, and what to say about it; `auto` is the model's own size."""
+    ratio = find_aspect_ratio(aspect_ratio)
+    schedule = preset_schedule(preset, None if size == AUTO_SIZE else size, ratio.official)
+    return schedule, [ratio.note] if ratio.note else []
+
+
+def valid_ratio(aspect_ratio: str | None) -> bool | str:
+    """True for a name of an aspect ratio, else what to write; None: a link provides it."""
+    try:
+        find_aspect_ratio("1:1" if aspect_ratio is None else aspect_ratio)
+    except ValueError as error:
+        return str(error)
+    return True
 
 
 def settings_for(
@@ -69,6 +81,7 @@ class Sampler(io.ComfyNode):
                 "var",
                 "infinity",
             ],
+            has_intermediate_output=True,
             inputs=[*_sockets(), *_guidance_widgets(), *_picture_widgets(), *_drawing_widgets()],
             outputs=[
                 adapters.Bits.Output(
@@ -78,6 +91,10 @@ class Sampler(io.ComfyNode):
                 )
             ],
         )
+
+    @classmethod
+    def validate_inputs(cls, aspect_ratio: str | None = None) -> bool | str:
+        return valid_ratio(aspect_ratio)
 
     @classmethod
     def execute(
@@ -99,7 +116,7 @@ class Sampler(io.ComfyNode):
         tokenizer: runtime.Managed | None = None,
         guidance: GuidanceSchedule | None = None,
     ) -> io.NodeOutput:
-        schedule = schedule_for(model.preset, size, aspect_ratio)
+        schedule, notes = schedule_for(model.preset, size, aspect_ratio)
         scales = len(schedule.scales)
         if tokenizer is not None:
             expected = model.preset.tokenizer
@@ -115,7 +132,8 @@ class Sampler(io.ComfyNode):
         for step in sample(model.module, branches, schedule, seeds, settings):
             progress.report(step)
         assert step is not None
-        return io.NodeOutput(replace(step.bits, scales=tuple(bits.cpu() for bits in step.bits.scales)))
+        drawn = replace(step.bits, scales=tuple(bits.cpu() for bits in step.bits.scales))
+        return io.NodeOutput(drawn, ui=notices.shown(notes))
 
 
 def _sockets() -> list[Any]:

@@ -11,10 +11,10 @@ from echogen_core.features import ContentFeatures, SemanticFeatures, Subject, Te
 from echogen_core.sampling import Bits
 from echogen_core.utils.number_list import SYNTAX, parse_numbers
 
-from . import adapters, runtime
+from . import adapters, notices, runtime
 from .adapters import CATEGORY, schema
 from .guidance import GAMMA_MAX
-from .sampling import Sampler, schedule_for
+from .sampling import Sampler, schedule_for, valid_ratio
 from .sweep_grids import MAX_VALUES, VARIED, Page, SweepRun, pages_of
 
 _cancelled: deque[tuple[str, dict[str, Any]]] = deque(maxlen=100)
@@ -63,6 +63,10 @@ class Sweep(io.ComfyNode):
         return sum(all(each.get(name, value) == value for name, value in known) for each in cancelled)
 
     @classmethod
+    def validate_inputs(cls, aspect_ratio: str | None = None) -> bool | str:
+        return valid_ratio(aspect_ratio)
+
+    @classmethod
     def execute(
         cls,
         model: runtime.ManagedModel,
@@ -85,7 +89,7 @@ class Sweep(io.ComfyNode):
         columns = parse_numbers(gamma_t, "γ_t", 0.0, GAMMA_MAX, MAX_VALUES)
         rows = sorted(parse_numbers(gamma_i, "γ_I", 0.0, GAMMA_MAX, MAX_VALUES), reverse=True)
         pages = pages_of(vary, values, Page("", text, seed, tau, top_p, top_k), text_encoder)
-        schedule = schedule_for(model.preset, size, aspect_ratio)
+        schedule, notes = schedule_for(model.preset, size, aspect_ratio)
         sweep = SweepRun(model, tokenizer, pages, columns, rows, schedule)
         table = sweep.table(vary)
         _send(cls.hidden, table)
@@ -103,7 +107,8 @@ class Sweep(io.ComfyNode):
                 _cancelled.append((runtime.running_node(), values_drawn))
             runtime.interrupt_prompt()
         grids, cells = sweep.finished()
-        return io.NodeOutput(grids, drawn, ui={"echogen_sweep": [{**table, "cells": cells}]})
+        shown = {**notices.shown(notes), "echogen_sweep": [{**table, "cells": cells}]}
+        return io.NodeOutput(grids, drawn, ui=shown)
 
 
 def _send(hidden: Any, table: dict[str, Any]) -> None:

@@ -87,7 +87,7 @@ def test_features_of_another_model(pack: dict[str, Any], models: Any) -> None:
     ("change", "says"),
     [
         ({"aspect_ratio": "3:4"}, "square"),
-        ({"size": "1M"}, "5 scales"),
+        ({"size": "1M"}, "draws 128×128 only: set size to auto"),
     ],
 )
 def test_sizes_that_the_model_does_not_make(
@@ -95,6 +95,17 @@ def test_sizes_that_the_model_does_not_make(
 ) -> None:
     with pytest.raises(ValueError, match=says):
         run(pack, "EchoGenSampler", model=models.model, **{**SAMPLER, **change})
+
+
+@pytest.mark.parametrize("kind", ["EchoGenSampler", "EchoGenGammaSweep"])
+def test_a_name_of_an_aspect_ratio_is_taken_from_anywhere(pack: dict[str, Any], kind: str) -> None:
+    assert pack[kind].validate_inputs(aspect_ratio="16:9") is True
+    assert "16:9, portrait or 1920x1080" in pack[kind].validate_inputs(aspect_ratio="nan")
+
+
+def test_the_sampler_says_which_aspect_ratio_it_took(pack: dict[str, Any], models: Any) -> None:
+    drawn = pack["EchoGenSampler"].execute(model=models.model, **{**SAMPLER, "aspect_ratio": "square"})
+    assert drawn.ui["echogen_notices"] == ("square is drawn at 1:1.",)
 
 
 def test_a_tokenizer_of_another_model(pack: dict[str, Any], models: Any) -> None:

@@ -19,7 +19,7 @@ SHOWING = {
     "EchoGenSegmentSubject", "EchoGenSubjectSegmentation",
 }  # fmt: skip
 RESULTS = {"EchoGenGammaSweep", "EchoGenSaveSubject"}
-NOTICING = {"EchoGenEncodeText", "EchoGenEncodeSemantic", "EchoGenEncodeContent"}  # they say something
+NOTICING = {f"EchoGen{name}" for name in ("EncodeText", "EncodeSemantic", "EncodeContent", "Sampler")}
 
 
 class Lazy:

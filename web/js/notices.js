@@ -11,7 +11,7 @@ import { PACK } from "./pack.js";
 /** The nodes that may say something. */
 const NODES = new Set(
   ["EncodeText", "EncodeSemantic", "EncodeContent", "CutOutSubject", "DescribeSubject", "DetectSubject",
-    "SegmentSubject", "SamplePicture", "SubjectSegmentation"].map((name) => `EchoGen${name}`),
+    "SegmentSubject", "SamplePicture", "SubjectSegmentation", "Sampler", "GammaSweep"].map((name) => `EchoGen${name}`),
 );
 const MAX_NOTICES = 20;
 const MAX_LENGTH = 600; // characters
