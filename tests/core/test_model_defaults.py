@@ -1,4 +1,4 @@
-"""The defaults that the page shows (web/js/wired_model.js) are the presets'; tests/js holds the page to the same file."""
+"""The model defaults that the page shows are the presets'; tests/js holds the page to the same file."""
 
 from __future__ import annotations
 

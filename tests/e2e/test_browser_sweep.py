@@ -6,7 +6,18 @@ import pytest
 from playwright.sync_api import Page, expect
 
 import comfy_server
-from browser_page import SWEEP, PageErrors, gammas, open_workflow, run_to_the_end, settled, until, widget
+from browser_page import (
+    READY_MS,
+    SWEEP,
+    PageErrors,
+    gammas,
+    open_workflow,
+    run_to_the_end,
+    set_widget,
+    settled,
+    until,
+    widget,
+)
 from runner.server import Server
 
 STEP_ENDS_MS = 300  # arrow keys within a quarter of a second are one step of undo
@@ -61,7 +72,7 @@ def test_a_drag_after_a_click_moves_the_point_and_not_the_node(
     first: str, vue: bool, page: Page, comfy: Server
 ) -> None:
     page_errors = PageErrors(page)
-    open_workflow(page, comfy, vue, "schedule")
+    open_workflow(page, comfy, vue, "Schedule - guidance by scale")
     view = page.locator(".echogen-schedule")
     preset = view.get_by_role("button", name="Constant")
     if first == "title" and vue:
@@ -87,14 +98,20 @@ def test_a_drag_after_a_click_moves_the_point_and_not_the_node(
 
 def test_the_curves_move_the_schedules_widgets(vue: bool, page: Page, comfy: Server) -> None:
     page_errors = PageErrors(page)
-    open_workflow(page, comfy, vue, "schedule")
+    open_workflow(page, comfy, vue, "Schedule - guidance by scale")
     view = page.locator(".echogen-schedule")
+    legend = view.locator(".legend")
+    preset = "app.graph._nodes.find(n => n.type === 'EchoGenLoadBundle')"
+    for model, scales in (("EchoGen-2B", 13), ("EchoGen-0.1B", 7), ("nano (built in)", 5)):
+        set_widget(page, preset, "preset", model)
+        expect(legend).to_contain_text(f"{scales} scales", timeout=READY_MS)
+        expect(view.locator("circle[data-index]")).to_have_count(scales)
     handle = view.locator("circle[data-index='2']")
     box = handle.bounding_box()
     assert box
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     page.mouse.move(x, y)
-    expect(view.locator(".status"), "numbers on hover").to_contain_text("3/13")
+    expect(view.locator(".status"), "numbers on hover").to_contain_text("3/5")
     page.mouse.down()
     page.mouse.move(x, y + 5, steps=2)
     page.mouse.move(x, y + 12, steps=2)
@@ -102,9 +119,9 @@ def test_the_curves_move_the_schedules_widgets(vue: bool, page: Page, comfy: Ser
     assert widget(page, SCHEDULE, "shape") == "drawn"
     points = [float(point) for point in widget(page, SCHEDULE, "points_t").split(",")]
     start, other, end = (widget(page, SCHEDULE, name) for name in ("gamma_t", "gamma_i", "end"))
-    assert len(points) == 13 and points[2] < start and points[:2] + points[3:4] == [start] * 3
+    assert len(points) == 5 and points[2] < start and points[:2] == [start] * 2
     untouched = [float(point) for point in widget(page, SCHEDULE, "points_i").split(",")]
-    assert untouched == [other] * 9 + [end] * 4, "the other curve is the preset's"
+    assert untouched == [other] * 3 + [end] * 2, "the other curve is the preset's"
     page.screenshot(
         path=comfy_server.results_path() / f"browser_schedule_{'nodes2' if vue else 'canvas'}.png"
     )

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { curve, needed, parsePoints, readSettings, SHAPES, weights, formatPoints } from "../../web/js/schedule_maths.js";
+import { cost, curve, needed, parsePoints, readSettings, SHAPES, weights, formatPoints } from "../../web/js/schedule_maths.js";
 import { HOSTILE, soon } from "./hostile.mjs";
 
 const SETTINGS = { shape: "constant", gamma_t: 3, gamma_i: 2, end: 1, points_t: "1, 3", points_i: "4" };
@@ -43,6 +43,15 @@ test("a branch is needed as long as it weighs something at this or a later scale
   assert.deepEqual(counts([1, 3], [1, 2]), [3, 3], "the later scale needs its past");
 });
 
+test("the cost counts tokens, most of which are in the last scales", () => {
+  const sides = [1, 2, 4, 8, 16];
+  const used = (...counts) => counts.map((count) => [0, 1, 2].map((branch) => branch < count));
+  assert.equal(cost(used(3, 3, 3, 3, 3), sides), 100);
+  assert.equal(cost(used(2, 2, 2, 2, 2), sides), 67);
+  assert.equal(cost(used(3, 3, 3, 3, 1), sides), 50);
+  assert.equal(cost(used(3, 3, 3, 1, 1), sides), 37);
+});
+
 test("settings are read in a plain form, or not at all", () => {
   const plain = { shape: "drawn", gamma_t: 2, gamma_i: 3, end: 1, points_t: "2, 1", points_i: "1-8" };
   assert.deepEqual(
@@ -56,7 +65,7 @@ test("settings are read in a plain form, or not at all", () => {
         const settings = readSettings((asked) => (asked === name ? value : plain[asked]));
         if (!settings) continue;
         for (const axis of ["t", "i"]) {
-          const values = curve(settings, axis);
+          const values = curve(settings, axis, 13);
           assert.ok(values === null || values.every(Number.isFinite), `${name} ${axis}`);
         }
       }

@@ -1,6 +1,7 @@
 // @ts-check
 /** The panel below EchoGen Sampler's widgets: pad, Live, the strip of scales, pins and their comparison. */
 
+import { showAutoValues } from "./auto_values.js";
 import { GammaPad, HEIGHT as PAD_HEIGHT } from "./gamma_pad.js";
 import { nameOf } from "./error_boundary.js";
 import { LiveRow } from "./live_row.js";
@@ -159,6 +160,7 @@ export class SamplerPanel {
   draw() {
     this.pad.draw();
     this.#drawSeedNote();
+    showAutoValues(this.node, this.root, this.host.texts);
     if (ownProperty(this.node.properties, FORMER_LIVE) !== undefined) delete this.node.properties[FORMER_LIVE];
     const seat = this.host.seatOf(this.node);
     if (seat) this.#sit(seat);

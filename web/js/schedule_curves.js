@@ -1,20 +1,21 @@
 // @ts-check
-/** Guidance Schedule's two curves, with handles to drag, preset buttons and the branches that each scale needs. */
+/** Guidance Schedule's two curves, with a legend, handles to drag, presets and the branches that each scale needs. */
 
 // @ts-ignore: served by ComfyUI
 import { app } from "/scripts/app.js";
 import { snap, toGamma, toShare } from "./gamma_maths.js";
 import { addView, asOneStep, loadTexts } from "./node_views.js";
-import { sameItems } from "./plain_values.js";
+import { filled, sameItems } from "./plain_values.js";
 import { addStyle, make, shape } from "./dom.js";
 import { PACK } from "./pack.js";
-import { curve, needed, parsePoints, readSettings, SCALES, SHAPES, weights, formatPoints } from "./schedule_maths.js";
+import { cost, curve, formatPoints, needed, parsePoints, readSettings, SHAPES, weights } from "./schedule_maths.js";
 import { sourceOf } from "./value_source.js";
+import { sidesUnder } from "./wired_model.js";
 
 /** @typedef {import("./schedule_maths.js").Axis} Axis */
 /** @typedef {import("./schedule_maths.js").Settings} Settings */
 
-const HEIGHT = 250;
+const HEIGHT = 270;
 const [LEFT, RIGHT, TOP, BOTTOM] = [26, 12, 10, 46];
 const LINES = [0, 1, 2, 3, 4, 6, 8];
 const GRAB_RADIUS = 24; // pixels from a handle
@@ -36,12 +37,16 @@ const STYLE = `
 .echogen-schedule .t { stroke: #ffb02e; fill: #ffb02e; }
 .echogen-schedule .i { stroke: #7cb7ff; fill: #7cb7ff; }
 .echogen-schedule polyline.t, .echogen-schedule polyline.i { fill: none; }
+.echogen-schedule polyline.t { stroke-width: 5; opacity: 0.75; }
 .echogen-schedule polyline.i { stroke-dasharray: 7 4; }
 .echogen-schedule text.t, .echogen-schedule text.i { stroke: none; }
 .echogen-schedule .active { stroke: #fff; stroke-width: 2; }
 .echogen-schedule .need { fill: #63c28d; }
 .echogen-schedule .spare { fill: #333338; }
 .echogen-schedule .row { display: flex; gap: 4px; }
+.echogen-schedule .legend { display: flex; gap: 4px 12px; flex-wrap: wrap; align-items: center; }
+.echogen-schedule .legend svg { flex: none; width: 24px; height: 12px; margin-right: 4px; background: none;
+  vertical-align: middle; pointer-events: none; }
 .echogen-schedule button { flex: 1; min-width: 0; padding: 3px 2px; overflow: hidden; text-overflow: ellipsis;
   white-space: nowrap; font: inherit; color: #e6e6e6; background: #35353b; border: 1px solid #5c5c66;
   border-radius: 4px; cursor: pointer; }
@@ -68,6 +73,9 @@ class ScheduleCurves {
     this.svg.setAttribute("aria-valuemin", "0");
     this.svg.setAttribute("aria-valuemax", "8");
     this.status = make(document, "div", { className: "status" });
+    this.scales = make(document, "span");
+    /** Sides of the grids of the connected samplers' scales. @type {readonly number[]} */
+    this.sides = [];
     this.row = make(document, "div", { className: "row" });
     for (const name of SHAPES) {
       const label = texts[name.replace(" ", "_")];
@@ -75,26 +83,53 @@ class ScheduleCurves {
       button.addEventListener("click", () => asOneStep(() => this.#set({ shape: name })));
       this.row.append(button);
     }
-    this.root = make(document, "div", { className: "echogen-schedule" }, this.svg, this.status, this.row);
+    this.root = make(document, "div", { className: "echogen-schedule" }, this.#legend(), this.svg, this.status, this.row);
     this.#listen();
   }
 
-  /** Redraws for changes of the node's widgets. */
+  /** What the lines and the squares mean, and how many scales there are. */
+  #legend() {
+    const entry = (/** @type {SVGElement[]} */ marks, /** @type {string} */ text) => {
+      const picture = shape(document, "svg", { viewBox: "0 0 24 12", "aria-hidden": "true" });
+      picture.append(...marks);
+      return make(document, "span", {}, picture, text);
+    };
+    const line = (/** @type {Axis} */ axis) => shape(document, "polyline", { points: "0,6 24,6", class: axis });
+    const need = shape(document, "rect", { x: 8, y: 2, width: 8, height: 8, class: "need" });
+    const entries = [
+      entry([line("t"), this.#mark("t", 12, 6)], `γ_t ${texts.prompt}`),
+      entry([line("i"), this.#mark("i", 12, 6)], `γ_I ${texts.subject}`),
+      entry([need], texts.computed),
+    ];
+    return make(document, "div", { className: "legend" }, ...entries, this.scales);
+  }
+
+  /** A handle: a disc of γ_t, in which a square of γ_I may lie.
+   *  @param {Axis} axis @param {number} x @param {number} y @param {Record<string, string | number>} [look] */
+  #mark(axis, x, y, look = { class: axis }) {
+    return axis === "t"
+      ? shape(document, "circle", { cx: x, cy: y, r: 6, ...look })
+      : shape(document, "rect", { x: x - 3, y: y - 3, width: 6, height: 6, ...look });
+  }
+
+  /** Redraws for changes of the node's widgets and of the connected samplers. */
   draw() {
     const { clientWidth: width, clientHeight: height } = this.svg;
     const settings = this.#settings();
+    this.sides = sidesUnder(this.node);
     const locked = this.#locked();
     const { axis, index } = this.active ?? {};
-    const state = [...NAMES.map((name) => settings?.[name]), locked, width, height, axis, index];
+    const state = [...NAMES.map((name) => settings?.[name]), locked, width, height, axis, index, ...this.sides];
     if (sameItems(state, this.drawn) || !width || !height) return;
     this.drawn = state;
+    this.scales.textContent = filled(texts.scales, "count", String(this.sides.length));
     this.root.classList.toggle("locked", locked);
     this.svg.setAttribute("aria-disabled", String(locked));
     for (const button of this.row.querySelectorAll("button")) {
       button.disabled = locked;
       button.setAttribute("aria-pressed", String(button.value === settings?.shape));
     }
-    const [t, i] = settings ? AXES.map((axis) => curve(settings, axis)) : [];
+    const [t, i] = settings ? AXES.map((axis) => curve(settings, axis, this.sides.length)) : [];
     if (axis && this.#handles(axis)[index ?? 0] === undefined) this.active = null; // the curve has fewer points now
     if (!t || !i) {
       this.svg.replaceChildren();
@@ -125,7 +160,7 @@ class ScheduleCurves {
   #handles(axis) {
     const settings = this.#settings();
     if (!settings) return [];
-    const points = settings.shape === "drawn" ? parsePoints(settings[`points_${axis}`]) : curve(settings, axis);
+    const points = settings.shape === "drawn" ? parsePoints(settings[`points_${axis}`]) : curve(settings, axis, this.sides.length);
     return points ?? [];
   }
 
@@ -164,9 +199,7 @@ class ScheduleCurves {
       const [x, y] = [this.#x(index, count), this.#y(gamma)];
       const active = this.active?.axis === axis && this.active.index === index;
       const look = { class: `${axis} ${active ? "active" : ""}`, "data-axis": axis, "data-index": index };
-      return axis === "t"
-        ? shape(document, "circle", { cx: x, cy: y, r: 5, ...look })
-        : shape(document, "rect", { x: x - 4, y: y - 4, width: 8, height: 8, ...look });
+      return this.#mark(axis, x, y, look);
     });
     return [shape(document, "polyline", { points, class: axis }), ...marks];
   }
@@ -174,19 +207,20 @@ class ScheduleCurves {
   /** Three squares for every scale: green ones are computed. @param {number[]} t @param {number[]} i */
   #branches(t, i) {
     const bottom = this.svg.clientHeight;
-    const column = (this.svg.clientWidth - LEFT - RIGHT) / (SCALES - 1);
+    const scales = this.sides.length;
+    const column = (this.svg.clientWidth - LEFT - RIGHT) / (scales - 1);
     const side = Math.min(9, column - 2);
     return needed(t, i).flatMap((branches, scale) => [
       ...branches.map((need, branch) =>
         shape(document, "rect", {
-          x: this.#x(scale, SCALES) - side / 2,
+          x: this.#x(scale, scales) - side / 2,
           y: bottom - 38 + branch * 8,
           width: side,
           height: 7,
           class: need ? "need" : "spare",
         }),
       ),
-      shape(document, "text", { x: this.#x(scale, SCALES), y: bottom - 3, "text-anchor": "middle" },
+      shape(document, "text", { x: this.#x(scale, scales), y: bottom - 3, "text-anchor": "middle" },
         String(branches.filter(Boolean).length)),
     ]);
   }
@@ -195,17 +229,17 @@ class ScheduleCurves {
   #statusText(t, i) {
     const used = needed(t, i);
     if (!this.active) {
-      const share = used.flat().filter(Boolean).length / (3 * SCALES);
-      return `${texts.hint}: ${Math.round(100 * share)} %`;
+      return `${filled(texts.cost, "percent", String(cost(used, this.sides)))} · ${texts.hint}`;
     }
     const count = this.#handles(this.active.axis).length;
-    const scale = count > 1 ? Math.round((this.active.index / (count - 1)) * (SCALES - 1)) : 0;
+    const scales = this.sides.length;
+    const scale = count > 1 ? Math.round((this.active.index / (count - 1)) * (scales - 1)) : 0;
     const short = (/** @type {number} */ number) => Number(number.toFixed(2));
     const names = [texts.both, texts.text_only, texts.neither];
     const parts = weights(t[scale], i[scale])
       .map((weight, branch) => (used[scale][branch] ? `${names[branch]} ${short(weight)}` : ""))
       .filter(Boolean);
-    return `${scale + 1}/${SCALES}  γ_t ${short(t[scale])}  γ_I ${short(i[scale])}  (${parts.join(", ")})`;
+    return `${scale + 1}/${scales}  γ_t ${short(t[scale])}  γ_I ${short(i[scale])}  (${parts.join(", ")})`;
   }
 
   /** @param {Partial<Settings>} changes */

@@ -7,8 +7,6 @@ import { numberOf, ownProperty } from "./plain_values.js";
 
 /** Options of the node's shape. */
 export const SHAPES = Object.freeze(["constant", "early", "late off", "linear", "cosine"]);
-/** Scales of a 1024 px picture; nano's five coincide with every third. */
-export const SCALES = 13;
 const MAX_POINTS = 32;
 
 /** @typedef {{shape: string, gamma_t: number, gamma_i: number, end: number, points_t: string,
@@ -49,9 +47,9 @@ export function parsePoints(text) {
 
 /**
  * γ at each of a picture's scales; null if the points can't be read.
- * @param {Settings} settings @param {Axis} axis @param {number} [scales] @returns {number[] | null}
+ * @param {Settings} settings @param {Axis} axis @param {number} scales @returns {number[] | null}
  */
-export function curve(settings, axis, scales = SCALES) {
+export function curve(settings, axis, scales) {
   const places = Array.from({ length: scales }, (_, scale) => scale / Math.max(1, scales - 1));
   if (settings.shape === "drawn") {
     const points = parsePoints(axis === "t" ? settings.points_t : settings.points_i);
@@ -81,6 +79,17 @@ export const weights = (t, i) => [i, t - i, 1 - t];
 export function needed(t, i) {
   const nonzero = t.map((gamma, scale) => weights(gamma, i[scale]).map((weight) => weight !== 0));
   return nonzero.map((_, scale) => [0, 1, 2].map((branch) => nonzero.slice(scale).some((each) => each[branch])));
+}
+
+/**
+ * The tokens that a schedule computes, as a share of those that full guidance does, in per cent.
+ * @param {boolean[][]} used  as `needed` @param {readonly number[]} sides  of the scales' grids in tokens
+ */
+export function cost(used, sides) {
+  const tokens = sides.map((side) => side * side);
+  const all = tokens.reduce((sum, each) => sum + each, 0);
+  const computed = tokens.reduce((sum, each, scale) => sum + each * used[scale].filter(Boolean).length, 0);
+  return Math.round((100 * computed) / (3 * all));
 }
 
 /** Points as the node's text fields contain them. @param {number[]} points */

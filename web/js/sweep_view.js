@@ -5,6 +5,7 @@
 import { app } from "/scripts/app.js";
 // @ts-ignore: served by ComfyUI
 import { api } from "/scripts/api.js";
+import { showAutoValues } from "./auto_values.js";
 import { samplerSource } from "./gamma_bridge.js";
 import { addView, asOneStep, loadTexts } from "./node_views.js";
 import { isLongWhole, listOf, ownProperty, sameItems, textOf } from "./plain_values.js";
@@ -89,6 +90,7 @@ class SweepView {
 
   /** Redraws for changes of the sweep, the samplers in the graph, and the chosen one's values. */
   draw() {
+    showAutoValues(this.node, this.root, texts);
     const table = tables.get(keyOf(this.node));
     const samplers = (this.node.graph?.nodes ?? []).filter(
       (/** @type {any} */ { comfyClass }) => comfyClass === "EchoGenSampler",
