@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
+from pathlib import Path
+
 import pytest
 
 from echogen_core.aspect_ratios import find_aspect_ratio
@@ -32,6 +36,18 @@ def test_a_name_finds_the_nearest_official_ratio_and_says_which(official: str) -
 
 def test_official_names_are_taken_without_a_word() -> None:
     assert [find_aspect_ratio(ratio) for ratio in ASPECT_RATIOS] == [(ratio, "") for ratio in ASPECT_RATIOS]
+
+
+@pytest.mark.parametrize("language", ["en", "zh", "ja"])
+def test_the_drop_down_names_the_ratios_that_artists_look_for(language: str) -> None:
+    texts = Path(__file__).parents[2] / "locales" / language / "main.json"
+    options = json.loads(texts.read_text(encoding="utf-8"))["echogen_options"]
+    named = {
+        ratio: re.findall(r"\d+:\d+", options.get(ratio.replace(":", "_"), "")) for ratio in ASPECT_RATIOS
+    }
+    found = {other: ratio for ratio, shown in named.items() for other in shown if other != ratio}
+    assert found.keys() == {"16:9", "9:16", "21:9", "9:21"}
+    assert all(find_aspect_ratio(other).official == ratio for other, ratio in found.items())
 
 
 @pytest.mark.parametrize(
