@@ -24,7 +24,7 @@ READY_MS = 90_000
 VIEWS_FOLLOW_MS = 160  # they follow their nodes every 150 ms: node_views.js
 STEADY_MS = 150
 # ComfyUI's own noise: files that a fresh user folder lacks, a TypeError of frontend 1.32.9 itself and what it
-# says of every new subgraph, the outside world that --disable-api-nodes shuts out, and what a newer front end
+# says of every new subgraph, the outside world (also for the sizes of models), and what a newer front end
 # asks an older server for.
 NOISE = (
     "Failed to load resource",
@@ -34,6 +34,7 @@ NOISE = (
     "Content Security Policy",
     "event listeners for graph that was never set up",
     "JobsApiError",
+    "Error fetching file size",
 )
 OURS = ("echogen", "EchoGen")
 SAMPLER = "app.graph._nodes.find(n => n.type === 'EchoGenSampler')"
@@ -186,6 +187,17 @@ def set_widget(page: Page, node: str, name: str, value: object) -> None:
     """Sets a widget's value in the graph."""
     change = f"([name, value]) => {{ {node}.widgets.find(w => w.name === name).value = value; }}"
     page.evaluate(change, [name, value])
+
+
+def pictures_of(page: Page, node: int, vue: bool) -> list[str]:
+    """Addresses of the pictures that a node shows, loaded and not broken."""
+    images = (
+        f"[...document.querySelectorAll('[data-node-id=\"{node}\"] img')]"
+        if vue
+        else f"(app.graph.getNodeById({node}).imgs ?? [])"
+    )
+    found: list[Any] = page.evaluate(f"{images}.map(i => [i.src, i.complete && i.naturalWidth])")
+    return [src for src, width in found if width and "filename=" in src]
 
 
 def run_to_the_end(page: Page, comfy: Server) -> dict[str, Any]:

@@ -1,67 +1,134 @@
-"""Every shipped workflow looks tidy in a real Chromium: no node over another one or out of its group."""
+"""Shipped workflows in a real Chromium: what of the rule in tests/tools/layout.py only a page can tell."""
 
 from __future__ import annotations
 
+import io
 import json
 
+from PIL import Image
 from playwright.sync_api import Page
 
 import comfy_server
-from browser_page import PageErrors, open_quickstart, steady
+from browser_page import PageErrors, open_quickstart, settled, steady
 from runner.server import Server
 
 SLACK = 2  # graph units, for rounding
+TITLE = 30
+READABLE = 4.5  # contrast, as WCAG 2 asks of text
 
-# Each node's title and box in the graph's own units, as it is drawn.
+# Each node's id, title and box in the graph's own units, as it is drawn.
 BOXES = """app.graph._nodes.map(node => {
     if (!argument) {
         const [x, y, width, height] = node.boundingRect;
-        return [node.title, x, y, x + width, y + height];
+        return [node.id, node.title, x, y, x + width, y + height];
     }
     const {left, top, right, bottom} =
         document.querySelector(`[data-node-id="${node.id}"]`).getBoundingClientRect();
     const canvas = app.canvas.canvas.getBoundingClientRect();
     const at = (x, y) => app.canvas.ds.convertCanvasToOffset([x - canvas.left, y - canvas.top]);
-    return [node.title, ...at(left, top), ...at(right, bottom)];
+    return [node.id, node.title, ...at(left, top), ...at(right, bottom)];
 })"""
-GROUPS = """() => app.graph._groups.map(group => {
-    const [x, y, width, height] = group._bounding;
-    return [group.title, x, y, x + width, y + height];
+# Ids of each wire's nodes, and 40 points of it, a cubic Bézier curve as the front end draws it.
+WIRES = """() => [...(app.graph._links ?? app.graph.links).values()].map(link => {
+    const from = app.graph.getNodeById(link.origin_id), to = app.graph.getNodeById(link.target_id);
+    const [x0, y0] = from.getOutputPos(link.origin_slot), [x1, y1] = to.getInputPos(link.target_slot);
+    const bend = Math.hypot(x1 - x0, y1 - y0) / 4;
+    const along = (t, a, b, c, d) =>
+        a * (1 - t) ** 3 + 3 * b * t * (1 - t) ** 2 + 3 * c * t * t * (1 - t) + d * t ** 3;
+    const points = Array.from({length: 41}, (_, i) =>
+        [along(i / 40, x0, x0 + bend, x1 - bend, x1), along(i / 40, y0, y0, y1, y1)]);
+    return [from.id, to.id, points];
 })"""
+# Whether each note's text needs scrolling.
+NOTES = """() => [...document.querySelectorAll('.comfy-markdown .tiptap, .comfy-markdown-content')]
+    .filter(text => text.clientHeight).map(text => text.scrollHeight <= text.clientHeight + 1)"""
+# Brings the note to the middle of the window at twice its size; its box there.
+CLOSE_UP = """() => {
+    const node = app.graph._nodes.find(n => n.type === 'MarkdownNote');
+    app.canvas.ds.scale = 1.5;
+    app.canvas.centerOnNode(node);
+    app.canvas.setDirty(true, true);
+}"""
+TITLE_BAR = """() => {
+    const node = app.graph._nodes.find(n => n.type === 'MarkdownNote');
+    const header = document.querySelector(`[data-node-id="${node.id}"] .lg-node-header`);
+    if (header) return (({x, y, width, height}) => ({x, y, width, height}))(header.getBoundingClientRect());
+    const box = app.canvas.canvas.getBoundingClientRect(), scale = app.canvas.ds.scale;
+    const [x, y] = app.canvas.ds.convertOffsetToCanvas([node.pos[0] + 30, node.pos[1] - 26]);
+    return {x: x + box.left, y: y + box.top, width: 120 * scale, height: 22 * scale};
+}"""
 
-Box = tuple[str, float, float, float, float]
+Box = tuple[int, str, float, float, float, float]
 
 
 def overlap(one: Box, other: Box) -> bool:
     """Whether two boxes share more than an edge."""
-    across = min(one[3], other[3]) - max(one[1], other[1])
-    down = min(one[4], other[4]) - max(one[2], other[2])
+    across = min(one[4], other[4]) - max(one[2], other[2])
+    down = min(one[5], other[5]) - max(one[3], other[3])
     return across > SLACK and down > SLACK
 
 
-def inside(node: Box, group: Box) -> bool:
-    """Whether a node lies within a group, its frame included."""
-    starts = node[1] >= group[1] - SLACK and node[2] >= group[2] - SLACK
-    return starts and node[3] <= group[3] + SLACK and node[4] <= group[4] + SLACK
+def crossed(points: list[tuple[float, float]], node: Box) -> bool:
+    """Whether a wire passes over a node's title."""
+    _, _, left, top, right, _ = node
+    return any(left < x < right and top + SLACK < y < top + TITLE - SLACK for x, y in points)
+
+
+def luminance(colour: tuple[int, ...]) -> float:
+    """Relative luminance of sRGB values, as WCAG 2 defines it."""
+    red, green, blue = (
+        each / 12.92 if each <= 0.04045 else ((each + 0.055) / 1.055) ** 2.4
+        for each in (value / 255 for value in colour[:3])
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(page: Page, clip: dict[str, float]) -> float:
+    """Contrast of the text in a part of the page with what is behind it, the part's most frequent colour."""
+    shot = Image.open(io.BytesIO(page.screenshot(clip=clip))).convert("RGB")  # type: ignore[arg-type]
+    colours = sorted(shot.getcolors(2**24) or [], reverse=True)
+    behind = luminance(colours[0][1])
+    others = [luminance(colour) for _, colour in colours]
+    return max((max(each, behind) + 0.05) / (min(each, behind) + 0.05) for each in others)
+
+
+def note_contrast(page: Page, theme: str) -> tuple[float, float]:
+    """Of the note's title and of its text, in a theme of ComfyUI."""
+    page.evaluate("theme => app.extensionManager.setting.set('Comfy.ColorPalette', theme)", theme)
+    page.evaluate(CLOSE_UP)
+    steady(page, "[app.canvas.ds.scale, ...app.canvas.ds.offset]")
+    settled(page)
+    text = page.locator(".comfy-markdown, .comfy-markdown-content").locator("p:visible, li:visible").first
+    clip = text.bounding_box()
+    assert clip
+    return contrast(page, page.evaluate(TITLE_BAR)), contrast(page, dict(clip))
 
 
 def test_shipped_workflows_are_tidy(vue: bool, page: Page, comfy: Server) -> None:
     page_errors = PageErrors(page)
     open_quickstart(page, comfy, vue)
+    seen = {theme: note_contrast(page, theme) for theme in ("light", "dark")}
+    assert min(value for both in seen.values() for value in both) >= READABLE, seen
     faults = []
     for file in sorted((comfy_server.ROOT / "workflows").glob("*.json")):
         graph = json.loads(file.read_text(encoding="utf-8"))
         page.evaluate("graph => app.loadGraphData(graph)", graph)
         nodes: list[Box] = steady(page, BOXES, vue)  # they take their sizes
-        groups: list[Box] = page.evaluate(GROUPS)
         assert len(nodes) == len(graph["nodes"])
+        if not all(page.evaluate(NOTES)):
+            faults.append(f"{file.stem}: the note is too small")
         for index, node in enumerate(nodes):
-            if not any(inside(node, group) for group in groups):
-                faults.append(f"{file.stem}: {node[0]} lies in no group")
             faults += [
-                f"{file.stem}: {node[0]} over {other[0]}"
+                f"{file.stem}: {node[1]} over {other[1]}"
                 for other in nodes[index + 1 :]
                 if overlap(node, other)
+            ]
+        names = {node[0]: node[1] for node in nodes}
+        for source, target, points in page.evaluate(WIRES):
+            faults += [
+                f"{file.stem}: {names[source]} to {names[target]} over {node[1]}"
+                for node in nodes
+                if node[0] not in (source, target) and crossed(points, node)
             ]
     assert not faults, "\n".join(faults)
     assert not page_errors.found, page_errors.found

@@ -72,7 +72,7 @@ def test_all_are_offered_with_a_picture(comfy: Server) -> None:
     offered = comfy.client.get_json("/workflow_templates")["echogen"]
     assert sorted(offered, key=str.lower) == [path.stem for path in SHIPPED]
     assert {RENAMED[path.stem] for path in STORED} <= set(offered), "one of the first release is gone"
-    assert [path.stem for path in SHIPPED][0] == "Quickstart"
+    assert SHIPPED[0].stem == "Quickstart"
     assert tuple(path.stem for path in SHIPPED)[-2:] == WITH_DOWNLOAD
     for name in offered:
         thumbnail = comfy.client.get(f"/api/workflow_templates/echogen/{urllib.parse.quote(name)}.jpg")

@@ -130,9 +130,8 @@ def test_a_workflow_of_the_first_release_still_fits(path: Path) -> None:
         info = known[node["type"]]
         names = {name for fields in info["input"].values() for name in fields}
         assert {socket["name"] for socket in node["inputs"]} <= names, node["type"]
-        outputs = [(output["name"], output["type"]) for output in node["outputs"]]
-        now = list(zip(info["output_name"], info["output"], strict=True))
-        assert now[: len(outputs)] == outputs, node["type"]
+        outputs = [output["type"] for output in node["outputs"]]  # a wire knows their number; labels change
+        assert list(info["output"])[: len(outputs)] == outputs, node["type"]
 
 
 def test_values_that_do_not_fit_are_refused(opened: dict[str, Any]) -> None:

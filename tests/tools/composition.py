@@ -1,4 +1,4 @@
-"""The rule of layout.py, checked in a workflow as it is saved; what only a page can tell is not checked here."""
+"""The rule of layout.py, checked in a workflow as it is saved."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from layout import TITLE_HEIGHT, WINDOW
 
 BESIDE = 100
 """Room between a loader and what it loads for, at most."""
+SMALLEST = 8 / 14
+"""Scale below which newer front ends leave titles out: their smallest text by the titles' size, in pixels."""
 SHOWS = ("PreviewImage", "SaveImage")
 _PASSES_ON = ("ImageScale", "ImageScaleBy", "EchoGenDecodeBits")  # the same picture, in another form
 
@@ -97,6 +99,8 @@ def _repeated_pictures(workflow: dict[str, Any]) -> Iterator[str]:
 
 def _out_of_view(workflow: dict[str, Any]) -> Iterator[str]:
     view = workflow["extra"]["ds"]
+    if view["scale"] < SMALLEST:
+        yield f"it opens at {view['scale']}, where the canvas leaves out its text"
     for node in workflow["nodes"]:
         corners = zip(box(node), view["offset"] * 2, WINDOW, (1, 1, -1, -1), strict=True)
         if any(

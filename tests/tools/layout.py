@@ -1,15 +1,17 @@
 """Shipped workflows as data: where their nodes are, what is in them, and the files made of that.
 
-How a workflow is composed; tests/tools/composition.py checks the files, tests/e2e/test_browser_layout.py the page:
+How a workflow is composed; composition.py checks the files, tests/e2e/test_browser_layout.py the page:
 
 - Reading order: every node is to the right of those it gets something from.
-- The reference is at the top left, the result at the top right: side by side for the eye, as the columns
-  between them are the way from one to the other.
+- The reference is at the top left, the result in the same row at the top right: between them is only the way
+  from one to the other.
 - Every loader is in the column before what it loads for.
-- No node lies on another one, and no wire passes over a node's title: Load EchoGen is at the top, and the
-  column after it leaves room there for the wires to the sampler and the decoder.
-- Every picture is shown once. What only writes a file, or shows what another node shows already, is collapsed.
-- Notes have room for their text. They are black: the front end's own yellow leaves their title at 3:1.
+- No node lies on another one, and no wire crosses a node's title: Load EchoGen is at the top, and the column
+  after it leaves room there for the wires to the sampler and the decoder.
+- Every picture is shown once: Save Image is collapsed where another node shows what it writes.
+- All of it is in view at the start, large enough for the canvas to draw titles and labels.
+- Notes have room for their text. They are grey, as the front end's own yellow leaves their title at 3:1, and
+  have no code, which has 3:1 as well.
 - No groups: the canvas writes a group's title on a tint of the title's own colour, which is 4.2:1 at best.
   Nodes say by their titles what they are for.
 """
@@ -32,8 +34,10 @@ ENLARGE = "Enlarge to see it"
 NARROWEST = 225  # of a node in Nodes 2.0
 PILL = (200, 0)  # about the size of a collapsed node
 SAMPLER_SIZE, RESULT_SIZE = (400, 960), (400, 450)
-COLUMNS = (0, 390, 760, 1130)
+COLUMNS = (0, 360, 720, 1080)
 """Left edges: reference and note; loader and cut-out; features; what samples."""
+REFERENCE_WIDTH, COLUMN = 320, 300  # the first column's width, and the others'
+GAP = 40  # between the columns after the sampler
 LEFT_HEIGHT = 1000
 CORRIDOR = 150  # above the features, for the loader's wires
 
@@ -71,7 +75,7 @@ def subject_way(
     cut_out = {"image": ("cut", 0)}
     return {
         "sample": reference(),
-        "note": note(words, (left, 480), (340, LEFT_HEIGHT - 480)),
+        "note": note(words, (left, 480), (REFERENCE_WIDTH, LEFT_HEIGHT - 480)),
         "load": Item("EchoGenLoadBundle", (cut, 0), (300, 170), [preset, "auto"], models=models),
         "cut": Item(
             "EchoGenSubjectSegmentation",
@@ -79,6 +83,7 @@ def subject_way(
             (300, LEFT_HEIGHT - 250),
             segmentation_values(),
             {"image": ("sample", 0), "mask": ("sample", 1)},
+            "Subject Segmentation",  # its own title is wider than the column
         ),
         "text": Item(
             "EchoGenEncodeText", (features, CORRIDOR), (300, 160), [prompt], {"text_encoder": ("load", 2)}
@@ -102,7 +107,7 @@ def subject_way(
 
 def reference() -> Item:
     """The picture of the subject: the pack's teddy until another one is chosen or dropped there."""
-    return Item("EchoGenSamplePicture", (0, 0), (340, 400), ["teddy_bear.png"])
+    return Item("EchoGenSamplePicture", (0, 0), (REFERENCE_WIDTH, 400), ["teddy_bear.png"])
 
 
 def segmentation_values(phrase: str = "") -> list[Any]:
@@ -146,16 +151,18 @@ def shown(
     title: str = "Result",
     size: tuple[float, float] = RESULT_SIZE,
     prefix: str = "",
+    decode_y: float = 0,
 ) -> dict[str, Item]:
     """Bits as a picture, enlarged to be seen, in three columns; nodes `decode_<name>` and so on.
 
-    prefix: of the file that a collapsed Save Image writes; '' for none.
+    prefix: of the file that a collapsed Save Image writes; '' for none. decode_y: near the top, where the
+    loader's wire passes above the features.
     """
     decode, enlarge, show = (f"{step}_{name}" for step in ("decode", "enlarge", "show"))
-    second, third = x + NARROWEST + 40, x + 2 * (NARROWEST + 40)
+    second, third = x + NARROWEST + GAP, x + 2 * (NARROWEST + GAP)
     made = {
         decode: Item(
-            "EchoGenDecodeBits", (x, y), (NARROWEST, 60), [], {"bits": bits, "tokenizer": ("load", 1)}
+            "EchoGenDecodeBits", (x, decode_y), (NARROWEST, 60), [], {"bits": bits, "tokenizer": ("load", 1)}
         ),
         enlarge: Item(
             "ImageScale",
@@ -177,7 +184,7 @@ def saved(prefix: str, pos: tuple[float, float], picture: tuple[str, int], title
     return Item("SaveImage", pos, PILL, [prefix], {"images": picture}, title, collapsed=True)
 
 
-NOTE_COLOURS = {"color": "#222", "bgcolor": "#000"}
+NOTE_COLOURS = {"color": "#323232", "bgcolor": "#353535"}
 
 
 def node_json(number: int, item: Item, info: dict[str, Any]) -> dict[str, Any]:
@@ -235,8 +242,8 @@ class App:
 class Layout:
     """A whole workflow.
 
-    name: of its files, and its title in the list of templates; ident: a fixed UUID; items: makes its nodes, in
-    the order of their ids.
+    name: of its files, and its title in the list of templates; ident: a fixed UUID; items: makes its nodes,
+    in the order of their ids.
     """
 
     name: str
@@ -257,7 +264,7 @@ def view(items: Mapping[str, Item]) -> dict[str, Any]:
     width, height = (max(i.pos[axis] + i.size[axis] for i in items.values()) for axis in (0, 1))
     y -= TITLE_HEIGHT
     scale = min(1.0, (right - left - 20) / (width - x), (bottom - top - 20) / (height - y))
-    scale = int(scale * 100) / 100
+    scale = int(scale * 1000) / 1000
     offset = [round((left + 10) / scale - x), round((top + 10) / scale - y)]
     return {"scale": scale, "offset": offset}
 

@@ -1,4 +1,4 @@
-"""Writes subgraphs/EchoGen Image Prompt (like IP-Adapter).json: a blueprint that ComfyUI offers among its nodes.
+"""Writes a blueprint into subgraphs/, which ComfyUI offers among its nodes.
 
 COMFYUI_PATH=... python tests/tools/make_blueprint.py
 """

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from layout import (
+    COLUMN,
     COLUMNS,
     CONDITIONS,
     LEFT_HEIGHT,
@@ -28,7 +29,7 @@ SWEEP_NOTE = """## γ Sweep: see them all, then choose
 1. Press **Run**. *γ Sweep* draws the picture for every pair of γ_t (across) and γ_I (up); cells appear as \
 they finish. Subject and prompt are computed once for all.
 2. **Click a cell**: *EchoGen Sampler* takes its γ. Run again for that picture. Ctrl+Z undoes it.
-3. Write lists (`1, 2.5, 4`) or ranges: `1-4` in steps of 1, `0-3 (+0.5)`, `0-8 [5]` for five values. Up to \
+3. Write lists (1, 2.5, 4) or ranges: 1-4 in steps of 1, 0-3 (+0.5), or 0-8 [5] for five values. Up to \
 12 × 12.
 4. **Third axis**: one grid for each tau, seed or prompt of a list.
 5. **Cancel** keeps the finished cells. The grid is saved with its labels.
@@ -64,7 +65,7 @@ SCENES_NOTE = """## One subject, many scenes
 
 1. Press **Run**: one picture for each prompt of the **third axis**. The subject is computed only once.
 2. Write your own, **one prompt per line**, up to 12. nano knows the scenes in the tooltip of *Encode Text*.
-3. `2, 4` in γ_t or γ_I draws a small grid for each prompt.
+3. **2, 4** in γ_t or γ_I draws a small grid for each prompt.
 4. Both are saved: the grids with their prompts, and the plain pictures.
 
 The third axis can be **seed** or **tau** as well."""
@@ -86,9 +87,9 @@ def gamma_sweep() -> dict[str, Item]:
     return {
         **subject_way(SWEEP_NOTE, PROMPT),
         "sweep": Item("EchoGenGammaSweep", (x, 0), (520, 960), sweep_values("1-4", "0-4 [3]"), CONDITIONS),
-        "sampler": sampler((x + 580, 0), title="The cell you clicked"),
-        **shown("chosen", x + 1030, 0, ("sampler", 0)),
-        "save": saved("EchoGen/gamma-sweep", (x + 1030, 160), ("sweep", 0), "Save the grid"),
+        "sampler": sampler((x + 570, 0), title="The cell you clicked"),
+        **shown("chosen", x + 1010, 0, ("sampler", 0)),
+        "save": saved("EchoGen/gamma-sweep", (x + 1010, 160), ("sweep", 0), "Save the grid"),
     }
 
 
@@ -100,15 +101,13 @@ def schedule() -> dict[str, Item]:
         **subject_way(SCHEDULE_NOTE, PROMPT),
         "schedule": Item(
             "EchoGenGuidanceSchedule",
-            (x, 690),  # below the wires to the samplers
-            (460, 560),
+            (COLUMNS[2], 820),
+            (COLUMN, 560),
             ["late off", *gammas("nano"), 1.0, points, points],
         ),
-        "scheduled": sampler(
-            (x + 520, 0), {**CONDITIONS, "guidance": ("schedule", 0)}, title=ways["scheduled"]
-        ),
-        "constant": sampler((x + 980, 0), title=ways["constant"]),
-        **compared(x + 1430, ways),
+        "scheduled": sampler((x, 0), {**CONDITIONS, "guidance": ("schedule", 0)}, title=ways["scheduled"]),
+        "constant": sampler((x + 440, 0), title=ways["constant"]),
+        **compared(x + 880, ways),
     }
 
 
@@ -117,8 +116,8 @@ def compared(x: float, samplers: Mapping[str, str]) -> dict[str, Item]:
     height = LEFT_HEIGHT / len(samplers)
     made: dict[str, Item] = {}
     for row, (name, title) in enumerate(samplers.items()):
-        size = (height - 60, height - 50)
-        made.update(shown(name, x, row * height, (name, 0), title, size))
+        size = (min(height - 90, 400), height - 50)
+        made.update(shown(name, x, row * height, (name, 0), title, size, decode_y=130 * row))
     return made
 
 
@@ -130,9 +129,9 @@ def rewire() -> dict[str, Item]:
     samplers = {}
     for column, (name, sockets) in enumerate(unplugged.items()):
         links = {socket: source for socket, source in CONDITIONS.items() if socket not in sockets}
-        samplers[f"by_{name}"] = sampler((x + 450 * column, 0), links, title=titles[name])
+        samplers[f"by_{name}"] = sampler((x + 440 * column, 0), links, title=titles[name])
     shown_by = {f"by_{name}": title for name, title in titles.items()}
-    return {**subject_way(REWIRE_NOTE, PROMPT), **samplers, **compared(x + 1350, shown_by)}
+    return {**subject_way(REWIRE_NOTE, PROMPT), **samplers, **compared(x + 1320, shown_by)}
 
 
 def scenes() -> dict[str, Item]:

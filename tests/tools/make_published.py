@@ -6,6 +6,7 @@ COMFYUI_PATH=... python tests/tools/make_published.py
 from __future__ import annotations
 
 from layout import (
+    COLUMN,
     COLUMNS,
     NARROWEST,
     RESULT_SIZE,
@@ -20,8 +21,8 @@ from layout import (
 
 ECHOGEN_NOTE = """## EchoGen-2B: your subject at 1024 px
 
-1. **Get the files**, once: `python -m echogen_core models download echogen-2b` in this pack's folder, or by \
-hand: press **Run**, and *Load EchoGen* lists each missing file with its size, address and folder.
+1. **Get the files**, once: **python -m echogen_core models download echogen-2b** in this pack's folder, or \
+by hand: press **Run**, and *Load EchoGen* lists each missing file with its size, address and folder.
 2. **Your own picture**: drop it on *Reference Picture*. *Subject Segmentation* cuts the subject out.
 3. Change the **prompt**: first the subject, then the place.
 4. Small card? Set **dtype** in *Load EchoGen* to **fp8**: half the memory, a little less exact.
@@ -33,7 +34,7 @@ INFINITY_PROMPT = "a lighthouse by the sea at dusk, waves below, photograph"
 INFINITY_NOTE = """## Infinity-2B: text to image
 
 EchoGen's base model, without a subject. **Get the files**, once: \
-`python -m echogen_core models download infinity-2b` in this pack's folder. Pressing **Run** without them \
+**python -m echogen_core models download infinity-2b** in this pack's folder. Pressing **Run** without them \
 says what to fetch, from where and into which folder.
 
 γ_t is what Infinity calls *cfg* (4); γ_I has no effect. tau 0 means Infinity's own 0.5."""
@@ -41,7 +42,7 @@ says what to fetch, from where and into which folder.
 
 def echogen() -> dict[str, Item]:
     """The subject's way through Load EchoGen."""
-    x = COLUMNS[3] + 450
+    x = COLUMNS[3] + 440
     return {
         **subject_way(ECHOGEN_NOTE, ECHOGEN_PROMPT, "EchoGen-2B", single_files("echogen-2b")),
         "sampler": sampler((COLUMNS[3], 0), gamma=gammas("echogen-2b")),
@@ -65,34 +66,47 @@ def echogen() -> dict[str, Item]:
 
 def infinity() -> dict[str, Item]:
     """A prompt's way through the loaders of single files."""
-    left, right = 390, 760
+    _, left, right, last = COLUMNS
     model, tokenizer = single_files("infinity-2b")
     return {
-        "note": note(INFINITY_NOTE, (0, 0), (340, 440)),
-        "encoder": Item("EchoGenLoadTextEncoder", (left, 280), (320, 90), ["flan-t5-xl", "auto"]),
+        "note": note(INFINITY_NOTE, (0, 0), (320, 440)),
+        "encoder": Item("EchoGenLoadTextEncoder", (left, 280), (COLUMN, 90), ["flan-t5-xl", "auto"]),
         "model": Item(
-            "EchoGenLoadModel", (right, 0), (320, 90), ["infinity_2b_reg.pth", "auto"], models=[model]
+            "EchoGenLoadModel", (right, 0), (COLUMN, 90), ["infinity_2b_reg.pth", "auto"], models=[model]
         ),
         "tokenizer": Item(
-            "EchoGenLoadTokenizer", (right, 150), (320, 65), ["infinity_vae_d32reg.pth"], models=[tokenizer]
+            "EchoGenLoadTokenizer",
+            (right, 150),
+            (COLUMN, 65),
+            ["infinity_vae_d32reg.pth"],
+            models=[tokenizer],
         ),
         "text": Item(
-            "EchoGenEncodeText", (right, 280), (320, 200), [INFINITY_PROMPT], {"text_encoder": ("encoder", 0)}
+            "EchoGenEncodeText",
+            (right, 280),
+            (COLUMN, 200),
+            [INFINITY_PROMPT],
+            {"text_encoder": ("encoder", 0)},
         ),
         "sampler": sampler(
-            (1150, 0),
+            (last, 0),
             {"model": ("model", 0), "text": ("text", 0), "tokenizer": ("tokenizer", 0)},
             (4.0, 4.0),
         ),
         "decode": Item(
             "EchoGenDecodeBits",
-            (1600, 0),
+            (last + 440, 0),
             (NARROWEST, 60),
             [],
             {"bits": ("sampler", 0), "tokenizer": ("tokenizer", 0)},
         ),
         "save": Item(
-            "SaveImage", (1875, 0), RESULT_SIZE, ["EchoGen/infinity"], {"images": ("decode", 0)}, "Result"
+            "SaveImage",
+            (last + 440 + NARROWEST + 50, 0),
+            RESULT_SIZE,
+            ["EchoGen/infinity"],
+            {"images": ("decode", 0)},
+            "Result",
         ),
     }
 

@@ -33,7 +33,7 @@ def items() -> dict[str, Item]:
     return {
         **subject_way(NOTE.replace("BLUEPRINT", NAME), PROMPT),
         "sampler": sampler((x, 0)),
-        **shown("result", x + 450, 0, ("sampler", 0), prefix="EchoGen/quickstart"),
+        **shown("result", x + 440, 0, ("sampler", 0), prefix="EchoGen/quickstart"),
     }
 
 

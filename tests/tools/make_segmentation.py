@@ -22,7 +22,7 @@ NOTE = """## Which pixels are the subject
 
 1. Press **Run**. Every step shows what it found: phrase, box, mask, cut-out.
 2. **No files are needed**: the built-in cut stands in for missing models, and the nodes say so. With files \
-in `models/grounding-dino` and `models/sams` the same workflow uses them.
+in models/grounding-dino and models/sams the same workflow uses them.
 3. The wrong thing? Type a **phrase** in *Describe Subject*, lower the **detection threshold**, or take the \
 largest hit.
 4. **Your own picture**: drop it on *Reference Picture*.
@@ -36,7 +36,7 @@ SAM3, background removal, other packs."""
 def items() -> dict[str, Item]:
     """The nodes, in the order of their ids: the usual way, with the cut-out taken apart."""
     way = subject_way(NOTE, PROMPT)
-    way["note"] = note(NOTE, (0, 480), (340, 640))
+    way["note"] = note(NOTE, (0, 480), (320, 640))
     for name in ("load", "cut", "text", "semantic", "content"):
         way[name].pos = (way[name].pos[0] + STEPS_WIDTH, way[name].pos[1])
     x = COLUMNS[3] + STEPS_WIDTH
@@ -44,7 +44,7 @@ def items() -> dict[str, Item]:
         **way,
         **steps(),
         "sampler": sampler((x, 0)),
-        **shown("result", x + 450, 0, ("sampler", 0), prefix="EchoGen/subject-segmentation"),
+        **shown("result", x + 440, 0, ("sampler", 0), size=(290, 340), prefix="EchoGen/subject-segmentation"),
     }
 
 
@@ -52,18 +52,18 @@ def steps() -> dict[str, Item]:
     """What finds the subject: three steps, a cut-out of theirs, and all of it in one node."""
     picture, x = {"image": ("sample", 0)}, COLUMNS[1]
     return {
-        "describe": Item("EchoGenDescribeSubject", (x, 0), (290, 500), ["", "auto"], picture),
+        "describe": Item("EchoGenDescribeSubject", (x, 0), (240, 500), ["", "auto"], picture),
         "detect": Item(
             "EchoGenDetectSubject",
-            (x + 340, 0),
-            (310, 720),
+            (x + 270, 0),
+            (260, 720),
             ["", 0.35, "best score", "built-in cut", "auto", "transformers"],
             {**picture, "phrase": ("describe", 0)},
         ),
         "segment": Item(
             "EchoGenSegmentSubject",
-            (x + 700, 0),
-            (300, 580),
+            (x + 560, 0),
+            (240, 580),
             [0.0, "auto", "transformers"],
             {**picture, "bounding_box": ("detect", 0)},
         ),
@@ -76,8 +76,8 @@ def steps() -> dict[str, Item]:
         ),
         "whole": Item(
             "EchoGenSubjectSegmentation",
-            (x, 580),
-            (290, 730),
+            (x + 560, 650),
+            (240, 730),
             segmentation_values(),
             picture,
             "All in one: Subject Segmentation",
@@ -85,7 +85,7 @@ def steps() -> dict[str, Item]:
     }
 
 
-STEPS_WIDTH = 1060
+STEPS_WIDTH = 830
 LAYOUT = Layout("Segmentation - step by step", "5f0c6c6e-2c9e-4a53-9d0e-ec406e000004", items)
 
 
