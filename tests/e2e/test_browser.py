@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import io
-import json
-import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image
 from playwright.sync_api import FloatRect, Page, expect
 
 import comfy_server
@@ -23,11 +21,11 @@ from browser_page import (
     finished_run,
     gammas,
     open_quickstart,
+    pictures_of,
     press_live,
     run_on_show,
     run_to_the_end,
     settled,
-    steady,
     until,
     waiting_runs,
 )
@@ -92,17 +90,6 @@ def drag_gamma_in_vue(page: Page, share: float) -> None:
 def shown_pictures(page: Page, vue: bool) -> list[str]:
     """Addresses of the finished pictures that the page shows, loaded and not broken."""
     return pictures_of(page, page.evaluate(SHOWING), vue)
-
-
-def pictures_of(page: Page, node: int, vue: bool) -> list[str]:
-    """Addresses of the pictures that a node shows, loaded and not broken."""
-    images = (
-        f"[...document.querySelectorAll('[data-node-id=\"{node}\"] img')]"
-        if vue
-        else f"(app.graph.getNodeById({node}).imgs ?? [])"
-    )
-    found: list[Any] = page.evaluate(f"{images}.map(i => [i.src, i.complete && i.naturalWidth])")
-    return [src for src, width in found if width and "filename=" in src]
 
 
 def run_and_wait(page: Page, comfy: Server, vue: bool) -> None:
@@ -294,92 +281,3 @@ def latest_prompt(comfy: Server) -> dict[str, Any]:
     history = comfy.client.get_json("/history?max_items=1")
     (entry,) = history.values()
     return dict(entry["prompt"][2])
-
-
-WHOLE = "EchoGenSubjectSegmentation"
-RED, BLUE = (200, 30, 30), (30, 60, 200)
-
-
-def two_subjects(folder: Path) -> Path:
-    """A red disc at the left and a blue one at the right, both conspicuous."""
-    picture = Image.new("RGB", (320, 240), (214, 220, 205))
-    draw = ImageDraw.Draw(picture)
-    draw.ellipse((40, 70, 140, 170), fill=RED)
-    draw.ellipse((190, 70, 290, 170), fill=BLUE)
-    picture.save(folder / "two_subjects.png")
-    return folder / "two_subjects.png"
-
-
-def with_load_image(file: str) -> dict[str, Any]:
-    """The shipped workflow with Load Image in the sample's place, its mask wired to Subject Segmentation."""
-    path = comfy_server.ROOT / "workflows" / "Segmentation - step by step.json"
-    graph = dict(json.loads(path.read_text(encoding="utf-8")))
-    nodes = {node["type"]: node for node in graph["nodes"]}
-    load, whole = nodes["EchoGenSamplePicture"], nodes[WHOLE]
-    link = graph["last_link_id"] = graph["last_link_id"] + 1
-    load["type"], load["widgets_values"] = "LoadImage", [file, "image"]
-    load["outputs"][1]["links"].append(link)
-    whole["inputs"].append({"name": "mask", "type": "MASK", "shape": 7, "link": link})
-    graph["links"].append([link, load["id"], 1, whole["id"], len(whole["inputs"]) - 1, "MASK"])
-    return graph
-
-
-def paint(page: Page, left: float, top: float, right: float, bottom: float) -> None:
-    """Opens the mask editor on Load Image, paints that part (shares of the picture), and saves."""
-    load = "app.graph._nodes.find(n => n.type === 'LoadImage')"
-    before = page.evaluate(f"{load}.widgets[0].value")
-    page.evaluate(f"app.canvas.selectNode({load})")
-    page.evaluate("app.extensionManager.command.execute('Comfy.MaskEditor.OpenMaskEditor')")
-    editor = page.get_by_role("dialog")
-    canvas = editor.locator("canvas").first
-    canvas.wait_for(timeout=READY_MS)
-    # it fits the picture to the window
-    steady(page, "document.querySelector('[role=dialog] canvas').getBoundingClientRect()")
-    area = canvas.bounding_box()
-    assert area
-    rows = np.linspace(top, bottom, 12)
-    for index, row in enumerate(rows):
-        start, end = (left, right) if index % 2 == 0 else (right, left)
-        page.mouse.move(area["x"] + start * area["width"], area["y"] + row * area["height"])
-        page.mouse.down()
-        page.mouse.move(area["x"] + end * area["width"], area["y"] + row * area["height"], steps=8)
-        page.mouse.up()
-    page.screenshot(path=comfy_server.results_path() / "browser_mask_editor.png")
-    editor.locator("button").filter(has_text=re.compile(r"^\s*Save\s*$")).click()
-    page.wait_for_function(f"{load}.widgets[0].value !== {json.dumps(before)}", timeout=READY_MS)
-
-
-def file_names(addresses: list[str]) -> list[str]:
-    """The files behind addresses, which differ each time."""
-    return [address.split("filename=")[1].split("&")[0] for address in addresses]
-
-
-def test_a_mask_painted_in_the_mask_editor(vue: bool, page: Page, comfy: Server, tmp_path: Path) -> None:
-    file = comfy.client.upload_image(two_subjects(tmp_path))
-    page_errors = PageErrors(page)
-    open_quickstart(page, comfy, vue)
-    page.evaluate("graph => app.loadGraphData(graph)", with_load_image(file))
-    page.wait_for_function(f"app.graph._nodes.some(n => n.type === '{WHOLE}')", timeout=READY_MS)
-    whole = page.evaluate(f"app.graph._nodes.find(n => n.type === '{WHOLE}').id")
-
-    paint(page, 0.14, 0.32, 0.42, 0.68)
-    entry = run_to_the_end(page, comfy)
-    assert entry["outputs"][str(whole)]["text"][0].endswith("mask"), "no model is asked"
-    _, cut_out = [
-        Image.open(io.BytesIO(data)) for node, data in comfy.client.pictures(entry) if node == str(whole)
-    ]
-    near = {
-        name: (np.abs(np.asarray(cut_out.convert("RGB"), dtype=int) - colour).max(-1) < 40).mean()
-        for name, colour in (("red", RED), ("blue", BLUE))
-    }
-    assert near["red"] > 0.3 and near["blue"] == 0, f"the red disc alone was painted: {near}"
-
-    shown = file_names(pictures_of(page, whole, vue))
-    page.evaluate(f"{SAMPLER}.widgets.find(w => w.name === 'seed').value += 1")
-    run_to_the_end(page, comfy)
-    settled(page)
-    name = "nodes2" if vue else "canvas"
-    page.screenshot(path=comfy_server.results_path() / f"browser_segmentation_{name}.png")
-    again = file_names(pictures_of(page, whole, vue))
-    assert again == shown != [], "what it found stays when only the seed changes"
-    assert not page_errors.found, page_errors.found
