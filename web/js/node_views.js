@@ -88,7 +88,7 @@ export function addView(view, name, label, minHeight = 0) {
 
 /**
  * Keeps presses and drags that begin in a view from Nodes 2.0, which would drag the node: on a press, or on a move
- * alone after an earlier click on the node. Whatever a press changes until it ends is one undo step.
+ * alone after an earlier click on the node. Whatever a drag on a drawing changes is one undo step.
  * @param {HTMLElement} root
  */
 function keepPresses(root) {
@@ -97,7 +97,7 @@ function keepPresses(root) {
     if (event.button !== 0) return;
     pressed = true;
     event.stopPropagation();
-    if (event.isPrimary) holdSteps();
+    if (event.isPrimary && event.target instanceof SVGElement) holdSteps();
   });
   root.addEventListener("pointermove", (event) => {
     if (pressed) event.stopPropagation();
@@ -107,7 +107,7 @@ function keepPresses(root) {
   }
 }
 
-/** Lets the front end take no undo step before the press has ended, not even when Shift is released in a drag. */
+/** Keeps the front end from taking an undo step before the drag has ended, as it does when Shift is released. */
 function holdSteps() {
   const steps = app.extensionManager?.workflow?.activeWorkflow?.changeTracker;
   if (!steps?.beforeChange || !steps.afterChange) return;
