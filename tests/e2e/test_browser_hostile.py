@@ -159,7 +159,7 @@ def test_pins_of_a_hostile_workflow(vue: bool, page: Page, comfy: Server, asked:
 
     saved = {str(node["id"]): node["properties"] for node in page.evaluate("app.graph.serialize().nodes")}
     assert saved[str(own)]["echogen_pins"] == GOOD, "saved again it has the good ones"
-    tray.first.locator("button").first.click()
+    tray.first.get_by_role("button", name="Use these settings").click()
     until(page, lambda: page.evaluate(GAMMAS, own) == [1.5, 3], "its γ")
     page.screenshot(path=comfy_server.results_path() / f"browser_hostile_{'nodes2' if vue else 'canvas'}.png")
     assert not page_errors.found, page_errors.found

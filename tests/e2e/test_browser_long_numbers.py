@@ -76,7 +76,7 @@ def test_the_largest_seed_is_whole_in_pictures_and_in_what_the_page_reads(
 def test_what_the_page_shows_of_a_typed_seed_is_what_runs(vue: bool, page: Page, comfy: Server) -> None:
     """The page rounds what is typed beyond 2^53 at once, so that the rounded seed is seen, run and saved."""
     open_workflow(page, comfy, vue, "Quickstart")
-    notice = page.locator(".echogen-panel .seed-note")
+    notice = page.locator(".echogen-panel .note")
     expect(notice).to_have_count(1)
     expect(notice).to_be_hidden()
     page.evaluate(f"{SAMPLER}.widgets.find(w => w.name === 'seed').value = Number('{2**53 + 1}')")
@@ -84,9 +84,7 @@ def test_what_the_page_shows_of_a_typed_seed_is_what_runs(vue: bool, page: Page,
     sent = page.evaluate("app.graphToPrompt().then(({output}) => JSON.stringify(output))")
     inputs = inputs_of(json.loads(sent), "EchoGenSampler")
     assert str(inputs["seed"]) == shown == str(2**53)
-    expect(notice).to_have_text(
-        f"Seeds above {2**53 - 1} are rounded on the page: this one is sent as {shown}"
-    )
+    expect(notice).to_have_text(f"The browser rounds seeds above {2**53 - 1}: {shown} is used")
     expect(notice).to_be_in_viewport(ratio=0.9)
     set_widget(page, SAMPLER, "seed", 7)
     expect(notice).to_be_hidden()

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { choose, fitted, isThumb, details, MAX_PINS, pinOf, readPins, caption, withoutPin, withPin } from "../../web/js/pins.js";
+import {
+  caption, choose, details, isThumb, MAX_PINS, pinOf, readPins, settable, withoutPin, withPin,
+} from "../../web/js/pins.js";
 import { HOSTILE, soon } from "./hostile.mjs";
 import { GIF, JPEG, PNG, WEBP } from "./pictures.mjs";
 
@@ -10,7 +12,7 @@ test("a pin has the values that the server ran, without what came over wires", (
   const pin = pinOf("run", INPUTS, "data:");
   assert.deepEqual(pin.gamma, { t: 2, i: 3.5 });
   assert.deepEqual(pin.settings, { seed: 7, tau: 0, aspect_ratio: "1:1" });
-  assert.equal(caption(pin), "2 / 3.5 · 7");
+  assert.equal(caption(pin), "γ_t 2 · γ_I 3.5 · seed 7");
   assert.equal(details(pin), "γ_t 2, γ_I 3.5\nseed 7\ntau 0\naspect_ratio 1:1");
 });
 
@@ -19,7 +21,7 @@ test("a long seed keeps its digits, in the workflow file too", () => {
     const pin = pinOf("run", { ...INPUTS, seed }, JPEG);
     const { pins } = readPins(JSON.parse(JSON.stringify([pin])));
     assert.deepEqual(pins, [pin]);
-    assert.equal(caption(pins[0]), `2 / 3.5 · ${seed}`);
+    assert.equal(caption(pins[0]), `γ_t 2 · γ_I 3.5 · seed ${seed}`);
     assert.ok(details(pin).includes(`seed ${seed}`));
   }
 });
@@ -44,10 +46,10 @@ test("two are chosen at most, the older one leaves", () => {
   assert.deepEqual(choose(["a", "b"], "a"), ["b"]);
 });
 
-test("small pictures grow by complete numbers, large ones shrink to fit", () => {
-  assert.deepEqual(fitted(64, 64, 380, 200), { width: 192, height: 192 });
-  assert.deepEqual(fitted(64, 64, 100, 200), { width: 64, height: 64 });
-  assert.deepEqual(fitted(1024, 512, 256, 256), { width: 256, height: 128 });
+test("a pin restores γ, seed and tau, as far as it knows them", () => {
+  assert.deepEqual(settable(pinOf("run", INPUTS, "")), { gamma_t: 2, gamma_i: 3.5, seed: 7, tau: 0 });
+  assert.deepEqual(settable(pinOf("run", { ...INPUTS, guidance: ["9", 0], seed: ["9", 0] }, "")), { tau: 0 });
+  assert.deepEqual(settable(pinOf("run", null, "")), {});
 });
 
 const good = (id, more = {}) => ({

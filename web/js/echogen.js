@@ -11,12 +11,13 @@ import { livePart } from "./live_graph.js";
 import { Unreachable } from "./live_queue.js";
 import { addView, allViews, asOneStep, keyOf, loadTexts, nodeAt, readJson, rootGraph } from "./node_views.js";
 import { PACK } from "./pack.js";
-import { THUMB_SIDE } from "./pins.js";
-import { textOf } from "./plain_values.js";
+import { listOf, textOf } from "./plain_values.js";
 import { activeWorkflow, queueAsRun, QUEUEING, recordQueuedRuns } from "./queueing.js";
 import { RunRecords } from "./run_records.js";
-import { SamplerPanel } from "./sampler_panel.js";
+import { HEIGHT, SamplerPanel } from "./sampler_panel.js";
 import { Sessions } from "./sessions.js";
+import { thumbnail } from "./thumbnail.js";
+import { StripStore, workOf } from "./strip_store.js";
 import { sourceOf } from "./value_source.js";
 
 const SAMPLER = "EchoGenSampler";
@@ -26,6 +27,7 @@ const CHECK_MS = 250; // closing a workflow or deleting a sampler has no event t
 const pageId = () => window.name;
 const records = new RunRecords(readJson, attempt(QUEUEING, () => sessionStorage, undefined), undefined, pageId);
 const sessions = new Sessions(runsOf, readJson);
+const strips = new StripStore(() => indexedDB);
 /** Workflows that are being opened: until that is done, the graph is not the active workflow's. */
 let loading = 0;
 
@@ -34,10 +36,6 @@ const host = {
   texts: {},
   seatOf,
   fullSize: new Map(),
-  resized(node) {
-    node.expandToFitContent?.();
-    node.setDirtyCanvas?.(true, true);
-  },
   commit: () => asOneStep(() => {}),
   inputsOf,
   thumbnail,
@@ -117,16 +115,6 @@ async function inputsOf(run, node) {
   return path ? graph[path].inputs : null;
 }
 
-/** A small copy as a data: URL. @param {Blob} picture */
-async function thumbnail(picture) {
-  const bitmap = await createImageBitmap(picture);
-  const share = Math.min(1, THUMB_SIDE / Math.max(bitmap.width, bitmap.height));
-  const canvas = document.createElement("canvas");
-  [canvas.width, canvas.height] = [bitmap.width, bitmap.height].map((side) => Math.round(side * share) || 1);
-  canvas.getContext("2d")?.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
-  return canvas.toDataURL("image/jpeg", 0.8);
-}
-
 /** Where a run is queued from.
  *  @param {any} prompt @param {{workflow: any}} asker @returns {import("./run_records.js").Origin} */
 function originOf(prompt, { workflow }) {
@@ -134,7 +122,13 @@ function originOf(prompt, { workflow }) {
     const node = class_type === SAMPLER ? nodeAt(path) : null;
     return node ? [[path, keyOf(node)]] : [];
   });
-  return { workflow, path: textOf(workflow?.path, Infinity), samplers: Object.fromEntries(samplers) };
+  const works = samplers.map(([path]) => [path, workOf(prompt.output, path)]);
+  return {
+    workflow,
+    path: textOf(workflow?.path, Infinity),
+    samplers: Object.fromEntries(samplers),
+    works: Object.fromEntries(works),
+  };
 }
 
 /** @typedef {import("./scale_strip.js").ScaleStrip} ScaleStrip */
@@ -181,13 +175,33 @@ function listen() {
     }
   });
   on("b_preview_with_metadata", ({ blob, displayNodeId, promptId, jobId }) => {
-    const run = promptId ?? jobId; // jobId in newer front ends
-    void stripOf(run, displayNodeId).then((strip) => {
-      if (!strip) return;
-      strip.preview(run, blob);
-      redraw(strip);
-    });
+    void showPreview(promptId ?? jobId, displayNodeId, blob); // jobId in newer front ends
   });
+  on("execution_cached", ({ prompt_id, nodes }) => {
+    for (const path of listOf(nodes)) void showCached(prompt_id, textOf(path));
+  });
+}
+
+/** @param {string} run @param {string} path @param {Blob} picture */
+async function showPreview(run, path, picture) {
+  const strip = await stripOf(run, path);
+  if (!strip) return;
+  strip.preview(run, picture);
+  redraw(strip);
+  const work = (await records.origin(run))?.works?.[path];
+  if (work && strip.run === run && strip.finished) await strips.keep(work, strip.pictures);
+}
+
+/** Shows the pictures of a run whose result is in the server's cache. @param {string} run @param {string} path */
+async function showCached(run, path) {
+  const work = (await records.origin(run))?.works?.[path];
+  const strip = work ? await stripOf(run, path) : null;
+  if (!work || !strip) return;
+  const before = strip.run;
+  const pictures = await strips.find(work);
+  if (!pictures || strip.run !== before) return; // a later run has begun to draw
+  strip.restore(run, pictures);
+  redraw(strip);
 }
 
 /** The server answers: Live runs may have been deleted or lost meanwhile. */
@@ -236,6 +250,7 @@ app.registerExtension({
   },
   nodeCreated(/** @type {any} */ node) {
     if (node.comfyClass !== SAMPLER) return;
-    addView(new SamplerPanel(new GammaBridge(node), host), "gamma_pad", host.texts.label);
+    addView(new SamplerPanel(new GammaBridge(node), host), "gamma_pad", host.texts.label, HEIGHT);
+    node.onDrawBackground = () => {}; // the front end's own view of the picture in progress: the panel has one
   },
 });

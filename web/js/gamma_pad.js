@@ -10,7 +10,7 @@ import { filled } from "./plain_values.js";
 /** @typedef {Record<string, string>} Texts */
 /** @typedef {{x: (gamma: number) => number, y: (gamma: number) => number, size: number}} Scale  size: of text */
 
-/** Minimum height in pixels. */
+/** Height in pixels: the pad keeps it, so that the dot stays where it is under the hand. */
 export const HEIGHT = 236;
 const LINES = [0, 1, 2, 3, 4, 6, 8];
 const SPARSE_LINES = [0, 2, 4, 8]; // when zoomed out, with larger text
@@ -24,28 +24,18 @@ const DOUBLE_CLICK_MS = 500; // a second click may follow within this, as Window
 const CLICK_SIDE = 4; // pixels that a pointer moves in a click
 
 const STYLE = `
-.echogen-pad { display: flex; flex-direction: column; gap: 4px; box-sizing: border-box; width: 100%;
-  flex: 1 0 ${HEIGHT}px; padding: 2px; font: 12px sans-serif; color: #e6e6e6; }
-.echogen-pad svg { flex: 1; min-height: 0; width: 100%; background: #1c1c1f; border-radius: 6px;
-  touch-action: none; cursor: crosshair; outline: none; }
-.echogen-pad svg:focus-visible { box-shadow: 0 0 0 2px #7cb7ff; }
-.echogen-pad.locked svg { cursor: not-allowed; opacity: 0.6; }
-.echogen-pad line { stroke: #48484f; }
-.echogen-pad .diagonal { stroke: #63c28d; stroke-dasharray: 5 4; }
-.echogen-pad .free { stroke: #ffb02e; stroke-width: 2; }
-.echogen-pad text { fill: #c9c9cf; user-select: none; }
-.echogen-pad .values { fill: #fff; }
-.echogen-pad .set-by { fill: #7cb7ff; }
-.echogen-pad .hint { fill: #ffb347; }
-.echogen-pad .fast { fill: #8fe0b3; }
-.echogen-pad circle { fill: #ffb02e; stroke: #fff; stroke-width: 2; }
-.echogen-pad circle.held { fill: none; stroke: #ffb02e; }
-.echogen-pad .row { display: flex; gap: 4px; }
-.echogen-pad button { flex: 1; min-width: 0; padding: 3px 2px; overflow: hidden; text-overflow: ellipsis;
-  white-space: nowrap; font: inherit; color: #e6e6e6; background: #35353b; border: 1px solid #5c5c66;
-  border-radius: 4px; cursor: pointer; }
-.echogen-pad button:disabled { color: #a0a0a8; cursor: not-allowed; }
-.echogen-pad button:focus-visible { outline: 2px solid #7cb7ff; }
+.echogen-pad { display: flex; flex-direction: column; gap: 4px; flex: none; height: ${HEIGHT}px; }
+.echogen-pad svg { flex: 1; min-height: 0; width: 100%; touch-action: none; cursor: crosshair; }
+.echogen-pad.locked svg { cursor: not-allowed; }
+.echogen-pad line { stroke: var(--echogen-line); }
+.echogen-pad .diagonal { stroke: currentColor; stroke-dasharray: 5 4; opacity: 0.6; }
+.echogen-pad .free { stroke: var(--echogen-accent); stroke-width: 2; }
+.echogen-pad .values { font-weight: bold; }
+.echogen-pad :is(.set-by, .hint) { font-style: italic; }
+.echogen-pad circle { fill: var(--echogen-accent); stroke: currentColor; stroke-width: 2; }
+.echogen-pad circle.held { fill: none; stroke: var(--echogen-accent); }
+.echogen-pad .row { display: flex; gap: 4px; flex: none; }
+.echogen-pad button { flex: 1; padding: 3px 2px; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 `;
 
 /** Draws γ and handles pointer and keyboard. */
@@ -145,7 +135,13 @@ export class GammaPad {
     };
     const values = `γ_t ${value("t")}, γ_I ${value("i")}`;
     if (both) return `${values} · ${this.texts.locked}`;
-    return known && branches(gamma) < 3 ? `${values} ${this.texts.fast}` : values;
+    return this.#isFast() ? `${values} ${this.texts.fast}` : values;
+  }
+
+  /** Whether the values are known, and one of the three branches has no weight; the label then says so. */
+  #isFast() {
+    const [gamma, locked] = [this.bridge.read(), this.bridge.locked()];
+    return !(locked.t && locked.i) && !Number.isNaN(gamma.t + gamma.i) && branches(gamma) < 3;
   }
 
   /** Names of the other nodes that set γ. */
@@ -176,7 +172,7 @@ export class GammaPad {
         draw("text", { x: left, y: y(value) + size / 3, "text-anchor": "end" }, String(value)),
       ]),
       draw("line", { class: "diagonal", x1: x(0), y1: y(0), x2: x(8), y2: y(8) }),
-      draw("text", { class: "fast", x: x(6) - 4, y: y(6) - 4, "text-anchor": "end" }, this.texts.fast),
+      draw("text", { x: x(6) - 4, y: y(6) - 4, "text-anchor": "end" }, this.#isFast() ? "" : this.texts.fast),
       draw("text", { x: x(8) - 2, y: y(0) - 5, "text-anchor": "end" }, `γ_t ${this.texts.prompt} →`),
       draw("text", { x: x(0) + 4, y: y(8) + size }, `↑ γ_I ${this.texts.subject}`),
       draw("text", { class: "values", x: x(0) + 4, y: y(8) + 2.3 * size }, this.#label()),

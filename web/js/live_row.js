@@ -35,9 +35,10 @@ export class LiveRow {
     if (state === this.drawn) return;
     this.drawn = state;
     this.toggle.ariaPressed = String(on);
+    this.toggle.classList.toggle("on-accent", on);
     this.running.value = cancels ? "cancel" : "finish";
     this.status.textContent = on ? refusal || (this.texts[`live_${phase}`] ?? "") : "";
     this.status.title = this.status.textContent;
-    this.status.classList.toggle("refused", on && refusal !== "");
+    this.status.classList.toggle("on-error", on && refusal !== "");
   }
 }

@@ -8,11 +8,12 @@ import { api } from "/scripts/api.js";
 import { attempt } from "./error_boundary.js";
 import { exactJson, isRecord, ownProperty, textOf } from "./plain_values.js";
 import { addStyle } from "./dom.js";
+import { THEME } from "./theme.js";
 
 const UPDATE_MS = 150; // undo, loading and other extensions change nodes without an event
 const MARGIN = 10; // of the canvas around an element, per side
 // Zoomed far out, Nodes 2.0 hides a node's widgets and disables pointer events on elements it can't hide.
-const STYLE = ".isLOD .echogen-view { pointer-events: auto; }";
+const STYLE = `${THEME}.isLOD .echogen-view { pointer-events: auto; }`;
 
 /**
  * @typedef {object} View
@@ -66,6 +67,7 @@ const orEmpty = (texts) => new Proxy(texts, { get: (all, name) => ownProperty(al
 export function addView(view, name, label, minHeight = 0) {
   addStyle(document, "echogen-view-style", STYLE);
   view.root.classList.add("echogen-view");
+  if (view.height === undefined) view.root.classList.add("widget-expands"); // Nodes 2.0, in front ends before 1.33
   keepPresses(view.root);
   const fixedHeight = () => attempt(view, () => view.height && view.height + 2 * MARGIN, undefined);
   const widget = view.node.addDOMWidget(name, `echogen_${name}`, view.root, {

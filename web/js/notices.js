@@ -17,10 +17,9 @@ const MAX_NOTICES = 20;
 const MAX_LENGTH = 600; // characters
 const MAX_HEIGHT = 140; // pixels; a longer text scrolls
 const STYLE = `
-.echogen-notices { box-sizing: border-box; width: 100%; max-height: ${MAX_HEIGHT}px; overflow-y: auto;
-  font: 12px/16px sans-serif; color: #ffb347; user-select: text; overflow-wrap: anywhere; }
-.echogen-notices p { margin: 0 0 4px; padding: 2px 6px; background: #2a2420; border-left: 2px solid #ffb347; }
-.echogen-notices[hidden] { display: none !important; }
+.echogen-notices { max-height: ${MAX_HEIGHT}px; padding: 0; overflow-y: auto; font: 12px/16px sans-serif;
+  user-select: text; overflow-wrap: anywhere; }
+.echogen-notices p { margin: 0 0 4px; padding: 2px 6px; border-left: 3px solid var(--echogen-accent); }
 `;
 
 /** The front end's record of a node's last output, which follows workflow tabs and undo. @param {any} node */

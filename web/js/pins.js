@@ -11,13 +11,15 @@ import { claimedSize } from "./image_size.js";
  * @property {string} id  the run's
  * @property {Gamma | null} gamma  null: it came from a connected input, or is unknown
  * @property {Record<string, number | string>} settings  the sampler's other values in that run
- * @property {string} thumb  a small JPEG as a data: URL
+ * @property {string} thumb  a small picture as a data: URL
  */
 
 /** Pins of one sampler; the oldest is dropped. */
 export const MAX_PINS = 8;
-/** Longest side, in pixels, of the picture that the workflow file stores: two to three kilobytes. */
-export const THUMB_SIDE = 64;
+/** Between the values of a caption. */
+export const SEPARATOR = " · ";
+/** What the panel calls the settings that a pin restores. @type {Readonly<Record<string, string>>} */
+export const LABELS = Object.freeze({ gamma_t: "γ_t", gamma_i: "γ_I", seed: "seed", tau: "tau" });
 
 /** Limits for what a workflow file may contain, generous compared to what is written into one. */
 const [LONGEST_ID, LONGEST_THUMB, LARGEST_SIDE, MAX_SETTINGS] = [200, 65536, 512, 32];
@@ -107,8 +109,9 @@ export const choose = (chosen, id) =>
 
 /** γ and seed in a few characters. @param {Pin} pin @returns {string} */
 export function caption({ gamma, settings }) {
-  const seed = settings.seed === undefined ? "" : ` · ${settings.seed}`;
-  return `${gamma ? `${gamma.t} / ${gamma.i}` : "γ ?"}${seed}`;
+  const known = [gamma ? `γ_t ${gamma.t} · γ_I ${gamma.i}` : "γ ?"];
+  if (settings.seed !== undefined) known.push(`seed ${settings.seed}`);
+  return known.join(SEPARATOR);
 }
 
 /** All values, one per line. @param {Pin} pin @returns {string} */
@@ -117,13 +120,9 @@ export function details({ gamma, settings }) {
   return [gamma ? `γ_t ${gamma.t}, γ_I ${gamma.i}` : "γ ?", ...lines].join("\n");
 }
 
-/**
- * How large a picture is shown: complete times its size while that fits, and never larger than the room.
- * @param {number} width @param {number} height @param {number} across room @param {number} down room
- * @returns {{width: number, height: number}}
- */
-export function fitted(width, height, across, down) {
-  const share = Math.min(across / width, down / height);
-  const scale = share >= 1 ? Math.floor(share) : share;
-  return { width: width * scale, height: height * scale };
+/** The values that a pin restores, by the sampler's widget names; those that it knows. @param {Pin} pin */
+export function settable({ gamma, settings }) {
+  const values = { gamma_t: gamma?.t, gamma_i: gamma?.i, seed: settings.seed, tau: settings.tau };
+  const known = Object.entries(values).filter(([, value]) => value !== undefined);
+  return /** @type {Record<string, number | string>} */ (Object.fromEntries(known));
 }

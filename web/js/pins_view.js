@@ -1,27 +1,41 @@
 // @ts-check
-/** The row of pinned results. */
+/** The pinned results, beside the picture. */
 
 import { make } from "./dom.js";
-import { details, caption } from "./pins.js";
+import { details, caption, SEPARATOR } from "./pins.js";
 
 /** @typedef {import("./pins.js").Pin} Pin */
+/** @typedef {(pin: Pin) => void} Action */
 
-/** Draws a thumbnail and caption per pin, with a button to remove it. */
+export const STYLE = `
+.echogen-panel .pins { display: flex; flex-direction: column; gap: 4px; flex: none; width: 40%; max-width: 132px;
+  overflow-y: auto; }
+.echogen-panel .pinned { display: flex; flex-wrap: wrap; gap: 2px; flex: none; font-size: 11px; }
+.echogen-panel .pinned .choose { display: flex; align-items: center; gap: 4px; width: 100%; padding: 2px;
+  text-align: left; }
+.echogen-panel .pinned img { width: 48px; height: 48px; flex: none; object-fit: contain; }
+.echogen-panel .pinned .word { white-space: nowrap; }
+.echogen-panel .pinned .use { flex: 1; padding: 1px 2px; }
+.echogen-panel .pinned .remove { padding: 1px 6px; }
+`;
+
+/** Draws a picture and caption per pin, with buttons that use its settings and remove it. */
 export class PinsView {
   /**
-   * @param {Record<string, string>} texts @param {(pin: Pin) => void} chosen @param {(pin: Pin) => void} removed
+   * @param {Record<string, string>} texts
+   * @param {{choose: Action, use: Action, remove: Action}} actions
    * @param {Document} page
    */
-  constructor(texts, chosen, removed, page) {
+  constructor(texts, actions, page) {
     this.texts = texts;
-    this.chosen = chosen;
-    this.removed = removed;
+    this.actions = actions;
     this.page = page;
     this.drawn = "";
     this.root = make(page, "div", { className: "pins", hidden: true });
+    this.root.dataset.captureWheel = "true"; // Nodes 2.0 would zoom instead
   }
 
-  /** @param {Pin[]} pins @param {string[]} pair  those that are shown large */
+  /** @param {Pin[]} pins @param {string[]} pair  those that are compared */
   draw(pins, pair) {
     const state = `${pins.map(({ id }) => id)} | ${pair}`;
     if (state === this.drawn) return;
@@ -32,16 +46,27 @@ export class PinsView {
 
   /** @param {Pin} pin @param {boolean} pressed */
   #pin(pin, pressed) {
-    const image = make(this.page, "img", { src: pin.thumb, alt: "", draggable: false });
-    const label = make(this.page, "span", { textContent: caption(pin) });
-    const title = `${details(pin)}\n\n${this.texts.pinned_help}`;
-    const choose = make(this.page, "button", { type: "button", title }, image, label);
+    const { page, texts, actions } = this;
+    const name = caption(pin);
+    const button = (/** @type {keyof PinsView["actions"]} */ action, /** @type {string} */ title) => {
+      const made = make(page, "button", { type: "button", className: action, title });
+      made.addEventListener("click", () => actions[action](pin));
+      return made;
+    };
+    const choose = button("choose", `${details(pin)}\n\n${texts.pinned_help}`);
     choose.ariaPressed = String(pressed);
-    choose.addEventListener("click", () => this.chosen(pin));
-    const name = `${this.texts.unpin}: ${caption(pin)}`;
-    const remove = make(this.page, "button", { type: "button", className: "unpin", textContent: "×" });
-    remove.title = remove.ariaLabel = name;
-    remove.addEventListener("click", () => this.removed(pin));
-    return make(this.page, "div", { className: "pinned" }, choose, remove);
+    choose.append(make(page, "img", { src: pin.thumb, alt: "", draggable: false }), this.#label(name));
+    const use = button("use", texts.use_help);
+    use.append(texts.use);
+    const remove = button("remove", `${texts.unpin}: ${name}`);
+    remove.ariaLabel = remove.title;
+    remove.append("×");
+    return make(page, "div", { className: "pinned" }, choose, use, remove);
+  }
+
+  /** A caption that breaks between its values alone. @param {string} name */
+  #label(name) {
+    const words = name.split(SEPARATOR).map((word) => make(this.page, "span", { className: "word" }, word));
+    return make(this.page, "span", {}, ...words.flatMap((word, at) => (at ? [SEPARATOR, word] : [word])));
   }
 }

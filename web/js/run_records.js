@@ -10,6 +10,7 @@ import { isRecord, listOf, ownProperty } from "./plain_values.js";
  * @property {any} workflow  the open workflow; undefined if the run was queued before a reload
  * @property {string} path  that workflow's path, which outlives a reload
  * @property {Record<string, string>} samplers  the samplers' keys in the workflow, by execution id
+ * @property {Record<string, string>} [works]  what they compute, by execution id; unknown after a reload
  */
 /** @typedef {{getItem: (name: string) => string | null, setItem: (name: string, text: string) => void}} Storage */
 

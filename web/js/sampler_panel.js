@@ -1,5 +1,5 @@
 // @ts-check
-/** The panel below EchoGen Sampler's widgets: pad, Live, the strip of scales, pins and their comparison. */
+/** The panel below EchoGen Sampler's widgets: pad, Live, the strip of scales, the picture and pins to compare it with. */
 
 import { showAutoValues } from "./auto_values.js";
 import { GammaPad, HEIGHT as PAD_HEIGHT } from "./gamma_pad.js";
@@ -7,10 +7,11 @@ import { nameOf } from "./error_boundary.js";
 import { LiveRow } from "./live_row.js";
 import { filled, ownProperty, roundedSeed } from "./plain_values.js";
 import { addStyle, make } from "./dom.js";
-import { pinOf, choose, readPins, caption, withoutPin, withPin } from "./pins.js";
-import { PinsView } from "./pins_view.js";
+import { pinOf, choose, LABELS, readPins, caption, withoutPin, withPin, settable } from "./pins.js";
+import { PictureView, STYLE as PICTURE_STYLE } from "./picture_view.js";
+import { PinsView, STYLE as PINS_STYLE } from "./pins_view.js";
+import { applySettings } from "./sampler_settings.js";
 import { ScaleStrip } from "./scale_strip.js";
-import { CompareView, MAX_SIDE } from "./compare_view.js";
 import { StripView } from "./strip_view.js";
 import { sourceOf } from "./value_source.js";
 
@@ -26,58 +27,38 @@ import { sourceOf } from "./value_source.js";
  * @property {Record<string, string>} texts
  * @property {(node: any) => Seat | null} seatOf  null while it can't be told, as another workflow is being opened
  * @property {Map<string, Blob>} fullSize  full-size pinned pictures, by run, until the page is closed
- * @property {(node: any) => void} resized  the panel's height has changed
  * @property {() => void} commit  completes a change as an undo step
  * @property {(run: string, node: any) => Promise<Record<string, any> | null>} inputsOf  as the server ran them
  * @property {(picture: Blob) => Promise<string>} thumbnail  a small copy as a data: URL
  */
 
 const MAX_FULL_SIZE = 32; // pictures stored in full; removed pins keep theirs, for undo
-const GAP = 4;
-const [SEED_NOTE, LIVE_ROW, STRIP, PINS, STAGE] = [32, 24, 50, 56, MAX_SIDE + 18];
+const [LIVE_ROW, STRIP, LEAST_PICTURE] = [24, 50, 222];
+/**
+ * Least height in pixels, the same in every state, so that nothing jumps and the node keeps its size: what isn't there
+ * leaves its room to the picture.
+ */
+export const HEIGHT = PAD_HEIGHT + LIVE_ROW + STRIP + LEAST_PICTURE + 20;
 /** Names in node.properties, which are saved in the workflow file. */
 const [FINISH, PINNED] = ["echogen_live_finish", "echogen_pins"];
 const FORMER_LIVE = "echogen_live"; // files saved by version 0.1 may have Live on
 
 const STYLE = `
-.echogen-panel { display: flex; flex-direction: column; gap: ${GAP}px; box-sizing: border-box; width: 100%;
-  height: 100%; font: 12px sans-serif; color: #e6e6e6; }
-.echogen-panel [hidden] { display: none !important; }
-.echogen-panel .live-row, .echogen-panel .strip, .echogen-panel .pins { display: flex; gap: 4px; flex: none; }
-.echogen-panel .seed-note { flex: none; height: ${SEED_NOTE}px; overflow: hidden; color: #ffb347; }
+.echogen-panel { display: flex; flex-direction: column; gap: 4px; height: 100%; min-height: ${HEIGHT}px; }
+.echogen-panel .live-row, .echogen-panel .strip { display: flex; gap: 4px; flex: none; }
+.echogen-panel .result { display: flex; gap: 4px; flex: 1 1 0; min-height: 0; }
+.echogen-panel .note { flex: none; max-height: 32px; overflow: hidden; padding-left: 6px;
+  border-left: 3px solid var(--echogen-accent); }
 .echogen-panel .live-row { height: ${LIVE_ROW}px; align-items: center; }
+.echogen-panel .status { flex: 1; min-width: 0; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .echogen-panel .strip { height: ${STRIP}px; }
-.echogen-panel .pins { height: ${PINS}px; overflow-x: auto; }
-.echogen-panel button, .echogen-panel select { padding: 2px 6px; font: inherit; color: #e6e6e6;
-  background: #35353b; border: 1px solid #5c5c66; border-radius: 4px; cursor: pointer; }
-.echogen-panel button:disabled { color: #a0a0a8; cursor: not-allowed; }
-.echogen-panel button[aria-pressed="true"] { border-color: #ffb02e; }
-.echogen-panel .live[aria-pressed="true"] { color: #1c1c1f; background: #ffb02e; }
-.echogen-panel :is(button, select, input):focus-visible { outline: 2px solid #7cb7ff; }
-.echogen-panel .status { flex: 1; min-width: 0; overflow: hidden; text-overflow: ellipsis;
-  white-space: nowrap; color: #c9c9cf; }
-.echogen-panel .refused { color: #ff9d8a; }
 .echogen-panel .scales { display: flex; gap: 2px; flex: 1; min-width: 0; }
-.echogen-panel .scales button { flex: 1; min-width: 0; max-width: ${STRIP}px; padding: 1px; background: #1c1c1f; }
+.echogen-panel .scales button { flex: 1; min-width: 0; max-width: ${STRIP}px; padding: 1px; }
 .echogen-panel .scales img { width: 100%; height: 100%; object-fit: contain; }
-.echogen-panel .pinned { position: relative; flex: none; }
-.echogen-panel .pinned button { display: flex; flex-direction: column; align-items: center; height: 100%;
-  padding: 2px 4px; font-size: 11px; }
-.echogen-panel .pinned img { height: 36px; object-fit: contain; }
-.echogen-panel .pinned .unpin { position: absolute; top: 0; right: 0; height: auto; padding: 0 4px; opacity: 0; }
-.echogen-panel .pinned:is(:hover, :focus-within) .unpin { opacity: 1; }
-.echogen-panel .stage { flex: none; height: ${STAGE}px; }
-.echogen-panel .stage .box { position: relative; margin: 0 auto; }
-.echogen-panel .stage img { position: absolute; inset: 0; width: 100%; height: 100%; object-fit: contain; }
-.echogen-panel .stage .grown img { image-rendering: pixelated; }
-.echogen-panel .stage .divider { position: absolute; top: 0; bottom: 0; width: 2px; margin-left: -1px;
-  background: #fff; box-shadow: 0 0 2px #000; pointer-events: none; }
-.echogen-panel .stage input { position: absolute; inset: 0; width: 100%; height: 100%; margin: 0; opacity: 0;
-  cursor: ew-resize; touch-action: none; }
-.echogen-panel .stage .box:has(input:focus-visible) { outline: 2px solid #7cb7ff; }
-.echogen-panel .captions { display: flex; justify-content: space-between; gap: 8px; height: 16px; }
-/* Nodes 2.0 would enlarge the preview of a small model to the node's width. */
-[data-node-id]:has(.echogen-panel) img:not(.echogen-panel img) { object-fit: scale-down; }
+/* The front end's own view of the picture in progress, in Nodes 2.0: the panel has one. */
+[data-node-id]:has(.echogen-panel) [data-testid^="node-body"] > :is(img, img + div),
+[data-node-id]:has(.echogen-panel) [data-testid^="node-body"] > div:has(img):not(:has(.echogen-panel)) {
+  display: none; }
 `;
 
 /** Puts the views together, and stores pins and the Live setting in the node. */
@@ -93,34 +74,27 @@ export class SamplerPanel {
     this.stored = undefined;
     /** @type {Pin[]} */
     this.parsedPins = [];
-    /** Runs of the pins shown enlarged. @type {string[]} */
+    /** Runs of the compared pins. @type {string[]} */
     this.compared = [];
-    addStyle(page, "echogen-panel-style", STYLE);
+    /** What a pin could not set. */
+    this.notSet = "";
+    addStyle(page, "echogen-panel-style", STYLE + PICTURE_STYLE + PINS_STYLE);
     const { texts } = host;
     this.pad = new GammaPad(bridge, texts, () => this.#settled(), page);
     this.liveRow = new LiveRow(texts, (choice) => this.#setLive(choice), page);
     this.scales = new StripView(texts, (scale) => this.#enlarge(scale), () => this.#pin(), page);
-    this.pinsView = new PinsView(texts, (pin) => this.#choose(pin), (pin) => this.#unpin(pin), page);
-    this.compareView = new CompareView(texts, page);
-    this.seedNote = make(page, "div", { className: "seed-note", hidden: true });
-    this.seedNote.setAttribute("role", "status");
-    const views = [this.pad, this.liveRow, this.scales, this.pinsView, this.compareView];
-    this.root = make(page, "div", { className: "echogen-panel" }, this.seedNote, ...views.map((view) => view.root));
-    this.root.style.minHeight = `${this.height}px`;
-  }
-
-  /** Current height of all visible parts. */
-  get height() {
-    const parts = [
-      [!this.seedNote.hidden, SEED_NOTE],
-      [true, PAD_HEIGHT],
-      [true, LIVE_ROW],
-      [this.strip.pictures.length > 0, STRIP],
-      [this.pins.length > 0, PINS],
-      [this.enlarged !== null || this.compared.length > 0, STAGE],
-    ];
-    const heights = parts.filter(([there]) => there).map(([, height]) => Number(height) + GAP);
-    return heights.reduce((sum, height) => sum + height, -GAP);
+    const actions = {
+      choose: (/** @type {Pin} */ pin) => this.#choose(pin),
+      use: (/** @type {Pin} */ pin) => this.#use(pin),
+      remove: (/** @type {Pin} */ pin) => this.#unpin(pin),
+    };
+    this.pinsView = new PinsView(texts, actions, page);
+    this.pictureView = new PictureView(texts, page);
+    this.note = make(page, "div", { className: "note", hidden: true });
+    this.note.setAttribute("role", "status");
+    const result = make(page, "div", { className: "result" }, this.pictureView.root, this.pinsView.root);
+    const rows = [this.pad, this.liveRow, this.scales].map((view) => view.root);
+    this.root = make(page, "div", { className: "echogen-panel" }, this.note, ...rows, result);
   }
 
   /** Ends the pad's observer and timer. Live runs go on, as the workflow may only be out of view. */
@@ -159,7 +133,7 @@ export class SamplerPanel {
   /** Redraws for changes of the widgets, the node's properties and its workflow's session. */
   draw() {
     this.pad.draw();
-    this.#drawSeedNote();
+    this.#drawNote();
     showAutoValues(this.node, this.root, this.host.texts);
     if (ownProperty(this.node.properties, FORMER_LIVE) !== undefined) delete this.node.properties[FORMER_LIVE];
     const seat = this.host.seatOf(this.node);
@@ -167,12 +141,12 @@ export class SamplerPanel {
     this.#drawPictures();
   }
 
-  #drawSeedNote() {
+  #drawNote() {
     const seed = roundedSeed(sourceOf(this.node, "seed").value);
-    const text = seed && filled(this.host.texts.seed_rounded, "seed", seed);
-    if (this.seedNote.textContent === text) return;
-    this.seedNote.textContent = this.seedNote.title = text;
-    this.seedNote.hidden = !text;
+    const text = [seed && filled(this.host.texts.seed_rounded, "seed", seed), this.notSet].filter(Boolean).join(". ");
+    if (this.note.textContent === text) return;
+    this.note.textContent = this.note.title = text;
+    this.note.hidden = !text;
   }
 
   /** @param {Seat} seat */
@@ -188,23 +162,21 @@ export class SamplerPanel {
     this.compared = this.compared.filter((id) => pins.some((pin) => pin.id === id));
     this.scales.draw(this.strip, this.enlarged);
     this.pinsView.draw(pins, this.compared);
-    this.compareView.draw(this.#enlargedPictures());
-    const height = `${this.height}px`;
-    if (this.root.style.minHeight === height) return;
-    this.root.style.minHeight = height;
-    this.host.resized(this.node);
+    this.pictureView.draw(this.#shown());
   }
 
-  /** The enlarged pictures: a scale, or the compared pins. @returns {import("./compare_view.js").Shown[]} */
-  #enlargedPictures() {
-    if (this.enlarged !== null) {
-      const upTo = this.strip.pictures.slice(0, this.enlarged + 1);
-      const scale = upTo.findLastIndex((picture) => picture);
-      const picture = upTo[scale];
-      return picture ? [{ picture, caption: `${this.host.texts.scale} ${scale + 1}` }] : [];
-    }
+  /** A scale, or two pins, or a pin and the latest picture, or that alone. @returns {import("./picture_view.js").Shown[]} */
+  #shown() {
+    const { texts, fullSize } = this.host;
+    const { pictures, run } = this.strip;
+    const upTo = pictures.slice(0, (this.enlarged ?? pictures.length) + 1);
+    const scale = upTo.findLastIndex((picture) => picture);
+    const picture = upTo[scale];
+    if (picture && this.enlarged !== null) return [{ picture, caption: `${texts.scale} ${scale + 1}` }];
     const pins = this.compared.map((id) => this.pins.find((pin) => pin.id === id)).filter((pin) => !!pin);
-    return pins.map((pin) => ({ picture: this.host.fullSize.get(pin.id) ?? pin.thumb, caption: caption(pin) }));
+    const shown = pins.map((pin) => ({ picture: fullSize.get(pin.id) ?? pin.thumb, caption: caption(pin) }));
+    if (!picture || pins.length === 2 || pins[0]?.id === run) return shown;
+    return [...shown, { picture, caption: shown.length ? texts.latest : "" }];
   }
 
   #settled() {
@@ -257,12 +229,22 @@ export class SamplerPanel {
     this.#store({ [PINNED]: withoutPin(this.pins, pin.id) });
   }
 
-  /** Shows a pin beside the one chosen before it, and sets its γ. @param {Pin} pin */
+  /** Shows a pin beside the one chosen before it, or beside the latest picture. @param {Pin} pin */
   #choose(pin) {
     this.enlarged = null;
     this.compared = choose(this.compared, pin.id);
-    if (pin.gamma) this.bridge.write(pin.gamma);
-    this.host.commit();
+    this.#drawPictures();
+  }
+
+  /** Sets γ, seed and tau as the pin has them; with Live on, a run follows. @param {Pin} pin */
+  #use(pin) {
+    const { texts } = this.host;
+    const { locked, tooLong } = applySettings(this.node, settable(pin));
+    const notes = Object.entries({ [texts.pin_locked]: locked, [texts.pin_too_long]: tooLong });
+    this.notSet = notes
+      .flatMap(([text, names]) => (names.length ? `${text}: ${names.map((name) => LABELS[name]).join(", ")}` : []))
+      .join(". ");
+    this.#settled();
     this.draw();
   }
 }

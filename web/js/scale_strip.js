@@ -35,6 +35,12 @@ export class ScaleStrip {
     this.pictures[known ? this.latest.scale - 1 : this.pictures.length] = picture;
   }
 
+  /** The pictures of a run whose result the server had in its cache. @param {string} run
+   *  @param {(Blob | undefined)[]} pictures */
+  restore(run, pictures) {
+    Object.assign(this, { run, total: pictures.length, pictures: [...pictures] });
+  }
+
   /** The finished picture; undefined during the run, and if it ended before its last scale. */
   get finished() {
     return this.total > 0 ? this.pictures[this.total - 1] : undefined;

@@ -23,36 +23,28 @@ const GRAB_RADIUS = 24; // pixels from a handle
 const AXES = ["t", "i"];
 const NAMES = /** @type {const} */ (["shape", "gamma_t", "gamma_i", "end", "points_t", "points_i"]);
 const STYLE = `
-.echogen-schedule { display: flex; flex-direction: column; gap: 4px; box-sizing: border-box; width: 100%;
-  height: 100%; min-height: ${HEIGHT}px; padding: 2px; font: 12px sans-serif; color: #e6e6e6; }
-.echogen-schedule svg { flex: 1; min-height: 0; width: 100%; background: #1c1c1f; border-radius: 6px;
-  touch-action: none; cursor: ns-resize; outline: none; }
-.echogen-schedule svg:focus-visible { box-shadow: 0 0 0 2px #7cb7ff; }
-.echogen-schedule.locked svg { cursor: not-allowed; opacity: 0.5; }
-.echogen-schedule line { stroke: #3a3a40; }
-.echogen-schedule line.one { stroke: #63c28d; stroke-dasharray: 5 4; }
-.echogen-schedule line.here { stroke: #8d8d94; }
-.echogen-schedule text { fill: #c9c9cf; font-size: 11px; user-select: none; }
+.echogen-schedule { display: flex; flex-direction: column; gap: 4px; height: 100%; min-height: ${HEIGHT}px; }
+.echogen-schedule svg { flex: 1; min-height: 0; width: 100%; touch-action: none; cursor: ns-resize; }
+.echogen-schedule.locked svg { cursor: not-allowed; }
+.echogen-schedule line { stroke: var(--echogen-line); }
+.echogen-schedule line.one { stroke: currentColor; stroke-dasharray: 5 4; opacity: 0.6; }
+.echogen-schedule line.here { stroke: currentColor; }
+.echogen-schedule text { font-size: 11px; }
 .echogen-schedule polyline { fill: none; stroke-width: 2; }
-.echogen-schedule .t { stroke: #ffb02e; fill: #ffb02e; }
-.echogen-schedule .i { stroke: #7cb7ff; fill: #7cb7ff; }
+.echogen-schedule .t { stroke: var(--echogen-accent); fill: var(--echogen-accent); }
+.echogen-schedule .i { stroke: var(--echogen-second); fill: var(--echogen-second); }
 .echogen-schedule polyline.t, .echogen-schedule polyline.i { fill: none; }
 .echogen-schedule polyline.t { stroke-width: 5; opacity: 0.75; }
 .echogen-schedule polyline.i { stroke-dasharray: 7 4; }
-.echogen-schedule text.t, .echogen-schedule text.i { stroke: none; }
-.echogen-schedule .active { stroke: #fff; stroke-width: 2; }
-.echogen-schedule .need { fill: #63c28d; }
-.echogen-schedule .spare { fill: #333338; }
+.echogen-schedule text.t, .echogen-schedule text.i { stroke: none; fill: currentColor; }
+.echogen-schedule .active { stroke: currentColor; stroke-width: 2; }
+.echogen-schedule .need { fill: currentColor; }
+.echogen-schedule .spare { fill: var(--echogen-line); }
 .echogen-schedule .row { display: flex; gap: 4px; }
 .echogen-schedule .legend { display: flex; gap: 4px 12px; flex-wrap: wrap; align-items: center; }
-.echogen-schedule .legend svg { flex: none; width: 24px; height: 12px; margin-right: 4px; background: none;
+.echogen-schedule .legend svg { flex: none; width: 24px; height: 12px; margin-right: 4px;
   vertical-align: middle; pointer-events: none; }
-.echogen-schedule button { flex: 1; min-width: 0; padding: 3px 2px; overflow: hidden; text-overflow: ellipsis;
-  white-space: nowrap; font: inherit; color: #e6e6e6; background: #35353b; border: 1px solid #5c5c66;
-  border-radius: 4px; cursor: pointer; }
-.echogen-schedule button[aria-pressed="true"] { border-color: #ffb02e; }
-.echogen-schedule button:disabled { color: #a0a0a8; cursor: not-allowed; }
-.echogen-schedule button:focus-visible { outline: 2px solid #7cb7ff; }
+.echogen-schedule button { flex: 1; padding: 3px 2px; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .echogen-schedule .status { min-height: 15px; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 `;
 

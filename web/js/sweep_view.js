@@ -8,9 +8,10 @@ import { api } from "/scripts/api.js";
 import { showAutoValues } from "./auto_values.js";
 import { samplerSource } from "./gamma_bridge.js";
 import { addView, asOneStep, loadTexts } from "./node_views.js";
-import { isLongWhole, listOf, ownProperty, sameItems, textOf } from "./plain_values.js";
+import { listOf, ownProperty, sameItems, textOf } from "./plain_values.js";
 import { addStyle, make } from "./dom.js";
 import { PACK } from "./pack.js";
+import { applySettings } from "./sampler_settings.js";
 import { merged, ownNumber, place, readTable, settings, target, total } from "./sweep_maths.js";
 
 /** @typedef {import("./sweep_maths.js").Table} Table */
@@ -20,28 +21,24 @@ const HEIGHT = 300;
 const SETTINGS = ["gamma_t", "gamma_i", "tau", "seed"]; // what a click may change
 const CHOSEN_SAMPLER = "echogen_sampler"; // node property with the chosen sampler's id, saved in workflows
 const STYLE = `
-.echogen-sweep { display: flex; flex-direction: column; gap: 4px; box-sizing: border-box; width: 100%;
-  height: 100%; min-height: ${HEIGHT}px; padding: 2px; font: 12px sans-serif; color: #e6e6e6; }
+.echogen-sweep { display: flex; flex-direction: column; gap: 4px; height: 100%; min-height: ${HEIGHT}px; }
 .echogen-sweep .bar { display: flex; gap: 8px; align-items: center; min-height: 24px; }
 .echogen-sweep .status { flex: 1; }
-.echogen-sweep select { min-width: 0; max-width: 60%; font: inherit; color: inherit; background: #35353b;
-  border: 1px solid #5c5c66; border-radius: 4px; }
+.echogen-sweep select { max-width: 60%; }
 .echogen-sweep .cells { flex: 1 1 0; min-height: 0; contain: size; overflow: auto; display: flex; flex-wrap: wrap;
-  gap: 2px 8px; align-content: flex-start; background: #1c1c1f; border-radius: 6px; }
+  gap: 2px 8px; align-content: flex-start; }
 .echogen-sweep .page { position: sticky; left: 0; width: fit-content; padding: 4px 6px; font-weight: bold; }
 .echogen-sweep .page:empty { display: none; }
 .echogen-sweep .grid { display: grid; gap: 2px; }
-.echogen-sweep .label { position: sticky; z-index: 1; padding: 2px 6px; background: #2a2a2f; color: #c9c9cf;
+.echogen-sweep .label { position: sticky; z-index: 1; padding: 2px 6px; background: var(--comfy-input-bg, #222);
   display: flex; align-items: center; justify-content: center; white-space: nowrap; }
 .echogen-sweep .across { top: 0; }
 .echogen-sweep .down { left: 0; }
 .echogen-sweep .across.down { z-index: 2; }
-.echogen-sweep button { padding: 0; border: 2px solid transparent; background: #2a2a2f; aspect-ratio: 1;
-  min-width: 64px; cursor: pointer; overflow: hidden; }
+.echogen-sweep button { padding: 0; border-width: 2px; aspect-ratio: 1; min-width: 64px; overflow: hidden; }
 .echogen-sweep button:disabled { cursor: default; }
 .echogen-sweep button img { display: block; width: 100%; height: 100%; object-fit: contain; }
-.echogen-sweep button[aria-pressed="true"] { border-color: #ffb02e; }
-.echogen-sweep button:focus-visible { outline: 2px solid #7cb7ff; outline-offset: -2px; }
+.echogen-sweep button:focus-visible { outline-offset: -2px; }
 `;
 
 /** Sweeps by workflow and node id, because undo recreates nodes and runs continue in other tabs.
@@ -171,25 +168,15 @@ class SweepView {
   #applyTo(table, cell) {
     const sampler = this.node.graph?.getNodeById(this.samplers.value);
     if (!sampler) return void (this.note = texts.no_sampler);
-    const set = Object.entries(settings(table, cell)).map(([name, value]) => ({
-      name,
-      value,
-      source: samplerSource(sampler, name),
-    }));
-    const locked = set.filter(({ source }) => source.connected && !source.widget).map(({ name }) => texts[name]);
-    const long = set.filter(({ value }) => isLongWhole(value)).map(({ name, value }) => `${texts[name]} ${value}`);
-    const notes = Object.entries({ [texts.locked]: locked, [texts.too_long]: long });
-    this.note = notes.flatMap(([text, names]) => (names.length ? [`${text}: ${names.join(", ")}`] : [])).join(". ");
+    const set = settings(table, cell);
     asOneStep(() => {
-      for (const { value, source } of set) {
-        const { widget } = source;
-        if (!widget || widget.value === value || isLongWhole(value)) continue;
-        widget.value = value;
-        widget.callback?.(value);
-        widget.value = value; // the callback rounds to the widget's step
-      }
+      const { locked, tooLong } = applySettings(sampler, set);
+      const notes = Object.entries({
+        [texts.locked]: locked.map((name) => texts[name]),
+        [texts.too_long]: tooLong.map((name) => `${texts[name]} ${set[name]}`),
+      });
+      this.note = notes.flatMap(([text, names]) => (names.length ? [`${text}: ${names.join(", ")}`] : [])).join(". ");
     });
-    sampler.setDirtyCanvas?.(true, true);
   }
 }
 

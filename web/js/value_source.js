@@ -4,7 +4,7 @@
  * input. Reads the graph; uses neither DOM nor app.
  */
 
-/** @typedef {{name: string, value: any, callback?: (value: any) => void}} Widget */
+/** @typedef {{name: string, value: any, options?: Record<string, any>, callback?: (value: any) => void}} Widget */
 /** @typedef {{name: string, type?: unknown, widget?: {name: string}, widgetId?: unknown}} Slot */
 /** @typedef {{origin_id: unknown, origin_slot: number, target_id: unknown, target_slot: number}} Link */
 /**
