@@ -39,9 +39,9 @@ export function showAutoValues(node, root, texts) {
 
 /** @param {any} node @param {string} name @param {Record<string, string>} texts */
 function textFor(node, name, texts) {
-  if (name === "top_k") return texts.off;
-  const own = ownValue(node, name);
-  return own === undefined || Number.isNaN(own) ? texts.auto : `${texts.auto} (${own})`;
+  if (name === "top_k") return texts.off || "off";
+  const [own, auto] = [ownValue(node, name), texts.auto || "auto"];
+  return own === undefined || Number.isNaN(own) ? auto : `${auto} (${own})`;
 }
 
 /** Makes a widget of the canvas show a text for 0. @param {any} widget @param {() => string} text */
