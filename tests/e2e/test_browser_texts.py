@@ -15,6 +15,16 @@ PACK = "echogen"
 WORKFLOWS = sorted(path.stem for path in (comfy_server.ROOT / "workflows").glob("*.json"))
 
 
+# What artists type for what our nodes do; older front ends search ids and names alone, without aliases.
+SEARCHED = ["ip adapter", "reference", "image prompt", "person", "remove background", "cfg"]
+SEARCH = """words => {
+    const {$pinia} = document.getElementById('vue-app').__vue_app__.config.globalProperties;
+    const {nodeSearchService} = $pinia._s.get('nodeDef');
+    const namesFor = word => nodeSearchService.searchNode(word).map(node => node.name + node.display_name);
+    return words.map(word => [word, namesFor(word)]);
+}"""
+
+
 @pytest.fixture
 def language(request: pytest.FixtureRequest, comfy: Server) -> Iterator[str]:
     """The page's language for one test."""
@@ -80,6 +90,8 @@ def test_the_blueprint_is_found_by_searching(vue: bool, page: Page, comfy: Serve
     open_quickstart(page, comfy, vue)
     page.evaluate("app.graph.clear()")
     page.evaluate("void app.extensionManager.command.execute('Workspace.SearchBox.Toggle')")
+    found = page.evaluate(SEARCH, SEARCHED)
+    assert [words for words, names in found if not any("EchoGen" in name for name in names)] == []
     field = page.locator("[role=dialog] input, [role=search] input").first
     field.fill("ip adapter")
     page.get_by_role("option").filter(has_text="EchoGen Image Prompt (like IP-Adapter)").first.click()
