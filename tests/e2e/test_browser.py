@@ -25,9 +25,12 @@ from browser_page import (
     press_live,
     run_on_show,
     run_to_the_end,
+    set_widget,
     settled,
+    steady,
     until,
     waiting_runs,
+    widget,
 )
 from echogen_core.config import PRESETS
 from runner.server import PromptFailed, Server
@@ -40,6 +43,11 @@ def gamma(page: Page) -> float:
     return float(page.evaluate(f"{SAMPLER}.widgets.find(w => w.name === 'gamma_i').value"))
 
 
+# Heights of the sampler's node and its pad, in the graph's units.
+SIZES = f"""[{SAMPLER}.size[1], document.querySelector('.echogen-pad svg').clientHeight]"""
+# The front end's own views of a picture in progress in the sampler.
+NATIVE_VIEWS = f"""({SAMPLER}.imgs?.length ?? 0) + [...document.querySelectorAll(
+    `[data-node-id="${{{SAMPLER}.id}}"] img`)].filter(i => !i.closest('.echogen-panel') && i.offsetHeight).length"""
 # The node that shows the finished picture largest: fed, perhaps through others, by Decode Bits.
 SHOWING = """(() => {
     const source = n => n.inputs[0] && app.graph.getNodeById(app.graph.links[n.inputs[0].link]?.origin_id);
@@ -194,10 +202,13 @@ def test_live_draws_when_the_dot_is_let_go(vue: bool, page: Page, comfy: Server,
     page_errors = PageErrors(page)
     open_quickstart(page, comfy, vue)
     panel = page.locator(".echogen-panel")
+    sizes = steady(page, SIZES)
     press_live(page)
 
     drag_dot(page, 0.8, 0.4)
     first, run = gammas(page), finished_run(page)
+    assert steady(page, SIZES) == sizes, "a run leaves pad and node as large as they were"
+    assert page.evaluate(NATIVE_VIEWS) == 0, "the picture is in the panel alone"
     assert sampled_gammas(comfy, run) == pytest.approx(first)
     assert panel.locator(".scales img:visible").count() == 5, "a picture for every scale"
     panel.get_by_role("button", name="Scale 3").click()
@@ -212,15 +223,23 @@ def test_live_draws_when_the_dot_is_let_go(vue: bool, page: Page, comfy: Server,
     panel.get_by_role("button", name="Pin").click()
     pinned.nth(1).wait_for(timeout=READY_MS)
     assert "seed 7" in (pinned.nth(1).get_attribute("title") or "")
+    compare = panel.get_by_role("slider", name="Drag to compare")
+    expect(compare).to_be_hidden()
     pinned.nth(0).click()
-    assert gammas(page) == pytest.approx(first), "a pin gives its γ back"
+    expect(compare).to_be_visible()  # with the latest picture
     pinned.nth(1).click()
-    assert panel.get_by_role("slider", name="before and after").is_visible()
-    settled(page)
+    expect(panel.locator(".captions")).to_have_text("".join(pinned.all_text_contents()))
+    assert (gammas(page), run_on_show(page)) == (pytest.approx(second), again), "comparing changes nothing"
+    assert steady(page, SIZES) == sizes, "nor do pins"
     page.screenshot(path=comfy_server.results_path() / f"browser_live_{'nodes2' if vue else 'canvas'}.png")
+    set_widget(page, SAMPLER, "seed", 8)
+    panel.get_by_role("button", name="Use these settings").nth(0).click()
+    assert gammas(page) == pytest.approx(first)
+    assert widget(page, SAMPLER, "seed") == 7
+    assert sampled_gammas(comfy, finished_run(page, again)) == pytest.approx(first)
     page.evaluate("document.activeElement.blur()")
     page.keyboard.press("Control+z")
-    page.wait_for_function(f"{SAMPLER}?.widgets[0].value === {first[0]}", timeout=READY_MS)
+    page.wait_for_function(f"{SAMPLER}?.widgets[0].value === {second[0]}", timeout=READY_MS)
 
     comfy.client.queue(comfy_server.gate(tmp_path / "open"))
     with page.expect_response("**/api/prompt") as answer:
