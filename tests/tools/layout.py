@@ -30,7 +30,7 @@ from workflow import to_api, widgets_of
 ROOT = Path(__file__).resolve().parents[2]
 
 Links = Mapping[str, tuple[str, int]]
-ENLARGE = "Enlarge to see it"
+ENLARGE = "Enlarge"
 NARROWEST = 225  # of a node in Nodes 2.0
 PILL = (200, 0)  # about the size of a collapsed node
 SAMPLER_SIZE, RESULT_SIZE = (400, 960), (400, 450)
