@@ -49,6 +49,12 @@ def as_app(name: str, inputs: list[str], node_type: str = "EchoGenSampler") -> d
     return graph
 
 
+def linear_data(name: str) -> dict[str, Any]:
+    """What a shipped workflow shows as an app."""
+    path = comfy_server.ROOT / "workflows" / f"{name}.json"
+    return dict(json.loads(path.read_text(encoding="utf-8"))["extra"]["linearData"])
+
+
 def open_app(page: Page, graph: dict[str, Any]) -> None:
     """Opens a workflow and waits for its inputs."""
     page.evaluate("graph => app.loadGraphData(graph)", graph)
@@ -76,15 +82,19 @@ def test_the_pad_in_app_mode(vue: bool, page: Page, comfy: Server) -> None:
     open_quickstart(page, comfy, vue)
     if not page.evaluate(HAS_APP_MODE):
         return  # nothing to show there; the labels are tested above
-    open_app(page, as_app("Quickstart", ["gamma_pad", "gamma_t", "gamma_i"]))
+    app = as_app("Quickstart", ["gamma_t", "gamma_i"])
+    shipped = linear_data("Quickstart")
+    app["extra"]["linearData"]["inputs"] = shipped["inputs"] + app["extra"]["linearData"]["inputs"]
+    assert app["extra"]["linearData"]["outputs"] == shipped["outputs"]
+    open_app(page, app)
     labels = page.locator(f"{ITEM} [data-testid=builder-widget-label]").all_inner_texts()
-    assert labels == ["γ pad", "γ_t (prompt)", "γ_I (subject)"]
+    assert labels == ["picture", "prompt", "γ pad", "γ_t (prompt)", "γ_I (subject)"]
 
     start = gammas(page)
     drag_dot(page, 0.8, 0.3)
     dragged = gammas(page)
     assert dragged[0] > start[0] + 1 > start[1] > dragged[1]
-    field = page.locator(ITEM).nth(1).get_by_role("spinbutton")
+    field = page.locator(ITEM).nth(3).get_by_role("spinbutton")
     until(page, lambda: float(field.input_value()) == pytest.approx(dragged[0]), "its field follows")
     page.locator(".echogen-pad svg").focus()
     page.keyboard.press("ArrowUp")

@@ -1,6 +1,6 @@
 """Makes the thumbnails of all workflows, or of those that are named, from real runs of them.
 
-COMFYUI_PATH=... python tests/tools/make_thumbnail.py [quickstart gamma-sweep ...]
+COMFYUI_PATH=... python tests/tools/make_thumbnail.py [Quickstart ...]
 
 The workflows of the published models, whose weights aren't in the repository, get a drawing of what they do.
 Needs the built-in model's weights. Look at the results before committing them.
@@ -22,6 +22,9 @@ SIDE = 512
 PAPER, INK, QUIET, WARM, COOL = "#23282f", "#f2efe8", "#9aa3ad", "#ffb02e", "#7cb7ff"
 STEPS = ("EchoGenSamplePicture", "EchoGenDetectSubject", "EchoGenSegmentSubject", "EchoGenCutOutSubject")
 SCENES = ("on a meadow", "by the sea at dusk", "in a forest")
+STEP_BY_STEP, SWEEP = "Segmentation - step by step", "Sweep - every pair of gammas"
+SCHEDULE, UNPLUG = "Schedule - guidance by scale", "Unplug - what each path brings"
+SEVERAL = "Scenes - one subject, many prompts"
 SAMPLE = ROOT / "echogen_core" / "assets" / "samples" / "teddy_bear.png"
 
 Tile = tuple[str, Image.Image]
@@ -69,7 +72,7 @@ def quickstart(runs: Runs) -> Image.Image:
             comfy_server.quickstart(), "EchoGenEncodeText", prompt=f"a teddy bear {scene}"
         )
         shown = runs.pictures(graph)
-        tiles += [] if tiles else [("", shown["Cut Out Subject"][0])]
+        tiles += [] if tiles else [("", shown["Subject Segmentation"][1])]
         tiles.append(("", shown["Save Image"][0]))
     return sheet(tiles)
 
@@ -78,7 +81,7 @@ def segmentation(runs: Runs) -> Image.Image:
     """What each step shows, without the words below."""
     import comfy_server
 
-    graph = comfy_server.shipped("subject-segmentation")
+    graph = comfy_server.shipped(STEP_BY_STEP)
     titles = [graph[comfy_server.node_of(graph, step)]["_meta"]["title"] for step in STEPS]
     shown = runs.pictures(graph)
     firsts = [shown[title][0] for title in titles]
@@ -89,7 +92,7 @@ def gamma_sweep(runs: Runs) -> Image.Image:
     """The labelled grid as it is saved."""
     import comfy_server
 
-    (grid,) = runs.pictures(comfy_server.shipped("gamma-sweep"))["Save Image"]
+    (grid,) = runs.pictures(comfy_server.shipped(SWEEP))["Save the grid"]
     return ImageOps.pad(grid.convert("RGB"), (SIDE, SIDE), Image.Resampling.LANCZOS, "white")
 
 
@@ -97,7 +100,7 @@ def schedule(runs: Runs) -> Image.Image:
     """The reference, the curves, and the picture with and without them."""
     import comfy_server
 
-    graph = comfy_server.shipped("schedule")
+    graph = comfy_server.shipped(SCHEDULE)
     shape = graph[comfy_server.node_of(graph, "EchoGenGuidanceSchedule")]["inputs"]
     shown = by_sampler(runs, graph)
     return sheet(
@@ -114,7 +117,7 @@ def rewire(runs: Runs) -> Image.Image:
     """The reference, and what each path makes of it."""
     import comfy_server
 
-    shown = by_sampler(runs, comfy_server.shipped("rewire-ablation"))
+    shown = by_sampler(runs, comfy_server.shipped(UNPLUG))
     names = ("Semantic only", "Content only", "Both")
     return sheet([("reference", Image.open(SAMPLE)), *((name.lower(), shown[name]) for name in names)])
 
@@ -145,19 +148,16 @@ def curves(shape: str, gamma_t: float, gamma_i: float, end: float, **_: str) -> 
 
 
 def scenes(runs: Runs) -> Image.Image:
-    """The reference, and its first three scenes."""
+    """Four of its scenes."""
     import comfy_server
 
-    graph = comfy_server.shipped("batch-of-scenes")
-    saved = [node for node, item in graph.items() if item["class_type"] == "SaveImage"]
-    plain = max(saved, key=int)
-    graph[plain]["_meta"]["title"] = "plain"
-    return sheet([("", Image.open(SAMPLE)), *(("", picture) for picture in runs.pictures(graph)["plain"])])
+    pictures = runs.pictures(comfy_server.shipped(SEVERAL))["Save the pictures"]
+    return sheet(("", picture) for picture in pictures[1:])
 
 
 def echogen_2b(_: Runs) -> Image.Image:
     """A subject on its way into a scene that is still to be made."""
-    card, pen = titled("EchoGen-2B", "your subject at 1024 px", "needs its files")
+    card, pen = titled("EchoGen-2B", "your subject at 1024 px", "download first")
     reference = ImageOps.fit(Image.open(SAMPLE).convert("RGB"), (180, 180), Image.Resampling.LANCZOS)
     card.paste(reference, (40, 170))
     pen.line((236, 260, 262, 260), INK, 4)
@@ -167,14 +167,14 @@ def echogen_2b(_: Runs) -> Image.Image:
             pen.line((292 + inset, y, 298 + inset, y), QUIET, 3)
         for x in (292, 472):
             pen.line((x, 170 + inset, x, 176 + inset), QUIET, 3)
-    for row, words in enumerate(("reading a book", "in a cafe,", "morning light")):
+    for row, words in enumerate(("on a meadow,", "reading a book,", "morning light")):
         pen.text((382, 232 + 28 * row), words, INK, font(20), anchor="mm")
     return card
 
 
 def infinity_2b(_: Runs) -> Image.Image:
     """A gradient in ever finer squares, as the model draws: scale by scale."""
-    card, pen = titled("Infinity-2B", "text to image, 1024 px", "needs its files")
+    card, pen = titled("Infinity-2B", "text to image, 1024 px", "download first")
     for index, cells in enumerate((1, 2, 4, 8, 16)):
         side, x = 80, 32 + 92 * index
         size = side / cells
@@ -191,7 +191,7 @@ def infinity_2b(_: Runs) -> Image.Image:
                     colour = (245, 240, 230)
                 corner = (x + column * size, 215 + row * size)
                 pen.rectangle((*corner, corner[0] + size - 1, corner[1] + size - 1), colour)
-    pen.text((SIDE // 2, 335), "a lighthouse on a cliff at dusk", INK, font(22), anchor="mm")
+    pen.text((SIDE // 2, 335), "a lighthouse by the sea at dusk", INK, font(22), anchor="mm")
     return card
 
 
@@ -206,14 +206,14 @@ def titled(title: str, line: str, foot: str) -> tuple[Image.Image, ImageDraw.Ima
 
 
 MAKERS: dict[str, Callable[[Runs], Image.Image]] = {
-    "quickstart": quickstart,
-    "subject-segmentation": segmentation,
-    "gamma-sweep": gamma_sweep,
-    "schedule": schedule,
-    "rewire-ablation": rewire,
-    "batch-of-scenes": scenes,
-    "echogen-2b": echogen_2b,
-    "text-to-image-infinity": infinity_2b,
+    "Quickstart": quickstart,
+    STEP_BY_STEP: segmentation,
+    SWEEP: gamma_sweep,
+    SCHEDULE: schedule,
+    UNPLUG: rewire,
+    SEVERAL: scenes,
+    "With download - EchoGen-2B": echogen_2b,
+    "With download - Infinity-2B": infinity_2b,
 }
 
 
