@@ -91,9 +91,8 @@ def _make_room(
     if available < estimate.streamed:
         change = smallest_change(model.module.config, run, available, runtime.supports_fp8())
         raise MemoryError(
-            f"This picture takes about {format_size(estimate.streamed)} besides the model's weights, and "
-            "there "
-            f"is room for {format_size(available)}. To make it fit, {change}."
+            f"Not enough memory: this picture needs about {format_size(estimate.streamed)} besides the "
+            f"model's weights, and {format_size(available)} is free. To make it fit, {change}."
         )
     needed = estimate.resident if runtime.offloads(model.patcher) else estimate.streamed
     if without < needed:

@@ -230,8 +230,8 @@ class TextEncoder(nn.Module):
         """
         if not prompt.strip() and not allow_empty:
             raise ValueError(
-                "Expected a prompt that says where the subject is, got an empty one. "
-                "Write a few words, or leave the text input open to generate without text."
+                "The prompt is empty. Write a few words, or disconnect the sampler's text input to draw "
+                "without a prompt."
             )
         batch = self.tokenize([prompt], device)
         return TextFeatures(self(batch.ids_BL, batch.mask_BL)[0].float())

@@ -169,15 +169,15 @@ def smallest_change(config: TransformerConfig, run: Run, available: int, fp8: bo
     fp8: whether the device can store keys and values in it.
     """
     packed = replace(run, cache_dtype=FP8) if fp8 else run
-    single, and_packed = replace(packed, pictures=1), " and cache to fp8" if fp8 else ""
-    options = [("set cache to fp8", packed)] if fp8 and run.cache_dtype is None else []
-    options += [(f"set batch to {n}", replace(run, pictures=n)) for n in range(run.pictures - 1, 0, -1)]
-    options.append((f"set batch to 1{and_packed}", single))
+    single, and_packed = replace(packed, pictures=1), " and KV cache to fp8" if fp8 else ""
+    options = [("set KV cache to fp8", packed)] if fp8 and run.cache_dtype is None else []
+    options += [(f"set batch size to {n}", replace(run, pictures=n)) for n in range(run.pictures - 1, 0, -1)]
+    options.append((f"set batch size to 1{and_packed}", single))
     for budget in reversed([budget for budget in BUDGETS if budget != "nano"]):
         schedule = find_schedule(budget, run.schedule.aspect_ratio)
         if schedule.tokens < run.schedule.tokens:
             smaller = replace(single, schedule=schedule)
-            others = ", batch to 1 and cache to fp8" if fp8 else " and batch to 1"
+            others = ", batch size to 1 and KV cache to fp8" if fp8 else " and batch size to 1"
             options.append((f"set size to {budget}{others}", smaller))
     for words, changed in options:
         if estimate_memory(config, changed).streamed <= available:

@@ -115,7 +115,7 @@ def test_no_room_is_said_with_the_smallest_change(
         models.model.module.config, replace(whole, cache_dtype=torch.float8_e4m3fn)
     ).streamed
     monkeypatch.setattr(mm, "get_free_memory", lambda *_, **__: int(packed * 1.05))
-    with pytest.raises(MemoryError, match="To make it fit, set cache to fp8"):
+    with pytest.raises(MemoryError, match="To make it fit, set KV cache to fp8"):
         run(pack, "EchoGenSampler", model=models.model, **{**SAMPLER, "batch": 4}, **conditions)
     assert models.model.prefill_cache.nbytes == 0, "nothing was begun"
     assert run(pack, "EchoGenSampler", model=models.model, **SAMPLER, **conditions)[0].complete

@@ -112,7 +112,7 @@ def test_long_prompt_is_cut_with_a_warning(
 
 @pytest.mark.parametrize("prompt", ["", "  \n\t "])
 def test_empty_prompt(text_encoder: TextEncoder, prompt: str) -> None:
-    with pytest.raises(ValueError, match="got an empty one"):
+    with pytest.raises(ValueError, match="The prompt is empty"):
         text_encoder.encode(prompt)
     assert text_encoder.encode(prompt, allow_empty=True).tokens_LC.shape[0] >= 1
 

@@ -103,12 +103,12 @@ def test_the_2b_model_fits_the_cards_that_people_have() -> None:
 @pytest.mark.parametrize(
     ("available", "pictures", "says"),
     [
-        (5, 1, "set cache to fp8"),
-        (12, 4, "set cache to fp8"),
-        (9, 4, "set batch to 1"),
-        (5, 4, "set batch to 1 and cache to fp8"),
-        (3, 4, "set size to 0.60M, batch to 1 and cache to fp8"),
-        (2, 1, "set size to 0.06M, batch to 1 and cache to fp8"),
+        (5, 1, "set KV cache to fp8"),
+        (12, 4, "set KV cache to fp8"),
+        (9, 4, "set batch size to 1"),
+        (5, 4, "set batch size to 1 and KV cache to fp8"),
+        (3, 4, "set size to 0.60M, batch size to 1 and KV cache to fp8"),
+        (2, 1, "set size to 0.06M, batch size to 1 and KV cache to fp8"),
         (0, 1, "close other programs that use this memory, or load a smaller model"),
     ],
 )
@@ -119,7 +119,7 @@ def test_the_smallest_change_that_fits(available: int, pictures: int, says: str)
 
 @pytest.mark.parametrize(
     ("available", "says"),
-    [(16, "set batch to 3"), (8, "set batch to 1"), (6, "set size to 0.60M and batch to 1")],
+    [(16, "set batch size to 3"), (8, "set batch size to 1"), (6, "set size to 0.60M and batch size to 1")],
 )
 def test_no_fp8_is_proposed_where_there_is_none(available: int, says: str) -> None:
     run = replace(LARGE_RUN, pictures=4)
