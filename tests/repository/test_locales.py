@@ -62,3 +62,8 @@ def test_one_thing_has_one_name() -> None:
         for path, text in english.items():
             said.setdefault(text, set()).add(other[path])
         assert {text: words for text, words in said.items() if len(words) > 1} == {}
+
+
+def test_labels_are_words() -> None:
+    names = {path: text for path, text in texts("en", "nodeDefs.json").items() if path.endswith(".name")}
+    assert {path: text for path, text in names.items() if "_" in re.sub(r"top_[pk]|γ_[tI]", "", text)} == {}
