@@ -14,8 +14,8 @@ NOTE = """## Your subject in a new scene
 
 1. Press **Run**: a second later the teddy bear is on a meadow.
 2. **Your own picture**: drop it on *Reference Picture*. *Subject Segmentation* cuts the subject out and \
-shows it. The wrong thing? Type a **phrase** there, or paint the subject: right-click *Reference Picture*, \
-*Open in MaskEditor*.
+shows it. The wrong thing? Draw a **box** on its picture or type a **phrase** there; or paint the subject: \
+right-click *Reference Picture*, *Open in MaskEditor*.
 3. Change the **prompt**: first the subject, then the scene.
 4. Drag the dot on the sampler's **pad**: across for the prompt, up for the subject.
 

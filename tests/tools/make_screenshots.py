@@ -74,17 +74,20 @@ def photograph(page: Page, shot: Path, left: float, top: float, right: float, bo
     )
 
 
-def group(page: Page, title: str) -> tuple[float, float, float, float]:
-    """Left, top, right, bottom of a group in the window."""
+def bounds(page: Page, *titles: str) -> tuple[float, float, float, float]:
+    """Left, top, right, bottom in the window of the nodes with these titles, of all without any."""
     left, top, right, bottom = page.evaluate(
-        """title => {
-            const [x, y, w, h] = app.graph._groups.find(g => g.title.includes(title))._bounding;
-            const box = app.canvas.canvas.getBoundingClientRect();
+        """titles => {
+            const boxes = app.graph._nodes.filter(n => !titles.length || titles.includes(n.title))
+                .map(n => n.boundingRect);
+            const canvas = app.canvas.canvas.getBoundingClientRect();
             const at = (x, y) => app.canvas.ds.convertOffsetToCanvas([x, y]);
-            const [left, top] = at(x, y), [right, bottom] = at(x + w, y + h);
-            return [left + box.left, top + box.top, right + box.left, bottom + box.top];
+            const [left, top] = at(Math.min(...boxes.map(b => b[0])), Math.min(...boxes.map(b => b[1])));
+            const [right, bottom] = at(
+                Math.max(...boxes.map(b => b[0] + b[2])), Math.max(...boxes.map(b => b[1] + b[3])));
+            return [left + canvas.left, top + canvas.top, right + canvas.left, bottom + canvas.top];
         }""",
-        title,
+        titles,
     )
     return left, top, right, bottom
 
@@ -103,8 +106,7 @@ def quickstart(page: Page, server: Server, shot: Path) -> None:
     """The whole graph after a run, on the classic canvas."""
     open_quickstart(page, server, False)
     run_to_the_end(page, server)
-    left, top = group(page, "Subject")[:2]
-    photograph(page, shot, left, top, group(page, "After each scale")[2], group(page, "Sampler")[3])
+    photograph(page, shot, *bounds(page))
     save(shot, DOCS / "quickstart.png")
 
 
@@ -116,15 +118,13 @@ def tuning(page: Page, server: Server, shot: Path) -> None:
         pin(page, across, up, count)
     for pinned in page.locator(".pinned > button:first-child").all():
         pinned.click()
-    bottom = node_box(page, SAMPLER)[3]
-    left, top = group(page, "Sampler")[:2]
-    photograph(page, shot, left, top, group(page, "Picture")[2], bottom)
+    photograph(page, shot, *bounds(page, "EchoGen Sampler", "Result"))
     save(shot, DOCS / "tuning.png")
 
 
 def schedule(page: Page, server: Server, shot: Path) -> None:
     """Guidance Schedule with both curves and one drawn point, in Nodes 2.0."""
-    open_workflow(page, server, True, "schedule")
+    open_workflow(page, server, True, "Schedule - guidance by scale")
     show_node(page, SCHEDULE)
     page.locator(".echogen-schedule").get_by_role("button", name="Off at end").click()
     settled(page)
@@ -145,7 +145,7 @@ def schedule(page: Page, server: Server, shot: Path) -> None:
 
 def sweep(page: Page, server: Server, shot: Path) -> None:
     """γ Sweep with all cells of the shipped workflow, on the classic canvas."""
-    open_workflow(page, server, False, "gamma-sweep")
+    open_workflow(page, server, False, "Sweep - every pair of gammas")
     page.evaluate(f"{SWEEP}.setSize([620, 1080]); {SWEEP}.pos = [-2000, 0]")  # nothing in front of it
     run_to_the_end(page, server)
     show_node(page, SWEEP)
