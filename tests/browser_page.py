@@ -54,6 +54,9 @@ REOPEN = """async ({graph, name}) => {
     for (const workflow of before) await store.closeWorkflow(workflow);
     document.activeElement.blur();
 }"""
+# What was open before a page was loaded anew is there first.
+OPENED = """name => app.extensionManager.workflow.activeWorkflow?.filename === name &&
+    app.graph._nodes.some(n => n.type.startsWith('EchoGen'))"""
 # As the button "Fit View" does it, which takes a second for the view to glide there.
 FIT_VIEW = """() => {
     const boxes = app.canvas.graph._nodes.map(node => node.boundingRect);
@@ -114,7 +117,7 @@ def open_workflow(page: Page, comfy: Server, vue: bool, name: str) -> None:
     else:
         page.goto(session.workflow_page(comfy.url, session.QUICKSTART))
         page.wait_for_function("!!(window.app?.graph && window.app.extensionManager)", timeout=READY_MS)
-        page.wait_for_function("app.graph._nodes.some(n => n.type.startsWith('EchoGen'))", timeout=READY_MS)
+        page.wait_for_function(OPENED, arg=session.QUICKSTART, timeout=READY_MS)
         if name != session.QUICKSTART:  # an address can't name a file with blanks in it
             reopen(page, name)
     fit_view(page)

@@ -40,6 +40,12 @@ OPEN_COPY = """async name => {
     await app.loadGraphData(graph, true, true, name);
 }"""
 GO_BACK = "() => app.loadGraphData(left.activeState, true, true, left)"
+SHOWN_TAU = f"""[
+    {SAMPLER}.widgets.find(w => w.name === 'tau')._displayValue,
+    [...document.querySelectorAll('[aria-label="tau"], [aria-label="tau"] *')]
+        .flatMap(e => [e, e.parentElement]).map(e => getComputedStyle(e, '::after').content)
+        .find(content => content.includes('auto')),
+]"""
 STEPS = f"{STORE}.activeWorkflow.changeTracker.undoQueue"
 STORES = "document.getElementById('vue-app').__vue_app__.config.globalProperties.$pinia._s"
 
@@ -319,6 +325,13 @@ def test_live_leaves_no_file_and_one_entry_and_a_drag_is_one_step(
     assert gammas(page) == before
     assert page.locator(".echogen-panel").get_by_role("button", name="Live", pressed=True).count() == 1
     page.evaluate("() => app.graph._nodes.find(n => n.type === 'EchoGenDecodeBits').mode = 2")
+    page.evaluate(
+        f"""() => {SAMPLER}.inputs.forEach(({{name}}, slot) => {{
+            if (['semantic', 'content'].includes(name)) {SAMPLER}.disconnectInput(slot);
+        }})"""
+    )
+    expect(page.locator(".echogen-pad .hint")).to_have_text("No subject connected: γ_I has no effect")
+    assert page.evaluate(SHOWN_TAU) == ["auto (0.5)", '"auto (0.5)"'], "on the canvas, and in Nodes 2.0"
     drag_dot(page, 0.5, 0.8)
     expect(status(page)).to_have_text(re.compile("nothing shows this picture"), timeout=READY_MS)
     assert not page_errors.found, page_errors.found

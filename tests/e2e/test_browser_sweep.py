@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 import comfy_server
 from browser_page import (
@@ -22,6 +22,14 @@ from runner.server import Server
 
 STEP_ENDS_MS = 300  # arrow keys within a quarter of a second are one step of undo
 SCHEDULE = "app.graph._nodes.find(n => n.type === 'EchoGenGuidanceSchedule')"
+
+
+def open_schedule(page: Page, comfy: Server, vue: bool) -> Locator:
+    """Opens the workflow and fills the window with the schedule, hidden from afar by Nodes 2.0; its view."""
+    open_workflow(page, comfy, vue, "Schedule - guidance by scale")
+    page.evaluate(f"app.canvas.ds.fitToBounds({SCHEDULE}.boundingRect); app.canvas.setDirty(true, true)")
+    settled(page)
+    return page.locator(".echogen-schedule")
 
 
 def undo(page: Page) -> None:
@@ -72,8 +80,7 @@ def test_a_drag_after_a_click_moves_the_point_and_not_the_node(
     first: str, vue: bool, page: Page, comfy: Server
 ) -> None:
     page_errors = PageErrors(page)
-    open_workflow(page, comfy, vue, "Schedule - guidance by scale")
-    view = page.locator(".echogen-schedule")
+    view = open_schedule(page, comfy, vue)
     preset = view.get_by_role("button", name="Constant")
     if first == "title" and vue:
         page.locator(f'[data-node-id="{page.evaluate(f"{SCHEDULE}.id")}"] .lg-node-header').click()
@@ -98,8 +105,7 @@ def test_a_drag_after_a_click_moves_the_point_and_not_the_node(
 
 def test_the_curves_move_the_schedules_widgets(vue: bool, page: Page, comfy: Server) -> None:
     page_errors = PageErrors(page)
-    open_workflow(page, comfy, vue, "Schedule - guidance by scale")
-    view = page.locator(".echogen-schedule")
+    view = open_schedule(page, comfy, vue)
     legend = view.locator(".legend")
     preset = "app.graph._nodes.find(n => n.type === 'EchoGenLoadBundle')"
     for model, scales in (("EchoGen-2B", 13), ("EchoGen-0.1B", 7), ("nano (built in)", 5)):

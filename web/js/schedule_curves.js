@@ -23,7 +23,8 @@ const GRAB_RADIUS = 24; // pixels from a handle
 const AXES = ["t", "i"];
 const NAMES = /** @type {const} */ (["shape", "gamma_t", "gamma_i", "end", "points_t", "points_i"]);
 const STYLE = `
-.echogen-schedule { display: flex; flex-direction: column; gap: 4px; height: 100%; min-height: ${HEIGHT}px; }
+.echogen-schedule { display: flex; flex-direction: column; gap: 4px; height: 100%; min-height: ${HEIGHT}px;
+  contain: inline-size; }
 .echogen-schedule svg { flex: 1; min-height: 0; width: 100%; touch-action: none; cursor: ns-resize; }
 .echogen-schedule.locked svg { cursor: not-allowed; }
 .echogen-schedule line { stroke: var(--echogen-line); }
@@ -130,6 +131,7 @@ class ScheduleCurves {
     }
     this.svg.replaceChildren(...this.#frame(), ...this.#branches(t, i), ...AXES.flatMap((axis) => this.#curve(axis)));
     this.status.textContent = locked ? `${this.#statusText(t, i)} · ${texts.locked}` : this.#statusText(t, i);
+    this.status.title = this.status.textContent;
     this.svg.setAttribute("aria-valuetext", this.status.textContent);
     const now = this.active ? this.#handles(this.active.axis)[this.active.index] : t[0];
     this.svg.setAttribute("aria-valuenow", String(now));
