@@ -74,20 +74,18 @@ def photograph(page: Page, shot: Path, left: float, top: float, right: float, bo
     )
 
 
-def bounds(page: Page, *titles: str) -> tuple[float, float, float, float]:
-    """Left, top, right, bottom in the window of the nodes with these titles, of all without any."""
+def bounds(page: Page) -> tuple[float, float, float, float]:
+    """Left, top, right, bottom of the graph in the window."""
     left, top, right, bottom = page.evaluate(
-        """titles => {
-            const boxes = app.graph._nodes.filter(n => !titles.length || titles.includes(n.title))
-                .map(n => n.boundingRect);
+        """() => {
+            const boxes = app.graph._nodes.map(n => n.boundingRect);
             const canvas = app.canvas.canvas.getBoundingClientRect();
             const at = (x, y) => app.canvas.ds.convertOffsetToCanvas([x, y]);
             const [left, top] = at(Math.min(...boxes.map(b => b[0])), Math.min(...boxes.map(b => b[1])));
             const [right, bottom] = at(
                 Math.max(...boxes.map(b => b[0] + b[2])), Math.max(...boxes.map(b => b[1] + b[3])));
             return [left + canvas.left, top + canvas.top, right + canvas.left, bottom + canvas.top];
-        }""",
-        titles,
+        }"""
     )
     return left, top, right, bottom
 
@@ -111,14 +109,15 @@ def quickstart(page: Page, server: Server, shot: Path) -> None:
 
 
 def tuning(page: Page, server: Server, shot: Path) -> None:
-    """Sampler and picture with two pins compared, in Nodes 2.0."""
+    """The sampler with two pins compared, in Nodes 2.0."""
     open_quickstart(page, server, True)
     press_live(page)
     for count, (across, up) in enumerate(PINS, 1):
         pin(page, across, up, count)
     for pinned in page.locator(".pinned > button:first-child").all():
         pinned.click()
-    photograph(page, shot, *bounds(page, "EchoGen Sampler", "Result"))
+    show_node(page, SAMPLER)
+    photograph(page, shot, *node_box(page, SAMPLER))
     save(shot, DOCS / "tuning.png")
 
 
