@@ -82,7 +82,6 @@ def threshold_input() -> Any:
     """Minimum confidence of a box."""
     return io.Float.Input(
         "threshold",
-        display_name="detection threshold",
         default=DEFAULT_THRESHOLD,
         min=0.0,
         max=1.0,
@@ -146,7 +145,6 @@ def background_input() -> Any:
     """Colour of the background."""
     return io.String.Input(
         "background",
-        display_name="background colour",
         default="white",
         tooltip="A name (white, grey) or a hex code (#ffffff). The models were trained on white: keep it.",
     )

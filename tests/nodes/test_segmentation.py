@@ -156,6 +156,19 @@ def test_the_mask_of_a_picture_without_transparency_is_no_mask(
     assert overlap(mask, disc()) > 0.9 and words == "built-in cut"
 
 
+def test_cut_out_with_nothing_to_go_by_says_so_and_offers_the_built_in_cut(
+    pack: dict[str, Any], photo: torch.Tensor
+) -> None:
+    (whole_picture, _), ui = run(pack, "EchoGenCutOutSubject", image=photo, **CUT)
+    assert whole_picture.shape[1:3] == (160, 160), "as saved workflows have it"
+    assert "set “without a mask” to built-in cut" in ui["text"][0]
+    chosen = {**CUT, "without_mask": "built-in cut"}
+    (cut, _), ui = run(pack, "EchoGenCutOutSubject", image=photo, **chosen)
+    assert cut.shape[1] < 100 and ui["text"] == () and float(cut[0, 0, 0].min()) == 1.0
+    by_mask, _ = run(pack, "EchoGenCutOutSubject", image=photo, mask=disc(), **chosen)
+    assert torch.equal(by_mask[0], run(pack, "EchoGenCutOutSubject", image=photo, mask=disc(), **CUT)[0][0])
+
+
 DRAWN = "60, 20, 60, 60"
 
 
