@@ -236,13 +236,12 @@ def _drawing_widgets() -> list[Any]:
     return [
         io.Float.Input(
             "tau",
-            display_name="tau (temperature)",
             default=0.0,
             min=0.0,
             max=10.0,
             step=0.05,
-            tooltip="Lower: smoother and safer. Higher, up to 10: livelier, then noisy. 0: the model's "
-            f"default. {_preset_values('tau')}.",
+            tooltip="Temperature. Lower: smoother and safer. Higher, up to 10: livelier, then noisy. 0: the "
+            f"model's default. {_preset_values('tau')}.",
         ),
         advanced(
             io.Float.Input,

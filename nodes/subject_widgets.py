@@ -24,7 +24,9 @@ MAX_SOFTEN = 32.0
 MODELS: dict[str, Kind] = {"describer": DESCRIBER, "detector": DETECTOR, "segmenter": SEGMENTER}
 """Name of a drop-down of models -> the kind it lists."""
 
-_MODEL_LABELS = {"describer": "describe with", "detector": "detect with", "segmenter": "segment with"}
+MODEL_LABELS = {"describer": "describe with", "detector": "detect with", "segmenter": "segment with"}
+"""Name of a drop-down of models -> its label."""
+
 _MODEL_TIPS = {
     "describer": "The model that names the subject: Qwen2.5-VL, in models/LLM or models/text_encoders.",
     "detector": "The model that finds a phrase: GroundingDINO, in models/grounding-dino.",
@@ -59,7 +61,7 @@ def model_input(name: str) -> Any:
     """A drop-down of models."""
     return io.Combo.Input(
         name,
-        display_name=_MODEL_LABELS[name],
+        display_name=MODEL_LABELS[name],
         options=subject_models.choices(MODELS[name]),
         default=AUTO,
         tooltip=f"{_MODEL_TIPS[name]} auto: the first that is installed.",

@@ -23,7 +23,7 @@ NOTE = """## Cutting out the subject
 1. Press **Run**. Every step shows what it found: phrase, box, mask, cut-out.
 2. **No files are needed**: the built-in cut stands in for missing models, and the nodes say so. With files \
 in models/grounding-dino and models/sams the same workflow uses them.
-3. The wrong thing? Type a **phrase** in *Describe Subject*, lower the **detection threshold**, or set **if \
+3. The wrong thing? Type a **phrase** in *Describe Subject*, lower the **threshold**, or set **if \
 several found** to the largest.
 4. **Your own picture**: drop it on *Reference Picture*.
 5. Still wrong? Right-click *Reference Picture*, *Open in MaskEditor*, paint the subject, and connect its \
