@@ -7,6 +7,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from echogen_core.encoders.known_words import scene_notes
 from echogen_core.features import ContentFeatures, SemanticFeatures, Subject, TextFeatures
 from echogen_core.sampling import Bits
 from echogen_core.utils.number_list import SYNTAX, parse_numbers
@@ -107,7 +108,8 @@ class Sweep(io.ComfyNode):
                 _cancelled.append((runtime.running_node(), values_drawn))
             runtime.interrupt_prompt()
         grids, cells = sweep.finished()
-        shown = {**notices.shown(notes), "echogen_sweep": [{**table, "cells": cells}]}
+        scenes = scene_notes(model.preset.name, [page.title for page in pages]) if vary == "prompt" else []
+        shown = {**notices.shown([*notes, *scenes]), "echogen_sweep": [{**table, "cells": cells}]}
         return io.NodeOutput(grids, drawn, ui=shown)
 
 

@@ -78,6 +78,9 @@ def test_a_third_list_gives_a_grid_for_each_value(
     taken_along = [] if vary == "prompt" else [vary]
     assert [list(page["set"]) for page in table["pages"]] == [taken_along] * len(titles)
     assert not same_bits(bits[0], bits[1])
+    assert ["“a toy car” names none" in note for note in output.ui["echogen_notices"]] == [True] * (
+        vary == "prompt"
+    ), "nano knows scenes, and has none of these"
 
 
 @pytest.mark.parametrize(
