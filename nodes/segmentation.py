@@ -56,7 +56,7 @@ def _valid(**names: str | None) -> bool | str:
         try:
             subject_models.resolve(widgets.MODELS[name], AUTO if value is None else value)
         except FileNotFoundError as error:
-            return f"{name}: {error}"
+            return f"{widgets.MODEL_LABELS[name]}: {error}"
     return True
 
 
