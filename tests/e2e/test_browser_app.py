@@ -99,7 +99,7 @@ def test_the_pad_in_app_mode(vue: bool, page: Page, comfy: Server) -> None:
     page.locator(".echogen-pad svg").focus()
     page.keyboard.press("ArrowUp")
     assert gammas(page) == pytest.approx((dragged[0], dragged[1] + 0.25))
-    page.get_by_title("More subject").click()
+    page.get_by_role("button", name="More subject").click()
     assert gammas(page) == (2, 4)
 
     field.fill("3.5")

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
-  branches, DEFAULT, gammaAfterKey, gammaAt, PRESETS, snap, toGamma, toShare,
+  branches, DEFAULT, gammaAfterKey, gammaAt, NANO_PRESETS, PRESETS, snap, toGamma, toShare,
 } from "../../web/js/gamma_maths.js";
 
 test("a place on the pad and its γ are each other's inverse", () => {
@@ -45,7 +45,13 @@ test("branches as the sampler computes them", () => {
   assert.equal(branches({ t: 1, i: 0 }), 1);
 });
 
-test("presets lie on the pad, the official one on the diagonal", () => {
-  for (const { t, i } of Object.values(PRESETS)) assert.ok(t >= 0 && t <= 8 && i >= 0 && i <= 8);
-  assert.equal(branches(PRESETS.official), 2);
+test("presets lie on the pad, far apart, and each has more of the subject than the one before", () => {
+  for (const presets of [PRESETS, NANO_PRESETS].map(Object.values)) {
+    for (const [at, { t, i }] of presets.entries()) {
+      assert.ok(t >= 0 && t <= 8 && i >= 0 && i <= 8);
+      for (const other of presets.slice(0, at)) {
+        assert.ok(i > other.i && Math.hypot(toShare(t) - toShare(other.t), toShare(i) - toShare(other.i)) > 0.2);
+      }
+    }
+  }
 });

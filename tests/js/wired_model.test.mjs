@@ -92,6 +92,9 @@ test("whatever the widgets hold, nothing fails", () => {
 
 test("the models are the loader's, with its defaults", () => {
   const expected = JSON.parse(readFileSync(new URL("../model_defaults.json", import.meta.url), "utf8"));
-  const found = Object.entries(MODELS).map(([name, { gamma, ...own }]) => [name, { gamma_t: gamma.t, gamma_i: gamma.i, ...own }]);
+  const found = Object.entries(MODELS).map(([name, { gamma, presets, ...own }]) => {
+    assert.deepEqual(presets.balanced, gamma);
+    return [name, { gamma_t: gamma.t, gamma_i: gamma.i, ...own }];
+  });
   assert.deepEqual(Object.fromEntries(found), expected);
 });

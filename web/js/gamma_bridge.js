@@ -1,7 +1,7 @@
 // @ts-check
 /** Connects the pad to the two float widgets that hold γ: the sampler's own, or those that replace them. */
 
-import { DEFAULT, snap } from "./gamma_maths.js";
+import { DEFAULT, PRESETS, snap } from "./gamma_maths.js";
 import { numberOf, textOf } from "./plain_values.js";
 import { sourceOf } from "./value_source.js";
 import { hintsOf, modelOf } from "./wired_model.js";
@@ -65,6 +65,11 @@ export class GammaBridge {
     return modelOf(this.node)?.gamma ?? DEFAULT;
   }
 
+  /** The presets of the connected model, by the keys of their names. */
+  presets() {
+    return modelOf(this.node)?.presets ?? PRESETS;
+  }
+
   /** Keys of the texts that say what is without effect because it isn't connected. */
   hints() {
     return hintsOf(this.node);
@@ -73,7 +78,7 @@ export class GammaBridge {
   /** Changes exactly when the pad must be redrawn. @returns {string} */
   state() {
     const [{ t, i }, locked] = [this.read(), this.locked()];
-    return [t, i, locked.t, locked.i, ...this.providers(), ...this.hints()].join(" ");
+    return [t, i, locked.t, locked.i, ...this.providers(), ...this.hints(), JSON.stringify(this.presets())].join(" ");
   }
 
   /** @returns {{t: Source, i: Source}} */

@@ -11,13 +11,19 @@ const BEND = 0.6;
 /** The official default. @type {Readonly<Gamma>} */
 export const DEFAULT = Object.freeze({ t: 2.5, i: 2.5 });
 
-/** The buttons below the pad. @type {Readonly<Record<string, Gamma>>} */
+/**
+ * The buttons below the pad, from the least of the subject to the most: far enough apart to be told apart by the eye.
+ * @type {Readonly<Record<string, Gamma>>}
+ */
 export const PRESETS = Object.freeze({
-  balanced: { t: 2, i: 2 },
-  more_subject: { t: 2, i: 4 },
-  more_prompt: { t: 4, i: 2 },
-  official: DEFAULT,
+  scene_only: { t: 2.5, i: 0 },
+  more_prompt: { t: 4, i: 1 },
+  balanced: DEFAULT,
+  more_subject: { t: 1, i: 5 },
 });
+
+/** nano's: a γ_I beyond 2.5 changes its pictures visibly with γ_t 0 alone. @type {typeof PRESETS} */
+export const NANO_PRESETS = Object.freeze({ ...PRESETS, more_subject: { t: 0, i: 4 } });
 
 /** @param {number} value @returns {number} */
 const clamp = (value) => Math.min(GAMMA_MAX, Math.max(0, value));

@@ -119,7 +119,12 @@ export class GammaPad {
     else this.svg.setAttribute("aria-valuenow", String(gamma.t));
     this.svg.setAttribute("aria-valuetext", [this.#label(), this.#setBy(), ...this.#hints()].filter(Boolean).join(", "));
     this.svg.setAttribute("aria-disabled", String(both));
-    for (const button of this.row.querySelectorAll("button")) button.disabled = both;
+    for (const button of this.row.querySelectorAll("button")) {
+      const preset = this.bridge.presets()[button.value];
+      button.disabled = both;
+      button.title = `${button.textContent}: γ_t ${preset.t}, γ_I ${preset.i}`;
+      button.ariaPressed = String(preset.t === gamma.t && preset.i === gamma.i);
+    }
   }
 
   /** The values as text. */
@@ -225,11 +230,10 @@ export class GammaPad {
   }
 
   #presets() {
-    return Object.entries(PRESETS).map(([name, gamma]) => {
-      const text = this.texts[name];
-      const button = make(this.page, "button", { type: "button", textContent: text, title: text });
+    return Object.keys(PRESETS).map((name) => {
+      const button = make(this.page, "button", { type: "button", value: name, textContent: this.texts[name] });
       button.addEventListener("click", () => {
-        this.#set(gamma);
+        this.#set(this.bridge.presets()[name]);
         this.#settle();
       });
       return button;

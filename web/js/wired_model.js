@@ -1,22 +1,29 @@
 // @ts-check
 /** What a sampler's wires tell before a run: the model with its own values, and what has no effect. No DOM. */
 
+import { NANO_PRESETS, PRESETS } from "./gamma_maths.js";
 import { numberOf, ownProperty, textOf } from "./plain_values.js";
 import { sourceOf } from "./value_source.js";
 
 /** @typedef {import("./value_source.js").GraphNode} GraphNode */
 /** @typedef {import("./gamma_maths.js").Gamma} Gamma */
-/** @typedef {{gamma: Gamma, tau: number, top_p: number, sides: readonly number[]}} Model
- *   its defaults; sides: of the scales' grids in tokens */
+/** @typedef {{gamma: Gamma, presets: Readonly<Record<string, Gamma>>, tau: number, top_p: number,
+ *   sides: readonly number[]}} Model  its defaults; sides: of the scales' grids in tokens */
 
 const LADDER = Object.freeze([1, 2, 4, 6, 8, 12, 16, 20, 24, 32, 40, 48, 64]); // of a square picture of 1M
 /** Options of the sampler's size -> number of scales. @type {Readonly<Record<string, number>>} */
 const SIZES = Object.freeze({ "0.06M": 7, "0.25M": 10, "0.60M": 12, "1M": 13 });
-const OFFICIAL = { gamma: { t: 2.5, i: 2.5 }, tau: 2, top_p: 0.97 };
+const OFFICIAL = { gamma: { t: 2.5, i: 2.5 }, presets: PRESETS, tau: 2, top_p: 0.97 };
 
 /** Models by their names in Load EchoGen, as in echogen_core/config.py. @type {Readonly<Record<string, Model>>} */
 export const MODELS = Object.freeze({
-  "nano (built in)": { gamma: { t: 2.5, i: 2.5 }, tau: 0.5, top_p: 0.97, sides: [1, 2, 4, 8, 16] },
+  "nano (built in)": {
+    gamma: { t: 2.5, i: 2.5 },
+    presets: NANO_PRESETS,
+    tau: 0.5,
+    top_p: 0.97,
+    sides: [1, 2, 4, 8, 16],
+  },
   "EchoGen-2B": { ...OFFICIAL, sides: LADDER },
   "EchoGen-0.1B": { ...OFFICIAL, sides: LADDER.slice(0, SIZES["0.06M"]) },
 });
