@@ -54,7 +54,6 @@ REOPEN = """async ({graph, name}) => {
     for (const workflow of before) await store.closeWorkflow(workflow);
     document.activeElement.blur();
 }"""
-# What was open before a page was loaded anew is there first.
 OPENED = """name => app.extensionManager.workflow.activeWorkflow?.filename === name &&
     app.graph._nodes.some(n => n.type.startsWith('EchoGen'))"""
 # As the button "Fit View" does it, which takes a second for the view to glide there.
@@ -109,12 +108,14 @@ def open_workflow(page: Page, comfy: Server, vue: bool, name: str) -> None:
     """Opens a shipped workflow and fits it into view.
 
     A page that already shows this server in this renderer opens it in place of all it has open, under a
-    new id and name; any other page loads the address that `python run.py` opens first.
+    new id and name; any other page forgets what was open, and loads the address that `python run.py` opens.
     """
     comfy.client.post_json("/settings", {**SEEN, "Comfy.VueNodes.Enabled": vue})
     if page.url.startswith(comfy.url) and page.evaluate(SHOWS_RENDERER, vue):
         reopen(page, name)
     else:
+        page.goto(f"{comfy.url}/system_stats")  # no front end runs there, which would store it again
+        page.evaluate("() => { localStorage.clear(); sessionStorage.clear() }")
         page.goto(session.workflow_page(comfy.url, session.QUICKSTART))
         page.wait_for_function("!!(window.app?.graph && window.app.extensionManager)", timeout=READY_MS)
         page.wait_for_function(OPENED, arg=session.QUICKSTART, timeout=READY_MS)

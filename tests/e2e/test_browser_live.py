@@ -331,6 +331,11 @@ def test_live_leaves_no_file_and_one_entry_and_a_drag_is_one_step(
         }})"""
     )
     expect(page.locator(".echogen-pad .hint")).to_have_text("No subject connected: γ_I has no effect")
+    bits, latents = page.evaluate(
+        "['ECHOGEN_BITS', 'LATENT'].map(type => app.canvas.default_connection_color_byType[type])"
+    )
+    assert bits and bits == latents, "the palette's colours"
+    assert page.evaluate("getComputedStyle(document.body).getPropertyValue('--color-datatype-ECHOGEN_BITS')")
     assert page.evaluate(SHOWN_TAU) == ["auto (0.5)", '"auto (0.5)"'], "on the canvas, and in Nodes 2.0"
     drag_dot(page, 0.5, 0.8)
     expect(status(page)).to_have_text(re.compile("nothing shows this picture"), timeout=READY_MS)
