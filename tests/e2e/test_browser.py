@@ -256,6 +256,12 @@ def test_live_draws_when_the_dot_is_let_go(vue: bool, page: Page, comfy: Server,
     assert not run_on_show(page)
     (tmp_path / "open").touch()
     assert finished_run(page) == run, "queued before the reload"
+    if not vue:
+        page.reload()
+        page.wait_for_function(f"window.app?.graph && {SAMPLER}", timeout=READY_MS)
+        entry = run_to_the_end(page, comfy)
+        assert finished_run(page) == entry["prompt"][1], "the server has it in its cache: no preview was sent"
+        assert panel.locator(".scales img:visible").count() == 5
     page.evaluate(f"app.graph.remove({SAMPLER})")
     expect(panel).to_have_count(0)
     assert not page_errors.found, page_errors.found

@@ -20,7 +20,7 @@ function storage(texts = {}) {
   return { texts, getItem: (name) => texts[name] ?? null, setItem: (name, text) => (texts[name] = text) };
 }
 
-const origin = (path) => ({ workflow: {}, path, samplers: { 3: ":3" } });
+const origin = (path) => ({ workflow: {}, path, samplers: { 3: ":3" }, works: { 3: "a1" } });
 
 test("a run's graph is found in the queue while it is drawn, in the history once it has ended", async () => {
   const { records, asked } = server([entry("new")], { old: entry("old") });

@@ -188,13 +188,13 @@ async function showPreview(run, path, picture) {
   if (!strip) return;
   strip.preview(run, picture);
   redraw(strip);
-  const work = (await records.origin(run))?.works?.[path];
+  const work = (await records.origin(run))?.works[path];
   if (work && strip.run === run && strip.finished) await strips.keep(work, strip.pictures);
 }
 
 /** Shows the pictures of a run whose result is in the server's cache. @param {string} run @param {string} path */
 async function showCached(run, path) {
-  const work = (await records.origin(run))?.works?.[path];
+  const work = (await records.origin(run))?.works[path];
   const strip = work ? await stripOf(run, path) : null;
   if (!work || !strip) return;
   const before = strip.run;

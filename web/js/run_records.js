@@ -10,7 +10,7 @@ import { isRecord, listOf, ownProperty } from "./plain_values.js";
  * @property {any} workflow  the open workflow; undefined if the run was queued before a reload
  * @property {string} path  that workflow's path, which outlives a reload
  * @property {Record<string, string>} samplers  the samplers' keys in the workflow, by execution id
- * @property {Record<string, string>} [works]  what they compute, by execution id; unknown after a reload
+ * @property {Record<string, string>} works  what they compute, by execution id: strip_store.js
  */
 /** @typedef {{getItem: (name: string) => string | null, setItem: (name: string, text: string) => void}} Storage */
 
@@ -65,7 +65,7 @@ export class RunRecords {
     this.origins.set(run, origin);
     const [oldest] = this.origins.keys();
     if (this.origins.size > MAX_RUNS) this.origins.delete(oldest);
-    const lasting = [...this.origins].map(([id, { path, samplers }]) => [id, path, samplers]);
+    const lasting = [...this.origins].map(([id, { path, samplers, works }]) => [id, path, samplers, works]);
     try {
       this.storage?.setItem(STORED, JSON.stringify({ page: this.page(), runs: lasting }));
     } catch (error) {
@@ -85,9 +85,10 @@ export class RunRecords {
     }
     if (ownProperty(stored, "page") !== this.page()) return [];
     return listOf(ownProperty(stored, "runs")).flatMap((entry) => {
-      const [run, path, samplers] = listOf(entry);
-      const valid = typeof run === "string" && typeof path === "string" && isRecord(samplers);
-      return valid ? [/** @type {[string, Origin]} */ ([run, { workflow: undefined, path, samplers }])] : [];
+      const [run, path, samplers, works] = listOf(entry);
+      const texts = [run, path].every((text) => typeof text === "string");
+      const valid = texts && isRecord(samplers) && isRecord(works);
+      return valid ? [/** @type {[string, Origin]} */ ([run, { workflow: undefined, path, samplers, works }])] : [];
     });
   }
 
