@@ -25,7 +25,7 @@ VIEWS_FOLLOW_MS = 160  # they follow their nodes every 150 ms: node_views.js
 STEADY_MS = 150
 # ComfyUI's own noise: files that a fresh user folder lacks, a TypeError of frontend 1.32.9 itself and what it
 # says of every new subgraph, the outside world (also for the sizes of models), and what a newer front end
-# asks an older server for.
+# asks an older server for, or says of its own start.
 NOISE = (
     "Failed to load resource",
     "reading 'id'",
@@ -34,6 +34,7 @@ NOISE = (
     "Content Security Policy",
     "event listeners for graph that was never set up",
     "JobsApiError",
+    "graph accessed before initialization",
     "Error fetching file size",
 )
 OURS = ("echogen", "EchoGen")
