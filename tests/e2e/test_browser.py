@@ -20,6 +20,8 @@ from browser_page import (
     drag_dot,
     finished_run,
     gammas,
+    hear,
+    heard,
     open_quickstart,
     pictures_of,
     press_live,
@@ -224,6 +226,8 @@ def test_live_draws_when_the_dot_is_let_go(vue: bool, page: Page, comfy: Server,
     panel.get_by_role("button", name="Pin").click()
     pinned.nth(1).wait_for(timeout=READY_MS)
     assert "seed 7" in (pinned.nth(1).get_attribute("title") or "")
+    thumbs = page.evaluate(f"{SAMPLER}.properties.echogen_pins.map(pin => pin.thumb)")
+    assert all(thumb.startswith("data:image/webp") and len(thumb) < 16_100 for thumb in thumbs), "12 kB"
     compare = panel.get_by_role("slider", name="Drag to compare")
     expect(compare).to_be_hidden()
     pinned.nth(0).click()
@@ -259,8 +263,10 @@ def test_live_draws_when_the_dot_is_let_go(vue: bool, page: Page, comfy: Server,
     if not vue:
         page.reload()
         page.wait_for_function(f"window.app?.graph && {SAMPLER}", timeout=READY_MS)
-        entry = run_to_the_end(page, comfy)
-        assert finished_run(page) == entry["prompt"][1], "the server has it in its cache: no preview was sent"
+        panel.wait_for(timeout=READY_MS)
+        hear(page, "execution_success")
+        page.evaluate("void app.queuePrompt(0)")
+        assert finished_run(page) == heard(page), "the server has it in its cache: no preview was sent"
         assert panel.locator(".scales img:visible").count() == 5
     page.evaluate(f"app.graph.remove({SAMPLER})")
     expect(panel).to_have_count(0)
