@@ -94,6 +94,7 @@ def subject_way(
             (300, 120),
             [1.0],
             {"semantic_encoder": ("load", 3), **cut_out},
+            "Encode Semantic",  # as above
         ),
         "content": Item(
             "EchoGenEncodeContent",
@@ -101,6 +102,7 @@ def subject_way(
             (300, 120),
             [1.0],
             {"content_encoder": ("load", 4), **cut_out},
+            "Encode Content",
         ),
     }
 
