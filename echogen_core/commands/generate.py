@@ -24,6 +24,7 @@ from ..checkpoints.catalog.folders import find_comfyui, model_folders
 from ..checkpoints.catalog.published_models import PUBLISHED
 from ..config import PRESETS
 from ..dtypes import DTYPES
+from ..encoders.known_words import scene_notes
 from ..pipeline import NO_SUBJECT, EchoGenPipeline, Settings
 from ..scales import ASPECT_RATIOS
 from ..subject.cutout import Cutout
@@ -151,8 +152,8 @@ def run(args: argparse.Namespace) -> int:
         write_picture(image, path, args.enlarge)
         sys.stdout.write(f"{path}\n")
     sys.stderr.write(f"{counted(args.batch, 'picture')} in {seconds:.2f} s, loading not included\n")
-    if args.aspect_ratio.note:
-        sys.stderr.write(f"{args.aspect_ratio.note}\n")
+    for note in filter(None, (args.aspect_ratio.note, *scene_notes(args.model, [args.prompt]))):
+        sys.stderr.write(f"{note}\n")
     return 0
 
 

@@ -31,12 +31,17 @@ def reference() -> Path:
     return SAMPLES / "teddy_bear.png"
 
 
-def test_command_line_writes_the_picture(reference: Path, tmp_path: Path) -> None:
+def test_command_line_writes_the_picture(
+    reference: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "new" / "out.png"
     arguments = ["generate", "--reference", str(reference), "--prompt", PROMPT, "--out", str(out)]
     assert main([*arguments, "--enlarge", "2"]) == 0
     assert Image.open(out).size == (256, 256)
-    assert main([*arguments, "--batch", "2", "--dtype", "bf16", "--device", "cpu"]) == 0
+    assert "nano knows" not in capsys.readouterr().err
+    strange = ["--prompt", OTHER_PROMPT]
+    assert main([*arguments, "--batch", "2", "--dtype", "bf16", "--device", "cpu", *strange]) == 0
+    assert "nano knows 20 scenes, and this prompt names none" in capsys.readouterr().err
     assert {p.name for p in out.parent.iterdir()} == {"out.png", "out_00.png", "out_01.png"}
 
 
