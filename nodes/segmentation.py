@@ -341,13 +341,17 @@ class SubjectSegmentation(SubjectNode):
             for one, note in zip(found, cut.notes, strict=True)
         ]
         cut_out, full = to_image(cut.images_B3SS), _full_size(found, image)
-        shown = [subject_preview.previews(images_BCHW, found), cut_out]
+        shown = [subject_preview.previews(images_BCHW, found, warned=False), cut_out]
+        to_draw_on = {
+            "echogen_picture_size": (int(size[1]), int(size[0])),
+            "echogen_picture": subject_preview.plain(cls, images_BCHW),
+        }
         return io.NodeOutput(
             cut_out,
             to_intermediate(torch.stack([one.mask_HW for one in full])),
             "\n".join(one.phrase for one in found),
             boxes_to(steps.boxes_of(full)),
-            ui={**_shown(cls, shown, found), "echogen_picture_size": (int(size[1]), int(size[0]))},
+            ui={**_shown(cls, shown, found), **to_draw_on},
         )
 
 

@@ -56,14 +56,17 @@ def resize_found(found: Found, height: int, width: int) -> Found:
     return replace(found, mask_HW=mask_HW, hits=hits, chosen=chosen)
 
 
-def previews(images_BCHW: Tensor, found: Sequence[Found]) -> Tensor:
-    """[B, h, w, 3]: each picture with its boxes, scores and phrases, its mask, and a caption."""
+def previews(images_BCHW: Tensor, found: Sequence[Found], warned: bool = True) -> Tensor:
+    """[B, h, w, 3]: each picture with its boxes, scores and phrases, its mask, and a caption.
+
+    warned: whether the caption has the warning.
+    """
     shown_BCHW = _at_preview_size(images_BCHW)
     size = (int(shown_BCHW.shape[-2]), int(shown_BCHW.shape[-1]))
     drawn = [
         _draw(image_CHW, resize_found(one, *size)) for image_CHW, one in zip(shown_BCHW, found, strict=True)
     ]
-    return _with_texts(drawn, [(_summary(one), one.warning) for one in found])
+    return _with_texts(drawn, [(_summary(one), one.warning if warned else "") for one in found])
 
 
 def captioned(images_BCHW: Tensor, texts: Sequence[tuple[str, str]]) -> Tensor:
@@ -94,12 +97,14 @@ def show(
 ) -> dict[str, Any]:
     """A node's `ui` output: its previews, its texts, which the history stores, and its notices.
 
-    warnings: one for each picture; those that can't be read in a caption become notices. Pictures that could
-    not be written are left out, and a text says why.
+    warnings: one for each picture; those that can't be read in a caption become notices, and so do all of a
+    node that shows several previews, which are too small to be read. Pictures that could not be written are
+    left out, and a text says why.
     """
     shown = [best_effort(partial(_written, cls, image_BHWC)) for image_BHWC in pictures]
     reasons = list(dict.fromkeys(reason for _, reason in shown if reason))
-    readable = not reasons and len(warnings) == 1 and _fits(int(pictures[0].shape[2]), warnings[0])
+    single = len(pictures) == len(warnings) == 1
+    readable = not reasons and single and _fits(int(pictures[0].shape[2]), warnings[0])
     noticed = [] if readable else by_picture(warnings)
     return {
         "images": [image for each, _ in shown for image in each.get("images", ())],
@@ -114,6 +119,14 @@ def show_cut_outs(cls: type[io.ComfyNode], cut_outs_B3SS: Tensor, warnings: Sequ
     if any(warnings):
         shown = captioned(cut_outs_B3SS, [("", warning) for warning in warnings])
     return show(cls, [shown], by_picture(warnings), warnings)
+
+
+def plain(cls: type[io.ComfyNode], images_BCHW: Tensor) -> tuple[str, ...]:
+    """File name, subfolder and type of the first picture as it is, to draw on; () if it can't be written."""
+    written, _ = best_effort(partial(_written, cls, to_image(_at_preview_size(images_BCHW[:1]))))
+    return tuple(
+        str(image[name]) for image in written.get("images", ()) for name in ("filename", "subfolder", "type")
+    )
 
 
 def _written(cls: type[io.ComfyNode], image_BHWC: Tensor) -> dict[str, Any]:
@@ -131,7 +144,8 @@ def _draw(image_CHW: Tensor, found: Found) -> Image.Image:
 
 
 def _summary(found: Found) -> str:
-    score = f"{found.chosen.score:.2f}" if found.chosen is not None and found.chosen.score else ""
+    chosen = found.chosen
+    score = f"{chosen.score:.2f}" if chosen is not None and chosen.scored and chosen.score else ""
     source = f"{found.source} cut" if found.source.endswith("built-in") else found.source
     return " · ".join(part for part in (found.phrase, score, source) if part)
 

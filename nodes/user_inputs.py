@@ -47,7 +47,7 @@ def read_inputs(
     if bounding_box is not None:
         boxes = boxes_from(bounding_box, count, *size_hw)
     if drawn.strip():
-        boxes = _drawn(drawn, boxes, *size_hw)
+        boxes = _drawn(drawn, boxes, images_BCHW, *size_hw)
     across, down = width / size_hw[1], height / size_hw[0]
     too_long = max((len(line) for line in phrase.splitlines()), default=0) > MAX_PHRASE
     results = []
@@ -66,13 +66,15 @@ def read_inputs(
     return results
 
 
-def _drawn(text: str, boxes: list[GivenBoxes], height: int, width: int) -> list[GivenBoxes]:
+def _drawn(
+    text: str, boxes: list[GivenBoxes], images_BCHW: Tensor, height: int, width: int
+) -> list[GivenBoxes]:
     """The drawn box for every picture; the connected boxes and a note if it was drawn on another picture."""
     try:
         box = read_box(text)
     except ValueError as error:
         raise ValueError(f"box: {error}. Draw it again, or empty the field.") from None
-    if box.size_wh in (None, (width, height)):
+    if any(box.belongs_to(image_CHW, width, height) for image_CHW in images_BCHW):
         return boxes_from(dict(zip(SIDES, box.box_xywh, strict=True)), len(boxes), height, width)
     return [given._replace(note=notes.joined(given.note, notes.BOX_OF_ANOTHER)) for given in boxes]
 

@@ -13,10 +13,10 @@ from ..checkpoints.catalog.subject_models import DETECTOR, SEGMENTER, Kind, firs
 from ..checkpoints.segmentation_models import load_detector, load_salient, load_segmenter
 from ..pictures import from_pil, on_colour, open_picture
 from ..subject.cutout import Cutout
-from ..subject.drawn_box import read_box
+from ..subject.drawn_box import DrawnBox, read_box
 from ..subject.find import Tools
 from ..subject.reference import cut_reference
-from ..subject.regions import Box
+from ..subject.regions import Box, check_box
 from ..utils.option_checks import Unused
 from ..utils.option_types import words
 from .models import PACK
@@ -75,10 +75,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def box(text: str) -> Box:
-    """X,Y,W,H in pixels as left, top, right, bottom."""
+def box(text: str) -> DrawnBox:
+    """X,Y,W,H in pixels."""
     try:
-        return read_box(text).box_xyxy
+        return read_box(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
@@ -100,14 +100,31 @@ def read_mask(path: Path) -> Tensor:
 def cut(args: argparse.Namespace, image_1CHW: Tensor, mask_1HW: Tensor | None, device: str) -> Cutout:
     """The subject of the reference picture.
 
-    Raises ValueError as `cut_reference`, and for a phrase that could have no effect.
+    Raises ValueError as `cut_reference`, for a phrase that could have no effect, and for a box of another
+    picture.
     """
     if args.phrase and image_1CHW.shape[1] == 4 and bool((image_1CHW[:, 3] < 1).any()):
         raise ValueError(
             "--phrase has no effect on a picture with transparency, which is cut out by that. Drop it, or "
             "use --box or --mask."
         )
-    return cut_reference(image_1CHW, _tools(args, device), mask_1HW, args.box, args.phrase or "")
+    box_xyxy = _within(args.box, image_1CHW[0]) if args.box else None
+    return cut_reference(image_1CHW, _tools(args, device), mask_1HW, box_xyxy, args.phrase or "")
+
+
+def _within(drawn: DrawnBox, image_CHW: Tensor) -> Box:
+    """Left, top, right, bottom within the picture."""
+    height, width = image_CHW.shape[-2:]
+    typed = ",".join(f"{side:g}" for side in drawn.box_xywh)
+    if not drawn.belongs_to(image_CHW, width, height):
+        raise ValueError(f"--box {typed} was drawn on another picture. Give the box of this one.")
+    try:
+        return check_box(drawn.box_xyxy, height, width)
+    except ValueError:
+        raise ValueError(
+            f"--box {typed} marks nothing in the {width}×{height} px picture: expected left, top, width and "
+            "height of a box within it."
+        ) from None
 
 
 def told(made: Cutout) -> str:

@@ -22,7 +22,7 @@ TAKEN_AS_SUBJECT = (
 )
 NOTHING_TO_CUT_BY = (
     "The whole picture is used: its background isn't plain, and there is no mask. To cut the subject out, "
-    "set “without a mask” to built-in cut."
+    "set “without a mask” to use the built-in cut."
 )
 NOTHING_STANDS_OUT = "Nothing stands out, so the whole picture is used. Paint a mask on it."
 NO_BOX = "There is no box for this picture."

@@ -57,8 +57,9 @@ def _draw_hit(picture: Image.Image, hit: Detection, scale: float, colour: tuple[
     font = ImageFont.load_default(max(10, min(picture.size) // 32))
     # The built-in font has Latin letters only.
     words = hit.phrase.encode("latin-1", "replace").decode("latin-1")
-    score = f" {hit.score:.2f}" if hit.score else ""  # a box that stands in for one has none
-    label = words[:_LABEL] + score
+    label = words[:_LABEL] + (f" {hit.score:.2f}" if hit.scored and hit.score else "")
+    if not label:
+        return
     frame = draw.textbbox((0, 0), label, font)
     x = max(0.0, min(left, picture.width - frame[2] - 4))
     y = top - frame[3] - 4 if top - frame[3] - 4 >= 0 else top + thick

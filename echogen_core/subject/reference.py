@@ -12,7 +12,7 @@ from torch import Tensor
 from ..pictures import check_pictures, check_single, fit_within
 from .cutout import Cutout, cut_out_by
 from .find import Tools
-from .masks import GivenMask, read_masks
+from .masks import GivenMask, MaskMarks, read_masks
 from .notes import joined
 from .phrases import clean_phrase
 from .regions import Box, Detection, check_box
@@ -30,15 +30,15 @@ def cut_reference(
     """Cut the subject out of a picture by what is given, in this order: mask, box, phrase.
 
     With none of them, by its transparency, else its plain background, else with the built-in cut.
-    image_1CHW: [1, 3 or 4, H, W], the fourth channel is alpha. mask_1HW: as `read_masks` takes it, with a box
-    limited to that. box_xyxy: in pixels of the picture.
+    image_1CHW: [1, 3 or 4, H, W], the fourth channel is alpha. mask_1HW: 1 on the subject; a box limits it.
+    box_xyxy: in pixels of the picture.
     Raises ValueError for an unusable picture, mask or box, and for a picture without anything to cut out.
     """
     image_1CHW = check_single(check_pictures(image_1CHW, "reference"), "reference")
     height, width = image_1CHW.shape[-2:]
     box = None if box_xyxy is None else check_box(box_xyxy, height, width)
     picture_1Chw = fit_within(image_1CHW)
-    mask = GivenMask() if mask_1HW is None else read_masks(mask_1HW, picture_1Chw)[0]
+    mask = GivenMask() if mask_1HW is None else read_masks(mask_1HW, picture_1Chw, MaskMarks.SUBJECT)[0]
     inputs = replace(with_transparency(picture_1Chw[0], mask), phrase=clean_phrase(phrase))
     if box is not None:
         scale = picture_1Chw.shape[-1] / width

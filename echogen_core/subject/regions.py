@@ -32,6 +32,11 @@ class Detection:
         left, top, right, bottom = self.box_xyxy
         return (right - left) * (bottom - top)
 
+    @property
+    def scored(self) -> bool:
+        """Whether a detector gave the score: a box that is given counts as 1, one that stands in as 0."""
+        return bool(self.phrase) or 0 < self.score < 1
+
 
 class Pick(str, Enum):
     """Which of several subjects is meant."""

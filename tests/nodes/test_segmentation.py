@@ -14,6 +14,8 @@ from PIL import Image
 
 import comfy_pack
 from echogen_core.checkpoints.catalog.subject_models import DETECTOR
+from echogen_core.pictures import from_pil, open_picture
+from echogen_core.subject.drawn_box import read_box
 
 ALL = dict(
     phrase="", margin=0.08, background="white", threshold=0.35, pick="best score",
@@ -161,7 +163,7 @@ def test_cut_out_with_nothing_to_go_by_says_so_and_offers_the_built_in_cut(
 ) -> None:
     (whole_picture, _), ui = run(pack, "EchoGenCutOutSubject", image=photo, **CUT)
     assert whole_picture.shape[1:3] == (160, 160), "as saved workflows have it"
-    assert "set “without a mask” to built-in cut" in ui["text"][0]
+    assert "set “without a mask” to use the built-in cut" in ui["text"][0]
     chosen = {**CUT, "without_mask": "built-in cut"}
     (cut, _), ui = run(pack, "EchoGenCutOutSubject", image=photo, **chosen)
     assert cut.shape[1] < 100 and ui["text"] == () and float(cut[0, 0, 0].min()) == 1.0
@@ -170,6 +172,7 @@ def test_cut_out_with_nothing_to_go_by_says_so_and_offers_the_built_in_cut(
 
 
 DRAWN = "60, 20, 60, 60"
+LOOK = "9bcabbbaacba9cca87b22cca9dca87b22cda9dcadbbc9cda"
 
 
 @pytest.mark.parametrize(
@@ -178,6 +181,8 @@ DRAWN = "60, 20, 60, 60"
         (DRAWN, {}, True, ""),
         (f"{DRAWN} of 160x100", {"phrase": "red ball"}, True, ""),
         (DRAWN, {"bounding_box": {"x": 0, "y": 0, "width": 9, "height": 9}}, True, ""),
+        (f"{DRAWN} of 160x100 #{LOOK}", {}, True, ""),
+        (f"{DRAWN} of 160x100 #{LOOK[::-1]}", {}, False, "drawn on another picture"),
         (f"{DRAWN} of 640x480", {}, False, "drawn on another picture"),
         (" ", {}, False, ""),
     ],
@@ -186,10 +191,19 @@ def test_a_box_drawn_on_the_node(
     pack: dict[str, Any], photo: torch.Tensor, box: str, others: dict[str, Any], used: bool, says: str
 ) -> None:
     """It comes before a connected box and a phrase, for the picture that it was drawn on."""
+    import folder_paths
+
     result, ui = run(pack, "EchoGenSubjectSegmentation", **{**ALL, "image": photo, "box": box, **others})
     words = "\n".join(ui["text"])
     assert overlap(result[1], disc()) > 0.9 and ("box and built-in" in words) == used and says in words
-    assert ui["echogen_picture_size"] == (160, 100)
+    assert ui["echogen_picture_size"] == (160, 100) and "1.00" not in words
+    assert [says in notice for notice in ui["echogen_notices"]] == [True] * bool(says), (
+        "its previews are small"
+    )
+    name, subfolder, kind = ui["echogen_picture"]
+    shown = open_picture(Path(folder_paths.get_temp_directory()) / subfolder / name)
+    drawn = read_box(f"{DRAWN} of 160x100 #{LOOK}")
+    assert kind == "temp" and drawn.belongs_to(from_pil(shown), 160, 100), "plain, to draw on"
 
 
 @pytest.mark.parametrize("box", ["1, 2, 3", "a box", "1, 2, 0, 4", "500, 1, 9, 9"])
@@ -472,7 +486,7 @@ def test_describing_without_a_model(pack: dict[str, Any], photo: torch.Tensor) -
     (phrase,), _ = run(pack, "EchoGenDescribeSubject", image=pair, phrase="a red ball", describer="auto")
     assert phrase == "red ball\nred ball"
     (phrase,), ui = run(pack, "EchoGenDescribeSubject", image=pair, phrase="", describer="none")
-    assert phrase.strip() == "" and "No phrase" in ui["text"][0] and "models/LLM" in ui["text"][0]
+    assert phrase.strip() == "" and "no phrase" in ui["text"][0] and "models/LLM" in ui["text"][0]
     assert len(ui["images"]) == 2
 
 

@@ -1,18 +1,22 @@
 // @ts-check
-/** Draws the box of Subject Segmentation on the node's picture, in a dialog, as every renderer shows one. */
+/** Draws the box of Subject Segmentation on the picture that is connected, in a dialog, as every renderer shows one. */
 
 // @ts-ignore: served by ComfyUI
 import { app } from "/scripts/app.js";
 // @ts-ignore: served by ComfyUI
 import { api } from "/scripts/api.js";
-import { between, boxOfText, textOfBox } from "./box_maths.js";
+import { between, boxOfText, lookOf, textOfBox } from "./box_maths.js";
 import { addStyle, make } from "./dom.js";
 import { asOneStep, keyOf, loadTexts } from "./node_views.js";
 import { PACK } from "./pack.js";
-import { isRecord, listOf, numberOf, ownProperty, textOf } from "./plain_values.js";
+import { listOf, numberOf, ownProperty, textOf } from "./plain_values.js";
 import { sourceOf } from "./value_source.js";
 
 const NODE = "EchoGenSubjectSegmentation";
+/** Nodes that load a picture's file -> the widget that names it. */
+const LOADERS = new Map([["EchoGenSamplePicture", "picture"], ["LoadImage", "image"]]);
+const LOOKED_AT = 256; // pixels a side, to tell pictures apart
+/** @typedef {{address: string, width: number, height: number, look: string}} Picture */
 const STYLE = `
 .echogen-box { border: 1px solid var(--border-color, #555); border-radius: 8px; padding: 12px;
   background: var(--comfy-menu-bg, #2a2a2a); color: var(--fg-color, #fff); font: 14px/20px sans-serif; }
@@ -29,21 +33,57 @@ const STYLE = `
 /** @type {Record<string, string>} */
 let texts = {};
 
-/** The picture that the node last showed, and its size; null before a run. @param {any} node */
-function lastPicture(node) {
+/** @param {string} filename @param {string} subfolder @param {string} type @param {Record<string, string>} [more] */
+function addressOf(filename, subfolder, type, more = {}) {
+  return api.apiURL(`/view?${new URLSearchParams({ filename, subfolder, type, ...more })}`);
+}
+
+/** The address of the file that the connected node loads; "" for other nodes. @param {any} node */
+function connectedFile(node) {
+  const { provider } = sourceOf(node, "image");
+  const name = LOADERS.get(textOf(provider?.type, 100));
+  const value = provider && name ? textOf(sourceOf(provider, name).value, 4096) : "";
+  const [, path, type] = /^(.*?)(?: \[(input|output|temp)\])?$/s.exec(value) ?? [];
+  if (!path) return "";
+  const at = path.lastIndexOf("/");
+  // Transparent files show what the loaders read: colours also where nothing is to be seen.
+  const more = /\.(png|webp)$/i.test(path) ? { channel: "rgb" } : undefined;
+  return addressOf(path.slice(at + 1), path.slice(0, Math.max(0, at)), type ?? "input", more);
+}
+
+/** The connected picture, or else that of the last run; null if there is none. @param {any} node */
+async function pictureOf(node) {
+  const file = connectedFile(node);
+  const picture = file ? await load(file).catch(() => null) : null;
+  if (picture) return picture;
   const output = node.graph && ownProperty(app.nodeOutputs, keyOf(node));
-  const [image] = listOf(ownProperty(output, "images"));
+  const [filename, subfolder, type] = listOf(ownProperty(output, "echogen_picture")).map((part) => textOf(part, 4096));
   const [width, height] = listOf(ownProperty(output, "echogen_picture_size")).map(numberOf);
-  if (!isRecord(image) || !(width > 0) || !(height > 0)) return null;
-  const query = new URLSearchParams(["filename", "subfolder", "type"].map((name) => [name, textOf(image[name], 4096)]));
-  return { address: api.apiURL(`/view?${query}`), width, height };
+  if (!filename || !(width > 0) || !(height > 0)) return null;
+  const last = await load(addressOf(filename, subfolder, type)).catch(() => null);
+  return last && { ...last, width, height };
+}
+
+/** Rejects where that is no picture. @param {string} address @returns {Promise<Picture>} */
+async function load(address) {
+  const answer = await fetch(address);
+  if (!answer.ok) throw new Error(`${answer.status} for ${address}`);
+  // The colours as they are in the file, which is what the server reads.
+  const bitmap = await createImageBitmap(await answer.blob(), { colorSpaceConversion: "none" });
+  const canvas = make(document, "canvas", { width: LOOKED_AT, height: LOOKED_AT });
+  const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+  context.imageSmoothingQuality = "high";
+  context.drawImage(bitmap, 0, 0, LOOKED_AT, LOOKED_AT);
+  const { width, height } = bitmap;
+  bitmap.close();
+  return { address, width, height, look: lookOf(context.getImageData(0, 0, LOOKED_AT, LOOKED_AT).data, LOOKED_AT) };
 }
 
 /** Opens the dialog. @param {any} node */
-function open(node) {
+async function open(node) {
   addStyle(document, "echogen-box-style", STYLE);
+  const shown = await pictureOf(node);
   const { widget, value } = sourceOf(node, "box");
-  const shown = lastPicture(node);
   const dialog = make(document, "dialog", { className: "echogen-box" });
   const message = widget ? (shown ? texts.title : texts.first) : texts.linked;
   dialog.append(make(document, "p", { textContent: message }));
@@ -52,7 +92,7 @@ function open(node) {
   for (const kind of ["keydown", "keyup", "paste"]) dialog.addEventListener(kind, (event) => event.stopPropagation());
   const buttons = make(document, "div", { className: "buttons" });
   if (widget && shown) {
-    const area = drawingArea(shown, boxOfText(value, shown.width, shown.height));
+    const area = drawingArea(shown, boxOfText(value, shown.width, shown.height, shown.look));
     dialog.append(area.root);
     const keep = (/** @type {string} */ text) => {
       asOneStep(() => {
@@ -75,12 +115,11 @@ function open(node) {
 
 /**
  * A picture to drag a box on; text() is the box as the node stores it.
- * @param {{address: string, width: number, height: number}} picture
+ * @param {Picture} picture
  * @param {import("./box_maths.js").Shares | null} before  the box to begin with
  */
-function drawingArea({ address, width, height }, before) {
+function drawingArea({ address, width, height, look }, before) {
   const frame = make(document, "div", { hidden: true });
-  // The caption below the picture is part of the file: it is cut off.
   const root = make(document, "div", { className: "picture" }, make(document, "img", { src: address, alt: "" }), frame);
   root.style.aspectRatio = `${width} / ${height}`;
   root.style.width = `min(80vw, ${(68 * width) / height}vh, 900px)`;
@@ -108,7 +147,7 @@ function drawingArea({ address, width, height }, before) {
   });
   for (const end of ["pointerup", "pointercancel"]) root.addEventListener(end, () => (start = null));
   draw();
-  return { root, text: () => (box ? textOfBox(box, width, height) : "") };
+  return { root, text: () => (box ? textOfBox(box, width, height, look) : "") };
 }
 
 app.registerExtension({

@@ -205,8 +205,12 @@ def test_a_photo_is_cut_out_and_what_was_done_is_said(
         with pytest.raises(SystemExit):
             main([*command[:7], "--box", box])
         assert words in capsys.readouterr().err
-    assert main([*command[:7], "--box", "500,1,9,9"]) == 2
-    assert "marks nothing in the 160×120 px picture" in capsys.readouterr().err
+    for box, words in (
+        ("500,1,9,9", "500,1,9,9 marks nothing in the 160×120"),
+        ("1,1,9,9 of 9x9", "1,1,9,9 was"),
+    ):
+        assert main([*command[:7], "--box", box]) == 2
+        assert f"--box {words}" in capsys.readouterr().err
 
 
 def test_a_phrase_needs_what_finds_it(

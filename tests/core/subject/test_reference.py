@@ -60,6 +60,9 @@ def test_a_mask_comes_first_and_a_box_limits_it(tools: Tools) -> None:
     assert cut.sources == ("mask",) and shares(cut)[0] == 0
     beside = cut_reference(photo(), tools, disc(50, 60)[None], (140.0, 100.0, 150.0, 110.0))
     assert shares(beside)[0] > 0.4 and "the box isn't used" in beside.notes[0]
+    large = 1 - disc(50, 60)[None]
+    around = cut_reference(photo(), tools, large)
+    assert shares(around)[1] > 0 == shares(around)[0] and around.notes == ("",), "white is the subject"
     empty = cut_reference(photo(), tools, torch.zeros(1, HEIGHT, WIDTH))
     assert empty.sources == ("built-in",) and "mask is empty" in empty.notes[0]
 
