@@ -21,6 +21,7 @@ from . import (
     subject,
     subject_files,
     sweep,
+    template_order,
 )
 
 NODES: list[type[io.ComfyNode]] = [
@@ -50,6 +51,7 @@ class EchoGenExtension(ComfyExtension):
         prompt_cleaning.register(NODES)
         lazy_previews.register(NODES)
         sample_views.register()
+        template_order.register()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return NODES

@@ -38,7 +38,7 @@ class CutOutSubject(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="EchoGenCutOutSubject",
-            display_name="Cut Out Subject",
+            display_name="Cut Out Subject (background removal)",
             category=f"{CATEGORY}/subject",
             description="Puts the subject on a plain background, in the middle of a square picture, without "
             "cropping it. Any mask will do; without one, a plain background is recognised.",

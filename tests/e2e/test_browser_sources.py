@@ -26,7 +26,7 @@ from runner.server import Server
 ROOT = "(app.rootGraph ?? app.graph)"
 HOST = f"{ROOT}._nodes.find(n => n.subgraph)"
 NAMES = ("gamma_t", "gamma_i")
-BLUEPRINT = "set on “EchoGen Image Prompt (like IP-Adapter)”"
+BLUEPRINT = "set on “Image Prompt like IP-Adapter (EchoGen)”"
 
 
 def wire_to(page: Page, target: str, name: str, node_type: str, value: float) -> None:
@@ -130,7 +130,7 @@ def test_a_gamma_that_only_a_run_can_tell(vue: bool, page: Page, comfy: Server) 
 def open_blueprint(page: Page, comfy: Server, vue: bool) -> None:
     """The blueprint as one node, with a sample picture before it and Preview Image behind it."""
     open_quickstart(page, comfy, vue)
-    file = comfy_server.ROOT / "subgraphs" / "EchoGen Image Prompt (like IP-Adapter).json"
+    file = comfy_server.ROOT / "subgraphs" / "Image Prompt like IP-Adapter (EchoGen).json"
     page.evaluate("graph => app.loadGraphData(graph)", json.loads(file.read_text(encoding="utf-8")))
     page.wait_for_function(f"!!{HOST}", timeout=READY_MS)
     page.evaluate(

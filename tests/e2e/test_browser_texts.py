@@ -16,7 +16,10 @@ WORKFLOWS = sorted(path.stem for path in (comfy_server.ROOT / "workflows").glob(
 
 
 # What artists type for what our nodes do; older front ends search ids and names alone, without aliases.
-SEARCHED = ["ip adapter", "reference", "image prompt", "person", "remove background", "cfg"]
+SEARCHED = [
+    "ip adapter", "ipadapter", "ip-adapter", "reference", "image prompt", "person", "remove background",
+    "background removal", "cfg", "cfg schedule",
+]  # fmt: skip
 SEARCH = """words => {
     const {$pinia} = document.getElementById('vue-app').__vue_app__.config.globalProperties;
     const {nodeSearchService} = $pinia._s.get('nodeDef');
@@ -82,7 +85,8 @@ def test_templates_show_their_pictures(vue: bool, page: Page, comfy: Server) -> 
         timeout=READY_MS,
     )
     words = page.get_by_role("dialog").inner_text()
-    assert [name for name in WORKFLOWS if name not in words] == []
+    places = [words.find(name) for name in WORKFLOWS]
+    assert -1 not in places and places == sorted(places), "all of them, in the order of their names"
     page.screenshot(path=comfy_server.results_path() / "browser_templates.png")
     assert not page_errors.found, page_errors.found
 
@@ -97,7 +101,7 @@ def test_the_blueprint_is_found_by_searching(vue: bool, page: Page, comfy: Serve
     assert [words for words, names in found if not any("EchoGen" in name for name in names)] == []
     field = page.locator("[role=dialog] input, [role=search] input").first
     field.fill("ip adapter")
-    page.get_by_role("option").filter(has_text="EchoGen Image Prompt (like IP-Adapter)").first.click()
+    page.get_by_role("option").filter(has_text="Image Prompt like IP-Adapter (EchoGen)").first.click()
     settled(page)
     page.mouse.click(1200, 700)  # where it is put, in front ends that ask
     page.wait_for_function("app.graph._nodes.some(node => node.subgraph)", timeout=READY_MS)

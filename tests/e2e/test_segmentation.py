@@ -67,11 +67,11 @@ def test_the_workflow_as_it_is_shipped(recorder: Recorder, shipped: Graph) -> No
     [
         ({"width": 1, "height": 1}, {}, "1×1 px"),
         ({"nan": True}, {}, "NaN"),
-        ({"width": 8000, "height": 64}, {}, "No detector"),
+        ({"width": 8000, "height": 64}, {}, "needs a detector"),
         ({"count": 3, "empty_mask": True}, {"mask": ["picture", 1]}, "The mask is empty, so it isn't used."),
-        ({}, {"phrase": "红球"}, "No detector"),
-        ({}, {"phrase": "a ball " * 3000}, "No detector"),
-        ({}, {"phrase": "ball", "when_not_found": "error"}, "No detector"),
+        ({}, {"phrase": "红球"}, "needs a detector"),
+        ({}, {"phrase": "a ball " * 3000}, "needs a detector"),
+        ({}, {"phrase": "ball", "when_not_found": "error"}, "needs a detector"),
         ({}, {"bounding_box": {"x": 900, "y": 0, "width": 5, "height": 5}}, "lies outside"),
     ],
 )

@@ -136,7 +136,7 @@ def test_a_missing_file_is_told_before_the_run_with_size_source_and_folder(
     assert not valid
     said = json.dumps(errors["1"]["errors"], ensure_ascii=False)
     for word in (
-        "infinity_2b_reg.pth is not installed: about 4.4 GB.",
+        "infinity_2b_reg.pth is not installed: about 4.4 to 8.8 GB.",
         "FoundationVision/Infinity",
         str(comfy_models / "diffusion_models"),
         "models download infinity-2b transformer",

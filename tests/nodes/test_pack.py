@@ -50,3 +50,21 @@ def test_starting_comfyui_does_not_import_transformers_models() -> None:
         "assert not late, late"
     )
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("answer", "sent"),
+    [
+        (
+            b'{"a": ["z", "y"], "ours": ["With", "quick", "Scenes"]}',
+            b'{"a": ["z", "y"], "ours": ["quick", "Scenes", "With"]}',
+        ),
+        *(
+            (other, other)
+            for other in (b"", b"\x1f\x8b", b"[]", b'{"a": []}', b'{"ours": 1}', b'{"ours": ["b", 1]}')
+        ),
+    ],
+)
+def test_only_our_templates_are_sorted(pack: dict[str, Any], answer: bytes, sent: bytes) -> None:
+    template_order = comfy_pack.pack_module("nodes.template_order")
+    assert template_order.in_order(answer, "ours") == sent

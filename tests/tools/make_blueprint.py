@@ -14,7 +14,7 @@ from layout import ROOT, Item, node_json, sampler, segmentation_values
 
 from workflow import widgets_of
 
-NAME = "EchoGen Image Prompt (like IP-Adapter)"
+NAME = "Image Prompt like IP-Adapter (EchoGen)"
 FILE = ROOT / "subgraphs" / f"{NAME}.json"
 DESCRIPTION = "Draws the subject of your picture in the scene of your prompt."
 ALIASES = ["ip adapter", "image prompt", "reference", "subject in scene"]

@@ -74,5 +74,11 @@ def _unpublished(parts: Sequence[PublishedPart]) -> list[str]:
 
 
 def _total(parts: Sequence[PublishedPart]) -> str:
-    size = sum(part.gigabytes for part in parts)
-    return f"{size:.0f} GB" if size >= 10 else f"{size:.2g} GB"
+    """Their size, or the least and the most where a file's precision is not documented."""
+    least = _rounded(sum(part.gigabytes for part in parts))
+    most = _rounded(sum(part.in_fp32 or part.gigabytes for part in parts))
+    return f"{least} GB" if least == most else f"{least} to {most} GB"
+
+
+def _rounded(gigabytes: float) -> str:
+    return f"{gigabytes:.0f}" if gigabytes >= 10 else f"{gigabytes:.2g}"

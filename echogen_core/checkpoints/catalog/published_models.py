@@ -27,8 +27,9 @@ class PublishedFile:
 class PublishedPart:
     """What fills one slot of a model: a file, or the files of one folder.
 
-    hub: repository on the hub; None: not published. gigabytes: size of its smallest edition; about: the same
-    in words. folder: ComfyUI's kind of model folder; subfolder: the folder inside it that the files stand in.
+    hub: repository on the hub; None: not published. gigabytes: its size; in_fp32: the same if it is stored in
+    fp32, for a file whose precision is not documented; about: both in words. folder: ComfyUI's kind of model
+    folder; subfolder: the folder inside it that the files stand in.
     licence: what to do before the hub hands the file out, for a gated repository.
     """
 
@@ -40,6 +41,7 @@ class PublishedPart:
     folder: str
     subfolder: str = ""
     licence: str = ""
+    in_fp32: float | None = None
 
     @property
     def name(self) -> str:
@@ -112,6 +114,7 @@ PUBLISHED: dict[str, tuple[PublishedPart, ...]] = {
             9.7,
             "about 9.7 GB in bf16, 19.4 GB in fp32",
             "diffusion_models",
+            in_fp32=19.4,
         ),
         _TOKENIZER_D32,
         _FLAN_T5,
@@ -140,6 +143,7 @@ PUBLISHED: dict[str, tuple[PublishedPart, ...]] = {
             4.4,
             "about 4.4 GB in bf16, 8.8 GB in fp32",
             "diffusion_models",
+            in_fp32=8.8,
         ),
         _TOKENIZER_D32,
         _FLAN_T5,

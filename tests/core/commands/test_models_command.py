@@ -113,7 +113,7 @@ def test_generate_looks_where_the_download_went(
     assert main([*arguments, "--comfyui", str(comfyui)]) == 2
     said = capsys.readouterr().err
     assert (
-        "EchoGen-2B is not complete: 4 of its 5 files are missing, about 22 GB." in said
+        "EchoGen-2B is not complete: 4 of its 5 files are missing, about 22 to 31 GB." in said
         and "echogen_2b.pth" in said
         and "d32reg" not in said
     )
