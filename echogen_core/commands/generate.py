@@ -32,7 +32,7 @@ from ..utils.option_checks import Unused, refuse_unused
 from ..utils.option_types import device, gamma, number, output_file, seed, whole, words
 from ..utils.printable import counted, printable
 from ..utils.writing import write_picture as write_picture_file
-from . import reference
+from . import reference_options
 from .models import PACK, search_folders
 
 SEEDS = 1 << 64
@@ -42,7 +42,7 @@ FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 """Endings of pictures that are written -> Pillow's names."""
 
 UNUSED = (
-    *reference.UNUSED,
+    *reference_options.UNUSED,
     Unused(
         "--gamma-i",
         lambda args: args.reference is None,
@@ -80,7 +80,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     parser.add_argument(
         "--out", type=output_file, required=True, help="picture to write; a batch gets numbers"
     )
-    reference.add_options(parser)
+    reference_options.add_options(parser)
     _add_model(parser)
     _add_settings(parser)
     return parser
@@ -168,10 +168,10 @@ def _cut_out(args: argparse.Namespace) -> Cutout | None:
     """The subject of the reference picture; says what was done. None without a picture."""
     if not args.reference:
         return None
-    picture = reference.read_picture(args.reference)
-    mask = reference.read_mask(args.mask) if args.mask else None
-    made = reference.cut(args, picture, mask, _device(args))
-    sys.stderr.write(f"{reference.told(made)}\n")
+    picture = reference_options.read_picture(args.reference)
+    mask = reference_options.read_mask(args.mask) if args.mask else None
+    made = reference_options.cut(args, picture, mask, _device(args))
+    sys.stderr.write(f"{reference_options.told(made)}\n")
     return made
 
 

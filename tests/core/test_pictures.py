@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image, features
 
-from echogen_core.commands.reference import read_mask, read_picture
+from echogen_core.commands.reference_options import read_mask, read_picture
 from echogen_core.encoders import reference_picture
 from echogen_core.evaluation.scorers import prepare
 from echogen_core.pictures import cover_crop, from_pil, open_picture, open_rgb
