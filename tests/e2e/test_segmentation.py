@@ -67,7 +67,7 @@ def test_the_workflow_as_it_is_shipped(recorder: Recorder, shipped: Graph) -> No
     [
         ({"width": 1, "height": 1}, {}, "1×1 px"),
         ({"nan": True}, {}, "NaN"),
-        ({"width": 8000, "height": 64}, {}, "needs a detector"),
+        ({"width": 8000, "height": 64}, {}, "Hardly any of the subject is marked"),
         ({"count": 3, "empty_mask": True}, {"mask": ["picture", 1]}, "The mask is empty, so it isn't used."),
         ({}, {"phrase": "红球"}, "needs a detector"),
         ({}, {"phrase": "a ball " * 3000}, "needs a detector"),
