@@ -378,7 +378,7 @@ def test_a_box_beside_the_mask_is_not_used(kind: str) -> None:
 
 def test_nothing_to_cut_by_is_said() -> None:
     outcome = given("EchoGenCutOutSubject", scene(noisy=True))
-    assert "the whole picture is used" in said(outcome)
+    assert "The whole picture is used" in said(outcome)
     assert said(given("EchoGenCutOutSubject", scene())).strip() == "", "a plain ground is cut without a word"
 
 
@@ -411,7 +411,7 @@ def test_views_are_limited_evenly_chosen_and_said(models: Any, count: int, most:
     semantic, content, outcome = encoded(models, images, max_views=most)
     assert len(semantic.cls_VC) == len(content.latents_VCHW) == most
     for kind in ("Semantic", "Content"):
-        assert f"{most} of {count} pictures used" in outcome.shown[kind]["text"][0]
+        assert f"Used {most} of {count} pictures" in outcome.shown[kind]["text"][0]
     alone = models.semantic_encoder.module.encode(images.movedim(-1, 1))
     chosen = [int((alone.cls_VC - cls_C).abs().sum(1).argmin()) for cls_C in semantic.cls_VC]
     assert chosen[0] == 0 and (most == 1 or chosen[-1] == count - 1)
@@ -436,7 +436,7 @@ def test_the_encoders_notice_what_was_not_cut_out(models: Any) -> None:
     assert "may not be cut out" in notices(scene(noisy=True))[0]
     ramp = torch.linspace(0, 1, 96)[None, None, :, None].expand(1, 72, 96, 3)
     assert "may not be cut out" in notices(ramp)[0]
-    assert "one plain colour" in notices(torch.full((1, 72, 96, 3), 0.5))[0]
+    assert "a single colour" in notices(torch.full((1, 72, 96, 3), 0.5))[0]
     (second,) = notices(torch.cat([cut_outs(1), torch.rand(1, 112, 112, 3), cut_outs(1)]))
     assert second.startswith("Picture 2: ")
 
