@@ -52,12 +52,24 @@ DROP = f"""async ([content, name]) => {{
 }}"""
 
 
-def two_subjects() -> bytes:
-    """A red disc at the left and a blue one at the right, both conspicuous, on a plain background."""
+PASTE = f"""content => {{
+    app.canvas.current_node = {SAMPLER};
+    app.canvas.deselectAll();
+    app.canvas.select({REFERENCE}); // as a click in Nodes 2.0
+    const data = new DataTransfer();
+    const bytes = Uint8Array.from(atob(content), letter => letter.charCodeAt(0));
+    data.items.add(new File([bytes], 'image.png', {{type: 'image/png'}}));
+    const pasted = {{clipboardData: data, bubbles: true, cancelable: true}};
+    document.dispatchEvent(new ClipboardEvent('paste', pasted));
+}}"""
+
+
+def two_subjects(left: tuple[int, int, int] = RED, right: tuple[int, int, int] = BLUE) -> bytes:
+    """A disc at the left and one at the right, both conspicuous, on a plain background."""
     picture = Image.new("RGB", (320, 240), (214, 220, 205))
     draw = ImageDraw.Draw(picture)
-    draw.ellipse((40, 70, 140, 170), fill=RED)
-    draw.ellipse((190, 70, 290, 170), fill=BLUE)
+    draw.ellipse((40, 70, 140, 170), fill=left)
+    draw.ellipse((190, 70, 290, 170), fill=right)
     content = io.BytesIO()
     picture.save(content, "PNG")
     return content.getvalue()
@@ -117,7 +129,7 @@ def file_names(addresses: list[str]) -> list[str]:
 
 
 def test_an_own_picture_takes_one_action(vue: bool, page: Page, comfy: Server) -> None:
-    """Dropped on the node, cut out by itself, then by a box, then by what is painted. Nothing is rewired."""
+    """Dropped and cut out by a box, pasted and cut out by itself, by what is painted. Nothing is rewired."""
     page_errors = PageErrors(page)
     open_quickstart(page, comfy, vue)
     nodes, sample = page.evaluate("app.graph._nodes.length"), page.evaluate(f"{REFERENCE}.id")
@@ -125,19 +137,23 @@ def test_an_own_picture_takes_one_action(vue: bool, page: Page, comfy: Server) -
 
     page.evaluate(DROP, [base64.b64encode(two_subjects()).decode(), "my photo.png"])
     until(page, lambda: "my+photo" in str(pictures_of(page, sample, vue)), "the dropped picture in the node")
-    said, red, blue = cut_out(comfy, page, run_to_the_end(page, comfy))
-    assert said == "built-in cut" and red > 0.05 and blue > 0.05, "both stand out"
-    assert page.evaluate("app.graph._nodes.length") == nodes, "no node was added"
-
     draw_box(page, 0.55, 0.2, 0.95, 0.8)
-    assert widget(page, WHOLE, "box").endswith(" of 320x240")
+    assert " of 320x240 #" in widget(page, WHOLE, "box"), "drawn before any run"
     said, red, blue = cut_out(comfy, page, run_to_the_end(page, comfy))
-    assert "box and built-in cut" in said and blue > 0.3 and red == 0
+    assert said == "box and built-in cut" and blue > 0.3 and red == 0
+
+    dropped = widget(page, REFERENCE, "picture")
+    page.evaluate(PASTE, base64.b64encode(two_subjects(BLUE, RED)).decode())
+    until(page, lambda: widget(page, REFERENCE, "picture") != dropped, "the pasted picture in the node")
+    said, red, blue = cut_out(comfy, page, run_to_the_end(page, comfy))
+    assert said.startswith("built-in cut") and red > 0.05 and blue > 0.05, "both stand out"
+    assert "drawn on another picture" in said
+    assert page.evaluate("app.graph._nodes.length") == nodes, "no node was added"
 
     page.evaluate(f"{WHOLE}.widgets.find(w => w.name === 'box').value = ''")
     paint(page, 0.14, 0.32, 0.42, 0.68)
     said, red, blue = cut_out(comfy, page, run_to_the_end(page, comfy))
-    assert said.endswith("mask") and red > 0.3 and blue == 0, "the red disc alone was painted"
+    assert said.endswith("mask") and blue > 0.3 and red == 0, "the left disc alone was painted"
     assert page.evaluate(f"{REFERENCE}.serialize().widgets_values.length") <= 2, "nothing else is saved"
 
     whole = page.evaluate(f"{WHOLE}.id")

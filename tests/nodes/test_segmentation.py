@@ -125,6 +125,12 @@ def test_without_any_file_the_built_in_cut_does_it_and_says_so(
     assert abs(box["x"] - 60) < 6 and abs(box["width"] - 60) < 10, "where it is in the picture"
 
 
+def amber(preview: Image.Image) -> int:
+    """Pixels of a warning in the caption of a preview of the photo."""
+    caption = np.asarray(preview)[480:]
+    return int(((caption[..., 0] > 200) & (caption[..., 2] < 120)).sum())
+
+
 def test_the_node_shows_the_finding_and_the_cut_out(
     pack: dict[str, Any], photo: torch.Tensor, tmp_path: Path
 ) -> None:
@@ -133,10 +139,12 @@ def test_the_node_shows_the_finding_and_the_cut_out(
     finding, cut_out = shown
     assert finding.width == 768 and finding.height > 480, "enlarged, with a caption below"
     assert cut_out.width == cut_out.height
-    caption = np.asarray(finding)[480:]
-    amber = (caption[..., 0] > 200) & (caption[..., 2] < 120)
-    assert amber.sum() > 100, "a phrase that could not be used is said in another colour"
-    assert "models/grounding-dino" in ui["text"][0] and str(tmp_path) not in ui["text"][0]
+    (notice,) = ui["echogen_notices"]
+    assert amber(finding) == 0 and "models/grounding-dino" in notice, "said once, in the node"
+    assert notice in ui["text"][0] and str(tmp_path) not in notice
+    _, ui = run(pack, "EchoGenDetectSubject", image=photo, **DETECT)
+    (shown_alone,) = [Image.open(tmp_path / image["filename"]).convert("RGB") for image in ui["images"]]
+    assert amber(shown_alone) > 100 and not ui["echogen_notices"], "said once, in another colour"
 
 
 @pytest.mark.parametrize("marks", ["subject", "background"])

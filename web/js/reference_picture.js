@@ -16,6 +16,12 @@ app.registerExtension({
     if (node.comfyClass !== NODE) return;
     const picture = node.widgets?.find((/** @type {any} */ { name }) => name === "picture");
     if (picture) node.addCustomWidget(forwarding(node, picture));
+    const { onSelected } = node;
+    node.onSelected = function () {
+      onSelected?.call(this);
+      // Pasting goes to this one, and Nodes 2.0 of 2025 leaves it at the node of the last click on the canvas.
+      if (app.canvas) app.canvas.current_node = this;
+    };
   },
 });
 
