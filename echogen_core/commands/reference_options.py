@@ -15,7 +15,7 @@ from ..pictures import from_pil, on_colour, open_picture
 from ..subject.cutout import Cutout
 from ..subject.drawn_box import DrawnBox, read_box
 from ..subject.find import Tools
-from ..subject.reference_cut import cut_reference
+from ..subject.photo_cut import cut_reference
 from ..subject.regions import Box, check_box
 from ..utils.option_checks import Unused
 from ..utils.option_types import words

@@ -8,7 +8,7 @@ import torch
 from echogen_core.checkpoints.segmentation_models import load_salient
 from echogen_core.subject.cutout import Cutout, cut_out
 from echogen_core.subject.find import Tools
-from echogen_core.subject.reference_cut import cut_reference
+from echogen_core.subject.photo_cut import cut_reference
 from echogen_core.subject.segmentation import FixedBoxes
 
 HEIGHT, WIDTH = 120, 160
