@@ -105,7 +105,7 @@ def test_what_cannot_be_read_is_named_when_it_is_chosen(pack: dict[str, Any]) ->
     for name in ("dict_in_itself.pth", "deep_config.safetensors", "null_weight_map", "junk.pth"):
         said = pack["EchoGenLoadTokenizer"].validate_inputs(file=name)
         where, _, why = said.partition("\n")
-        assert f"file: Found no BSQ tokenizer named '{name}'" in where and f"Installed: {GOOD}." in where
+        assert f"Found no BSQ tokenizer named '{name}'" in where and f"Installed: {GOOD}." in where
         assert name in why and len(why) > len(name) + 20
     options = pack["EchoGenLoadTokenizer"].GET_SCHEMA().inputs[0].options
     assert options == [GOOD], "and it is not offered"
