@@ -50,4 +50,8 @@ test("without a database the newest strips are found all the same", async (t) =>
   assert.deepEqual(await store.find("work 29"), [29]);
   assert.equal(await store.find("work 0"), undefined);
   assert.equal(said.mock.callCount(), 1, "said once");
+  await store.keep("work 29", [, 29]);
+  assert.deepEqual(await store.find("work 29"), [29], "a strip with a hole replaces none");
+  await store.keep("work 30", [30, undefined, 30]);
+  assert.equal(await store.find("work 30"), undefined);
 });

@@ -14,7 +14,8 @@ export const STYLE = `
 .echogen-panel .pinned .choose { display: flex; align-items: center; gap: 4px; width: 100%; padding: 2px;
   text-align: left; }
 .echogen-panel .pinned img { width: 48px; height: 48px; flex: none; object-fit: contain; }
-.echogen-panel .pinned .word { white-space: nowrap; }
+.echogen-panel .pinned .choose > span { min-width: 0; }
+.echogen-panel .pinned .word { display: inline-block; max-width: 100%; overflow-wrap: anywhere; }
 .echogen-panel .pinned .use { flex: 1; padding: 1px 2px; }
 .echogen-panel .pinned .remove { padding: 1px 6px; }
 `;
@@ -64,7 +65,7 @@ export class PinsView {
     return make(page, "div", { className: "pinned" }, choose, use, remove);
   }
 
-  /** A caption that breaks between its values alone. @param {string} name */
+  /** A caption that breaks between its values, and within those that are wider than the pin. @param {string} name */
   #label(name) {
     const words = name.split(SEPARATOR).map((word) => make(this.page, "span", { className: "word" }, word));
     return make(this.page, "span", {}, ...words.flatMap((word, at) => (at ? [SEPARATOR, word] : [word])));

@@ -54,8 +54,10 @@ export class StripStore {
     this.factory = factory;
   }
 
-  /** @param {string} work @param {(Blob | undefined)[]} pictures  by scale */
+  /** A strip with a hole, where a preview was lost, isn't kept: what is known of the same work may be complete.
+   *  @param {string} work @param {(Blob | undefined)[]} pictures  by scale */
   async keep(work, pictures) {
+    if (pictures.includes(undefined)) return;
     this.strips.delete(work);
     this.strips.set(work, [...pictures]);
     const [oldest] = this.strips.keys();
