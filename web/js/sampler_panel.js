@@ -2,6 +2,7 @@
 /** The panel below EchoGen Sampler's widgets: pad, Live, the strip of scales, the picture and pins to compare it with. */
 
 import { showAutoValues } from "./auto_values.js";
+import { samplerSource } from "./gamma_bridge.js";
 import { GammaPad, HEIGHT as PAD_HEIGHT } from "./gamma_pad.js";
 import { nameOf } from "./error_boundary.js";
 import { LiveRow } from "./live_row.js";
@@ -76,8 +77,8 @@ export class SamplerPanel {
     this.parsedPins = [];
     /** Runs of the compared pins. @type {string[]} */
     this.compared = [];
-    /** What a pin could not set. */
-    this.notSet = "";
+    /** What a pin could not set, until the state that it left changes. */
+    this.notSet = { text: "", state: "" };
     addStyle(page, "echogen-panel-style", STYLE + PICTURE_STYLE + PINS_STYLE);
     const { texts } = host;
     this.pad = new GammaPad(bridge, texts, () => this.#settled(), page);
@@ -93,8 +94,8 @@ export class SamplerPanel {
     this.note = make(page, "div", { className: "note", hidden: true });
     this.note.setAttribute("role", "status");
     const result = make(page, "div", { className: "result" }, this.pictureView.root, this.pinsView.root);
-    const rows = [this.pad, this.liveRow, this.scales].map((view) => view.root);
-    this.root = make(page, "div", { className: "echogen-panel" }, this.note, ...rows, result);
+    const rows = [this.pad.root, this.note, this.liveRow.root, this.scales.root, result];
+    this.root = make(page, "div", { className: "echogen-panel" }, ...rows);
   }
 
   /** Ends the pad's observer and timer. Live runs go on, as the workflow may only be out of view. */
@@ -141,9 +142,17 @@ export class SamplerPanel {
     this.#drawPictures();
   }
 
+  /** The settings that a pin sets, and the run that is shown. */
+  #state() {
+    const settings = Object.keys(LABELS).map((name) => samplerSource(this.node, name).value);
+    return [this.strip.run, ...settings].join(" ");
+  }
+
   #drawNote() {
     const seed = roundedSeed(sourceOf(this.node, "seed").value);
-    const text = [seed && filled(this.host.texts.seed_rounded, "seed", seed), this.notSet].filter(Boolean).join(". ");
+    if (this.notSet.state !== this.#state()) this.notSet.text = "";
+    const notes = [seed && filled(this.host.texts.seed_rounded, "seed", seed), this.notSet.text];
+    const text = notes.filter(Boolean).join(". ");
     if (this.note.textContent === text) return;
     this.note.textContent = this.note.title = text;
     this.note.hidden = !text;
@@ -241,9 +250,10 @@ export class SamplerPanel {
     const { texts } = this.host;
     const { locked, tooLong } = applySettings(this.node, settable(pin));
     const notes = Object.entries({ [texts.pin_locked]: locked, [texts.pin_too_long]: tooLong });
-    this.notSet = notes
+    const text = notes
       .flatMap(([text, names]) => (names.length ? `${text}: ${names.map((name) => LABELS[name]).join(", ")}` : []))
       .join(". ");
+    this.notSet = { text, state: this.#state() };
     this.#settled();
     this.draw();
   }

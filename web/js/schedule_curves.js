@@ -41,11 +41,11 @@ const STYLE = `
 .echogen-schedule .active { stroke: currentColor; stroke-width: 2; }
 .echogen-schedule .need { fill: currentColor; }
 .echogen-schedule .spare { fill: var(--echogen-line); }
-.echogen-schedule .row { display: flex; gap: 4px; }
+.echogen-schedule .row { display: flex; flex-wrap: wrap; gap: 4px; }
 .echogen-schedule .legend { display: flex; gap: 4px 12px; flex-wrap: wrap; align-items: center; }
 .echogen-schedule .legend svg { flex: none; width: 24px; height: 12px; margin-right: 4px;
   vertical-align: middle; pointer-events: none; }
-.echogen-schedule button { flex: 1; padding: 3px 2px; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+.echogen-schedule button { flex: 1 0 auto; padding: 3px 4px; }
 .echogen-schedule .status { min-height: 15px; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 `;
 
