@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from playwright.sync_api import Browser, Page
 from shared_page import SharedPage
 
@@ -40,6 +41,7 @@ def state(page: Page) -> dict[str, Any]:
     }
 
 
+@pytest.mark.parametrize("vue", [False], ids=["canvas"], indirect=True)
 def test_nothing_of_one_test_is_left_for_the_next(
     vue: bool, page: Page, comfy: Server, tmp_path: Path
 ) -> None:
