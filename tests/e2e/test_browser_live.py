@@ -330,7 +330,7 @@ def test_live_leaves_no_file_and_one_entry_and_a_drag_is_one_step(
             if (['semantic', 'content'].includes(name)) {SAMPLER}.disconnectInput(slot);
         }})"""
     )
-    expect(page.locator(".echogen-pad .hint")).to_have_text("No subject connected: γ_I has no effect")
+    expect(page.locator(".echogen-pad .hint")).to_have_text("No subject: γ_I has no effect")
     bits, latents = page.evaluate(
         "['ECHOGEN_BITS', 'LATENT'].map(type => app.canvas.default_connection_color_byType[type])"
     )

@@ -4,6 +4,7 @@
 import { branches, gammaAfterKey, gammaAt, PRESETS, toShare } from "./gamma_maths.js";
 import { addStyle, make, shape } from "./dom.js";
 import { filled } from "./plain_values.js";
+import { overlap, sizeInRoom } from "./text_fit.js";
 
 /** @typedef {import("./gamma_bridge.js").GammaBridge} GammaBridge */
 /** @typedef {import("./gamma_maths.js").Gamma} Gamma */
@@ -99,6 +100,22 @@ export class GammaPad {
         size: this.fontSize,
       }),
     );
+    this.#fit(width - left - RIGHT - 4);
+  }
+
+  /** Shrinks texts that are too wide, and removes the diagonal's name where another text is. @param {number} room */
+  #fit(room) {
+    const texts = /** @type {SVGTextElement[]} */ ([...this.svg.querySelectorAll("text")]);
+    for (const text of texts.filter((each) => each.matches(".values, .set-by, .hint"))) {
+      if (text.matches(".values") && text.getComputedTextLength() > room) text.textContent = this.#values();
+      const size = sizeInRoom(this.fontSize, text.getComputedTextLength(), room);
+      text.setAttribute("font-size", String(size));
+      const words = text.textContent ?? "";
+      if (text.getComputedTextLength() > room + 1) text.append(shape(this.page, "title", {}, words));
+    }
+    const name = texts.find((text) => text.matches(".cheap"));
+    const others = texts.filter((text) => text !== name && text.textContent);
+    if (name && others.some((text) => overlap(text.getBBox(), name.getBBox()))) name.remove();
   }
 
   /** The zoom: that of the canvas, 1 in app mode. */
@@ -127,8 +144,12 @@ export class GammaPad {
     }
   }
 
-  /** The values as text. */
+  /** The values as text, with what they cost. */
   #label() {
+    return this.#isFast() ? `${this.#values()} ${this.texts.fast}` : this.#values();
+  }
+
+  #values() {
     const [gamma, locked] = [this.bridge.read(), this.bridge.locked()];
     const [both, known] = [locked.t && locked.i, !Number.isNaN(gamma.t + gamma.i)];
     if (both && !known) return this.texts.locked;
@@ -139,8 +160,7 @@ export class GammaPad {
       return words.filter((word) => word !== "").join(" ");
     };
     const values = `γ_t ${value("t")}, γ_I ${value("i")}`;
-    if (both) return `${values} · ${this.texts.locked}`;
-    return this.#isFast() ? `${values} ${this.texts.fast}` : values;
+    return both ? `${values} · ${this.texts.locked}` : values;
   }
 
   /** Whether the values are known, and one of the three branches has no weight; the label then says so. */
@@ -166,6 +186,7 @@ export class GammaPad {
       shape(this.page, kind, kind === "text" ? { "font-size": size, ...at } : at, text);
     const numbered = size > 14 ? SPARSE_LINES : LINES;
     const [bottom, left] = [y(0) + size + 3, x(0) - 6];
+    const diagonal = this.#isFast() ? "" : this.texts.fast;
     const notes = [["set-by", this.#setBy()], ...this.#hints().map((hint) => ["hint", hint])].filter(([, text]) => text);
     return [
       ...LINES.flatMap((value) => [
@@ -177,7 +198,7 @@ export class GammaPad {
         draw("text", { x: left, y: y(value) + size / 3, "text-anchor": "end" }, String(value)),
       ]),
       draw("line", { class: "diagonal", x1: x(0), y1: y(0), x2: x(8), y2: y(8) }),
-      draw("text", { x: x(6) - 4, y: y(6) - 4, "text-anchor": "end" }, this.#isFast() ? "" : this.texts.fast),
+      draw("text", { class: "cheap", x: x(6) - 4, y: y(6) - 4, "text-anchor": "end" }, diagonal),
       draw("text", { x: x(8) - 2, y: y(0) - 5, "text-anchor": "end" }, `γ_t ${this.texts.prompt} →`),
       draw("text", { x: x(0) + 4, y: y(8) + size }, `↑ γ_I ${this.texts.subject}`),
       draw("text", { class: "values", x: x(0) + 4, y: y(8) + 2.3 * size }, this.#label()),

@@ -32,13 +32,15 @@ const STYLE = `
 .echogen-schedule line.here { stroke: currentColor; }
 .echogen-schedule text { font-size: 11px; }
 .echogen-schedule polyline { fill: none; stroke-width: 2; }
-.echogen-schedule .t { stroke: var(--echogen-accent); fill: var(--echogen-accent); }
-.echogen-schedule .i { stroke: var(--echogen-second); fill: var(--echogen-second); }
-.echogen-schedule polyline.t, .echogen-schedule polyline.i { fill: none; }
-.echogen-schedule polyline.t { stroke-width: 5; opacity: 0.75; }
-.echogen-schedule polyline.i { stroke-dasharray: 7 4; }
+.echogen-schedule .t { stroke: currentColor; fill: var(--echogen-accent); }
+.echogen-schedule .i { stroke: currentColor; fill: var(--echogen-second); }
+.echogen-schedule polyline.t { stroke: var(--echogen-accent); stroke-width: 5; fill: none; }
+.echogen-schedule polyline.i { stroke: var(--echogen-second); stroke-dasharray: 7 4; fill: none; }
+.echogen-schedule polyline.edge { stroke: currentColor; }
+.echogen-schedule polyline.edge.t { stroke-width: 7; }
+.echogen-schedule polyline.edge.i { stroke-width: 4; }
 .echogen-schedule text.t, .echogen-schedule text.i { stroke: none; fill: currentColor; }
-.echogen-schedule .active { stroke: currentColor; stroke-width: 2; }
+.echogen-schedule .active { stroke-width: 3; }
 .echogen-schedule .need { fill: currentColor; }
 .echogen-schedule .spare { fill: var(--echogen-line); }
 .echogen-schedule .row { display: flex; flex-wrap: wrap; gap: 4px; }
@@ -87,14 +89,18 @@ class ScheduleCurves {
       picture.append(...marks);
       return make(document, "span", {}, picture, text);
     };
-    const line = (/** @type {Axis} */ axis) => shape(document, "polyline", { points: "0,6 24,6", class: axis });
     const need = shape(document, "rect", { x: 8, y: 2, width: 8, height: 8, class: "need" });
     const entries = [
-      entry([line("t"), this.#mark("t", 12, 6)], `γ_t ${texts.prompt}`),
-      entry([line("i"), this.#mark("i", 12, 6)], `γ_I ${texts.subject}`),
+      entry([...this.#line("t", "0,6 24,6"), this.#mark("t", 12, 6)], `γ_t ${texts.prompt}`),
+      entry([...this.#line("i", "0,6 24,6"), this.#mark("i", 12, 6)], `γ_I ${texts.subject}`),
       entry([need], texts.computed),
     ];
     return make(document, "div", { className: "legend" }, ...entries, this.scales);
+  }
+
+  /** A line with an edge. @param {Axis} axis @param {string} points */
+  #line(axis, points) {
+    return [`${axis} edge`, axis].map((look) => shape(document, "polyline", { points, class: look }));
   }
 
   /** A handle: a disc of γ_t, in which a square of γ_I may lie.
@@ -195,7 +201,7 @@ class ScheduleCurves {
       const look = { class: `${axis} ${active ? "active" : ""}`, "data-axis": axis, "data-index": index };
       return this.#mark(axis, x, y, look);
     });
-    return [shape(document, "polyline", { points, class: axis }), ...marks];
+    return [...this.#line(axis, points), ...marks];
   }
 
   /** Three squares for every scale: green ones are computed. @param {number[]} t @param {number[]} i */

@@ -2,6 +2,7 @@
 /**
  * The look of all views in nodes. Text and controls have the two colours that every palette of ComfyUI pairs for its
  * own fields, `--input-text` on `--comfy-input-bg`, so that they are readable in all of them, on a node of any colour.
+ * The accent stands out on dark fields alone: what it marks also has an edge in the colour of text.
  */
 
 /** Text on the accent, which marks what is on, and on the colour of an error: pairs that no palette changes. */
@@ -19,8 +20,8 @@ export const THEME = `
 :where(.echogen-view) :where(select) { background: var(--comfy-input-bg, #222); }
 :where(.echogen-view) :where(button, select):where(:hover:enabled) { border-color: currentColor; }
 :where(.echogen-view) :where(button, select):disabled { cursor: not-allowed; border-style: dashed; }
-:where(.echogen-view) :where(button)[aria-pressed="true"] { border-color: var(--echogen-accent);
-  box-shadow: inset 0 0 0 1px var(--echogen-accent); }
+:where(.echogen-view) :where(button)[aria-pressed="true"] { border-color: currentColor;
+  box-shadow: inset 0 0 0 2px var(--echogen-accent); }
 :where(.echogen-view) :where(button, select, input, svg):focus-visible { outline: 2px solid currentColor; }
 :where(.echogen-view) :where(text) { fill: currentColor; user-select: none; }
 .echogen-view .on-accent { color: ${ON_ACCENT}; background: var(--echogen-accent); }
