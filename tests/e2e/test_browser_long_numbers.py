@@ -88,3 +88,17 @@ def test_what_the_page_shows_of_a_typed_seed_is_what_runs(vue: bool, page: Page,
     expect(notice).to_be_in_viewport(ratio=0.9)
     set_widget(page, SAMPLER, "seed", 7)
     expect(notice).to_be_hidden()
+    page.evaluate(
+        f"""() => {SAMPLER}.properties.echogen_pins = [{{id: 'long', gamma: {{t: 1, i: 2}},
+            settings: {{seed: '{LARGEST}'}}, thumb: document.createElement('canvas').toDataURL()}}]"""
+    )
+    panel = page.locator(".echogen-panel")
+    word = panel.locator(".pinned .word").last
+    expect(word).to_have_text(f"seed {LARGEST}")
+    assert word.evaluate(
+        "e => e.getBoundingClientRect().right <= e.closest('.pins').getBoundingClientRect().right"
+    )
+    panel.locator(".pinned .use").click()
+    expect(notice).to_have_text("Not changed: too many digits for the browser: seed")
+    set_widget(page, SAMPLER, "gamma_t", 3)
+    expect(notice).to_be_hidden()
