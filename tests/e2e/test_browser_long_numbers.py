@@ -41,7 +41,7 @@ def test_a_cells_click_sets_its_numbers_whole(vue: bool, page: Page, comfy: Serv
     expect(view.locator(".across").nth(2)).to_have_text("0.3333333333")
     view.get_by_title(f"γ_t 0.3333333333, γ_I 1.5, seed {LARGEST}").click()
     assert gammas(page) == (0.3333333333, 1.5) and widget(page, SAMPLER, "seed") == own_seed
-    expect(view.locator(".status")).to_contain_text(f"the page's numbers hold: seed {LARGEST}")
+    expect(view.locator(".status")).to_contain_text(f"too many digits for the browser: seed {LARGEST}")
     cell = view.get_by_title("γ_t 0.6666666667, γ_I 1.5, seed 7")
     cell.click()
     expect(cell).to_have_attribute("aria-pressed", "true")
