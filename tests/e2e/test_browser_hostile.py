@@ -19,6 +19,7 @@ from runner.server import Server
 
 OWN_ASSETS = "/assets/"  # the front end's own pictures
 REFERENCE = "filename=teddy_bear.png"  # what Reference Picture shows
+NO_DRAFT = "QuotaExceededError"  # the front end keeps no draft of a workflow of 8 MB, and says so
 PADS = ".echogen-pad text.values"
 GAMMAS = "id => app.graph.getNodeById(id).widgets.slice(0, 2).map(w => w.value)"
 ELSEWHERE = (
@@ -162,7 +163,7 @@ def test_pins_of_a_hostile_workflow(vue: bool, page: Page, comfy: Server, asked:
     tray.first.get_by_role("button", name="Use these settings").click()
     until(page, lambda: page.evaluate(GAMMAS, own) == [1.5, 3], "its γ")
     page.screenshot(path=comfy_server.results_path() / f"browser_hostile_{'nodes2' if vue else 'canvas'}.png")
-    assert not page_errors.found, page_errors.found
+    assert [error for error in page_errors.found if NO_DRAFT not in error] == []
 
 
 # Nodes 2.0 stops drawing a node for an object in a number's place.
@@ -182,7 +183,7 @@ def test_pads_show_what_is_sent_whatever_is_in_the_widgets(vue: bool, page: Page
     assert all(isinstance(value, int | float) and math.isfinite(value) for pair in sent for value in pair), (
         sent
     )
-    shown = [text.removesuffix(" fast") for text in page.locator(PADS).all_text_contents()]
+    shown = [text.removesuffix(" cheaper (2 passes)") for text in page.locator(PADS).all_text_contents()]
     told = [page.evaluate("pair => `γ_t ${pair[0]}, γ_I ${pair[1]}`", pair) for pair in sent]
     assert sorted(shown) == sorted(told)
     assert gone_wrong_on_show(page) == []
