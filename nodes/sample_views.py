@@ -11,8 +11,6 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
-from aiohttp import web
-
 from . import adapters, reference_files, runtime
 
 _VIEWS = ("/view", "/api/view")
@@ -24,10 +22,11 @@ def register() -> None:
     """Shows the samples from now on; does nothing without a server."""
     server = runtime.prompt_server()
     if server is not None:
-        server.app.middlewares.append(show_samples)
+        from aiohttp import web  # which changes the filters of warnings, and comes with a server
+
+        server.app.middlewares.append(web.middleware(show_samples))
 
 
-@web.middleware
 async def show_samples(request: Any, handler: Handler) -> Any:
     """ComfyUI's own answer, for the copy where a sample is asked for."""
     query = request.rel_url.query

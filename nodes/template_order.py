@@ -10,8 +10,6 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from aiohttp import web
-
 from . import runtime
 
 _LISTS = ("/workflow_templates", "/api/workflow_templates")
@@ -24,10 +22,11 @@ def register() -> None:
     """Sorts them from now on; does nothing without a server."""
     server = runtime.prompt_server()
     if server is not None:
-        server.app.middlewares.append(sort_templates)
+        from aiohttp import web  # which changes the filters of warnings, and comes with a server
+
+        server.app.middlewares.append(web.middleware(sort_templates))
 
 
-@web.middleware
 async def sort_templates(request: Any, handler: Handler) -> Any:
     """ComfyUI's own answer, with our names sorted where templates are asked for."""
     answer = await handler(request)
