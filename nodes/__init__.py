@@ -50,8 +50,8 @@ class EchoGenExtension(ComfyExtension):
         runtime.register_folders()
         prompt_cleaning.register(NODES)
         lazy_previews.register(NODES)
-        sample_views.register()
-        template_order.register()
+        runtime.add_middleware(sample_views.show_samples)
+        runtime.add_middleware(template_order.sort_templates)
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return NODES

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -112,24 +113,17 @@ class FileLoader(io.ComfyNode):
     KIND = ""
 
     @classmethod
+    def _file(cls) -> linked_names.FileInput:
+        return linked_names.FileInput(cls.KIND, partial(model_files.resolve, cls.KIND))
+
+    @classmethod
     def validate_inputs(cls, file: Any = None) -> bool | str:
-        # Replaces ComfyUI's own check, which would only list the options. None: a link provides it.
-        if file is None:
-            return True
-        try:
-            model_files.resolve(cls.KIND, file)
-        except FileNotFoundError as error:
-            return str(error)
-        return True
+        # Replaces ComfyUI's own check, which would only list the options.
+        return cls._file().check(file)
 
     @classmethod
     def fingerprint_inputs(cls, file: Any = None, **_: Any) -> Any:
-        if file is None:  # a link provides it
-            return linked_names.changed(cls.KIND, lambda name: cls.fingerprint_inputs(file=name))
-        try:
-            return model_files.fingerprint([model_files.resolve(cls.KIND, file)])
-        except FileNotFoundError:
-            return ""
+        return cls._file().fingerprint(file)
 
     @classmethod
     def file_input(cls, tooltip: str) -> Any:
@@ -141,8 +135,7 @@ class FileLoader(io.ComfyNode):
         """The module, and the preset that it belongs to. config: as for `load_part`."""
         from echogen_core.checkpoints import load_part
 
-        path = model_files.resolve(cls.KIND, file)
-        linked_names.note(cls.KIND, file, model_files.fingerprint([path]))
+        path = cls._file().file(file)
         preset = model_files.preset_of(cls.KIND, path)
         is_transformer = cls.KIND == "transformer"
         types = _precision(preset.name, dtype, path if is_transformer else None)

@@ -13,10 +13,10 @@ from comfy_api.latest import io
 from echogen_core.pictures import open_frames
 from echogen_core.subject import samples
 
-from . import linked_names, memory_checks, model_files, notices, reference_files
+from . import linked_names, memory_checks, notices, reference_files
 from .adapters import CATEGORY, address_of, image_from_pil, schema, to_intermediate
 
-_KIND = "reference picture"  # for linked_names
+_FILE = linked_names.FileInput("reference picture", reference_files.find)
 
 
 class ReferencePicture(io.ComfyNode):
@@ -67,27 +67,16 @@ class ReferencePicture(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, picture: Any = None) -> bool | str:
-        if picture is None:  # a link provides it
-            return True
-        try:
-            reference_files.find(picture)
-        except (ValueError, FileNotFoundError) as error:
-            return f"picture: {error}"
-        return True
+        checked = _FILE.check(picture)
+        return f"picture: {checked}" if isinstance(checked, str) else checked
 
     @classmethod
     def fingerprint_inputs(cls, picture: Any = None) -> Any:
-        if picture is None:  # a link provides it
-            return linked_names.changed(_KIND, lambda name: cls.fingerprint_inputs(picture=name))
-        try:
-            return model_files.fingerprint([reference_files.find(picture)])
-        except (ValueError, FileNotFoundError):
-            return ""
+        return _FILE.fingerprint(picture)
 
     @classmethod
     def execute(cls, picture: str) -> io.NodeOutput:
-        path = reference_files.find(picture)
-        linked_names.note(_KIND, picture, model_files.fingerprint([path]))
+        path = _FILE.file(picture)
         own = reference_files.sample_of(picture) is None
         frames = open_frames(path, memory_checks.require_for_frames)
         both = [image_from_pil(frame) for frame in frames]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,6 +35,9 @@ from .adapters import contact_sheet
 from .patchers import PrefillCachePatcher, WholePatcher
 
 logger = logging.getLogger(__name__)
+
+Handler = Callable[[Any], Awaitable[Any]]
+"""What answers a request to the server."""
 
 FOLDER = "echogen"
 """The pack's own folder below ComfyUI's models, and its entry in folder_paths."""
@@ -287,6 +290,18 @@ def prompt_server() -> Any:
     """ComfyUI's server, None without one."""
     # Looked up, not imported: the import would load ComfyUI's front end management.
     return getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None)
+
+
+def add_middleware(function: Callable[[Any, Handler], Awaitable[Any]]) -> None:
+    """Passes the server's requests and answers through a function from now on, if there is a server.
+
+    The function is called with a request and with what answers it.
+    """
+    server = prompt_server()
+    if server is not None:
+        from aiohttp import web  # which changes the filters of warnings, and comes with a server
+
+        server.app.middlewares.append(web.middleware(function))
 
 
 def is_output(kind: str) -> bool:

@@ -7,7 +7,6 @@ the artist has a file of that name. Nothing is written to the input folder.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
@@ -15,19 +14,8 @@ from . import adapters, reference_files, runtime
 
 _VIEWS = ("/view", "/api/view")
 
-Handler = Callable[[Any], Awaitable[Any]]
 
-
-def register() -> None:
-    """Shows the samples from now on; does nothing without a server."""
-    server = runtime.prompt_server()
-    if server is not None:
-        from aiohttp import web  # which changes the filters of warnings, and comes with a server
-
-        server.app.middlewares.append(web.middleware(show_samples))
-
-
-async def show_samples(request: Any, handler: Handler) -> Any:
+async def show_samples(request: Any, handler: runtime.Handler) -> Any:
     """ComfyUI's own answer, for the copy where a sample is asked for."""
     query = request.rel_url.query
     name = query.get("filename", "").removesuffix(" [input]")

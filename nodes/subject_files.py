@@ -10,7 +10,7 @@ from echogen_core.checkpoints.catalog.file_cache import FileCache
 from echogen_core.checkpoints.subject_file import is_subject
 from echogen_core.features import ContentFeatures, SemanticFeatures, Subject
 
-from . import adapters, linked_names, model_files
+from . import adapters, linked_names
 from .adapters import CATEGORY, schema
 
 FOLDER = "EchoGen"
@@ -18,6 +18,7 @@ FOLDER = "EchoGen"
 ENDING = ".safetensors"
 DEFAULT_PREFIX = f"{FOLDER}/subjects/subject"
 NONE_THERE = "(save a subject first)"
+_FILE = linked_names.FileInput(ENDING, adapters.subject_file)
 
 
 class SaveSubject(io.ComfyNode):
@@ -108,30 +109,17 @@ class LoadSubject(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, file: Any = None) -> bool | str:
-        if file is None:  # a link provides it
-            return True
-        try:
-            adapters.subject_file(file)
-        except (ValueError, FileNotFoundError) as error:
-            return str(error)
-        return True
+        return _FILE.check(file)
 
     @classmethod
     def fingerprint_inputs(cls, file: Any = None) -> Any:
-        if file is None:  # a link provides it
-            return linked_names.changed(ENDING, lambda name: cls.fingerprint_inputs(file=name))
-        try:
-            return model_files.fingerprint([adapters.subject_file(file)])
-        except (ValueError, FileNotFoundError):
-            return ""
+        return _FILE.fingerprint(file)
 
     @classmethod
     def execute(cls, file: str) -> io.NodeOutput:
         from echogen_core.checkpoints.subject_file import load_subject
 
-        path = adapters.subject_file(file)
-        linked_names.note(ENDING, file, model_files.fingerprint([path]))
-        return io.NodeOutput(*load_subject(path))
+        return io.NodeOutput(*load_subject(_FILE.file(file)))
 
 
 def _files() -> list[str]:

@@ -6,7 +6,6 @@ ComfyUI lists them as the file system does, on Linux in no order, and the one to
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +14,8 @@ from . import runtime
 _LISTS = ("/workflow_templates", "/api/workflow_templates")
 _PACK = Path(__file__).parents[1].name
 
-Handler = Callable[[Any], Awaitable[Any]]
 
-
-def register() -> None:
-    """Sorts them from now on; does nothing without a server."""
-    server = runtime.prompt_server()
-    if server is not None:
-        from aiohttp import web  # which changes the filters of warnings, and comes with a server
-
-        server.app.middlewares.append(web.middleware(sort_templates))
-
-
-async def sort_templates(request: Any, handler: Handler) -> Any:
+async def sort_templates(request: Any, handler: runtime.Handler) -> Any:
     """ComfyUI's own answer, with our names sorted where templates are asked for."""
     answer = await handler(request)
     if request.path in _LISTS and isinstance(getattr(answer, "body", None), bytes):
