@@ -297,7 +297,7 @@ def test_live_off_takes_back_its_own_runs_alone(vue: bool, page: Page, comfy: Se
         assert comfy.client.wait(other)["status"]["status_str"] == "success"
 
     press_live(page)
-    page.evaluate(f"{SAMPLER}.widgets.find(w => w.name === 'batch').value = 32")
+    set_widget(page, SAMPLER, "batch", 32)
     drag_dot(page, 0.6, 0.3)
     page.wait_for_function(f"{STRIP}.dataset.run", timeout=READY_MS)
     run = run_on_show(page)

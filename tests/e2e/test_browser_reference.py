@@ -24,6 +24,7 @@ from browser_page import (
     open_quickstart,
     pictures_of,
     run_to_the_end,
+    set_widget,
     settled,
     steady,
     until,
@@ -150,7 +151,7 @@ def test_an_own_picture_takes_one_action(vue: bool, page: Page, comfy: Server) -
     assert "drawn on another picture" in said
     assert page.evaluate("app.graph._nodes.length") == nodes, "no node was added"
 
-    page.evaluate(f"{WHOLE}.widgets.find(w => w.name === 'box').value = ''")
+    set_widget(page, WHOLE, "box", "")
     paint(page, 0.14, 0.32, 0.42, 0.68)
     said, red, blue = cut_out(comfy, page, run_to_the_end(page, comfy))
     assert said.endswith("mask") and blue > 0.3 and red == 0, "the left disc alone was painted"

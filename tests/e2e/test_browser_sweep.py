@@ -43,9 +43,9 @@ def test_cells_appear_and_a_click_sets_the_sampler(vue: bool, page: Page, comfy:
     page_errors = PageErrors(page)
     open_workflow(page, comfy, vue, "Sweep - every pair of gammas")
     before = gammas(page)
-    page.evaluate(f"{SWEEP}.widgets.find(w => w.name === 'gamma_t').value = '0-8 (+1)'")
+    set_widget(page, SWEEP, "gamma_t", "0-8 (+1)")
     lower = 0.5 if vue else 0  # or the second run would come from the cache
-    page.evaluate(f"{SWEEP}.widgets.find(w => w.name === 'gamma_i').value = '1.5, {lower}'")
+    set_widget(page, SWEEP, "gamma_i", f"1.5, {lower}")
     run_to_the_end(page, comfy)
 
     view = page.locator(".echogen-sweep")

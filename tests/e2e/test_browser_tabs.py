@@ -24,6 +24,7 @@ from browser_page import (
     press_live,
     run_on_show,
     run_to_the_end,
+    set_widget,
     settled,
     until,
     waiting_runs,
@@ -67,7 +68,7 @@ def test_runs_of_other_workflows_are_not_shown(vue: bool, page: Page, comfy: Ser
     """Each has nodes with the same ids."""
     page_errors = PageErrors(page)
     open_quickstart(page, comfy, vue)
-    page.evaluate(f"{SAMPLER}.widgets.find(w => w.name === 'batch').value = 16")
+    set_widget(page, SAMPLER, "batch", 16)
     page.get_by_role("button", name="Run", exact=True).click()
     page.wait_for_function(f"{STRIP}.dataset.run", timeout=READY_MS)
     elsewhere = run_on_show(page)
@@ -98,8 +99,8 @@ def test_two_files_with_one_number_keep_their_own_strips(vue: bool, page: Page, 
         }""",
         f"cat {vue}",
     )
-    page.evaluate(f"{SAMPLER}.widgets.find(w => w.name === 'batch').value = 16")
-    page.evaluate(f"{SAMPLER}.widgets.find(w => w.name === 'seed').value = {5000 + vue}")
+    set_widget(page, SAMPLER, "batch", 16)
+    set_widget(page, SAMPLER, "seed", 5000 + vue)
     page.get_by_role("button", name="Run", exact=True).click()
     page.wait_for_function(f"{STRIP}.dataset.run", timeout=READY_MS)
     number = page.evaluate("app.graph.id")
@@ -122,7 +123,7 @@ def test_a_tab_closed_during_a_run_harms_nothing(
     vue: bool, page: Page, second_page: Page, comfy: Server
 ) -> None:
     open_quickstart(second_page, comfy, vue)
-    second_page.evaluate(f"{SAMPLER}.widgets.find(w => w.name === 'batch').value = 16")
+    set_widget(second_page, SAMPLER, "batch", 16)
     press_live(second_page)
     drag_dot(second_page, 0.7, 0.7)
     second_page.wait_for_function(f"{STRIP}.dataset.run", timeout=READY_MS)

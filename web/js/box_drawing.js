@@ -7,7 +7,7 @@ import { app } from "/scripts/app.js";
 import { api } from "/scripts/api.js";
 import { between, boxOfText, lookOf, textOfBox } from "./box_maths.js";
 import { addStyle, make } from "./dom.js";
-import { asOneStep, keyOf, loadTexts } from "./node_views.js";
+import { asOneStep, loadTexts, outputOf } from "./node_views.js";
 import { PACK } from "./pack.js";
 import { listOf, numberOf, ownProperty, textOf } from "./plain_values.js";
 import { sourceOf } from "./value_source.js";
@@ -56,7 +56,7 @@ async function pictureOf(node) {
   const file = connectedFile(node);
   const picture = file ? await load(file).catch(() => null) : null;
   if (picture) return picture;
-  const output = node.graph && ownProperty(app.nodeOutputs, keyOf(node));
+  const output = outputOf(node);
   const [filename, subfolder, type] = listOf(ownProperty(output, "echogen_picture")).map((part) => textOf(part, 4096));
   const [width, height] = listOf(ownProperty(output, "echogen_picture_size")).map(numberOf);
   if (!filename || !(width > 0) || !(height > 0)) return null;

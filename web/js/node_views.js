@@ -131,6 +131,9 @@ export const rootGraph = () => app.rootGraph ?? app.graph;
 export const keyOf = ({ graph, id }) =>
   graph === rootGraph() ? textOf(id) : `${textOf(graph?.id)}:${textOf(id)}`;
 
+/** The front end's record of a node's last output, which follows workflow tabs and undo. @param {any} node */
+export const outputOf = (node) => node.graph && ownProperty(app.nodeOutputs, keyOf(node));
+
 /** The node with an execution id, which inside subgraphs is a path: 12:5. @param {string} path */
 export function nodeAt(path) {
   let graph = rootGraph();

@@ -3,7 +3,7 @@
 
 // @ts-ignore: served by ComfyUI
 import { app } from "/scripts/app.js";
-import { addView, keyOf } from "./node_views.js";
+import { addView, outputOf } from "./node_views.js";
 import { listOf, ownProperty, sameItems, textOf } from "./plain_values.js";
 import { addStyle, make } from "./dom.js";
 import { PACK } from "./pack.js";
@@ -21,11 +21,6 @@ const STYLE = `
   user-select: text; overflow-wrap: anywhere; }
 .echogen-notices p { margin: 0 0 4px; padding: 2px 6px; border-left: 3px solid var(--echogen-accent); }
 `;
-
-/** The front end's record of a node's last output, which follows workflow tabs and undo. @param {any} node */
-function outputOf(node) {
-  return node.graph && ownProperty(app.nodeOutputs, keyOf(node));
-}
 
 /** A node's notices: a view without height until there are any. */
 class Notices {

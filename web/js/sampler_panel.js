@@ -150,7 +150,7 @@ export class SamplerPanel {
 
   #drawNote() {
     const seed = roundedSeed(sourceOf(this.node, "seed").value);
-    if (this.notSet.state !== this.#state()) this.notSet.text = "";
+    if (this.notSet.text && this.notSet.state !== this.#state()) this.notSet.text = "";
     const notes = [seed && filled(this.host.texts.seed_rounded, "seed", seed), this.notSet.text];
     const text = notes.filter(Boolean).join(". ");
     if (this.note.textContent === text) return;
