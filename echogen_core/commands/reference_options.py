@@ -15,6 +15,7 @@ from ..pictures import from_pil, on_colour, open_picture
 from ..subject.cutout import Cutout
 from ..subject.drawn_box import DrawnBox, read_box
 from ..subject.find import Tools
+from ..subject.masks import is_transparent
 from ..subject.photo_cut import cut_reference
 from ..subject.regions import Box, check_box
 from ..utils.option_checks import Unused
@@ -103,7 +104,7 @@ def cut(args: argparse.Namespace, image_1CHW: Tensor, mask_1HW: Tensor | None, d
     Raises ValueError as `cut_reference`, for a phrase that could have no effect, and for a box of another
     picture.
     """
-    if args.phrase and image_1CHW.shape[1] == 4 and bool((image_1CHW[:, 3] < 1).any()):
+    if args.phrase and is_transparent(image_1CHW[0]):
         raise ValueError(
             "--phrase has no effect on a picture with transparency, which is cut out by that. Drop it, or "
             "use --box or --mask."

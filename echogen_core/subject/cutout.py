@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from ..pictures import LARGEST_WORKING_SIDE, check_pictures, fit_within
 from ..utils.printable import printable
 from .ground import find_ground
-from .masks import PRESENT, GivenMask, MaskMarks, is_empty, read_masks
+from .masks import PRESENT, GivenMask, MaskMarks, is_empty, is_transparent, read_masks
 from .notes import NOTHING_STANDS_OUT, NOTHING_TO_CUT_BY, joined
 from .reference_checks import shows_hardly
 from .refine import pieces
@@ -165,7 +165,7 @@ def _whole_if_empty(region: _Region) -> _Region:
 
 def _own_region(picture_CHW: Tensor, salient: SalientSubject | None) -> _Region:
     """The subject by the picture's own transparency, else its plain background, the built-in cut, or all."""
-    if len(picture_CHW) == 4 and bool((picture_CHW[3] < 1).any()):
+    if is_transparent(picture_CHW):
         return _Region(picture_CHW[3], "transparency")
     ground_HW = find_ground(picture_CHW)
     if ground_HW is not None:

@@ -26,6 +26,11 @@ def border_of(image_CHW: Tensor) -> Tensor:
     )
 
 
+def is_one_colour(colours_CN: Tensor, tolerance: float) -> bool:
+    """Whether all pixels are alike, to within `tolerance` in every channel. At least one is needed."""
+    return bool((colours_CN.amax(dim=1) - colours_CN.amin(dim=1) < tolerance).all())
+
+
 def find_ground(image_CHW: Tensor) -> Tensor | None:
     """[H, W] bool: the plain ground that reaches in from the border, or None when the border is not plain.
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from . import notes
-from .ground import TOLERANCE, border_of
+from .ground import TOLERANCE, border_of, is_one_colour
 
 PRESENT = 2 / 255
 """Mask value above which a pixel belongs to the subject: soft edges count, noise does not."""
@@ -45,6 +45,11 @@ class GivenMask(NamedTuple):
 def is_empty(mask_HW: Tensor) -> bool:
     """Whether a mask marks no pixel."""
     return not bool((mask_HW > PRESENT).any())
+
+
+def is_transparent(picture_CHW: Tensor) -> bool:
+    """Whether a picture has an alpha channel, its fourth, with any pixel that isn't opaque."""
+    return len(picture_CHW) == 4 and bool((picture_CHW[3] < 1).any())
 
 
 def read_masks(masks_BHW: Tensor, images_BCHW: Tensor, marks: MaskMarks = MaskMarks.AUTO) -> list[GivenMask]:
@@ -169,6 +174,4 @@ def _may_be_background(mask_HW: Tensor, image_CHW: Tensor) -> bool:
     if bool(border_of(marked_HW[None]).any()):
         return True
     colours_CN = image_CHW[:3, marked_HW]
-    return colours_CN.numel() > 0 and bool(
-        (colours_CN.amax(dim=1) - colours_CN.amin(dim=1) < TOLERANCE).all()
-    )
+    return colours_CN.numel() > 0 and is_one_colour(colours_CN, TOLERANCE)

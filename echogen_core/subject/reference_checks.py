@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from . import notes
-from .ground import PLAIN_SHARE, TOLERANCE, border_of
+from .ground import PLAIN_SHARE, TOLERANCE, border_of, is_one_colour
 from .masks import PRESENT
 
 _STRONG, _STRONG_SHARE = 0.5, 0.15
@@ -56,7 +56,7 @@ def reference_note(image_3HW: Tensor) -> str:
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
     square_3SS = image_3HW[:, top : top + side, left : left + side]
-    if bool((square_3SS.flatten(1).amax(dim=1) - square_3SS.flatten(1).amin(dim=1) < _APART).all()):
+    if is_one_colour(square_3SS.flatten(1), _APART):
         return notes.BLANK_REFERENCE
     ground_3 = _plain_border(square_3SS)
     return notes.NOT_CUT_OUT if ground_3 is None or _framed(square_3SS, ground_3) else ""

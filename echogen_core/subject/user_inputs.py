@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from . import notes
-from .masks import GivenMask, is_empty
+from .masks import GivenMask, is_empty, is_transparent
 from .regions import Detection, rectangles
 
 
@@ -34,7 +34,7 @@ def with_transparency(picture_CHW: Tensor, mask: GivenMask) -> UserInputs:
     """The mask, or where there is none the picture's own transparency (its fourth channel)."""
     if mask.mask_HW is not None:
         return UserInputs(mask_HW=mask.mask_HW, source="mask", warning=mask.note)
-    if len(picture_CHW) < 4 or not bool((picture_CHW[3] < 1).any()):
+    if not is_transparent(picture_CHW):
         return UserInputs(warning=mask.note)
     if is_empty(picture_CHW[3]):
         return UserInputs(warning=notes.joined(mask.note, notes.EMPTY_TRANSPARENCY))
