@@ -60,6 +60,23 @@ SHOWING = """(() => {
         .sort((a, b) => area(b) - area(a))[0].id;
 })()"""
 
+# Whether the browser's database has the strip of a run that this page queued: strip_store.js.
+HAS_STRIP = """async run => {
+    const {runs} = JSON.parse(sessionStorage.getItem('EchoGen.runs'));
+    const [work] = Object.values(runs.find(([id]) => id === run)[3]);
+    const done = request => new Promise((resolve, reject) => {
+        request.onsuccess = () => resolve(request.result);
+        request.onerror = () => reject(request.error);
+    });
+    if (!(await indexedDB.databases()).some(({name}) => name === 'EchoGen')) return false;
+    const database = await done(indexedDB.open('EchoGen'));
+    try {
+        return await done(database.transaction('strips').objectStore('strips').count(work)) === 1;
+    } finally {
+        database.close();
+    }
+}"""
+
 
 def drag_gamma_on_canvas(page: Page, share: float) -> None:
     """Drags the slider of γ_I to `share` of its width, with the mouse, on the classic canvas."""
@@ -261,6 +278,7 @@ def test_live_draws_when_the_dot_is_let_go(vue: bool, page: Page, comfy: Server,
     (tmp_path / "open").touch()
     assert finished_run(page) == run, "queued before the reload"
     if not vue:
+        until(page, lambda: page.evaluate(HAS_STRIP, run), "the browser's database has the strip")
         page.reload()
         page.wait_for_function(f"window.app?.graph && {SAMPLER}", timeout=READY_MS)
         panel.wait_for(timeout=READY_MS)

@@ -32,6 +32,7 @@ class Server {
   }
 
   offline = false;
+  losses = 0;
 
   unreachable() {
     this.offline = true;

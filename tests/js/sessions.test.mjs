@@ -86,6 +86,23 @@ test("a lost connection is known in every workflow, also in those opened meanwhi
   assert.deepEqual([1, 2].map((workflow) => sessions.of(workflow).live.phase(":3")), ["idle", "idle"]);
 });
 
+test("an answer to what was asked before the connection was lost does not end the loss", async () => {
+  const { sessions } = made();
+  const { live } = sessions.of({});
+  await live.request(":3", true);
+  const reading = sessions.reconcile();
+  sessions.lost();
+  await reading;
+  assert.equal(live.phase(":3"), "offline", "a reading of the queue");
+  sessions.answered();
+  const asking = live.request(":3", true);
+  sessions.lost();
+  await asking;
+  assert.equal(live.phase(":3"), "offline", "a request");
+  await sessions.reconcile();
+  assert.equal(live.phase(":3"), "waiting");
+});
+
 /** Waits until something is so. */
 async function until(so) {
   while (!so()) await new Promise((done) => setTimeout(done, 1));

@@ -19,7 +19,10 @@
  * Who asks, and whether to cancel a run in progress; `again` if it is sent for the second time.
  * @typedef {{owner: string, cancels: boolean, again?: boolean}} Request
  */
-/** @typedef {{offline: boolean, unreachable: () => void, answered: () => void}} Link  whether the server answers */
+/**
+ * Whether the server answers, and how often the connection to it was lost.
+ * @typedef {{offline: boolean, losses: number, unreachable: () => void, answered: (losses: number) => void}} Link
+ */
 
 /** @typedef {"running" | "dropped" | "drawn" | "failed" | "over"} State  over: ended, but we don't know how */
 
@@ -159,10 +162,11 @@ export class LiveQueue {
     this.owner = owner;
     this.cancels = cancels;
     this.refusal = "";
+    const { losses } = this.link;
     const [answer] = await Promise.allSettled([this.runs.queue(owner), this.#cancelRuns(this.unfinished)]);
     this.newestRun = null;
-    if (answer.status === "rejected") return this.#refused(answer.reason, request);
-    this.link.answered();
+    if (answer.status === "rejected") return this.#refused(answer.reason, request, losses);
+    this.link.answered(losses);
     if (answer.value === null) return;
     this.newestRun = answer.value;
     if (ENDED.includes(this.states.get(this.newestRun) ?? "")) return this.#outdate(this.newestRun);
@@ -170,15 +174,15 @@ export class LiveQueue {
     if (this.owner !== owner) await this.#cancelRuns([this.newestRun]); // stopped while it was being sent
   }
 
-  /** @param {any} reason @param {Request} request */
-  #refused(reason, request) {
+  /** @param {any} reason @param {Request} request @param {number} losses  before it was sent */
+  #refused(reason, request, losses) {
     const away = reason instanceof Unreachable;
     if (away && !request.again) {
       // Not to be sent again if it was withdrawn, or a newer request came, while it was being sent.
       if (this.owner === request.owner && !this.pending) this.unanswered = request;
     } else this.refusal = String(reason?.message ?? reason);
     if (away) this.link.unreachable();
-    else this.link.answered();
+    else this.link.answered(losses);
   }
 
   /** @param {string[]} ids */

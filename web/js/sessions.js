@@ -63,6 +63,8 @@ export class Sessions {
     this.readAgain = false;
     /** Whether the server does not answer. */
     this.offline = false;
+    /** How often the connection was lost: what was asked before a loss says nothing of the server after it. */
+    this.losses = 0;
     /** Readings of the queue that failed in a row. */
     this.failures = 0;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -86,6 +88,7 @@ export class Sessions {
   /** The connection to the server was lost. */
   lost() {
     this.offline = true;
+    this.losses += 1;
   }
 
   /** A request got no answer: asks until the server answers. */
@@ -94,9 +97,9 @@ export class Sessions {
     this.#readLater();
   }
 
-  /** The server answers: sends what got no answer once more. */
-  answered() {
-    if (!this.offline) return;
+  /** The server answers: sends what got no answer once more. @param {number} [losses]  as they were when it was asked */
+  answered(losses = this.losses) {
+    if (!this.offline || losses !== this.losses) return;
     this.offline = false;
     this.tell((live) => void live.resend());
   }
@@ -123,11 +126,12 @@ export class Sessions {
       this.readAgain = false;
       const asked = [...this.all.values()].map(({ live }) => /** @type {const} */ ([live, [...live.unfinished]]));
       if (!this.offline && !asked.some(([, ids]) => ids.length)) return;
+      const { losses } = this;
       const queue = await this.read("/queue").catch(() => null);
       const [running, waiting] = ["queue_running", "queue_pending"].map((name) => ownProperty(queue, name));
       if (!Array.isArray(running) || !Array.isArray(waiting)) return this.#readLater();
       this.failures = 0;
-      this.answered();
+      this.answered(losses);
       const ids = (/** @type {unknown[]} */ entries) => entries.map((entry) => String(listOf(entry)[1]));
       for (const [live, unfinished] of asked) live.reconcile(unfinished, ids(running), ids(waiting));
     }
