@@ -13,7 +13,7 @@ from urllib.error import HTTPError
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 import comfy_server
 from browser_page import (
@@ -33,9 +33,9 @@ from browser_page import (
 from echogen_core.subject.samples import FOLDER as SAMPLES
 from runner.server import Server
 
-REFERENCE, WHOLE = (
+REFERENCE, WHOLE, TEXT = (
     f"app.graph._nodes.find(n => n.type === 'EchoGen{kind}')"
-    for kind in ("SamplePicture", "SubjectSegmentation")
+    for kind in ("SamplePicture", "SubjectSegmentation", "EncodeText")
 )
 RED, BLUE = (200, 30, 30), (30, 60, 200)
 DROP = f"""async ([content, name]) => {{
@@ -138,11 +138,15 @@ def test_an_own_picture_takes_one_action(vue: bool, page: Page, comfy: Server) -
 
     page.evaluate(DROP, [base64.b64encode(two_subjects()).decode(), "my photo.png"])
     until(page, lambda: "my+photo" in str(pictures_of(page, sample, vue)), "the dropped picture in the node")
+    stale = page.locator(".echogen-notices p:visible").filter(has_text="teddy bear")
+    expect(stale, "the prompt still names the sample").to_have_count(1)
     draw_box(page, 0.55, 0.2, 0.95, 0.8)
     assert " of 320x240 #" in widget(page, WHOLE, "box"), "drawn before any run"
     said, red, blue = cut_out(comfy, page, run_to_the_end(page, comfy))
     assert said == "box and built-in cut" and blue > 0.3 and red == 0
 
+    set_widget(page, TEXT, "prompt", "two discs on a meadow")
+    expect(stale).to_have_count(0)
     dropped = widget(page, REFERENCE, "picture")
     page.evaluate(PASTE, base64.b64encode(two_subjects(BLUE, RED)).decode())
     until(page, lambda: widget(page, REFERENCE, "picture") != dropped, "the pasted picture in the node")

@@ -1,18 +1,23 @@
 // @ts-check
-/** Shows what a node says about its last run (nodes/notices.py) below the node's widgets. */
+/**
+ * Shows what a node says about its last run (nodes/notices.py) below the node's widgets, and of Reference Picture what
+ * is seen before a run.
+ */
 
 // @ts-ignore: served by ComfyUI
 import { app } from "/scripts/app.js";
-import { addView, outputOf } from "./node_views.js";
-import { listOf, ownProperty, sameItems, textOf } from "./plain_values.js";
+import { addView, loadTexts, outputOf } from "./node_views.js";
+import { filled, listOf, ownProperty, sameItems, textOf } from "./plain_values.js";
 import { addStyle, make } from "./dom.js";
 import { PACK } from "./pack.js";
+import { SamplePrompt } from "./sample_prompt.js";
 
 /** The nodes that may say something. */
 const NODES = new Set(
   ["EncodeText", "EncodeSemantic", "EncodeContent", "CutOutSubject", "DescribeSubject", "DetectSubject",
     "SegmentSubject", "SamplePicture", "SubjectSegmentation", "Sampler", "GammaSweep"].map((name) => `EchoGen${name}`),
 );
+const REFERENCE = "EchoGenSamplePicture";
 const MAX_NOTICES = 20;
 const MAX_LENGTH = 600; // characters
 const MAX_HEIGHT = 140; // pixels; a longer text scrolls
@@ -22,11 +27,15 @@ const STYLE = `
 .echogen-notices p { margin: 0 0 4px; padding: 2px 6px; border-left: 3px solid var(--echogen-accent); }
 `;
 
+/** @type {Record<string, string>} */
+let labels = {};
+
 /** A node's notices: a view without height until there are any. */
 class Notices {
   /** @param {any} node */
   constructor(node) {
     this.node = node;
+    this.prompts = node.comfyClass === REFERENCE ? new SamplePrompt() : null;
     /** @type {string[]} */
     this.shown = [];
     addStyle(document, "echogen-notices-style", STYLE);
@@ -36,7 +45,9 @@ class Notices {
   }
 
   draw() {
-    const texts = listOf(ownProperty(outputOf(this.node), "echogen_notices"));
+    const outlived = this.prompts?.outlived(this.node);
+    const said = listOf(ownProperty(outputOf(this.node), "echogen_notices"));
+    const texts = outlived ? [filled(labels.sample_named, "subject", outlived), ...said] : said;
     const found = [...new Set(texts.map((text) => textOf(text, MAX_LENGTH)))].filter(Boolean).slice(0, MAX_NOTICES);
     if (!sameItems(found, this.shown)) {
       this.shown = found;
@@ -63,6 +74,9 @@ class Notices {
 
 app.registerExtension({
   name: `${PACK}.Notices`,
+  async init() {
+    labels = await loadTexts("echogen");
+  },
   nodeCreated(/** @type {any} */ node) {
     if (NODES.has(node.comfyClass)) addView(new Notices(node), "notices", "");
   },
