@@ -1,6 +1,7 @@
 """Editing a picture of one's own: fitted to the model's sizes, and put back into the original."""
 
-from .framing import Fit, Frame
+from .edit import FEATHER, Canvas, Edit, Way, grown
+from .framing import CONTEXT, Fit, Frame, box_of
 from .paste_back import paste_back
 
-__all__ = ["Fit", "Frame", "paste_back"]
+__all__ = ["CONTEXT", "FEATHER", "Canvas", "Edit", "Fit", "Frame", "Way", "box_of", "grown", "paste_back"]

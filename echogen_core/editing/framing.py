@@ -16,16 +16,25 @@ Size = tuple[int, int]
 """Height and width."""
 
 
-class Fit(str, Enum):
-    """How a picture of other proportions gets onto the canvas.
+Box = tuple[int, int, int, int]
+"""Left, top, right, bottom; right and bottom are the first pixels outside."""
 
-    CROP: its middle, as much as fits. PAD: all of it, with its edges' pixels around. STRETCH: all of it, in
-    other proportions.
+
+class Fit(str, Enum):
+    """Which part of a picture of other proportions gets onto the canvas.
+
+    AROUND: what may change, and something around it. CROP: its middle, as much as fits. PAD: all of it, with
+    its edges' pixels around. STRETCH: all of it, in other proportions.
     """
 
+    AROUND = "around the mask"
     CROP = "crop"
     PAD = "pad"
     STRETCH = "stretch"
+
+
+CONTEXT = 1.5
+"""Size of the part that AROUND shows, against the mask's box: the model sees what it has to fit into."""
 
 
 @dataclass(frozen=True)
@@ -45,19 +54,54 @@ class Frame:
 
     @classmethod
     def of(cls, picture_hw: Size, canvas_hw: Size, fit: Fit) -> Frame:
-        """The frame of a picture that is fitted so. Raises ValueError for a size without pixels."""
+        """The frame of a picture that is fitted so, AROUND its whole as CROP.
+
+        Raises ValueError for a size without pixels.
+        """
         if min(*picture_hw, *canvas_hw) < 1:
             raise ValueError(f"Expected sizes of at least one pixel, got {picture_hw} and {canvas_hw}.")
         height, width = picture_hw
         if fit is not Fit.STRETCH:
-            ratio = canvas_hw[0] / canvas_hw[1]
-            too_tall = height / width > ratio
-            if too_tall == (fit is Fit.CROP):  # the width decides
-                height = max(1, round(width * ratio))
-            else:
-                width = max(1, round(height / ratio))
+            height, width = _in_proportion(picture_hw, canvas_hw, larger=fit is Fit.PAD)
         top, left = (picture_hw[0] - height) // 2, (picture_hw[1] - width) // 2
         return cls(picture_hw, canvas_hw, top, left, height, width)
+
+    @classmethod
+    def around(cls, box: Box, picture_hw: Size, canvas_hw: Size) -> Frame:
+        """The frame that shows a box of the picture with something around it, within the picture if it fits.
+
+        Raises ValueError for a size without pixels.
+        """
+        most = cls.of(picture_hw, canvas_hw, Fit.CROP)
+        left, top, right, bottom = box
+        least_hw = _in_proportion((bottom - top, right - left), canvas_hw, larger=True)
+        height, width = (round(side * CONTEXT) for side in least_hw)
+        if height > most.height:
+            height, width = max((most.height, most.width), least_hw)
+        return cls(
+            picture_hw,
+            canvas_hw,
+            _within((top + bottom) // 2, height, picture_hw[0]),
+            _within((left + right) // 2, width, picture_hw[1]),
+            height,
+            width,
+        )
+
+    @classmethod
+    def bringing(cls, part: Box, onto: Box, picture_hw: Size, canvas_hw: Size) -> Frame:
+        """The frame in which a part of the canvas lies in a box of the picture.
+
+        It is as large as the box allows, in the middle between its sides, and stands on its lower edge. A
+        part smaller than a quarter of the canvas is taken for a quarter: the frame would be vast.
+        """
+        across, down = part[2] - part[0], part[3] - part[1]
+        scale = min(
+            (onto[2] - onto[0]) / max(across, canvas_hw[1] / 4),
+            (onto[3] - onto[1]) / max(down, canvas_hw[0] / 4),
+        )
+        height, width = (max(1, round(side * scale)) for side in canvas_hw)
+        left = round((onto[0] + onto[2]) / 2 - scale * (part[0] + part[2]) / 2)
+        return cls(picture_hw, canvas_hw, round(onto[3] - scale * part[3]), left, height, width)
 
     @property
     def lost(self) -> float:
@@ -73,8 +117,10 @@ class Frame:
         rows = torch.arange(self.top, self.top + self.height).clamp(0, self.picture_hw[0] - 1)
         columns = torch.arange(self.left, self.left + self.width).clamp(0, self.picture_hw[1] - 1)
         device = pictures_BCHW.device
-        part = pictures_BCHW.index_select(2, rows.to(device)).index_select(3, columns.to(device))
-        return _resized(part, self.canvas_hw)
+        # One direction after the other: of a frame much larger than the picture, only a strip is held.
+        strip = pictures_BCHW.index_select(2, rows.to(device))
+        strip = _resized(strip, (self.canvas_hw[0], strip.shape[3])).index_select(3, columns.to(device))
+        return _resized(strip, self.canvas_hw)
 
     def mask_onto_canvas(self, masks_BHW: Tensor) -> Tensor:
         """[B, h, w]: the same for masks, 0 beyond the picture's edges: nothing changes there."""
@@ -91,9 +137,10 @@ class Frame:
         self._check(canvases_BChw, self.canvas_hw, "canvas")
         self._check(pictures_BCHW, self.picture_hw, "picture")
         rows, columns = self._shown()
-        part = _resized(canvases_BChw, (self.height, self.width)).to(pictures_BCHW)
+        part = _resized(canvases_BChw, (self.height, self.canvas_hw[1]))
         part = part[..., rows.start - self.top : rows.stop - self.top, :]
-        part = part[..., columns.start - self.left : columns.stop - self.left]
+        part = _resized(part, (part.shape[2], self.width))
+        part = part[..., columns.start - self.left : columns.stop - self.left].to(pictures_BCHW)
         placed = pictures_BCHW.expand(max(len(part), len(pictures_BCHW)), -1, -1, -1).clone()
         placed[..., rows, columns] = part
         return placed
@@ -113,6 +160,30 @@ class Frame:
                 f"The {what} is {x.shape[-1]}×{x.shape[-2]} px; this frame is for {size_hw[1]}×{size_hw[0]} "
                 "px."
             )
+
+
+def box_of(mask_HW: Tensor) -> Box | None:
+    """The smallest box around all that a mask marks at all; None for an empty one."""
+    rows, columns = (mask_HW > 0).any(1).nonzero(), (mask_HW > 0).any(0).nonzero()
+    if not len(rows):
+        return None
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def _in_proportion(size_hw: Size, canvas_hw: Size, larger: bool) -> Size:
+    """The smallest size of the canvas's proportions around a size, or the largest one within it."""
+    height, width = size_hw
+    ratio = canvas_hw[0] / canvas_hw[1]
+    if (height / width > ratio) == larger:
+        return height, max(1, round(height / ratio))
+    return max(1, round(width * ratio)), width
+
+
+def _within(middle: int, length: int, limit: int) -> int:
+    """Where a part of that length begins: about the middle, but inside; centred if it is longer."""
+    if length > limit:
+        return (limit - length) // 2
+    return min(max(0, middle - length // 2), limit - length)
 
 
 def _resized(x_BCHW: Tensor, size_hw: Size, mode: str = "bicubic") -> Tensor:

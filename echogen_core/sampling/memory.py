@@ -35,9 +35,10 @@ class Weights(NamedTuple):
 class Run:
     """What the memory of a run depends on.
 
-    branches: computed ones, 1 to 3 (equal γ_t and γ_I need two). dtype: of the matrices. compute_dtype: of
-    what they are multiplied with (None: as the matrices, bfloat16 for float8). cache_dtype: of the stored
-    keys and values (None: as computed). prompt_tokens: of the prompt. views: reference pictures.
+    branches: computed ones, 1 to 3 (equal γ_t and γ_I need two), and up to 3 more for each region. dtype: of
+    the matrices. compute_dtype: of what they are multiplied with (None: as the matrices, bfloat16 for
+    float8). cache_dtype: of the stored keys and values (None: as computed). prompt_tokens: of the longest
+    prompt. views: most reference pictures of a subject. subjects: of the run and its regions together.
     """
 
     schedule: ScaleSchedule
@@ -48,6 +49,7 @@ class Run:
     cache_dtype: torch.dtype | None = None
     prompt_tokens: int = 64
     views: int = 1
+    subjects: int = 1
 
 
 @dataclass(frozen=True)
@@ -100,8 +102,9 @@ def estimate_memory(config: TransformerConfig, run: Run) -> MemoryEstimate:
     c, depth, prefix = config.width, config.depth, int(config.subject)
     content = config.content_length * prefix
     patches = (config.semantic_length - 1) * prefix
-    # the subject's own views are in the full branch; the others have the learned nulls
-    branches = [run.prompt_tokens + n * (content + patches) for n in (run.views, 1, 1)[: run.branches]]
+    # a subject's own views are in its full branch; the others have the learned nulls
+    views = [run.views if number < run.subjects else 1 for number in range(run.branches)]
+    branches = [run.prompt_tokens + n * (content + patches) for n in views]
     layer = 2 * cached * c  # a token's key and value in one layer
     grids = [h * w for h, w in run.schedule.scales]
     cached_tokens = depth * (sum(grids[:-1]) + prefix) + grids[-1]

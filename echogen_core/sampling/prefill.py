@@ -97,7 +97,7 @@ class PrefillCache:
                 f"A run needs up to three branches: expected a capacity of at least 3, got {capacity}."
             )
         self._model = model
-        self._capacity = capacity
+        self._capacity = self._room = capacity
         self._device = device
         self._branches: OrderedDict[Hashable, BranchCache] = OrderedDict()
         self.computed = 0  # prefills done so far, for tests and logs
@@ -116,30 +116,40 @@ class PrefillCache:
         Absent conditions fall back to the learned nulls, so branches may coincide.
         Raises ValueError when features do not fit the model.
         """
-        run = RunConditions(text, semantic, content, guidance, cache_dtype, negative)
-        inputs = self._inputs(run)
-        keys = [branch.key for branch in inputs]
-        needed = _needed(keys, guidance)
+        return self.prefill([RunConditions(text, semantic, content, guidance, cache_dtype, negative)])[0]
+
+    def prefill(self, runs: Sequence[RunConditions]) -> list[Branches]:
+        """The branches of runs that go together: a picture's main conditions and its regions'.
+
+        What they share is the same object. All stay in the cache, beyond its capacity if there are so many.
+        Raises ValueError when features do not fit the model.
+        """
+        needed = self._needed(*runs)
         for key in needed:
             if key in self._branches:
                 self._branches.move_to_end(key)  # before another one is dropped for room
+        self._room = max(self._capacity, len(needed))
         slots: dict[Hashable, BranchCache | SkippedBranch] = {}
-        for key, branch in zip(keys, inputs, strict=True):
-            if key not in slots:
-                slots[key] = self._branch(key, branch) if key in needed else SkippedBranch()
-        return Branches(*(slots[key] for key in keys))
+        prefilled = []
+        for run in runs:
+            inputs = self._inputs(run)
+            for branch in inputs:
+                if branch.key in needed and branch.key not in slots:
+                    slots[branch.key] = self._branch(branch.key, branch)
+            prefilled.append(Branches(*(slots.setdefault(each.key, SkippedBranch()) for each in inputs)))
+        return prefilled
 
-    def branches_needed(self, run: RunConditions) -> int:
-        """How many branches a run computes with, 1 to 3."""
-        return len(self._needed(run))
+    def branches_needed(self, *runs: RunConditions) -> int:
+        """How many branches runs compute with: 1 to 3, and up to 3 more for every further one."""
+        return len(self._needed(*runs))
 
-    def branches_to_compute(self, run: RunConditions) -> int:
-        """How many of them are not in the cache, 0 to 3."""
-        return sum(key not in self._branches for key in self._needed(run))
+    def branches_to_compute(self, *runs: RunConditions) -> int:
+        """How many of them are not in the cache."""
+        return sum(key not in self._branches for key in self._needed(*runs))
 
-    def keep_only(self, run: RunConditions) -> None:
-        """Drops every branch that this run does not need, for their memory."""
-        needed = self._needed(run)
+    def keep_only(self, *runs: RunConditions) -> None:
+        """Drops every branch that these runs do not need, for their memory."""
+        needed = self._needed(*runs)
         for key in [key for key in self._branches if key not in needed]:
             del self._branches[key]
 
@@ -172,12 +182,13 @@ class PrefillCache:
             _BranchInputs(negative, None, None, length, cache_dtype),
         )
 
-    def _needed(self, run: RunConditions) -> list[Hashable]:
-        return _needed([branch.key for branch in self._inputs(run)], run.guidance)
+    def _needed(self, *runs: RunConditions) -> list[Hashable]:
+        of_each = (_needed([branch.key for branch in self._inputs(run)], run.guidance) for run in runs)
+        return list(dict.fromkeys(key for keys in of_each for key in keys))
 
     def _branch(self, key: Hashable, inputs: _BranchInputs) -> BranchCache:
         if key not in self._branches:
-            while len(self._branches) >= self._capacity:
+            while len(self._branches) >= self._room:
                 self._branches.popitem(last=False)
             device = self._model.null_text.device if self._device is None else self._device
             text, semantic, content, length, cache_dtype = inputs

@@ -1,0 +1,205 @@
+"""An edit: a picture, where it may change, and how its subject gets into it. Training-free, not in the paper.
+
+Shape suffixes: B pictures to edit, N drawn pictures, C channels, D bits per token, H W size of the picture to
+edit, h w size of the canvas. Sizes in pixels, masks 1 where the picture may change.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..sampling.kept_bits import Target
+from ..sampling.region_guidance import check_mask
+from ..scales import ScaleSchedule
+from ..subject.refine import LARGEST_SOFTNESS, soften
+from .framing import Box, Fit, Frame, box_of
+from .paste_back import paste_back
+
+FEATHER = 4.0
+"""Pixels of the picture over which an edit's edge fades, by default."""
+_OUTLINE = 1 / 128
+"""Softness of a placed subject's outline, as a share of the canvas's longer side."""
+
+
+class Way(str, Enum):
+    """What is drawn where a picture may change.
+
+    REDRAW: subject and ground, in the prompt's scene. PLACE: the subject alone, as large as the mask allows;
+    the ground around it stays the picture's.
+    """
+
+    REDRAW = "redraw"
+    PLACE = "place"
+
+
+@dataclass(frozen=True, eq=False)
+class Canvas:
+    """What the model sees of the pictures, and where it may change that.
+
+    frames: one for all, or one per picture. pictures_B3hw, masks_Bhw: on the canvas, one or N. masks_BHW: the
+    same at the pictures' own size. missed: drawn pictures in which no subject was found to be placed.
+    """
+
+    frames: tuple[Frame, ...]
+    pictures_B3hw: Tensor
+    masks_Bhw: Tensor
+    masks_BHW: Tensor
+    missed: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Edit:
+    """Pictures to edit.
+
+    pictures_B3HW: 0..1, of any size. masks_BHW: of their size, one or one per picture, 0..1. schedule: of the
+    canvas. fit: which part of the pictures the canvas shows; PLACE takes what fits the subject into the mask.
+    keep_scales: scales that stay the picture's everywhere, of PLACE the composite's: layout and light.
+    feather: pixels over which the edge fades, 0 to 64.
+    Raises ValueError for anything out of range, masks of another size or number, and nothing to change.
+    """
+
+    pictures_B3HW: Tensor
+    masks_BHW: Tensor
+    schedule: ScaleSchedule
+    way: Way = Way.REDRAW
+    fit: Fit = Fit.CROP
+    keep_scales: int = 0
+    feather: float = FEATHER
+
+    def __post_init__(self) -> None:
+        check_mask(self.masks_BHW, 3, "edit")
+        size, mask_size = tuple(self.pictures_B3HW.shape[-2:]), tuple(self.masks_BHW.shape[-2:])
+        if self.pictures_B3HW.ndim != 4 or size != mask_size:
+            raise ValueError(
+                f"The picture to edit is {size[1]}×{size[0]} px, the mask {mask_size[1]}×{mask_size[0]} px: "
+                "expected the same size."
+            )
+        if len(self.masks_BHW) not in (1, len(self.pictures_B3HW)):
+            raise ValueError(
+                f"Expected one mask, or one for each of the {len(self.pictures_B3HW)} pictures, got "
+                f"{len(self.masks_BHW)}."
+            )
+        empty = [number for number, mask_HW in enumerate(self.masks_BHW, 1) if not bool(mask_HW.any())]
+        if empty:
+            raise ValueError(
+                f"The edit's mask {empty[0]} is empty: nothing may change. Paint where it may, or leave the "
+                "mask out."
+            )
+        scales = len(self.schedule.scales)
+        if not 0 <= self.keep_scales <= scales:
+            raise ValueError(f"keep_scales must be 0 to {scales} for this size, got {self.keep_scales}.")
+        if not 0 <= self.feather <= LARGEST_SOFTNESS:
+            raise ValueError(f"feather must be 0 to {LARGEST_SOFTNESS:g} pixels, got {self.feather}.")
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """Height and width of the pictures."""
+        height, width = self.pictures_B3HW.shape[-2:]
+        return height, width
+
+    @property
+    def count(self) -> int:
+        """Pictures to edit."""
+        return len(self.pictures_B3HW)
+
+    def redrawn(self) -> Canvas:
+        """The canvas on which the masks are drawn anew."""
+        frames = self._frames()
+        pictures = [frame.onto_canvas(self._picture(i)) for i, frame in enumerate(frames)]
+        masks = [frame.mask_onto_canvas(self._mask(i)) for i, frame in enumerate(frames)]
+        return Canvas(frames, torch.cat(pictures), torch.cat(masks), self.masks_BHW)
+
+    def placed(self, plain_N3hw: Tensor, footprints_Nhw: Tensor) -> Canvas:
+        """The canvas into which subjects drawn in plain pictures are put.
+
+        plain_N3hw: pictures of the canvas's size. footprints_Nhw: 1 on their subjects, e.g. by the built-in
+        cut. The frame is what brings a footprint into the picture's mask, so the subject stays where the
+        model drew it. Where no subject was found, the mask is drawn anew instead.
+        """
+        one_each = [
+            self._placed(i if self.count > 1 else 0, plain_3hw, footprint_hw)
+            for i, (plain_3hw, footprint_hw) in enumerate(zip(plain_N3hw, footprints_Nhw, strict=True))
+        ]
+        return Canvas(
+            tuple(frame for one in one_each for frame in one.frames),
+            torch.cat([one.pictures_B3hw for one in one_each]),
+            torch.cat([one.masks_Bhw for one in one_each]),
+            torch.cat([one.masks_BHW for one in one_each]),
+            tuple(i for i, one in enumerate(one_each) if one.missed),
+        )
+
+    def target(self, canvas: Canvas, latent_BDhw: Tensor) -> Target:
+        """What the sampler keeps of a canvas; latent_BDhw: its pictures' latents."""
+        return Target(latent_BDhw, canvas.masks_Bhw, self.keep_scales)
+
+    def pasted_back(self, canvas: Canvas, edited_N3hw: Tensor) -> Tensor:
+        """[N, 3, H, W]: the pictures at their own size, changed inside the canvas's masks alone.
+
+        Raises ValueError for edited pictures of another size or number.
+        """
+        counts = {self.count, len(edited_N3hw), len(canvas.masks_BHW), len(canvas.frames)} - {1}
+        if len(counts) > 1:
+            raise ValueError(
+                f"The edit is of {self.count} pictures and {len(canvas.frames)} parts, got "
+                f"{len(edited_N3hw)} edited pictures: paste back those that were drawn with this edit."
+            )
+        count = max(counts, default=1)
+        masks_NHW = canvas.masks_BHW.expand(count, -1, -1)
+        frames = canvas.frames * count if len(canvas.frames) == 1 else canvas.frames
+        edited_N3hw = edited_N3hw.expand(count, -1, -1, -1)
+        return torch.cat(
+            [
+                paste_back(
+                    self._picture(i), edited_N3hw[i][None], masks_NHW[i][None], frames[i], self.feather
+                )
+                for i in range(count)
+            ]
+        )
+
+    def _picture(self, index: int) -> Tensor:
+        return self.pictures_B3HW[index if self.count > 1 else 0][None]
+
+    def _mask(self, index: int) -> Tensor:
+        return self.masks_BHW[index if len(self.masks_BHW) > 1 else 0][None]
+
+    def _frames(self) -> tuple[Frame, ...]:
+        """One for each picture, as masks may differ; of PLACE around the masks."""
+        canvas_hw = self.schedule.pixels_hw
+        if self.fit is not Fit.AROUND and self.way is Way.REDRAW:
+            return (Frame.of(self.size_hw, canvas_hw, self.fit),) * self.count
+        boxes = [self._box(i) for i in range(self.count)]
+        return tuple(Frame.around(box, self.size_hw, canvas_hw) for box in boxes)
+
+    def _box(self, index: int) -> Box:
+        box = box_of(self._mask(index)[0])
+        assert box is not None  # checked on creation
+        return box
+
+    def _placed(self, index: int, plain_3hw: Tensor, footprint_hw: Tensor) -> Canvas:
+        foot_hw = (footprint_hw > 0.5).float()
+        part = box_of(foot_hw)
+        if part is None:
+            one = Edit(self._picture(index), self._mask(index), self.schedule, fit=Fit.AROUND).redrawn()
+            return Canvas(one.frames, one.pictures_B3hw, one.masks_Bhw, one.masks_BHW, missed=(0,))
+        canvas_hw = self.schedule.pixels_hw
+        frame = Frame.bringing(part, self._box(index), self.size_hw, canvas_hw)
+        canvas_13hw = frame.onto_canvas(self._picture(index))
+        soft_hw = soften(foot_hw, _OUTLINE * max(canvas_hw))
+        composite_13hw = torch.lerp(canvas_13hw, plain_3hw[None].to(canvas_13hw), soft_hw.to(canvas_13hw))
+        nothing_11HW = canvas_13hw.new_zeros(1, 1, *self.size_hw)
+        mask_1HW = frame.from_canvas(foot_hw[None, None], nothing_11HW)[:, 0]
+        return Canvas((frame,), composite_13hw, foot_hw[None], mask_1HW)
+
+
+def grown(masks_BHW: Tensor, pixels: int) -> Tensor:
+    """[B, H, W]: masks that reach that many pixels further to every side."""
+    if pixels < 1:
+        return masks_BHW
+    for kernel in ((2 * pixels + 1, 1), (1, 2 * pixels + 1)):
+        masks_BHW = F.max_pool2d(masks_BHW[:, None], kernel, 1, [side // 2 for side in kernel])[:, 0]
+    return masks_BHW
