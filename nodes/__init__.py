@@ -7,13 +7,16 @@ from comfy_api.latest import ComfyExtension, io
 from . import (
     conditioning,
     decoding,
+    editing,
     guidance,
     input_checks,
     lazy_previews,
+    likeness,
     loaders,
     log_encoding,
     prompt_cleaning,
     reference_picture,
+    regions,
     runtime,
     sample_views,
     sampling,
@@ -37,6 +40,9 @@ NODES: list[type[io.ComfyNode]] = [
         sampling.NODES,
         sweep.NODES,
         decoding.NODES,
+        editing.NODES,
+        regions.NODES,
+        likeness.NODES,
     )
     for node in nodes
 ]

@@ -50,6 +50,8 @@ Content = io.Custom("ECHOGEN_CONTENT")
 Bits = io.Custom("ECHOGEN_BITS")
 BoundingBox = io.Custom("BOUNDING_BOX")  # by its name: ComfyUI 0.3.75 has no class for it yet
 Guidance = io.Custom("ECHOGEN_GUIDANCE")
+Edit = io.Custom("ECHOGEN_EDIT")
+Regions = io.Custom("ECHOGEN_REGIONS")
 
 _MAX_PREFIX = 240  # characters
 _KINDS_OF_FOLDERS = ("input", "output", "temp")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor
 
 from echogen_core.sampling import Branches, RunConditions
@@ -20,23 +23,24 @@ from . import memory_checks, runtime
 
 def prefill(
     model: runtime.ManagedModel,
-    conditions: RunConditions,
+    runs: Sequence[RunConditions],
     schedule: ScaleSchedule,
     pictures: int,
     tokenizer: runtime.Managed | None = None,
-) -> Branches:
-    """The run's prefilled branches, with the weights for sampling (and the tokenizer) loaded.
+) -> list[Branches]:
+    """The prefilled branches, with the weights for sampling (and the tokenizer) loaded.
 
-    Branches in the cache are reused. Raises MemoryError, with the smallest change that makes the run fit,
-    where it does not fit even with all weights offloaded.
+    runs: the picture's conditions, then those of its regions. Branches in the cache are reused.
+    Raises MemoryError, with the smallest change that makes the run fit, where it does not fit even with all
+    weights offloaded.
     """
-    run = run_shape(model, conditions, schedule, pictures)
+    run = run_shape(model, runs, schedule, pictures)
     estimate = estimate_memory(model.module.config, run)
-    _make_room(model, conditions, run, estimate)
+    _make_room(model, runs, run, estimate)
     cache = model.prefill_cache
-    if cache.branches_to_compute(conditions):
+    if cache.branches_to_compute(*runs):
         runtime.load(model.prefill_patcher, model.prefill_cache_patcher, working_bytes=estimate.prefill)
-    branches = cache.branches(*conditions)
+    branches = cache.prefill(runs)
     working = estimate.kv_cache + estimate.sampling_work
     patchers = [model.patcher, model.prefill_cache_patcher]
     if tokenizer is not None:
@@ -61,26 +65,39 @@ def decode(tokenizer: runtime.Managed, codes_BDHW: Tensor) -> Tensor:
     return runtime.decode(tokenizer, codes_BDHW)
 
 
+def encode(tokenizer: runtime.Managed, images_B3HW: Tensor) -> Tensor:
+    """Latents [B, D, h, w] of pictures on the CPU, one by one, with the tokenizer loaded."""
+    height, width = images_B3HW.shape[-2:]
+    working = decoding_bytes(tokenizer.module.config, height * width, runtime.weights_dtype(tokenizer))
+    module = runtime.loaded(tokenizer, working_bytes=working)
+    with torch.inference_mode():
+        latents = [module.latent(one.to(tokenizer.device)).cpu() for one in images_B3HW.split(1)]
+    return torch.cat(latents)
+
+
 def run_shape(
-    model: runtime.ManagedModel, conditions: RunConditions, schedule: ScaleSchedule, pictures: int
+    model: runtime.ManagedModel, runs: Sequence[RunConditions], schedule: ScaleSchedule, pictures: int
 ) -> Run:
     """All that the memory of a run depends on."""
-    text, semantic, content = conditions[:3]
-    views = [len(features[0]) for features in (semantic, content) if features is not None]
+    longest = model.module.config.text_length
+    texts = [text for run in runs for text in (run.text, run.negative or run.text)]
+    prompts = [longest if text is None else len(text.tokens_LC) for text in texts]
+    views = [len(part[0]) for run in runs for part in (run.semantic, run.content) if part is not None]
     return Run(
         schedule,
         pictures,
-        branches=model.prefill_cache.branches_needed(conditions),
+        branches=model.prefill_cache.branches_needed(*runs),
         dtype=model.module.stored_dtype,
         compute_dtype=model.module.dtype,
-        cache_dtype=conditions.cache_dtype,
-        prompt_tokens=len(text.tokens_LC) if text is not None else model.module.config.text_length,
+        cache_dtype=runs[0].cache_dtype,
+        prompt_tokens=max(prompts),
         views=max(views, default=1),
+        subjects=len(runs),
     )
 
 
 def _make_room(
-    model: runtime.ManagedModel, conditions: RunConditions, run: Run, estimate: MemoryEstimate
+    model: runtime.ManagedModel, runs: Sequence[RunConditions], run: Run, estimate: MemoryEstimate
 ) -> None:
     """Drops the cached branches of other runs where memory is short; MemoryError if that is not enough."""
     held = model.prefill_cache.nbytes
@@ -96,4 +113,4 @@ def _make_room(
         )
     needed = estimate.resident if runtime.offloads(model.patcher) else estimate.streamed
     if without < needed:
-        model.prefill_cache.keep_only(conditions)
+        model.prefill_cache.keep_only(*runs)

@@ -18,23 +18,30 @@ from echogen_core.sampling import (
     RunConditions,
     SamplingSettings,
     ScaleStep,
-    sample,
 )
 from echogen_core.scales import ASPECT_RATIOS, BUDGETS, ScaleSchedule, preset_schedule
 
-from . import adapters, notices, phases, runtime
+from . import adapters, drawing, notices, runtime
 from .adapters import CATEGORY, advanced, check_tokenizer, schema
+from .edit_wires import PictureEdit, RegionInputs
 
 AUTO_SIZE = "auto"
 CACHE_DTYPES: dict[str, torch.dtype | None] = {"full": None, "fp8": FP8}
 """Options of the cache widget -> dtype of the KV cache; None: as computed."""
 SEEDS = 1 << 64
 """Number of seeds; seed + i of a batch wraps around."""
-_SIZES = [AUTO_SIZE, *(budget for budget in BUDGETS if budget != "nano")]
+SIZES = [AUTO_SIZE, *(budget for budget in BUDGETS if budget != "nano")]
 
 
-def schedule_for(preset: Preset, size: str, aspect_ratio: str) -> tuple[ScaleSchedule, list[str]]:
-    """The schedule for the widgets' values, and what to say about it; `auto` is the model's own size."""
+def schedule_for(
+    preset: Preset, size: str, aspect_ratio: str, edit: PictureEdit | None = None
+) -> tuple[ScaleSchedule, list[str]]:
+    """The schedule for the widgets' values, and what to say about it; `auto` is the model's own size.
+
+    edit: has a schedule of its own, which comes before the widgets.
+    """
+    if edit is not None:
+        return edit.edit.schedule, []
     ratio = find_aspect_ratio(aspect_ratio)
     schedule = preset_schedule(preset, None if size == AUTO_SIZE else size, ratio.official)
     return schedule, [ratio.note] if ratio.note else []
@@ -82,13 +89,24 @@ class Sampler(io.ComfyNode):
                 "infinity",
             ],
             has_intermediate_output=True,
-            inputs=[*_sockets(), *_guidance_widgets(), *_picture_widgets(), *_drawing_widgets()],
+            inputs=[
+                *_sockets(),
+                *_guidance_widgets(),
+                *_picture_widgets(),
+                *_drawing_widgets(),
+                *editing_sockets(),
+            ],
             outputs=[
                 adapters.Bits.Output(
                     "bits",
                     display_name="bits",
                     tooltip="Bits of every scale, for Decode Bits and Decode Scales.",
-                )
+                ),
+                adapters.Edit.Output(
+                    "drawn_edit",
+                    display_name="edit",
+                    tooltip="For Paste Back: the connected edit, with what was changed. Empty without one.",
+                ),
             ],
         )
 
@@ -115,25 +133,30 @@ class Sampler(io.ComfyNode):
         content: ContentFeatures | None = None,
         tokenizer: runtime.Managed | None = None,
         guidance: GuidanceSchedule | None = None,
+        edit: PictureEdit | None = None,
+        regions: tuple[RegionInputs, ...] = (),
+        negative: TextFeatures | None = None,
     ) -> io.NodeOutput:
-        schedule, notes = schedule_for(model.preset, size, aspect_ratio)
+        schedule, notes = schedule_for(model.preset, size, aspect_ratio, edit)
         scales = len(schedule.scales)
         if tokenizer is not None:
             expected = model.preset.tokenizer
             check_tokenizer(tokenizer.module.config, expected.bits, expected.patch, "the model")
         per_scale = guidance.over(scales) if guidance else Guidance.constant(gamma_t, gamma_i, scales)
         settings = settings_for(model.preset, per_scale, tau, top_p, top_k)
-        run = RunConditions(text, semantic, content, settings.guidance, CACHE_DTYPES[cache])
-        preview_tokenizer = tokenizer if runtime.previews_enabled() else None
-        branches = phases.prefill(model, run, schedule, batch, preview_tokenizer)
-        progress = runtime.ScaleProgress(len(schedule.scales), preview_tokenizer)
+        conditions = RunConditions(text, semantic, content, per_scale, CACHE_DTYPES[cache], negative)
+        run = drawing.PictureRun(model, schedule, conditions, regions, edit)
+        notes += run.check(batch)
         seeds = [(seed + picture) % SEEDS for picture in range(batch)]
+        preview_tokenizer = tokenizer if runtime.previews_enabled() else None
+        draw, drawn_edit, about_edit = run.prepare(seeds, settings, preview_tokenizer)
+        progress = runtime.ScaleProgress(scales, preview_tokenizer)
         step: ScaleStep | None = None
-        for step in sample(model.module, branches, schedule, seeds, settings):
+        for step in draw():
             progress.report(step)
         assert step is not None
         drawn = replace(step.bits, scales=tuple(bits.cpu() for bits in step.bits.scales))
-        return io.NodeOutput(drawn, ui=notices.shown(notes))
+        return io.NodeOutput(drawn, drawn_edit, ui=notices.shown([*notes, *about_edit]))
 
 
 def _sockets() -> list[Any]:
@@ -224,7 +247,7 @@ def _picture_widgets() -> list[Any]:
         ),
         io.Combo.Input(
             "size",
-            options=_SIZES,
+            options=SIZES,
             default=AUTO_SIZE,
             tooltip="Size of the picture. auto: what the model was trained at (nano 128×128, EchoGen-0.1B "
             "about 256×256, EchoGen-2B about 1024×1024). Smaller sizes stop at an earlier scale.",
@@ -270,6 +293,27 @@ def _drawing_widgets() -> list[Any]:
             optional=True,
             tooltip="fp8 halves what a run needs besides the model's weights, and is slightly less exact: "
             "for small cards.",
+        ),
+    ]
+
+
+def editing_sockets() -> list[Any]:
+    """The last sockets of the sampler and the sweep."""
+    return [
+        adapters.Edit.Input(
+            "edit",
+            optional=True,
+            tooltip="A picture to change, from Edit Picture. It sets size and aspect ratio.",
+        ),
+        adapters.Regions.Input(
+            "regions",
+            optional=True,
+            tooltip="Parts of the picture with a subject or prompt of their own, from Subject Region.",
+        ),
+        adapters.Text.Input(
+            "negative",
+            optional=True,
+            tooltip="What to steer away from, from a second Encode Text. The higher γ_t, the stronger.",
         ),
     ]
 

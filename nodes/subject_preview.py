@@ -61,7 +61,7 @@ def previews(images_BCHW: Tensor, found: Sequence[Found], warned: bool = True) -
 
     warned: whether the caption has the warning.
     """
-    shown_BCHW = _at_preview_size(images_BCHW)
+    shown_BCHW = at_preview_size(images_BCHW)
     size = (int(shown_BCHW.shape[-2]), int(shown_BCHW.shape[-1]))
     drawn = [
         _draw(image_CHW, resize_found(one, *size)) for image_CHW, one in zip(shown_BCHW, found, strict=True)
@@ -69,13 +69,25 @@ def previews(images_BCHW: Tensor, found: Sequence[Found], warned: bool = True) -
     return _with_texts(drawn, [(_summary(one), one.warning if warned else "") for one in found])
 
 
+def marked(images_BCHW: Tensor, masks_BHW: Tensor) -> Tensor:
+    """[B, h, w, 3]: each picture with its mask; one mask stands for all."""
+    shown_BCHW = at_preview_size(images_BCHW)
+    masks_BHW = masks_BHW.expand(len(shown_BCHW), -1, -1)
+    drawn = [
+        draw_overlay(image_CHW, mask_HW, longest=SIDE)
+        for image_CHW, mask_HW in zip(shown_BCHW, masks_BHW, strict=True)
+    ]
+    return torch.cat([image_from_pil(picture)[0] for picture in drawn])
+
+
 def captioned(images_BCHW: Tensor, texts: Sequence[tuple[str, str]]) -> Tensor:
     """[B, h, w, 3]: each picture with its text and warning below it."""
-    shown = [to_pil(image_3HW) for image_3HW in _at_preview_size(images_BCHW)]
+    shown = [to_pil(image_3HW) for image_3HW in at_preview_size(images_BCHW)]
     return _with_texts(shown, texts)
 
 
-def _at_preview_size(images_BCHW: Tensor) -> Tensor:
+def at_preview_size(images_BCHW: Tensor) -> Tensor:
+    """[B, 3, h, w]: the pictures at the size that previews have."""
     height, width = images_BCHW.shape[-2:]
     scale = SIDE / max(height, width)
     size = [max(SMALLEST_SIDE, round(side * scale)) for side in (height, width)]
@@ -123,7 +135,7 @@ def show_cut_outs(cls: type[io.ComfyNode], cut_outs_B3SS: Tensor, warnings: Sequ
 
 def plain(cls: type[io.ComfyNode], images_BCHW: Tensor) -> tuple[str, ...]:
     """File name, subfolder and type of the first picture as it is, to draw on; () if it can't be written."""
-    written, _ = best_effort(partial(_written, cls, to_image(_at_preview_size(images_BCHW[:1]))))
+    written, _ = best_effort(partial(_written, cls, to_image(at_preview_size(images_BCHW[:1]))))
     return tuple(
         str(image[name]) for image in written.get("images", ()) for name in ("filename", "subfolder", "type")
     )

@@ -8,14 +8,16 @@ from typing import Any
 from comfy_api.latest import io
 
 from echogen_core.encoders.known_words import scene_notes
-from echogen_core.features import ContentFeatures, SemanticFeatures, Subject, TextFeatures
-from echogen_core.sampling import Bits
+from echogen_core.features import ContentFeatures, SemanticFeatures, TextFeatures
+from echogen_core.sampling import Bits, RunConditions
 from echogen_core.utils.number_list import SYNTAX, parse_numbers
 
 from . import adapters, notices, runtime
 from .adapters import CATEGORY, schema
+from .drawing import PictureRun
+from .edit_wires import PictureEdit, RegionInputs
 from .guidance import GAMMA_MAX
-from .sampling import Sampler, schedule_for, valid_ratio
+from .sampling import Sampler, editing_sockets, schedule_for, valid_ratio
 from .sweep_grids import MAX_VALUES, VARIED, Page, SweepRun, pages_of
 
 _cancelled: deque[tuple[str, dict[str, Any]]] = deque(maxlen=100)
@@ -38,6 +40,7 @@ class Sweep(io.ComfyNode):
                 *_connected_inputs(),
                 *_list_widgets(),
                 *_sampler_inputs("seed", "aspect_ratio", "size", "tau", "top_p", "top_k"),
+                *editing_sockets(),
             ],
             outputs=[
                 io.Image.Output(
@@ -86,17 +89,23 @@ class Sweep(io.ComfyNode):
         semantic: SemanticFeatures | None = None,
         content: ContentFeatures | None = None,
         text_encoder: runtime.Managed | None = None,
+        edit: PictureEdit | None = None,
+        regions: tuple[RegionInputs, ...] = (),
+        negative: TextFeatures | None = None,
     ) -> io.NodeOutput:
         columns = parse_numbers(gamma_t, "γ_t", 0.0, GAMMA_MAX, MAX_VALUES)
         rows = sorted(parse_numbers(gamma_i, "γ_I", 0.0, GAMMA_MAX, MAX_VALUES), reverse=True)
         pages = pages_of(vary, values, Page("", text, seed, tau, top_p, top_k), text_encoder)
-        schedule, notes = schedule_for(model.preset, size, aspect_ratio)
-        sweep = SweepRun(model, tokenizer, pages, columns, rows, schedule)
+        schedule, notes = schedule_for(model.preset, size, aspect_ratio, edit)
+        conditions = RunConditions(text, semantic, content, negative=negative)
+        run = PictureRun(model, schedule, conditions, regions, edit)
+        notes += run.check(1)
+        sweep = SweepRun(run, tokenizer, pages, columns, rows)
         table = sweep.table(vary)
         _send(cls.hidden, table)
         drawn: list[Bits] = []
         try:
-            for cell, bits in sweep.draw(Subject(semantic, content)):
+            for cell, bits in sweep.draw():
                 drawn.append(bits)
                 _send(cls.hidden, {**table, "cells": [cell]})
         except runtime.Interrupted:

@@ -11,14 +11,15 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from echogen_core.features import Subject, TextFeatures
+from echogen_core.features import TextFeatures
 from echogen_core.pictures import to_pil
-from echogen_core.sampling import Bits, Guidance, RunConditions, ScaleStep, sample
+from echogen_core.sampling import Bits, Guidance, ScaleStep
 from echogen_core.scales import ScaleSchedule
 from echogen_core.utils.number_list import format_number, parse_numbers, parse_whole_numbers
 from echogen_core.utils.printable import counted
 
-from . import adapters, memory_checks, phases, runtime
+from . import adapters, memory_checks, runtime
+from .drawing import PictureRun
 from .labelled_grid import MAX_SIDE, LabelledGrid
 from .sampling import SEEDS, settings_for
 
@@ -90,17 +91,20 @@ class SweepRun:
 
     def __init__(
         self,
-        model: runtime.ManagedModel,
+        run: PictureRun,
         tokenizer: runtime.Managed,
         pages: Sequence[Page],
         columns: Sequence[float],
         rows: Sequence[float],
-        schedule: ScaleSchedule,
     ) -> None:
-        """columns: γ_t; rows: γ_I, top first. Raises MemoryError where the grids do not fit into memory."""
+        """run: of every cell, but for the page's prompt. columns: γ_t; rows: γ_I, top first.
+
+        Raises MemoryError where the grids do not fit into memory.
+        """
         self.total = len(pages) * len(columns) * len(rows)
-        self._model, self._tokenizer = model, tokenizer
-        self._columns, self._rows, self._schedule = columns, rows, schedule
+        self._run, self._tokenizer = run, tokenizer
+        self._columns, self._rows = columns, rows
+        schedule = run.schedule
         _require_memory(len(pages), len(columns), len(rows), schedule)
         across, down = ([format_number(value) for value in values] for values in (columns, rows))
         self._sheets = [
@@ -122,10 +126,10 @@ class SweepRun:
         axes = {"columns": self._columns, "rows": self._rows}
         return {"run": uuid.uuid4().hex, **axes, "pages": pages, "cells": []}
 
-    def draw(self, subject: Subject) -> Iterator[tuple[dict[str, Any], Bits]]:
+    def draw(self) -> Iterator[tuple[dict[str, Any], Bits]]:
         """Every cell, as the front end gets it, with its bits on the CPU. Raises Interrupted on cancel."""
         progress = runtime.progress_bar(self.total)
-        for cell, step in self._steps(subject):
+        for cell, step in self._steps():
             drawn = self._add(cell, step)
             yield drawn, replace(step.bits, scales=tuple(bits.cpu() for bits in step.bits.scales))
             progress.update(1)
@@ -136,18 +140,19 @@ class SweepRun:
         grids = torch.cat([adapters.image_from_pil(sheet.grid.image)[0] for sheet in sheets])
         return adapters.to_intermediate(grids), [cell for sheet in sheets for cell in sheet.cells]
 
-    def _steps(self, subject: Subject) -> Iterator[tuple[Cell, ScaleStep]]:
+    def _steps(self) -> Iterator[tuple[Cell, ScaleStep]]:
         """The last scale of every cell; all cells of a page share one prefill."""
+        scales = len(self._run.schedule.scales)
         for number, sheet in enumerate(self._sheets):
             page = sheet.page
-            conditions = RunConditions(page.text, subject.semantic, subject.content)
-            branches = phases.prefill(self._model, conditions, self._schedule, 1, self._tokenizer)
+            run = self._run._replace(conditions=self._run.conditions._replace(text=page.text))
             for (row, gamma_i), (column, gamma_t) in product(enumerate(self._rows), enumerate(self._columns)):
-                guidance = Guidance.constant(gamma_t, gamma_i, len(self._schedule.scales))
-                settings = settings_for(self._model.preset, guidance, page.tau, page.top_p, page.top_k)
-                *_, last = sample(self._model.module, branches, self._schedule, [page.seed], settings)
+                guidance = Guidance.constant(gamma_t, gamma_i, scales)
+                settings = settings_for(run.model.preset, guidance, page.tau, page.top_p, page.top_k)
+                draw, _, _ = run.prepare([page.seed], settings, self._tokenizer)
+                *_, last = draw()
+                del draw  # its branches would outlast the page
                 yield Cell(number, row, column, gamma_t, gamma_i), last
-            del branches  # frees them before the next page's prefill
 
     def _add(self, cell: Cell, step: ScaleStep) -> dict[str, Any]:
         """Decodes a cell's picture into its grid; returns the cell for the front end."""

@@ -18,6 +18,7 @@ from echogen_core.tokenizer import BitTokenizer
 from echogen_core.utils.printable import printable
 
 from . import runtime
+from .edit_wires import PictureEdit, RegionInputs
 
 _SHOWN = 80  # characters of a value in a message
 
@@ -41,6 +42,10 @@ def _real(value: Any) -> bool:
     return isinstance(value, Tensor) and not value.is_complex()
 
 
+def _is_regions(value: Any) -> bool:
+    return isinstance(value, tuple) and all(isinstance(each, RegionInputs) for each in value)
+
+
 def _encodes_content(value: Any) -> bool:
     # ComfyUI's VAE may stand in for it, which is not one of the core's classes.
     other_encoders = (BitTokenizer, TextEncoder, SemanticEncoder)
@@ -61,7 +66,9 @@ WIRE_TYPES: dict[str, WireType] = {
     "ECHOGEN_SEMANTIC": WireType("semantic features, from Encode Semantic", _is(SemanticFeatures)),
     "ECHOGEN_CONTENT": WireType("content features, from Encode Content", _is(ContentFeatures)),
     "ECHOGEN_GUIDANCE": WireType("guidance, from Guidance Schedule", _is(GuidanceSchedule)),
-    "ECHOGEN_BITS": WireType("bits, from EchoGen Sampler", _is(Bits)),
+    "ECHOGEN_BITS": WireType("bits, from EchoGen Sampler or Encode Bits", _is(Bits)),
+    "ECHOGEN_EDIT": WireType("an edit, from Edit Picture or EchoGen Sampler", _is(PictureEdit)),
+    "ECHOGEN_REGIONS": WireType("regions, from Subject Region", _is_regions),
     "IMAGE": WireType("pictures, from Load Image or any node that makes some", _real),
     "MASK": WireType("a mask, from Load Image or any node that makes one", _real),
     "VAE": WireType("a VAE, from Load VAE", lambda value: hasattr(value, "first_stage_model")),

@@ -59,7 +59,7 @@ def picture(pack: dict[str, Any], loaded: Any) -> torch.Tensor:
     seen = runtime.loaded(semantic).encode(reference, semantic.device)
     detail = runtime.loaded(content).encode(reference, content.device)
     features = {"text": words, "semantic": seen, "content": detail}
-    (bits,) = run(pack, "EchoGenSampler", model=model, **SAMPLER, **features)
+    bits, _ = run(pack, "EchoGenSampler", model=model, **SAMPLER, **features)
     (image,) = run(pack, "EchoGenDecodeBits", bits=bits, tokenizer=tokenizer)
     assert image.shape == (SAMPLER["batch"], 128, 128, 3)
     return image
@@ -132,7 +132,7 @@ def draw(managed: Any, conditions: Any, schedule: Any) -> None:
     from echogen_core.sampling import SamplingSettings, sample
 
     phases = comfy_pack.pack_module("nodes.phases")
-    branches = phases.prefill(managed, conditions, schedule, 1)
+    (branches,) = phases.prefill(managed, [conditions], schedule, 1)
     for _ in sample(managed.module, branches, schedule, [0], SamplingSettings(conditions.guidance)):
         pass
 

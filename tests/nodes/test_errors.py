@@ -111,7 +111,7 @@ def test_the_sampler_says_which_aspect_ratio_it_took(pack: dict[str, Any], model
 def test_a_tokenizer_of_another_model(pack: dict[str, Any], models: Any) -> None:
     from dataclasses import replace
 
-    (bits,) = run(pack, "EchoGenSampler", model=models.model, **SAMPLER)
+    bits, _ = run(pack, "EchoGenSampler", model=models.model, **SAMPLER)
     narrow = replace(bits, scales=tuple(scale[..., :16] for scale in bits.scales))
     for node in ("EchoGenDecodeBits", "EchoGenDecodeScales"):
         with pytest.raises(ValueError, match="tokenizer that the model was trained on"):

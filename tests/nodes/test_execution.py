@@ -73,7 +73,7 @@ def test_cut_out_gives_comfyui_pictures(pack: dict[str, Any], picture: torch.Ten
 
 
 def test_whole_way_with_batch(pack: dict[str, Any], models: Any, features: dict[str, Any]) -> None:
-    (bits,) = run(pack, "EchoGenSampler", model=models.model, **{**SAMPLER, "batch": 3}, **features)
+    bits, _ = run(pack, "EchoGenSampler", model=models.model, **{**SAMPLER, "batch": 3}, **features)
     (image,) = run(pack, "EchoGenDecodeBits", bits=bits, tokenizer=models.tokenizer)
     (scales,) = run(pack, "EchoGenDecodeScales", bits=bits, tokenizer=models.tokenizer)
 
@@ -84,14 +84,14 @@ def test_whole_way_with_batch(pack: dict[str, Any], models: Any, features: dict[
     assert bits.settings["tau"] == PRESETS["nano"].tau, "0 stands for the model's own tau"
     assert all(scale.device.type == "cpu" for scale in bits.scales)
 
-    (single,) = run(pack, "EchoGenSampler", model=models.model, **{**SAMPLER, "seed": 8}, **features)
+    single, _ = run(pack, "EchoGenSampler", model=models.model, **{**SAMPLER, "seed": 8}, **features)
     assert all(torch.equal(a[1:2], b) for a, b in zip(bits.scales, single.scales, strict=True))
     (alone,) = run(pack, "EchoGenDecodeBits", bits=single, tokenizer=models.tokenizer)
     assert torch.equal(image[1:2], alone), "its pixels too"
 
 
 def test_the_largest_seed_goes_round(pack: dict[str, Any], models: Any) -> None:
-    (bits,) = run(
+    bits, _ = run(
         pack, "EchoGenSampler", model=models.model, **{**SAMPLER, "seed": (1 << 64) - 1, "batch": 2}
     )
     assert bits.seeds == ((1 << 64) - 1, 0)
@@ -109,7 +109,7 @@ def test_half_precision_weights_as_the_large_models_have_them(
     encoder = runtime.manage(half.semantic, half.preset, plain=True)
     (semantic,) = run(pack, "EchoGenEncodeSemantic", semantic_encoder=encoder, image=picture, strength=1.0)
     assert torch.allclose(semantic.patches_VPC, features["semantic"].patches_VPC, atol=0.2)
-    (bits,) = run(
+    bits, _ = run(
         pack,
         "EchoGenSampler",
         model=model,
@@ -173,7 +173,7 @@ def test_prefills_are_bounded_and_go_with_the_model(
 
     mm.unload_all_models()
     assert cache.nbytes == 0
-    (bits,) = run(pack, "EchoGenSampler", model=models.model, **SAMPLER, **features)
+    bits, _ = run(pack, "EchoGenSampler", model=models.model, **SAMPLER, **features)
     assert bits.complete, "and the model comes back when it is wanted"
 
 
@@ -187,7 +187,7 @@ def test_progress_shows_every_scale_and_ends_with_the_finished_picture(
         lambda value, total, preview, node_id=None: events.append((value, total, preview))
     )
     try:
-        (bits,) = run(
+        bits, _ = run(
             pack, "EchoGenSampler", model=models.model, tokenizer=models.tokenizer, **SAMPLER, **features
         )
     finally:
@@ -208,9 +208,9 @@ def test_interruption_ends_within_the_scale_and_the_next_run_is_whole(
 ) -> None:
     import comfy.model_management as mm
 
-    (expected,) = run(pack, "EchoGenSampler", model=models.model, **SAMPLER, **features)
+    expected, _ = run(pack, "EchoGenSampler", model=models.model, **SAMPLER, **features)
     mm.interrupt_current_processing()
     with pytest.raises(mm.InterruptProcessingException):
         run(pack, "EchoGenSampler", model=models.model, **SAMPLER, **features)
-    (again,) = run(pack, "EchoGenSampler", model=models.model, **SAMPLER, **features)
+    again, _ = run(pack, "EchoGenSampler", model=models.model, **SAMPLER, **features)
     assert same_bits(again, expected)

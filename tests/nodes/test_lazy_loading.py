@@ -41,7 +41,7 @@ def picture_of(pack: dict[str, Any], dtype: str) -> tuple[Any, torch.Tensor]:
     (seen,) = run(pack, "EchoGenEncodeSemantic", semantic_encoder=semantic, **encode)
     (detail,) = run(pack, "EchoGenEncodeContent", content_encoder=content, **encode)
     features = {"text": words, "semantic": seen, "content": detail}
-    (bits,) = run(pack, "EchoGenSampler", model=model, **SAMPLER, **features)
+    bits, _ = run(pack, "EchoGenSampler", model=model, **SAMPLER, **features)
     (image,) = run(pack, "EchoGenDecodeBits", bits=bits, tokenizer=tokenizer)
     return bits, image
 

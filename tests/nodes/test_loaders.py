@@ -76,7 +76,7 @@ def generate(pack: dict[str, Any], model: Any, tokenizer: Any, text: Any, semant
     """Bits and picture of one run; content is left open, as no small VAE of ComfyUI's exists."""
     (words,) = run(pack, "EchoGenEncodeText", text_encoder=text, prompt=PROMPT)
     (seen,) = run(pack, "EchoGenEncodeSemantic", semantic_encoder=semantic, image=picture(), strength=1.0)
-    (bits,) = run(
+    bits, _ = run(
         pack, "EchoGenSampler", model=model, tokenizer=tokenizer, text=words, semantic=seen, **SAMPLER
     )
     (image,) = run(pack, "EchoGenDecodeBits", bits=bits, tokenizer=tokenizer)
@@ -248,7 +248,7 @@ def test_parts_of_different_models_are_refused_where_they_meet(
     (tokenizer,) = run(pack, "EchoGenLoadTokenizer", file="d16.safetensors")
     with pytest.raises(ValueError, match=r"The tokenizer has 16 bits.*the model 32 bits.*d32"):
         run(pack, "EchoGenSampler", model=models.model, tokenizer=tokenizer, **SAMPLER)
-    (bits,) = run(pack, "EchoGenSampler", model=models.model, **SAMPLER)
+    bits, _ = run(pack, "EchoGenSampler", model=models.model, **SAMPLER)
     for node in ("EchoGenDecodeBits", "EchoGenDecodeScales"):
         with pytest.raises(ValueError, match=r"The tokenizer has 16 bits.*bits 32 bits"):
             run(pack, node, bits=bits, tokenizer=tokenizer)
@@ -275,7 +275,7 @@ def test_a_base_model_makes_pictures_of_text_alone(
     assert "base Infinity model" in caplog.text
     assert model.preset.tau == 0.5, "Infinity's own defaults"
     (text,) = run(pack, "EchoGenEncodeText", text_encoder=models.text_encoder, prompt=PROMPT)
-    (bits,) = run(pack, "EchoGenSampler", model=model, text=text, tokenizer=models.tokenizer, **SAMPLER)
+    bits, _ = run(pack, "EchoGenSampler", model=model, text=text, tokenizer=models.tokenizer, **SAMPLER)
     assert bits.complete and bits.settings["tau"] == 0.5
     (seen,) = run(
         pack,

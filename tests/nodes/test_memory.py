@@ -48,12 +48,12 @@ def test_both_phases_and_the_prefills_are_under_the_memory_manager(
 def test_weights_that_leave_cost_no_prefill(
     pack: dict[str, Any], models: Any, conditions: dict[str, Any]
 ) -> None:
-    (bits,) = run(pack, "EchoGenSampler", model=models.model, **SAMPLER, **conditions)
+    bits, _ = run(pack, "EchoGenSampler", model=models.model, **SAMPLER, **conditions)
     held, computed = models.model.prefill_cache.nbytes, models.model.prefill_cache.computed
     models.model.prefill_patcher.detach()
     models.model.patcher.detach()
     assert models.model.prefill_cache.nbytes == held > 0
-    (again,) = run(pack, "EchoGenSampler", model=models.model, **SAMPLER, **conditions)
+    again, _ = run(pack, "EchoGenSampler", model=models.model, **SAMPLER, **conditions)
     assert same_bits(again, bits) and models.model.prefill_cache.computed == computed
 
 
@@ -70,7 +70,7 @@ def test_a_run_cancelled_in_each_phase_leaves_nothing(
             run(pack, node, **inputs)
 
     with live_bytes(models) as counted:
-        (bits,) = run(pack, "EchoGenSampler", **sampler)
+        bits, _ = run(pack, "EchoGenSampler", **sampler)
         run(pack, "EchoGenDecodeBits", bits=bits, tokenizer=models.tokenizer)
         known = counted.live
         cancelled("EchoGenSampler", **sampler)
@@ -80,7 +80,7 @@ def test_a_run_cancelled_in_each_phase_leaves_nothing(
         empty = counted.live
         cancelled("EchoGenSampler", **sampler)
         assert counted.live == empty < known, "the prefill"
-        (again,) = run(pack, "EchoGenSampler", **sampler)
+        again, _ = run(pack, "EchoGenSampler", **sampler)
     assert same_bits(again, bits)
 
 
@@ -89,7 +89,7 @@ def test_twenty_runs_in_a_row_leave_nothing(
 ) -> None:
     def once(seed: int) -> None:
         choice = {**SAMPLER, "seed": seed, "gamma_t": 1.0 + seed % 3, "top_k": seed % 2}
-        (bits,) = run(pack, "EchoGenSampler", model=models.model, **choice, **conditions)
+        bits, _ = run(pack, "EchoGenSampler", model=models.model, **choice, **conditions)
         run(pack, "EchoGenDecodeBits", bits=bits, tokenizer=models.tokenizer)
 
     with live_bytes(models) as counted:
@@ -125,9 +125,9 @@ def test_the_cache_in_fp8_makes_nearly_the_same_choices(
     pack: dict[str, Any], models: Any, conditions: dict[str, Any]
 ) -> None:
     greedy = dict(model=models.model, **{**SAMPLER, "top_k": 1}, **conditions)
-    (full,) = run(pack, "EchoGenSampler", **greedy)
+    full, _ = run(pack, "EchoGenSampler", **greedy)
     models.model.prefill_cache.clear()
-    (packed,) = run(pack, "EchoGenSampler", **greedy, cache="fp8")
+    packed, _ = run(pack, "EchoGenSampler", **greedy, cache="fp8")
     nbytes = models.model.prefill_cache.nbytes
     models.model.prefill_cache.clear()
     run(pack, "EchoGenSampler", **greedy)

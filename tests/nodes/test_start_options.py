@@ -145,7 +145,7 @@ def test_a_picture_comes_of_every_pair_of_types(
     (seen,) = run(pack, "EchoGenEncodeSemantic", semantic_encoder=semantic, **encode)
     (detail,) = run(pack, "EchoGenEncodeContent", content_encoder=content, **encode)
     features = {"text": words, "semantic": seen, "content": detail, "tokenizer": tokenizer}
-    (bits,) = run(pack, "EchoGenSampler", model=model, **SAMPLER, **features)
+    bits, _ = run(pack, "EchoGenSampler", model=model, **SAMPLER, **features)
     (image,) = run(pack, "EchoGenDecodeBits", bits=bits, tokenizer=tokenizer)
     assert bits.complete and bool(torch.isfinite(image).all())
     assert all(layer.cross.k_BHSD.dtype == compute for layer in first_branch(model).layers)

@@ -52,8 +52,8 @@ def test_the_file_gives_the_same_picture_as_the_encoders(
     assert offered(pack) == ["EchoGen/subjects/cat_00001_.safetensors [output]"]
     semantic, content = run(pack, "EchoGenLoadSubject", file=offered(pack)[0])
     assert semantic.strength == 1.2 and content.strength == 0.4
-    (expected,) = run(pack, "EchoGenSampler", model=models.model, **SAMPLER, **subject)
-    (found,) = run(pack, "EchoGenSampler", model=models.model, **SAMPLER, semantic=semantic, content=content)
+    expected, _ = run(pack, "EchoGenSampler", model=models.model, **SAMPLER, **subject)
+    found, _ = run(pack, "EchoGenSampler", model=models.model, **SAMPLER, semantic=semantic, content=content)
     assert same_bits(expected, found)
 
     run(pack, "EchoGenSaveSubject", filename_prefix=PREFIX, semantic=subject["semantic"])

@@ -40,7 +40,7 @@ def test_each_cell_is_the_samplers_picture(pack: dict[str, Any], models: Any, te
     assert grid.shape[0] == 1 and grid.shape[3] == 3 and len(bits) == 6
     for cell, (gamma_i, gamma_t) in enumerate([(4, 1), (4, 3), (2, 1), (2, 3), (0, 1), (0, 3)]):
         inputs = {**SAMPLER, "gamma_t": float(gamma_t), "gamma_i": float(gamma_i)}
-        (single,) = run(pack, "EchoGenSampler", model=models.model, text=text, **inputs)
+        single, _ = run(pack, "EchoGenSampler", model=models.model, text=text, **inputs)
         assert same_bits(bits[cell], single)
     (table,) = output.ui["echogen_sweep"]
     assert table["columns"] == [1, 3] and table["rows"] == [4, 2, 0]
@@ -192,7 +192,7 @@ def test_a_schedule_takes_the_place_of_the_sliders(pack: dict[str, Any], models:
         inputs = {**SAMPLER, "gamma_t": 8.0, "gamma_i": 0.0}
         return run(pack, "EchoGenSampler", model=models.model, text=text, guidance=guidance, **inputs)[0]
 
-    (sliders,) = run(pack, "EchoGenSampler", model=models.model, text=text, **SAMPLER)
+    sliders, _ = run(pack, "EchoGenSampler", model=models.model, text=text, **SAMPLER)
     assert same_bits(sampled(), sliders)
     drawn = sampled(shape="drawn", points_t="2, 2", points_i="3")
     assert same_bits(drawn, sliders)

@@ -1,0 +1,278 @@
+"""Nodes that read a picture of the artist's, to change a part of it, and put the result back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from comfy_api.latest import io
+from torch import Tensor
+
+from echogen_core.editing import CONTEXT, FEATHER, Edit, Fit, Frame, Way, box_of, grown
+from echogen_core.pictures import check_pictures, flatten_alpha
+from echogen_core.sampling import Bits
+from echogen_core.scales import ScaleSchedule, nearest_schedule, preset_schedule
+from echogen_core.subject.masks import MaskMarks, read_masks
+from echogen_core.tokenizer.bsq import quantize_multiscale
+
+from . import adapters, drawing, memory_checks, notices, phases, runtime, subject_preview
+from .adapters import CATEGORY, advanced, schema, to_image
+from .edit_wires import PictureEdit
+from .sampling import AUTO_SIZE, SIZES
+
+_MOST_GROWTH = 256  # pixels
+_LOST = 0.02  # share of a picture that isn't shown, from which it is said
+
+
+class EncodeBits(io.ComfyNode):
+    """Picture to bits."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="EchoGenEncodeBits",
+            display_name="Encode Bits",
+            category=f"{CATEGORY}/editing",
+            description="Turns a picture into the bits that the model draws with. Decode Bits shows how much "
+            "of the picture they hold.",
+            search_aliases=["vae encode", "image to bits", "tokenizer encode"],
+            has_intermediate_output=True,
+            inputs=[
+                io.Image.Input("image", tooltip="One or several pictures of any size."),
+                adapters.Tokenizer.Input("tokenizer", tooltip="From Load EchoGen."),
+                _fit_input([Fit.CROP, Fit.PAD, Fit.STRETCH], Fit.CROP),
+                _size_input(),
+            ],
+            outputs=[
+                adapters.Bits.Output("bits", display_name="bits", tooltip="For Decode Bits."),
+                io.Image.Output(
+                    "fitted", display_name="image", tooltip="The picture at the size that the bits are for."
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, image: Tensor, tokenizer: runtime.Managed, fit: str, size: str) -> io.NodeOutput:
+        images_B3HW = _pictures(image)
+        height, width = images_B3HW.shape[-2:]
+        schedule = _schedule(tokenizer, size, height, width)
+        frame = Frame.of((height, width), schedule.pixels_hw, Fit(fit))
+        fitted_B3hw = frame.onto_canvas(images_B3HW)
+        latents_BDhw = phases.encode(tokenizer, fitted_B3hw)
+        bits = tuple(quantize_multiscale(latents_BDhw, schedule.scales).bits)
+        drawn = Bits(schedule, bits, (0,) * len(fitted_B3hw), {})
+        return io.NodeOutput(drawn, to_image(fitted_B3hw), ui=notices.shown(_lost_note(frame)))
+
+
+class EditPicture(io.ComfyNode):
+    """A picture, and where it may change."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="EchoGenEditPicture",
+            display_name="Edit Picture",
+            category=f"{CATEGORY}/editing",
+            description="Puts your subject into a picture of your own: paint where it should be. Connect it "
+            "to the sampler's edit, and the sampler's edit to Paste Back.",
+            search_aliases=[
+                "inpaint",
+                "insert subject",
+                "image to image",
+                "img2img",
+                "vae encode for inpainting",
+            ],
+            is_output_node=True,
+            has_intermediate_output=True,
+            inputs=[
+                io.Image.Input("image", tooltip="The picture to change, of any size."),
+                adapters.Tokenizer.Input(
+                    "tokenizer", tooltip="From the Load EchoGen of the sampler's model."
+                ),
+                io.Mask.Input(
+                    "mask",
+                    optional=True,
+                    tooltip="White where the picture may change: paint it in the mask editor. Not connected: "
+                    "everywhere, for use with keep scales.",
+                ),
+                io.Combo.Input(
+                    "way",
+                    options=[way.value for way in Way],
+                    default=Way.PLACE.value,
+                    tooltip="place: the subject alone, as large as the mask, in front of the picture's own "
+                    "background. redraw: the prompt's scene as well.",
+                ),
+                io.Int.Input(
+                    "keep_scales",
+                    display_name="keep scales",
+                    default=0,
+                    min=0,
+                    max=13,
+                    tooltip="How many of the coarse scales stay the picture's: its layout and light. About a "
+                    "third keeps the layout, all keep the picture. nano has 5 scales, EchoGen-2B has 13.",
+                ),
+                io.Int.Input(
+                    "grow",
+                    display_name="grow mask",
+                    default=0,
+                    min=0,
+                    max=_MOST_GROWTH,
+                    tooltip="Widens the mask by this many pixels, 0 to 256.",
+                ),
+                io.Float.Input(
+                    "feather",
+                    default=FEATHER,
+                    min=0.0,
+                    max=64.0,
+                    step=0.5,
+                    tooltip="Over how many pixels Paste Back blends the edge, 0 to 64.",
+                ),
+                _fit_input(list(Fit), Fit.AROUND),
+                _size_input(),
+            ],
+            outputs=[
+                adapters.Edit.Output("edit", display_name="edit", tooltip="For the sampler's edit input.")
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        image: Tensor,
+        tokenizer: runtime.Managed,
+        way: str,
+        keep_scales: int,
+        grow: int,
+        feather: float,
+        fit: str,
+        size: str,
+        mask: Tensor | None = None,
+    ) -> io.NodeOutput:
+        images_B3HW = _pictures(image)
+        masks_BHW, said = _masks(mask, images_B3HW, Way(way))
+        masks_BHW = grown(masks_BHW, grow)
+        height, width = _shown_size(masks_BHW, Way(way), Fit(fit))
+        schedule = _schedule(tokenizer, size, height, width)
+        edit = PictureEdit(
+            Edit(images_B3HW, masks_BHW, schedule, Way(way), Fit(fit), keep_scales, feather), tokenizer
+        )
+        if edit.edit.way is Way.REDRAW:
+            canvas = edit.edit.redrawn()
+            edit = drawing.on_canvas(edit, canvas)
+            said += _lost_note(canvas.frames[0]) if Fit(fit) is not Fit.AROUND else []
+        shown = subject_preview.marked(images_B3HW, masks_BHW)
+        return io.NodeOutput(edit, ui=subject_preview.show(cls, [shown], said, said))
+
+
+class PasteBack(io.ComfyNode):
+    """The edited picture in the original."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="EchoGenPasteBack",
+            display_name="Paste Back",
+            category=f"{CATEGORY}/editing",
+            description="Puts what was drawn back into your picture at its own size. Outside the mask, every "
+            "pixel stays as it was.",
+            search_aliases=["stitch", "inpaint", "composite", "uncrop"],
+            inputs=[
+                io.Image.Input("image", tooltip="From Decode Bits."),
+                adapters.Edit.Input("edit", tooltip="From the sampler whose bits were decoded."),
+            ],
+            outputs=[
+                io.Image.Output("pasted", display_name="image", tooltip="Your picture, changed in the mask."),
+                io.Mask.Output("changed", display_name="mask", tooltip="White where it was changed."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, image: Tensor, edit: PictureEdit) -> io.NodeOutput:
+        if edit.canvas is None:
+            raise ValueError(
+                "This edit is not drawn yet, so where the subject is isn't known. Connect the edit output of "
+                "EchoGen Sampler, not Edit Picture's."
+            )
+        drawn_N3hw = flatten_alpha(check_pictures(image.movedim(-1, 1), "edited picture"))
+        count = max(len(drawn_N3hw), edit.edit.count)
+        height, width = edit.edit.size_hw
+        memory_checks.require_for_frames(count, height, width)
+        pasted_N3HW = edit.edit.pasted_back(edit.canvas, drawn_N3hw)
+        changed_BHW = edit.canvas.masks_BHW.expand(len(pasted_N3HW), -1, -1)
+        return io.NodeOutput(to_image(pasted_N3HW), adapters.to_intermediate(changed_BHW))
+
+
+def _fit_input(choices: list[Fit], default: Fit) -> Any:
+    tooltip = (
+        "What the model sees of your picture. crop: its middle. pad: all of it, with its edges continued. "
+        "stretch: all of it, distorted."
+    )
+    if Fit.AROUND in choices:
+        tooltip += (
+            f" around the mask: {CONTEXT:g} times the mask's size, for fine detail in large pictures. place "
+            "always sees what fits the subject into the mask."
+        )
+    return io.Combo.Input(
+        "fit", options=[each.value for each in choices], default=default.value, tooltip=tooltip
+    )
+
+
+def _size_input() -> Any:
+    return advanced(
+        io.Combo.Input,
+        "size",
+        options=SIZES,
+        default=AUTO_SIZE,
+        tooltip="Size that the model draws at. auto: what it was trained at. The aspect ratio is the nearest "
+        "to your picture's.",
+    )
+
+
+def _pictures(image_BHWC: Tensor) -> Tensor:
+    """[B, 3, H, W] at their own size. Raises as `pictures_from`."""
+    memory_checks.require_for_pictures(image_BHWC, "pictures")
+    channels_first = image_BHWC.movedim(-1, 1) if image_BHWC.ndim == 4 else image_BHWC
+    return flatten_alpha(check_pictures(channels_first, "picture")).cpu().float()
+
+
+def _masks(mask: Tensor | None, images_B3HW: Tensor, way: Way) -> tuple[Tensor, list[str]]:
+    """[B, H, W], and what to say; everything where there is none. PLACE needs one."""
+    given = read_masks(mask, images_B3HW, MaskMarks.SUBJECT) if mask is not None else []
+    masks = [each.mask_HW for each in given]
+    if all(mask_HW is None for mask_HW in masks):
+        if way is Way.PLACE:
+            raise ValueError(
+                "The mask is missing or empty: expected white where the subject should be. Paint it in Load "
+                "Image's mask editor, or set way to redraw to change the whole picture."
+            )
+        return torch.ones(images_B3HW[:, 0].shape), []
+    said = [each.note for each in given if each.note]
+    nothing = torch.zeros(images_B3HW.shape[-2:])
+    return torch.stack([nothing if mask_HW is None else mask_HW for mask_HW in masks]), said
+
+
+def _shown_size(masks_BHW: Tensor, way: Way, fit: Fit) -> tuple[int, int]:
+    """Height and width that the canvas should have the proportions of."""
+    box = box_of(masks_BHW.amax(0))
+    if box is None or (way is Way.REDRAW and fit is not Fit.AROUND):
+        height, width = masks_BHW.shape[-2:]
+        return height, width
+    return box[3] - box[1], box[2] - box[0]
+
+
+def _schedule(tokenizer: runtime.Managed, size: str, height: int, width: int) -> ScaleSchedule:
+    """The one of the wanted size whose proportions are nearest."""
+    budget = tokenizer.preset.budget if size == AUTO_SIZE else size
+    nearest = nearest_schedule(budget, height, width)
+    return preset_schedule(tokenizer.preset, budget, nearest.aspect_ratio)
+
+
+def _lost_note(frame: Frame) -> list[str]:
+    if frame.lost < _LOST:
+        return []
+    return [
+        f"{frame.lost:.0%} of the picture is outside what the model sees. Set fit to pad to see all of it."
+    ]
+
+
+NODES: list[type[Any]] = [EncodeBits, EditPicture, PasteBack]
