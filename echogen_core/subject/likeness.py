@@ -1,0 +1,83 @@
+"""How much pictures look like a reference's subject, to keep the best few of a batch.
+
+Training-free and our own, not in the paper: DreamBench's DINO score (evaluation/) is by another network. The
+measure is the cosine of the semantic encoder's class tokens, of a picture's subject and of the reference's,
+both cut out, squared and on white.
+Shape suffixes: B pictures, C channels, H height, W width, V views of the reference. Values 0..1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..features import SemanticFeatures
+from .cutout import cut_out_by
+from .masks import is_empty
+from .salient import SalientSubject
+
+WHOLE_COMPARED = (
+    "Nothing stands out, so the whole picture is compared. Connect a mask to say where the subject is."
+)
+
+
+class Likeness(NamedTuple):
+    """One picture's likeness.
+
+    cosine: -1 to 1, with 1 as the reference. note: what the artist should know, '' for nothing.
+    """
+
+    cosine: float
+    note: str = ""
+
+
+def measure_likeness(
+    pictures_BCHW: Tensor,
+    masks: Sequence[Tensor | None],
+    reference: SemanticFeatures,
+    encode: Callable[[Tensor], SemanticFeatures],
+    salient: SalientSubject,
+) -> Iterator[Likeness]:
+    """Each picture's likeness in turn; it depends on no other picture of the batch.
+
+    pictures_BCHW: as `cut_out_by` takes them. masks: [H, W] with 1 where to look; None for the built-in cut.
+    reference: of several views, the most similar counts, as a picture shows the subject from one side.
+    encode: the encoder that made them, for pictures [1, 3, S, S].
+    Raises ValueError for features of another encoder, and for NaN or infinity in them.
+    """
+    for number, (picture_CHW, mask_HW) in enumerate(zip(pictures_BCHW, masks, strict=True), 1):
+        note = ""
+        if mask_HW is None:
+            mask_HW = salient.mask(picture_CHW[None])[0]
+            if is_empty(mask_HW):
+                mask_HW, note = torch.ones_like(mask_HW), WHOLE_COMPARED
+        cut = cut_out_by([mask_HW], picture_CHW[None])
+        cosine = _nearest_view(encode(cut.images_B3SS), reference)
+        if not math.isfinite(cosine):
+            raise ValueError(
+                f"Picture {number} can't be compared: its features or the reference's hold NaN or infinity. "
+                "Load the semantic encoder in fp32 or bf16, and encode the reference again."
+            )
+        yield Likeness(cosine, note)
+
+
+def best_first(cosines: Sequence[float]) -> list[int]:
+    """The pictures' places in the batch, from 0, the highest cosine first; equal ones keep their order."""
+    return sorted(range(len(cosines)), key=lambda place: -cosines[place])
+
+
+def _nearest_view(picture: SemanticFeatures, reference: SemanticFeatures) -> float:
+    """The cosine of the view that is most like the picture; NaN if any is."""
+    picture_1C, reference_VC = (features.cls_VC.cpu().float() for features in (picture, reference))
+    expected, got = picture_1C.shape[-1], reference_VC.shape[-1]
+    if expected != got:
+        raise ValueError(
+            f"The reference's semantic features have {got} channels; this encoder's have {expected}. Connect "
+            "the semantic encoder that made them."
+        )
+    return float(F.cosine_similarity(picture_1C, reference_VC).max())
