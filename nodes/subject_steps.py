@@ -15,7 +15,7 @@ from echogen_core.checkpoints.segmentation_models import Backend
 from echogen_core.subject.describe import describe
 from echogen_core.subject.detect import detect
 from echogen_core.subject.find import Found, Tools
-from echogen_core.subject.regions import Box, Detection, choose, rectangles
+from echogen_core.subject.regions import Detection, box_of, choose, rectangles
 from echogen_core.subject.segmentation import (
     Search,
     apply_fallback,
@@ -113,13 +113,6 @@ def segment_subjects(
         results.append(segment_subject(image_CHW, named, tools, options.search, index + 1))
         bar.update(1)
     return results
-
-
-def box_of(mask_HW: Tensor) -> Box:
-    """The smallest box that holds a mask that is not empty."""
-    inside_HW = mask_HW > mask_HW.max() / 2
-    rows, columns = (inside_HW.any(dim=dim).nonzero()[:, 0] for dim in (1, 0))
-    return float(columns[0]), float(rows[0]), float(columns[-1]) + 1, float(rows[-1]) + 1
 
 
 def boxes_of(found: Sequence[Found]) -> list[list[Detection]]:

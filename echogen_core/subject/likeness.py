@@ -19,11 +19,13 @@ from torch.nn import functional as F
 from ..features import SemanticFeatures
 from .cutout import cut_out_by
 from .masks import is_empty
+from .regions import box_of
 from .salient import SalientSubject
 
 WHOLE_COMPARED = (
     "Nothing stands out, so the whole picture is compared. Connect a mask to say where the subject is."
 )
+REGION_COMPARED = "Nothing stands out inside the mask, so all of it is compared."
 
 
 class Likeness(NamedTuple):
@@ -38,24 +40,21 @@ class Likeness(NamedTuple):
 
 def measure_likeness(
     pictures_BCHW: Tensor,
-    masks: Sequence[Tensor | None],
+    regions: Sequence[Tensor | None],
     reference: SemanticFeatures,
     encode: Callable[[Tensor], SemanticFeatures],
     salient: SalientSubject,
 ) -> Iterator[Likeness]:
     """Each picture's likeness in turn; it depends on no other picture of the batch.
 
-    pictures_BCHW: as `cut_out_by` takes them. masks: [H, W] with 1 where to look; None for the built-in cut.
+    pictures_BCHW: as `cut_out_by` takes them. regions: [H, W] with 1 where to look for the subject, not empty;
+    None for the whole picture. salient: the built-in cut.
     reference: of several views, the most similar counts, as a picture shows the subject from one side.
     encode: the encoder that made them, for pictures [1, 3, S, S].
     Raises ValueError for features of another encoder, and for NaN or infinity in them.
     """
-    for number, (picture_CHW, mask_HW) in enumerate(zip(pictures_BCHW, masks, strict=True), 1):
-        note = ""
-        if mask_HW is None:
-            mask_HW = salient.mask(picture_CHW[None])[0]
-            if is_empty(mask_HW):
-                mask_HW, note = torch.ones_like(mask_HW), WHOLE_COMPARED
+    for number, (picture_CHW, region_HW) in enumerate(zip(pictures_BCHW, regions, strict=True), 1):
+        mask_HW, note = _subject_mask(picture_CHW, region_HW, salient)
         cut = cut_out_by([mask_HW], picture_CHW[None])
         cosine = _nearest_view(encode(cut.images_B3SS), reference)
         if not math.isfinite(cosine):
@@ -69,6 +68,21 @@ def measure_likeness(
 def best_first(cosines: Sequence[float]) -> list[int]:
     """The pictures' places in the batch, from 0, the highest cosine first; equal ones keep their order."""
     return sorted(range(len(cosines)), key=lambda place: -cosines[place])
+
+
+def _subject_mask(
+    picture_CHW: Tensor, region_HW: Tensor | None, salient: SalientSubject
+) -> tuple[Tensor, str]:
+    """[H, W], 1 on the subject, and ''; all of the region, and a note, where nothing stands out in it."""
+    box = None if region_HW is None else box_of(region_HW)
+    mask_HW = salient.mask(picture_CHW[None], [box])[0]
+    if region_HW is not None:
+        mask_HW = mask_HW * region_HW
+    if not is_empty(mask_HW):
+        return mask_HW, ""
+    if region_HW is not None:
+        return region_HW, REGION_COMPARED
+    return torch.ones_like(mask_HW), WHOLE_COMPARED
 
 
 def _nearest_view(picture: SemanticFeatures, reference: SemanticFeatures) -> float:

@@ -86,3 +86,10 @@ def rectangles(hits: Sequence[Detection], height: int, width: int) -> Tensor:
         left, top, right, bottom = whole_pixels(hit.box_xyxy)
         mask_HW[top:bottom, left:right] = 1
     return mask_HW
+
+
+def box_of(mask_HW: Tensor) -> Box:
+    """The smallest box that holds a mask that is not empty."""
+    inside_HW = mask_HW > mask_HW.max() / 2
+    rows, columns = (inside_HW.any(dim=dim).nonzero()[:, 0] for dim in (1, 0))
+    return float(columns[0]), float(rows[0]), float(columns[-1]) + 1, float(rows[-1]) + 1
