@@ -168,11 +168,13 @@ def test_cancel_in_the_first_cell_is_no_fault(comfy: Comfy, monkeypatch: pytest.
         if at == "decode":
             cancel_at(1, patch, "decode")
         else:
-            grids = comfy_pack.pack_module("nodes.sweep_grids")
-            as_ever = grids.sample
+            drawing = comfy_pack.pack_module("nodes.drawing")
+            as_ever = drawing.sample
             import comfy.model_management as mm
 
-            patch.setattr(grids, "sample", lambda *a: (mm.interrupt_current_processing(), as_ever(*a))[1])
+            patch.setattr(
+                drawing, "sample", lambda *a, **k: (mm.interrupt_current_processing(), as_ever(*a, **k))[1]
+            )
         cut = comfy.run(sweeps("mine"))
     assert interrupted(comfy) and not cut.error and "mine" not in cut.shown and not cut.kept
     assert len(comfy.run(sweeps("mine")).shown["mine"]["echogen_sweep"][0]["cells"]) == 6
