@@ -31,12 +31,15 @@ class RankByLikeness(io.ComfyNode):
             display_name="Rank by Likeness (best of batch)",
             category=f"{CATEGORY}/sampling",
             description="Keeps the pictures of a batch that look most like your subject, best first. The "
-            "score is our own: the cosine of the semantic encoder's class tokens. It isn't the paper's DINO "
-            "score.",
+            "score is our own (cosine of the semantic encoder's class tokens), not the paper's DINO score.",
             search_aliases=["best of", "rank", "sort", "select", "pick best", "clip score", "similarity"],
             has_intermediate_output=True,
             inputs=[
-                io.Image.Input("image", tooltip="The pictures to compare, from Decode Bits: a batch."),
+                io.Image.Input(
+                    "image",
+                    tooltip="The pictures to compare: a batch, from Decode Bits. The built-in cut finds the "
+                    "subject in each.",
+                ),
                 adapters.Semantic.Input(
                     "semantic", tooltip="The subject to compare with, from Encode Semantic or Load Subject."
                 ),
@@ -51,13 +54,13 @@ class RankByLikeness(io.ComfyNode):
                     default=1,
                     min=1,
                     max=_MOST,
-                    tooltip="How many pictures to keep. More than the batch has: all of them, sorted.",
+                    tooltip="How many pictures to keep. More than there are: all of them, sorted.",
                 ),
                 io.Mask.Input(
                     "mask",
                     optional=True,
-                    tooltip="Where to look: what is white is compared. One mask for all pictures, or one "
-                    "each. Not connected: the built-in cut finds the subject.",
+                    tooltip="Where to look for the subject (white): one mask for all pictures, or one each. "
+                    "Not connected: everywhere.",
                 ),
             ],
             outputs=[
@@ -65,15 +68,15 @@ class RankByLikeness(io.ComfyNode):
                 io.String.Output(
                     "scores",
                     display_name="scores",
-                    tooltip="A line for every picture, best first: its rank, its number in the batch, and "
-                    "the cosine (1: as the reference). Only scores for the same reference compare.",
+                    tooltip="One line per picture, best first: rank, number in the batch, cosine (1: like "
+                    "the reference). Compare scores of one reference only.",
                 ),
                 io.Int.Output(
                     "order",
                     display_name="order",
                     is_output_list=True,
-                    tooltip="Where the kept pictures were in the batch, counted from 0 as in "
-                    "ImageFromBatch. The sampler's seed plus this number is the picture's own seed.",
+                    tooltip="Where the kept pictures were in the batch, counted from 0, as in "
+                    "ImageFromBatch. Add it to the sampler's seed to draw that picture alone.",
                 ),
             ],
         )

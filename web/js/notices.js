@@ -15,7 +15,8 @@ import { SamplePrompt } from "./sample_prompt.js";
 /** The nodes that may say something. */
 const NODES = new Set(
   ["EncodeText", "EncodeSemantic", "EncodeContent", "CutOutSubject", "DescribeSubject", "DetectSubject",
-    "SegmentSubject", "SamplePicture", "SubjectSegmentation", "Sampler", "GammaSweep"].map((name) => `EchoGen${name}`),
+    "SegmentSubject", "SamplePicture", "SubjectSegmentation", "Sampler", "GammaSweep", "RankByLikeness"]
+    .map((name) => `EchoGen${name}`),
 );
 const REFERENCE = "EchoGenSamplePicture";
 const MAX_NOTICES = 20;
