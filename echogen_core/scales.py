@@ -159,6 +159,12 @@ def nearest_schedule(budget: str, height: int, width: int) -> ScaleSchedule:
     )
 
 
+def nearest_preset_schedule(preset: Preset, budget: str | None, height: int, width: int) -> ScaleSchedule:
+    """`preset_schedule` with the aspect ratio that is nearest to a picture's. Raises as both."""
+    nearest = nearest_schedule(budget or preset.budget, height, width)
+    return preset_schedule(preset, budget, nearest.aspect_ratio)
+
+
 def _ladder(aspect_ratio: str) -> tuple[float, tuple[Grid, ...]]:
     if aspect_ratio in _TALL_LADDERS:
         return _TALL_LADDERS[aspect_ratio]

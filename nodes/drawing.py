@@ -1,6 +1,6 @@
 """What the sampler and the sweep draw a picture from: conditions, regions, and an edit.
 
-Shape suffixes: N drawn pictures, H W size of a mask or a picture, h w size of the canvas.
+Shape suffixes: N drawn pictures, H W size of a mask, h w size of the canvas.
 """
 
 from __future__ import annotations
@@ -9,10 +9,9 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import NamedTuple, Protocol
 
-import torch
 from torch import Tensor
 
-from echogen_core.editing import Canvas, Way
+from echogen_core.editing import Canvas, region_notes
 from echogen_core.sampling import (
     Region,
     RunConditions,
@@ -21,15 +20,11 @@ from echogen_core.sampling import (
     Target,
     sample,
 )
-from echogen_core.sampling.region_guidance import cover
 from echogen_core.scales import ScaleSchedule
-from echogen_core.utils.printable import counted
 
 from . import phases, runtime, subject_models
 from .adapters import check_tokenizer
 from .edit_wires import PictureEdit, RegionInputs
-
-_OVERLAP = 0.02  # share of the picture from which an overlap is worth a word
 
 
 class Draw(Protocol):
@@ -51,7 +46,7 @@ class PictureRun(NamedTuple):
         """What to say about the regions and the edit. Raises ValueError where they do not fit the run."""
         if self.edit is not None:
             self._check_edit(self.edit, pictures)
-        return _region_notes([self._mask(region) for region in self.regions], self.schedule)
+        return region_notes([self._mask(region) for region in self.regions], self.schedule)
 
     def prepare(
         self, seeds: Sequence[int], settings: SamplingSettings, tokenizer: runtime.Managed | None
@@ -84,28 +79,12 @@ class PictureRun(NamedTuple):
         """[h, w] or [H, W]: the region's mask over the canvas."""
         if self.edit is None or self.edit.canvas is None:
             return region.mask_HW
-        frames = set(self.edit.canvas.frames)
-        if len(frames) > 1:
-            raise ValueError(
-                "Regions lie on one picture, but the pictures to edit are framed in "
-                f"{len(frames)} ways. Edit one picture, or set fit to crop."
-            )
-        mask_HW = _stretched(region.mask_HW, self.edit.edit.size_hw)
-        return frames.pop().mask_onto_canvas(mask_HW[None])[0]
+        return self.edit.canvas.region_mask(region.mask_HW)
 
     def _check_edit(self, edit: PictureEdit, pictures: int) -> None:
         expected = self.model.preset.tokenizer
         check_tokenizer(edit.tokenizer.module.config, expected.bits, expected.patch, "the model")
-        if edit.edit.count not in (1, pictures):
-            raise ValueError(
-                f"The edit holds {counted(edit.edit.count, 'picture')}, the batch size is {pictures}: edit "
-                f"one picture, or set batch size to {edit.edit.count}."
-            )
-        if edit.edit.way is Way.PLACE and self.regions:
-            raise ValueError(
-                "Place puts one subject into the picture, and regions hold several. Set way to redraw, or "
-                "place the subjects one after another: a second Edit Picture behind Paste Back."
-            )
+        edit.edit.check(pictures, len(self.regions))
 
 
 def with_target(edit: PictureEdit, draw: Draw) -> tuple[PictureEdit, list[str]]:
@@ -119,35 +98,9 @@ def with_target(edit: PictureEdit, draw: Draw) -> tuple[PictureEdit, list[str]]:
     plain_N3hw = phases.decode(edit.tokenizer, last.codes_BdHW)
     footprints_Nhw = runtime.loaded(subject_models.salient()).mask(plain_N3hw)
     canvas = edit.edit.placed(plain_N3hw, footprints_Nhw)
-    missed = ", ".join(str(index + 1) for index in canvas.missed)
-    note = (
-        f"No subject stood out in picture {missed}, so its mask was drawn anew as a whole. Raise γ_I, or try "
-        "another seed."
-    )
-    return on_canvas(edit, canvas), [note] if missed else []
+    return on_canvas(edit, canvas), [canvas.note] if canvas.note else []
 
 
 def on_canvas(edit: PictureEdit, canvas: Canvas) -> PictureEdit:
     """The edit with that canvas, encoded."""
     return edit._replace(canvas=canvas, latent_BDhw=phases.encode(edit.tokenizer, canvas.pictures_B3hw))
-
-
-def _region_notes(masks: Sequence[Tensor], schedule: ScaleSchedule) -> list[str]:
-    """About regions that cover nothing, or each other."""
-    covers = [cover(mask_HW[None].cpu(), schedule.scales[-1])[0] for mask_HW in masks]
-    said = [
-        f"Region {number} covers nothing of the picture: it has no effect."
-        for number, cover_hw in enumerate(covers, 1)
-        if not bool(cover_hw.any())
-    ]
-    overlap = float((sum(covers, torch.zeros(())) - 1).clamp(min=0).mean()) if covers else 0.0
-    if overlap > _OVERLAP:
-        said.append(f"The regions overlap in {overlap:.0%} of the picture: there each counts in proportion.")
-    return said
-
-
-def _stretched(mask_HW: Tensor, size_hw: tuple[int, int]) -> Tensor:
-    if tuple(mask_HW.shape) == size_hw:
-        return mask_HW
-    grown = torch.nn.functional.interpolate(mask_HW[None, None].float(), size_hw, mode="bilinear")
-    return grown[0, 0].clamp(0, 1)

@@ -8,10 +8,10 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
-from echogen_core.editing import CONTEXT, FEATHER, Edit, Fit, Frame, Way, box_of, grown
+from echogen_core.editing import CONTEXT, FEATHER, Edit, Fit, Frame, Way, grown, shown_hw
 from echogen_core.pictures import check_pictures, flatten_alpha
 from echogen_core.sampling import Bits
-from echogen_core.scales import ScaleSchedule, nearest_schedule, preset_schedule
+from echogen_core.scales import ScaleSchedule, nearest_preset_schedule
 from echogen_core.subject.masks import MaskMarks, read_masks
 from echogen_core.tokenizer.bsq import quantize_multiscale
 
@@ -151,8 +151,7 @@ class EditPicture(io.ComfyNode):
         images_B3HW = _pictures(image)
         masks_BHW, said = _masks(mask, images_B3HW, Way(way))
         masks_BHW = grown(masks_BHW, grow)
-        height, width = _shown_size(masks_BHW, Way(way), Fit(fit))
-        schedule = _schedule(tokenizer, size, height, width)
+        schedule = _schedule(tokenizer, size, *shown_hw(masks_BHW, Way(way), Fit(fit)))
         edit = PictureEdit(
             Edit(images_B3HW, masks_BHW, schedule, Way(way), Fit(fit), keep_scales, feather), tokenizer
         )
@@ -251,20 +250,9 @@ def _masks(mask: Tensor | None, images_B3HW: Tensor, way: Way) -> tuple[Tensor, 
     return torch.stack([nothing if mask_HW is None else mask_HW for mask_HW in masks]), said
 
 
-def _shown_size(masks_BHW: Tensor, way: Way, fit: Fit) -> tuple[int, int]:
-    """Height and width that the canvas should have the proportions of."""
-    box = box_of(masks_BHW.amax(0))
-    if box is None or (way is Way.REDRAW and fit is not Fit.AROUND):
-        height, width = masks_BHW.shape[-2:]
-        return height, width
-    return box[3] - box[1], box[2] - box[0]
-
-
 def _schedule(tokenizer: runtime.Managed, size: str, height: int, width: int) -> ScaleSchedule:
-    """The one of the wanted size whose proportions are nearest."""
-    budget = tokenizer.preset.budget if size == AUTO_SIZE else size
-    nearest = nearest_schedule(budget, height, width)
-    return preset_schedule(tokenizer.preset, budget, nearest.aspect_ratio)
+    budget = None if size == AUTO_SIZE else size
+    return nearest_preset_schedule(tokenizer.preset, budget, height, width)
 
 
 def _lost_note(frame: Frame) -> list[str]:

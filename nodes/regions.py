@@ -11,6 +11,7 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
+from echogen_core.editing.areas import AREAS, SIDE, area_mask
 from echogen_core.features import ContentFeatures, SemanticFeatures, TextFeatures
 from echogen_core.pictures import check_pictures, flatten_alpha
 from echogen_core.subject.masks import MaskMarks, read_masks
@@ -20,18 +21,6 @@ from .adapters import CATEGORY, schema
 from .edit_wires import LIKE_MAIN, RegionInputs
 from .guidance import GAMMA_MAX
 
-AREAS: dict[str, tuple[float, float, float, float]] = {
-    "left half": (0, 0, 0.5, 1),
-    "right half": (0.5, 0, 1, 1),
-    "top half": (0, 0, 1, 0.5),
-    "bottom half": (0, 0.5, 1, 1),
-    "left third": (0, 0, 1 / 3, 1),
-    "middle third": (1 / 3, 0, 2 / 3, 1),
-    "right third": (2 / 3, 0, 1, 1),
-    "whole picture": (0, 0, 1, 1),
-}
-"""Options of the area widget -> left, top, right and bottom as shares of the picture."""
-_SIDE = 384  # pixels of an area's mask, and of the ground that regions are shown on
 _COLOURS = ((66, 133, 244), (244, 160, 0), (15, 157, 88), (219, 68, 55), (171, 71, 188), (0, 172, 193))
 _TINT = 0.55  # of a region's colour over the picture
 
@@ -135,7 +124,7 @@ def _region_widgets() -> list[Any]:
 def _ground(image_BHWC: Tensor | None) -> Tensor:
     """[1, 3, H, W]: the picture that regions are shown on; a plain one without."""
     if image_BHWC is None:
-        return torch.full((1, 3, _SIDE, _SIDE), 0.5)
+        return torch.full((1, 3, SIDE, SIDE), 0.5)
     memory_checks.require_for_pictures(image_BHWC, "pictures")
     channels_first = image_BHWC.movedim(-1, 1) if image_BHWC.ndim == 4 else image_BHWC
     return flatten_alpha(check_pictures(channels_first[:1], "picture")).cpu().float()
@@ -145,14 +134,11 @@ def _mask(mask: Tensor | None, ground_13HW: Tensor, area: str) -> tuple[Tensor, 
     """[H, W] of the mask, or of the area where there is none, and what to say."""
     if mask is not None:
         # Without a picture, any proportions will do: a mask is stretched over what is drawn.
-        like = ground_13HW if ground_13HW.shape[-1] != _SIDE else torch.zeros(1, 3, *mask.shape[-2:])
+        like = ground_13HW if ground_13HW.shape[-1] != SIDE else torch.zeros(1, 3, *mask.shape[-2:])
         (given, *_) = read_masks(mask[:1], like, MaskMarks.SUBJECT)
         if given.mask_HW is not None:
             return given.mask_HW, [given.note] if given.note else []
-    left, top, right, bottom = (round(share * _SIDE) for share in AREAS[area])
-    mask_HW = torch.zeros(_SIDE, _SIDE)
-    mask_HW[top:bottom, left:right] = 1
-    return mask_HW, [f"The mask is empty, so the {area} is used."] if mask is not None else []
+    return area_mask(area), [f"The mask is empty, so the {area} is used."] if mask is not None else []
 
 
 def _drawn(ground_13HW: Tensor, masks: list[Tensor]) -> Tensor:

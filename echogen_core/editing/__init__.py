@@ -1,7 +1,23 @@
 """Editing a picture of one's own: fitted to the model's sizes, and put back into the original."""
 
-from .edit import FEATHER, Canvas, Edit, Way, grown
+from .areas import AREAS, area_mask, region_notes
+from .edit import FEATHER, Canvas, Edit, Way, grown, shown_hw
 from .framing import CONTEXT, Fit, Frame, box_of
 from .paste_back import paste_back
 
-__all__ = ["CONTEXT", "FEATHER", "Canvas", "Edit", "Fit", "Frame", "Way", "box_of", "grown", "paste_back"]
+__all__ = [
+    "AREAS",
+    "CONTEXT",
+    "FEATHER",
+    "Canvas",
+    "Edit",
+    "Fit",
+    "Frame",
+    "Way",
+    "area_mask",
+    "box_of",
+    "grown",
+    "paste_back",
+    "region_notes",
+    "shown_hw",
+]

@@ -17,6 +17,7 @@ from ..sampling.kept_bits import Target
 from ..sampling.region_guidance import check_mask
 from ..scales import ScaleSchedule
 from ..subject.refine import LARGEST_SOFTNESS, soften
+from ..utils.printable import counted
 from .framing import Box, Fit, Frame, box_of
 from .paste_back import paste_back
 
@@ -50,6 +51,33 @@ class Canvas:
     masks_Bhw: Tensor
     masks_BHW: Tensor
     missed: tuple[int, ...] = ()
+
+    @property
+    def note(self) -> str:
+        """What to say of pictures without a subject; '' for nothing."""
+        if not self.missed:
+            return ""
+        pictures = ", ".join(str(index + 1) for index in self.missed)
+        return (
+            f"No subject stood out in picture {pictures}, so its mask was drawn anew as a whole. Raise γ_I, "
+            "or try another seed."
+        )
+
+    def region_mask(self, mask_HW: Tensor) -> Tensor:
+        """[h, w]: a region's mask, which is stretched over the pictures, as the canvas shows it.
+
+        Raises ValueError where the pictures' frames differ.
+        """
+        frames = set(self.frames)
+        if len(frames) > 1:
+            raise ValueError(
+                "Regions lie on one picture, but the pictures to edit are framed in "
+                f"{len(frames)} ways. Edit one picture, or set fit to crop."
+            )
+        size_hw = tuple(self.masks_BHW.shape[-2:])
+        if tuple(mask_HW.shape) != size_hw:
+            mask_HW = F.interpolate(mask_HW[None, None].float(), size_hw, mode="bilinear")[0, 0].clamp(0, 1)
+        return frames.pop().mask_onto_canvas(mask_HW[None])[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +134,19 @@ class Edit:
     def count(self) -> int:
         """Pictures to edit."""
         return len(self.pictures_B3HW)
+
+    def check(self, pictures: int, regions: int) -> None:
+        """Raises ValueError where it does not go with a batch of that size, or with so many regions."""
+        if self.count not in (1, pictures):
+            raise ValueError(
+                f"The edit holds {counted(self.count, 'picture')}, the batch size is {pictures}: edit one "
+                f"picture, or set the batch size to {self.count}."
+            )
+        if self.way is Way.PLACE and regions:
+            raise ValueError(
+                "Place puts one subject into the picture, and regions hold several. Set way to redraw, or "
+                "place the subjects one after another: edit the result again."
+            )
 
     def redrawn(self) -> Canvas:
         """The canvas on which the masks are drawn anew."""
@@ -194,6 +235,15 @@ class Edit:
         nothing_11HW = canvas_13hw.new_zeros(1, 1, *self.size_hw)
         mask_1HW = frame.from_canvas(foot_hw[None, None], nothing_11HW)[:, 0]
         return Canvas((frame,), composite_13hw, foot_hw[None], mask_1HW)
+
+
+def shown_hw(masks_BHW: Tensor, way: Way, fit: Fit) -> tuple[int, int]:
+    """Height and width of what the canvas has to show: its schedule should be of their proportions."""
+    box = box_of(masks_BHW.amax(0))
+    if box is None or (way is Way.REDRAW and fit is not Fit.AROUND):
+        height, width = masks_BHW.shape[-2:]
+        return height, width
+    return box[3] - box[1], box[2] - box[0]
 
 
 def grown(masks_BHW: Tensor, pixels: int) -> Tensor:
