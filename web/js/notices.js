@@ -15,7 +15,8 @@ import { SamplePrompt } from "./sample_prompt.js";
 /** The nodes that may say something. */
 const NODES = new Set(
   ["EncodeText", "EncodeSemantic", "EncodeContent", "CutOutSubject", "DescribeSubject", "DetectSubject",
-    "SegmentSubject", "SamplePicture", "SubjectSegmentation", "Sampler", "GammaSweep", "RankByLikeness"]
+    "SegmentSubject", "SamplePicture", "SubjectSegmentation", "Sampler", "GammaSweep", "RankByLikeness",
+    "EncodeBits", "EditPicture", "SubjectRegion"]
     .map((name) => `EchoGen${name}`),
 );
 const REFERENCE = "EchoGenSamplePicture";

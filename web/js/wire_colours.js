@@ -21,6 +21,8 @@ const TYPES = Object.freeze({
   ECHOGEN_CONTENT: "CONTROL_NET",
   ECHOGEN_GUIDANCE: "NOISE",
   ECHOGEN_BITS: "LATENT",
+  ECHOGEN_EDIT: "MASK",
+  ECHOGEN_REGIONS: "GUIDER",
 });
 const STYLE = `body { ${Object.entries(TYPES)
   .map(([ours, core]) => `--color-datatype-${ours}: var(--color-datatype-${core}, #aaa);`)
