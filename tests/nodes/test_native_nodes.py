@@ -14,6 +14,8 @@ import torch
 from graphs import Comfy, Give, give, node
 from test_comfy_vae import flux_vae  # noqa: F401  # a fixture
 
+from echogen_core.features import SemanticFeatures
+
 TODAYS = {
     "PrimitiveInt", "PrimitiveFloat", "PrimitiveString", "PrimitiveStringMultiline", "PrimitiveBoolean",
     "PrimitiveBoundingBox", "CreateBoundingBoxes", "DrawBBoxes", "ComfySwitchNode",
@@ -107,6 +109,9 @@ def with_all_inputs(pack: dict[str, Any], kind: str, models: Any, vae: Any) -> d
         if field.get_io_type() in sockets:
             prompt |= give(**{field.id: sockets[field.get_io_type()]})
             inputs[field.id] = [field.id, 0]
+        elif field.get_io_type() == "ECHOGEN_SEMANTIC" and not field.optional:
+            prompt |= give(semantic=SemanticFeatures(torch.ones(1, 192), torch.zeros(1, 64, 192)))
+            inputs[field.id] = ["semantic", 0]
         elif hasattr(field, "default") and (field.default is not None or not field.optional):
             inputs[field.id] = field.options[0] if field.default is None else field.default
     chosen = {
