@@ -6,7 +6,8 @@ The nodes take the same steps one by one; this is for scripts, evaluation and th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,19 +17,31 @@ from torch import Tensor
 from .checkpoints import Bundle, check_patch, load_bundle
 from .checkpoints.bundle import SearchFolders
 from .checkpoints.segmentation_models import load_salient
+from .editing import FEATHER, Canvas, Edit, Fit, Way, shown_hw
 from .features import Subject, TextFeatures
-from .sampling import Bits, Branches, Guidance, PrefillCache, SamplingSettings, ScaleStep, sample
-from .scales import ScaleSchedule, preset_schedule
+from .sampling import (
+    Bits,
+    Branches,
+    Guidance,
+    PrefillCache,
+    Region,
+    SamplingSettings,
+    ScaleStep,
+    Target,
+    sample,
+)
+from .scales import ScaleSchedule, nearest_preset_schedule, preset_schedule
 from .subject.cutout import cut_out
 
 NO_SUBJECT = Subject()
 
 
 class Picture(NamedTuple):
-    """images_B3HW in 0..1, and the bits that they were decoded from."""
+    """images_B3HW in 0..1, and the bits that they were decoded from; canvas: of an edit, see `generate`."""
 
     images_B3HW: Tensor
     bits: Bits
+    canvas: Canvas | None = None
 
 
 @dataclass(frozen=True)
@@ -36,7 +49,8 @@ class Settings:
     """What a user tunes; None stands for the preset's own value.
 
     gamma_t, gamma_i: see sampling.guidance. tau, top_p, greedy: see sampling.SamplingSettings.
-    aspect_ratio: width:height. budget: pixel budget, one of scales.BUDGETS.
+    aspect_ratio: width:height; an edit has the nearest to its picture's. budget: pixel budget, one of
+    scales.BUDGETS.
     """
 
     gamma_t: float | None = None
@@ -108,15 +122,52 @@ class EchoGenPipeline:
         return self._texts[prompt]
 
     def branches(
-        self, prompt: str | None, subject: Subject = NO_SUBJECT, settings: Settings | None = None
+        self,
+        prompt: str | None,
+        subject: Subject = NO_SUBJECT,
+        settings: Settings | None = None,
+        negative: str | None = None,
     ) -> Branches:
         """Keys and values of a run's branches, from the cache where possible.
 
         settings: leaves out the branches that these γ have no use for. None: all three, for any γ.
+        negative: a prompt to steer away from.
         """
         text = None if prompt is None else self.text(prompt)
         guidance = None if settings is None else self._plan(settings)[1].guidance
-        return self.prefill.branches(text, subject.semantic, subject.content, guidance)
+        away_from = None if negative is None else self.text(negative)
+        return self.prefill.branches(text, subject.semantic, subject.content, guidance, negative=away_from)
+
+    def region(
+        self,
+        mask_HW: Tensor,
+        prompt: str | None,
+        subject: Subject = NO_SUBJECT,
+        settings: Settings | None = None,
+        negative: str | None = None,
+    ) -> Region:
+        """A part of the picture with a prompt, a subject and γ of its own.
+
+        mask_HW: 1 inside, of any size, stretched over the picture (see editing.area_mask); the rest as
+        `branches`. Branches are shared with those of the same prompt and negative prompt.
+        """
+        own = settings or Settings()
+        return Region(self.branches(prompt, subject, own, negative), self._plan(own)[1].guidance, mask_HW)
+
+    def edit(
+        self,
+        pictures_B3HW: Tensor,
+        masks_BHW: Tensor,
+        way: Way = Way.PLACE,
+        fit: Fit = Fit.AROUND,
+        keep_scales: int = 0,
+        feather: float = FEATHER,
+        budget: str | None = None,
+    ) -> Edit:
+        """Pictures to edit, for `generate`, at the size and aspect ratio that suit them. Raises as `Edit`."""
+        height, width = shown_hw(masks_BHW, way, fit)
+        schedule = nearest_preset_schedule(self.preset, budget, height, width)
+        return Edit(pictures_B3HW, masks_BHW, schedule, way, fit, keep_scales, feather)
 
     def generate(
         self,
@@ -124,20 +175,58 @@ class EchoGenPipeline:
         seeds: Sequence[int],
         settings: Settings | None = None,
         on_scale: Callable[[ScaleStep], None] | None = None,
+        *,
+        regions: Sequence[Region] = (),
+        edit: Edit | None = None,
     ) -> Picture:
         """Sample and decode one picture per seed; picture i depends on seed i alone.
 
-        branches: one for all pictures or one per picture. on_scale: called after every scale.
+        branches: one for all pictures or one per picture. on_scale: called after every scale. regions: lie
+        over all pictures. edit: what to draw in; the pictures are of its canvas, and
+        `edit.pasted_back(picture.canvas, picture.images_B3HW)` gives them at their own size. PLACE draws
+        twice: plain pictures, then their subjects in those to edit.
         """
         schedule, sampling = self._plan(settings or Settings())
+        if edit is None:
+            return self._draw(branches, schedule, seeds, sampling, on_scale, regions=regions)
+        edit.check(len(seeds), len(regions))
+        draw = partial(self._draw, branches, edit.schedule, seeds, sampling, on_scale)
+        if edit.way is Way.PLACE:
+            plain_N3hw = draw().images_B3HW
+            canvas = edit.placed(plain_N3hw, load_salient().mask(plain_N3hw))
+        else:
+            canvas = edit.redrawn()
+        regions = [replace(region, mask_HW=canvas.region_mask(region.mask_HW)) for region in regions]
+        target = edit.target(canvas, self._latents(canvas.pictures_B3hw))
+        return draw(regions=regions, target=target)._replace(canvas=canvas)
+
+    def _draw(
+        self,
+        branches: Branches | Sequence[Branches],
+        schedule: ScaleSchedule,
+        seeds: Sequence[int],
+        sampling: SamplingSettings,
+        on_scale: Callable[[ScaleStep], None] | None,
+        regions: Sequence[Region] = (),
+        target: Target | None = None,
+    ) -> Picture:
         step: ScaleStep | None = None
-        for step in sample(self.bundle.transformer, branches, schedule, seeds, sampling):
+        for step in sample(
+            self.bundle.transformer, branches, schedule, seeds, sampling, target=target, regions=regions
+        ):
             if on_scale is not None:
                 on_scale(step)
         assert step is not None
         with torch.inference_mode():
             images = [*self.bundle.tokenizer.decode_each(step.codes_BdHW)]
         return Picture(torch.cat(images), step.bits)
+
+    def _latents(self, pictures_B3hw: Tensor) -> Tensor:
+        """[B, D, h, w], one by one: the same whatever else is in the batch."""
+        tokenizer = self.bundle.tokenizer
+        device = next(tokenizer.parameters()).device
+        with torch.inference_mode():
+            return torch.cat([tokenizer.latent(one.to(device)) for one in pictures_B3hw.split(1)])
 
     def _plan(self, chosen: Settings) -> tuple[ScaleSchedule, SamplingSettings]:
         """The settings, with the preset's values where the user set none."""
