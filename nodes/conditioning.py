@@ -8,6 +8,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from echogen_core.encoders.known_words import known_words, scene_notes
+from echogen_core.encoders.prompt_weights import parse_weights
 
 from . import adapters, notices, runtime
 from .adapters import CATEGORY, advanced, schema
@@ -73,8 +74,9 @@ class EncodeText(io.ComfyNode):
                     multiline=True,
                     dynamic_prompts=True,
                     default="a toy car on a meadow",
-                    tooltip="Name the subject and the scene, in English. Up to 64 tokens for nano, 512 for "
-                    f"the large models. {_nano_words()}",
+                    tooltip="Name the subject and the scene, in English. (on the left:1.4) counts for more, "
+                    r"(on the left:0.7) for less; \( and \) are plain parentheses. Up to 64 tokens for nano, "
+                    f"512 for the large models. {_nano_words()}",
                 ),
             ],
             outputs=[
@@ -85,7 +87,7 @@ class EncodeText(io.ComfyNode):
     @classmethod
     def execute(cls, text_encoder: runtime.Managed, prompt: str) -> io.NodeOutput:
         encoder = runtime.loaded(text_encoder)
-        notes = scene_notes(text_encoder.preset.name, [prompt])
+        notes = parse_weights(prompt).notes + scene_notes(text_encoder.preset.name, [prompt])
         return io.NodeOutput(encoder.encode(prompt, device=text_encoder.device), ui=notices.shown(notes))
 
 

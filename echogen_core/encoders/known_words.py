@@ -13,6 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from .prompt_weights import parse_weights
+
 FOLDER = Path(__file__).resolve().parents[1] / "assets"
 FILE = "words.json"
 
@@ -75,12 +77,12 @@ def known_words(model: str) -> KnownWords | None:
 def scene_notes(model: str, prompts: Sequence[str]) -> list[str]:
     """What to say of prompts without a scene that the model knows: a sentence or two, or nothing.
 
-    model: name of its preset.
+    model: name of its preset. prompts: with weights or without.
     """
     words = known_words(model)
     if words is None:
         return []
-    strange = [prompt for prompt in prompts if not words.names_scene(prompt)]
+    strange = [prompt for prompt in prompts if not words.names_scene(parse_weights(prompt).text)]
     if not strange:
         return []
     which = "this prompt" if len(prompts) == 1 else f"“{_short(strange[0])}”"

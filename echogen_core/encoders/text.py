@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ..features import TextFeatures
 from ..utils.json_text import parse_json, read_bounded
 from ..utils.printable import counted, printable
+from .prompt_weights import WeightedPrompt, layers, parse_weights, token_weights
 from .sizes import TextEncoderConfig
 from .tokenizer_file import TOKENIZER_MEMORY_FACTOR, check_tokenizer
 
@@ -197,10 +198,7 @@ class TextEncoder(nn.Module):
         device: where to put them (None: where the weights are).
         """
         limit = self.config.max_tokens
-        # tokenising megabytes would take minutes and gigabytes
-        texts = [prompt[: limit * _CHARACTERS_PER_TOKEN] for prompt in prompts]
-        # A lone surrogate (half a character from a broken paste) has no bytes: it becomes "?".
-        texts = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
+        texts = [_encodable(self._shortened(prompt)) for prompt in prompts]
         rows = self.tokenizer(texts, truncation=False, padding=False, verbose=False)["input_ids"]
         for index, row in enumerate(rows):
             if len(row) > limit:
@@ -225,13 +223,48 @@ class TextEncoder(nn.Module):
     ) -> TextFeatures:
         """Features of one prompt, one float32 row per token with the closing token, no padding.
 
+        prompt: may have weights, see `prompt_weights`; one out of range is brought into it with a warning.
         device: where to compute (None: where the weights are, which must then all be there).
         ValueError for an empty prompt, unless `allow_empty` (which gives the closing token alone).
         """
-        if not prompt.strip() and not allow_empty:
+        weighted = parse_weights(self._shortened(prompt))
+        if not weighted.text.strip() and not allow_empty:
             raise ValueError(
                 "The prompt is empty. Write a few words, or disconnect the sampler's text input to draw "
                 "without a prompt."
             )
-        batch = self.tokenize([prompt], device)
-        return TextFeatures(self(batch.ids_BL, batch.mask_BL)[0].float())
+        for note in weighted.notes:
+            logger.warning("%s", note)
+        batch = self.tokenize([weighted.text], device)
+        if all(segment.weight == 1 for segment in weighted.segments):
+            return TextFeatures(self(batch.ids_BL, batch.mask_BL)[0].float())
+        return TextFeatures(self._weighted(weighted, batch.ids_BL[0]))
+
+    def _weighted(self, prompt: WeightedPrompt, ids_L: Tensor) -> Tensor:
+        """Features [L, C] of a prompt with weights: those of its layers, mixed by their shares.
+
+        Tokens outside a layer are not encoded; the mean of those in it takes their rows.
+        """
+        text = _encodable(prompt.text)
+        spans = self.tokenizer(
+            text, truncation=False, padding=False, verbose=False, return_offsets_mapping=True
+        )["offset_mapping"]
+        spans = [*spans[: len(ids_L) - 1], spans[-1]]
+        features_LC = torch.zeros(len(ids_L), self.config.width, device=ids_L.device)
+        for kept, share in layers(token_weights(prompt.segments, spans)):
+            kept_L = torch.tensor(kept, device=ids_L.device)
+            ids_1K = ids_L[kept_L][None]
+            kept_KC = self(ids_1K, torch.ones_like(ids_1K))[0].float()
+            layer_LC = kept_KC.mean(dim=0).expand_as(features_LC).clone()
+            layer_LC[kept_L] = kept_KC
+            features_LC += share * layer_LC
+        return features_LC
+
+    def _shortened(self, prompt: str) -> str:
+        # tokenising megabytes would take minutes and gigabytes
+        return prompt[: self.config.max_tokens * _CHARACTERS_PER_TOKEN]
+
+
+def _encodable(text: str) -> str:
+    """The same with "?" for each lone surrogate (half a character from a broken paste): it has no bytes."""
+    return text.encode("utf-8", "replace").decode("utf-8")
