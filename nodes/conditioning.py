@@ -74,9 +74,9 @@ class EncodeText(io.ComfyNode):
                     multiline=True,
                     dynamic_prompts=True,
                     default="a toy car on a meadow",
-                    tooltip="Name the subject and the scene, in English. (on the left:1.4) counts for more, "
-                    r"(on the left:0.7) for less; \( and \) are plain parentheses. Up to 64 tokens for nano, "
-                    f"512 for the large models. {_nano_words()}",
+                    tooltip="Name the subject and the scene, in English. (on the left:1.4) counts more, "
+                    "(on the left:0.7) less. Up to 64 tokens for nano, 512 for the large models. "
+                    f"{_nano_words()}",
                 ),
             ],
             outputs=[
