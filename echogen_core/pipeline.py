@@ -17,7 +17,7 @@ from torch import Tensor
 from .checkpoints import Bundle, check_patch, load_bundle
 from .checkpoints.bundle import SearchFolders
 from .checkpoints.segmentation_models import load_salient
-from .editing import FEATHER, Canvas, Edit, Fit, Way, shown_hw
+from .editing import Canvas, Edit, Way
 from .features import Subject, TextFeatures
 from .sampling import (
     Bits,
@@ -30,7 +30,7 @@ from .sampling import (
     Target,
     sample,
 )
-from .scales import ScaleSchedule, nearest_preset_schedule, preset_schedule
+from .scales import ScaleSchedule, preset_schedule
 from .subject.cutout import cut_out
 
 NO_SUBJECT = Subject()
@@ -154,21 +154,6 @@ class EchoGenPipeline:
         own = settings or Settings()
         return Region(self.branches(prompt, subject, own, negative), self._plan(own)[1].guidance, mask_HW)
 
-    def edit(
-        self,
-        pictures_B3HW: Tensor,
-        masks_BHW: Tensor,
-        way: Way = Way.PLACE,
-        fit: Fit = Fit.AROUND,
-        keep_scales: int = 0,
-        feather: float = FEATHER,
-        budget: str | None = None,
-    ) -> Edit:
-        """Pictures to edit, for `generate`, at the size and aspect ratio that suit them. Raises as `Edit`."""
-        height, width = shown_hw(masks_BHW, way, fit)
-        schedule = nearest_preset_schedule(self.preset, budget, height, width)
-        return Edit(pictures_B3HW, masks_BHW, schedule, way, fit, keep_scales, feather)
-
     def generate(
         self,
         branches: Branches | Sequence[Branches],
@@ -182,7 +167,7 @@ class EchoGenPipeline:
         """Sample and decode one picture per seed; picture i depends on seed i alone.
 
         branches: one for all pictures or one per picture. on_scale: called after every scale. regions: lie
-        over all pictures. edit: what to draw in; the pictures are of its canvas, and
+        over all pictures. edit: what to draw in (see Edit.of); the pictures are of its canvas, and
         `edit.pasted_back(picture.canvas, picture.images_B3HW)` gives them at their own size. PLACE draws
         twice: plain pictures, then their subjects in those to edit.
         """

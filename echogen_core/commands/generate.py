@@ -10,8 +10,9 @@ import argparse
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,16 +25,20 @@ from ..checkpoints.catalog.folders import find_comfyui, model_folders
 from ..checkpoints.catalog.published_models import PUBLISHED
 from ..config import PRESETS
 from ..dtypes import DTYPES
+from ..editing import Edit, region_notes
 from ..encoders.known_words import scene_notes
+from ..features import Subject
 from ..pipeline import NO_SUBJECT, EchoGenPipeline, Settings
+from ..sampling import Region
 from ..scales import ASPECT_RATIOS
 from ..subject.cutout import Cutout
 from ..utils.option_checks import Unused, refuse_unused
 from ..utils.option_types import device, gamma, number, output_file, seed, whole, words
 from ..utils.printable import counted, printable
 from ..utils.writing import write_picture as write_picture_file
-from . import reference_options
+from . import edit_options, reference_options, region_options
 from .models import PACK, search_folders
+from .region_options import ReadRegion
 
 SEEDS = 1 << 64
 """Number of seeds; after the largest, a batch continues with 0, as in ComfyUI's nodes."""
@@ -43,10 +48,17 @@ FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
 UNUSED = (
     *reference_options.UNUSED,
+    *edit_options.UNUSED,
+    *region_options.UNUSED,
     Unused(
         "--gamma-i",
-        lambda args: args.reference is None,
+        lambda args: not _shows_a_subject(args),
         "without --reference: there is no subject to weigh. Add --reference, or drop --gamma-i.",
+    ),
+    Unused(
+        "--negative",
+        lambda args: args.gamma_t == 1,
+        "at --gamma-t 1, which leaves it no weight. Choose another --gamma-t, or drop --negative.",
     ),
     Unused(
         "--comfyui",
@@ -67,6 +79,12 @@ def _finds_subjects(args: argparse.Namespace) -> bool:
     return args.phrase is not None or args.box is not None
 
 
+def _shows_a_subject(args: argparse.Namespace) -> bool:
+    """Whether there is a reference picture that follows --gamma-i."""
+    own = (region.reference is not None and region.gamma_i is None for region in args.region or ())
+    return args.reference is not None or any(own)
+
+
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     """Adds the command and its options."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
@@ -81,6 +99,8 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         "--out", type=output_file, required=True, help="picture to write; a batch gets numbers"
     )
     reference_options.add_options(parser)
+    edit_options.add_options(parser)
+    region_options.add_options(parser)
     _add_model(parser)
     _add_settings(parser)
     return parser
@@ -116,6 +136,7 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
     """How the pictures are drawn."""
+    parser.add_argument("--negative", type=words, metavar="TEXT", help="what the picture should not show")
     parser.add_argument("--gamma-t", type=gamma, help="prompt strength, 0 to 8 (default: the model's)")
     parser.add_argument("--gamma-i", type=gamma, help="subject strength, 0 to 8 (default: the model's)")
     parser.add_argument(
@@ -124,9 +145,8 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--aspect-ratio",
         type=_aspect_ratio,
-        default="1:1",
         metavar="W:H",
-        help=f"16:9, portrait, 1920x1080, ...: the nearest of {', '.join(ASPECT_RATIOS)}",
+        help=f"16:9, portrait, 1920x1080, ...: the nearest of {', '.join(ASPECT_RATIOS)} (default: 1:1)",
     )
     parser.add_argument("--seed", type=seed, default=0, help="seed of the first picture")
     parser.add_argument(
@@ -137,24 +157,65 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     )
 
 
+class _Inputs(NamedTuple):
+    """What was read from files: the subject, the picture to draw in, the regions."""
+
+    cut_out: Cutout | None
+    edit: Edit | None
+    regions: list[ReadRegion]
+
+
 def run(args: argparse.Namespace) -> int:
     """Make the pictures and print their paths. Raises ValueError or OSError for what the user can mend."""
     _check(args)
-    cut_out = _cut_out(args)
+    inputs = _read(args)
     pipeline = _load(args)
     began = time.perf_counter()
-    subject = NO_SUBJECT if cut_out is None else pipeline.encode_reference(cut_out.images_B3SS)
-    settings = Settings(args.gamma_t, args.gamma_i, args.tau, aspect_ratio=args.aspect_ratio.official)
-    seeds = [(args.seed + index) % SEEDS for index in range(args.batch)]
-    picture = pipeline.generate(pipeline.branches(args.prompt, subject, settings), seeds, settings)
+    images, notes = _draw(args, pipeline, inputs)
     seconds = time.perf_counter() - began
-    for path, image in zip(_output_paths(args.out, args.batch), picture.images_B3HW, strict=True):
+    for path, image in zip(_output_paths(args.out, args.batch), images, strict=True):
         write_picture(image, path, args.enlarge)
         sys.stdout.write(f"{path}\n")
     sys.stderr.write(f"{counted(args.batch, 'picture')} in {seconds:.2f} s, loading not included\n")
-    for note in filter(None, (args.aspect_ratio.note, *scene_notes(args.model, [args.prompt]))):
+    for note in filter(None, notes):
         sys.stderr.write(f"{note}\n")
     return 0
+
+
+def _draw(args: argparse.Namespace, pipeline: EchoGenPipeline, inputs: _Inputs) -> tuple[Tensor, list[str]]:
+    """The pictures [B, 3, H, W], edits pasted back into the picture they are of, and what to say of them."""
+    ratio = args.aspect_ratio or _aspect_ratio("1:1")
+    settings = Settings(args.gamma_t, args.gamma_i, args.tau, aspect_ratio=ratio.official)
+    seeds = [(args.seed + index) % SEEDS for index in range(args.batch)]
+    branches = pipeline.branches(args.prompt, _subject(pipeline, inputs.cut_out), settings, args.negative)
+    regions = [_region(args, pipeline, region, settings) for region in inputs.regions]
+    picture = pipeline.generate(branches, seeds, settings, regions=regions, edit=inputs.edit)
+    prompts = [args.prompt, *(asked.prompt for asked, *_ in inputs.regions if asked.prompt)]
+    notes = [ratio.note, *scene_notes(args.model, prompts)]
+    masks = [region.mask_HW for region in regions]
+    images_B3HW = picture.images_B3HW
+    if inputs.edit is not None and picture.canvas is not None:
+        masks = [picture.canvas.region_mask(mask_HW) for mask_HW in masks]
+        images_B3HW = inputs.edit.pasted_back(picture.canvas, images_B3HW)
+        notes += [picture.canvas.note, inputs.edit.unchanged_note(picture.canvas)]
+    return images_B3HW, [*notes, *region_notes(masks, picture.bits.schedule)]
+
+
+def _region(
+    args: argparse.Namespace, pipeline: EchoGenPipeline, region: ReadRegion, main: Settings
+) -> Region:
+    asked = region.asked
+    own = replace(
+        main,
+        gamma_t=main.gamma_t if asked.gamma_t is None else asked.gamma_t,
+        gamma_i=main.gamma_i if asked.gamma_i is None else asked.gamma_i,
+    )
+    prompt = asked.prompt or args.prompt
+    return pipeline.region(region.mask_HW, prompt, _subject(pipeline, region.cut_out), own, args.negative)
+
+
+def _subject(pipeline: EchoGenPipeline, cut_out: Cutout | None) -> Subject:
+    return NO_SUBJECT if cut_out is None else pipeline.encode_reference(cut_out.images_B3SS)
 
 
 def _aspect_ratio(text: str) -> AspectRatio:
@@ -164,20 +225,26 @@ def _aspect_ratio(text: str) -> AspectRatio:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def _cut_out(args: argparse.Namespace) -> Cutout | None:
-    """The subject of the reference picture; says what was done. None without a picture."""
-    if not args.reference:
-        return None
-    picture = reference_options.read_picture(args.reference)
-    mask = reference_options.read_mask(args.mask) if args.mask else None
-    made = reference_options.cut(args, picture, mask, _device(args))
-    sys.stderr.write(f"{reference_options.told(made)}\n")
-    return made
+def _read(args: argparse.Namespace) -> _Inputs:
+    """Reads and cuts out before any weights are loaded; says what was done."""
+    cut_out = None
+    if args.reference:
+        picture = reference_options.read_picture(args.reference)
+        of_subject = args.mask if args.into is None else None
+        mask = reference_options.read_mask(of_subject) if of_subject else None
+        cut_out = reference_options.cut(args, picture, mask, _device(args))
+        sys.stderr.write(f"{reference_options.told(cut_out)}\n")
+    regions = [region_options.read(asked) for asked in args.region or ()]
+    for place, region in enumerate(regions, 1):
+        if region.cut_out is not None:
+            sys.stderr.write(f"Region {place}: {reference_options.told(region.cut_out)}\n")
+    return _Inputs(cut_out, edit_options.read_edit(args), regions)
 
 
 def _check(args: argparse.Namespace) -> None:
     """ValueError for what can be told before minutes of work."""
     refuse_unused(args, UNUSED)
+    edit_options.check(args)
     picture_format(args.out)
 
 
@@ -191,7 +258,8 @@ def _load(args: argparse.Namespace) -> EchoGenPipeline:
     pipeline = EchoGenPipeline.from_bundle(
         args.model, args.weights or _comfyui_folders(args), dtype, device, transformer=args.transformer
     )
-    if args.reference and not pipeline.bundle.transformer.config.subject:
+    shows_a_subject = args.reference or any(region.reference for region in args.region or ())
+    if shows_a_subject and not pipeline.bundle.transformer.config.subject:
         raise ValueError(
             "--reference needs an EchoGen transformer, and this one is a base model without a subject path. "
             "Choose another --transformer or --model, or drop --reference."

@@ -29,11 +29,16 @@ _NO_REFERENCE = "without --reference, the picture it belongs to. Add --reference
 UNUSED = (
     *(
         Unused(option, lambda args: args.reference is None, _NO_REFERENCE.format(option=option))
-        for option in ("--mask", "--box", "--phrase")
+        for option in ("--box", "--phrase")
+    ),
+    Unused(
+        "--mask",
+        lambda args: args.reference is None and args.into is None,
+        "without --reference or --into, the picture it belongs to. Add one of them, or drop --mask.",
     ),
     Unused(
         "--phrase",
-        lambda args: args.mask is not None or args.box is not None,
+        lambda args: (args.mask is not None and args.into is None) or args.box is not None,
         "beside --mask or --box, which say where the subject is. Drop one of them.",
     ),
 )
@@ -59,14 +64,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mask",
         type=Path,
-        help="black and white picture, white on the subject, to cut it out by",
+        help="black and white picture: white on the subject, to cut it out by; with --into, white where that "
+        "picture may change",
     )
     parser.add_argument(
         "--box",
         type=box,
         metavar="X,Y,W,H",
         help="where the subject is in the reference, roughly: left, top, width and height in pixels. With "
-        "--mask, only what is in the box counts",
+        "the subject's --mask, only what is in the box counts",
     )
     parser.add_argument(
         "--phrase",

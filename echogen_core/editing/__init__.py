@@ -1,7 +1,7 @@
 """Editing a picture of one's own: fitted to the model's sizes, and put back into the original."""
 
 from .areas import AREAS, area_mask, region_notes
-from .edit import FEATHER, Canvas, Edit, Way, grown, shown_hw
+from .edit import FEATHER, Canvas, Edit, Way, grown
 from .framing import CONTEXT, Fit, Frame, box_of
 from .paste_back import paste_back
 
@@ -19,5 +19,4 @@ __all__ = [
     "grown",
     "paste_back",
     "region_notes",
-    "shown_hw",
 ]

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..sampling.kept_bits import Target
-from ..sampling.region_guidance import check_mask
-from ..scales import ScaleSchedule
+from ..config import Preset
+from ..sampling.kept_bits import THRESHOLD, Target
+from ..sampling.region_guidance import check_mask, cover
+from ..scales import ScaleSchedule, nearest_preset_schedule
 from ..subject.refine import LARGEST_SOFTNESS, soften
 from ..utils.printable import counted
 from .framing import Box, Fit, Frame, box_of
@@ -120,9 +121,33 @@ class Edit:
             )
         scales = len(self.schedule.scales)
         if not 0 <= self.keep_scales <= scales:
-            raise ValueError(f"keep_scales must be 0 to {scales} for this size, got {self.keep_scales}.")
+            raise ValueError(
+                f"This size has {scales} scales, so expected 0 to {scales} of them to keep, got "
+                f"{self.keep_scales}."
+            )
         if not 0 <= self.feather <= LARGEST_SOFTNESS:
             raise ValueError(f"feather must be 0 to {LARGEST_SOFTNESS:g} pixels, got {self.feather}.")
+
+    @classmethod
+    def of(
+        cls,
+        preset: Preset,
+        pictures_B3HW: Tensor,
+        masks_BHW: Tensor,
+        *,
+        way: Way = Way.REDRAW,
+        fit: Fit = Fit.CROP,
+        keep_scales: int = 0,
+        feather: float = FEATHER,
+        budget: str | None = None,
+    ) -> Edit:
+        """An edit for a model of that preset, with the aspect ratio that suits what the canvas shows.
+
+        budget: None for the one that the model was trained for. Raises ValueError as the class, and as
+        `preset_schedule`.
+        """
+        schedule = nearest_preset_schedule(preset, budget, *_shown_hw(masks_BHW, way, fit))
+        return cls(pictures_B3HW, masks_BHW, schedule, way, fit, keep_scales, feather)
 
     @property
     def size_hw(self) -> tuple[int, int]:
@@ -144,9 +169,20 @@ class Edit:
             )
         if self.way is Way.PLACE and regions:
             raise ValueError(
-                "Place puts one subject into the picture, and regions hold several. Set way to redraw, or "
-                "place the subjects one after another: edit the result again."
+                "Place puts one subject into the picture, and regions hold several. Choose redraw, or place "
+                "the subjects one after another: edit the result again."
             )
+
+    def unchanged_note(self, canvas: Canvas) -> str:
+        """What to say where nothing of a canvas would be drawn; '' where something is."""
+        if self.keep_scales == len(self.schedule.scales):
+            return "All scales are kept, so nothing changes. Keep fewer."
+        if bool((cover(canvas.masks_Bhw, self.schedule.scales[-1]) > THRESHOLD).any()):
+            return ""
+        return (
+            "Nothing changes: what may change is smaller than a token, or outside of what the model sees. "
+            "Grow the mask, or set fit to “around the mask”."
+        )
 
     def redrawn(self) -> Canvas:
         """The canvas on which the masks are drawn anew."""
@@ -237,19 +273,32 @@ class Edit:
         return Canvas((frame,), composite_13hw, foot_hw[None], mask_1HW)
 
 
-def shown_hw(masks_BHW: Tensor, way: Way, fit: Fit) -> tuple[int, int]:
-    """Height and width of what the canvas has to show: its schedule should be of their proportions."""
+def grown(masks_BHW: Tensor, pixels: int) -> Tensor:
+    """[B, H, W]: masks that reach that many pixels further to every side."""
+    if pixels < 1:
+        return masks_BHW
+    return _window_max(_window_max(masks_BHW, pixels, 1), pixels, 2)
+
+
+def _window_max(x_BHW: Tensor, pixels: int, axis: int) -> Tensor:
+    """The greatest value within that many pixels along an axis.
+
+    By windows of doubling width: a pooling of 513 pixels takes half a minute for a photograph.
+    """
+    x_BHW = F.pad(x_BHW, (0, 0, pixels, pixels) if axis == 1 else (pixels, pixels))
+    width, reached = 2 * pixels + 1, 1
+    while reached < width:
+        step = min(reached, width - reached)
+        count = x_BHW.shape[axis] - step
+        x_BHW = torch.maximum(x_BHW.narrow(axis, 0, count), x_BHW.narrow(axis, step, count))
+        reached += step
+    return x_BHW
+
+
+def _shown_hw(masks_BHW: Tensor, way: Way, fit: Fit) -> tuple[int, int]:
+    """Height and width of what the canvas has to show."""
     box = box_of(masks_BHW.amax(0))
     if box is None or (way is Way.REDRAW and fit is not Fit.AROUND):
         height, width = masks_BHW.shape[-2:]
         return height, width
     return box[3] - box[1], box[2] - box[0]
-
-
-def grown(masks_BHW: Tensor, pixels: int) -> Tensor:
-    """[B, H, W]: masks that reach that many pixels further to every side."""
-    if pixels < 1:
-        return masks_BHW
-    for kernel in ((2 * pixels + 1, 1), (1, 2 * pixels + 1)):
-        masks_BHW = F.max_pool2d(masks_BHW[:, None], kernel, 1, [side // 2 for side in kernel])[:, 0]
-    return masks_BHW
