@@ -5,7 +5,7 @@ Shape suffixes: N drawn pictures, H W size of a mask, h w size of the canvas.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple, Protocol
 
@@ -49,16 +49,21 @@ class PictureRun(NamedTuple):
         return region_notes([self._mask(region) for region in self.regions], self.schedule)
 
     def prepare(
-        self, seeds: Sequence[int], settings: SamplingSettings, tokenizer: runtime.Managed | None
+        self,
+        seeds: Sequence[int],
+        settings: SamplingSettings,
+        tokenizer: runtime.Managed | None,
+        report: Callable[[ScaleStep], None] = lambda step: None,
     ) -> tuple[Draw, PictureEdit | None, list[str]]:
         """What draws the pictures, the edit as it is drawn, and what to say about that.
 
-        tokenizer: what previews are decoded with. Raises MemoryError where the run does not fit.
+        tokenizer: what previews are decoded with. report: told each scale of plain pictures whose subjects
+        are to be placed. Raises MemoryError where the run does not fit.
         """
         plain = self._draws(seeds, settings, tokenizer)
         if self.edit is None:
             return plain, None, []
-        edit, said = with_target(self.edit, plain)
+        edit, said = with_target(self.edit, plain, report)
         # Reading the picture and finding the subject may have taken the place of the weights for sampling.
         draw = plain if edit is self.edit else self._draws(seeds, settings, tokenizer)
         return partial(draw, target=edit.target), edit, said
@@ -87,15 +92,20 @@ class PictureRun(NamedTuple):
         edit.edit.check(pictures, len(self.regions))
 
 
-def with_target(edit: PictureEdit, draw: Draw) -> tuple[PictureEdit, list[str]]:
+def with_target(
+    edit: PictureEdit, draw: Draw, report: Callable[[ScaleStep], None]
+) -> tuple[PictureEdit, list[str]]:
     """The edit with its canvas, and what to say about it.
 
-    draw: draws plain pictures, from which subjects to be placed are taken.
+    draw: draws plain pictures, from which subjects to be placed are taken; report is told each scale.
     """
     if edit.canvas is not None:
         return edit, []
-    *_, last = draw()
-    plain_N3hw = phases.decode(edit.tokenizer, last.codes_BdHW)
+    step: ScaleStep | None = None
+    for step in draw():
+        report(step)
+    assert step is not None
+    plain_N3hw = phases.decode(edit.tokenizer, step.codes_BdHW)
     footprints_Nhw = runtime.loaded(subject_models.salient()).mask(plain_N3hw)
     canvas = edit.edit.placed(plain_N3hw, footprints_Nhw)
     return on_canvas(edit, canvas), [canvas.note] if canvas.note else []

@@ -16,14 +16,14 @@ from echogen_core.sampling import Guidance, RunConditions, Target
 from . import runtime
 
 LIKE_MAIN = -1.0
-"""A region's γ that stands for the sampler's."""
+"""A region's γ that stands for the sampler's, as any below 0 does."""
 
 
 class RegionInputs(NamedTuple):
     """A part of the picture with conditions of its own.
 
-    mask_HW: 1 inside, over the whole picture. text: None for the sampler's. gamma_t, gamma_i: LIKE_MAIN for
-    the sampler's.
+    mask_HW: 1 inside, over the whole picture. text: None for the sampler's. gamma_t, gamma_i: below 0 for the
+    sampler's.
     """
 
     mask_HW: Tensor
@@ -43,8 +43,8 @@ class RegionInputs(NamedTuple):
         """Its γ at every scale."""
         scales = len(main.gamma_t)
         return Guidance(
-            main.gamma_t if self.gamma_t == LIKE_MAIN else (self.gamma_t,) * scales,
-            main.gamma_i if self.gamma_i == LIKE_MAIN else (self.gamma_i,) * scales,
+            main.gamma_t if self.gamma_t < 0 else (self.gamma_t,) * scales,
+            main.gamma_i if self.gamma_i < 0 else (self.gamma_i,) * scales,
         )
 
 

@@ -8,10 +8,10 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
-from echogen_core.editing import CONTEXT, FEATHER, Edit, Fit, Frame, Way, grown, shown_hw
+from echogen_core.editing import CONTEXT, FEATHER, Edit, Fit, Frame, Way, grown
 from echogen_core.pictures import check_pictures, flatten_alpha
 from echogen_core.sampling import Bits
-from echogen_core.scales import ScaleSchedule, nearest_preset_schedule
+from echogen_core.scales import nearest_preset_schedule
 from echogen_core.subject.masks import MaskMarks, read_masks
 from echogen_core.tokenizer.bsq import quantize_multiscale
 
@@ -55,7 +55,7 @@ class EncodeBits(io.ComfyNode):
     def execute(cls, image: Tensor, tokenizer: runtime.Managed, fit: str, size: str) -> io.NodeOutput:
         images_B3HW = _pictures(image)
         height, width = images_B3HW.shape[-2:]
-        schedule = _schedule(tokenizer, size, height, width)
+        schedule = nearest_preset_schedule(tokenizer.preset, _budget(size), height, width)
         frame = Frame.of((height, width), schedule.pixels_hw, Fit(fit))
         fitted_B3hw = frame.onto_canvas(images_B3HW)
         latents_BDhw = phases.encode(tokenizer, fitted_B3hw)
@@ -97,10 +97,11 @@ class EditPicture(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "way",
+                    display_name="mode",
                     options=[way.value for way in Way],
                     default=Way.PLACE.value,
-                    tooltip="place: the subject alone, as large as the mask, in front of the picture's own "
-                    "background. redraw: the prompt's scene as well.",
+                    tooltip="place: the subject alone, as large as the mask, on the picture's own "
+                    "background. redraw: everything in the mask, in the prompt's scene.",
                 ),
                 io.Int.Input(
                     "keep_scales",
@@ -151,16 +152,24 @@ class EditPicture(io.ComfyNode):
         images_B3HW = _pictures(image)
         masks_BHW, said = _masks(mask, images_B3HW, Way(way))
         masks_BHW = grown(masks_BHW, grow)
-        schedule = _schedule(tokenizer, size, *shown_hw(masks_BHW, Way(way), Fit(fit)))
-        edit = PictureEdit(
-            Edit(images_B3HW, masks_BHW, schedule, Way(way), Fit(fit), keep_scales, feather), tokenizer
+        edit = Edit.of(
+            tokenizer.preset,
+            images_B3HW,
+            masks_BHW,
+            way=Way(way),
+            fit=Fit(fit),
+            keep_scales=keep_scales,
+            feather=feather,
+            budget=_budget(size),
         )
-        if edit.edit.way is Way.REDRAW:
-            canvas = edit.edit.redrawn()
-            edit = drawing.on_canvas(edit, canvas)
-            said += _lost_note(canvas.frames[0]) if Fit(fit) is not Fit.AROUND else []
+        made = PictureEdit(edit, tokenizer)
+        if edit.way is Way.REDRAW:
+            canvas = edit.redrawn()
+            made = drawing.on_canvas(made, canvas)
+            said += _lost_note(canvas.frames[0]) if edit.fit is not Fit.AROUND else []
+            said += [edit.unchanged_note(canvas)] if edit.unchanged_note(canvas) else []
         shown = subject_preview.marked(images_B3HW, masks_BHW)
-        return io.NodeOutput(edit, ui=subject_preview.show(cls, [shown], said, said))
+        return io.NodeOutput(made, ui=subject_preview.show(cls, [shown], said, said, captioned=False))
 
 
 class PasteBack(io.ComfyNode):
@@ -236,23 +245,24 @@ def _pictures(image_BHWC: Tensor) -> Tensor:
 
 def _masks(mask: Tensor | None, images_B3HW: Tensor, way: Way) -> tuple[Tensor, list[str]]:
     """[B, H, W], and what to say; everything where there is none. PLACE needs one."""
-    given = read_masks(mask, images_B3HW, MaskMarks.SUBJECT) if mask is not None else []
-    masks = [each.mask_HW for each in given]
+    masks: list[Tensor | None] = []
+    if mask is not None:
+        memory_checks.require_for_pictures(mask, "masks")
+        masks = [each.mask_HW for each in read_masks(mask, images_B3HW, MaskMarks.SUBJECT)]
     if all(mask_HW is None for mask_HW in masks):
         if way is Way.PLACE:
             raise ValueError(
                 "The mask is missing or empty: expected white where the subject should be. Paint it in Load "
-                "Image's mask editor, or set way to redraw to change the whole picture."
+                "Image's mask editor, or choose redraw to change the whole picture."
             )
-        return torch.ones(images_B3HW[:, 0].shape), []
-    said = [each.note for each in given if each.note]
+        said = [] if mask is None else ["The mask is empty: the whole picture may change."]
+        return torch.ones(images_B3HW[:, 0].shape), said
     nothing = torch.zeros(images_B3HW.shape[-2:])
-    return torch.stack([nothing if mask_HW is None else mask_HW for mask_HW in masks]), said
+    return torch.stack([nothing if mask_HW is None else mask_HW for mask_HW in masks]), []
 
 
-def _schedule(tokenizer: runtime.Managed, size: str, height: int, width: int) -> ScaleSchedule:
-    budget = None if size == AUTO_SIZE else size
-    return nearest_preset_schedule(tokenizer.preset, budget, height, width)
+def _budget(size: str) -> str | None:
+    return None if size == AUTO_SIZE else size
 
 
 def _lost_note(frame: Frame) -> list[str]:

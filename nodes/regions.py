@@ -9,20 +9,24 @@ from typing import Any
 
 import torch
 from comfy_api.latest import io
+from PIL import ImageDraw, ImageFont
 from torch import Tensor
 
-from echogen_core.editing.areas import AREAS, SIDE, area_mask
+from echogen_core.editing import AREAS, area_mask, box_of
+from echogen_core.editing.areas import SIDE
 from echogen_core.features import ContentFeatures, SemanticFeatures, TextFeatures
-from echogen_core.pictures import check_pictures, flatten_alpha
+from echogen_core.pictures import check_pictures, flatten_alpha, to_pil
 from echogen_core.subject.masks import MaskMarks, read_masks
+from echogen_core.subject.notes import EMPTY_MASK
 
-from . import adapters, memory_checks, notices, subject_preview
-from .adapters import CATEGORY, schema
+from . import adapters, memory_checks, subject_preview
+from .adapters import CATEGORY, image_from_pil, schema
 from .edit_wires import LIKE_MAIN, RegionInputs
 from .guidance import GAMMA_MAX
 
 _COLOURS = ((66, 133, 244), (244, 160, 0), (15, 157, 88), (219, 68, 55), (171, 71, 188), (0, 172, 193))
 _TINT = 0.55  # of a region's colour over the picture
+_NUMBER = 72  # pixels of a region's number
 
 
 class SubjectRegion(io.ComfyNode):
@@ -67,13 +71,13 @@ class SubjectRegion(io.ComfyNode):
         image: Tensor | None = None,
     ) -> io.NodeOutput:
         ground_13HW = _ground(image)
-        mask_HW, said = _mask(mask, ground_13HW, area)
+        mask_HW, said = _mask(mask, None if image is None else ground_13HW, area)
         own = RegionInputs(mask_HW, text, semantic, content, gamma_t, gamma_i)
         if semantic is None and content is None and text is None:
             said.append("Neither a subject nor a prompt is connected: here the model draws what it likes.")
         regions = (*previous, own)
         shown = _drawn(ground_13HW, [region.mask_HW for region in regions])
-        return io.NodeOutput(regions, ui={**subject_preview.show(cls, [shown]), **notices.shown(said)})
+        return io.NodeOutput(regions, ui=subject_preview.show(cls, [shown], said, said, captioned=False))
 
 
 def _region_sockets() -> list[Any]:
@@ -104,7 +108,7 @@ def _region_widgets() -> list[Any]:
             "area",
             options=list(AREAS),
             default="left half",
-            tooltip="The part of the picture, without a mask.",
+            tooltip="The part of the picture, unless a mask is connected.",
         ),
         *(
             io.Float.Input(
@@ -114,7 +118,7 @@ def _region_widgets() -> list[Any]:
                 min=LIKE_MAIN,
                 max=GAMMA_MAX,
                 step=0.05,
-                tooltip=f"How closely this part follows its {what}, 0 to 8. -1: as on the sampler.",
+                tooltip=f"How closely this part follows its {what}, 0 to 8. Below 0: as on the sampler.",
             )
             for name, (label, what) in gammas.items()
         ),
@@ -130,19 +134,23 @@ def _ground(image_BHWC: Tensor | None) -> Tensor:
     return flatten_alpha(check_pictures(channels_first[:1], "picture")).cpu().float()
 
 
-def _mask(mask: Tensor | None, ground_13HW: Tensor, area: str) -> tuple[Tensor, list[str]]:
+def _mask(mask: Tensor | None, picture_13HW: Tensor | None, area: str) -> tuple[Tensor, list[str]]:
     """[H, W] of the mask, or of the area where there is none, and what to say."""
-    if mask is not None:
-        # Without a picture, any proportions will do: a mask is stretched over what is drawn.
-        like = ground_13HW if ground_13HW.shape[-1] != SIDE else torch.zeros(1, 3, *mask.shape[-2:])
-        (given, *_) = read_masks(mask[:1], like, MaskMarks.SUBJECT)
-        if given.mask_HW is not None:
-            return given.mask_HW, [given.note] if given.note else []
-    return area_mask(area), [f"The mask is empty, so the {area} is used."] if mask is not None else []
+    if mask is None:
+        return area_mask(area), []
+    memory_checks.require_for_pictures(mask, "masks")
+    if picture_13HW is None:  # then any proportions will do: a mask is stretched over what is drawn
+        picture_13HW = torch.zeros(1, 3, *mask.shape[-2:]) if mask.ndim > 1 else _ground(None)
+    (given,) = read_masks(mask, picture_13HW, MaskMarks.SUBJECT)
+    if given.mask_HW is None:
+        reason = (given.note or EMPTY_MASK).removesuffix(".")
+        return area_mask(area), [f"{reason}: the region is the {area}."]
+    several = mask.ndim > 2 and len(mask) > 1
+    return given.mask_HW, [f"{len(mask)} masks were joined into one region."] if several else []
 
 
 def _drawn(ground_13HW: Tensor, masks: list[Tensor]) -> Tensor:
-    """[1, h, w, 3]: the ground with the regions in their colours."""
+    """[1, h, w, 3]: the ground with the regions in their colours, and their numbers."""
     shown_13hw = subject_preview.at_preview_size(ground_13HW)
     for number, mask_HW in enumerate(masks):
         cover_11hw = torch.nn.functional.interpolate(
@@ -150,7 +158,15 @@ def _drawn(ground_13HW: Tensor, masks: list[Tensor]) -> Tensor:
         ).clamp(0, 1)
         colour_1311 = torch.tensor(_COLOURS[number % len(_COLOURS)]).view(1, 3, 1, 1) / 255
         shown_13hw = torch.lerp(shown_13hw, colour_1311.expand_as(shown_13hw), _TINT * cover_11hw)
-    return shown_13hw.movedim(1, -1)
+    picture = to_pil(shown_13hw[0])
+    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(_NUMBER)
+    for number, mask_HW in enumerate(masks, 1):
+        box = box_of(mask_HW)
+        if box is not None:
+            across, down = picture.width / mask_HW.shape[1] / 2, picture.height / mask_HW.shape[0] / 2
+            middle = (across * (box[0] + box[2]), down * (box[1] + box[3]))
+            draw.text(middle, str(number), "white", font, "mm", stroke_width=5, stroke_fill="black")
+    return image_from_pil(picture)[0]
 
 
 NODES: list[type[Any]] = [SubjectRegion]

@@ -31,6 +31,10 @@ CACHE_DTYPES: dict[str, torch.dtype | None] = {"full": None, "fp8": FP8}
 SEEDS = 1 << 64
 """Number of seeds; seed + i of a batch wraps around."""
 SIZES = [AUTO_SIZE, *(budget for budget in BUDGETS if budget != "nano")]
+_EDIT_SETS_SIZE = (
+    "Edit Picture sets size and aspect ratio, so those of this node have no effect while its edit is "
+    "connected."
+)
 
 
 def schedule_for(
@@ -40,9 +44,12 @@ def schedule_for(
 
     edit: has a schedule of its own, which comes before the widgets.
     """
-    if edit is not None:
-        return edit.edit.schedule, []
     ratio = find_aspect_ratio(aspect_ratio)
+    if edit is not None:
+        own = edit.edit.schedule
+        schedule = preset_schedule(preset, own.budget, own.aspect_ratio)  # refuses another model's
+        unused = size not in (AUTO_SIZE, own.budget) or ratio.official not in ("1:1", own.aspect_ratio)
+        return schedule, [_EDIT_SETS_SIZE] if unused else []
     schedule = preset_schedule(preset, None if size == AUTO_SIZE else size, ratio.official)
     return schedule, [ratio.note] if ratio.note else []
 
@@ -149,7 +156,8 @@ class Sampler(io.ComfyNode):
         notes += run.check(batch)
         seeds = [(seed + picture) % SEEDS for picture in range(batch)]
         preview_tokenizer = tokenizer if runtime.previews_enabled() else None
-        draw, drawn_edit, about_edit = run.prepare(seeds, settings, preview_tokenizer)
+        plain_progress = runtime.ScaleProgress(scales, None)
+        draw, drawn_edit, about_edit = run.prepare(seeds, settings, preview_tokenizer, plain_progress.report)
         progress = runtime.ScaleProgress(scales, preview_tokenizer)
         step: ScaleStep | None = None
         for step in draw():

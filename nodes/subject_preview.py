@@ -106,18 +106,20 @@ def show(
     pictures: Sequence[Tensor],
     texts: Sequence[str] = (),
     warnings: Sequence[str] = (),
+    captioned: bool = True,
 ) -> dict[str, Any]:
     """A node's `ui` output: its previews, its texts, which the history stores, and its notices.
 
     warnings: one for each picture; those that can't be read in a caption become notices, and so do all of a
-    node that shows several previews, which are too small to be read. Pictures that could not be written are
-    left out, and a text says why.
+    node that shows several previews, which are too small to be read. captioned: whether the pictures have
+    captions; else all warnings, of any number, become notices. Pictures that could not be written are left
+    out, and a text says why.
     """
     shown = [best_effort(partial(_written, cls, image_BHWC)) for image_BHWC in pictures]
     reasons = list(dict.fromkeys(reason for _, reason in shown if reason))
     single = len(pictures) == len(warnings) == 1
-    readable = not reasons and single and _fits(int(pictures[0].shape[2]), warnings[0])
-    noticed = [] if readable else by_picture(warnings)
+    readable = captioned and not reasons and single and _fits(int(pictures[0].shape[2]), warnings[0])
+    noticed = [] if readable else by_picture(warnings) if captioned else list(warnings)
     return {
         "images": [image for each, _ in shown for image in each.get("images", ())],
         "animated": (False,),
