@@ -119,6 +119,11 @@ def sound() -> Graph:
         ),
         "decode": ("DecodeBits", {"bits": ["sampler", 0], "tokenizer": ["bundle", 1]}),
         "scales": ("DecodeScales", {"bits": ["sampler", 0], "tokenizer": ["bundle", 1]}),
+        "rank": (
+            "RankByLikeness",
+            {"image": ["decode", 0], "semantic": ["semantic", 0], "semantic_encoder": ["bundle", 3],
+             "how_many": 1, "mask": ["cut", 1]},
+        ),
     }  # fmt: skip
     return {
         name: {"class_type": f"{OURS}{kind}", "inputs": dict(inputs)}

@@ -17,8 +17,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..features import SemanticFeatures
-from .cutout import cut_out_by
+from .cutout import WHITE, cut_out_by
 from .masks import is_empty
+from .reference_checks import shows_hardly
 from .regions import box_of
 from .salient import SalientSubject
 
@@ -47,8 +48,8 @@ def measure_likeness(
 ) -> Iterator[Likeness]:
     """Each picture's likeness in turn; it depends on no other picture of the batch.
 
-    pictures_BCHW: as `cut_out_by` takes them. regions: [H, W] with 1 where to look for the subject, not empty;
-    None for the whole picture. salient: the built-in cut.
+    pictures_BCHW: as `cut_out_by` takes them. regions: [H, W], not empty, with 1 where to look for
+    the subject; None for everywhere. salient: the built-in cut.
     reference: of several views, the most similar counts, as a picture shows the subject from one side.
     encode: the encoder that made them, for pictures [1, 3, S, S].
     Raises ValueError for features of another encoder, and for NaN or infinity in them.
@@ -73,16 +74,18 @@ def best_first(cosines: Sequence[float]) -> list[int]:
 def _subject_mask(
     picture_CHW: Tensor, region_HW: Tensor | None, salient: SalientSubject
 ) -> tuple[Tensor, str]:
-    """[H, W], 1 on the subject, and ''; all of the region, and a note, where nothing stands out in it."""
+    """[H, W], 1 on the subject, and ''; all of the region, and a note, where hardly anything is found."""
     box = None if region_HW is None else box_of(region_HW)
-    mask_HW = salient.mask(picture_CHW[None], [box])[0]
-    if region_HW is not None:
-        mask_HW = mask_HW * region_HW
-    if not is_empty(mask_HW):
-        return mask_HW, ""
-    if region_HW is not None:
-        return region_HW, REGION_COMPARED
-    return torch.ones_like(mask_HW), WHOLE_COMPARED
+    found_HW = salient.mask(picture_CHW[None], [box])[0]
+    if region_HW is None:
+        within_HW, note = torch.ones_like(found_HW), WHOLE_COMPARED
+    else:
+        # it says where to look: a soft edge, or a mask of grey, must not fade the subject
+        within_HW, note = (region_HW > region_HW.max() / 2).float(), REGION_COMPARED
+    mask_HW = found_HW * within_HW
+    if is_empty(mask_HW) or shows_hardly(picture_CHW[:3], mask_HW, WHITE):
+        return within_HW, note
+    return mask_HW, ""
 
 
 def _nearest_view(picture: SemanticFeatures, reference: SemanticFeatures) -> float:

@@ -129,6 +129,8 @@ def test_only_the_region_is_looked_at(measure: Measure, samples: list[Sample]) -
     both_3HW = torch.cat([sample.picture_3HW for sample in samples], dim=2)
     left, right = measure([both_3HW] * 2, samples[0].reference, [half(right=False), half(right=True)])
     assert left.cosine > right.cosine and not left.note and not right.note
+    grey = measure([both_3HW], samples[0].reference, [0.3 * half(right=False)])
+    assert grey == [left], "where to look, not how much of it"
 
 
 def test_where_nothing_stands_out_all_is_compared(measure: Measure, samples: list[Sample]) -> None:
