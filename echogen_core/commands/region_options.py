@@ -98,7 +98,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="a part of the picture with conditions of its own; repeat it for several. Where: "
         f"area={', '.join(AREAS)}; or mask=FILE, white inside. What: reference=FILE, its subject; "
-        "prompt=TEXT, gamma-t=N and gamma-i=N, instead of the picture's. Such as: area='left half' reference=cat.png",
+        "prompt=TEXT, gamma-t=N and gamma-i=N, instead of the picture's. Such as: area='left half' "
+        "reference=cat.png",
     )
 
 
