@@ -71,10 +71,10 @@ class EditPicture(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="EchoGenEditPicture",
-            display_name="Edit Picture",
+            display_name="Edit Picture (inpaint)",
             category=f"{CATEGORY}/editing",
-            description="Puts your subject into a picture of your own: paint where it should be. Connect it "
-            "to the sampler's edit, and the sampler's edit to Paste Back.",
+            description="Puts your subject into a picture of your own: paint where it should be. Connect "
+            "edit to the sampler's input of that name, and the sampler's edit output to Paste Back.",
             search_aliases=[
                 "inpaint",
                 "insert subject",
@@ -109,8 +109,8 @@ class EditPicture(io.ComfyNode):
                     default=0,
                     min=0,
                     max=13,
-                    tooltip="How many of the coarse scales stay the picture's: its layout and light. About a "
-                    "third keeps the layout, all keep the picture. nano has 5 scales, EchoGen-2B has 13.",
+                    tooltip="How many coarse scales stay as they are in the picture: its layout and light. "
+                    "About a third keeps the layout, all keep the picture. nano has 5, EchoGen-2B 13.",
                 ),
                 io.Int.Input(
                     "grow",
@@ -118,7 +118,7 @@ class EditPicture(io.ComfyNode):
                     default=0,
                     min=0,
                     max=_MOST_GROWTH,
-                    tooltip="Widens the mask by this many pixels, 0 to 256.",
+                    tooltip="Widens the mask by this many of your picture's pixels, 0 to 256.",
                 ),
                 io.Float.Input(
                     "feather",
@@ -168,6 +168,8 @@ class EditPicture(io.ComfyNode):
             made = drawing.on_canvas(made, canvas)
             said += _lost_note(canvas.frames[0]) if edit.fit is not Fit.AROUND else []
             said += [edit.unchanged_note(canvas)] if edit.unchanged_note(canvas) else []
+        elif edit.fit is not Fit.AROUND:
+            said.append("Fit has no effect with place, which sees what fits the subject into the mask.")
         shown = subject_preview.marked(images_B3HW, masks_BHW)
         return io.NodeOutput(made, ui=subject_preview.show(cls, [shown], said, said, captioned=False))
 
@@ -179,18 +181,24 @@ class PasteBack(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="EchoGenPasteBack",
-            display_name="Paste Back",
+            display_name="Paste Back (stitch)",
             category=f"{CATEGORY}/editing",
-            description="Puts what was drawn back into your picture at its own size. Outside the mask, every "
-            "pixel stays as it was.",
+            description="Puts what was drawn back into your picture, at your picture's own size. Beyond the "
+            "feathered edge of what was drawn, every pixel stays as it was.",
             search_aliases=["stitch", "inpaint", "composite", "uncrop"],
             inputs=[
-                io.Image.Input("image", tooltip="From Decode Bits."),
-                adapters.Edit.Input("edit", tooltip="From the sampler whose bits were decoded."),
+                io.Image.Input(
+                    "image", tooltip="From Decode Bits. For a large picture, put an upscaler in between."
+                ),
+                adapters.Edit.Input("edit", tooltip="From the sampler that drew it: its edit output."),
             ],
             outputs=[
-                io.Image.Output("pasted", display_name="image", tooltip="Your picture, changed in the mask."),
-                io.Mask.Output("changed", display_name="mask", tooltip="White where it was changed."),
+                io.Image.Output("pasted", display_name="image", tooltip="Your picture with what was drawn."),
+                io.Mask.Output(
+                    "changed",
+                    display_name="mask",
+                    tooltip="White where something was drawn, without the feathered edge.",
+                ),
             ],
         )
 
@@ -201,10 +209,10 @@ class PasteBack(io.ComfyNode):
                 "This edit is not drawn yet, so where the subject is isn't known. Connect the edit output of "
                 "EchoGen Sampler, not Edit Picture's."
             )
-        drawn_N3hw = flatten_alpha(check_pictures(image.movedim(-1, 1), "edited picture"))
-        count = max(len(drawn_N3hw), edit.edit.count)
-        height, width = edit.edit.size_hw
-        memory_checks.require_for_frames(count, height, width)
+        drawn_N3hw = _pictures(image, "edited picture")
+        originals_B3HW = edit.edit.pictures_B3HW
+        count = max(len(drawn_N3hw), len(originals_B3HW))
+        memory_checks.require_for_pictures(originals_B3HW[:1].expand(count, -1, -1, -1), "pictures")
         pasted_N3HW = edit.edit.pasted_back(edit.canvas, drawn_N3hw)
         changed_BHW = edit.canvas.masks_BHW.expand(len(pasted_N3HW), -1, -1)
         return io.NodeOutput(to_image(pasted_N3HW), adapters.to_intermediate(changed_BHW))
@@ -236,11 +244,11 @@ def _size_input() -> Any:
     )
 
 
-def _pictures(image_BHWC: Tensor) -> Tensor:
-    """[B, 3, H, W] at their own size. Raises as `pictures_from`."""
-    memory_checks.require_for_pictures(image_BHWC, "pictures")
+def _pictures(image_BHWC: Tensor, what: str = "picture") -> Tensor:
+    """[B, 3, H, W] at their own size, in float32. Raises as `pictures_from`."""
+    memory_checks.require_for_pictures(image_BHWC, f"{what}s")
     channels_first = image_BHWC.movedim(-1, 1) if image_BHWC.ndim == 4 else image_BHWC
-    return flatten_alpha(check_pictures(channels_first, "picture")).cpu().float()
+    return flatten_alpha(check_pictures(channels_first, what))
 
 
 def _masks(mask: Tensor | None, images_B3HW: Tensor, way: Way) -> tuple[Tensor, list[str]]:

@@ -36,7 +36,7 @@ class SubjectRegion(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="EchoGenSubjectRegion",
-            display_name="Subject Region",
+            display_name="Subject Region (regional prompt)",
             category=f"{CATEGORY}/sampling",
             description="Gives a part of the picture a subject, a prompt or guidance of its own. Chain "
             "several for several subjects in one scene.",

@@ -21,7 +21,7 @@ AREAS: dict[str, tuple[float, float, float, float]] = {
     "left third": (0, 0, 1 / 3, 1),
     "middle third": (1 / 3, 0, 2 / 3, 1),
     "right third": (2 / 3, 0, 1, 1),
-    "whole picture": (0, 0, 1, 1),
+    "everywhere": (0, 0, 1, 1),
 }
 """Names -> left, top, right and bottom as shares of the picture."""
 SIDE = 384

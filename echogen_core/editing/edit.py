@@ -217,7 +217,7 @@ class Edit:
     def pasted_back(self, canvas: Canvas, edited_N3hw: Tensor) -> Tensor:
         """[N, 3, H, W]: the pictures at their own size, changed inside the canvas's masks alone.
 
-        Raises ValueError for edited pictures of another size or number.
+        edited_N3hw: as drawn, or enlarged since. Raises ValueError for other proportions, or another number.
         """
         counts = {self.count, len(edited_N3hw), len(canvas.masks_BHW), len(canvas.frames)} - {1}
         if len(counts) > 1:

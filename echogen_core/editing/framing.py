@@ -133,11 +133,14 @@ class Frame:
         return _resized(part[:, None].float(), self.canvas_hw, "bilinear")[:, 0]  # which doesn't overshoot
 
     def from_canvas(self, canvases_BChw: Tensor, pictures_BCHW: Tensor) -> Tensor:
-        """[B, C, H, W]: the pictures with what the canvases show in their part, at the pictures' own size."""
-        self._check(canvases_BChw, self.canvas_hw, "canvas")
+        """[B, C, H, W]: the pictures with what the canvases show in their part, at the pictures' own size.
+
+        The canvases may have been enlarged since: proportions count.
+        """
+        self._check_proportions(canvases_BChw)
         self._check(pictures_BCHW, self.picture_hw, "picture")
         rows, columns = self._shown()
-        part = _resized(canvases_BChw, (self.height, self.canvas_hw[1]))
+        part = _resized(canvases_BChw, (self.height, canvases_BChw.shape[3]))
         part = part[..., rows.start - self.top : rows.stop - self.top, :]
         part = _resized(part, (part.shape[2], self.width))
         part = part[..., columns.start - self.left : columns.stop - self.left].to(pictures_BCHW)
@@ -152,6 +155,15 @@ class Frame:
             slice(max(0, self.top), min(height, self.top + self.height)),
             slice(max(0, self.left), min(width, self.left + self.width)),
         )
+
+    def _check_proportions(self, canvases_BChw: Tensor) -> None:
+        height, width = canvases_BChw.shape[-2:]
+        down, across = self.canvas_hw
+        if abs(height * across - width * down) > max(height, width, down, across):
+            raise ValueError(
+                f"The canvas is {width}×{height} px; this frame is for {across}×{down} px, or the same "
+                "proportions."
+            )
 
     @staticmethod
     def _check(x: Tensor, size_hw: Size, what: str) -> None:

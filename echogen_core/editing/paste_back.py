@@ -21,7 +21,7 @@ def paste_back(
     One original, canvas or mask stands for all. feather: pixels of the original over which the edge fades to
     each side, 0 to 64. Where the faded mask is 0, and where the canvas shows nothing, pixels are the
     original's, exactly.
-    Raises ValueError for sizes that are not the frame's, numbers of pictures that do not fit each other, or
+    Raises ValueError for sizes that are not the frame's (canvases may be enlarged), numbers of pictures that do not fit each other, or
     a feather out of range.
     """
     counts = {len(x) for x in (originals_BCHW, canvases_BChw, masks_BHW)} - {1}

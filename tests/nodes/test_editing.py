@@ -88,7 +88,7 @@ def test_all_scales_kept_is_the_picture_through_the_tokenizer(
 def test_a_region_over_everything_is_a_plain_picture(pack: Any, models: Any, features: Any) -> None:  # noqa: F811
     plain, _ = drawn(pack, models, **features)
     subject = {name: features[name] for name in ("semantic", "content")}
-    (regions,) = run(pack, "EchoGenSubjectRegion", **{**REGION, "area": "whole picture"}, **subject)
+    (regions,) = run(pack, "EchoGenSubjectRegion", **{**REGION, "area": "everywhere"}, **subject)
     whole, _ = drawn(pack, models, text=features["text"], regions=regions)
     assert same_bits(plain, whole)
     (left,) = run(pack, "EchoGenSubjectRegion", **REGION, **subject)
