@@ -118,6 +118,7 @@ def with_all_inputs(pack: dict[str, Any], kind: str, models: Any, vae: Any) -> d
         "EchoGenGammaSweep": {"gamma_t": "2", "gamma_i": "2"},
         "EchoGenEncodeText": {"prompt": "a toy car"},
         "EchoGenCutOutSubject": {"only_largest": False},
+        "EchoGenEditPicture": {"way": "redraw"},
     }
     ours = node(kind, **{**inputs, **chosen.get(kind, {})})
     if kind == "EchoGenSaveSubject":  # its own end
@@ -213,7 +214,7 @@ def test_what_is_no_entry_of_a_drop_down(prompt: dict[str, Any], kind: str, name
 
 WRONG: dict[str, list[Any]] = {
     "INT": [-1, 10**30, "many", "2.5", float("nan"), float("inf"), [1], None],
-    "FLOAT": [-1.0, 1e9, 10**400, "1,5", float("nan"), [1.0], None],
+    "FLOAT": [-2.0, 1e9, 10**400, "1,5", float("nan"), [1.0], None],
     "STRING": [["a"], {"a": 1}, b"x", None],
     "BOOLEAN": ["false", "no", float("nan"), [True], {}],
 }
