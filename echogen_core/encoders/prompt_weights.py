@@ -3,10 +3,10 @@
 `(on the left)` weighs 1.1, `((on the left))` 1.21, `(on the left:1.4)` 1.4, whatever stands around it.
 `\\(` and `\\)` are parentheses of the text itself, and so is one without its partner.
 
-What a weight does is training-free, not in the paper: weights are relative to the largest (at least 1), and a
-token that weighs less is blanked in a part of the features. Hence a weight above 1 weakens the rest. Going
-beyond the prompt's features, away from those without the phrase, is what ComfyUI's own encoders do; nano then
-draws the phrase less often, not more.
+What a weight does is training-free, not in the paper: a token that is weaker than the strongest (at least 1)
+is blanked in a part of the features, so that a weight above 1 weakens the rest. ComfyUI's own encoders go
+beyond the prompt's features instead, away from the empty prompt's; nano then draws the phrase less often
+where another contradicts it. benchmarks/prompt_weights.py measures both.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 PARENTHESES = 1.1
 """What parentheses without a number multiply the weight by; ComfyUI's."""
-MIN_WEIGHT, MAX_WEIGHT = 0.0, 10.0
+MIN_WEIGHT, MAX_WEIGHT = 0.0, 4.0
 
 _PIECE = re.compile(r"\\[()]|[():]|[^\\():]+|\\")
 _ESCAPE = re.compile(r"\\([()])")
@@ -124,16 +124,22 @@ def token_weights(segments: Sequence[Segment], spans: Sequence[tuple[int, int]])
 def layers(weights: Sequence[float]) -> list[Layer]:
     """The prompt's tokens in sets that contain each other, the smallest first; the shares sum to 1.
 
-    The sets with a token have as much share together as it weighs, relative to the heaviest. The last token,
-    which closes the prompt, is in all sets.
+    The sets with a token have as much share together as its strength is, relative to the strongest. The last
+    token, which closes the prompt, is in all sets.
     """
-    heaviest = max([1.0, *weights[:-1]])
-    relative = [*(weight / heaviest for weight in weights[:-1]), 1.0]
+    strengths = [_strength(weight) for weight in weights[:-1]]
+    strongest = max([1.0, *strengths])
+    relative = [*(strength / strongest for strength in strengths), 1.0]
     levels = sorted({*relative} - {0.0}, reverse=True)
     return [
         Layer(tuple(weight >= level for weight in relative), level - below)
         for level, below in pairwise([*levels, 0.0])
     ]
+
+
+def _strength(weight: float) -> float:
+    # above 1 it is the rest that fades: nano would lose it at a weight of 2
+    return weight if weight <= 1 else math.sqrt(weight)
 
 
 def _groups(pieces: Sequence[str]) -> dict[int, _Group]:

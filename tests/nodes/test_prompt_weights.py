@@ -52,4 +52,4 @@ def test_encode_text_takes_weights(pack: dict[str, Any], models: Any) -> None:
 
 def test_weights_out_of_range_and_unknown_scenes_are_said(pack: dict[str, Any], models: Any) -> None:
     range_note, scene_note = encoded(pack, models, "a toy car (at 10:30)").ui["echogen_notices"]
-    assert "expected 0 to 10, got 30" in range_note and "names none of them" in scene_note
+    assert "expected 0 to 4, got 30" in range_note and "names none of them" in scene_note

@@ -62,7 +62,7 @@ def test_weights_out_of_range_are_clipped_and_said() -> None:
         MAX_WEIGHT,
     ]
     (note,) = parsed.notes
-    assert "expected 0 to 10, got 30, -1, inf" in note and r"\( and \)" in note
+    assert "expected 0 to 4, got 30, -1, inf" in note and r"\( and \)" in note
 
 
 @given(texts)
@@ -94,12 +94,14 @@ def test_a_token_weighs_what_its_last_character_does() -> None:
 
 
 @given(st.lists(st.sampled_from([0.0, 0.4, 1.0, 1.4, 2.0]), min_size=1, max_size=8))
-def test_layers_of_a_token_have_its_relative_weight(weights: list[float]) -> None:
+def test_layers_of_a_token_have_its_relative_strength(weights: list[float]) -> None:
     found = layers(weights)
-    heaviest = max([1.0, *weights[:-1]])
+    strongest = max([1.0, *weights[:-1]]) ** 0.5
     for index, weight in enumerate(weights):
         share = sum(layer.share for layer in found if layer.kept[index])
-        assert share == pytest.approx(1 if index == len(weights) - 1 else weight / heaviest)
+        assert share == pytest.approx(
+            1 if index == len(weights) - 1 else min(weight, weight**0.5) / strongest
+        )
     assert all(layer.share > 0 for layer in found)
 
 
@@ -124,7 +126,7 @@ def test_features_go_from_those_without_the_phrase_to_those_with_it_alone(
         return encoder.encode(prompt).tokens_LC
 
     whole_LC = features(PLAIN)
-    weak, strong, none = (features(PLAIN.replace(phrase, f"({phrase}:{weight})")) for weight in (0.4, 2, 0))
+    weak, strong, none = (features(PLAIN.replace(phrase, f"({phrase}:{weight})")) for weight in (0.4, 4, 0))
     assert whole_LC.shape == weak.shape == strong.shape == none.shape
     torch.testing.assert_close(weak, none + 0.4 * (whole_LC - none))
     without_LC, alone_LC = features(PLAIN.replace(f" {phrase}", "")), features(f" {phrase}")
@@ -136,7 +138,7 @@ def test_weights_in_a_prompt_that_is_cut(encoder: TextEncoder, caplog: pytest.Lo
     with caplog.at_level(logging.WARNING, logger="echogen_core.encoders.text"):
         features = encoder.encode(f"(a bear:0.5) {'in a forest ' * 99}(at 10:30)")
     assert features.tokens_LC.shape[0] == encoder.config.max_tokens and features.tokens_LC.isfinite().all()
-    assert "longer than the 64" in caplog.text and "expected 0 to 10, got 30" in caplog.text
+    assert "longer than the 64" in caplog.text and "expected 0 to 4, got 30" in caplog.text
 
 
 @pytest.mark.parametrize("prompt", ["()", "( :1.4)", "(:0)\ud800 (a:0)", "(🐈‍⬛:2) é(́:0.1)", "(a:0)"])
