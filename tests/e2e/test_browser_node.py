@@ -18,11 +18,15 @@ from browser_page import (
     press_live,
     run_to_the_end,
     settled,
+    steady,
     until,
 )
 from runner.server import Server
 
 SAMPLERS = "app.graph._nodes.filter(n => n.type === 'EchoGenSampler')"
+
+# Heights of the node and its panel, in the graph's units.
+HEIGHTS = f"[{SAMPLER}.size[1], document.querySelector('.echogen-panel').offsetHeight]"
 
 
 def all_gammas(page: Page) -> list[list[float]]:
@@ -120,10 +124,12 @@ def test_the_pad_follows_typing_folding_size_and_zoom(vue: bool, page: Page, com
     assert "6" in str(pad.locator("svg").get_attribute("aria-valuetext"))
     assert [url for url in sent if url.endswith("/prompt")] == [], "typing starts no run"
 
-    before = pad.bounding_box()
+    before, heights = pad.bounding_box(), steady(page, HEIGHTS)
     drag_corner(page, vue, 120, 60)
     wider = pad.bounding_box()
     assert before and wider and wider["width"] > before["width"] + 40
+    (low, panel_low), (high, panel_high) = heights, steady(page, HEIGHTS)
+    assert panel_high - panel_low > 0.8 * (high - low) > 0, "the panel takes what a node gains"
 
     page.evaluate(f"{SAMPLER}.collapse()")
     settled(page)

@@ -78,6 +78,11 @@ export function addView(view, name, label, minHeight = 0) {
   });
   widget.serialize = false;
   widget.label = label;
+  if (view.height !== undefined) {
+    // Newer Nodes 2.0 gives every widget with a layout size a share of the space that is left.
+    widget.computeLayoutSize = undefined;
+    widget.computeSize = (/** @type {number} */ width) => [width ?? 0, fixedHeight() ?? 0];
+  }
   const entry = { view, removed: false };
   views.add(entry);
   const before = view.node.onRemoved;
