@@ -5,25 +5,16 @@ from __future__ import annotations
 import argparse
 import itertools
 import shutil
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
 from PIL import Image, ImageDraw
 
-from echogen_core import pipeline as pipeline_module
 from echogen_core.__main__ import main
-from echogen_core.checkpoints import ASSETS, Bundle, load_bundle, save_part
-from echogen_core.checkpoints import bundle as bundle_module
-from echogen_core.checkpoints.conversion import Conversion
-from echogen_core.checkpoints.conversion import convert as convert_file
 from echogen_core.commands import generate
-from echogen_core.model import EchoGenTransformer
 from echogen_core.subject.samples import FOLDER as SAMPLES
 
-PROMPT, OTHER_PROMPT = "a teddy bear in a forest", "a chair on a beach"
+from .generated import OTHER_PROMPT, PROMPT, pictures
 
 
 @pytest.fixture(scope="module")
@@ -95,64 +86,6 @@ def test_damaged_and_empty_pictures_are_explained(tmp_path: Path, capsys: pytest
 
 
 # --- which files are used
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Nano with two of its six blocks, which is quick, and what options name.
-
-    weights: the same with another tokenizer. Single transformers, small pictures, a ComfyUI without models.
-    """
-    folder = tmp_path_factory.mktemp("files")
-    nano, weights = folder / "assets" / "nano", folder / "weights"
-    shutil.copytree(ASSETS / "nano", nano)
-    bundle = load_bundle("nano", dtype=None)
-    config, tokenizer = replace(bundle.transformer.config, depth=2), bundle.tokenizer
-    short, base = (
-        EchoGenTransformer(replace(config, subject=subject), dtype=torch.float16) for subject in (True, False)
-    )
-    for module in (short, base):
-        state = bundle.transformer.state_dict()
-        module.load_state_dict({name: state[name] for name in module.state_dict()})
-    own = save_part(nano / "transformer.safetensors", "transformer", short, config, None)
-    save_part(folder / "base.safetensors", "transformer", base, base.config, None)
-    adapter = Conversion(adapter_only=True, base=folder / "base.safetensors")
-    convert_file(own, folder / "subject.safetensors", adapter, lambda done, total: None)
-    shutil.copytree(nano, weights)
-    with torch.no_grad():
-        for parameter in (*short.parameters(), *tokenizer.parameters()):
-            parameter.mul_(0.8)
-    save_part(weights / "tokenizer.safetensors", "tokenizer", tokenizer, tokenizer.config)
-    save_part(folder / "other.safetensors", "transformer", short, config, None)
-    picture = Image.new("RGB", (48, 48), "white")
-    picture.paste((200, 30, 30), (10, 10, 30, 30))
-    picture.save(folder / "reference.png")
-    mask = Image.new("L", (48, 48))
-    mask.paste(255, (5, 5, 25, 40))
-    mask.save(folder / "mask.png")
-    (folder / "models").mkdir()
-    return {path.name: path for path in folder.iterdir()} | {"comfyui": folder}
-
-
-@pytest.fixture
-def short_nano(files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The pack's weights are those of `files`, and are loaded once."""
-    loaded: dict[str, Bundle] = {}
-
-    def load_once(*args: Any, **options: Any) -> Bundle:
-        key = repr((args, options))
-        return loaded.get(key) or loaded.setdefault(key, load_bundle(*args, **options))
-
-    monkeypatch.setattr(bundle_module, "ASSETS", files["assets"])
-    monkeypatch.setattr(pipeline_module, "load_bundle", load_once)
-
-
-def pictures(folder: Path, *options: str | Path) -> dict[str, bytes]:
-    """Name -> content of what a run writes; nothing where it is refused."""
-    shutil.rmtree(folder, ignore_errors=True)
-    if main(["generate", "--prompt", PROMPT, "--out", str(folder / "out.png"), *map(str, options)]) != 0:
-        return {}
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 @pytest.mark.usefixtures("short_nano")
@@ -227,7 +160,7 @@ def test_a_phrase_needs_what_finds_it(
         assert "--phrase has no effect" in (said := capsys.readouterr().err) and words in said
 
 
-OPTIONS: dict[str, str] = {
+OPTIONS: dict[str, str | tuple[str, ...]] = {
     # each with a value other than its default; files by their names in `files`
     "--reference": "reference.png",
     "--mask": "mask.png",
@@ -244,9 +177,13 @@ OPTIONS: dict[str, str] = {
     "--enlarge": "2",
     "--dtype": "bf16",
     "--prompt": OTHER_PROMPT,
+    "--negative": "a bench in snow",
+    "--region": ("area=left half", "prompt=a lamp in a street"),
 }
 NO_OTHER_VALUE = {"--help", "--out", "--model", "--aspect-ratio", "--device"}
 """Options that change no picture, or have one value only for nano and on the CPU."""
+OF_EDITS = {"--into", "--way", "--keep-scales", "--feather", "--fit"}
+"""test_generate_edits has them."""
 
 
 @pytest.mark.usefixtures("short_nano")
@@ -255,10 +192,17 @@ def test_no_option_is_ignored_whatever_else_is_given(
 ) -> None:
     """Of any two options each changes the result, or the run is refused with the name of one of them."""
     parser = generate.add_parser(argparse.ArgumentParser().add_subparsers())
-    assert {max(action.option_strings, key=len) for action in parser._actions} == {*OPTIONS} | NO_OTHER_VALUE
+    assert {max(action.option_strings, key=len) for action in parser._actions} == {
+        *OPTIONS,
+        *OF_EDITS,
+        *NO_OTHER_VALUE,
+    }
 
     def run(*names: str) -> dict[str, bytes] | None:
-        words = (str(word) for name in names for word in (name, files.get(OPTIONS[name], OPTIONS[name])))
+        words: list[str | Path] = []
+        for name in names:
+            value = OPTIONS[name]
+            words += [name, *((files.get(value, value),) if isinstance(value, str) else value)]
         made = pictures(tmp_path / "out", *words)
         said = capsys.readouterr().err
         assert made or any(f"{name} has no effect" in said for name in names), (names, said)

@@ -1,0 +1,69 @@
+"""The built-in nano made short, and small pictures, for what the command `generate` does with its options."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from echogen_core import pipeline as pipeline_module
+from echogen_core.checkpoints import ASSETS, Bundle, load_bundle, save_part
+from echogen_core.checkpoints import bundle as bundle_module
+from echogen_core.checkpoints.conversion import Conversion
+from echogen_core.checkpoints.conversion import convert as convert_file
+from echogen_core.model import EchoGenTransformer
+
+
+@pytest.fixture(scope="package")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Nano with two of its six blocks, which is quick, and what options name.
+
+    weights: the same with another tokenizer. Single transformers, small pictures, a ComfyUI without models.
+    """
+    folder = tmp_path_factory.mktemp("files")
+    nano, weights = folder / "assets" / "nano", folder / "weights"
+    shutil.copytree(ASSETS / "nano", nano)
+    bundle = load_bundle("nano", dtype=None)
+    config, tokenizer = replace(bundle.transformer.config, depth=2), bundle.tokenizer
+    short, base = (
+        EchoGenTransformer(replace(config, subject=subject), dtype=torch.float16) for subject in (True, False)
+    )
+    for module in (short, base):
+        state = bundle.transformer.state_dict()
+        module.load_state_dict({name: state[name] for name in module.state_dict()})
+    own = save_part(nano / "transformer.safetensors", "transformer", short, config, None)
+    save_part(folder / "base.safetensors", "transformer", base, base.config, None)
+    adapter = Conversion(adapter_only=True, base=folder / "base.safetensors")
+    convert_file(own, folder / "subject.safetensors", adapter, lambda done, total: None)
+    shutil.copytree(nano, weights)
+    with torch.no_grad():
+        for parameter in (*short.parameters(), *tokenizer.parameters()):
+            parameter.mul_(0.8)
+    save_part(weights / "tokenizer.safetensors", "tokenizer", tokenizer, tokenizer.config)
+    save_part(folder / "other.safetensors", "transformer", short, config, None)
+    picture = Image.new("RGB", (48, 48), "white")
+    picture.paste((200, 30, 30), (10, 10, 30, 30))
+    picture.save(folder / "reference.png")
+    mask = Image.new("L", (48, 48))
+    mask.paste(255, (5, 5, 25, 40))
+    mask.save(folder / "mask.png")
+    (folder / "models").mkdir()
+    return {path.name: path for path in folder.iterdir()} | {"comfyui": folder}
+
+
+@pytest.fixture
+def short_nano(files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pack's weights are those of `files`, and are loaded once."""
+    loaded: dict[str, Bundle] = {}
+
+    def load_once(*args: Any, **options: Any) -> Bundle:
+        key = repr((args, options))
+        return loaded.get(key) or loaded.setdefault(key, load_bundle(*args, **options))
+
+    monkeypatch.setattr(bundle_module, "ASSETS", files["assets"])
+    monkeypatch.setattr(pipeline_module, "load_bundle", load_once)
