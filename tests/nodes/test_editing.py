@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 import torch
+from test_execution import SAMPLER, run, same_bits
+from test_execution import features as features  # fixtures
+from test_execution import picture as picture
+from test_sweep import sweep
 from torch import Tensor
-
-from test_execution import SAMPLER, features, picture, run, same_bits  # noqa: F401
 
 EDIT = dict(way="redraw", keep_scales=0, grow=0, feather=4.0, fit="crop", size="auto")
 REGION = dict(area="left half", gamma_t=-1.0, gamma_i=-1.0)
@@ -49,7 +51,7 @@ def test_the_picture_changes_inside_the_mask_alone(
     features: Any,
     ground: Tensor,
     right: Tensor,
-    way: str,  # noqa: F811
+    way: str,
 ) -> None:
     edit = edited(pack, models, ground, right, way=way)
     bits, done = drawn(pack, models, edit=edit, **features)
@@ -58,13 +60,15 @@ def test_the_picture_changes_inside_the_mask_alone(
     moved = (pasted - ground).abs().amax(-1)
     assert float(moved[:, :, :100].max()) == 0, "far from the mask"
     assert float((moved > 0.05).float().mean()) > 0.02, "something was drawn"
+    again, same = drawn(pack, models, edit=done, **features)
+    assert same_bits(bits, again) and same is done, "a second sampler draws in the same place"
 
 
 def test_nothing_kept_of_the_whole_picture_is_a_plain_picture(
     pack: Any,
     models: Any,
     features: Any,
-    ground: Tensor,  # noqa: F811
+    ground: Tensor,
 ) -> None:
     plain, none = drawn(pack, models, **features)
     bits, done = drawn(pack, models, edit=edited(pack, models, ground, None), **features)
@@ -76,7 +80,7 @@ def test_all_scales_kept_is_the_picture_through_the_tokenizer(
     models: Any,
     features: Any,
     ground: Tensor,
-    right: Tensor,  # noqa: F811
+    right: Tensor,
 ) -> None:
     bits, _ = drawn(pack, models, edit=edited(pack, models, ground, right, keep_scales=5), **features)
     encoded, fitted = run(
@@ -85,7 +89,7 @@ def test_all_scales_kept_is_the_picture_through_the_tokenizer(
     assert same_bits(bits, encoded) and fitted.shape == (1, 128, 128, 3)
 
 
-def test_a_region_over_everything_is_a_plain_picture(pack: Any, models: Any, features: Any) -> None:  # noqa: F811
+def test_a_region_over_everything_is_a_plain_picture(pack: Any, models: Any, features: Any) -> None:
     plain, _ = drawn(pack, models, **features)
     subject = {name: features[name] for name in ("semantic", "content")}
     (regions,) = run(pack, "EchoGenSubjectRegion", **{**REGION, "area": "everywhere"}, **subject)
@@ -96,8 +100,94 @@ def test_a_region_over_everything_is_a_plain_picture(pack: Any, models: Any, fea
     assert not same_bits(plain, half)
 
 
-def test_a_negative_prompt_changes_the_picture(pack: Any, models: Any, features: Any) -> None:  # noqa: F811
+def test_a_negative_prompt_changes_the_picture(pack: Any, models: Any, features: Any) -> None:
     (negative,) = run(pack, "EchoGenEncodeText", text_encoder=models.text_encoder, prompt="in a forest")
     plain, _ = drawn(pack, models, **features)
     steered, _ = drawn(pack, models, negative=negative, **features)
     assert not same_bits(plain, steered)
+
+
+def drawn_and_pasted(pack: Any, models: Any, edit: Any, features: Any, **inputs: Any) -> tuple[Any, Tensor]:
+    bits, done = drawn(pack, models, edit=edit, **features, **inputs)
+    return bits, run(pack, "EchoGenPasteBack", image=decoded(pack, models, bits), edit=done)[0]
+
+
+@pytest.mark.parametrize(("way", "batch"), [("redraw", 3), ("place", 2)])
+def test_a_batch_is_its_single_pictures(
+    pack: Any, models: Any, features: Any, ground: Tensor, right: Tensor, way: str, batch: int
+) -> None:
+    """Of one picture for all, and of a picture and a mask for each."""
+    several = torch.cat([ground, 1 - ground, ground.flip(1)])[:batch]
+    masks = torch.cat([right, right.flip(2), torch.ones_like(right)])[:batch]
+    for images, marked in ((ground, right), (several, masks))[: 2 if way == "redraw" else 1]:
+        edit = edited(pack, models, images, marked, way=way)
+        bits, pasted = drawn_and_pasted(pack, models, edit, features, batch=batch)
+        last = slice(-1, None)
+        edit = edited(pack, models, images[last], marked[last], way=way)
+        alone, back = drawn_and_pasted(pack, models, edit, features, seed=SAMPLER["seed"] + batch - 1)
+        assert all(torch.equal(a[last], b) for a, b in zip(bits.scales, alone.scales, strict=True))
+        assert torch.equal(pasted[last], back)
+
+
+@pytest.mark.parametrize("way", ["redraw", "place"])
+def test_a_sweep_of_an_edit_has_the_samplers_pictures(
+    pack: Any,
+    models: Any,
+    features: Any,
+    ground: Tensor,
+    right: Tensor,
+    way: str,
+) -> None:
+    (left,) = run(pack, "EchoGenSubjectRegion", **REGION, text=features["text"])
+    more = dict(edit=edited(pack, models, ground, right, way=way), negative=features["text"], **features)
+    more |= {"regions": left} if way == "redraw" else {}
+    cells = {"redraw": (3.0, 1.0), "place": (3.0,)}[way]
+    _, bits = sweep(pack, models, gamma_t="2", gamma_i=str(cells)[1:-1], seed=9, **more).result
+    for cell, gamma_i in zip(bits, cells, strict=True):
+        single, _ = drawn(pack, models, gamma_t=2.0, gamma_i=gamma_i, seed=9, **more)
+        assert same_bits(cell, single)
+
+
+def test_place_can_be_cancelled_in_each_pass(
+    pack: Any,
+    models: Any,
+    features: Any,
+    ground: Tensor,
+    right: Tensor,
+) -> None:
+    """Its progress fills once for each pass, and pictures are shown of the second alone."""
+    import comfy.model_management as mm
+    import comfy.utils
+
+    edit = edited(pack, models, ground, right, way="place")
+    seen: list[tuple[int, int, bool]] = []
+    cancel_at = 0
+
+    def hook(value: int, total: int, preview: Any, node_id: Any = None) -> None:
+        seen.append((value, total, preview is not None))
+        if len(seen) == cancel_at:
+            mm.interrupt_current_processing()
+
+    comfy.utils.set_progress_bar_global_hook(hook)
+    try:
+        for cancel_at in (2, 7):
+            seen.clear()
+            with pytest.raises(mm.InterruptProcessingException):
+                drawn(pack, models, edit=edit, tokenizer=models.tokenizer, **features)
+            assert len(seen) == cancel_at
+        cancel_at = 0
+        seen.clear()
+        drawn(pack, models, edit=edit, tokenizer=models.tokenizer, **features)
+        assert seen == [(scale, 5, shown) for shown in (False, True) for scale in range(1, 6)]
+    finally:
+        comfy.utils.set_progress_bar_global_hook(None)
+        mm.interrupt_current_processing(False)
+
+
+def test_a_regions_own_gamma(pack: Any, models: Any, features: Any) -> None:
+    subject = {name: features[name] for name in ("semantic", "content")}
+    sampled = []
+    for gammas in (dict(gamma_t=-1.0, gamma_i=-0.05), dict(gamma_t=2.0, gamma_i=3.0), dict(gamma_i=1.0)):
+        (region,) = run(pack, "EchoGenSubjectRegion", **{**REGION, **gammas}, **subject)
+        sampled.append(drawn(pack, models, text=features["text"], regions=region)[0])
+    assert same_bits(sampled[0], sampled[1]) and not same_bits(sampled[0], sampled[2])
