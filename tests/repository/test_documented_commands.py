@@ -183,6 +183,8 @@ def values(
         "{clip}": clip,
         "{comfyui}": folder / "comfyui",
         "cat.png": SAMPLES / "teddy_bear.png",
+        **{f"reference={name}.png": f"reference={SAMPLES / 'teddy_bear.png'}" for name in ("cat", "dog")},
+        **dict.fromkeys(("sofa.jpg", "sofa-mask.png"), SAMPLES / "siamese_cat.png"),
         "models/diffusion_models/infinity_2b_reg.pth": infinity,
         "infinity_2b_reg.pth": infinity,
         "echogen_core/assets/nano/transformer.safetensors": nano / "transformer.safetensors",
