@@ -34,6 +34,7 @@ INPUT = {
     "decoder": ["--data", "x", "--start", NANO],
     "cut": ["--start", "x", "--npm", "x", "--icons", "x", "--textures", "x"],
     "evaluate": ["--data", "x"],
+    "editing": ["--data", "x"],
 }
 
 

@@ -6,8 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
-import torch.nn.functional as F
 
 from miniature.evaluation import (
     evaluate,
@@ -15,19 +13,9 @@ from miniature.evaluation import (
     places,
 )
 from miniature.evaluation.generation import Miniature
-from miniature.evaluation.judge import Judge
 
+from .pixel_judge import PixelJudge
 from .random_nano import random_bundle
-
-
-class PixelJudge(Judge):
-    """In the judge's place, whose weights are an optional package: coarse pixels as features."""
-
-    def __init__(self, device: torch.device | str = "cpu") -> None:
-        pass
-
-    def features(self, images_B3HW: torch.Tensor) -> torch.Tensor:
-        return F.normalize(images_B3HW.reshape(-1, 3, 8, 16, 8, 16).mean((3, 5)).flatten(1))
 
 
 def test_every_row_the_sweeps_and_the_places_come_out_of_one_run(

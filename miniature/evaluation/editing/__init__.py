@@ -1,0 +1,1 @@
+"""How well editing works on nano: the subject in a picture, two subjects, kept layouts, negative prompts."""
