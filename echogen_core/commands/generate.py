@@ -25,7 +25,7 @@ from ..checkpoints.catalog.folders import find_comfyui, model_folders
 from ..checkpoints.catalog.published_models import PUBLISHED
 from ..config import PRESETS
 from ..dtypes import DTYPES
-from ..editing import Edit, region_notes
+from ..editing import Edit, Way, region_notes
 from ..encoders.known_words import scene_notes
 from ..features import Subject
 from ..pipeline import NO_SUBJECT, EchoGenPipeline, Settings
@@ -190,8 +190,7 @@ def _draw(args: argparse.Namespace, pipeline: EchoGenPipeline, inputs: _Inputs) 
     branches = pipeline.branches(args.prompt, _subject(pipeline, inputs.cut_out), settings, args.negative)
     regions = [_region(args, pipeline, region, settings) for region in inputs.regions]
     picture = pipeline.generate(branches, seeds, settings, regions=regions, edit=inputs.edit)
-    prompts = [args.prompt, *(asked.prompt for asked, *_ in inputs.regions if asked.prompt)]
-    notes = [ratio.note, *scene_notes(args.model, prompts)]
+    notes = [ratio.note, *_scene_notes(args, inputs)]
     masks = [region.mask_HW for region in regions]
     images_B3HW = picture.images_B3HW
     if inputs.edit is not None and picture.canvas is not None:
@@ -199,6 +198,14 @@ def _draw(args: argparse.Namespace, pipeline: EchoGenPipeline, inputs: _Inputs) 
         images_B3HW = inputs.edit.pasted_back(picture.canvas, images_B3HW)
         notes += [picture.canvas.note, inputs.edit.unchanged_note(picture.canvas)]
     return images_B3HW, [*notes, *region_notes(masks, picture.bits.schedule)]
+
+
+def _scene_notes(args: argparse.Namespace, inputs: _Inputs) -> list[str]:
+    """About scenes that the model does not know, where a scene is drawn."""
+    if inputs.edit is not None and inputs.edit.way is Way.PLACE:
+        return []
+    prompts = [args.prompt, *(asked.prompt for asked, *_ in inputs.regions if asked.prompt)]
+    return scene_notes(args.model, prompts)
 
 
 def _region(
