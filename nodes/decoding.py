@@ -10,7 +10,7 @@ from comfy_api.latest import io
 from echogen_core.sampling import Bits
 from echogen_core.tokenizer import sum_codes
 
-from . import adapters, phases, runtime
+from . import adapters, phases, previews, runtime
 from .adapters import CATEGORY, check_tokenizer, schema, to_image
 
 _BITS = "From EchoGen Sampler."
@@ -38,8 +38,10 @@ class DecodeBits(io.ComfyNode):
     @classmethod
     def execute(cls, bits: Bits, tokenizer: runtime.Managed) -> io.NodeOutput:
         _check(bits, tokenizer)
-        codes_BDHW = sum_codes(bits.scales, bits.schedule.scales)
-        return io.NodeOutput(to_image(phases.decode(tokenizer, codes_BDHW)))
+        shown_B3hw = previews.taken(bits, tokenizer)
+        if shown_B3hw is None:
+            shown_B3hw = phases.decode(tokenizer, sum_codes(bits.scales, bits.schedule.scales))
+        return io.NodeOutput(to_image(shown_B3hw))
 
 
 class DecodeScales(io.ComfyNode):

@@ -27,11 +27,9 @@ from torch import Tensor, nn
 from echogen_core.config import Preset
 from echogen_core.dtypes import FP8
 from echogen_core.model import EchoGenTransformer, split_phases
-from echogen_core.sampling import PrefillCache, ScaleStep
+from echogen_core.sampling import PrefillCache
 from echogen_core.tokenizer import BitTokenizer
-from echogen_core.tokenizer.bsq import enlarge
 
-from .adapters import contact_sheet
 from .patchers import PrefillCachePatcher, WholePatcher
 
 logger = logging.getLogger(__name__)
@@ -46,7 +44,6 @@ SMALL_CAPACITY, LARGE_CAPACITY = 8, 4
 """Branches (up to three per run) in the prefill cache of a small and of a large transformer."""
 _LARGE_WIDTH = 1024  # width of a transformer whose prefill takes about a gigabyte per branch
 _COMPUTE_DTYPES = (torch.bfloat16, torch.float16, torch.float32)
-_PREVIEW_TOKENS = 32  # a side; decoding a large picture in full at every scale would double the time
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,24 +226,6 @@ def weights_dtype(managed: Managed) -> torch.dtype:
     return dtype
 
 
-class ScaleProgress:
-    """One step of ComfyUI's progress bar per scale, with a preview where there is a tokenizer."""
-
-    def __init__(self, scales: int, tokenizer: Managed | None) -> None:
-        # Inside `execute`: the bar binds to the running prompt on creation, and raises when interrupted.
-        self._bar = comfy.utils.ProgressBar(scales)
-        self._tokenizer = tokenizer
-
-    def report(self, step: ScaleStep) -> None:
-        """Call after each scale. The last preview is the finished picture (a grid for a batch)."""
-        preview = None
-        if self._tokenizer is not None:
-            codes_BdHW = step.codes_BdHW if step.last else _reduced(step.codes_BdHW)
-            sheet = contact_sheet(decode(self._tokenizer, codes_BdHW))
-            preview = ("JPEG", sheet, None)  # no maximum size: ComfyUI would enlarge small pictures to it
-        self._bar.update_absolute(step.index + 1, step.total, preview)
-
-
 def previews_enabled() -> bool:
     """Whether the running prompt shows previews: unless it or the server's command line disables them.
 
@@ -329,13 +308,6 @@ def send_event(event: str, data: dict[str, Any]) -> None:
         server.send_sync(event, data, server.client_id)
 
 
-def _reduced(codes_BDHW: Tensor) -> Tensor:
-    """Codes for a preview: at most _PREVIEW_TOKENS a side, resized as the transformer does it."""
-    height, width = codes_BDHW.shape[-2:]
-    share = min(1.0, _PREVIEW_TOKENS / max(height, width))
-    return enlarge(codes_BDHW, (max(1, round(height * share)), max(1, round(width * share))))
-
-
 def decode(tokenizer: Managed, codes_BDHW: Tensor) -> Tensor:
     """Pictures [B, 3, H, W] on the CPU, decoded one by one; the tokenizer must be loaded."""
     module: BitTokenizer = tokenizer.module
@@ -343,7 +315,7 @@ def decode(tokenizer: Managed, codes_BDHW: Tensor) -> Tensor:
 
 
 def progress_bar(steps: int) -> Any:
-    """ComfyUI's progress bar: `update(1)` after each step, which raises when the run is interrupted."""
+    """ComfyUI's progress bar; its updates, one after each step, raise when the run is interrupted."""
     return comfy.utils.ProgressBar(steps)
 
 

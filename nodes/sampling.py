@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,11 +16,10 @@ from echogen_core.sampling import (
     GuidanceSchedule,
     RunConditions,
     SamplingSettings,
-    ScaleStep,
 )
 from echogen_core.scales import ASPECT_RATIOS, BUDGETS, ScaleSchedule, preset_schedule
 
-from . import adapters, drawing, notices, runtime
+from . import adapters, drawing, notices, previews, runtime
 from .adapters import CATEGORY, advanced, check_tokenizer, schema
 from .edit_wires import PictureEdit, RegionInputs
 
@@ -156,15 +154,12 @@ class Sampler(io.ComfyNode):
         notes += run.check(batch)
         seeds = [(seed + picture) % SEEDS for picture in range(batch)]
         preview_tokenizer = tokenizer if runtime.previews_enabled() else None
-        plain_progress = runtime.ScaleProgress(scales, None)
+        plain_progress = previews.ScaleProgress(scales, None)
         draw, drawn_edit, about_edit = run.prepare(seeds, settings, preview_tokenizer, plain_progress.report)
-        progress = runtime.ScaleProgress(scales, preview_tokenizer)
-        step: ScaleStep | None = None
+        progress = previews.ScaleProgress(scales, preview_tokenizer)
         for step in draw():
             progress.report(step)
-        assert step is not None
-        drawn = replace(step.bits, scales=tuple(bits.cpu() for bits in step.bits.scales))
-        return io.NodeOutput(drawn, drawn_edit, ui=notices.shown([*notes, *about_edit]))
+        return io.NodeOutput(progress.drawn, drawn_edit, ui=notices.shown([*notes, *about_edit]))
 
 
 def _sockets() -> list[Any]:

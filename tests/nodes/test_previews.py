@@ -1,0 +1,70 @@
+"""Previews cost a share of the drawing, and the last one is not decoded again."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+import pytest
+import torch
+from test_execution import SAMPLER, run
+
+import comfy_pack
+
+
+@pytest.fixture
+def decoded(pack: Any, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Tokens a side of every decoding."""
+    runtime, sides = comfy_pack.pack_module("nodes.runtime"), []
+    decode = runtime.decode
+
+    def counted(tokenizer: Any, codes_BDHW: torch.Tensor) -> torch.Tensor:
+        sides.append(max(codes_BDHW.shape[-2:]))
+        return decode(tokenizer, codes_BDHW)
+
+    monkeypatch.setattr(runtime, "decode", counted)
+    return sides
+
+
+def drawn(pack: Any, models: Any, **inputs: Any) -> Any:
+    return run(pack, "EchoGenSampler", model=models.model, tokenizer=models.tokenizer, **SAMPLER, **inputs)[0]
+
+
+def test_the_last_preview_is_what_decode_bits_gives(pack: Any, models: Any, decoded: list[int]) -> None:
+    bits = drawn(pack, models)
+    assert len(decoded) == 5 and decoded[-1] == 16 and set(decoded[:-1]) <= {4, 5, 6, 7, 8}
+    (first,) = run(pack, "EchoGenDecodeBits", bits=bits, tokenizer=models.tokenizer)
+    assert len(decoded) == 5, "not decoded twice"
+    (again,) = run(pack, "EchoGenDecodeBits", bits=bits, tokenizer=models.tokenizer)
+    assert len(decoded) == 6 and torch.equal(first, again), "bit for bit"
+
+
+def test_other_bits_and_other_tokenizers_are_decoded(pack: Any, models: Any, decoded: list[int]) -> None:
+    older = drawn(pack, models)
+    drawn(pack, models)
+    run(pack, "EchoGenDecodeBits", bits=older, tokenizer=models.tokenizer)
+    bits = drawn(pack, models)
+    runtime = comfy_pack.pack_module("nodes.runtime")
+    other = runtime.manage(models.tokenizer.module, models.tokenizer.preset)
+    before = len(decoded)
+    run(pack, "EchoGenDecodeBits", bits=bits, tokenizer=other)
+    assert len(decoded) == before + 1
+
+
+def test_pictures_go_with_their_bits(pack: Any, models: Any) -> None:
+    previews = comfy_pack.pack_module("nodes.previews")
+    bits = drawn(pack, models)
+    assert len(previews._latest) == 1
+    del bits
+    gc.collect()
+    assert not previews._latest, "nobody can ask for them any more"
+
+
+@pytest.mark.parametrize(
+    ("affordable", "drawn", "side"),
+    [(0.0, 16, 2), (-3.0, 16, 2), (100.0, 16, 10), (100.0, 6, 6), (1e9, 64, 32), (1e9, 1, 2)],
+)
+def test_a_preview_is_as_large_as_the_time_allows(
+    pack: Any, affordable: float, drawn: int, side: int
+) -> None:
+    assert comfy_pack.pack_module("nodes.previews").preview_side(affordable, 2, drawn) == side
