@@ -270,7 +270,11 @@ class Edit:
         composite_13hw = torch.lerp(canvas_13hw, plain_3hw[None].to(canvas_13hw), soft_hw.to(canvas_13hw))
         nothing_11HW = canvas_13hw.new_zeros(1, 1, *self.size_hw)
         mask_1HW = frame.from_canvas(foot_hw[None, None], nothing_11HW)[:, 0]
-        return Canvas((frame,), composite_13hw, foot_hw[None], mask_1HW)
+        # Frames are of whole pixels, and resizing blurs: nothing may change outside the box for that.
+        left, top, right, bottom = self._box(index)
+        inside_1HW = torch.zeros_like(mask_1HW)
+        inside_1HW[:, top:bottom, left:right] = mask_1HW[:, top:bottom, left:right]
+        return Canvas((frame,), composite_13hw, foot_hw[None], inside_1HW)
 
 
 def grown(masks_BHW: Tensor, pixels: int) -> Tensor:

@@ -12,7 +12,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from echogen_core.features import TextFeatures
-from echogen_core.sampling import Branches, Guidance, PrefillCache, Region
+from echogen_core.sampling import Branches, Guidance, PrefillCache, Region, RunConditions
 from echogen_core.sampling.region_guidance import region_shares
 from echogen_core.scales import ScaleSchedule
 
@@ -172,3 +172,25 @@ def test_the_prompt_as_its_own_negative_leaves_the_text_without_effect() -> None
     assert given_.null is given_.text
     some, more = (run(given_, settings=settings(SQUARE, gamma_t=gamma_t)) for gamma_t in (1.5, 6.0))
     assert torch.allclose(some[0].logits_BLd2, more[0].logits_BLd2, atol=1e-4)
+
+
+# --- prefilled together
+
+
+def test_what_runs_share_is_computed_once_and_all_of_it_stays() -> None:
+    """Three subjects with one prompt: a branch each and two for all, though the cache is for three."""
+    cache = PrefillCache(golden.model(), capacity=3)
+    text = golden.text("text_len7")
+    runs = [RunConditions(text, *golden.subject(subject)) for subject in ("a", "b")] + [
+        RunConditions(text, None, None),
+        RunConditions(golden.text("text_len12"), *golden.subject("a")),
+    ]
+    assert cache.branches_needed(*runs) == cache.branches_to_compute(*runs) == 7
+    first, second, plain, other = cache.prefill(runs)
+    assert cache.computed == 7 and cache.branches_to_compute(*runs) == 0
+    assert first.text is second.text is plain.text is plain.full and first.null is second.null is plain.null
+    assert len({id(each) for each in (first.full, second.full, other.full, other.text, other.null)}) == 5
+    again = cache.prefill(runs)
+    assert cache.computed == 7 and again[1].full is second.full
+    cache.prefill(runs[:1])  # within its capacity: nothing is dropped until there is something new
+    assert cache.computed == 7
