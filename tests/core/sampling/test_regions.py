@@ -94,12 +94,12 @@ def test_branches_are_shared_and_dropped_as_soon_as_they_weigh_nothing(prefill: 
         region(branches(prefill, subject=subject), area, early)
         for subject, area in (("b", left(0.4)), (None, left(0.4).flip(1)))
     ]
-    before = prefill.computed
-    steps = run(branches(prefill), regions=same_prompt)
+    main, before = branches(prefill), prefill.computed
+    steps = run(main, regions=same_prompt)
     assert prefill.computed == before
     assert [step.branch_logits_NLd2.shape[0] for step in steps] == [4] * 2 + [3] * (scales - 2)
     own_prompt = region(branches(prefill, "text_len12", "b"), left(), early)
-    steps = run(branches(prefill), regions=[own_prompt])
+    steps = run(main, regions=[own_prompt])
     # full, text, null of the main prompt; the null text has the prompt's length
     assert [step.branch_logits_NLd2.shape[0] for step in steps] == [6] * 2 + [5] * (scales - 2)
 
