@@ -101,7 +101,10 @@ class Frame:
         )
         height, width = (max(1, round(side * scale)) for side in canvas_hw)
         left = round((onto[0] + onto[2]) / 2 - scale * (part[0] + part[2]) / 2)
-        return cls(picture_hw, canvas_hw, round(onto[3] - scale * part[3]), left, height, width)
+        top = round(onto[3] - scale * part[3])
+        # In a mask of a pixel or two, rounding may move the frame out of the picture.
+        top, left = min(max(top, 1 - height), picture_hw[0] - 1), min(max(left, 1 - width), picture_hw[1] - 1)
+        return cls(picture_hw, canvas_hw, top, left, height, width)
 
     @property
     def lost(self) -> float:
@@ -201,4 +204,4 @@ def _within(middle: int, length: int, limit: int) -> int:
 def _resized(x_BCHW: Tensor, size_hw: Size, mode: str = "bicubic") -> Tensor:
     if tuple(x_BCHW.shape[-2:]) == size_hw:
         return x_BCHW
-    return F.interpolate(x_BCHW, size_hw, mode=mode, antialias=True).clamp(0, 1)
+    return F.interpolate(x_BCHW, size_hw, mode=mode, antialias=True).clamp_(0, 1)
