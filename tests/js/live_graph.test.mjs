@@ -10,6 +10,8 @@ const shows = (names, output = []) => ({
 const KINDS = {
   EchoGenSampler: { output: ["ECHOGEN_BITS"] },
   EchoGenDecodeBits: { output: ["IMAGE"] },
+  EchoGenEditPicture: shows(["image", "tokenizer"], ["ECHOGEN_EDIT"]),
+  EchoGenPasteBack: { output: ["IMAGE", "MASK"] },
   ImageScale: { output: ["IMAGE"] },
   VAEEncode: { output: ["LATENT"] },
   PreviewImage: shows(["images"]),
@@ -41,6 +43,19 @@ test("what shows the picture runs; what shows something else doesn't", () => {
   const { targets, output: sent } = live(output);
   assert.deepEqual(targets.sort(), ["11", "13:5"]);
   assert.deepEqual(sent, output);
+});
+
+test("an edit is drawn and pasted back; its picture isn't shown anew, and nothing is saved", () => {
+  const output = graph({
+    7: node("EchoGenEditPicture", { image: ["1", 0] }),
+    8: node("EchoGenSampler", { edit: ["7", 0] }),
+    10: node("EchoGenPasteBack", { image: ["9", 0], edit: ["8", 1] }),
+    11: node("PreviewImage", { images: ["10", 0] }),
+    12: node("SaveImage", { images: ["10", 0], filename_prefix: "a" }),
+  });
+  const { targets, output: sent } = live(output);
+  assert.deepEqual(targets.sort(), ["11", "12"]);
+  assert.deepEqual(sent[12], node("PreviewImage", { images: ["10", 0] }));
 });
 
 for (const [type, input] of [["SaveImage", "images"], ["VideoCombine", "pictures"], ["Image Save", "pics"], ["Uploader", "pics"]]) {

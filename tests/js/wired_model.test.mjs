@@ -5,7 +5,7 @@ import { hintsOf, MODELS, ownValue, sidesOf, sidesUnder } from "../../web/js/wir
 import { HOSTILE } from "./hostile.mjs";
 import { connect, graph, node } from "./graph.mjs";
 
-const SOCKETS = ["model", "text", "semantic", "content", "tokenizer", "guidance"];
+const SOCKETS = ["model", "text", "semantic", "content", "tokenizer", "guidance", "edit"];
 const NANO = "nano (built in)";
 
 /** A sampler with some of its sockets connected. */
@@ -54,6 +54,15 @@ test("scales follow the size and the model", () => {
   assert.deepEqual([NANO, "EchoGen-0.1B", "EchoGen-2B", "mine"].map((preset) => counts(preset)), [5, 7, 13, undefined]);
   assert.deepEqual(["0.06M", "0.25M", "0.60M", "1M"].map((size) => counts("EchoGen-2B", size)), [7, 10, 12, 13]);
   assert.equal(counts("mine", "0.25M"), 10, "whatever the model");
+});
+
+test("a connected edit sets the size", () => {
+  const made = withModel("EchoGen-2B", { size: "0.06M" });
+  const edit = node(made.graph, "EchoGenEditPicture", { size: "0.25M" });
+  connect(made.graph, edit, 0, made, "edit");
+  assert.equal(sidesOf(made).length, 10);
+  edit.widgets[0].value = "auto";
+  assert.equal(sidesOf(made).length, 13);
 });
 
 test("a schedule has the scales of its samplers, 13 if they differ or there are none", () => {

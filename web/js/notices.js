@@ -6,6 +6,7 @@
 
 // @ts-ignore: served by ComfyUI
 import { app } from "/scripts/app.js";
+import { showAutoValues } from "./auto_values.js";
 import { addView, loadTexts, outputOf } from "./node_views.js";
 import { filled, listOf, ownProperty, sameItems, textOf } from "./plain_values.js";
 import { addStyle, make } from "./dom.js";
@@ -20,6 +21,7 @@ const NODES = new Set(
     .map((name) => `EchoGen${name}`),
 );
 const REFERENCE = "EchoGenSamplePicture";
+const REGION = "EchoGenSubjectRegion";
 const MAX_NOTICES = 20;
 const MAX_LENGTH = 600; // characters
 const MAX_HEIGHT = 140; // pixels; a longer text scrolls
@@ -47,6 +49,7 @@ class Notices {
   }
 
   draw() {
+    if (this.node.comfyClass === REGION) showAutoValues(this.node, this.root, labels);
     const outlived = this.prompts?.outlived(this.node);
     const said = listOf(ownProperty(outputOf(this.node), "echogen_notices"));
     const texts = outlived ? [filled(labels.sample_named, "subject", outlived), ...said] : said;

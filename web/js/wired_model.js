@@ -35,10 +35,12 @@ export function modelOf(node) {
   return /** @type {Model | undefined} */ (ownProperty(MODELS, name ?? ""));
 }
 
-/** Sides of the grids that a sampler draws, for a square picture; undefined if that can't be told.
+/** Sides of the grids that a sampler draws, for a square picture; undefined if that can't be told. An edit sets the size.
  *  @param {GraphNode} sampler */
 export function sidesOf(sampler) {
-  const scales = /** @type {number | undefined} */ (ownProperty(SIZES, textOf(sourceOf(sampler, "size").value)));
+  const edit = sourceOf(sampler, "edit").provider;
+  const sized = edit?.type === "EchoGenEditPicture" ? edit : sampler;
+  const scales = /** @type {number | undefined} */ (ownProperty(SIZES, textOf(sourceOf(sized, "size").value)));
   return scales ? LADDER.slice(0, scales) : modelOf(sampler)?.sides;
 }
 
