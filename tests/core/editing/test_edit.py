@@ -180,6 +180,15 @@ def test_around_shows_the_box_and_stays_in_the_picture_where_it_fits(
         )
 
 
+def test_a_mask_of_one_column_brings_the_subject_into_the_picture() -> None:
+    """Rounded, the frame of one pixel would lie below it."""
+    schedule, picture = SCHEDULES[0], noise(1, 3, 40, 60)
+    edit = Edit(picture, mask("column", 40, 60)[None], schedule, Way.PLACE, feather=0)
+    canvas = edit.placed(drawn(schedule), footprints(schedule, (0, 0, 1, 0.5)))
+    assert canvas.frames[0].lost < 1
+    assert edit.pasted_back(canvas, drawn(schedule)).shape == picture.shape
+
+
 def test_where_no_subject_is_found_the_mask_is_drawn_anew() -> None:
     schedule, picture = SCHEDULES[0], noise(1, 3, 60, 90)
     edit = Edit(picture, mask("corner", 60, 90)[None], schedule, Way.PLACE)
@@ -273,7 +282,7 @@ def test_what_does_not_fit_is_said() -> None:
         (lambda: Edit(picture, area, schedule, keep_scales=8), "expected 0 to 7"),
         (lambda: Edit(picture, area, schedule, feather=65), "0 to 64 pixels"),
         (lambda: edit.pasted_back(canvas, drawn(schedule, 3)), "2 pictures and 2 parts, got 3"),
-        (lambda: edit.pasted_back(canvas, drawn(SCHEDULES[3], 2)), "this frame is for"),
+        (lambda: edit.pasted_back(canvas, drawn(SCHEDULES[3], 2)), "frame is for"),
         (lambda: edit.check(3, 0), "holds 2 pictures, the batch size is 3"),
         (lambda: replace(edit, way=Way.PLACE).check(2, 1), "Place puts one subject"),
         (lambda: apart.redrawn().region_mask(area[0]), "framed in 2 ways"),
