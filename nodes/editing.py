@@ -181,7 +181,7 @@ class PasteBack(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="EchoGenPasteBack",
-            display_name="Paste Back (stitch)",
+            display_name="Paste Back",
             category=f"{CATEGORY}/editing",
             description="Puts what was drawn back into your picture, at your picture's own size. Beyond the "
             "feathered edge of what was drawn, every pixel stays as it was.",
