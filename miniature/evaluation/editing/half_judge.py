@@ -13,7 +13,7 @@ from torch import Tensor
 from .. import metrics
 from ..judge import Judge
 from ..protocol import half_resolution
-from .questions import half, half_examples
+from .questions import half, half_examples, standing
 
 EXAMPLES_PER_SCENE = 12
 SCENE_SEED_OFFSET = 500_000  # the classifier's pictures share no seed with the questions
@@ -32,6 +32,10 @@ class HalfJudge:
     def features(self, images_N3HW: Tensor, place: int) -> Tensor:
         """[N, D] of one half."""
         return self._judge.features(half(images_N3HW, place))
+
+    def features_standing(self, images_N3HW: Tensor, place: int) -> Tensor:
+        """[N, D] of what stands on the left or right alone."""
+        return self._judge.features(standing(images_N3HW, place))
 
     def retrieved(self, features_ND: Tensor, subjects_N: Tensor) -> Tensor:
         """1.0 where the nearest reference is that subject's, [N]."""

@@ -6,7 +6,7 @@ Shapes: N pictures, H and W pixels.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -28,6 +28,7 @@ REAL = "real, next view"
 REAL_TOKENIZER = "real, next view, through the tokenizer"
 PLAIN = "plain generation, on the right (no photograph)"
 REDRAW = "redraw"
+SOFT = "redraw, feather 16"
 STORED = "redraw with stored bits outside (baseline)"
 PLACE = "place"
 FIRST_PASS = "place's first pass, cut out and pasted (baseline)"
@@ -73,7 +74,7 @@ def insert(asked: Insertion, artist: Draughtsman) -> Inserted:
     free = [Wish(task.prompts[row], subjects[s]) for row, s in enumerate(owners)]
     right = [Wish(f"{wish.prompt} {PLACES[RIGHT]}", wish.subject) for wish in free]
     redraw = Edit(grounds_N3HW, asked.mask_1HW, artist.schedule)
-    canvas = redraw.redrawn()
+    softer, canvas = replace(redraw, feather=16.0), redraw.redrawn()
     target = redraw.target(canvas, artist.latents(canvas.pictures_B3hw))
     targets = [None, target, StoredBits(target.latent_BDHW, target.mask_BHW)]
     drawn = dict(zip((PLAIN, REDRAW, STORED), artist.draw_around(right, task.seeds, targets), strict=True))
@@ -90,12 +91,13 @@ def insert(asked: Insertion, artist: Draughtsman) -> Inserted:
         REAL_TOKENIZER: artist.through_tokenizer(real_N3HW),
         PLAIN: drawn[PLAIN],
         REDRAW: redraw.pasted_back(canvas, drawn[REDRAW]),
+        SOFT: softer.pasted_back(canvas, drawn[REDRAW]),
         STORED: redraw.pasted_back(canvas, drawn[STORED]),
         PLACE: place.pasted_back(on_canvas, drawn[PLACE]),
         FIRST_PASS: place.pasted_back(on_canvas, first_N3HW),
         PASTE: place.pasted_back(cut_out, references_N3HW),
     }
-    edits = {REDRAW: (redraw, canvas), STORED: (redraw, canvas)}
+    edits = {REDRAW: (redraw, canvas), SOFT: (softer, canvas), STORED: (redraw, canvas)}
     edits |= {PLACE: (place, on_canvas), FIRST_PASS: (place, on_canvas), PASTE: (place, cut_out)}
     return Inserted(finished, drawn, edits)
 
@@ -108,11 +110,12 @@ def insertion_table(asked: Insertion, artist: Draughtsman, judge: HalfJudge) -> 
         if name in (REDRAW, STORED):
             values |= _outside_db(asked, made.drawn[name])
             values["drawn_seam"] = step_across(made.drawn[name], asked.mask_1HW)
-            values["seam"] = step_across(images_N3HW, asked.mask_1HW)
-            values["real_seam"] = step_across(asked.grounds_N3HW, asked.mask_1HW)
         elif name == REAL_TOKENIZER:
             values |= _outside_db(asked, artist.through_tokenizer(asked.grounds_N3HW))
-        if name in (PLACE, FIRST_PASS, PASTE):
+        if name in (REDRAW, SOFT, STORED):
+            values["seam"] = step_across(images_N3HW, asked.mask_1HW)
+            values["real_seam"] = step_across(asked.grounds_N3HW, asked.mask_1HW)
+        elif name in (PLACE, FIRST_PASS, PASTE):
             values["seam"] = step_across(images_N3HW, made.edits[name][1].masks_BHW)
             values["real_seam"] = step_across(asked.real.images_B3HW, asked.real.subject_B1HW[:, 0])
         if name in made.edits:
@@ -135,9 +138,15 @@ def insertion_gates(table: Table) -> list[Gate]:
             difference(tokenizer, redraw, "outside"),
             1.0,
         ),
+        at_most(f"the same, {FAR} px and more from the edge", difference(tokenizer, redraw, "far"), 1.0),
         at_most("redraw: pixels changed outside", redraw.interval("changed"), 0.0),
         at_most("place: pixels changed outside", place.interval("changed"), 0.0),
         at_most("redraw: seam against real pictures'", ratio(redraw, redraw, "seam", "real_seam"), 1.25),
+        at_most(
+            "redraw, feather 16: seam against real pictures'",
+            ratio(table.row(SOFT), table.row(SOFT), "seam", "real_seam"),
+            1.25,
+        ),
         at_most("place: seam against real pictures'", ratio(place, place, "seam", "real_seam"), 1.25),
     ]
 

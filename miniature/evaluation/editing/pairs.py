@@ -38,7 +38,7 @@ COLUMNS = {
 }
 NOTE = (
     "Each subject on the left with another one on the right, in one of nano's scenes. A subject counts as "
-    "found where its half retrieves it among all references."
+    "found where the square in which nano draws what is on that side retrieves it among all references."
 )
 
 
@@ -60,11 +60,12 @@ def pairs_table(asked: tuple[Task, list[int]], artist: Draughtsman, judge: HalfJ
     pictures = draw_pairs(task, rights, artist)
     rows = []
     for name, (left_N3HW, right_N3HW) in pictures.items():
-        left_ND, right_ND = judge.features(left_N3HW, LEFT), judge.features(right_N3HW, RIGHT)
+        left_ND = judge.features_standing(left_N3HW, LEFT)
+        right_ND = judge.features_standing(right_N3HW, RIGHT)
         left_N = judge.retrieved(left_ND, task.subjects_N)
         right_N = judge.retrieved(right_ND, rights_N)
         swapped_N = judge.retrieved(left_ND, rights_N) * judge.retrieved(right_ND, task.subjects_N)
-        scene_N = judge.in_scene(right_ND, task.scenes_N)
+        scene_N = judge.in_scene(judge.features(right_N3HW, RIGHT), task.scenes_N)
         values = {"left": left_N, "right": right_N, "scene": scene_N}
         if name == SINGLE:
             values["squared"] = ((left_N.mean() + right_N.mean()) / 2).square().expand_as(left_N)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ...data.compose import MaskedImages, Placement, compose_masked
 from ...data.dataset import Compositor, Mix, Scene, draw_placement, load_scenes
-from ...data.prompt_words import LEFT, RIGHT, PromptWords
+from ...data.prompt_words import LEFT, RIGHT, PromptWords, fixed_layout
 from ..protocol import OTHER_VIEW, Task, draw_crops, make_task
 
 WHITE = 1.0
@@ -91,6 +91,13 @@ def half(images_N3HW: Tensor, place: int) -> Tensor:
     """One half of pictures, in the middle of a white square: what the judge sees of it."""
     side = images_N3HW.shape[-1]
     return F.pad(images_N3HW[..., _columns(place, side)], (side // 4, side // 4), value=WHITE)
+
+
+def standing(images_N3HW: Tensor, place: int) -> Tensor:
+    """The square of pictures in which nano draws a subject that a prompt puts on the left or right."""
+    words = PromptWords.none(1)._replace(places_B=torch.tensor([place]))
+    left, top, side = (round(float(x_1) * images_N3HW.shape[-1]) for x_1 in fixed_layout(words))
+    return images_N3HW[..., top : top + side, left : left + side]
 
 
 def in_half(sprites_N4HW: Tensor, grounds_N3HW: Tensor, place: int, seed: int) -> MaskedImages:

@@ -15,4 +15,4 @@ class PixelJudge(Judge):
         pass
 
     def features(self, images_B3HW: torch.Tensor) -> torch.Tensor:
-        return F.normalize(images_B3HW.reshape(-1, 3, 8, 16, 8, 16).mean((3, 5)).flatten(1))
+        return F.normalize(F.adaptive_avg_pool2d(images_B3HW, 8).flatten(1))
