@@ -11,6 +11,7 @@ from echogen_core.encoders.known_words import scene_notes
 from echogen_core.features import ContentFeatures, SemanticFeatures, TextFeatures
 from echogen_core.sampling import Bits, RunConditions
 from echogen_core.utils.number_list import SYNTAX, parse_numbers
+from echogen_core.utils.printable import counted
 
 from . import adapters, notices, runtime
 from .adapters import CATEGORY, schema
@@ -118,6 +119,11 @@ class Sweep(io.ComfyNode):
             runtime.interrupt_prompt()
         grids, cells = sweep.finished()
         scenes = scene_notes(model.preset.name, [page.title for page in pages]) if vary == "prompt" else []
+        if sweep.missed:
+            notes.append(
+                f"No subject stood out in {sweep.missed} of {counted(len(drawn), 'picture')}, so the mask "
+                "was drawn anew as a whole there."
+            )
         shown = {**notices.shown([*notes, *scenes]), "echogen_sweep": [{**table, "cells": cells}]}
         return io.NodeOutput(grids, drawn, ui=shown)
 

@@ -102,6 +102,7 @@ class SweepRun:
         Raises MemoryError where the grids do not fit into memory.
         """
         self.total = len(pages) * len(columns) * len(rows)
+        self.missed = 0  # pictures in which no subject was found to be placed
         self._run, self._tokenizer = run, tokenizer
         self._columns, self._rows = columns, rows
         schedule = run.schedule
@@ -149,7 +150,8 @@ class SweepRun:
             for (row, gamma_i), (column, gamma_t) in product(enumerate(self._rows), enumerate(self._columns)):
                 guidance = Guidance.constant(gamma_t, gamma_i, scales)
                 settings = settings_for(run.model.preset, guidance, page.tau, page.top_p, page.top_k)
-                draw, _, _ = run.prepare([page.seed], settings, self._tokenizer)
+                draw, edit, _ = run.prepare([page.seed], settings, self._tokenizer)
+                self.missed += edit is not None and bool(edit.canvas and edit.canvas.missed)
                 *_, last = draw()
                 del draw  # its branches would outlast the page
                 yield Cell(number, row, column, gamma_t, gamma_i), last

@@ -17,6 +17,7 @@ from ..config import Preset
 from ..sampling.kept_bits import THRESHOLD, Target
 from ..sampling.region_guidance import check_mask, cover
 from ..scales import ScaleSchedule, nearest_preset_schedule
+from ..subject.notes import by_picture
 from ..subject.refine import LARGEST_SOFTNESS, soften
 from ..utils.printable import counted
 from .framing import Box, Fit, Frame, box_of
@@ -24,6 +25,7 @@ from .paste_back import paste_back
 
 FEATHER = 4.0
 """Pixels of the picture over which an edit's edge fades, by default."""
+_MISSED = "No subject stood out, so the mask was drawn anew as a whole. Raise γ_I, or try another seed."
 _OUTLINE = 1 / 128
 """Softness of a placed subject's outline, as a share of the canvas's longer side."""
 
@@ -56,13 +58,8 @@ class Canvas:
     @property
     def note(self) -> str:
         """What to say of pictures without a subject; '' for nothing."""
-        if not self.missed:
-            return ""
-        pictures = ", ".join(str(index + 1) for index in self.missed)
-        return (
-            f"No subject stood out in picture {pictures}, so its mask was drawn anew as a whole. Raise γ_I, "
-            "or try another seed."
-        )
+        of_each = [_MISSED if index in self.missed else "" for index in range(len(self.frames))]
+        return " ".join(by_picture(of_each))
 
     def region_mask(self, mask_HW: Tensor) -> Tensor:
         """[h, w]: a region's mask, which is stretched over the pictures, as the canvas shows it.

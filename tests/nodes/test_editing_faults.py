@@ -12,6 +12,7 @@ from test_editing import EDIT, REGION, drawn, edited
 from test_editing import ground as ground  # a fixture
 from test_editing import right as right
 from test_execution import SAMPLER, run
+from test_sweep import sweep
 from torch import Tensor
 
 import comfy_pack
@@ -170,6 +171,16 @@ def test_what_cannot_be_pasted_back(pack: Any, models: Any, ground: Tensor, righ
     moved = (finer - ground).abs().amax(-1)
     assert finer.shape == pasted.shape and float(moved[:, :, :100].max()) == 0 and float(moved.max()) > 0.1
     assert float((finer - pasted).abs().mean()) < 0.05, "an enlarged picture is the same, but finer"
+
+
+def test_pictures_without_a_subject_are_said(pack: Any, models: Any, ground: Tensor, right: Tensor) -> None:
+    made = edited(pack, models, ground, right)
+    made = made._replace(canvas=replace(made.canvas, missed=(0,)))
+    assert made.canvas.note.startswith("No subject stood out, so the mask")
+    three = replace(made.canvas, frames=made.canvas.frames * 3, missed=(0, 2))
+    assert three.note.startswith("Pictures 1, 3: No subject stood out")
+    words = " ".join(sweep(pack, models, gamma_t="1", gamma_i="1, 2", edit=made).ui["text"])
+    assert "No subject stood out in 2 of 2 pictures" in words
 
 
 @pytest.mark.parametrize(
