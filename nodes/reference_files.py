@@ -15,8 +15,9 @@ _ADVICE = "It may have been moved or deleted. Choose another picture, or drop th
 
 
 def choices() -> list[str]:
-    """Entries of the drop-down: the samples, then the pictures in ComfyUI's input folder."""
-    return list(dict.fromkeys([*samples.sample_names(), *adapters.input_pictures()]))
+    """Entries of the drop-down: the pack's pictures, then those in ComfyUI's input folder."""
+    packaged = [*samples.sample_names(), *samples.sample_names(samples.GROUNDS)]
+    return list(dict.fromkeys([*packaged, *adapters.input_pictures()]))
 
 
 def find(name: object) -> Path:
@@ -31,11 +32,12 @@ def find(name: object) -> Path:
 
 
 def sample_of(name: object) -> Path | None:
-    """The file of a packaged sample; None for any other name, and where an own file has that name."""
-    if name not in samples.sample_names():
+    """The file of a packaged picture; None for any other name, and where an own file has that name."""
+    sample = samples.find_packaged(name)
+    if sample is None:
         return None
     try:
         adapters.annotated_file(name, _ADVICE)
     except FileNotFoundError:
-        return samples.FOLDER / str(name)
+        return sample
     return None

@@ -77,14 +77,16 @@ class ReferencePicture(io.ComfyNode):
     @classmethod
     def execute(cls, picture: str) -> io.NodeOutput:
         path = _FILE.file(picture)
-        own = reference_files.sample_of(picture) is None
+        sample = reference_files.sample_of(picture)
+        own = sample is None
         frames = open_frames(path, memory_checks.require_for_frames)
         both = [image_from_pil(frame) for frame in frames]
         image, mask = (torch.cat(each) for each in zip(*both, strict=True))
-        if own and frames[0].mode == "RGBA":
+        marks_subject = sample is not None and sample.parent == samples.FOLDER
+        if frames[0].mode == "RGBA" and not marks_subject:
             mask = 1 - mask  # as Load Image gives it
         shown = address_of(path) if own else {"filename": picture, "subfolder": "", "type": "input"}
-        hides_sample = own and picture in samples.sample_names()
+        hides_sample = own and samples.find_packaged(picture) is not None
         said = [f"Your own {picture} is used, not the pack's picture of that name."] if hides_sample else []
         ui = {"images": [shown], "animated": (False,), **notices.shown(said)}
         return io.NodeOutput(to_intermediate(image), to_intermediate(mask), ui=ui)

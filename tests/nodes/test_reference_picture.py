@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -95,7 +96,20 @@ def test_the_list_has_the_packs_pictures_first_and_each_once(pack: dict[str, Any
         Image.fromarray(RED_HW3).save(folders / "input" / name)
     (folders / "input" / "notes.txt").write_text("no picture")
     options = pack[NODE].define_schema().inputs[0].options
-    assert options == [*samples.sample_names(), "apple.png", "zebra.jpg"]
+    packaged = [*samples.sample_names(), *samples.sample_names(samples.GROUNDS)]
+    assert options == [*packaged, "apple.png", "zebra.jpg"]
+
+
+def test_a_ground_is_whole_and_its_mask_is_painted(pack: dict[str, Any], folders: Path) -> None:
+    image, mask = read(pack, "mountain_meadow.webp").result
+    assert image.shape == (1, 512, 768, 3) and mask.shape == (1, 512, 768)
+    painted = mask[0] > 0.5
+    assert 0.02 < float(painted.float().mean()) < 0.3 and not bool(mask[0, 0].any())
+    assert float(image[0][painted].std()) > 0.1, "the colours under what is painted"
+    _, unpainted = read(pack, "cup_cake_in_venice.webp").result
+    assert not bool(unpainted.any())
+    shutil.copy(samples.GROUNDS / "mountain_meadow.webp", folders / "input" / "own.webp")
+    assert torch.equal(read(pack, "own.webp").result[1], mask), "as an own picture from the mask editor"
 
 
 def test_an_own_picture_comes_before_a_sample_of_its_name(pack: dict[str, Any], folders: Path) -> None:

@@ -43,6 +43,7 @@ def test_the_api_twin_is_the_same_graph(opened: dict[str, Any], twin: dict[str, 
 
 def test_the_files_are_those_of_the_generator(name: str, opened: dict[str, Any]) -> None:
     import layout
+    import make_editing
     import make_gamma
     import make_published
     import make_quickstart
@@ -52,6 +53,7 @@ def test_the_files_are_those_of_the_generator(name: str, opened: dict[str, Any])
         make_quickstart.LAYOUT,
         make_segmentation.LAYOUT,
         *make_gamma.LAYOUTS,
+        *make_editing.LAYOUTS,
         *make_published.LAYOUTS,
     )
     (made,) = [each for each in layouts if each.name == name]

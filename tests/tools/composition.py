@@ -57,9 +57,12 @@ def _far_loaders(workflow: dict[str, Any]) -> Iterator[str]:
 
 
 def _far_results(workflow: dict[str, Any]) -> Iterator[str]:
-    """Nothing may be higher than the reference, or beside it at its left; a result begins at its height."""
+    """Nothing may be higher than the reference, or beside it at its left; a result begins at its height.
+
+    Further pictures are below the reference.
+    """
     references = [box(node) for node in workflow["nodes"] if node["type"] == "EchoGenSamplePicture"]
-    for left, top, _, bottom in references:
+    for left, top, _, bottom in sorted(references, key=lambda reference: reference[1])[:1]:
         if any(box(node)[0] < left or box(node)[1] < top for node in workflow["nodes"]):
             yield "the reference is not at the top left"
         results = [box(node) for node in workflow["nodes"] if node["type"] in SHOWS and _is_open(node)]

@@ -107,9 +107,9 @@ def subject_way(
     }
 
 
-def reference() -> Item:
-    """The picture of the subject: the pack's teddy until another one is chosen or dropped there."""
-    return Item("EchoGenSamplePicture", (0, 0), (REFERENCE_WIDTH, 400), ["teddy_bear.png"])
+def reference(picture: str = "teddy_bear.png") -> Item:
+    """The picture of the subject: one of the pack's until another one is chosen or dropped there."""
+    return Item("EchoGenSamplePicture", (0, 0), (REFERENCE_WIDTH, 400), [picture])
 
 
 def segmentation_values(phrase: str = "") -> list[Any]:

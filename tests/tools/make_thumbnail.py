@@ -18,13 +18,15 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 ROOT = Path(__file__).resolve().parents[2]
-SIDE = 512
+SIDE, CORNER = 512, 132
 PAPER, INK, QUIET, WARM, COOL = "#23282f", "#f2efe8", "#9aa3ad", "#ffb02e", "#7cb7ff"
 STEPS = ("EchoGenSamplePicture", "EchoGenDetectSubject", "EchoGenSegmentSubject", "EchoGenCutOutSubject")
 SCENES = ("on a meadow", "by the sea at dusk", "in a forest")
 STEP_BY_STEP, SWEEP = "Segmentation - step by step", "Sweep - every pair of gammas"
 SCHEDULE, UNPLUG = "Schedule - guidance by scale", "Unplug - what each path brings"
 SEVERAL = "Scenes - one subject, many prompts"
+INTO_PHOTO, SWAP = "Subject - into your own photo", "Swap - another subject, same layout"
+REGIONS, RANK = "Regions - two subjects in one scene", "Rank - the best of eight"
 SAMPLE = ROOT / "echogen_core" / "assets" / "samples" / "teddy_bear.png"
 
 Tile = tuple[str, Image.Image]
@@ -155,6 +157,64 @@ def scenes(runs: Runs) -> Image.Image:
     return sheet(("", picture) for picture in pictures[1:])
 
 
+def into_photo(runs: Runs) -> Image.Image:
+    """The reference and where the photograph may change, and below them the photograph with the subject."""
+    import comfy_server
+
+    shown = runs.pictures(comfy_server.shipped(INTO_PHOTO))
+    whole, height = Image.new("RGB", (SIDE, SIDE), "white"), SIDE * 2 // 3
+    above = SIDE - height
+    for title, number, x, y, width in (
+        ("Subject Segmentation", 1, (SIDE - above * 5 // 2) // 2, 0, above),
+        ("Edit Picture", 0, SIDE - above * 3 // 2, 0, above * 3 // 2),
+        ("Result", 0, 0, above, SIDE),
+    ):
+        size = (width, height if y else above)
+        picture = shown[title][number].convert("RGB")
+        whole.paste(ImageOps.fit(picture, size, Image.Resampling.LANCZOS), (x, y))
+    return whole
+
+
+def two_subjects(runs: Runs) -> Image.Image:
+    """The picture, with a reference in each of its upper corners."""
+    import comfy_server
+
+    shown = runs.pictures(comfy_server.shipped(REGIONS))
+    whole = shown["Result"][0].convert("RGB")
+    for title, x in (("First subject", 0), ("Second subject", SIDE - CORNER)):
+        subject = shown[f"{title}, cut out"][0].convert("RGB")
+        whole.paste(subject.resize((CORNER, CORNER), Image.Resampling.LANCZOS), (x, 0))
+    return whole
+
+
+def swap(runs: Runs) -> Image.Image:
+    """The picture that is kept, the other subject, and both at fewer and more kept scales."""
+    import comfy_server
+
+    tiles: list[Tile] = []
+    for scales in (2, 3):
+        graph = comfy_server.changed(comfy_server.shipped(SWAP), "EchoGenEditPicture", keep_scales=scales)
+        shown = runs.pictures(graph)
+        tiles += [] if tiles else [("picture to keep", shown["Picture to keep"][0])]
+        tiles += [] if len(tiles) > 1 else [("subject", shown["Subject Segmentation"][1])]
+        tiles.append((f"{scales} of 5 scales kept", shown["Result"][0]))
+    return sheet(tiles)
+
+
+def rank(runs: Runs) -> Image.Image:
+    """The best two, and all eight below them."""
+    import comfy_server
+
+    shown = runs.pictures(comfy_server.shipped(RANK))
+    whole = Image.new("RGB", (SIDE, SIDE), PAPER)
+    for title, columns, top in (("Best two", 2, 0), ("All eight", 4, SIDE // 2)):
+        side = SIDE // columns
+        for index, picture in enumerate(shown[title]):
+            place = (index % columns * side, top + index // columns * side)
+            whole.paste(picture.convert("RGB").resize((side, side), Image.Resampling.BICUBIC), place)
+    return whole
+
+
 def echogen_2b(_: Runs) -> Image.Image:
     """A subject on its way into a scene that is still to be made."""
     card, pen = titled("EchoGen-2B", "your subject at 1024 px", "download first")
@@ -212,6 +272,10 @@ MAKERS: dict[str, Callable[[Runs], Image.Image]] = {
     SCHEDULE: schedule,
     UNPLUG: rewire,
     SEVERAL: scenes,
+    INTO_PHOTO: into_photo,
+    REGIONS: two_subjects,
+    SWAP: swap,
+    RANK: rank,
     "With download - EchoGen-2B": echogen_2b,
     "With download - Infinity-2B": infinity_2b,
 }
