@@ -32,7 +32,7 @@ STAGES = {
     "content": Stage("training.content", "train the content encoder on the tokenizer's latents"),
     "transformer": Stage("training.transformer", "train the transformer and text encoder, write the bundle"),
     "evaluate": Stage("evaluation.evaluate", "evaluate a bundle on held-out subjects"),
-    "editing": Stage("evaluation.editing.evaluate", "evaluate editing with a bundle on held-out subjects"),
+    "editing": Stage("evaluation.editing.stage", "evaluate editing with a bundle on held-out subjects"),
     "enlarge": Stage("training.enlarge", "initialise a miniature from one with other sizes"),
     "decoder": Stage("training.decoder", "fine-tune a bundle's decoder on sampled codes"),
     "cut": Stage("training.cut", "fine-tune the built-in cut's network"),

@@ -112,6 +112,9 @@ REHEARSALS: Mapping[str, Rehearsal] = {
     "python -m miniature evaluate --data data --weights": Rehearsal(
         f"{EVALUATION} --threads 1 --sheet-subjects 'heldout 0'"
     ),
+    "python -m miniature editing": Rehearsal(
+        parsed="tests/miniature/evaluation/editing runs it with a random nano"
+    ),
     "python -m miniature cut": Rehearsal("--minutes 0.0001 --furniture {furniture}"),
     "python benchmarks/latency.py": Rehearsal("--runs 1"),
     "python benchmarks/nano_settings.py": Rehearsal(

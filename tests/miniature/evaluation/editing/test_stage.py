@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from miniature.evaluation import evaluator, sheet
-from miniature.evaluation.editing import evaluate, half_judge, insertion, keeping, negative, pairs
+from miniature.evaluation.editing import half_judge, insertion, keeping, negative, pairs, stage
 from miniature.evaluation.editing.questions import build_insertion
 
 from ..pixel_judge import PixelJudge
@@ -21,12 +21,12 @@ def test_every_table_and_the_sheet_come_out_of_one_run(
 ) -> None:
     monkeypatch.setattr(evaluator, "EXAMPLES_PER_SCENE", 4)
     monkeypatch.setattr(half_judge, "EXAMPLES_PER_SCENE", 4)
-    monkeypatch.setattr(evaluate, "Judge", PixelJudge)
-    monkeypatch.setattr(evaluate, "load_bundle", lambda *_, **__: random_bundle())
+    monkeypatch.setattr(stage, "Judge", PixelJudge)
+    monkeypatch.setattr(stage, "load_bundle", lambda *_, **__: random_bundle())
     out = tmp_path / "out"
     options = ["--data", str(data), "--out", str(out), "--subjects", "2", "--seeds", "1", "--device", "cpu"]
     shown = ["--sheet", str(tmp_path / "s.png"), "--sheet-subjects", "heldout 1"]
-    assert evaluate.main([*options, *shown]) == 0
+    assert stage.main([*options, *shown]) == 0
     said = capsys.readouterr().out
     assert (out / "editing.md").read_text(encoding="utf-8") == said
     found = json.loads((out / "editing.json").read_text(encoding="utf-8"))
@@ -34,7 +34,7 @@ def test_every_table_and_the_sheet_come_out_of_one_run(
         table["title"]: {row["name"]: row["measures"] for row in table["rows"]} for table in found["tables"]
     }
     assert list(tables) == [insertion.TITLE, pairs.TITLE, keeping.TITLE, negative.TITLE]
-    assert len(found["gates"]) == 7 + 4 + 2
+    assert len(found["gates"]) == 9 + 4 + 4
     inserted = tables[insertion.TITLE]
     assert inserted[insertion.REDRAW]["changed"]["pictures"] == [0, 0], "outside, pixels stay"
     assert inserted[insertion.PLACE]["changed"]["pictures"] == [0, 0]

@@ -32,7 +32,7 @@ from ..evaluator import Evaluator
 from ..judge import Judge
 from ..protocol import build_task
 from ..results import Gate
-from . import insertion, keeping, negative, pairs, report, sheet
+from . import edit_report, edit_sheet, insertion, keeping, negative, pairs
 from .drawing import Draughtsman
 from .figures import Table, pooled
 from .half_judge import HalfJudge
@@ -86,7 +86,9 @@ def run(args: argparse.Namespace) -> int:
         rounds.append(evaluate_seed(args, artist, judge, args.seed + SEED_STEP * number))
         text = _write(args, rounds)
     if args.sheet:
-        write_png(sheet.contact_sheet(args.data, artist, args.sheet_subjects, args.seed), args.sheet, True)
+        write_png(
+            edit_sheet.contact_sheet(args.data, artist, args.sheet_subjects, args.seed), args.sheet, True
+        )
     sys.stdout.write(text)
     return 0
 
@@ -131,8 +133,8 @@ def _write(args: argparse.Namespace, rounds: Sequence[Sequence[Table]]) -> str:
         "weights_sha256": {path.name: file_digest(path) for path in weights},
     }
     decided = gates(tables)
-    text = report.markdown(tables, decided, about)
+    text = edit_report.markdown(tables, decided, about)
     write_text(args.out / "editing.md", text)
-    found = report.as_json(tables, decided, about)
+    found = edit_report.as_json(tables, decided, about)
     write_text(args.out / "editing.json", json.dumps(found, indent=1, ensure_ascii=False))
     return text
