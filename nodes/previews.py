@@ -1,12 +1,10 @@
-"""Previews of the picture while it is drawn, for a small share of the time that drawing takes.
+"""Previews of the picture while it is drawn, the last of which Decode Bits takes over.
 
 Shape suffixes: B pictures, D bits per token, H W size of the last scale in tokens, h w in pixels.
 """
 
 from __future__ import annotations
 
-import math
-import time
 import weakref
 from dataclasses import replace
 from typing import NamedTuple
@@ -20,11 +18,8 @@ from echogen_core.tokenizer.bsq import enlarge
 from . import runtime
 from .adapters import contact_sheet
 
-SHARE = 0.08
-"""Of the time that drawing has taken so far: what previews may take, but for the finished picture's."""
+_TOKENS = 32  # a side; decoding a large picture in full at every scale would double the time
 _MOST_BYTES = 256 << 20  # of finished pictures that wait for Decode Bits
-_LEAST_PIXELS = 32  # a side of a preview where there is no time left: enough for the strip
-_MOST = 32  # tokens a side
 
 
 class ScaleProgress:
@@ -36,9 +31,6 @@ class ScaleProgress:
         self._tokenizer = tokenizer
         self.drawn: Bits | None = None
         """All that was drawn, in main memory; None before the last scale."""
-        self._begun = time.perf_counter()
-        self._spent = 0.0
-        self._per_token = math.inf  # seconds, of the last preview; unknown before the first
 
     def report(self, step: ScaleStep) -> None:
         """Call after each scale. The last preview is the finished picture (a grid for a batch)."""
@@ -58,32 +50,15 @@ class ScaleProgress:
         return pictures_B3hw
 
     def _partial(self, step: ScaleStep) -> Tensor:
-        """As large as the time allows."""
         assert self._tokenizer is not None
-        start = time.perf_counter()
-        budget = SHARE * (start - self._begun - self._spent) - self._spent
-        affordable = budget / (self._per_token * len(step.codes_BdHW))
-        least = max(1, _LEAST_PIXELS // self._tokenizer.module.config.patch)
-        codes_BDHW = reduced(step.codes_BdHW, preview_side(affordable, least, step.bits.scales[-1].shape[1]))
-        pictures_B3hw = runtime.decode(self._tokenizer, codes_BDHW)
-        took = time.perf_counter() - start
-        self._spent += took
-        self._per_token = took / codes_BDHW[:, 0].numel()
-        return pictures_B3hw
+        return runtime.decode(self._tokenizer, _reduced(step.codes_BdHW))
 
 
-def preview_side(affordable: float, least: int, drawn: int) -> int:
-    """Tokens a side of a preview: as many as were drawn, which hold all there is to see, if affordable.
-
-    affordable: tokens that there is time to decode. least: a side that is always shown.
-    """
-    return max(least, min(_MOST, drawn, math.isqrt(max(0, int(affordable)))))
-
-
-def reduced(codes_BDHW: Tensor, side: int) -> Tensor:
-    """Codes of at most `side` tokens a side, resized as the transformer does it."""
+def _reduced(codes_BDHW: Tensor) -> Tensor:
+    """Codes of at most _TOKENS a side, resized as the transformer does it."""
+    # Much smaller ones would be quicker, but decode to pictures without the subject.
     height, width = codes_BDHW.shape[-2:]
-    share = min(1.0, side / max(height, width))
+    share = min(1.0, _TOKENS / max(height, width))
     return enlarge(codes_BDHW, (max(1, round(height * share)), max(1, round(width * share))))
 
 

@@ -1,4 +1,4 @@
-"""Previews cost a share of the drawing, and the last one is not decoded again."""
+"""The last preview of a run is not decoded again."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def drawn(pack: Any, models: Any, **inputs: Any) -> Any:
 
 def test_the_last_preview_is_what_decode_bits_gives(pack: Any, models: Any, decoded: list[int]) -> None:
     bits = drawn(pack, models)
-    assert len(decoded) == 5 and decoded[-1] == 16 and set(decoded[:-1]) <= {4, 5, 6, 7, 8}
+    assert decoded == [16] * 5
     (first,) = run(pack, "EchoGenDecodeBits", bits=bits, tokenizer=models.tokenizer)
     assert len(decoded) == 5, "not decoded twice"
     (again,) = run(pack, "EchoGenDecodeBits", bits=bits, tokenizer=models.tokenizer)
@@ -58,13 +58,3 @@ def test_pictures_go_with_their_bits(pack: Any, models: Any) -> None:
     del bits
     gc.collect()
     assert not previews._latest, "nobody can ask for them any more"
-
-
-@pytest.mark.parametrize(
-    ("affordable", "drawn", "side"),
-    [(0.0, 16, 2), (-3.0, 16, 2), (100.0, 16, 10), (100.0, 6, 6), (1e9, 64, 32), (1e9, 1, 2)],
-)
-def test_a_preview_is_as_large_as_the_time_allows(
-    pack: Any, affordable: float, drawn: int, side: int
-) -> None:
-    assert comfy_pack.pack_module("nodes.previews").preview_side(affordable, 2, drawn) == side
