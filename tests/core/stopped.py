@@ -1,24 +1,25 @@
 """Something of this pack in a process of its own that stops at a chosen moment, says so, and waits.
 
-    python -m tests.core.stopped MOMENT MODULE:FUNCTION ARGUMENT...
+The moment is a function by its dotted name, whose first call waits before anything is done; with @TEXT the
+first one that has TEXT among its arguments. It is let go on; or it is killed there.
 
-MOMENT: a function by its dotted name, whose first call waits before anything is done; with @TEXT the first
-one that has TEXT among its arguments. A line on standard input lets it go on; or it is killed there.
+Import it as tests.core.stopped: another process finds its functions by that name.
 """
 
 from __future__ import annotations
 
-import importlib
+import multiprocessing
 import os
 import pkgutil
-import select
 import signal
-import subprocess
-import sys
+import tempfile
 from contextlib import suppress
+from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+from . import warm_process
 
 ROOT = Path(__file__).resolve().parents[2]
 POSIX = os.name == "posix"
@@ -26,20 +27,18 @@ POSIX = os.name == "posix"
 
 
 class Process:
-    """One that stops at `moment`; ended with the block, if it has not ended by itself."""
+    """One that stops at `moment`; ended with the block, if it has not ended by itself.
+
+    It has torch and the pack imported, and is the head of a process group, as what a terminal starts is.
+    """
 
     def __init__(self, moment: str, program: str, *arguments: object, **environment: str) -> None:
-        self.running = subprocess.Popen(
-            [sys.executable, "-m", "tests.core.stopped", moment, program, *map(str, arguments)],
-            cwd=ROOT,
-            env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-            start_new_session=True,  # a terminal's, which signals all of its processes at once
-        )
+        self._folder = tempfile.TemporaryDirectory()
+        self._said = Path(self._folder.name) / "said"
+        self._line, its = multiprocessing.Pipe()
+        words = [its, moment, program, *map(str, arguments)]
+        self.running = warm_process.start(f"{__name__}:run", words, environment, self._said, daemon=False)
+        its.close()
 
     def __enter__(self) -> Process:
         return self
@@ -47,39 +46,56 @@ class Process:
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         if POSIX:
             with suppress(ProcessLookupError):
-                os.killpg(self.running.pid, signal.SIGKILL)
+                os.killpg(self._pid, signal.SIGKILL)
         self.running.kill()
-        self.running.communicate()
+        self.running.join()
+        self._line.close()
+        self._folder.cleanup()
+
+    @property
+    def _pid(self) -> int:
+        assert self.running.pid is not None
+        return self.running.pid
 
     def arrive(self) -> Process:
         """Waits for the moment."""
-        assert self.running.stdout is not None
-        lines = iter(self.running.stdout.readline, "")
-        assert any(line == "here\n" for line in lines), self.running.communicate()[1]
+        try:
+            self._line.recv()
+        except EOFError:
+            raise AssertionError(self._said.read_text("utf-8")) from None
         return self
 
     def end(self, number: int = signal.SIGTERM, group: bool = False) -> tuple[int, str]:
         """Exit status after a signal, and what was said. group: its own processes get the signal as well."""
-        if group and POSIX:
-            os.killpg(self.running.pid, number)
+        if POSIX:
+            (os.killpg if group else os.kill)(self._pid, number)
         else:
-            self.running.send_signal(number)
-        said = self.running.communicate(timeout=300)[1]
-        return self.running.returncode, said
+            self.running.terminate()
+        return self._ended()
 
     def leave(self) -> None:
         """Lets it go on."""
-        assert self.running.stdin is not None
-        self.running.stdin.write("\n")
-        self.running.stdin.flush()
+        self._line.send(None)
 
     def go_on(self) -> tuple[int, str]:
         """Exit status after the moment, and what was said."""
-        said = self.running.communicate("\n", timeout=300)[1]
-        return self.running.returncode, said
+        self.leave()
+        return self._ended()
+
+    def _ended(self) -> tuple[int, str]:
+        return warm_process.status(self.running, 300), self._said.read_text("utf-8")
 
 
-def _wait_at(moment: str) -> None:
+def run(words: list[Any]) -> int:
+    """LINE MOMENT MODULE:FUNCTION ARGUMENT...; LINE: a connection to who waits for the moment."""
+    line, moment, program, *arguments = words
+    if POSIX:
+        os.setsid()
+    _wait_at(moment, line)
+    return int(pkgutil.resolve_name(program)(arguments))
+
+
+def _wait_at(moment: str, line: Connection) -> None:
     name, _, text = moment.partition("@")
     owner_name, _, attribute = name.rpartition(".")
     owner: Any = pkgutil.resolve_name(owner_name)
@@ -88,23 +104,10 @@ def _wait_at(moment: str) -> None:
     def waiting(*arguments: Any, **options: Any) -> Any:
         if any(text in str(value) for value in arguments):
             setattr(owner, attribute, real)
-            sys.stdout.write("here\n")
-            sys.stdout.flush()
-            _wait_for_a_line()
+            line.send(None)
+            while not line.poll(0.05):  # in short waits: a signal just before a wait is heard after it
+                pass
+            line.recv()
         return real(*arguments, **options)
 
     setattr(owner, attribute, waiting)
-
-
-def _wait_for_a_line() -> None:
-    """In short waits: a signal that comes just before a wait is heard after it."""
-    while POSIX and not select.select([sys.stdin], [], [], 0.05)[0]:
-        pass
-    sys.stdin.readline()
-
-
-if __name__ == "__main__":
-    moment, program, *arguments = sys.argv[1:]
-    _wait_at(moment)
-    module, _, function = program.partition(":")
-    raise SystemExit(getattr(importlib.import_module(module), function)(arguments))

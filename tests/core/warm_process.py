@@ -16,6 +16,7 @@ import sys
 from collections.abc import Mapping
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,22 +34,27 @@ IMPORTED = [
     "echogen_core.training.subject_model",
     "echogen_core.training.trainer",
     "echogen_core.evaluation.command_dreambench",
+    "echogen_core.commands.convert",
 ]
 
 
 def start(
-    program: str, arguments: list[str], environment: Mapping[str, str], said: Path | None = None
+    program: str,
+    arguments: list[Any],
+    environment: Mapping[str, str],
+    said: Path | None = None,
+    daemon: bool = True,
 ) -> BaseProcess:
     """Starts MODULE:FUNCTION, which returns its exit status, on one thread; stderr goes to `said`.
 
-    It ends with the tests at the latest. It must not start processes itself.
+    daemon: it ends with the tests at the latest, and must not start processes itself.
     """
     forks = hasattr(os, "fork")
     context = multiprocessing.get_context("forkserver" if forks else "spawn")
     if forks:
         context.set_forkserver_preload(IMPORTED)
     own = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
-    process = context.Process(target=_run, args=(program, arguments, own, said), daemon=True)
+    process = context.Process(target=_run, args=(program, arguments, own, said), daemon=daemon)
     with mock.patch.dict(os.environ, OMP_NUM_THREADS="1", PYTHONPATH=str(ROOT)):  # the server's own
         process.start()
     return process
@@ -61,7 +67,7 @@ def status(process: BaseProcess, seconds: float = 550) -> int:
     return process.exitcode
 
 
-def _run(program: str, arguments: list[str], environment: dict[str, str], said: Path | None) -> None:
+def _run(program: str, arguments: list[Any], environment: dict[str, str], said: Path | None) -> None:
     os.environ.clear()
     os.environ.update(environment)
     if said is not None:

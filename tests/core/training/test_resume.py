@@ -34,8 +34,8 @@ from echogen_core.training.run_options import make_parser
 from echogen_core.training.state_file import write_state
 from echogen_core.utils.locks import exclusive_lock
 from tests.core import warm_process
+from tests.core.stopped import POSIX, Process
 
-from ..stopped import POSIX, Process
 from . import training_runs as small
 from .training_runs import TRAINING, Bench
 
@@ -260,7 +260,7 @@ def test_a_kill_between_saving_and_drawing_costs_no_sheet(bench: Bench, drawn: P
     moment = "echogen_core.training.trainer.draw_sheet"
     with Process(moment, TRAINING, *words) as process:
         process.arrive().running.kill()
-        process.running.wait(300)
+        process.running.join(300)
     out = bench.folder / "killed"
     expected = {path.name: path.read_bytes() for path in (drawn / "pictures").iterdir()}
     assert bench.state("killed")["step"] == 1 and not (out / "pictures").exists()

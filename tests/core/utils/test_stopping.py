@@ -16,8 +16,7 @@ from echogen_core.checkpoints import ASSETS
 from echogen_core.checkpoints.read import read_weights
 from echogen_core.commands import convert
 from echogen_core.utils.stopping import until_stopped
-
-from ..stopped import POSIX, ROOT, Process
+from tests.core.stopped import POSIX, ROOT, Process
 
 SHIPPED = ASSETS / "nano" / "tokenizer.safetensors"
 WRITE_IN_POOL = "tests.core.utils.small_writers:write_in_pool"

@@ -16,8 +16,8 @@ import pytest
 
 from echogen_core.utils.disk import format_size
 from echogen_core.utils.writing import Numbered, append_line, write_atomically, write_text
+from tests.core.stopped import POSIX, ROOT, Process
 
-from ..stopped import POSIX, ROOT, Process
 from . import small_writers
 from .small_writers import AFTER, BEFORE, WRITERS, value_in
 
@@ -63,7 +63,7 @@ def test_a_killed_writer_leaves_the_earlier_file_and_the_next_one_cleans_up(
     earlier = writer(tmp_path, BEFORE)
     with Process("os.fsync", WRITE, name, tmp_path, AFTER) as process:
         process.arrive().running.kill()
-        process.running.wait(300)
+        process.running.join(300)
     assert value_in(earlier) == BEFORE and len(partials(tmp_path)) == 1
     later(tmp_path)
     latest = writer(tmp_path, AFTER)
