@@ -12,7 +12,7 @@ from comfy_api.latest import io
 from PIL import ImageDraw, ImageFont
 from torch import Tensor
 
-from echogen_core.editing import AREAS, area_mask, box_of
+from echogen_core.editing import AREAS, area_mask, marked_box
 from echogen_core.editing.areas import SIDE
 from echogen_core.features import ContentFeatures, SemanticFeatures, TextFeatures
 from echogen_core.pictures import check_pictures, flatten_alpha, to_pil
@@ -161,7 +161,7 @@ def _drawn(ground_13HW: Tensor, masks: list[Tensor]) -> Tensor:
     picture = to_pil(shown_13hw[0])
     draw, font = ImageDraw.Draw(picture), ImageFont.load_default(_NUMBER)
     for number, mask_HW in enumerate(masks, 1):
-        box = box_of(mask_HW)
+        box = marked_box(mask_HW)
         if box is not None:
             across, down = picture.width / mask_HW.shape[1] / 2, picture.height / mask_HW.shape[0] / 2
             middle = (across * (box[0] + box[2]), down * (box[1] + box[3]))

@@ -2,7 +2,7 @@
 
 from .areas import AREAS, area_mask, region_notes
 from .edit import FEATHER, Canvas, Edit, Way, grown
-from .framing import CONTEXT, Fit, Frame, box_of
+from .framing import CONTEXT, Fit, Frame, marked_box
 from .paste_back import paste_back
 
 __all__ = [
@@ -15,7 +15,7 @@ __all__ = [
     "Frame",
     "Way",
     "area_mask",
-    "box_of",
+    "marked_box",
     "grown",
     "paste_back",
     "region_notes",

@@ -20,7 +20,7 @@ from ..scales import ScaleSchedule, nearest_preset_schedule
 from ..subject.notes import by_picture
 from ..subject.refine import LARGEST_SOFTNESS, soften
 from ..utils.printable import counted
-from .framing import Box, Fit, Frame, box_of
+from .framing import Box, Fit, Frame, marked_box
 from .paste_back import paste_back
 
 FEATHER = 4.0
@@ -250,13 +250,13 @@ class Edit:
         return tuple(Frame.around(box, self.size_hw, canvas_hw) for box in boxes)
 
     def _box(self, index: int) -> Box:
-        box = box_of(self._mask(index)[0])
+        box = marked_box(self._mask(index)[0])
         assert box is not None  # checked on creation
         return box
 
     def _placed(self, index: int, plain_3hw: Tensor, footprint_hw: Tensor) -> Canvas:
         foot_hw = (footprint_hw > 0.5).float()
-        part = box_of(foot_hw)
+        part = marked_box(foot_hw)
         if part is None:
             one = Edit(self._picture(index), self._mask(index), self.schedule, fit=Fit.AROUND).redrawn()
             return Canvas(one.frames, one.pictures_B3hw, one.masks_Bhw, one.masks_BHW, missed=(0,))
@@ -298,7 +298,7 @@ def _window_max(x_BHW: Tensor, pixels: int, axis: int) -> Tensor:
 
 def _shown_hw(masks_BHW: Tensor, way: Way, fit: Fit) -> tuple[int, int]:
     """Height and width of what the canvas has to show."""
-    box = box_of(masks_BHW.amax(0))
+    box = marked_box(masks_BHW.amax(0))
     if box is None or (way is Way.REDRAW and fit is not Fit.AROUND):
         height, width = masks_BHW.shape[-2:]
         return height, width

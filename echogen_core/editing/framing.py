@@ -177,7 +177,7 @@ class Frame:
             )
 
 
-def box_of(mask_HW: Tensor) -> Box | None:
+def marked_box(mask_HW: Tensor) -> Box | None:
     """The smallest box around all that a mask marks at all; None for an empty one."""
     rows, columns = (mask_HW > 0).any(1).nonzero(), (mask_HW > 0).any(0).nonzero()
     if not len(rows):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..subject.refine import soften
-from .framing import Frame, box_of
+from .framing import Frame, marked_box
 
 
 def paste_back(
@@ -45,7 +45,7 @@ def paste_back(
 
 def _faded(mask_HW: Tensor, feather: float) -> Tensor:
     """The mask with a soft edge. Only around what it marks: blurring takes about 20 times what it blurs."""
-    box = box_of(mask_HW)
+    box = marked_box(mask_HW)
     faded_HW = mask_HW.float().clone()
     if box is not None:
         margin = math.ceil(2 * feather) + 1

@@ -21,7 +21,7 @@ from echogen_core.editing import (
     Frame,
     Way,
     area_mask,
-    box_of,
+    marked_box,
     grown,
     region_notes,
 )
@@ -116,7 +116,7 @@ def test_a_placed_subject_is_in_the_masks_box(
     canvas = edit.placed(drawn(schedule), footprints(schedule, foot))
     assert not canvas.missed and not canvas.note
     changed = (edit.pasted_back(canvas, drawn(schedule)) != picture)[0].any(0)
-    left, top, right, bottom = box_of(area) or (0, 0, 0, 0)
+    left, top, right, bottom = marked_box(area) or (0, 0, 0, 0)
     inside = torch.zeros(height, width, dtype=torch.bool)
     inside[top:bottom, left:right] = True
     assert not bool((changed & ~inside).any())
@@ -138,7 +138,7 @@ def test_bringing_puts_the_part_into_the_box_and_on_its_lower_edge(
     schedule: ScaleSchedule,
 ) -> None:
     down, across = schedule.pixels_hw
-    of_canvas = box_of(footprints(schedule, part)[0])
+    of_canvas = marked_box(footprints(schedule, part)[0])
     of_picture = tuple(round(share * side) for share, side in zip(onto, (width, height) * 2, strict=True))
     assert of_canvas is not None
     frame = Frame.bringing(of_canvas, of_picture, (height, width), schedule.pixels_hw)  # type: ignore[arg-type]
