@@ -15,8 +15,8 @@ __all__ = [
     "Frame",
     "Way",
     "area_mask",
-    "marked_box",
     "grown",
+    "marked_box",
     "paste_back",
     "region_notes",
 ]

@@ -21,8 +21,8 @@ from echogen_core.editing import (
     Frame,
     Way,
     area_mask,
-    marked_box,
     grown,
+    marked_box,
     region_notes,
 )
 from echogen_core.sampling import Target
