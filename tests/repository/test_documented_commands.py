@@ -117,6 +117,7 @@ REHEARSALS: Mapping[str, Rehearsal] = {
     ),
     "python -m miniature cut": Rehearsal("--minutes 0.0001 --furniture {furniture}"),
     "python benchmarks/latency.py": Rehearsal("--runs 1"),
+    "python benchmarks/edits.py": Rehearsal("--runs 1"),
     "python benchmarks/nano_settings.py": Rehearsal(
         "--subjects 2 --gamma-t 2 --gamma-i 2 --tau 0.5 --device cpu --threads 1"
     ),
