@@ -6,6 +6,7 @@ The pack's root goes to the END of sys.path: its `nodes/` package would otherwis
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 from collections.abc import Iterator
@@ -31,6 +32,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def pytest_collection_finish() -> None:
+    """What is imported stays: collecting garbage, which ComfyUI often does, passes over it from here on."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="module")

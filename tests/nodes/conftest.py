@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -35,6 +36,8 @@ def pack() -> dict[str, Any]:
     import nodes as comfy_nodes
 
     comfy_nodes.NODE_CLASS_MAPPINGS.update(classes)
+    gc.collect()
+    gc.freeze()  # as after the tests' own imports: tests/conftest.py
     return classes
 
 
