@@ -71,7 +71,8 @@ BEST_NOTE = """## The best of eight
 1. Press **Run**: eight pictures of eight seeds; *Rank by Likeness* keeps the two that look most like your \
 subject.
 2. **More to choose from**: raise the sampler's *batch size*. **More to keep**: *how many*.
-3. **That picture alone**: *scores* says which it was. Add its number, less one, to the *seed*.
+3. **That picture alone**: the node says which it was. Add its number, less one, to the *seed*, and set \
+*batch size* to 1.
 4. Your own picture: drop it on *Reference Picture*.
 
 The score is ours, not the paper's: the cosine of the semantic encoder's class tokens, subject cut out. \
@@ -79,7 +80,9 @@ nano's are close to one another, so trust your eye as well. Its seeds differ lit
 make them differ more."""
 
 BATCH, TAU = 4, 7  # of the sampler's values
-ROW = 450  # from one reference to the next below it
+ROW = 500  # from one reference to the next below it
+FEATURES, DRAWS = COLUMNS[2] + 40, COLUMNS[3] + 40
+"""The last two columns where the loader has wires to nodes far below it, which bend further out."""
 
 
 def second_picture(picture: str, title: str) -> Item:
@@ -93,7 +96,9 @@ def with_second_picture(words: str, prompt: str, first: str, second: Item) -> di
     """`subject_way` with another picture between the reference and the note."""
     way = subject_way(words, prompt)
     way["sample"] = reference(first)
-    way["note"] = note(words, (0, 2 * ROW), (REFERENCE_WIDTH, 480))
+    way["note"] = note(words, (0, 2 * ROW), (REFERENCE_WIDTH, 430))
+    for name in ("text", "semantic", "content"):
+        way[name].pos = (FEATURES, way[name].pos[1])
     return {**way, "second": second}
 
 
@@ -103,7 +108,7 @@ def edit_picture(
     """Edit Picture, below the features."""
     return Item(
         "EchoGenEditPicture",
-        (COLUMNS[2], 820),
+        (FEATURES, 820),
         (COLUMN, 560),
         [way, keep_scales, 0, 4.0, fit, "auto"],
         {**links, "tokenizer": ("load", 1)},
@@ -114,12 +119,12 @@ def edit_picture(
 def insert() -> dict[str, Item]:
     """A photograph with a painted mask, a reference, and the result at the photograph's size."""
     photo = second_picture("mountain_meadow.webp", "Photo: paint where the subject should be")
-    x = COLUMNS[3] + 440
+    x = DRAWS + 440
     second, third = x + NARROWEST + GAP, x + 2 * (NARROWEST + GAP)
     return {
         **with_second_picture(INSERT_NOTE, INSERT_PROMPT, "siamese_cat.png", photo),
         "edit": edit_picture({"image": ("second", 0), "mask": ("second", 1)}),
-        "sampler": sampler((COLUMNS[3], 0), {**CONDITIONS, "edit": ("edit", 0)}),
+        "sampler": sampler((DRAWS, 0), {**CONDITIONS, "edit": ("edit", 0)}),
         "decode": Item(
             "EchoGenDecodeBits",
             (x, 0),
@@ -142,7 +147,7 @@ def insert() -> dict[str, Item]:
 
 def two_subjects() -> dict[str, Item]:
     """The sampler's own subject, and one in a region."""
-    _, cut, _, x = COLUMNS
+    cut, x = COLUMNS[1], DRAWS
     second = second_picture("cup_cake.png", "Second subject")
     region = {"semantic": ("semantic_2", 0), "content": ("content_2", 0), "text": ("text_2", 0)}
     way = with_second_picture(TWO_NOTE, TWO_PROMPTS[0], "teddy_bear.png", second)
@@ -174,7 +179,7 @@ def cut_out(pos: tuple[float, float], picture: str, title: str) -> Item:
 
 def features_of(suffix: str, prompt: str, y: float) -> dict[str, Item]:
     """One subject's features and its prompt, one below the other."""
-    picture, x = {"image": (f"cut{suffix}", 0)}, COLUMNS[2]
+    picture, x = {"image": (f"cut{suffix}", 0)}, FEATURES
     return {
         f"text{suffix}": Item(
             "EchoGenEncodeText", (x, y), (COLUMN, 160), [prompt], {"text_encoder": ("load", 2)}
@@ -201,7 +206,7 @@ def features_of(suffix: str, prompt: str, y: float) -> dict[str, Item]:
 def keep_layout() -> dict[str, Item]:
     """A picture whose coarse scales stay, and another subject."""
     kept = second_picture("cup_cake_in_venice.webp", "Picture to keep")
-    x = COLUMNS[3]
+    x = DRAWS
     return {
         **with_second_picture(KEEP_NOTE, KEEP_PROMPT, "teddy_bear.png", kept),
         "edit": edit_picture({"image": ("second", 0)}, "redraw", 2, "pad"),
