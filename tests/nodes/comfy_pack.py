@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -78,8 +79,11 @@ def object_info() -> dict[str, Any]:
     return info
 
 
-def write_random_bundle(folder: Path, seed: int = 0) -> Path:
-    """A bundle of nano's sizes with random weights, as files, for tests of everything but the pictures."""
+def write_random_bundle(folder: Path, seed: int = 0, depth: int | None = None) -> Path:
+    """A bundle of nano's sizes with random weights, as files, for tests of everything but the pictures.
+
+    depth: blocks of the transformer (None: nano's).
+    """
     load_pack()
     node_classes()
     import torch
@@ -98,6 +102,8 @@ def write_random_bundle(folder: Path, seed: int = 0) -> Path:
     from echogen_core.tokenizer import BitTokenizer
 
     preset, encoders = PRESETS["nano"], ENCODERS["nano"]
+    if depth is not None:
+        preset = replace(preset, transformer=replace(preset.transformer, depth=depth))
     words = wrap_tokenizer(build_tokenizer(["a toy car on a beach"], 300))
     modules = (
         EchoGenTransformer(preset.transformer),

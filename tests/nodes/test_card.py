@@ -20,6 +20,19 @@ comfy_pack.load_pack()
 WAYS = ["classic", "dynamic"] if dynamic_is_known() else ["classic"]
 
 
+@pytest.fixture(scope="module")
+def bundle(pack: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The built-in model with two blocks, as one more is asked of the card what the others are."""
+    import folder_paths
+
+    folder = tmp_path_factory.mktemp("echogen")
+    comfy_pack.write_random_bundle(folder / "nano", depth=2)
+    before = folder_paths.folder_names_and_paths["echogen"]
+    folder_paths.folder_names_and_paths["echogen"] = ([str(folder)], set())
+    yield
+    folder_paths.folder_names_and_paths["echogen"] = before
+
+
 @pytest.fixture(params=WAYS)
 def card(request: pytest.FixtureRequest, pack: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCard]:
     yield insert_card(8 * GIGABYTE, request.param == "dynamic", monkeypatch)
@@ -67,7 +80,7 @@ def picture(pack: dict[str, Any], loaded: Any) -> torch.Tensor:
 
 @pytest.mark.parametrize("dtype", ["fp32", "bf16", "fp16", "fp8"])
 def test_a_picture_is_drawn_without_mixing_devices(
-    pack: dict[str, Any], models: Any, card: FakeCard, dtype: str
+    pack: dict[str, Any], bundle: None, card: FakeCard, dtype: str
 ) -> None:
     loaded = pack["EchoGenLoadBundle"].execute("nano (built in)", dtype).result
     with card.without_numbers():
@@ -77,7 +90,7 @@ def test_a_picture_is_drawn_without_mixing_devices(
 
 @pytest.mark.parametrize("option", ["gpu_only", "highvram", "lowvram", "novram"])
 def test_a_picture_is_drawn_however_memory_is_to_be_used(
-    pack: dict[str, Any], models: Any, card: FakeCard, option: str, monkeypatch: pytest.MonkeyPatch
+    pack: dict[str, Any], bundle: None, card: FakeCard, option: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import comfy.model_management as mm
     from comfy.cli_args import args
