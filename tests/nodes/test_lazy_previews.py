@@ -16,10 +16,13 @@ import comfy_pack
 CUT = dict(margin=0.0, background="white", mask_marks="auto")
 SHOWING = {
     "EchoGenSamplePicture", "EchoGenCutOutSubject", "EchoGenDescribeSubject", "EchoGenDetectSubject",
-    "EchoGenSegmentSubject", "EchoGenSubjectSegmentation",
+    "EchoGenSegmentSubject", "EchoGenSubjectSegmentation", "EchoGenEditPicture", "EchoGenSubjectRegion",
 }  # fmt: skip
 RESULTS = {"EchoGenGammaSweep", "EchoGenSaveSubject"}
-NOTICING = {f"EchoGen{name}" for name in ("EncodeText", "EncodeSemantic", "EncodeContent", "Sampler")}
+NOTICING = {
+    "EchoGenEncodeText", "EchoGenEncodeSemantic", "EchoGenEncodeContent", "EchoGenSampler",
+    "EchoGenEncodeBits", "EchoGenRankByLikeness",
+}  # fmt: skip
 
 
 class Lazy:
