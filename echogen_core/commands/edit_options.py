@@ -64,8 +64,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--keep-scales",
         type=whole(0),
         metavar="N",
-        help="how many of the coarse scales stay the picture's, its layout and light; about a third keeps "
-        "the layout, all keep the picture (default: 0)",
+        help="how many of the coarse scales stay the picture's: the light and colours of its ground, but not "
+        "the subject's place, which the prompt names (default: 0)",
     )
     parser.add_argument(
         "--feather",

@@ -88,7 +88,7 @@ def pairs_gates(table: Table) -> list[Gate]:
         ),
         Gate(
             "both found at least 4 times as often as by one prompt",
-            both.value >= 4 * by_name.value,
+            both.value > 0 and both.value >= 4 * by_name.value,
             f"{both} against {by_name}",
         ),
         at_most("swapped", regions.interval("swapped"), 0.02),
