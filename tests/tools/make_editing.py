@@ -54,13 +54,14 @@ further *Subject Region*'s *previous*.
 nano was trained on single subjects, so two are small and simple."""
 
 KEEP_PROMPT = "a teddy bear in Venice"
-KEEP_NOTE = """## Keep the layout, change the subject
+KEEP_NOTE = """## Another subject, the same light
 
-1. Press **Run**: the bear takes the cup cake's place, and square and light stay.
-2. **keep scales**, on *Edit Picture*: how many coarse scales stay the picture's. 0: none of it. 2: layout \
-and light. 3: the cup cake shows through. 5: the picture itself.
-3. **Your own picture**: drop it on *Picture to keep*, and name its scene in the **prompt**.
-4. **Your own subject**: drop it on *Reference Picture*.
+1. Press **Run**: the bear instead of the cup cake, in the light and colours of that square.
+2. **keep scales**, on *Edit Picture*: how many coarse scales stay the picture's. 0: none. 2: its light and \
+colours. 3 and 4: the cup cake shows through, more and more. 5: the picture itself.
+3. **Where the subject stands**, kept scales don't hold: name it in the **prompt**, "on the left in Venice".
+4. **Your own pictures**: drop the scene on *Picture to keep* and the subject on *Reference Picture*, and name \
+both in the prompt.
 
 nano has 5 scales and knows its 20 scenes only: photos turn into the nearest of them. EchoGen-2B has 13; \
 try 4."""
