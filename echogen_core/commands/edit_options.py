@@ -1,6 +1,6 @@
 """The options of `generate` that draw in a picture of one's own.
 
-Shape suffixes: H W size of the picture.
+Shape suffixes: C 3 or, with transparency, 4; H W size of the picture.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ import argparse
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from ..config import PRESETS
 from ..editing import CONTEXT, FEATHER, Edit, Fit, Way
-from ..pictures import check_pictures, flatten_alpha
-from ..subject.masks import MaskMarks, read_masks
+from ..pictures import check_pictures
+from ..subject.masks import MaskMarks, is_transparent, read_masks
 from ..subject.refine import LARGEST_SOFTNESS
 from ..utils.option_checks import Unused
 from ..utils.option_types import number, whole
@@ -38,11 +39,6 @@ UNUSED = (
         lambda args: args.way != Way.REDRAW.value,
         "on --way place, which sees what fits the subject into the mask. Drop --fit, or choose --way redraw.",
     ),
-    Unused(
-        "--feather",
-        lambda args: args.mask is None,
-        "without --mask: there is no edge to fade. Add --mask, or drop --feather.",
-    ),
 )
 
 
@@ -52,7 +48,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--into",
         type=Path,
         metavar="PICTURE",
-        help="picture of any size to draw in, where --mask is white; the rest stays as it is",
+        help="picture of any size to draw in, where --mask is white or, without one, where the picture is "
+        "transparent, as ComfyUI's mask editor saves what is painted; the rest stays as it is",
     )
     parser.add_argument(
         "--way",
@@ -81,40 +78,46 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def check(args: argparse.Namespace) -> None:
-    """ValueError where the mask is missing."""
-    if args.into is not None and args.mask is None and _way(args) is Way.PLACE:
-        raise ValueError(
-            "--into needs --mask, a picture that is white where the subject should be. Add it, or choose "
-            "--way redraw to change the whole picture."
-        )
-
-
 def read_edit(args: argparse.Namespace) -> Edit | None:
     """The picture to draw in; None without one.
 
-    Raises ValueError for an unusable picture, a mask that is not of it or marks nothing, and as `Edit`;
-    OSError as `reference_options.read_picture`.
+    Raises ValueError for an unusable picture, a mask that is missing, is not of it or marks nothing, and as
+    `Edit`; OSError as `reference_options.read_picture`.
     """
     if args.into is None:
         return None
-    read = reference_options.read_picture(args.into)
-    picture_13HW = flatten_alpha(check_pictures(read, "picture of --into"))
-    mask_1HW = torch.ones(picture_13HW[:, 0].shape)
-    if args.mask is not None:
-        given = read_masks(reference_options.read_mask(args.mask), picture_13HW, MaskMarks.SUBJECT)[0]
-        if given.mask_HW is None:
-            raise ValueError("--mask is black: expected white where the picture of --into may change.")
-        mask_1HW = given.mask_HW[None]
+    picture_1CHW = check_pictures(reference_options.read_picture(args.into), "picture of --into")
     return Edit.of(
         PRESETS[args.model],
-        picture_13HW,
-        mask_1HW,
+        picture_1CHW[:, :3],  # what is under paint is there
+        _read_mask(args, picture_1CHW),
         way=_way(args),
         fit=FITS[args.fit or "around"],
         keep_scales=args.keep_scales or 0,
         feather=FEATHER if args.feather is None else args.feather,
     )
+
+
+def _read_mask(args: argparse.Namespace, picture_1CHW: Tensor) -> Tensor:
+    """[1, H, W]: 1 where the picture may change."""
+    if args.mask is not None:
+        given = read_masks(reference_options.read_mask(args.mask), picture_1CHW[:, :3], MaskMarks.SUBJECT)[0]
+        if given.mask_HW is None:
+            raise ValueError("--mask is black: expected white where the picture of --into may change.")
+        return given.mask_HW[None]
+    if is_transparent(picture_1CHW[0]):
+        return 1 - picture_1CHW[:, 3]
+    if _way(args) is Way.PLACE:
+        raise ValueError(
+            "--into needs --mask, a picture that is white where the subject should be, or transparency "
+            "there. Add one of them, or choose --way redraw to change the whole picture."
+        )
+    if args.feather is not None:
+        raise ValueError(
+            "--feather has no effect without --mask or transparency: there is no edge to fade. Add --mask, "
+            "or drop --feather."
+        )
+    return torch.ones(picture_1CHW[:, 0].shape)
 
 
 def _way(args: argparse.Namespace) -> Way:

@@ -57,7 +57,7 @@ UNUSED = (
     ),
     Unused(
         "--negative",
-        lambda args: args.gamma_t == 1,
+        lambda args: args.gamma_t == 1 and all(own.gamma_t in (None, 1) for own in args.region or ()),
         "at --gamma-t 1, which leaves it no weight. Choose another --gamma-t, or drop --negative.",
     ),
     Unused(
@@ -234,6 +234,7 @@ def _aspect_ratio(text: str) -> AspectRatio:
 
 def _read(args: argparse.Namespace) -> _Inputs:
     """Reads and cuts out before any weights are loaded; says what was done."""
+    edit = edit_options.read_edit(args)
     cut_out = None
     if args.reference:
         picture = reference_options.read_picture(args.reference)
@@ -245,13 +246,12 @@ def _read(args: argparse.Namespace) -> _Inputs:
     for place, region in enumerate(regions, 1):
         if region.cut_out is not None:
             sys.stderr.write(f"Region {place}: {reference_options.told(region.cut_out)}\n")
-    return _Inputs(cut_out, edit_options.read_edit(args), regions)
+    return _Inputs(cut_out, edit, regions)
 
 
 def _check(args: argparse.Namespace) -> None:
     """ValueError for what can be told before minutes of work."""
     refuse_unused(args, UNUSED)
-    edit_options.check(args)
     picture_format(args.out)
 
 

@@ -65,7 +65,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--mask",
         type=Path,
         help="black and white picture: white on the subject, to cut it out by; with --into, white where that "
-        "picture may change",
+        "picture may change (default: where it is transparent)",
     )
     parser.add_argument(
         "--box",

@@ -77,6 +77,24 @@ def test_all_scales_kept_is_the_picture_as_it_was_seen(
     assert float(np.abs(pixels(made[0]["out.png"]) - pixels(photo)).mean()) < 20
 
 
+@pytest.mark.usefixtures("short_nano")
+def test_transparency_is_the_mask_as_a_mask_editor_saves_it(photo: Path, tmp_path: Path) -> None:
+    """What is under the paint is the picture's, and a mask comes before the transparency."""
+    painted = Image.open(photo)
+    painted.putalpha(Image.eval(Image.open(photo.with_name("mask.png")), lambda white: 255 - white))
+    painted.save(tmp_path / "painted.png")
+    white = tmp_path / "white.png"
+    Image.new("L", (WIDTH, HEIGHT), 255).save(white)
+
+    def redrawn(into: Path, *options: str | Path) -> dict[str, bytes]:
+        return pictures(tmp_path / "out", "--into", into, "--way", "redraw", *options)
+
+    by_paint = redrawn(tmp_path / "painted.png", "--feather", "2")
+    assert by_paint and by_paint == redrawn(photo, "--mask", photo.with_name("mask.png"), "--feather", "2")
+    everywhere = redrawn(tmp_path / "painted.png", "--mask", white)
+    assert everywhere and everywhere == redrawn(photo, "--mask", white)
+
+
 OPTIONS: dict[str, tuple[str, ...]] = {
     "--keep-scales": ("2",),
     "--feather": ("0",),
@@ -123,6 +141,8 @@ def test_a_region_over_everything_is_a_picture_with_its_prompt(
     assert whole and whole == pictures(
         out, "--prompt", OTHER_PROMPT, "--reference", reference, "--gamma-i", "2"
     )
+    weighed = ("--negative", "snow", "--gamma-t", "1", "--region", "area=left half", "prompt=x")
+    assert pictures(out, *weighed, "gamma-t=3"), "the negative prompt weighs in the region"
     some = pictures(out, "--region", f"mask={photo.with_name('mask.png')}", f"reference={reference}")
     assert some and some not in (whole, pictures(out))
     capsys.readouterr()
@@ -143,10 +163,17 @@ def test_a_region_over_everything_is_a_picture_with_its_prompt(
         (["--into", "PHOTO", "--mask", "MASK", "--keep-scales", "6"], "5 scales, so expected 0 to 5"),
         (["--into", "PHOTO", "--mask", "MASK", "--fit", "pad"], "--fit has no effect on --way place"),
         (["--into", "PHOTO", "--mask", "MASK", "--region", "area=left half", "prompt=x"], "on --way place"),
-        (["--into", "PHOTO", "--way", "redraw", "--feather", "3"], "--feather has no effect without --mask"),
+        (
+            ["--into", "PHOTO", "--way", "redraw", "--feather", "3"],
+            "--feather has no effect without --mask or transparency",
+        ),
         (["--region", "mask=BLACK", "prompt=x"], "is black: expected white"),
         (["--region", "mask=nowhere.png", "prompt=x"], "No picture at nowhere.png"),
         (["--negative", "snow", "--gamma-t", "1"], "--negative has no effect at --gamma-t 1"),
+        (
+            ["--negative", "snow", "--gamma-t", "1", "--region", "area=left half", "prompt=x", "gamma-t=1"],
+            "--negative has no effect",
+        ),
         (
             ["--region", "area=left half", "reference=PHOTO", "gamma-i=2", "--gamma-i", "3"],
             "no subject to weigh",
