@@ -71,16 +71,17 @@ def advanced(kind: type[Any], *args: Any, **options: Any) -> Any:
     return kind(*args, **options)
 
 
-def pictures_from(image_BHWC: Tensor, what: str, keep_alpha: bool = False) -> Tensor:
+def pictures_from(image_BHWC: Tensor, what: str, keep_alpha: bool = False, full_size: bool = False) -> Tensor:
     """A ComfyUI IMAGE as the core takes it: [B, 3, H, W], alpha laid on white, at most 2048 px a side.
 
-    keep_alpha: [B, 4, H, W] for pictures with an alpha channel.
+    keep_alpha: [B, 4, H, W] for pictures with an alpha channel. full_size: of any size, as they are.
     Raises ValueError, naming `what`, for an unusable picture, MemoryError where there is no room to work.
     """
     memory_checks.require_for_pictures(image_BHWC, f"{what}s")
     channels_first = image_BHWC.movedim(-1, 1) if image_BHWC.ndim == 4 else image_BHWC
     images_BCHW = check_pictures(channels_first, what)
-    return fit_within(images_BCHW if keep_alpha else flatten_alpha(images_BCHW))
+    images_BCHW = images_BCHW if keep_alpha else flatten_alpha(images_BCHW)
+    return images_BCHW if full_size else fit_within(images_BCHW)
 
 
 def to_image(images_BCHW: Tensor) -> Tensor:

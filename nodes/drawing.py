@@ -20,7 +20,9 @@ from echogen_core.sampling import (
     Target,
     sample,
 )
+from echogen_core.sampling.region_guidance import counting
 from echogen_core.scales import ScaleSchedule
+from echogen_core.utils.printable import counted
 
 from . import phases, runtime, subject_models
 from .adapters import check_tokenizer
@@ -72,11 +74,17 @@ class PictureRun(NamedTuple):
         self, seeds: Sequence[int], settings: SamplingSettings, tokenizer: runtime.Managed | None
     ) -> Draw:
         """Loads the weights for sampling, and draws with the branches of the picture and its regions."""
-        runs = [self.conditions, *(region.conditions(self.conditions) for region in self.regions)]
+        masks = [self._mask(region) for region in self.regions]
+        main_counts, *region_counts = counting(masks, self.schedule.scales)
+        given = zip(self.regions, masks, region_counts, strict=True)
+        used = [(region, mask_HW) for region, mask_HW, counts in given if counts]
+        runs = [self.conditions, *(region.conditions(self.conditions) for region, _ in used)]
+        if not main_counts:  # regions cover all of it: what it would be drawn from is theirs
+            runs[0] = runs[1]
         main, *others = phases.prefill(self.model, runs, self.schedule, len(seeds), tokenizer)
         regions = [
-            Region(own, region.guidance(settings.guidance), self._mask(region))
-            for own, region in zip(others, self.regions, strict=True)
+            Region(own, region.guidance(settings.guidance), mask_HW)
+            for own, (region, mask_HW) in zip(others, used, strict=True)
         ]
         return partial(sample, self.model.module, main, self.schedule, seeds, settings, regions=regions)
 
@@ -90,6 +98,12 @@ class PictureRun(NamedTuple):
         expected = self.model.preset.tokenizer
         check_tokenizer(edit.tokenizer.module.config, expected.bits, expected.patch, "the model")
         edit.edit.check(pictures, len(self.regions))
+        drawn = 1 if edit.canvas is None else len(edit.canvas.frames)
+        if drawn not in (1, pictures):
+            raise ValueError(
+                f"This edit was drawn as {counted(drawn, 'picture')}, the batch size is {pictures}: set "
+                f"the batch size to {drawn}, or connect Edit Picture's own edit."
+            )
 
 
 def with_target(

@@ -8,17 +8,18 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
-from echogen_core.editing import CONTEXT, FEATHER, Edit, Fit, Frame, Way, grown
-from echogen_core.pictures import check_pictures, flatten_alpha
+from echogen_core.editing import CONTEXT, FEATHER, Canvas, Edit, Fit, Frame, Way, grown
 from echogen_core.sampling import Bits
 from echogen_core.scales import nearest_preset_schedule
-from echogen_core.subject.masks import MaskMarks, read_masks
+from echogen_core.subject.masks import GivenMask, MaskMarks, read_masks
+from echogen_core.subject.notes import WHOLE_MASK, by_picture
 from echogen_core.tokenizer.bsq import quantize_multiscale
 
 from . import adapters, drawing, memory_checks, notices, phases, runtime, subject_preview
-from .adapters import CATEGORY, advanced, schema, to_image
+from .adapters import CATEGORY, advanced, pictures_from, schema, to_image
 from .edit_wires import PictureEdit
 from .sampling import AUTO_SIZE, SIZES
+from .user_inputs import union_warning
 
 _MOST_GROWTH = 256  # pixels
 _LOST = 0.02  # share of a picture that isn't shown, from which it is said
@@ -53,7 +54,7 @@ class EncodeBits(io.ComfyNode):
 
     @classmethod
     def execute(cls, image: Tensor, tokenizer: runtime.Managed, fit: str, size: str) -> io.NodeOutput:
-        images_B3HW = _pictures(image)
+        images_B3HW = pictures_from(image, "picture", full_size=True)
         height, width = images_B3HW.shape[-2:]
         schedule = nearest_preset_schedule(tokenizer.preset, _budget(size), height, width)
         frame = Frame.of((height, width), schedule.pixels_hw, Fit(fit))
@@ -109,8 +110,9 @@ class EditPicture(io.ComfyNode):
                     default=0,
                     min=0,
                     max=13,
-                    tooltip="How many coarse scales stay as they are in the picture: its layout and light. "
-                    "About a third keeps the layout, all keep the picture. nano has 5, EchoGen-2B 13.",
+                    tooltip="How many coarse scales stay as they are in the picture: its light and colours, "
+                    "with all of them the picture. To keep its layout, name the place in the prompt as well. "
+                    "nano has 5 scales, EchoGen-2B 13.",
                 ),
                 io.Int.Input(
                     "grow",
@@ -149,7 +151,7 @@ class EditPicture(io.ComfyNode):
         size: str,
         mask: Tensor | None = None,
     ) -> io.NodeOutput:
-        images_B3HW = _pictures(image)
+        images_B3HW = pictures_from(image, "picture", full_size=True)
         masks_BHW, said = _masks(mask, images_B3HW, Way(way))
         masks_BHW = grown(masks_BHW, grow)
         edit = Edit.of(
@@ -166,10 +168,11 @@ class EditPicture(io.ComfyNode):
         if edit.way is Way.REDRAW:
             canvas = edit.redrawn()
             made = drawing.on_canvas(made, canvas)
-            said += _lost_note(canvas.frames[0]) if edit.fit is not Fit.AROUND else []
-            said += [edit.unchanged_note(canvas)] if edit.unchanged_note(canvas) else []
-        elif edit.fit is not Fit.AROUND:
-            said.append("Fit has no effect with place, which sees what fits the subject into the mask.")
+            said += [_unseen_note(edit, canvas), edit.unchanged_note(canvas)]
+        else:
+            ignored = "Fit has no effect with place, which sees what fits the subject into the mask."
+            said += [edit.mask_note, ignored if edit.fit is not Fit.AROUND else ""]
+        said = [note for note in said if note]
         shown = subject_preview.marked(images_B3HW, masks_BHW)
         return io.NodeOutput(made, ui=subject_preview.show(cls, [shown], said, said, captioned=False))
 
@@ -209,7 +212,7 @@ class PasteBack(io.ComfyNode):
                 "This edit is not drawn yet, so where the subject is isn't known. Connect the edit output of "
                 "EchoGen Sampler, not Edit Picture's."
             )
-        drawn_N3hw = _pictures(image, "edited picture")
+        drawn_N3hw = pictures_from(image, "edited picture", full_size=True)
         originals_B3HW = edit.edit.pictures_B3HW
         count = max(len(drawn_N3hw), len(originals_B3HW))
         memory_checks.require_for_pictures(originals_B3HW[:1].expand(count, -1, -1, -1), "pictures")
@@ -244,29 +247,24 @@ def _size_input() -> Any:
     )
 
 
-def _pictures(image_BHWC: Tensor, what: str = "picture") -> Tensor:
-    """[B, 3, H, W] at their own size, in float32. Raises as `pictures_from`."""
-    memory_checks.require_for_pictures(image_BHWC, f"{what}s")
-    channels_first = image_BHWC.movedim(-1, 1) if image_BHWC.ndim == 4 else image_BHWC
-    return flatten_alpha(check_pictures(channels_first, what))
-
-
 def _masks(mask: Tensor | None, images_B3HW: Tensor, way: Way) -> tuple[Tensor, list[str]]:
     """[B, H, W], and what to say; everything where there is none. PLACE needs one."""
-    masks: list[Tensor | None] = []
+    given: list[GivenMask] = []
     if mask is not None:
         memory_checks.require_for_pictures(mask, "masks")
-        masks = [each.mask_HW for each in read_masks(mask, images_B3HW, MaskMarks.SUBJECT)]
-    if all(mask_HW is None for mask_HW in masks):
+        given = read_masks(mask, images_B3HW, MaskMarks.SUBJECT)
+    if all(each.mask_HW is None for each in given):
         if way is Way.PLACE:
             raise ValueError(
-                "The mask is missing or empty: expected white where the subject should be. Paint it in Load "
-                "Image's mask editor, or choose redraw to change the whole picture."
+                "The mask is missing or empty: expected white where the subject should be. Paint it in the "
+                "mask editor, or choose redraw to change the whole picture."
             )
         said = [] if mask is None else ["The mask is empty: the whole picture may change."]
         return torch.ones(images_B3HW[:, 0].shape), said
     nothing = torch.zeros(images_B3HW.shape[-2:])
-    return torch.stack([nothing if mask_HW is None else mask_HW for mask_HW in masks]), []
+    masks_BHW = torch.stack([nothing if each.mask_HW is None else each.mask_HW for each in given])
+    about = by_picture(["" if each.note == WHOLE_MASK else each.note for each in given])
+    return masks_BHW, [*about, union_warning(mask, len(images_B3HW))]
 
 
 def _budget(size: str) -> str | None:
@@ -279,6 +277,17 @@ def _lost_note(frame: Frame) -> list[str]:
     return [
         f"{frame.lost:.0%} of the picture is outside what the model sees. Set fit to pad to see all of it."
     ]
+
+
+def _unseen_note(edit: Edit, canvas: Canvas) -> str:
+    """Says how much of the masks the model doesn't see."""
+    seen = float(canvas.masks_BHW.sum() / edit.masks_BHW.expand_as(canvas.masks_BHW).sum())
+    if seen > 1 - _LOST:
+        return ""
+    return (
+        f"{1 - seen:.0%} of the mask is outside what the model sees, and stays. Set fit to “around the "
+        "mask”, or to pad."
+    )
 
 
 NODES: list[type[Any]] = [EncodeBits, EditPicture, PasteBack]

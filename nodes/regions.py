@@ -15,12 +15,12 @@ from torch import Tensor
 from echogen_core.editing import AREAS, area_mask, marked_box
 from echogen_core.editing.areas import SIDE
 from echogen_core.features import ContentFeatures, SemanticFeatures, TextFeatures
-from echogen_core.pictures import check_pictures, flatten_alpha, to_pil
+from echogen_core.pictures import to_pil
 from echogen_core.subject.masks import MaskMarks, read_masks
 from echogen_core.subject.notes import EMPTY_MASK
 
 from . import adapters, memory_checks, subject_preview
-from .adapters import CATEGORY, image_from_pil, schema
+from .adapters import CATEGORY, image_from_pil, pictures_from, schema
 from .edit_wires import LIKE_MAIN, RegionInputs
 from .guidance import GAMMA_MAX
 
@@ -129,9 +129,7 @@ def _ground(image_BHWC: Tensor | None) -> Tensor:
     """[1, 3, H, W]: the picture that regions are shown on; a plain one without."""
     if image_BHWC is None:
         return torch.full((1, 3, SIDE, SIDE), 0.5)
-    memory_checks.require_for_pictures(image_BHWC, "pictures")
-    channels_first = image_BHWC.movedim(-1, 1) if image_BHWC.ndim == 4 else image_BHWC
-    return flatten_alpha(check_pictures(channels_first[:1], "picture")).cpu().float()
+    return pictures_from(image_BHWC, "picture")[:1]
 
 
 def _mask(mask: Tensor | None, picture_13HW: Tensor | None, area: str) -> tuple[Tensor, list[str]]:

@@ -49,7 +49,7 @@ def region_notes(masks: Sequence[Tensor], schedule: ScaleSchedule) -> list[str]:
         for number, cover_hw in enumerate(covers, 1)
         if not bool(cover_hw.any())
     ]
-    overlap = float((sum(covers, torch.zeros(())) - 1).clamp(min=0).mean()) if covers else 0.0
+    overlap = float((sum(covers, torch.zeros(())) - 1).clamp(0, 1).mean()) if covers else 0.0
     if overlap > _OVERLAP:
         said.append(f"The regions overlap in {overlap:.0%} of the picture: there each counts in proportion.")
     return said

@@ -17,15 +17,22 @@ from ..config import Preset
 from ..sampling.kept_bits import THRESHOLD, Target
 from ..sampling.region_guidance import check_mask, cover
 from ..scales import ScaleSchedule, nearest_preset_schedule
+from ..subject.masks import PRESENT, is_empty
 from ..subject.notes import by_picture
 from ..subject.refine import LARGEST_SOFTNESS, soften
 from ..utils.printable import counted
-from .framing import Box, Fit, Frame, marked_box
+from .framing import Fit, Frame, PixelBox, marked_box
 from .paste_back import paste_back
 
 FEATHER = 4.0
 """Pixels of the picture over which an edit's edge fades, by default."""
 _MISSED = "No subject stood out, so the mask was drawn anew as a whole. Raise γ_I, or try another seed."
+_STRAYED = (
+    "Much of the subject lies outside of what is painted: it fills the paint's box. Paint about as wide and "
+    "tall as the subject."
+)
+_STRAY = 1 / 3  # share of a subject outside of the paint, from which it is said
+_SMALL = 12  # pixels of a mask's box, below which a placed subject can hardly be seen
 _OUTLINE = 1 / 128
 """Softness of a placed subject's outline, as a share of the canvas's longer side."""
 
@@ -46,7 +53,8 @@ class Canvas:
     """What the model sees of the pictures, and where it may change that.
 
     frames: one for all, or one per picture. pictures_B3hw, masks_Bhw: on the canvas, one or N. masks_BHW: the
-    same at the pictures' own size. missed: drawn pictures in which no subject was found to be placed.
+    same at the pictures' own size, as far as the canvas shows them. missed, strayed: drawn pictures in which
+    no subject was found to be placed, or where much of it lies outside of what the picture's mask marks.
     """
 
     frames: tuple[Frame, ...]
@@ -54,12 +62,15 @@ class Canvas:
     masks_Bhw: Tensor
     masks_BHW: Tensor
     missed: tuple[int, ...] = ()
+    strayed: tuple[int, ...] = ()
 
     @property
     def note(self) -> str:
-        """What to say of pictures without a subject; '' for nothing."""
-        of_each = [_MISSED if index in self.missed else "" for index in range(len(self.frames))]
-        return " ".join(by_picture(of_each))
+        """What to say of subjects that weren't found, or don't fit their masks; '' for nothing."""
+        causes = ((self.missed, _MISSED), (self.strayed, _STRAYED))
+        pictures = range(len(self.frames))
+        of_each = [[note if index in which else "" for index in pictures] for which, note in causes]
+        return " ".join(said for notes in of_each for said in by_picture(notes))
 
     def region_mask(self, mask_HW: Tensor) -> Tensor:
         """[h, w]: a region's mask, which is stretched over the pictures, as the canvas shows it.
@@ -110,7 +121,7 @@ class Edit:
                 f"Expected one mask, or one for each of the {len(self.pictures_B3HW)} pictures, got "
                 f"{len(self.masks_BHW)}."
             )
-        empty = [number for number, mask_HW in enumerate(self.masks_BHW, 1) if not bool(mask_HW.any())]
+        empty = [number for number, mask_HW in enumerate(self.masks_BHW, 1) if is_empty(mask_HW)]
         if empty:
             raise ValueError(
                 f"The edit's mask {empty[0]} is empty: nothing may change. Paint where it may, or leave the "
@@ -161,8 +172,8 @@ class Edit:
         """Raises ValueError where it does not go with a batch of that size, or with so many regions."""
         if self.count not in (1, pictures):
             raise ValueError(
-                f"The edit holds {counted(self.count, 'picture')}, the batch size is {pictures}: edit one "
-                f"picture, or set the batch size to {self.count}."
+                f"The edit holds {counted(self.count, 'picture')}, and {pictures} are drawn at a time: edit "
+                f"one picture, or draw a batch of {self.count}."
             )
         if self.way is Way.PLACE and regions:
             raise ValueError(
@@ -170,12 +181,33 @@ class Edit:
                 "the subjects one after another: edit the result again."
             )
 
+    @property
+    def mask_note(self) -> str:
+        """What to say of the masks that subjects are to be placed in; '' for nothing."""
+        if self.way is Way.REDRAW:
+            return ""
+        boxes = [self._box(index) for index in range(self.count)]
+        said = [
+            "The mask has several parts: the subject goes into the largest."
+            if any(box != marked_box(self._mask(index)[0]) for index, box in enumerate(boxes))
+            else "",
+            *(
+                f"The mask is only {across}×{down} px, and the subject goes into it whole: enlarge it."
+                for across, down in ((box[2] - box[0], box[3] - box[1]) for box in boxes)
+                if min(across, down) < _SMALL
+            ),
+        ]
+        return " ".join(note for note in dict.fromkeys(said) if note)
+
     def unchanged_note(self, canvas: Canvas) -> str:
         """What to say where nothing of a canvas would be drawn; '' where something is."""
         if self.keep_scales == len(self.schedule.scales):
-            return "All scales are kept, so nothing changes. Keep fewer."
+            kept = "so the subject is pasted as it is" if self.way is Way.PLACE else "so nothing changes"
+            return f"All scales are kept, {kept}. Keep fewer."
         if bool((cover(canvas.masks_Bhw, self.schedule.scales[-1]) > THRESHOLD).any()):
             return ""
+        if float(canvas.masks_Bhw.max()) <= THRESHOLD:
+            return f"Nothing changes: the mask is too faint. Paint it stronger than {THRESHOLD:g}."
         return (
             "Nothing changes: what may change is smaller than a token, or outside of what the model sees. "
             "Grow the mask, or set fit to “around the mask”."
@@ -186,7 +218,8 @@ class Edit:
         frames = self._frames()
         pictures = [frame.onto_canvas(self._picture(i)) for i, frame in enumerate(frames)]
         masks = [frame.mask_onto_canvas(self._mask(i)) for i, frame in enumerate(frames)]
-        return Canvas(frames, torch.cat(pictures), torch.cat(masks), self.masks_BHW)
+        shown = [self._mask(i) * frame.shown_HW for i, frame in enumerate(frames)]
+        return Canvas(frames, torch.cat(pictures), torch.cat(masks), torch.cat(shown))
 
     def placed(self, plain_N3hw: Tensor, footprints_Nhw: Tensor) -> Canvas:
         """The canvas into which subjects drawn in plain pictures are put.
@@ -205,6 +238,7 @@ class Edit:
             torch.cat([one.masks_Bhw for one in one_each]),
             torch.cat([one.masks_BHW for one in one_each]),
             tuple(i for i, one in enumerate(one_each) if one.missed),
+            tuple(i for i, one in enumerate(one_each) if one.strayed),
         )
 
     def target(self, canvas: Canvas, latent_BDhw: Tensor) -> Target:
@@ -216,16 +250,15 @@ class Edit:
 
         edited_N3hw: as drawn, or enlarged since. Raises ValueError for other proportions, or another number.
         """
-        counts = {self.count, len(edited_N3hw), len(canvas.masks_BHW), len(canvas.frames)} - {1}
-        if len(counts) > 1:
+        parts, drawn = len(canvas.frames), len(edited_N3hw)
+        if parts not in (1, drawn) or self.count not in (1, drawn):
             raise ValueError(
-                f"The edit is of {self.count} pictures and {len(canvas.frames)} parts, got "
-                f"{len(edited_N3hw)} edited pictures: paste back those that were drawn with this edit."
+                f"This edit was drawn as {counted(max(parts, self.count), 'picture')}, each with a place of "
+                f"its own, got {drawn}: paste all of them back, and choose among the results."
             )
-        count = max(counts, default=1)
+        count = drawn
         masks_NHW = canvas.masks_BHW.expand(count, -1, -1)
-        frames = canvas.frames * count if len(canvas.frames) == 1 else canvas.frames
-        edited_N3hw = edited_N3hw.expand(count, -1, -1, -1)
+        frames = canvas.frames * count if parts == 1 else canvas.frames
         return torch.cat(
             [
                 paste_back(
@@ -249,8 +282,9 @@ class Edit:
         boxes = [self._box(i) for i in range(self.count)]
         return tuple(Frame.around(box, self.size_hw, canvas_hw) for box in boxes)
 
-    def _box(self, index: int) -> Box:
-        box = marked_box(self._mask(index)[0])
+    def _box(self, index: int) -> PixelBox:
+        """Of what may change; where a subject is to be placed, of the largest part."""
+        box = marked_box(self._mask(index)[0], largest=self.way is Way.PLACE)
         assert box is not None  # checked on creation
         return box
 
@@ -271,7 +305,9 @@ class Edit:
         left, top, right, bottom = self._box(index)
         inside_1HW = torch.zeros_like(mask_1HW)
         inside_1HW[:, top:bottom, left:right] = mask_1HW[:, top:bottom, left:right]
-        return Canvas((frame,), composite_13hw, foot_hw[None], inside_1HW)
+        outside = float((inside_1HW * (self._mask(index) <= PRESENT)).sum())
+        strayed = (0,) if outside > _STRAY * float(inside_1HW.sum()) else ()
+        return Canvas((frame,), composite_13hw, foot_hw[None], inside_1HW, strayed=strayed)
 
 
 def grown(masks_BHW: Tensor, pixels: int) -> Tensor:

@@ -12,11 +12,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..subject.masks import PRESENT
+from ..subject.refine import SPECK_SHARE, remove_specks
+
 Size = tuple[int, int]
 """Height and width."""
 
-
-Box = tuple[int, int, int, int]
+PixelBox = tuple[int, int, int, int]
 """Left, top, right, bottom; right and bottom are the first pixels outside."""
 
 
@@ -67,7 +69,7 @@ class Frame:
         return cls(picture_hw, canvas_hw, top, left, height, width)
 
     @classmethod
-    def around(cls, box: Box, picture_hw: Size, canvas_hw: Size) -> Frame:
+    def around(cls, box: PixelBox, picture_hw: Size, canvas_hw: Size) -> Frame:
         """The frame that shows a box of the picture with something around it, within the picture if it fits.
 
         Raises ValueError for a size without pixels.
@@ -88,7 +90,7 @@ class Frame:
         )
 
     @classmethod
-    def bringing(cls, part: Box, onto: Box, picture_hw: Size, canvas_hw: Size) -> Frame:
+    def bringing(cls, part: PixelBox, onto: PixelBox, picture_hw: Size, canvas_hw: Size) -> Frame:
         """The frame in which a part of the canvas lies in a box of the picture.
 
         It is as large as the box allows, in the middle between its sides, and stands on its lower edge. A
@@ -113,6 +115,13 @@ class Frame:
         return 1 - (rows.stop - rows.start) * (columns.stop - columns.start) / (
             self.picture_hw[0] * self.picture_hw[1]
         )
+
+    @property
+    def shown_HW(self) -> Tensor:
+        """[H, W] bool: the pixels of the picture that the canvas shows."""
+        shown_HW = torch.zeros(self.picture_hw, dtype=torch.bool)
+        shown_HW[self._shown()] = True
+        return shown_HW
 
     def onto_canvas(self, pictures_BCHW: Tensor) -> Tensor:
         """[B, C, h, w]: the part that the canvas shows, antialiased; beyond the edges their last pixels."""
@@ -177,11 +186,16 @@ class Frame:
             )
 
 
-def marked_box(mask_HW: Tensor) -> Box | None:
-    """The smallest box around all that a mask marks at all; None for an empty one."""
-    rows, columns = (mask_HW > 0).any(1).nonzero(), (mask_HW > 0).any(0).nonzero()
-    if not len(rows):
+def marked_box(mask_HW: Tensor, largest: bool = False) -> PixelBox | None:
+    """The smallest box around what a mask marks, specks and noise left out; None for an empty one.
+
+    largest: around the largest piece alone.
+    """
+    inside_HW = mask_HW > PRESENT
+    if not bool(inside_HW.any()):
         return None
+    inside_HW = remove_specks(inside_HW, 1.0 if largest else SPECK_SHARE)
+    rows, columns = inside_HW.any(1).nonzero(), inside_HW.any(0).nonzero()
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 

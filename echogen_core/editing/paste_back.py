@@ -11,8 +11,8 @@ import math
 import torch
 from torch import Tensor
 
-from ..subject.refine import soften
-from .framing import Frame, marked_box
+from ..subject.refine import LARGEST_SOFTNESS, soften
+from .framing import Frame
 
 
 def paste_back(
@@ -21,8 +21,8 @@ def paste_back(
     """[B, C, H, W]: the originals with the canvases' pixels where the masks mark, blended at their edges.
 
     One original, canvas or mask stands for all. feather: pixels of the original over which the edge fades to
-    each side, 0 to 64. Where the faded mask is 0, and where the canvas shows nothing, pixels are the
-    original's, exactly.
+    each side, 0 to 64, but at most a quarter of what is marked. Where the faded mask is 0, and where the
+    canvas shows nothing, pixels are the original's, exactly.
     Raises ValueError for sizes that are not the frame's (canvases may be enlarged), numbers of pictures that
     do not fit each other, or a feather out of range.
     """
@@ -37,6 +37,8 @@ def paste_back(
             f"The mask is {masks_BHW.shape[-1]}×{masks_BHW.shape[-2]} px; the picture is "
             f"{frame.picture_hw[1]}×{frame.picture_hw[0]} px."
         )
+    if not 0 <= feather <= LARGEST_SOFTNESS:
+        raise ValueError(f"feather must be 0 to {LARGEST_SOFTNESS:g} pixels, got {feather}.")
     placed_BCHW = frame.from_canvas(canvases_BChw, originals_BCHW)
     faded_B1HW = torch.stack([_faded(mask_HW, feather) for mask_HW in masks_BHW])[:, None]
     # Exact at both ends, and of a photograph every copy counts.
@@ -45,11 +47,12 @@ def paste_back(
 
 def _faded(mask_HW: Tensor, feather: float) -> Tensor:
     """The mask with a soft edge. Only around what it marks: blurring takes about 20 times what it blurs."""
-    box = marked_box(mask_HW)
+    rows, columns = (mask_HW > 0).any(1).nonzero(), (mask_HW > 0).any(0).nonzero()
     faded_HW = mask_HW.float().clone()
-    if box is not None:
+    if len(rows):
+        top, bottom, left, right = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+        feather = min(feather, min(bottom - top, right - left) / 4)  # or nothing of it would be solid
         margin = math.ceil(2 * feather) + 1
-        left, top, right, bottom = box
         part = (slice(max(0, top - margin), bottom + margin), slice(max(0, left - margin), right + margin))
         faded_HW[part] = soften(faded_HW[part], feather)
     return faded_HW

@@ -61,12 +61,22 @@ def region_shares(regions: Sequence[Region], grid: Grid) -> list[Share]:
     Where regions overlap by more than a whole, each counts in proportion to its cover. A share that is the
     same for all tokens is a number, so that what never counts is known, and what counts alone is exact.
     """
-    if not regions:
+    return _shares([region.mask_HW for region in regions], grid)
+
+
+def _shares(masks: Sequence[Tensor], grid: Grid) -> list[Share]:
+    if not masks:
         return [1.0]
-    covers_RL = torch.cat([cover(r.mask_HW.cpu()[None], grid).flatten(1) for r in regions])
+    covers_RL = torch.cat([cover(mask_HW.cpu()[None], grid).flatten(1) for mask_HW in masks])
     covers_RL = covers_RL / covers_RL.sum(0).clamp(min=1)
     main_L = (1 - covers_RL.sum(0)).clamp(min=0)
     return [_collapsed(share_L) for share_L in (main_L, *covers_RL)]
+
+
+def counting(regions: Sequence[Tensor], grids: Sequence[Grid]) -> list[bool]:
+    """Whether the main conditions, then each region, count at any scale; regions: their masks [H, W]."""
+    of_each = zip(*(_shares(regions, grid) for grid in grids), strict=True)
+    return [any(isinstance(share, Tensor) or share != 0 for share in shares) for shares in of_each]
 
 
 def _collapsed(share_L: Tensor) -> Share:

@@ -78,6 +78,10 @@ def footprints(schedule: ScaleSchedule, *boxes: tuple[float, float, float, float
     return found
 
 
+WHOLE = footprints(SCHEDULES[0], (0.1, 0.1, 0.9, 0.9))
+"""A subject that fills most of the square canvas."""
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     sides, sides, schedules, st.sampled_from(KINDS), st.sampled_from(list(Fit)), st.sampled_from([0.0, 3.0])
@@ -114,9 +118,9 @@ def test_a_placed_subject_is_in_the_masks_box(
     picture, area = noise(1, 3, height, width), mask(kind, height, width)
     edit = Edit(picture, area[None], schedule, Way.PLACE, feather=0)
     canvas = edit.placed(drawn(schedule), footprints(schedule, foot))
-    assert not canvas.missed and not canvas.note
+    assert not canvas.missed
     changed = (edit.pasted_back(canvas, drawn(schedule)) != picture)[0].any(0)
-    left, top, right, bottom = marked_box(area) or (0, 0, 0, 0)
+    left, top, right, bottom = marked_box(area, largest=True) or (0, 0, 0, 0)
     inside = torch.zeros(height, width, dtype=torch.bool)
     inside[top:bottom, left:right] = True
     assert not bool((changed & ~inside).any())
@@ -281,11 +285,80 @@ def test_what_does_not_fit_is_said() -> None:
         (lambda: Edit(picture, area * 2, schedule), "values from 0 to 1"),
         (lambda: Edit(picture, area, schedule, keep_scales=8), "expected 0 to 7"),
         (lambda: Edit(picture, area, schedule, feather=65), "0 to 64 pixels"),
-        (lambda: edit.pasted_back(canvas, drawn(schedule, 3)), "2 pictures and 2 parts, got 3"),
+        (lambda: edit.pasted_back(canvas, drawn(schedule, 3)), r"drawn as 2 pictures.*got 3: paste all"),
         (lambda: edit.pasted_back(canvas, drawn(SCHEDULES[3], 2)), "frame is for"),
-        (lambda: edit.check(3, 0), "holds 2 pictures, the batch size is 3"),
+        (lambda: edit.check(3, 0), "holds 2 pictures, and 3 are drawn"),
         (lambda: replace(edit, way=Way.PLACE).check(2, 1), "Place puts one subject"),
         (lambda: apart.redrawn().region_mask(area[0]), "framed in 2 ways"),
     ):
         with pytest.raises(ValueError, match=words):
             bad()
+
+
+@pytest.mark.parametrize("way", list(Way))
+def test_noise_and_specks_of_a_mask_do_not_count(way: Way) -> None:
+    schedule, picture = SCHEDULES[0], noise(1, 3, 90, 120)
+    clean = torch.zeros(90, 120)
+    clean[30:70, 60:100] = 1
+    dirty = clean.clone()
+    dirty[3, 5] = 1
+    dirty += (1 - dirty) / 255
+    edits = [Edit(picture, area[None], schedule, way, Fit.AROUND) for area in (clean, dirty)]
+    canvases = [edit.placed(drawn(schedule), WHOLE) if way is Way.PLACE else edit.redrawn() for edit in edits]
+    assert canvases[0].frames == canvases[1].frames and not edits[1].mask_note
+
+
+def test_a_subject_goes_into_the_largest_part_and_its_mask_is_spoken_of() -> None:
+    schedule, picture = SCHEDULES[0], noise(1, 3, 90, 120)
+    area = torch.zeros(90, 120)
+    area[10:80, 70:110], area[20:40, 10:30] = 1, 1
+    edit = Edit(picture, area[None], schedule, Way.PLACE, feather=0)
+    changed = (edit.pasted_back(edit.placed(drawn(schedule), WHOLE), drawn(schedule)) != picture)[0].any(0)
+    assert bool(changed.any()) and not bool(changed[:, :70].any())
+    assert "several parts" in edit.mask_note
+    assert "only 3×2 px" in replace(edit, masks_BHW=small_mask(90, 120)).mask_note
+    frame = torch.zeros(90, 120)
+    frame[10:80, 20:100] = 1
+    frame[16:74, 26:94] = 0  # an outline: nearly all of the subject is where nothing is painted
+    outlined = replace(edit, masks_BHW=frame[None])
+    assert "outside of what is painted" in outlined.placed(drawn(schedule), WHOLE).note
+    assert not replace(edit, masks_BHW=area[None] * 0 + 1).placed(drawn(schedule), WHOLE).note
+
+
+def small_mask(height: int, width: int) -> torch.Tensor:
+    """[1, H, W] with 3×2 pixels."""
+    area = torch.zeros(1, height, width)
+    area[:, 40:42, 50:53] = 1
+    return area
+
+
+def test_one_picture_of_a_placed_batch_is_not_pasted_back_alone() -> None:
+    schedule, picture = SCHEDULES[0], noise(1, 3, 60, 60)
+    edit = Edit(picture, torch.ones(1, 60, 60), schedule, Way.PLACE)
+    canvas = edit.placed(drawn(schedule, 3), WHOLE.expand(3, -1, -1))
+    assert len(edit.pasted_back(canvas, drawn(schedule, 3))) == 3
+    with pytest.raises(ValueError, match=r"drawn as 3 pictures.*got 1"):
+        edit.pasted_back(canvas, drawn(schedule))
+    alone = Edit(picture, torch.ones(1, 60, 60), schedule)
+    assert len(alone.pasted_back(alone.redrawn(), drawn(schedule, 3))) == 3, "redrawn, all lie in one place"
+
+
+def test_what_the_canvas_does_not_show_is_not_said_to_change() -> None:
+    schedule, picture = SCHEDULES[0], noise(1, 3, 60, 180)
+    canvas = Edit(picture, torch.ones(1, 60, 180), schedule, fit=Fit.CROP).redrawn()
+    assert float(canvas.masks_BHW.mean()) == pytest.approx(1 / 3, abs=0.02)
+
+
+def test_however_wide_the_feather_the_middle_is_what_was_drawn() -> None:
+    schedule, picture, area = SCHEDULES[0], noise(1, 3, 120, 120), torch.zeros(1, 120, 120)
+    area[:, 50:70, 50:70] = 1
+    edit = Edit(picture, area, schedule, feather=64)
+    pasted = edit.pasted_back(edit.redrawn(), torch.zeros(1, 3, *schedule.pixels_hw))
+    assert float(pasted[..., 58:62, 58:62].abs().max()) < 0.05
+
+
+def test_overlaps_are_a_share_of_the_picture() -> None:
+    masks = [area_mask("everywhere")] * 4
+    assert any("100% of the picture" in note for note in region_notes(masks, SCHEDULES[0]))
+    half = [area_mask("everywhere"), area_mask("left half"), area_mask("left half")]
+    assert any("50% of the picture" in note for note in region_notes(half, SCHEDULES[0]))

@@ -120,7 +120,7 @@ def test_what_does_not_fit_is_said() -> None:
             lambda: paste_back(picture.expand(2, -1, -1, -1), canvas.expand(3, -1, -1, -1), mask, frame),
             "2, 3 and 1",
         ),
-        (lambda: paste_back(picture, canvas, mask, frame, 65), "softness must be"),
+        (lambda: paste_back(picture, canvas, mask, frame, 65), "feather must be 0 to 64"),
     ):
         with pytest.raises(ValueError, match=words):
             bad()
