@@ -131,10 +131,10 @@ def _checked_number(field: Any, value: Any) -> Any:
 
 
 def _mismatch_error(field: Any, value: Any) -> ValueError:
-    return ValueError(
-        f"{field.display_name or field.id}: expected {_expected(field)}, got {describe_value(value)}. "
-        "Change it, or the node connected to it."
-    )
+    wire = WIRE_TYPES.get(field.get_io_type())
+    advice = wire.missing if wire and value is None else "Change it, or the node connected to it."
+    name = field.display_name or field.id
+    return ValueError(f"{name}: expected {_expected(field)}, got {describe_value(value)}. {advice}")
 
 
 def _expected(field: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -50,6 +51,22 @@ def schedule_for(
         return schedule, [_EDIT_SETS_SIZE] if unused else []
     schedule = preset_schedule(preset, None if size == AUTO_SIZE else size, ratio.official)
     return schedule, [ratio.note] if ratio.note else []
+
+
+def negative_notes(
+    negative: TextFeatures | None, gamma_t: Sequence[float], regions: Sequence[RegionInputs]
+) -> list[str]:
+    """What to say of a negative prompt whose weight, 1 − γ_t, is 0 everywhere.
+
+    gamma_t: all of the picture's own values, of every scale or column.
+    """
+    own = [region.gamma_t for region in regions if region.gamma_t >= 0]
+    if negative is None or any(value != 1 for value in (*gamma_t, *own)):
+        return []
+    return [
+        "The negative prompt has no effect at γ_t 1, which leaves it no weight. Choose another γ_t, or "
+        "disconnect negative."
+    ]
 
 
 def valid_ratio(aspect_ratio: str | None) -> bool | str:
@@ -152,6 +169,7 @@ class Sampler(io.ComfyNode):
         conditions = RunConditions(text, semantic, content, per_scale, CACHE_DTYPES[cache], negative)
         run = drawing.PictureRun(model, schedule, conditions, regions, edit)
         notes += run.check(batch)
+        notes += negative_notes(negative, per_scale.gamma_t, regions)
         seeds = [(seed + picture) % SEEDS for picture in range(batch)]
         preview_tokenizer = tokenizer if runtime.previews_enabled() else None
         plain_progress = previews.ScaleProgress(scales, None)

@@ -8,6 +8,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from echogen_core.encoders.known_words import scene_notes
+from echogen_core.encoders.prompt_weights import parse_weights
 from echogen_core.features import ContentFeatures, SemanticFeatures, TextFeatures
 from echogen_core.sampling import Bits, RunConditions
 from echogen_core.utils.number_list import SYNTAX, parse_numbers
@@ -18,7 +19,7 @@ from .adapters import CATEGORY, schema
 from .drawing import PictureRun
 from .edit_wires import PictureEdit, RegionInputs
 from .guidance import GAMMA_MAX
-from .sampling import Sampler, editing_sockets, schedule_for, valid_ratio
+from .sampling import Sampler, editing_sockets, negative_notes, schedule_for, valid_ratio
 from .sweep_grids import MAX_VALUES, VARIED, Page, SweepRun, pages_of
 
 _cancelled: deque[tuple[str, dict[str, Any]]] = deque(maxlen=100)
@@ -101,6 +102,7 @@ class Sweep(io.ComfyNode):
         conditions = RunConditions(text, semantic, content, negative=negative)
         run = PictureRun(model, schedule, conditions, regions, edit)
         notes += run.check(1)
+        notes += negative_notes(negative, columns, regions)
         sweep = SweepRun(run, tokenizer, pages, columns, rows)
         table = sweep.table(vary)
         _send(cls.hidden, table)
@@ -118,14 +120,19 @@ class Sweep(io.ComfyNode):
                 _cancelled.append((runtime.running_node(), values_drawn))
             runtime.interrupt_prompt()
         grids, cells = sweep.finished()
-        scenes = scene_notes(model.preset.name, [page.title for page in pages]) if vary == "prompt" else []
+        notes += _prompt_notes(model.preset.name, [page.title for page in pages]) if vary == "prompt" else []
         if sweep.missed:
             notes.append(
                 f"No subject stood out in {sweep.missed} of {counted(len(drawn), 'picture')}, so the mask "
                 "was drawn anew as a whole there."
             )
-        shown = {**notices.shown([*notes, *scenes]), "echogen_sweep": [{**table, "cells": cells}]}
+        shown = {**notices.shown(notes), "echogen_sweep": [{**table, "cells": cells}]}
         return io.NodeOutput(grids, drawn, ui=shown)
+
+
+def _prompt_notes(preset: str, prompts: list[str]) -> list[str]:
+    weights = [note for prompt in prompts for note in parse_weights(prompt).notes]
+    return [*dict.fromkeys(weights), *scene_notes(preset, prompts)]
 
 
 def _send(hidden: Any, table: dict[str, Any]) -> None:

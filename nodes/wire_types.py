@@ -24,10 +24,11 @@ _SHOWN = 80  # characters of a value in a message
 
 
 class WireType(NamedTuple):
-    """The values of a type: a description, and a test."""
+    """The values of a type: a description, a test, and what to do where a link brings nothing."""
 
     expected: str
     fits: Callable[[Any], bool]
+    missing: str = "Change the node connected to it."
 
 
 def _is(*kinds: type) -> Callable[[Any], bool]:
@@ -67,7 +68,11 @@ WIRE_TYPES: dict[str, WireType] = {
     "ECHOGEN_CONTENT": WireType("content features, from Encode Content", _is(ContentFeatures)),
     "ECHOGEN_GUIDANCE": WireType("guidance, from Guidance Schedule", _is(GuidanceSchedule)),
     "ECHOGEN_BITS": WireType("bits, from EchoGen Sampler or Encode Bits", _is(Bits)),
-    "ECHOGEN_EDIT": WireType("an edit, from Edit Picture or EchoGen Sampler", _is(PictureEdit)),
+    "ECHOGEN_EDIT": WireType(
+        "an edit, from Edit Picture or EchoGen Sampler",
+        _is(PictureEdit),
+        "The sampler has no edit: connect Edit Picture to its edit input, or bypass Paste Back too.",
+    ),
     "ECHOGEN_REGIONS": WireType("regions, from Subject Region", _is_regions),
     "IMAGE": WireType("pictures, from Load Image or any node that makes some", _real),
     "MASK": WireType("a mask, from Load Image or any node that makes one", _real),

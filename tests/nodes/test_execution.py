@@ -136,6 +136,27 @@ def test_open_inputs_switch_their_paths_off(
     assert same_bits(sampled(semantic=silent), sampled()), "strength 0 equals an open input"
 
 
+def test_a_negative_prompt_without_weight_is_said(
+    pack: dict[str, Any], models: Any, features: dict[str, Any]
+) -> None:
+    text = features["text"]
+    region, silent = (
+        run(pack, "EchoGenSubjectRegion", area="left half", gamma_t=gamma_t, gamma_i=-1.0, text=text)[0]
+        for gamma_t in (2.0, 1.0)
+    )
+    for inputs, noted in (
+        ({"gamma_t": 1.0, "negative": text}, True),
+        ({"gamma_t": 1.0, "negative": text, "regions": silent}, True),
+        ({"gamma_t": 1.0, "negative": text, "regions": region}, False),
+        ({"gamma_t": 2.0, "negative": text}, False),
+        ({"gamma_t": 1.0}, False),
+    ):
+        node = pack["EchoGenSampler"].PREPARE_CLASS_CLONE({})
+        output = node.EXECUTE_NORMALIZED(model=models.model, **{**SAMPLER, **inputs})
+        said = output.ui["echogen_notices"]
+        assert any("negative prompt has no effect" in note for note in said) == noted, inputs
+
+
 def test_tuning_reuses_what_is_known_of_subject_and_prompt(
     pack: dict[str, Any], models: Any, features: dict[str, Any]
 ) -> None:

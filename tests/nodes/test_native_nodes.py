@@ -552,6 +552,13 @@ def test_nothing_over_a_wire_is_said(native: set[str], name: str, said: str) -> 
     assert said in outcome.error and "got nothing" in outcome.error
 
 
+def test_a_sampler_without_an_edit_is_named_where_one_is_missing(native: set[str]) -> None:
+    paste = node("EchoGenPasteBack", image=["photo", 0], edit=["nothing", 0])
+    graph = {**give(nothing=None, photo=Give.values["photo"]), "paste": paste}
+    outcome = Comfy().run({**graph, "end": node("Keep", value=["paste", 0])})
+    assert "edit: expected an edit" in outcome.error and "bypass Paste Back too" in outcome.error
+
+
 def test_lists_in_and_out(native: set[str], models: Any, photo: torch.Tensor) -> None:
     Give.values["pictures"] = [photo, photo[:, :, :40]]
     listed = {"list": node("GiveAll", name="pictures"), "cut": cut(image=["list", 0])}

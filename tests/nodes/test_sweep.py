@@ -83,6 +83,15 @@ def test_a_third_list_gives_a_grid_for_each_value(
     ), "nano knows scenes, and has none of these"
 
 
+def test_weights_without_effect_are_said(pack: dict[str, Any], models: Any, text: Any) -> None:
+    prompts = {"vary": "prompt", "values": "a cat in a forest\na cat (in a forest:9)"}
+    inputs = {"negative": text, "text_encoder": models.text_encoder, **prompts}
+    said = sweep(pack, models, gamma_t="1", gamma_i="2", **inputs).ui["echogen_notices"]
+    assert ["negative prompt has no effect" in note for note in said] == [True, False]
+    assert "expected 0 to 4, got 9" in said[1]
+    assert sweep(pack, models, gamma_t="1, 2", gamma_i="2", negative=text).ui["echogen_notices"] == ()
+
+
 @pytest.mark.parametrize(
     ("inputs", "says"),
     [
