@@ -18,6 +18,19 @@ test("it reads and writes the two widgets and nothing else", () => {
   assert.deepEqual(made.told, [["gamma_t", 4]], "only what changed is told");
 });
 
+test("the passes are counted where γ alone decides them", () => {
+  for (const name of ["edit", "regions"]) {
+    const root = graph();
+    const made = node(root, "EchoGenSampler", { gamma_t: 2, gamma_i: 2 }, ["model", "edit", "regions"]);
+    const bridge = new GammaBridge(made);
+    const before = bridge.state();
+    assert.equal(bridge.cheapness(), "fast");
+    connect(root, node(root, `from ${name}`), 0, made, name);
+    assert.equal(bridge.cheapness(), "cheaper");
+    assert.notEqual(bridge.state(), before, "the pad is redrawn");
+  }
+});
+
 test("a linked γ is shown and locked, the other one is not", () => {
   const root = graph();
   const [made, primitive] = [sampler(root), node(root, "PrimitiveFloat", { value: 6 })];

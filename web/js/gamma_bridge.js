@@ -4,7 +4,7 @@
 import { DEFAULT, PRESETS, snap } from "./gamma_maths.js";
 import { numberOf, textOf } from "./plain_values.js";
 import { sourceOf } from "./value_source.js";
-import { hintsOf, modelOf } from "./wired_model.js";
+import { drawsMore, hintsOf, modelOf } from "./wired_model.js";
 
 /** @typedef {import("./gamma_maths.js").Gamma} Gamma */
 /** @typedef {import("./value_source.js").GraphNode} GraphNode */
@@ -75,10 +75,16 @@ export class GammaBridge {
     return hintsOf(this.node);
   }
 
+  /** Key of the text that says what values cost where a branch has no weight. */
+  cheapness() {
+    return drawsMore(this.node) ? "cheaper" : "fast";
+  }
+
   /** Changes exactly when the pad must be redrawn. @returns {string} */
   state() {
     const [{ t, i }, locked] = [this.read(), this.locked()];
-    return [t, i, locked.t, locked.i, ...this.providers(), ...this.hints(), JSON.stringify(this.presets())].join(" ");
+    const texts = [this.cheapness(), ...this.providers(), ...this.hints()];
+    return [t, i, locked.t, locked.i, ...texts, JSON.stringify(this.presets())].join(" ");
   }
 
   /** @returns {{t: Source, i: Source}} */

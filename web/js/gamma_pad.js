@@ -146,7 +146,11 @@ export class GammaPad {
 
   /** The values as text, with what they cost. */
   #label() {
-    return this.#isFast() ? `${this.#values()} ${this.texts.fast}` : this.#values();
+    return this.#isFast() ? `${this.#values()} ${this.#cheap()}` : this.#values();
+  }
+
+  #cheap() {
+    return this.texts[this.bridge.cheapness()];
   }
 
   #values() {
@@ -186,7 +190,7 @@ export class GammaPad {
       shape(this.page, kind, kind === "text" ? { "font-size": size, ...at } : at, text);
     const numbered = size > 14 ? SPARSE_LINES : LINES;
     const [bottom, left] = [y(0) + size + 3, x(0) - 6];
-    const diagonal = this.#isFast() ? "" : this.texts.fast;
+    const diagonal = this.#isFast() ? "" : this.#cheap();
     const notes = [["set-by", this.#setBy()], ...this.#hints().map((hint) => ["hint", hint])].filter(([, text]) => text);
     return [
       ...LINES.flatMap((value) => [

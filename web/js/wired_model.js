@@ -71,6 +71,11 @@ export function hintsOf(sampler) {
   ].filter((key) => typeof key === "string");
 }
 
+/** Whether a sampler draws more than a plain picture, so that its passes aren't γ's alone. @param {GraphNode} sampler */
+export function drawsMore(sampler) {
+  return ["edit", "regions"].some((name) => sourceOf(sampler, name).connected);
+}
+
 /** What a setting of 0 stands for: the model's own number, NaN if the model isn't known; undefined for other values and
  *  settings. @param {GraphNode} node @param {string} name */
 export function ownValue(node, name) {
