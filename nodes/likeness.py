@@ -100,7 +100,7 @@ class RankByLikeness(io.ComfyNode):
         ]
         about = [joined(given.warning, one.note) for given, one in zip(inputs, found, strict=True)]
         kept = order[:how_many]
-        said = notices.shown([*by_picture(about), *lines], [*by_picture(about), *lines[: len(kept)]])
+        said = notices.shown([*by_picture(about), *lines], by_picture(about), lines[: len(kept)])
         return io.NodeOutput(image[kept], "\n".join(lines), kept, ui=said)
 
 

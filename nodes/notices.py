@@ -10,9 +10,13 @@ from collections.abc import Sequence
 from typing import Any
 
 
-def shown(texts: Sequence[str], notices: Sequence[str] | None = None) -> dict[str, Any]:
+def shown(
+    texts: Sequence[str], notices: Sequence[str] | None = None, results: Sequence[str] = ()
+) -> dict[str, Any]:
     """The part of a node's `ui` output that says something, to be returned by every run, even if empty.
 
-    texts: for the history. notices: those to show in the node; None: all of the texts.
+    texts: for the history. notices: those to show in the node; None: all of the texts. results: what came
+    out, which the node shows below the notices as plain lines.
     """
-    return {"text": tuple(texts), "echogen_notices": tuple(texts if notices is None else notices)}
+    said = {"text": tuple(texts), "echogen_notices": tuple(texts if notices is None else notices)}
+    return {**said, "echogen_results": tuple(results)} if results else said

@@ -23,7 +23,7 @@ from runner.server import Server
 
 LEAST = 4.5  # WCAG 2.2, contrast (minimum)
 PALETTES = ("dark", "light", "solarized", "arc", "nord", "github")
-SECTIONS = ("pad", "live-row", "pins", "stage", "note", "sweep", "schedule", "notices")
+SECTIONS = ("pad", "live-row", "pins", "stage", "note", "sweep", "schedule", "notices", "result")
 
 # Every text in our views with its contrast: its colour against the backgrounds behind it, as computed.
 TEXTS = """() => {
@@ -63,7 +63,7 @@ TEXTS = """() => {
         return [[own(element), (high + 0.05) / (low + 0.05), classes(element)]];
     });
 }"""
-# A sweep's grid and a notice, as they come from the server.
+# A sweep's grid, a notice and a score, as they come from the server.
 FILL = """() => {
     const add = (type, x) => {
         const node = LiteGraph.createNode(type);
@@ -77,7 +77,7 @@ FILL = """() => {
     app.api.dispatchCustomEvent('echogen.cell', {graph: app.graph.id, node: String(sweep.id), run: 'a',
         columns: [1, 2], rows: [2], pages: [{title: 'in a forest', set: {}}], cells: [cell]});
     app.nodeOutputs[String(app.graph._nodes.find(n => n.type === 'EchoGenEncodeText').id)] =
-        {echogen_notices: ['nano knows no such scene']};
+        {echogen_notices: ['nano knows no such scene'], echogen_results: ['1. picture 3: 0.9931']};
     const shows = app.graph._nodes.filter(n => ['SaveImage', 'PreviewImage'].includes(n.type));
     shows.forEach(n => app.graph.remove(n));
 }"""

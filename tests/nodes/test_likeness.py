@@ -60,7 +60,8 @@ def test_the_best_few_come_in_order(wires: dict[str, Any], batch: torch.Tensor) 
     assert [line.split(": ")[0] for line in lines] == ["1. picture 2", "2. picture 3", "3. picture 1"]
     assert cosines[0] == cosines[1] > cosines[2] >= -1
     said = f"Picture 1: {WHOLE_COMPARED}"
-    assert done.shown["ranked"]["echogen_notices"] == [said, *lines[:2]]
+    assert done.shown["ranked"]["echogen_notices"] == [said]
+    assert done.shown["ranked"]["echogen_results"] == lines[:2]
     assert done.shown["ranked"]["text"] == [said, *lines], "the history has every score"
     assert comfy.run(prompt).ran == [], "nothing has changed"
 
@@ -72,7 +73,8 @@ def test_a_single_picture_and_an_empty_mask(
     output = rank(pack, image=with_alpha_1HW4, how_many=9, mask=torch.zeros(1, 32, 32), **wires)
     best, scores, order = output.result
     assert order == [0] and torch.equal(best, with_alpha_1HW4)
-    assert output.ui["echogen_notices"] == ("The mask is empty, so it isn't used.", scores)
+    assert output.ui["echogen_notices"] == ("The mask is empty, so it isn't used.",)
+    assert output.ui["echogen_results"] == (scores,)
 
 
 def test_the_mask_says_where_to_look(

@@ -29,6 +29,7 @@ const STYLE = `
 .echogen-notices { max-height: ${MAX_HEIGHT}px; padding: 0; overflow-y: auto; font: 12px/16px sans-serif;
   user-select: text; overflow-wrap: anywhere; }
 .echogen-notices p { margin: 0 0 4px; padding: 2px 6px; border-left: 3px solid var(--echogen-accent); }
+.echogen-notices p.result { border-left-color: transparent; }
 `;
 
 /** @type {Record<string, string>} */
@@ -52,11 +53,16 @@ class Notices {
     if (this.node.comfyClass === REGION) showAutoValues(this.node, this.root, labels);
     const outlived = this.prompts?.outlived(this.node);
     const said = listOf(ownProperty(outputOf(this.node), "echogen_notices"));
-    const texts = outlived ? [filled(labels.sample_named, "subject", outlived), ...said] : said;
-    const found = [...new Set(texts.map((text) => textOf(text, MAX_LENGTH)))].filter(Boolean).slice(0, MAX_NOTICES);
+    const notices = readable(outlived ? [filled(labels.sample_named, "subject", outlived), ...said] : said);
+    const results = readable(listOf(ownProperty(outputOf(this.node), "echogen_results")));
+    const lines = [
+      ...notices.map((textContent) => ({ textContent, className: "" })),
+      ...results.map((textContent) => ({ textContent, className: "result" })),
+    ];
+    const found = lines.map(({ textContent, className }) => `${className} ${textContent}`);
     if (!sameItems(found, this.shown)) {
       this.shown = found;
-      this.root.replaceChildren(...found.map((textContent) => make(document, "p", { textContent })));
+      this.root.replaceChildren(...lines.map((line) => make(document, "p", line)));
       this.root.hidden = !found.length;
     }
     this.#fit();
@@ -75,6 +81,11 @@ class Notices {
     node.setSize([node.size[0], Math.max(node.size[1], needed) + change]);
     node.setDirtyCanvas?.(true, true);
   }
+}
+
+/** The texts as shown: short, each once, not too many. @param {unknown[]} texts */
+function readable(texts) {
+  return [...new Set(texts.map((text) => textOf(text, MAX_LENGTH)))].filter(Boolean).slice(0, MAX_NOTICES);
 }
 
 app.registerExtension({
