@@ -15,6 +15,7 @@ from miniature.data.prompt_words import LEFT, MIDDLE, RIGHT
 from miniature.evaluation.editing.drawing import StoredBits
 from miniature.evaluation.editing.figures import EditRow, Table, clearly_below, difference, pooled, ratio
 from miniature.evaluation.editing.insertion import changed_outside, step_across
+from miniature.evaluation.editing.pairs import COLUMNS, NAMED, REGIONS, SINGLE, pairs_gates
 from miniature.evaluation.editing.questions import half, half_mask
 
 SCHEDULE = find_schedule("nano")
@@ -76,3 +77,19 @@ def test_stored_bits_are_those_of_the_picture_alone() -> None:
         assert torch.equal(taken_BhwD[:, :, columns], bits_BhwD[:, :, columns])
         same.append(torch.equal(own_BhwD[:, :, columns], bits_BhwD[:, :, columns]))
     assert not all(same), "re-quantising answers what was drawn"
+
+
+@pytest.mark.parametrize(("both", "by_name", "passed"), [(0, 0, False), (0.1, 0, True), (0.4, 0.2, False)])
+def test_finding_nothing_is_not_four_times_as_often(both: float, by_name: float, passed: bool) -> None:
+    found = {
+        SINGLE: {"squared": 0.1, "scene": 0.5},
+        REGIONS: {"both": both, "swapped": 0, "scene": 0.5},
+        NAMED: {"both": by_name},
+    }
+    subjects_N = torch.arange(2)
+    rows = [
+        EditRow(name, subjects_N, {measure: torch.full((2,), float(value)) for measure, value in row.items()})
+        for name, row in found.items()
+    ]
+    gates = pairs_gates(Table("t", "", COLUMNS, rows))
+    assert [gate.passed for gate in gates if "4 times" in gate.name] == [passed]
