@@ -172,8 +172,8 @@ class Edit:
         """Raises ValueError where it does not go with a batch of that size, or with so many regions."""
         if self.count not in (1, pictures):
             raise ValueError(
-                f"The edit holds {counted(self.count, 'picture')}, and {pictures} are drawn at a time: edit "
-                f"one picture, or draw a batch of {self.count}."
+                f"The edit holds {counted(self.count, 'picture')}, the run draws "
+                f"{counted(pictures, 'picture')}: edit one picture, or draw a batch of {self.count}."
             )
         if self.way is Way.PLACE and regions:
             raise ValueError(

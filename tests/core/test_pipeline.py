@@ -101,7 +101,7 @@ def test_an_edit_is_pasted_back_and_a_picture_of_a_batch_equals_its_single_run(
 def test_an_edit_that_does_not_fit_the_run_is_said(pipeline: EchoGenPipeline) -> None:
     branches, region = pipeline.branches(PROMPT), pipeline.region(area_mask("left half"), "a chair")
     two = Edit.of(pipeline.preset, _photo().expand(2, -1, -1, -1), _mask())
-    with pytest.raises(ValueError, match="holds 2 pictures, the batch size is 3"):
+    with pytest.raises(ValueError, match="holds 2 pictures, the run draws 3 pictures:"):
         pipeline.generate(branches, [1, 2, 3], edit=two)
     with pytest.raises(ValueError, match="Place puts one subject"):
         pipeline.generate(

@@ -104,11 +104,12 @@ def test_what_has_no_effect_is_said(
 
 
 def test_what_the_model_does_not_see_is_said(pack: Any, models: Any, ground: Tensor) -> None:
-    lost = "25% of the picture is outside what the model sees. Set fit to pad"
+    lost = "25% of the mask is outside what the model sees, and stays."
     assert of_edit(pack, models, ground, None).startswith(lost)
     assert of_edit(pack, models, ground, part(150, 200, 20)).endswith("set fit to “around the mask”.")
     encode = dict(image=ground, tokenizer=models.tokenizer, size="auto")
-    assert said(pack, "EchoGenEncodeBits", fit="crop", **encode).startswith(lost)
+    lost_picture = "25% of the picture is outside what the model sees. Set fit to pad"
+    assert said(pack, "EchoGenEncodeBits", fit="crop", **encode).startswith(lost_picture)
     assert said(pack, "EchoGenEncodeBits", fit="stretch", **encode) == ""
 
 
@@ -122,8 +123,8 @@ def test_what_does_not_fit_the_sampler(pack: Any, models: Any, ground: Tensor, r
     (region,) = run(pack, "EchoGenSubjectRegion", **REGION)
     refused(pack, models, "one subject.*Choose redraw", edit=placed, regions=region)
     three = edited(pack, models, ground.expand(3, -1, -1, -1), None)
-    refused(pack, models, "holds 3 pictures, the batch size is 1", edit=three)
-    refused(pack, models, "holds 3 pictures, the batch size is 2", edit=three, batch=2)
+    refused(pack, models, "holds 3 pictures, the run draws 1 picture:", edit=three)
+    refused(pack, models, "holds 3 pictures, the run draws 2 pictures:", edit=three, batch=2)
 
     apart = torch.zeros(2, 150, 200)
     apart[0, :50, :50], apart[1, 90:, 90:] = 1, 1

@@ -287,7 +287,7 @@ def test_what_does_not_fit_is_said() -> None:
         (lambda: Edit(picture, area, schedule, feather=65), "0 to 64 pixels"),
         (lambda: edit.pasted_back(canvas, drawn(schedule, 3)), r"drawn as 2 pictures.*got 3: paste all"),
         (lambda: edit.pasted_back(canvas, drawn(SCHEDULES[3], 2)), "frame is for"),
-        (lambda: edit.check(3, 0), "holds 2 pictures, and 3 are drawn"),
+        (lambda: edit.check(3, 0), "holds 2 pictures, the run draws 3"),
         (lambda: replace(edit, way=Way.PLACE).check(2, 1), "Place puts one subject"),
         (lambda: apart.redrawn().region_mask(area[0]), "framed in 2 ways"),
     ):
