@@ -187,7 +187,11 @@ def test_samples_are_served_where_the_front_end_looks(comfy: Server, tmp_path: P
             comfy.client.get(address.format(other))
     Image.new("RGB", (30, 20), RED).save(tmp_path / "cup_cake.png")
     assert comfy.client.upload_image(tmp_path / "cup_cake.png", "cup_cake.png") == "cup_cake.png"
-    assert Image.open(io.BytesIO(comfy.client.get(address.format("cup_cake.png")))).size == (30, 20)
-    info = comfy.client.get_json("/object_info/EchoGenSamplePicture")["EchoGenSamplePicture"]
-    listed = json.dumps(info["input"]["required"]["picture"])
-    assert listed.count("cup_cake.png") == 2, "in the list, and as the default"
+    try:
+        assert Image.open(io.BytesIO(comfy.client.get(address.format("cup_cake.png")))).size == (30, 20)
+        info = comfy.client.get_json("/object_info/EchoGenSamplePicture")["EchoGenSamplePicture"]
+        listed = json.dumps(info["input"]["required"]["picture"])
+        assert listed.count("cup_cake.png") == 2, "in the list, and as the default"
+    finally:
+        (own,) = comfy.log.parent.rglob("input/cup_cake.png")
+        own.unlink()  # other tests run workflows with the sample of that name
