@@ -288,7 +288,7 @@ def test_a_printed_command_does_what_it_says(
         monkeypatch.setenv(name, value)
     if how.exempt:
         assert all((ROOT / word).exists() for word in command.words if word.startswith("tests/"))
-    elif how.parsed:
+    elif how.parsed and "--help" not in command.words:
         read(command)
     elif command.words[0] == "torchrun":
         launch(tiny(command, values))
