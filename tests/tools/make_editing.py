@@ -60,8 +60,8 @@ KEEP_NOTE = """## Another subject, the same light
 2. **keep scales**, on *Edit Picture*: how many coarse scales stay the picture's. 0: none. 2: its light and \
 colours. 3 and 4: the cup cake shows through, more and more. 5: the picture itself.
 3. **Where the subject stands**, kept scales don't hold: name it in the **prompt**, "on the left in Venice".
-4. **Your own pictures**: drop the scene on *Picture to keep* and the subject on *Reference Picture*, and name \
-both in the prompt.
+4. **Your own pictures**: drop the scene on *Picture to keep* and the subject on *Reference Picture*, and \
+name both in the prompt.
 
 nano has 5 scales and knows its 20 scenes only: photos turn into the nearest of them. EchoGen-2B has 13; \
 try 4."""
