@@ -206,7 +206,7 @@ class Edit:
             return f"All scales are kept, {kept}. Keep fewer."
         if bool((cover(canvas.masks_Bhw, self.schedule.scales[-1]) > THRESHOLD).any()):
             return ""
-        if float(canvas.masks_Bhw.max()) <= THRESHOLD:
+        if 0 < float(canvas.masks_BHW.max()) <= THRESHOLD:
             return f"Nothing changes: the mask is too faint. Paint it stronger than {THRESHOLD:g}."
         return (
             "Nothing changes: what may change is smaller than a token, or outside of what the model sees. "

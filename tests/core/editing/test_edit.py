@@ -357,6 +357,23 @@ def test_however_wide_the_feather_the_middle_is_what_was_drawn() -> None:
     assert float(pasted[..., 58:62, 58:62].abs().max()) < 0.05
 
 
+@pytest.mark.parametrize(
+    ("place", "strength", "says"),
+    [
+        ((slice(50, 70), slice(80, 100)), 1.0, ""),
+        ((slice(50, 70), slice(80, 100)), 0.2, "too faint"),
+        ((slice(50, 70), slice(0, 20)), 1.0, "outside of what the model sees"),
+        ((slice(50, 51), slice(80, 81)), 1.0, "smaller than a token"),
+    ],
+)
+def test_why_nothing_changes(place: tuple[slice, slice], strength: float, says: str) -> None:
+    area = torch.zeros(1, 120, 180)
+    area[0][place] = strength
+    edit = Edit(noise(1, 3, 120, 180), area, SCHEDULES[0], fit=Fit.CROP)
+    note = edit.unchanged_note(edit.redrawn())
+    assert says in note and bool(note) == bool(says)
+
+
 def test_overlaps_are_a_share_of_the_picture() -> None:
     masks = [area_mask("everywhere")] * 4
     assert any("100% of the picture" in note for note in region_notes(masks, SCHEDULES[0]))
