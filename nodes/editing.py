@@ -61,7 +61,7 @@ class EncodeBits(io.ComfyNode):
         fitted_B3hw = frame.onto_canvas(images_B3HW)
         latents_BDhw = phases.encode(tokenizer, fitted_B3hw)
         bits = tuple(quantize_multiscale(latents_BDhw, schedule.scales).bits)
-        drawn = Bits(schedule, bits, (0,) * len(fitted_B3hw), {})
+        drawn = Bits(schedule, bits)
         return io.NodeOutput(drawn, to_image(fitted_B3hw), ui=notices.shown(_lost_note(frame)))
 
 
@@ -85,54 +85,7 @@ class EditPicture(io.ComfyNode):
             ],
             is_output_node=True,
             has_intermediate_output=True,
-            inputs=[
-                io.Image.Input("image", tooltip="The picture to change, of any size."),
-                adapters.Tokenizer.Input(
-                    "tokenizer", tooltip="From the Load EchoGen of the sampler's model."
-                ),
-                io.Mask.Input(
-                    "mask",
-                    optional=True,
-                    tooltip="White where the picture may change: paint it in the mask editor. Not connected: "
-                    "everywhere, for use with keep scales.",
-                ),
-                io.Combo.Input(
-                    "way",
-                    display_name="mode",
-                    options=[way.value for way in Way],
-                    default=Way.PLACE.value,
-                    tooltip="place: the subject alone, as large as the mask, on the picture's own "
-                    "background. redraw: everything in the mask, in the prompt's scene.",
-                ),
-                io.Int.Input(
-                    "keep_scales",
-                    display_name="keep scales",
-                    default=0,
-                    min=0,
-                    max=13,
-                    tooltip="How many coarse scales stay as they are in the picture: its light and colours, "
-                    "with all of them the picture. To keep its layout, name the place in the prompt as well. "
-                    "nano has 5 scales, EchoGen-2B 13.",
-                ),
-                io.Int.Input(
-                    "grow",
-                    display_name="grow mask",
-                    default=0,
-                    min=0,
-                    max=_MOST_GROWTH,
-                    tooltip="Widens the mask by this many of your picture's pixels, 0 to 256.",
-                ),
-                io.Float.Input(
-                    "feather",
-                    default=FEATHER,
-                    min=0.0,
-                    max=64.0,
-                    step=0.5,
-                    tooltip="Over how many pixels Paste Back blends the edge, 0 to 64.",
-                ),
-                _fit_input(list(Fit), Fit.AROUND),
-                _size_input(),
-            ],
+            inputs=_edit_inputs(),
             outputs=[
                 adapters.Edit.Output("edit", display_name="edit", tooltip="For the sampler's edit input.")
             ],
@@ -175,6 +128,56 @@ class EditPicture(io.ComfyNode):
         said = [note for note in said if note]
         shown = subject_preview.marked(images_B3HW, masks_BHW)
         return io.NodeOutput(made, ui=subject_preview.show(cls, [shown], said, said, captioned=False))
+
+
+def _edit_inputs() -> list[Any]:
+    """Of EditPicture; saved workflows rely on their order."""
+    return [
+        io.Image.Input("image", tooltip="The picture to change, of any size."),
+        adapters.Tokenizer.Input("tokenizer", tooltip="From the Load EchoGen of the sampler's model."),
+        io.Mask.Input(
+            "mask",
+            optional=True,
+            tooltip="White where the picture may change: paint it in the mask editor. Not connected: "
+            "everywhere, for use with keep scales.",
+        ),
+        io.Combo.Input(
+            "way",
+            display_name="mode",
+            options=[way.value for way in Way],
+            default=Way.PLACE.value,
+            tooltip="place: the subject alone, as large as the mask, on the picture's own "
+            "background. redraw: everything in the mask, in the prompt's scene.",
+        ),
+        io.Int.Input(
+            "keep_scales",
+            display_name="keep scales",
+            default=0,
+            min=0,
+            max=13,
+            tooltip="How many coarse scales stay as they are in the picture: its light and colours, "
+            "with all of them the picture. To keep its layout, name the place in the prompt as well. "
+            "nano has 5 scales, EchoGen-2B 13.",
+        ),
+        io.Int.Input(
+            "grow",
+            display_name="grow mask",
+            default=0,
+            min=0,
+            max=_MOST_GROWTH,
+            tooltip="Widens the mask by this many of your picture's pixels, 0 to 256.",
+        ),
+        io.Float.Input(
+            "feather",
+            default=FEATHER,
+            min=0.0,
+            max=64.0,
+            step=0.5,
+            tooltip="Over how many pixels Paste Back blends the edge, 0 to 64.",
+        ),
+        _fit_input(list(Fit), Fit.AROUND),
+        _size_input(),
+    ]
 
 
 class PasteBack(io.ComfyNode):

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from ..subject.masks import PRESENT
 from ..subject.refine import SPECK_SHARE, remove_specks
+from ..subject.regions import extent
 
 Size = tuple[int, int]
 """Height and width."""
@@ -195,8 +196,7 @@ def marked_box(mask_HW: Tensor, largest: bool = False) -> PixelBox | None:
     if not bool(inside_HW.any()):
         return None
     inside_HW = remove_specks(inside_HW, 1.0 if largest else SPECK_SHARE)
-    rows, columns = inside_HW.any(1).nonzero(), inside_HW.any(0).nonzero()
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+    return extent(inside_HW)
 
 
 def _in_proportion(size_hw: Size, canvas_hw: Size, larger: bool) -> Size:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..subject.refine import LARGEST_SOFTNESS, soften
+from ..subject.regions import extent
 from .framing import Frame
 
 
@@ -47,10 +48,9 @@ def paste_back(
 
 def _faded(mask_HW: Tensor, feather: float) -> Tensor:
     """The mask with a soft edge. Only around what it marks: blurring takes about 20 times what it blurs."""
-    rows, columns = (mask_HW > 0).any(1).nonzero(), (mask_HW > 0).any(0).nonzero()
-    faded_HW = mask_HW.float().clone()
-    if len(rows):
-        top, bottom, left, right = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+    faded_HW, box = mask_HW.float().clone(), extent(mask_HW > 0)
+    if box is not None:
+        left, top, right, bottom = box
         feather = min(feather, min(bottom - top, right - left) / 4)  # or nothing of it would be solid
         margin = math.ceil(2 * feather) + 1
         part = (slice(max(0, top - margin), bottom + margin), slice(max(0, left - margin), right + margin))

@@ -55,16 +55,14 @@ def cover(mask_BHW: Tensor, grid: Grid) -> Tensor:
     return shrink(mask_BHW[:, None].float(), grid)[:, 0]
 
 
-def region_shares(regions: Sequence[Region], grid: Grid) -> list[Share]:
+def region_shares(masks: Sequence[Tensor], grid: Grid) -> list[Share]:
     """How much the main conditions, then each region, count at a scale; everywhere 1 together.
+
+    masks: the regions', [H, W].
 
     Where regions overlap by more than a whole, each counts in proportion to its cover. A share that is the
     same for all tokens is a number, so that what never counts is known, and what counts alone is exact.
     """
-    return _shares([region.mask_HW for region in regions], grid)
-
-
-def _shares(masks: Sequence[Tensor], grid: Grid) -> list[Share]:
     if not masks:
         return [1.0]
     covers_RL = torch.cat([cover(mask_HW.cpu()[None], grid).flatten(1) for mask_HW in masks])
@@ -73,10 +71,15 @@ def _shares(masks: Sequence[Tensor], grid: Grid) -> list[Share]:
     return [_collapsed(share_L) for share_L in (main_L, *covers_RL)]
 
 
-def counting(regions: Sequence[Tensor], grids: Sequence[Grid]) -> list[bool]:
-    """Whether the main conditions, then each region, count at any scale; regions: their masks [H, W]."""
-    of_each = zip(*(_shares(regions, grid) for grid in grids), strict=True)
-    return [any(isinstance(share, Tensor) or share != 0 for share in shares) for shares in of_each]
+def counts(share: Share) -> bool:
+    """Whether a share is anything but zero anywhere."""
+    return bool(share.any()) if isinstance(share, Tensor) else share != 0
+
+
+def counting(masks: Sequence[Tensor], grids: Sequence[Grid]) -> list[bool]:
+    """Whether the main conditions, then each region, count at any scale; masks: the regions', [H, W]."""
+    of_each = zip(*(region_shares(masks, grid) for grid in grids), strict=True)
+    return [any(map(counts, shares)) for shares in of_each]
 
 
 def _collapsed(share_L: Tensor) -> Share:

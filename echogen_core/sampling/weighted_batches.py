@@ -18,7 +18,7 @@ from ..model.kv_cache import KVCache
 from ..scales import ScaleSchedule
 from .guidance import Guidance
 from .prefill import Branches, SkippedBranch
-from .region_guidance import Region, Share, region_shares
+from .region_guidance import Region, Share, counts, region_shares
 
 
 @dataclass
@@ -32,7 +32,7 @@ class WeightedBatch:
 
     def needed_from(self, scale: int) -> bool:
         """Whether it weighs anything from this scale on; its keys are needed until then."""
-        return any(map(_counts, self.weights[scale:]))
+        return any(map(counts, self.weights[scale:]))
 
 
 def weighted_batches(
@@ -51,7 +51,8 @@ def weighted_batches(
     spans = schedule.spans
     cached_tokens = model.prefix + spans[-1][0]
     last_tokens = spans[-1][1] - spans[-1][0] + (model.prefix if len(spans) == 1 else 0)
-    shares = [region_shares(regions, grid) for grid in schedule.scales]
+    masks = [region.mask_HW for region in regions]
+    shares = [region_shares(masks, grid) for grid in schedule.scales]
     batches: list[tuple[int, WeightedBatch]] = []
     start = 0
     for _, same in groupby(branches, key=id):
@@ -96,13 +97,13 @@ def _weigh(
     weighed: dict[int, _Weighed] = {}
     for number, (branches, guidance) in enumerate(sources):
         of_source = [per_scale[number] for per_scale in shares]
-        if not any(map(_counts, of_source)):
+        if not any(map(counts, of_source)):
             continue
         for scale, share in enumerate(of_source):
             for place, (cache, weight) in enumerate(branches.merged_weights(guidance.weights(scale))):
                 own = share * weight if weight else 0.0
                 if isinstance(cache, SkippedBranch):
-                    if _counts(own):
+                    if counts(own):
                         raise ValueError(
                             "This guidance needs a branch that wasn't computed: compute the branches with "
                             "the same guidance."
@@ -111,10 +112,6 @@ def _weigh(
                 known = weighed.setdefault(id(cache), _Weighed(cache, place, [0.0] * len(of_source)))
                 known.weights[scale] = known.weights[scale] + own
     return weighed.values()
-
-
-def _counts(share: Share) -> bool:
-    return bool(share.any()) if isinstance(share, Tensor) else share != 0
 
 
 def _on(share: Share, device: torch.device) -> Share:

@@ -23,6 +23,7 @@ from .masks import PRESENT, GivenMask, MaskMarks, is_empty, is_transparent, read
 from .notes import NOTHING_STANDS_OUT, NOTHING_TO_CUT_BY, joined
 from .reference_checks import shows_hardly
 from .refine import pieces
+from .regions import extent
 from .salient import SalientSubject
 
 log = logging.getLogger(__name__)
@@ -189,10 +190,9 @@ def _nothing(regions: Sequence[_Region]) -> ValueError:
 
 def _square(image_3HW: Tensor, alpha_HW: Tensor, margin: float, background: Colour) -> Tensor:
     """[4, S, S]: the subject's box in the middle of a square of background colour, and its mask."""
-    rows = (alpha_HW > PRESENT).any(dim=1).nonzero()[:, 0]
-    columns = (alpha_HW > PRESENT).any(dim=0).nonzero()[:, 0]
-    top, bottom = int(rows[0]), int(rows[-1]) + 1
-    left, right = int(columns[0]), int(columns[-1]) + 1
+    found = extent(alpha_HW > PRESENT)
+    assert found is not None  # checked before
+    left, top, right, bottom = found
     height, width = bottom - top, right - left
     side = max(round(max(height, width) / (1 - 2 * margin)), height, width)
     ground_311 = image_3HW.new_tensor(background).view(3, 1, 1)

@@ -88,8 +88,17 @@ def rectangles(hits: Sequence[Detection], height: int, width: int) -> Tensor:
     return mask_HW
 
 
+def extent(inside_HW: Tensor) -> tuple[int, int, int, int] | None:
+    """Left, top, right and bottom of all that is true, the last two outside of it; None where nothing is."""
+    rows, columns = (inside_HW.any(dim=dim).nonzero()[:, 0] for dim in (1, 0))
+    if not len(rows):
+        return None
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
 def box_of(mask_HW: Tensor) -> Box:
     """The smallest box that holds a mask that is not empty."""
-    inside_HW = mask_HW > mask_HW.max() / 2
-    rows, columns = (inside_HW.any(dim=dim).nonzero()[:, 0] for dim in (1, 0))
-    return float(columns[0]), float(rows[0]), float(columns[-1]) + 1, float(rows[-1]) + 1
+    found = extent(mask_HW > mask_HW.max() / 2)
+    assert found is not None
+    left, top, right, bottom = map(float, found)
+    return left, top, right, bottom

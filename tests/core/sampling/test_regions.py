@@ -78,7 +78,7 @@ def test_each_token_has_the_logits_of_its_region(prefill: PrefillCache) -> None:
     outside = run(main, **options)
     for ours, its, others in zip(mixed[:4], inside, outside, strict=False):
         height, width = SQUARE.scales[ours.index]
-        share = region_shares([region(own, left())], (height, width))[1]
+        share = region_shares([region(own, left()).mask_HW], (height, width))[1]
         share = share.unflatten(0, (height, width)) if isinstance(share, torch.Tensor) else share
         grids = [x.logits_BLd2.unflatten(1, (height, width)) for x in (ours, its, others)]
         weight = torch.as_tensor(share)[..., None, None]
@@ -125,7 +125,8 @@ def test_shares_sum_to_one_at_every_token(sizes: list[tuple[int, int, int]], gri
         region(nothing, torch.rand(h, w, generator=torch.Generator().manual_seed(seed)))
         for h, w, seed in sizes
     ]
-    shares = [torch.as_tensor(share).expand(grid[0] * grid[1]) for share in region_shares(regions, grid)]
+    masks = [each.mask_HW for each in regions]
+    shares = [torch.as_tensor(share).expand(grid[0] * grid[1]) for share in region_shares(masks, grid)]
     assert len(shares) == len(regions) + 1
     total = torch.stack(shares).sum(0)
     assert torch.allclose(total, torch.ones_like(total), atol=1e-5)
