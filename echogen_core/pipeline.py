@@ -207,11 +207,11 @@ class EchoGenPipeline:
         return Picture(torch.cat(images), step.bits)
 
     def _latents(self, pictures_B3hw: Tensor) -> Tensor:
-        """[B, D, h, w], one by one: the same whatever else is in the batch."""
+        """[B, D, h, w]."""
         tokenizer = self.bundle.tokenizer
         device = next(tokenizer.parameters()).device
         with torch.inference_mode():
-            return torch.cat([tokenizer.latent(one.to(device)) for one in pictures_B3hw.split(1)])
+            return torch.cat([*tokenizer.latent_each(pictures_B3hw.to(device))])
 
     def _plan(self, chosen: Settings) -> tuple[ScaleSchedule, SamplingSettings]:
         """The settings, with the preset's values where the user set none."""

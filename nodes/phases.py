@@ -71,8 +71,7 @@ def encode(tokenizer: runtime.Managed, images_B3HW: Tensor) -> Tensor:
     working = decoding_bytes(tokenizer.module.config, height * width, runtime.weights_dtype(tokenizer))
     module = runtime.loaded(tokenizer, working_bytes=working)
     with torch.inference_mode():
-        latents = [module.latent(one.to(tokenizer.device)).cpu() for one in images_B3HW.split(1)]
-    return torch.cat(latents)
+        return torch.cat([latent.cpu() for latent in module.latent_each(images_B3HW.to(tokenizer.device))])
 
 
 def run_shape(

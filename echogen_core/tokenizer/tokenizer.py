@@ -96,6 +96,10 @@ class BitTokenizer(nn.Module):
         """Pictures RGB 0..1 (clamped), fp32 [B, 3, H, W], of summed codes; partial sums give previews."""
         return self.reconstruct(codes_BDHW).clamp(0, 1)
 
+    def latent_each(self, images_B3HW: Tensor) -> Iterator[Tensor]:
+        """`latent` picture by picture, [1, D, H, W] each: the same whatever else is in the batch."""
+        return (self.latent(image_13HW) for image_13HW in images_B3HW.split(1))
+
     def decode_each(self, codes_BDHW: Tensor) -> Iterator[Tensor]:
         """`decode` picture by picture, [1, 3, H, W] each: the same pixels whatever else is in the batch."""
         # Convolutions of several pictures together round differently.

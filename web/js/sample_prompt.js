@@ -2,7 +2,7 @@
 /** Notes prompts that still name a sample after Reference Picture shows another picture. No DOM. */
 
 import { textOf } from "./plain_values.js";
-import { sourceOf } from "./value_source.js";
+import { nodesBeside, sourceOf } from "./value_source.js";
 
 /** @typedef {import("./value_source.js").GraphNode} GraphNode */
 
@@ -49,9 +49,7 @@ const names = (prompt, subject) => new RegExp(`\\b${subject.replace(" ", "[\\s-]
 
 /** All prompts of a node's workflow. @param {GraphNode} node @returns {string[]} */
 function promptsBeside(node) {
-  const root = node.graph?.rootGraph ?? node.graph;
-  const graphs = root ? [root, ...(root.subgraphs?.values() ?? [])] : [];
-  return graphs.flatMap(({ nodes }) => nodes ?? []).flatMap((other) => {
+  return nodesBeside(node).flatMap((other) => {
     const name = PROMPTS.get(other.type);
     return name ? [textOf(sourceOf(other, name).value, Infinity)] : [];
   });

@@ -198,6 +198,15 @@ function linkTo(graph, node, slot) {
   return undefined;
 }
 
+/** All graphs of a workflow, from any of them. @param {Graph | undefined} graph @returns {Graph[]} */
+function graphsBeside(graph) {
+  const root = graph?.rootGraph ?? graph;
+  return root ? [root, ...(root.subgraphs?.values() ?? [])] : [];
+}
+
+/** All nodes of a node's workflow, inside subgraphs as well. @param {GraphNode} node @returns {GraphNode[]} */
+export const nodesBeside = (node) => graphsBeside(node.graph).flatMap(({ nodes }) => nodes ?? []);
+
 /**
  * The nodes that instantiate a subgraph, themselves in a graph that is in use.
  * @param {Graph} subgraph @param {Set<Graph>} [asked]  those on the path to it: a subgraph within itself never runs
@@ -207,8 +216,7 @@ function hostsOf(subgraph, asked = new Set()) {
   const root = subgraph.rootGraph;
   if (!root || asked.has(subgraph)) return [];
   const within = new Set(asked).add(subgraph);
-  const graphs = [root, ...(root.subgraphs?.values() ?? [])];
-  const holding = graphs.filter((graph) => graph.nodes?.some((node) => node.subgraph === subgraph));
+  const holding = graphsBeside(root).filter((graph) => graph.nodes?.some((node) => node.subgraph === subgraph));
   const used = holding.filter((graph) => graph === root || hostsOf(graph, within).length);
   return used.flatMap((graph) => graph.nodes ?? []).filter((node) => node.subgraph === subgraph);
 }

@@ -3,7 +3,7 @@
 
 import { NANO_PRESETS, PRESETS } from "./gamma_maths.js";
 import { numberOf, ownProperty, textOf } from "./plain_values.js";
-import { sourceOf } from "./value_source.js";
+import { nodesBeside, sourceOf } from "./value_source.js";
 
 /** @typedef {import("./value_source.js").GraphNode} GraphNode */
 /** @typedef {import("./gamma_maths.js").Gamma} Gamma */
@@ -47,9 +47,7 @@ export function sidesOf(sampler) {
 /** As `sidesOf`, for the samplers that a guidance schedule is connected to; those of 1M if they differ, or there are
  *  none. @param {GraphNode} schedule */
 export function sidesUnder(schedule) {
-  const root = schedule.graph?.rootGraph ?? schedule.graph;
-  const graphs = root ? [root, ...(root.subgraphs?.values() ?? [])] : [];
-  const samplers = graphs.flatMap(({ nodes }) => nodes ?? []).filter(({ type }) => type === "EchoGenSampler");
+  const samplers = nodesBeside(schedule).filter(({ type }) => type === "EchoGenSampler");
   const wired = samplers.filter((sampler) => sourceOf(sampler, "guidance").provider === schedule);
   const sides = new Map(wired.map((sampler) => [String(sidesOf(sampler)), sidesOf(sampler)]));
   return (sides.size === 1 && [...sides.values()][0]) || LADDER;
