@@ -33,6 +33,7 @@ _STRAYED = (
 )
 _STRAY = 1 / 3  # share of a subject outside of the paint, from which it is said
 _SMALL = 12  # pixels of a mask's box, below which a placed subject can hardly be seen
+_INSET = 1.5  # tokens of the last scale
 _OUTLINE = 1 / 128
 """Softness of a placed subject's outline, as a share of the canvas's longer side."""
 
@@ -217,7 +218,7 @@ class Edit:
         """The canvas on which the masks are drawn anew."""
         frames = self._frames()
         pictures = [frame.onto_canvas(self._picture(i)) for i, frame in enumerate(frames)]
-        masks = [frame.mask_onto_canvas(self._mask(i)) for i, frame in enumerate(frames)]
+        masks = [self._drawn_anew(self._mask(i), frame) for i, frame in enumerate(frames)]
         shown = [self._mask(i) * frame.shown_HW for i, frame in enumerate(frames)]
         return Canvas(frames, torch.cat(pictures), torch.cat(masks), torch.cat(shown))
 
@@ -268,6 +269,18 @@ class Edit:
             ]
         )
 
+    def _drawn_anew(self, mask_1HW: Tensor, frame: Frame) -> Tensor:
+        """[1, h, w]: where the model draws, which ends _INSET tokens inside what may change.
+
+        The decoder mixes neighbouring tokens: drawn right up to the mask's edge, they would show outside of
+        it. What lies between blends the two.
+        """
+        mask_1hw = frame.mask_onto_canvas(mask_1HW)
+        shown_1hw = frame.mask_onto_canvas(torch.ones_like(mask_1HW))
+        token = self.schedule.pixels_hw[0] // self.schedule.scales[-1][0]
+        # What pads the picture is no edge of the mask.
+        return inset(1 - (shown_1hw - mask_1hw), round(_INSET * token)) * shown_1hw
+
     def _picture(self, index: int) -> Tensor:
         return self.pictures_B3HW[index if self.count > 1 else 0][None]
 
@@ -315,6 +328,19 @@ def grown(masks_BHW: Tensor, pixels: int) -> Tensor:
     if pixels < 1:
         return masks_BHW
     return _window_max(_window_max(masks_BHW, pixels, 1), pixels, 2)
+
+
+def inset(masks_BHW: Tensor, pixels: int) -> Tensor:
+    """[B, H, W]: masks that end that many pixels further inside; the pictures' own edges are none of theirs.
+
+    Parts narrower than eight times that end half as far inside, and so on: little is left of them as it is.
+    """
+    if pixels < 1:
+        return masks_BHW
+    outside_BHW = 1 - masks_BHW
+    wide_BHW = grown(1 - grown(outside_BHW, 4 * pixels), 4 * pixels)
+    inside_BHW = torch.minimum(1 - grown(outside_BHW, pixels), wide_BHW)
+    return torch.maximum(inside_BHW, inset(masks_BHW - wide_BHW, pixels // 2))
 
 
 def _window_max(x_BHW: Tensor, pixels: int, axis: int) -> Tensor:

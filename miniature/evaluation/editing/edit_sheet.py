@@ -37,7 +37,10 @@ def contact_sheet(data: Path, artist: Draughtsman, names: list[str], seed: int) 
 
 
 def _insertion(data: Path, artist: Draughtsman, rows: list[int], seed: int) -> list[Column]:
-    every = build_insertion(data, max(rows) + 1, seed)
+    subjects = max(rows) + 1
+    every = build_insertion(data, subjects, seed)
+    grounds = len(every.grounds_N3HW) // subjects
+    rows = [row + number % grounds * subjects for number, row in enumerate(rows)]  # in turn
     asked = replace(every, task=chosen(every.task, rows), grounds_N3HW=every.grounds_N3HW[rows])
     made = insertion.insert(asked, artist)
     references_S3HW = asked.task.references_S3HW[asked.task.subjects_N]

@@ -43,7 +43,7 @@ class Insertion:
 
 
 def build_insertion(data: Path, subjects: int, seed: int) -> Insertion:
-    """Each of the first `subjects` held-out subjects in one held-out panorama, drawn by the seed.
+    """Each of the first `subjects` held-out subjects in every held-out panorama, one panorama after the other.
 
     Raises ValueError where the data have none.
     """
@@ -54,9 +54,10 @@ def build_insertion(data: Path, subjects: int, seed: int) -> Insertion:
             f"Expected scenes that no training saw in {data}, found none: prepare another folder with "
             "`python -m miniature prepare`."
         )
-    subjects_N = torch.arange(min(subjects, len(held.views_NVHW4)))
+    count = min(subjects, len(held.views_NVHW4))
+    subjects_N = torch.arange(count).repeat(len(grounds))
+    grounds_N = torch.arange(len(grounds)).repeat_interleave(count)
     rng = torch.Generator().manual_seed(seed)
-    grounds_N = torch.randint(len(grounds), subjects_N.shape, generator=rng)
     task = make_task(held, subjects_N, torch.arange(len(subjects_N)) % len(held.scenes), seed)
     grounds_N3HW = draw_crops([grounds[number] for number in grounds_N.tolist()], rng)
     return Insertion(

@@ -25,6 +25,7 @@ from echogen_core.editing import (
     marked_box,
     region_notes,
 )
+from echogen_core.editing.edit import inset
 from echogen_core.sampling import Target
 from echogen_core.scales import ASPECT_RATIOS, ScaleSchedule, find_schedule
 
@@ -258,6 +259,40 @@ def test_a_grown_mask_reaches_further(height: int, width: int, kind: str, pixels
     area = mask(kind, height, width)[None]
     expected = F.max_pool2d(area[:, None], 2 * pixels + 1, 1, pixels)[:, 0]
     assert torch.equal(grown(area, pixels), expected)
+
+
+@settings(max_examples=30, deadline=None)
+@given(sides, sides, st.sampled_from(KINDS), st.integers(1, 12))
+def test_an_inset_mask_ends_further_inside_and_keeps_narrow_parts(
+    height: int, width: int, kind: str, pixels: int
+) -> None:
+    area = mask(kind, height, width)[None]
+    found = inset(area, pixels)
+    assert bool((found <= area).all()) and bool(found.any())
+    assert torch.equal(inset(area, 0), area)
+    if kind == "all":
+        assert torch.equal(found, area), "the picture's own edges are none of the mask's"
+
+
+def test_an_inset_is_at_most_an_eighth_of_a_part() -> None:
+    area = torch.zeros(1, 120, 240)
+    area[0, 10:30, 20:200] = 1  # 20 px high: 12 px would be more than half of it
+    area[0, 50:110, 100:220] = 1
+    found = inset(area, 12)
+    assert marked_box(found[0, :40]) == (21, 11, 199, 29)
+    assert marked_box(found[0, 40:]) == (106, 16, 214, 64)
+
+
+@settings(max_examples=20, deadline=None)
+@given(sides, sides, schedules, st.sampled_from(list(Fit)))
+def test_where_all_may_change_all_of_the_picture_is_drawn(
+    height: int, width: int, schedule: ScaleSchedule, fit: Fit
+) -> None:
+    """So such a redraw is a plain run; beside a padded picture, nothing is drawn."""
+    edit = Edit(noise(1, 3, height, width), torch.ones(1, height, width), schedule, fit=fit)
+    frame = edit.redrawn().frames[0]
+    expected = frame.mask_onto_canvas(torch.ones(1, height, width))
+    assert torch.equal(edit.redrawn().masks_Bhw, expected)
 
 
 def test_areas_are_parts_of_the_picture() -> None:
