@@ -96,7 +96,7 @@ def test_transparency_is_the_mask_as_a_mask_editor_saves_it(photo: Path, tmp_pat
 
 
 OPTIONS: dict[str, tuple[str, ...]] = {
-    "--keep-scales": ("2",),
+    "--keep-scales": ("4",),
     "--feather": ("0",),
     "--fit": ("stretch",),
     "--region": ("area=left half", f"prompt={OTHER_PROMPT}"),
