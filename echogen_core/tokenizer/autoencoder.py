@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from ..config import TokenizerConfig
 from ..layers import LayerFactory, ResidualBlock, downsample
+from .convolution import fast_layers
 
 
 def _blocks(make: LayerFactory, inputs: int, outputs: int, count: int) -> nn.ModuleList:
@@ -40,19 +41,19 @@ class DownLevel(nn.Module):
 
 
 class UpLevel(nn.Module):
-    """Residual blocks, then (except at full resolution) nearest x2 and a convolution."""
+    """Residual blocks, then (except at full resolution) nearest x2 and a convolution, in one layer."""
 
     def __init__(self, make: LayerFactory, inputs: int, outputs: int, blocks: int, last: bool) -> None:
         super().__init__()
         self.blocks = _blocks(make, inputs, outputs, blocks)
-        self.upsample = None if last else make.convolution(outputs, outputs)
+        self.upsample = None if last else make.convolution(outputs, outputs, doubled=True)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """[B, inputs, H, W] to [B, outputs, 2H, 2W] (H, W at full resolution)."""
         for block in self.blocks:
             x_BCHW = block(x_BCHW)
         if self.upsample is not None:
-            x_BCHW = self.upsample(F.interpolate(x_BCHW, scale_factor=2.0, mode="nearest"))
+            x_BCHW = self.upsample(x_BCHW)
         return x_BCHW
 
 
@@ -101,7 +102,7 @@ class Decoder(nn.Module):
         device: torch.device | str | None = None,
     ) -> None:
         super().__init__()
-        make = LayerFactory(operations, dtype, device, config.norm_groups)
+        make = LayerFactory(fast_layers(operations), dtype, device, config.norm_groups)
         widths = [config.base_channels * multiplier for multiplier in config.channel_multipliers]
         inputs = [*widths[1:], widths[-1]]
         self.unshuffle = config.unshuffle
