@@ -1,9 +1,8 @@
 """Seconds from letting the pad's dot go to the first preview and to the final picture, only γ changed.
 
-`python benchmarks/live.py [--browser] [--runs 20]`, through a real server that runs the quickstart with nano:
-from the queued graph to the previews on the websocket, and with --browser from the mouse button in a Chromium
-to the pictures in the node's strip, the front end and its drawing included. Medians. `ECHOGEN_COMFYUI` names
-the ComfyUI folder.
+`python benchmarks/live.py [--runs 20]`, in a Chromium with a real server that runs the quickstart with nano:
+from the mouse button to the pictures in the node's strip, the front end and its drawing included. Medians.
+`ECHOGEN_COMFYUI` names the ComfyUI folder. The server's own share: end_to_end.py.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ import os
 import statistics
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import torch
@@ -24,12 +22,10 @@ from playwright.sync_api import Page, sync_playwright
 
 import comfy_server
 from browser_page import drag_dot, launch, open_quickstart, press_live
-from comfy_server import Recorder, Run
 from runner.server import Server
 
 Seconds = tuple[float, float]
 """To the first preview, and to the last, which is the final picture."""
-SCALES = 5  # of nano
 
 # The strip has its first picture when it names another run, and its last when that run can be pinned.
 WATCH = """() => {
@@ -50,23 +46,6 @@ WATCH = """() => {
 }"""
 
 
-def through_server(recorder: Recorder, runs: int) -> list[Seconds]:
-    """The server alone; the first run, which also reads the models, is left out."""
-    times = []
-    for index in range(runs + 1):
-        graph = comfy_server.changed(comfy_server.quickstart(), "EchoGenSampler", gamma_t=1 + 0.1 * index)
-        arrived: list[float] = []
-        began = time.perf_counter()
-
-        def note(run: Run, arrived: list[float] = arrived, began: float = began) -> None:
-            arrived.extend([time.perf_counter() - began] * (len(run.previews) - len(arrived)))
-
-        recorder.run(graph, note)
-        assert len(arrived) == SCALES, f"expected {SCALES} previews, got {len(arrived)}"
-        times.append((arrived[0], arrived[-1]))
-    return times[1:]
-
-
 def through_browser(page: Page, server: Server, runs: int, vue: bool) -> list[Seconds]:
     """The whole way, with a hand on the mouse."""
     open_quickstart(page, server, vue)
@@ -84,32 +63,26 @@ def through_browser(page: Page, server: Server, runs: int, vue: bool) -> list[Se
 def report(name: str, times: list[Seconds]) -> None:
     """Print the medians of both columns."""
     first, final = (statistics.median(column) for column in zip(*times, strict=True))
-    print(f"{name:22} first preview {first:6.2f} s   final picture {final:6.2f} s   ({len(times)} runs)")
+    print(f"{name:10} first preview {first:6.2f} s   final picture {final:6.2f} s   ({len(times)} runs)")
 
 
 def main() -> None:
-    """Measure both ways and print."""
+    """Measure in both renderers and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=20)
-    parser.add_argument("--browser", action="store_true")
     args = parser.parse_args()
     print(f"torch {torch.__version__}, {os.cpu_count()} cores")
-    with tempfile.TemporaryDirectory() as folder, comfy_server.serving(Path(folder), name="live") as server:
-        recorder = Recorder(server)
-        report("server", through_server(recorder, args.runs))
-        recorder.close()
-        if not args.browser:
-            return
-        with sync_playwright() as playwright:
-            browser = launch(playwright)
-            for vue in (False, True):
-                page = browser.new_page(viewport={"width": 1920, "height": 1080})
-                report(
-                    f"browser, {'Nodes 2.0' if vue else 'canvas'}",
-                    through_browser(page, server, args.runs, vue),
-                )
-                page.close()
-            browser.close()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        comfy_server.serving(Path(folder), name="live") as server,
+        sync_playwright() as playwright,
+    ):
+        browser = launch(playwright)
+        for vue in (False, True):
+            page = browser.new_page(viewport={"width": 1920, "height": 1080})
+            report("Nodes 2.0" if vue else "canvas", through_browser(page, server, args.runs, vue))
+            page.close()
+        browser.close()
 
 
 if __name__ == "__main__":

@@ -174,7 +174,9 @@ class Recorder:
         """
         run = Run(self.client.queue(dict(graph), **extra_data))
         end = time.monotonic() + RUN_SECONDS
-        while not self._take(run):
+        ended = False
+        while not ended:
+            ended = self._take(run)
             if on_event:
                 on_event(run)
             assert time.monotonic() < end, f"{run} did not end"

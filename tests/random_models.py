@@ -41,11 +41,15 @@ GUIDANCE = {1: (1.0, 1.0), 2: (2.5, 2.5), 3: (3.0, 2.0)}
 
 
 def random_transformer(
-    config: TransformerConfig, dtype: torch.dtype = torch.float32, operations: Any = nn, seed: int = 0
+    config: TransformerConfig,
+    dtype: torch.dtype = torch.float32,
+    operations: Any = nn,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
 ) -> EchoGenTransformer:
-    """Drawn as for training, then stored in `dtype`."""
-    drawn = EchoGenTransformer(config)
-    initialise(drawn, torch.Generator().manual_seed(seed))
+    """Drawn on the device as for training, then stored in `dtype`."""
+    drawn = EchoGenTransformer(config, device=device)
+    initialise(drawn, torch.Generator(device).manual_seed(seed))
     model = EchoGenTransformer(config, operations, dtype, device="meta")
     wanted = model.state_dict()
     state = match_scales(drawn.state_dict(), wanted)

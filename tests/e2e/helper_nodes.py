@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 from typing import Any, ClassVar
@@ -178,6 +179,39 @@ class TestOtherModelsContent(TestOtherModelsFeatures):
         return (content._replace(latents_VCHW=torch.zeros(views, 16, 64, 64)),)
 
 
+class TestNaiveSampler:
+    """What the sampler and Decode Bits do together, without this project's savings: for benchmarks."""
+
+    CATEGORY = "tests"
+    RETURN_TYPES = ("IMAGE",)
+    FUNCTION = "draw"
+    PARTS: ClassVar[tuple[str, ...]] = ("MODEL", "TOKENIZER", "TEXT", "SEMANTIC", "CONTENT")
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        parts = {part.lower(): (f"ECHOGEN_{part}",) for part in cls.PARTS}
+        gamma = ("FLOAT", {"default": 2.5})
+        return {"required": {**parts, "gamma_t": gamma, "gamma_i": gamma, "seed": ("INT", {"default": 0})}}
+
+    def draw(
+        self, model: Any, tokenizer: Any, gamma_t: float, gamma_i: float, seed: int, **features: Any
+    ) -> tuple[Any]:
+        import echogen_core  # the pack has been loaded by now
+
+        sys.path.append(str(Path(echogen_core.__file__).parents[1] / "tests"))
+        from naive_run import naive_sample
+
+        from echogen_core.sampling import Guidance, RunConditions
+        from echogen_core.sampling.memory import Run
+        from echogen_core.scales import preset_schedule
+
+        schedule = preset_schedule(model.preset)
+        guidance = Guidance.constant(gamma_t, gamma_i, len(schedule.scales))
+        conditions = RunConditions(**features, guidance=guidance)
+        codes_BdHW = naive_sample(model.module, conditions, Run(schedule), [seed], model.device, guidance)
+        return (tokenizer.module.decode(codes_BdHW).movedim(1, -1),)
+
+
 NODE_CLASS_MAPPINGS = {
     node.__name__: node
     for node in (
@@ -189,5 +223,6 @@ NODE_CLASS_MAPPINGS = {
         TestOtherModelsFeatures,
         TestOtherModelsSemantic,
         TestOtherModelsContent,
+        TestNaiveSampler,
     )
 }

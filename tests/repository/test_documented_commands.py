@@ -116,7 +116,7 @@ REHEARSALS: Mapping[str, Rehearsal] = {
         parsed="tests/miniature/evaluation/editing runs it with a random nano"
     ),
     "python -m miniature cut": Rehearsal("--minutes 0.0001 --furniture {furniture}"),
-    "python benchmarks/latency.py": Rehearsal("--runs 1"),
+    "python benchmarks/end_to_end.py": Rehearsal(parsed="test_end_to_end_benchmark runs it, tiny"),
     "python benchmarks/edits.py": Rehearsal("--runs 1"),
     "python benchmarks/nano_settings.py": Rehearsal(
         "--subjects 2 --gamma-t 2 --gamma-i 2 --tau 0.5 --device cpu --threads 1"

@@ -1,0 +1,31 @@
+"""benchmarks/end_to_end.py at a tiny size: the way that it goes on a card."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from .test_documented_commands import run_script
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+PARTS = ("stages", "growth with regions", "growth with pictures", "growth with size", "memory", "golden")
+
+
+def test_every_part_but_the_graph(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "figures.jsonl"
+    words = ["python", "benchmarks/end_to_end.py", "--tiny", "--runs", "1", "--out", str(out)]
+    run_script([*words, "--only", "stages", "growth", "memory", "golden"], {}, monkeypatch)
+    figures = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    assert tuple(dict.fromkeys(figure["part"] for figure in figures)) == PARTS
+    seconds = [figure["value"] for figure in figures if figure["unit"] == "s"]
+    assert len(seconds) == 34 and min(seconds) > 0
+    by_measure = {figure["measure"]: figure for figure in figures}
+    assert by_measure["estimate"]["ratio"] == pytest.approx(1, abs=0.15)
+    assert by_measure["peak"]["ratio"] < 1, "less than a naive run"
+    assert by_measure["bits that differ"]["value"] == 0
+    printed = capsys.readouterr().out
+    assert all(f"\n| {part} |" in printed for part in PARTS)
