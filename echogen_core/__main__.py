@@ -14,7 +14,7 @@ from .utils.option_parser import OptionParser
 from .utils.program import run_program
 
 PROGRAM = "python -m echogen_core"
-COMMANDS = ("generate", "models", "convert")
+COMMANDS = ("generate", "batch", "models", "convert")
 """Modules of the sub-commands, in the order in which --help lists them."""
 
 

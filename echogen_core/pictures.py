@@ -28,6 +28,9 @@ LARGEST_WORKING_SIDE = 2048
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of RGB in 0..1."""
 
+FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+"""Endings of pictures that are written -> Pillow's names."""
+
 _LONGEST_STRIP = 64  # longer side over shorter: a picture scaled to cover a square takes gigabytes beyond
 _INTEGER_RANGES = {torch.uint8: 255, torch.uint16: 65535}  # type -> the value that stands for 1
 _FORMS = {1: "1 of grey", 3: "3 (RGB)", 4: "4 (RGB and alpha)"}
@@ -216,6 +219,16 @@ def to_pil(image_3HW: Tensor) -> Image.Image:
     """One picture as 8-bit RGB, as the libraries' processors take it."""
     pixels_HW3 = (image_3HW.clamp(0, 1) * 255).round().to(torch.uint8).movedim(0, -1).cpu().numpy()
     return Image.fromarray(pixels_HW3)
+
+
+def drawn_picture(image_3HW: Tensor, enlarge: int = 1) -> Image.Image:
+    """A drawn picture of 0..1 as 8-bit RGB, enlarged by a whole factor."""
+    # truncated, as the official code does
+    array = (image_3HW.permute(1, 2, 0).cpu().numpy() * 255).astype(np.uint8)
+    image = Image.fromarray(array)
+    if enlarge == 1:
+        return image
+    return image.resize((image.width * enlarge, image.height * enlarge), Image.Resampling.BICUBIC)
 
 
 def from_pil(image: Image.Image) -> Tensor:

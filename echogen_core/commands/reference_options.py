@@ -53,20 +53,16 @@ _CUT_BY = {
 }
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the picture and the options that say where the subject is."""
-    parser.add_argument(
-        "--reference",
-        type=Path,
-        help="picture of the subject, which is cut out by its transparency, its plain background, or the "
-        "built-in cut",
-    )
-    parser.add_argument(
-        "--mask",
-        type=Path,
-        help="black and white picture: white on the subject, to cut it out by; with --into, white where that "
-        "picture may change (default: where it is transparent)",
-    )
+def add_options(
+    parser: argparse.ArgumentParser,
+    about_reference: str = "picture of the subject, which is cut out by its transparency, its plain "
+    "background, or the built-in cut",
+    about_mask: str = "black and white picture: white on the subject, to cut it out by; with --into, white "
+    "where that picture may change (default: where it is transparent)",
+) -> None:
+    """Adds the picture and the options that say where the subject is; the texts are for --help."""
+    parser.add_argument("--reference", type=Path, help=about_reference)
+    parser.add_argument("--mask", type=Path, help=about_mask)
     parser.add_argument(
         "--box",
         type=box,
@@ -104,19 +100,25 @@ def read_mask(path: Path) -> Tensor:
     return from_pil(on_colour(open_picture(path, largest_side=MAX_SIDE), "black").convert("L"))
 
 
-def cut(args: argparse.Namespace, image_1CHW: Tensor, mask_1HW: Tensor | None, device: str) -> Cutout:
+def cut(
+    tools: Tools, image_1CHW: Tensor, mask_1HW: Tensor | None, drawn: DrawnBox | None, phrase: str
+) -> Cutout:
     """The subject of the reference picture.
 
-    Raises ValueError as `cut_reference`, for a phrase that could have no effect, and for a box of another
-    picture.
+    Raises ValueError as `check_phrase` and `cut_reference`, and for a box of another picture.
     """
-    if args.phrase and is_transparent(image_1CHW[0]):
+    check_phrase(image_1CHW, phrase)
+    box_xyxy = _within(drawn, image_1CHW[0]) if drawn else None
+    return cut_reference(image_1CHW, tools, mask_1HW, box_xyxy, phrase)
+
+
+def check_phrase(image_1CHW: Tensor, phrase: str) -> None:
+    """Raises ValueError for a phrase that could have no effect on that picture."""
+    if phrase and is_transparent(image_1CHW[0]):
         raise ValueError(
             "--phrase has no effect on a picture with transparency, which is cut out by that. Drop it, or "
             "use --box or --mask."
         )
-    box_xyxy = _within(args.box, image_1CHW[0]) if args.box else None
-    return cut_reference(image_1CHW, _tools(args, device), mask_1HW, box_xyxy, args.phrase or "")
 
 
 def _within(drawn: DrawnBox, image_CHW: Tensor) -> Box:
@@ -141,14 +143,19 @@ def told(made: Cutout) -> str:
     return " ".join(filter(None, (note, done)))
 
 
-def _tools(args: argparse.Namespace, device: str) -> Tools:
-    detector = _installed(DETECTOR, args) if args.phrase else None
-    if args.phrase and not detector:
+def load_tools(comfyui: str | None, device: str, phrases: bool, boxes: bool) -> Tools:
+    """What finds and outlines subjects.
+
+    comfyui: the folder that is named, if any. phrases, boxes: whether there are any to look for.
+    Raises ValueError where phrases could have no effect, and where the folder that is named isn't ComfyUI's.
+    """
+    detector = _installed(DETECTOR, comfyui) if phrases else None
+    if phrases and not detector:
         raise ValueError(
             f"--phrase has no effect without {DETECTOR.title}, which finds what it names. Put "
             f"{DETECTOR.fetch}, into ComfyUI's models/{DETECTOR.folders[0]}; or use --box or --mask."
         )
-    segmenter = _installed(SEGMENTER, args) if detector or args.box else None
+    segmenter = _installed(SEGMENTER, comfyui) if detector or boxes else None
     return Tools(
         load_salient(),
         detector=load_detector(detector).to(device) if detector else None,
@@ -156,15 +163,15 @@ def _tools(args: argparse.Namespace, device: str) -> Tools:
     )
 
 
-def _installed(kind: Kind, args: argparse.Namespace) -> Path | None:
+def _installed(kind: Kind, comfyui: str | None) -> Path | None:
     """The model in ComfyUI's folders; None without one, or without a ComfyUI.
 
     Raises ValueError where the folder that is named isn't ComfyUI's.
     """
     try:
-        folders = model_folders(find_comfyui(args.comfyui, os.environ, PACK))
+        folders = model_folders(find_comfyui(comfyui, os.environ, PACK))
     except ValueError:
-        if args.comfyui or os.environ.get("COMFYUI_PATH"):
+        if comfyui or os.environ.get("COMFYUI_PATH"):
             raise
         return None
     return first_installed(kind, [folder for name in kind.folders for folder in folders[name]])

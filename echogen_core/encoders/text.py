@@ -217,6 +217,11 @@ class TextEncoder(nn.Module):
             mask_BL[index, : len(row)] = 1
         return TokenBatch(ids_BL.to(device), mask_BL.to(device))
 
+    def token_count(self, prompt: str) -> int:
+        """Tokens of a prompt without its weights, the closing one included; over max_tokens are ignored."""
+        text = _encodable(parse_weights(self._shortened(prompt)).text)
+        return len(self.tokenizer(text, truncation=False, padding=False, verbose=False)["input_ids"])
+
     @torch.no_grad()
     def encode(
         self, prompt: str, allow_empty: bool = False, device: torch.device | str | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -13,6 +13,7 @@ from ..pictures import from_pil, open_rgb, to_pil
 from ..pipeline import EchoGenPipeline
 from ..utils.printable import counted
 from ..utils.processes import ProcessGroup
+from ..utils.progress import Pace
 from .dreambench import DreamBench, Subject
 from .records import Key, Log, Record, write_png
 from .reference_cut import Segmentation
@@ -125,11 +126,11 @@ def reference_path(subject: str) -> str:
     return f"references/{subject}.png"
 
 
-def pending(plan: Plan, done: Mapping[Key, Record], group: ProcessGroup) -> list[Key]:
+def pending(plan: Plan, done: Container[object], group: ProcessGroup) -> list[Key]:
     """This process's share of what is left. A prompt's pictures stay together: they share a prefill."""
     missing = [key for key in plan.picture_keys() if key not in done]
     prompts = [list(members) for _, members in groupby(missing, key=lambda key: key[:3])]
-    return [key for prompt in prompts[group.rank :: group.world_size] for key in prompt]
+    return [key for prompt in group.share(prompts) for key in prompt]
 
 
 def run_benchmark(plan: Plan, folder: Path, group: ProcessGroup, worker: Worker) -> list[Record]:
@@ -141,20 +142,17 @@ def run_benchmark(plan: Plan, folder: Path, group: ProcessGroup, worker: Worker)
     share = pending(plan, log.read(), group)
     group.barrier()  # nobody writes before everyone has read what is done
     logger.info("%s to make in this process", counted(len(share), "picture"))
+    pace = Pace(len(share))
     for number, key in enumerate(share, start=1):
         record = worker.make(key)
         log.add(record)
         logger.info(
-            "%d of %d: %s, %r, DINO %.3f, CLIP-I %.3f, CLIP-T %.3f",
-            *(number, len(share), key.subject, record.prompt, record.dino, record.clip_i, record.clip_t),
+            "%d of %d, %s left: %s, %r, DINO %.3f, CLIP-I %.3f, CLIP-T %.3f",
+            *(number, len(share), pace.left(number), key.subject, record.prompt),
+            *(record.dino, record.clip_i, record.clip_t),
         )
     group.barrier()
     found = log.read()
     keys = list(plan.picture_keys())
-    if missing := [key for key in keys if key not in found]:
-        raise ValueError(
-            f"Expected {counted(len(keys), 'finished picture')} in {folder}, missing: {len(missing)}, "
-            f"the first {missing[0].path}. Several machines need one --out, on a disk that they share: copy "
-            "the pictures and scores-*.jsonl of all into one folder, or start again with a shared one."
-        )
+    log.check_complete([key.path for key in keys if key not in found], len(keys))
     return [found[key] for key in keys]

@@ -17,18 +17,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..checkpoints.fingerprint import weights_fingerprint
 from ..utils.option_checks import refuse_unused
 from ..utils.option_types import Joined, gammas, output_folder, seed, whole
+from ..utils.parquet import check_parquet, write_parquet
 from ..utils.printable import counted
 from ..utils.processes import ProcessGroup, join_group
+from ..utils.work_log import agree_on_settings
 from . import latency, paper_figures, scorers
 from .benchmark import Plan, Worker, run_benchmark
 from .dreambench import read_dreambench
 from .model_options import UNUSED, add_model, chosen_model
-from .records import Record, check_parquet, check_shared, claim, write_parquet
+from .records import Record
 from .reference_cut import Segmentation, load_segmentation
 from .report_page import Report, write_page
-from .scorers import Scorers, weights_fingerprint
+from .scorers import Scorers
 from .variants import ENCODER_KINDS, Loader, Swap, ablation_variants, default_variant
 
 logger = logging.getLogger(__name__)
@@ -116,7 +119,7 @@ def parse_swap(text: str) -> Swap:
 def run(args: argparse.Namespace) -> int:
     """Do this process's share; process 0 writes the results."""
     refuse_unused(args, UNUSED)
-    check_parquet()
+    check_parquet("The raw scores are written as Parquet")
     group = join_group(args.device)
     loader = Loader(chosen_model(args, group.device))
     own = default_variant(args.model, args.gamma_t, args.gamma_i)
@@ -157,11 +160,7 @@ def _check_settings(
             for kind, found in scoring.backbones.items()
         },
     }
-    if group.rank == 0:
-        claim(args.out, settings)
-    group.barrier()
-    check_shared(args.out)
-    claim(args.out, settings)
+    agree_on_settings(args.out, settings, "scores", group)
     return settings
 
 
@@ -200,7 +199,7 @@ def _report(
         warnings=_warnings(size, scoring),
     )
     path, raw = args.out / f"{args.what}.html", args.out / f"{args.what}.parquet"
-    write_parquet(records, raw)
+    write_parquet(Record, records, raw)
     write_page(report, path, comparison, with_curve=args.what == "ablations")
     for variant in plan.variants:
         for kind, group in report.groups(variant).items():

@@ -10,7 +10,6 @@ Shapes: R real pictures, D features, H and W pixels. Features have unit length.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -20,6 +19,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
+from ..checkpoints.fingerprint import weights_fingerprint
 from ..pictures import IMAGENET_MEAN, IMAGENET_STD, middle_of_strip
 
 DINO = "facebook/dino-vits16"
@@ -29,7 +29,6 @@ PUBLISHED_SHAPES = {"DINO": "ViT 12 x 384, patch 16", "CLIP": "ViT 12 x 768, pat
 
 _CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 _CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
-_SAMPLED = 1024  # numbers of each tensor that go into a fingerprint
 
 
 class Backbone(NamedTuple):
@@ -74,16 +73,6 @@ def prepare(
     pixels_HW3 = np.asarray(resized.crop((left, top, left + side, top + side)), dtype=np.float32) / 255
     normal_HW3 = (pixels_HW3 - np.array(mean, np.float32)) / np.array(std, np.float32)
     return torch.from_numpy(normal_HW3).permute(2, 0, 1)[None]
-
-
-def weights_fingerprint(modules: Iterable[nn.Module]) -> str:
-    """SHA-256 over names, shapes and first numbers of all tensors: quick, and another training differs."""
-    digest = hashlib.sha256()
-    for module in modules:
-        for name, tensor in sorted(module.state_dict().items()):
-            digest.update(f"{name}{list(tensor.shape)}".encode())
-            digest.update(tensor.detach().flatten()[:_SAMPLED].float().cpu().numpy().tobytes())
-    return digest.hexdigest()[:16]
 
 
 class Scorers:

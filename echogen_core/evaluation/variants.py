@@ -10,11 +10,11 @@ from typing import NamedTuple
 import torch
 
 from ..checkpoints import ASSETS, load_bundle
+from ..checkpoints.fingerprint import weights_fingerprint
 from ..checkpoints.format import KINDS
 from ..config import PRESETS
 from ..dtypes import DTYPES
 from ..pipeline import EchoGenPipeline, Settings
-from .scorers import weights_fingerprint
 
 ENCODER_KINDS = ("text", "semantic", "content")
 

@@ -16,11 +16,12 @@ from typing import Any
 import torch
 
 from .file_names import name_fault
-from .number_list import parse_number, parse_numbers
+from .number_list import parse_number, parse_numbers, parse_whole_numbers
 from .number_text import plain_text
 from .printable import printable
 
 _LONGEST_LIST = 100  # numbers
+_MOST_SEEDS = 10_000
 _GROUPED = re.compile(r"[1-9]\d{0,2}([,. ])\d{3}(?:\1\d{3})*")  # thousands
 
 
@@ -89,12 +90,15 @@ class Joined(argparse.Action):
 
 threads = whole(1, 1024)
 """CPU threads."""
-seed = whole(0, 2**64 - 1)
+LARGEST_SEED = 2**64 - 1
+seed = whole(0, LARGEST_SEED)
 """What torch.Generator accepts, without negative numbers."""
 gamma = number(0, 8)
 """Guidance weights, in the range of ComfyUI's nodes."""
 gammas = numbers(0, 8)
 """Several of them."""
+temperature = number(0, above=True)
+"""tau, which divides the logits."""
 
 
 def words(text: str) -> str:
@@ -102,6 +106,14 @@ def words(text: str) -> str:
     if not text.strip():
         raise argparse.ArgumentTypeError("expected a few words, got an empty text")
     return text
+
+
+def seeds(text: str) -> list[int]:
+    """At most 10,000 seeds, as numbers and ranges: 7; 1, 2, 5; 0-99."""
+    try:
+        return parse_whole_numbers(text, "seeds", 0, LARGEST_SEED, _MOST_SEEDS)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error).removeprefix("seeds: ")) from None
 
 
 def output_file(text: str) -> Path:

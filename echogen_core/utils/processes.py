@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+
+T = TypeVar("T")
 
 TIMEOUT = timedelta(days=7)
 """How long a process waits at a barrier: another may have hours more to do."""
@@ -24,6 +26,11 @@ class ProcessGroup:
     device: torch.device
     barrier: Callable[[], None]
     destroy: Callable[[], None]
+
+    def share(self, work: Sequence[T]) -> Sequence[T]:
+        """This process's part: neighbours, which have features and prefills in common, stay together."""
+        start, end = (len(work) * rank // self.world_size for rank in (self.rank, self.rank + 1))
+        return work[start:end]
 
 
 def world_size() -> int:

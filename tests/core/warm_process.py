@@ -34,6 +34,7 @@ IMPORTED = [
     "echogen_core.training.subject_model",
     "echogen_core.training.trainer",
     "echogen_core.evaluation.command_dreambench",
+    "echogen_core.commands.batch",
     "echogen_core.commands.convert",
 ]
 

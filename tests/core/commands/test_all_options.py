@@ -78,7 +78,7 @@ OPTIONS = [
 
 
 def test_every_command_is_looked_at() -> None:
-    assert len(PARSERS) == 3 + 1 + 3 + len(STAGES)
+    assert len(PARSERS) == 4 + 1 + 3 + len(STAGES)
     assert all(isinstance(parser, OptionParser) for parser in PARSERS.values())
 
 
@@ -123,8 +123,10 @@ OUT_OF_RANGE: dict[str, tuple[str, ...]] = {
     "--lr": ("0", "-1"),
     "--share": ("-0.1", "1.1"),
     "--decoder-phase": ("2",),
-    "--seeds": ("0",),
+    "--seeds": ("0", "-1", "x"),
     "--subjects": ("0",),
+    "--batch-size": ("0", "x"),
+    "--size": ("2M", "big"),
     "--quality": ("0", "101"),
     "--base-rate": ("0", "-1"),
     "--ema": ("1", "-0.1"),
@@ -133,11 +135,14 @@ OUT_OF_RANGE: dict[str, tuple[str, ...]] = {
 FREE_TEXT = {"python -m echogen_core.evaluation dreambench --subjects"} | {
     "python -m echogen_core.evaluation ablations --subjects"  # names or a number
 }
+ACCEPTED = {("python -m echogen_core batch --seeds", "0")}
+"""A seed there, elsewhere a number of rounds."""
 REFUSED = [
     (option, text)
     for option in OPTIONS
     if str(option) not in FREE_TEXT
     for text in OUT_OF_RANGE.get(option.name, ())
+    if (str(option), text) not in ACCEPTED
 ]
 
 

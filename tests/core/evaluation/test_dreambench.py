@@ -19,12 +19,13 @@ from echogen_core.evaluation import command_dreambench, latency, paper_figures, 
 from echogen_core.evaluation.__main__ import main
 from echogen_core.evaluation.benchmark import Plan
 from echogen_core.evaluation.dreambench import open_picture, read_dreambench
-from echogen_core.evaluation.records import Log, Record, claim
+from echogen_core.evaluation.records import Log, Record
 from echogen_core.evaluation.scorers import Scorers, mean_cosine, prepare
 from echogen_core.evaluation.summary import Interval, bootstrap, subject_means, summarise, summarise_classes
 from echogen_core.evaluation.variants import Variant
 from echogen_core.model import EchoGenTransformer
 from echogen_core.utils.processes import ProcessGroup
+from echogen_core.utils.work_log import claim
 from tests.core import warm_process
 
 from ..training.training_runs import free_port, rank_environment
@@ -327,10 +328,10 @@ def test_scores_of_two_settings_are_not_mixed(
 ) -> None:
     assert main(["dreambench", *options, "--out", str(finished), "--seed", "5"]) == 2
     assert "sampling: tau" in capsys.readouterr().err
-    claim(tmp_path, {"seed": 1})
-    claim(tmp_path, {"seed": 1})
+    claim(tmp_path, {"seed": 1}, "scores")
+    claim(tmp_path, {"seed": 1}, "scores")
     with pytest.raises(ValueError, match="seed: 1 then, 2 now"):
-        claim(tmp_path, {"seed": 2})
+        claim(tmp_path, {"seed": 2}, "scores")
 
 
 def test_records_of_an_older_run_are_read(tmp_path: Path) -> None:

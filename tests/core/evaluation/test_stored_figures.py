@@ -10,7 +10,8 @@ import pytest
 
 from echogen_core.evaluation import latency
 from echogen_core.evaluation.command_dreambench import _own_latency
-from echogen_core.evaluation.records import Log, Record, claim
+from echogen_core.evaluation.records import Log, Record
+from echogen_core.utils.work_log import claim
 
 NOT_OURS = [
     "",
@@ -59,7 +60,7 @@ def test_the_latency_of_this_model_is_shown_and_earlier_files_are_read(tmp_path:
 def test_damaged_settings_are_named(text: str, tmp_path: Path) -> None:
     write(tmp_path / "settings.json", text)
     with pytest.raises(ValueError, match=r"settings\.json, the settings .* is damaged"):
-        claim(tmp_path, {"model": "nano"})
+        claim(tmp_path, {"model": "nano"}, "scores")
 
 
 def test_a_record_that_is_none_is_named_with_its_line(tmp_path: Path) -> None:

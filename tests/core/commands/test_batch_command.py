@@ -1,0 +1,169 @@
+"""`python -m echogen_core batch` on nano: beside `generate`, dry runs, refusals, rows mended later."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from echogen_core.__main__ import main
+from echogen_core.checkpoints import load_bundle
+from echogen_core.checkpoints.subject_file import save_subject
+from echogen_core.pictures import from_pil, open_picture
+from echogen_core.pipeline import EchoGenPipeline
+from echogen_core.utils import parquet
+
+from .generated import PROMPT, pictures
+
+pytestmark = pytest.mark.usefixtures("one_thread", "short_nano")
+
+
+@pytest.fixture
+def folder(files: dict[str, Path], tmp_path: Path) -> Path:
+    """Where the jobs are, with the pictures that they name."""
+    for name in ("reference.png", "mask.png"):
+        shutil.copy(files[name], tmp_path / name)
+    return tmp_path
+
+
+def write(folder: Path, *rows: dict[str, Any], name: str = "jobs.jsonl") -> Path:
+    path = folder / name
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    return path
+
+
+def batch(jobs: Path, *options: str, out: str = "out") -> int:
+    return main(["batch", str(jobs), "--out", str(jobs.parent / out), *options])
+
+
+def drawn(folder: Path, out: str = "out") -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (folder / out / "pictures").rglob("*") if path.is_file()}
+
+
+def test_a_row_alone_is_the_picture_of_generate(folder: Path) -> None:
+    jobs = write(
+        folder,
+        {"reference": "reference.png", "seeds": 7, "gamma_i": 3.5, "tau": 0.7, "negative": "a bench"},
+        {"reference": "reference.png", "mask": "mask.png", "seeds": 7},
+        {"reference": "reference.png", "box": "5,5,20,35", "name": "boxed"},
+    )
+    options = ("--prompt", PROMPT, "--gamma-t", "4", "--batch-size", "1")
+    assert batch(jobs, *options, out="png") == 0
+    own = drawn(folder, "png")
+    reference = ("--reference", folder / "reference.png", "--gamma-t", "4")
+    expected = (
+        ("000001_7.png", ("--seed", "7", "--gamma-i", "3.5", "--tau", "0.7", "--negative", "a bench")),
+        ("000002_7.png", ("--seed", "7", "--mask", folder / "mask.png")),
+        ("boxed_0.png", ("--box", "5,5,20,35")),
+    )
+    assert own == {
+        name: pictures(folder / "one", *reference, *of_row)["out.png"] for name, of_row in expected
+    }
+    assert len(set(own.values())) == 3
+
+
+def test_a_saved_subject_and_several_views_are_references(folder: Path) -> None:
+    pipeline = EchoGenPipeline(load_bundle("nano"))
+    subject = pipeline.subject(from_pil(open_picture(folder / "reference.png"))[None])
+    save_subject(folder / "saved.safetensors", subject)
+    Image.open(folder / "reference.png").transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(folder / "side.png")
+    jobs = write(
+        folder,
+        {"name": "picture", "reference": "reference.png"},
+        {"name": "saved", "reference": "saved.safetensors"},
+        {"name": "views", "reference": ["reference.png", "side.png"]},
+        {"name": "no effect", "reference": "saved.safetensors", "mask": "mask.png"},
+    )
+    assert batch(jobs, "--prompt", PROMPT, "--batch-size", "1", "--format", "webp") == 2
+    own = drawn(folder)
+    assert own.keys() == {"picture_0.webp", "saved_0.webp", "views_0.webp"}
+    assert own["picture_0.webp"] == own["saved_0.webp"] != own["views_0.webp"]
+
+
+def test_a_broken_row_is_tried_again_and_its_neighbours_are_not_drawn_again(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    jobs = write(
+        folder,
+        {"reference": "later.png", "prompt": PROMPT},
+        {"reference": "reference.png", "prompt": PROMPT},
+        {"prompt": "in a forest " * 200},
+    )
+    assert batch(jobs) == 2
+    said = capsys.readouterr().err
+    assert "Row 1, reference: No picture at" in said and "1 of 3 pictures in" in said
+    assert "Row 3, prompt: it has " in said and "and the model reads 64. Shorten it." in said
+    (before,) = (folder / "out/pictures").rglob("*.png")
+    stored = before.stat().st_mtime_ns
+    assert batch(jobs) == 2 and "0 pictures to draw" not in capsys.readouterr().err
+    shutil.copy(folder / "reference.png", folder / "later.png")
+    assert batch(jobs) == 2
+    assert drawn(folder).keys() == {"000001_0.png", "000002_0.png"}
+    assert before.stat().st_mtime_ns == stored
+    assert [json.loads(line)["row"] for line in (folder / "out/broken.jsonl").read_text().splitlines()] == [3]
+
+
+def test_other_jobs_or_options_need_another_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    jobs = write(folder, {"prompt": PROMPT})
+    assert batch(jobs) == 0
+    for options, words in (
+        (("--gamma-t", "3"), "for all rows: seeds 0 then, seeds 0; gamma_t 3.0 now"),
+        (("--batch-size", "2"), "batch size: 4 then, 2 now"),
+        (("--format", "jpg"), "format: png then, jpg now"),
+        (("--dtype", "bf16"), "model: nano, fp32"),
+    ):
+        assert batch(jobs, *options) == 2
+        assert words in capsys.readouterr().err
+    assert batch(write(folder, {"prompt": "other"})) == 2
+    assert "holds pictures made with other settings (jobs: SHA-256" in capsys.readouterr().err
+
+
+def test_a_dry_run_counts_and_draws_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"reference": "reference.png", "prompt": prompt, "seeds": "0-9"} for prompt in ("a", "b")]
+    jobs = write(folder, *rows, {"reference": "nowhere.png", "prompt": "a"}, {"prompt": "a", "tau": -1})
+    options = ("--dry-run", "--gamma-t", "3", "--gamma-i", "3", "--batch-size", "8")
+    assert batch(jobs, *options) == 2
+    said = capsys.readouterr()
+    assert said.out.splitlines() == [
+        "4 rows, 2 broken",
+        "21 pictures in 3 batches of up to 8",
+        "2 subjects, 2 prompts",
+        "4 prefills if each is computed once, 42 picture by picture",
+    ]
+    assert "Row 3, reference: no file at" in said.err and "Row 4, tau: expected a number above 0" in said.err
+    assert not (folder / "out").exists()
+
+
+def test_options_without_effect_are_refused(
+    folder: Path, files: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    jobs = write(folder, {"prompt": PROMPT})
+    reference = ("--reference", str(folder / "reference.png"))
+    for options, words in (
+        (("--mask", "m.png"), "--mask has no effect without --reference, the"),
+        (("--phrase", "dog"), "--phrase has no effect without --reference"),
+        ((*reference, "--phrase", "dog", "--box", "1,1,9,9"), "--phrase has no effect beside"),
+        (("--gamma-i", "2"), "--gamma-i has no effect without a reference"),
+        (("--comfyui", str(files["comfyui"])), "--comfyui has no effect on this model"),
+        ((*reference, "--transformer", str(files["base.safetensors"])), "without a subject path"),
+    ):
+        assert batch(jobs, *options) == 2
+        assert words in capsys.readouterr().err
+
+
+def test_without_pyarrow_the_log_stays(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow.parquet", None)
+    assert not parquet.has_parquet()
+    assert batch(write(folder, {"prompt": PROMPT})) == 0
+    assert "pip install pyarrow" in capsys.readouterr().err
+    assert len((folder / "out/pictures-0.jsonl").read_text("utf-8").splitlines()) == 1
+    (folder / "jobs.parquet").touch()
+    assert batch(folder / "jobs.parquet") == 2
+    assert "is Parquet, which needs pyarrow" in capsys.readouterr().err
