@@ -12,7 +12,7 @@ from layout import COLUMNS, App, Item, Layout, sampler, shown, subject_way, writ
 PROMPT = "a teddy bear on a meadow"
 NOTE = """## Your subject in a new scene
 
-1. Press **Run**: a second later the teddy bear is on a meadow.
+1. Press **Run**: seconds later the teddy bear is on a meadow.
 2. **Your own picture**: drop it on *Reference Picture*. *Subject Segmentation* cuts the subject out and \
 shows it. The wrong thing? Draw a **box** on its picture or type a **phrase** there; or paint the subject: \
 right-click *Reference Picture*, *Open in MaskEditor*.
