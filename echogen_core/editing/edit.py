@@ -33,7 +33,9 @@ _STRAYED = (
 )
 _STRAY = 1 / 3  # share of a subject outside of the paint, from which it is said
 _SMALL = 12  # pixels of a mask's box, below which a placed subject can hardly be seen
-_INSET = 1.5  # tokens of the last scale
+_REDRAWN = 0.8
+"""Share of a token that must be free for REDRAW to draw it: a coarse one that is not would shift the light of
+all that stays."""
 _OUTLINE = 1 / 128
 """Softness of a placed subject's outline, as a share of the canvas's longer side."""
 
@@ -205,7 +207,7 @@ class Edit:
         if self.keep_scales == len(self.schedule.scales):
             kept = "so the subject is pasted as it is" if self.way is Way.PLACE else "so nothing changes"
             return f"All scales are kept, {kept}. Keep fewer."
-        if bool((cover(canvas.masks_Bhw, self.schedule.scales[-1]) > THRESHOLD).any()):
+        if bool((cover(canvas.masks_Bhw, self.schedule.scales[-1]) > self._threshold).any()):
             return ""
         if 0 < float(canvas.masks_BHW.max()) <= THRESHOLD:
             return f"Nothing changes: the mask is too faint. Paint it stronger than {THRESHOLD:g}."
@@ -244,7 +246,7 @@ class Edit:
 
     def target(self, canvas: Canvas, latent_BDhw: Tensor) -> Target:
         """What the sampler keeps of a canvas; latent_BDhw: its pictures' latents."""
-        return Target(latent_BDhw, canvas.masks_Bhw, self.keep_scales)
+        return Target(latent_BDhw, canvas.masks_Bhw, self.keep_scales, self._threshold)
 
     def pasted_back(self, canvas: Canvas, edited_N3hw: Tensor) -> Tensor:
         """[N, 3, H, W]: the pictures at their own size, changed inside the canvas's masks alone.
@@ -269,8 +271,13 @@ class Edit:
             ]
         )
 
+    @property
+    def _threshold(self) -> float:
+        """Share of a token that must be free for it to be drawn. A placed subject has its outline's too."""
+        return THRESHOLD if self.way is Way.PLACE else _REDRAWN
+
     def _drawn_anew(self, mask_1HW: Tensor, frame: Frame) -> Tensor:
-        """[1, h, w]: where the model draws, which ends _INSET tokens inside what may change.
+        """[1, h, w]: where the model draws, which ends a token inside what may change.
 
         The decoder mixes neighbouring tokens: drawn right up to the mask's edge, they would show outside of
         it. What lies between blends the two.
@@ -279,7 +286,7 @@ class Edit:
         shown_1hw = frame.mask_onto_canvas(torch.ones_like(mask_1HW))
         token = self.schedule.pixels_hw[0] // self.schedule.scales[-1][0]
         # What pads the picture is no edge of the mask.
-        return inset(1 - (shown_1hw - mask_1hw), round(_INSET * token)) * shown_1hw
+        return (inset(1 - (shown_1hw - mask_1hw), token) > THRESHOLD) * shown_1hw
 
     def _picture(self, index: int) -> Tensor:
         return self.pictures_B3HW[index if self.count > 1 else 0][None]

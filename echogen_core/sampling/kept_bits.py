@@ -20,7 +20,7 @@ from .region_guidance import check_mask, cover
 Keeping = Callable[[Tensor, int], Tensor]
 """(bits drawn at a scale [B, h, w, D], the scale's index) -> the bits that are taken."""
 
-THRESHOLD = 0.5
+THRESHOLD = 0.3
 """Share of a token that must be free for it to be drawn."""
 
 

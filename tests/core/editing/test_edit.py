@@ -396,6 +396,7 @@ def test_however_wide_the_feather_the_middle_is_what_was_drawn() -> None:
     ("place", "strength", "says"),
     [
         ((slice(50, 70), slice(80, 100)), 1.0, ""),
+        ((slice(50, 70), slice(80, 100)), 0.4, ""),
         ((slice(50, 70), slice(80, 100)), 0.2, "too faint"),
         ((slice(50, 70), slice(0, 20)), 1.0, "outside of what the model sees"),
         ((slice(50, 51), slice(80, 81)), 1.0, "smaller than a token"),
