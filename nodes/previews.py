@@ -1,5 +1,8 @@
 """Previews of the picture while it is drawn, the last of which Decode Bits takes over.
 
+All but the last are sketches, which cost next to nothing: decoding after every scale would take longer than
+sampling. Decode Scales decodes them in full.
+
 Shape suffixes: B pictures, D bits per token, H W size of the last scale in tokens, h w in pixels.
 """
 
@@ -9,17 +12,24 @@ import weakref
 from dataclasses import replace
 from typing import NamedTuple
 
+import torch
+from PIL import Image
 from torch import Tensor
 
+from echogen_core.pictures import cover_crop, from_pil
 from echogen_core.sampling import Bits, ScaleStep
-from echogen_core.tokenizer import sum_codes
-from echogen_core.tokenizer.bsq import enlarge
+from echogen_core.subject.samples import GROUNDS, open_sample
+from echogen_core.tokenizer import BitTokenizer, Sketcher, sum_codes
 
 from . import runtime
 from .adapters import contact_sheet
 
-_TOKENS = 32  # a side; decoding a large picture in full at every scale would double the time
+_LONGEST_SKETCH = 512  # pixels a side: sketches have no more detail
+_PHOTOGRAPH = "mountain_meadow.webp"  # the first lesson of a sketcher
+_PHOTOGRAPH_SIDE = 128  # pixels
 _MOST_BYTES = 256 << 20  # of finished pictures that wait for Decode Bits
+
+_sketchers: weakref.WeakKeyDictionary[BitTokenizer, Sketcher] = weakref.WeakKeyDictionary()
 
 
 class ScaleProgress:
@@ -38,28 +48,42 @@ class ScaleProgress:
         if step.last:
             self.drawn = replace(step.bits, scales=tuple(scale.cpu() for scale in step.bits.scales))
         if self._tokenizer is not None:
-            pictures_B3hw = self._finished() if step.last else self._partial(step)
+            sheet = self._finished(step) if step.last else _sketched(step, self._tokenizer)
             # no maximum size: ComfyUI would enlarge small pictures to it
-            preview = ("JPEG", contact_sheet(pictures_B3hw), None)
+            preview = ("JPEG", sheet, None)
         self._bar.update_absolute(step.index + 1, step.total, preview)
 
-    def _finished(self) -> Tensor:
+    def _finished(self, step: ScaleStep) -> Image.Image:
         assert self._tokenizer is not None and self.drawn is not None
         pictures_B3hw = decode(self.drawn, self._tokenizer)
         _keep(self.drawn, self._tokenizer, pictures_B3hw)
-        return pictures_B3hw
-
-    def _partial(self, step: ScaleStep) -> Tensor:
-        assert self._tokenizer is not None
-        return runtime.decode(self._tokenizer, _reduced(step.codes_BdHW))
+        _sketcher(self._tokenizer).learn(step.codes_BdHW[:1], pictures_B3hw[:1])
+        return contact_sheet(pictures_B3hw)
 
 
-def _reduced(codes_BDHW: Tensor) -> Tensor:
-    """Codes of at most _TOKENS a side, resized as the transformer does it."""
-    # Much smaller ones would be quicker, but decode to pictures without the subject.
-    height, width = codes_BDHW.shape[-2:]
-    share = min(1.0, _TOKENS / max(height, width))
-    return enlarge(codes_BDHW, (max(1, round(height * share)), max(1, round(width * share))))
+def _sketched(step: ScaleStep, tokenizer: runtime.Managed) -> Image.Image:
+    """The pictures as far as they are drawn, at their own size unless that is large."""
+    sheet = contact_sheet(_sketcher(tokenizer).draw(step.codes_BdHW))
+    enlarged = tokenizer.module.config.patch / Sketcher.SCALE
+    scale = min(enlarged, _LONGEST_SKETCH / max(sheet.size))
+    size = (round(sheet.width * scale), round(sheet.height * scale))
+    return sheet.resize(size, Image.Resampling.BICUBIC)
+
+
+def _sketcher(tokenizer: runtime.Managed) -> Sketcher:
+    """That of a tokenizer, which must be loaded. It starts with a photograph."""
+    module: BitTokenizer = tokenizer.module
+    if module not in _sketchers:
+        side = max(1, _PHOTOGRAPH_SIDE // module.config.patch)
+        scales = [(2**n, 2**n) for n in range(side) if 2**n < side] + [(side, side)]
+        pixels = side * module.config.patch
+        photograph = cover_crop(open_sample(_PHOTOGRAPH, GROUNDS).convert("RGB"), (pixels, pixels))
+        picture_13hw = from_pil(photograph)[None]
+        with torch.inference_mode():
+            encoded = module.encode(picture_13hw.to(tokenizer.device), scales)
+        _sketchers[module] = Sketcher()
+        _sketchers[module].learn(encoded.quantized_BDHW, picture_13hw)
+    return _sketchers[module]
 
 
 def decode(bits: Bits, tokenizer: runtime.Managed) -> Tensor:

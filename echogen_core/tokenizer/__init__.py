@@ -12,6 +12,7 @@ from .bsq import (
     quantize_with_bit_flips,
     sum_codes,
 )
+from .sketch import Sketcher
 from .tokenizer import BitTokenizer, EncodedBits
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "EncodedBits",
     "Quantized",
     "Scale",
+    "Sketcher",
     "TeacherForcing",
     "add_scale",
     "bits_to_codes",
