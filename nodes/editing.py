@@ -9,10 +9,12 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from echogen_core.editing import CONTEXT, FEATHER, Canvas, Edit, Fit, Frame, Way, grown
+from echogen_core.editing.framing import PixelBox
 from echogen_core.sampling import Bits
 from echogen_core.scales import nearest_preset_schedule
 from echogen_core.subject.masks import GivenMask, MaskMarks, read_masks
 from echogen_core.subject.notes import WHOLE_MASK, by_picture
+from echogen_core.subject.regions import extent
 from echogen_core.tokenizer.bsq import quantize_multiscale
 
 from . import adapters, drawing, memory_checks, notices, phases, runtime, subject_preview
@@ -118,15 +120,17 @@ class EditPicture(io.ComfyNode):
             budget=_budget(size),
         )
         made = PictureEdit(edit, tokenizer)
+        seen: list[PixelBox | None] = [None] * edit.count
         if edit.way is Way.REDRAW:
             canvas = edit.redrawn()
             made = drawing.on_canvas(made, canvas)
+            seen = [_seen(frame) for frame in canvas.frames]
             said += [_unseen_note(edit, canvas), edit.unchanged_note(canvas)]
         else:
             ignored = "Fit has no effect with place, which sees what fits the subject into the mask."
             said += [edit.mask_note, ignored if edit.fit is not Fit.AROUND else ""]
         said = [note for note in said if note]
-        shown = subject_preview.marked(images_B3HW, masks_BHW)
+        shown = subject_preview.marked(images_B3HW, masks_BHW, seen)
         return io.NodeOutput(made, ui=subject_preview.show(cls, [shown], said, said, captioned=False))
 
 
@@ -272,6 +276,11 @@ def _masks(mask: Tensor | None, images_B3HW: Tensor, way: Way) -> tuple[Tensor, 
 
 def _budget(size: str) -> str | None:
     return None if size == AUTO_SIZE else size
+
+
+def _seen(frame: Frame) -> PixelBox | None:
+    """The part of a picture that the canvas shows; None for all of it."""
+    return extent(frame.shown_HW) if frame.lost else None
 
 
 def _lost_note(frame: Frame) -> list[str]:

@@ -21,6 +21,7 @@ from echogen_core.pictures import SMALLEST_SIDE, to_pil
 from echogen_core.subject.find import Found
 from echogen_core.subject.notes import by_picture
 from echogen_core.subject.overlay import draw_overlay
+from echogen_core.subject.regions import Box, Detection
 
 from . import notices
 from .adapters import best_effort, image_from_pil, to_image
@@ -69,13 +70,19 @@ def previews(images_BCHW: Tensor, found: Sequence[Found], warned: bool = True) -
     return _with_texts(drawn, [(_summary(one), one.warning if warned else "") for one in found])
 
 
-def marked(images_BCHW: Tensor, masks_BHW: Tensor) -> Tensor:
-    """[B, h, w, 3]: each picture with its mask; one mask stands for all."""
+def marked(images_BCHW: Tensor, masks_BHW: Tensor, boxes: Sequence[Box | None]) -> Tensor:
+    """[B, h, w, 3]: each picture with its mask, and a box in its pixels outlined; one mask stands for all."""
     shown_BCHW = at_preview_size(images_BCHW)
     masks_BHW = masks_BHW.expand(len(shown_BCHW), -1, -1)
+    down, across = (shown_BCHW.shape[dim] / images_BCHW.shape[dim] for dim in (-2, -1))
     drawn = [
-        draw_overlay(image_CHW, mask_HW, longest=SIDE)
-        for image_CHW, mask_HW in zip(shown_BCHW, masks_BHW, strict=True)
+        draw_overlay(
+            image_CHW,
+            mask_HW,
+            [resize_hit(Detection(box, 0.0, ""), across, down)] if box else (),
+            longest=SIDE,
+        )
+        for image_CHW, mask_HW, box in zip(shown_BCHW, masks_BHW, boxes, strict=True)
     ]
     return torch.cat([image_from_pil(picture)[0] for picture in drawn])
 

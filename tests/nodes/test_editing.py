@@ -2,18 +2,63 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from test_execution import SAMPLER, run, same_bits
 from test_execution import features as features  # fixtures
 from test_execution import picture as picture
 from test_sweep import sweep
-from torch import Tensor
+from torch import Tensor, nn
 
+import comfy_pack
+from echogen_core.config import PRESETS, Preset, TokenizerConfig
+from echogen_core.model import EchoGenTransformer
+from echogen_core.subject.overlay import OTHER
+from echogen_core.subject.regions import extent
+from echogen_core.tokenizer import BitTokenizer
+
+LARGE = "echogen-2b"
+BOTH = pytest.mark.parametrize("models", ["nano", LARGE], indirect=True)
 EDIT = dict(way="redraw", keep_scales=0, grow=0, feather=4.0, fit="crop", size="auto")
 REGION = dict(area="left half", gamma_t=-1.0, gamma_i=-1.0)
+
+
+def small_2b() -> Preset:
+    """EchoGen-2B with fewer channels and blocks, behind nano's encoders, at the smallest of its sizes."""
+    preset = PRESETS[LARGE]
+    features = dict(text_width=128, semantic_width=192, semantic_length=65)
+    features |= dict(content_width=32, content_length=196)
+    return replace(
+        preset,
+        transformer=replace(preset.transformer, depth=2, width=64, heads=2, **features),
+        tokenizer=TokenizerConfig(preset.tokenizer.bits, base_channels=8, norm_groups=4),
+        budget="0.06M",
+    )
+
+
+@pytest.fixture(scope="module")
+def models(request: pytest.FixtureRequest, models: Any) -> Any:
+    """Of nano's sizes, or with EchoGen-2B's schedules, bits and prompt length: the test's parameter says."""
+    if getattr(request, "param", "nano") == "nano":
+        return models
+    runtime, preset = comfy_pack.pack_module("nodes.runtime"), small_2b()
+    layers = runtime.operations()
+    transformer = EchoGenTransformer(preset.transformer, layers)
+    tokenizer = BitTokenizer(preset.tokenizer, layers)
+    generator = torch.Generator().manual_seed(0)
+    for parameter in (*transformer.parameters(), *tokenizer.parameters()):
+        nn.init.normal_(parameter, std=0.08, generator=generator)
+    return replace(
+        models,
+        model=runtime.manage_model(transformer, preset),
+        tokenizer=runtime.manage(tokenizer, preset),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +89,7 @@ def decoded(pack: Any, models: Any, bits: Any) -> Tensor:
     return run(pack, "EchoGenDecodeBits", bits=bits, tokenizer=models.tokenizer)[0]
 
 
+@BOTH
 @pytest.mark.parametrize("way", ["redraw", "place"])
 def test_the_picture_changes_inside_the_mask_alone(
     pack: Any,
@@ -64,17 +110,47 @@ def test_the_picture_changes_inside_the_mask_alone(
     assert same_bits(bits, again) and same is done, "a second sampler draws in the same place"
 
 
+@pytest.mark.parametrize(
+    ("options", "columns"),
+    [
+        (dict(fit="crop"), (25, 175)),
+        (dict(fit="around the mask"), (65, 200)),
+        (dict(fit="pad"), None),
+        (dict(way="place", fit="around the mask"), None),  # not known before the subject is drawn
+    ],
+)
+def test_a_frame_shows_what_the_model_sees(
+    pack: Any, models: Any, ground: Tensor, right: Tensor, options: dict[str, Any], columns: Any
+) -> None:
+    import folder_paths
+
+    node = pack["EchoGenEditPicture"].PREPARE_CLASS_CLONE({})
+    inputs = dict(image=ground, tokenizer=models.tokenizer, mask=right, **{**EDIT, **options})
+    (written,) = node.EXECUTE_NORMALIZED(**inputs).ui["images"]
+    with Image.open(Path(folder_paths.get_temp_directory()) / written["filename"]) as preview:
+        pixels = torch.from_numpy(np.array(preview.convert("RGB")))
+    framed = extent((pixels == torch.tensor(OTHER)).all(-1))
+    if framed is None or columns is None:
+        assert framed is columns
+    else:
+        scale = pixels.shape[1] / ground.shape[2]
+        assert (framed[0] / scale, framed[2] / scale) == pytest.approx(columns, abs=1)
+
+
+@BOTH
 def test_nothing_kept_of_the_whole_picture_is_a_plain_picture(
     pack: Any,
     models: Any,
     features: Any,
     ground: Tensor,
 ) -> None:
-    plain, none = drawn(pack, models, **features)
-    bits, done = drawn(pack, models, edit=edited(pack, models, ground, None), **features)
+    edit = edited(pack, models, ground, None)
+    plain, none = drawn(pack, models, aspect_ratio=edit.edit.schedule.aspect_ratio, **features)
+    bits, done = drawn(pack, models, edit=edit, **features)
     assert same_bits(plain, bits) and none is None and done is not None
 
 
+@BOTH
 def test_all_scales_kept_is_the_picture_through_the_tokenizer(
     pack: Any,
     models: Any,
@@ -82,13 +158,15 @@ def test_all_scales_kept_is_the_picture_through_the_tokenizer(
     ground: Tensor,
     right: Tensor,
 ) -> None:
-    bits, _ = drawn(pack, models, edit=edited(pack, models, ground, right, keep_scales=5), **features)
+    scales = len(edited(pack, models, ground, right).edit.schedule.scales)
+    bits, _ = drawn(pack, models, edit=edited(pack, models, ground, right, keep_scales=scales), **features)
     encoded, fitted = run(
         pack, "EchoGenEncodeBits", image=ground, tokenizer=models.tokenizer, fit="crop", size="auto"
     )
-    assert same_bits(bits, encoded) and fitted.shape == (1, 128, 128, 3)
+    assert same_bits(bits, encoded) and fitted.shape == (1, *bits.schedule.pixels_hw, 3)
 
 
+@BOTH
 def test_a_region_over_everything_is_a_plain_picture(pack: Any, models: Any, features: Any) -> None:
     plain, _ = drawn(pack, models, **features)
     subject = {name: features[name] for name in ("semantic", "content")}
@@ -97,9 +175,12 @@ def test_a_region_over_everything_is_a_plain_picture(pack: Any, models: Any, fea
     assert same_bits(plain, whole)
     (left,) = run(pack, "EchoGenSubjectRegion", **REGION, **subject)
     half, _ = drawn(pack, models, text=features["text"], regions=left)
-    assert not same_bits(plain, half)
+    (two,) = run(pack, "EchoGenSubjectRegion", **{**REGION, "area": "right half"}, previous=left, **subject)
+    both, _ = drawn(pack, models, text=features["text"], regions=two)
+    assert not same_bits(plain, half) and not same_bits(half, both) and both.complete
 
 
+@BOTH
 def test_a_negative_prompt_changes_the_picture(pack: Any, models: Any, features: Any) -> None:
     (negative,) = run(pack, "EchoGenEncodeText", text_encoder=models.text_encoder, prompt="in a forest")
     plain, _ = drawn(pack, models, **features)
