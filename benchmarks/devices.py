@@ -81,7 +81,7 @@ class Card(Processor):
                 work()
         finally:
             torch.cuda.set_sync_debug_mode("default")
-        return sum("synchronizing" in str(warning.message) for warning in warned)
+        return sum("synchronizing CUDA operation" in str(warning.message) for warning in warned)
 
 
 class _ValuesAsked(TorchDispatchMode):

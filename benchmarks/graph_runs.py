@@ -37,7 +37,8 @@ DRAWING = ("sampling", "decoding")
 ALL = tuple(dict.fromkeys((*STAGES.values(), "rest")))
 SCENES = ("on a meadow", "in a forest", "in a city", "in Venice")
 KINDS = ("previews on", "previews off", "naive")
-WAYS = ("cold", "only γ changed, γ_t = γ_I", "only γ changed, γ_t ≠ γ_I")
+WAYS = ("cold, γ_t = γ_I", "only γ changed, γ_t = γ_I", "first γ_t ≠ γ_I", "only γ changed, γ_t ≠ γ_I")
+"""In this order; the first γ_t ≠ γ_I needs a branch that those before did without."""
 
 
 class Measured(NamedTuple):
@@ -111,9 +112,8 @@ def measure(stopwatch: Stopwatch, dtype: str, runs: int) -> dict[tuple[str, str]
     for number in range(runs + 1):
         for kind in KINDS:
             cold = graph(kind, len(KINDS) * number + KINDS.index(kind), dtype)
-            graphs = cold, with_gammas(cold, 2 + 0.01 * number, 2 + 0.01 * number), with_gammas(cold, 3, 2)
-            for way, each in zip(WAYS, graphs, strict=True):
-                found[kind, way].append(stopwatch.run(each))
+            for way, gammas in zip(WAYS, ((2.5, 2.5), (3, 3), (3, 2), (4, 2)), strict=True):
+                found[kind, way].append(stopwatch.run(with_gammas(cold, *gammas)))
     return {key: _median(measured[1:]) for key, measured in found.items()}
 
 
