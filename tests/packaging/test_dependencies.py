@@ -43,7 +43,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
     """A new environment that sees the packages of this one, less what the two commands install."""
     folder = tmp_path_factory.mktemp("fresh")
     environment, seen = Environment(folder / "venv"), folder / "packages"
-    subprocess.run([sys.executable, "-m", "venv", str(environment.home)], check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment.home)], check=True)
     seen.mkdir()
     here = Path(sysconfig.get_path("purelib"))
     left_out = {"pip", "setuptools", "_distutils_hack"}
@@ -72,7 +72,10 @@ def added(environment: Environment, command: list[str]) -> set[str]:
     """What a pip command adds; everything else has to stay as it was."""
     before = packages(environment)
     assert "torch" in before and "transformers" in before
-    subprocess.run([environment.python, "-m", *command, "--quiet"], cwd=ROOT, check=True)
+    pip, *arguments = command
+    own_pip = [sys.executable, "-m", pip, "--python", str(environment.python)]  # it comes with none
+    environ = {**os.environ, "PIP_COMPILE": "0"}
+    subprocess.run([*own_pip, *arguments, "--quiet"], cwd=ROOT, env=environ, check=True)
     after = packages(environment)
     assert before.items() <= after.items()
     return set(after) - set(before)

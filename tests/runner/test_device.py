@@ -12,7 +12,7 @@ import pytest
 from runner import cards, comfyui, device, pythons, server
 from runner.say import command_line
 
-from .users_comfyui import RAISES, TAKES, start, users_comfyui
+from .users_comfyui import RAISES, TAKES, TORCH, start, users_comfyui
 
 FIND = cards.find
 CUDA_MISSING = "AssertionError: Torch not compiled with CUDA enabled"
@@ -34,7 +34,8 @@ def test_it_starts_as_its_user_starts_it(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    comfy = users_comfyui(tmp_path / "comfy", TAKES.format(kind))
+    torch = "" if kind == "cuda" else TORCH  # the real one in one of the tests
+    comfy = users_comfyui(tmp_path / "comfy", TAKES.format(kind), torch=torch)
     before = sorted(comfy.path.rglob("*"))
     arguments, page = start(comfy, tmp_path, monkeypatch)
     port = arguments[1]

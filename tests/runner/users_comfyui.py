@@ -28,11 +28,18 @@ port = int(sys.argv[sys.argv.index("--port") + 1])
 http.server.HTTPServer(("127.0.0.1", port), Answer).handle_request()
 """
 TAKES = "import types\ndef get_torch_device(): return types.SimpleNamespace(type={!r})\n"
+TORCH = '__version__ = "2.13.0+cpu"\n'
+"""As much of torch as a start reads of it; importing all of it takes seconds."""
 RAISES = "def get_torch_device(): raise AssertionError('Torch not compiled with CUDA enabled')\n"
 
 
-def users_comfyui(path: Path, management: str, own_python: bool = True) -> comfyui.ComfyUI:
-    """A ComfyUI, with its own Python unless told otherwise; `management` picks the device."""
+def users_comfyui(
+    path: Path, management: str, own_python: bool = True, torch: str = TORCH
+) -> comfyui.ComfyUI:
+    """A ComfyUI, with its own Python unless told otherwise; `management` picks the device.
+
+    torch: a module in the place of that Python's; empty for the real one.
+    """
     (path / "comfy").mkdir(parents=True)
     (path / "custom_nodes").mkdir()
     (path / "folder_paths.py").touch()
@@ -40,16 +47,18 @@ def users_comfyui(path: Path, management: str, own_python: bool = True) -> comfy
     (path / "comfyui_version.py").write_text('__version__ = "0.46.0"\n', encoding="utf-8")
     (path / "comfy" / "model_management.py").write_text(management, encoding="utf-8")
     if own_python:
-        make_environment(path / "venv")
+        make_environment(path / "venv", torch=torch)
     return comfyui.ComfyUI(path, users_own=True, found_by="a test")
 
 
-def make_environment(home: Path, complete: bool = True) -> Path:
-    """A virtual environment's Python, which sees the packages of this one where it is complete."""
+def make_environment(home: Path, complete: bool = True, torch: str = TORCH) -> Path:
+    """A virtual environment's Python; a complete one sees the packages of this one, but for `torch`."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(home)], check=True)
     if complete:
-        packages = sysconfig.get_path("purelib", vars={"base": str(home)})
-        (Path(packages) / "outer.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")
+        packages = Path(sysconfig.get_path("purelib", vars={"base": str(home)}))
+        (packages / "outer.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")
+        if torch:
+            (packages / "torch.py").write_text(torch, encoding="utf-8")
     return pythons.in_environment(home)
 
 
