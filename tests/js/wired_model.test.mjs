@@ -5,7 +5,7 @@ import { hintsOf, MODELS, ownValue, sidesOf, sidesUnder } from "../../web/js/wir
 import { HOSTILE } from "./hostile.mjs";
 import { connect, graph, node } from "./graph.mjs";
 
-const SOCKETS = ["model", "text", "semantic", "content", "tokenizer", "guidance", "edit"];
+const SOCKETS = ["model", "text", "semantic", "content", "tokenizer", "guidance", "edit", "regions", "negative"];
 const NANO = "nano (built in)";
 
 /** A sampler with some of its sockets connected. */
@@ -31,6 +31,11 @@ for (const [connected, hints] of [
   ["text semantic tokenizer", "no_content"],
   ["content tokenizer", "no_prompt no_semantic"],
   ["text semantic content", "no_tokenizer"],
+  ["negative tokenizer", "no_subject"],
+  ["negative semantic content tokenizer", ""],
+  ["regions tokenizer", ""],
+  ["text regions tokenizer", ""],
+  ["regions content tokenizer", "no_semantic"],
   ["", "no_prompt_no_subject no_tokenizer"],
 ]) {
   test(`connected: ${connected || "nothing"}`, () => {

@@ -53,19 +53,19 @@ export function sidesUnder(schedule) {
   return (sides.size === 1 && [...sides.values()][0]) || LADDER;
 }
 
-/** Keys of the texts that say what is without effect because it isn't connected. @param {GraphNode} sampler */
+/** Keys of the texts that say what is without effect because it isn't connected. Regions may bring prompts and subjects
+ *  of their own, so with them γ always counts. @param {GraphNode} sampler */
 export function hintsOf(sampler) {
-  const [prompt, semantic, content, tokenizer] = ["text", "semantic", "content", "tokenizer"].map(
-    (name) => sourceOf(sampler, name).connected,
-  );
-  const subject = semantic || content;
+  const wired = (/** @type {string} */ name) => sourceOf(sampler, name).connected;
+  const [semantic, content, regions] = ["semantic", "content", "regions"].map(wired);
+  const [prompt, subject] = [wired("text") || wired("negative"), semantic || content];
   return [
-    !prompt && !subject && "no_prompt_no_subject",
-    prompt && !subject && "no_subject",
-    !prompt && subject && "no_prompt",
+    !regions && !prompt && !subject && "no_prompt_no_subject",
+    !regions && prompt && !subject && "no_subject",
+    !regions && !prompt && subject && "no_prompt",
     subject && !semantic && "no_semantic",
     subject && !content && "no_content",
-    !tokenizer && "no_tokenizer",
+    !wired("tokenizer") && "no_tokenizer",
   ].filter((key) => typeof key === "string");
 }
 
