@@ -29,9 +29,8 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from echogen_core.batch.plan import Plan, read_plan
-from echogen_core.batch.rows import Reference
 from echogen_core.batch.worker import Worker
-from echogen_core.commands.reference_options import cut, load_tools, read_picture
+from echogen_core.commands.reference_options import cut, load_tools, read_mask, read_picture
 from echogen_core.config import PRESETS
 from echogen_core.pipeline import EchoGenPipeline
 from echogen_core.subject.samples import FOLDER as SAMPLES
@@ -74,20 +73,23 @@ def measure_reuse(jobs: Path, pictures: int) -> dict[str, float]:
     """Way -> processor seconds per picture, each after one picture that warms up."""
     pipeline, tools = EchoGenPipeline.from_bundle("nano"), load_tools(None, "cpu", False, False)
 
-    def subject(reference: Reference, place: int) -> torch.Tensor:
-        return cut(tools, read_picture(reference.files[place]), None, None, "").images_B3SS
+    class Files:
+        read_mask = staticmethod(read_mask)
+
+        def cut(self, path: Path, *where: Any) -> torch.Tensor:
+            return cut(tools, read_picture(path), *where).images_B3SS
 
     def alone(plan: Plan) -> int:
         rows = plan.rows[:pictures]
         for row in rows:
             fresh = EchoGenPipeline(pipeline.bundle)
             assert row.reference is not None
-            encoded = fresh.encode_reference(subject(row.reference, 0))
+            encoded = fresh.encode_reference(Files().cut(row.reference.files[0], None, None, ""))
             fresh.generate(fresh.branches(row.prompt, encoded, row.settings), row.seeds, row.settings)
         return len(rows)
 
     def together(plan: Plan) -> int:
-        worker, drawn = Worker(EchoGenPipeline(pipeline.bundle), subject), 0
+        worker, drawn = Worker(EchoGenPipeline(pipeline.bundle), Files()), 0
         for batch in plan.batches():
             if drawn < pictures:
                 drawn += len(worker.draw(batch, ()).pictures)

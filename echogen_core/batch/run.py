@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Container, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,8 +18,8 @@ from ..utils.processes import ProcessGroup
 from ..utils.progress import Progress
 from ..utils.writing import write_picture
 from .jobs_file import Fault
+from .picture_log import BrokenRows, Log, Record, record_of
 from .plan import Batch, Job, Plan
-from .records import BrokenRows, Log, Record, record_of
 from .worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -39,8 +40,8 @@ def run_batch(plan: Plan, folder: Path, ending: str, group: ProcessGroup, worker
     """
     log, broken = Log(folder, group.rank), BrokenRows(folder, group.rank)
     done = {record.key for record in log.records()}
-    pending = [batch for batch in plan.batches() if any(job.key not in done for job in batch)]
-    share = group.share(pending)
+    batches = list(plan.batches())
+    share = group.share([batch for batch in batches if any(job.key not in done for job in batch)])
     if group.rank == 0:
         broken.forget()
     group.barrier()  # nobody writes before everyone has read what is done
@@ -54,10 +55,11 @@ def run_batch(plan: Plan, folder: Path, ending: str, group: ProcessGroup, worker
     faults = sorted({*plan.faults, *broken.found()})
     group.barrier()  # nobody leaves while another reads
     unusable = {fault.row for fault in faults}
-    jobs = [job for batch in plan.batches() for job in batch if job.row.number not in unusable]
+    jobs = list(chain.from_iterable(batches))
+    expected = [job for job in jobs if job.row.number not in unusable]
     if group.rank == 0:
-        log.check_complete([job.path(ending) for job in jobs if job.key not in found], len(jobs))
-    return Result([found[job.key] for batch in plan.batches() for job in batch if job.key in found], faults)
+        log.check_complete([job.path(ending) for job in expected if job.key not in found], len(expected))
+    return Result([found[job.key] for job in jobs if job.key in found], faults)
 
 
 def _draw_share(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Hashable, Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Container, Hashable, Iterable, Sequence
+from itertools import zip_longest
+from pathlib import Path
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -13,6 +15,7 @@ from ..encoders.reference import reference_picture
 from ..features import Subject
 from ..pipeline import NO_SUBJECT, EchoGenPipeline
 from ..sampling import Branches, PrefillCache
+from ..subject.drawn_box import DrawnBox
 from .jobs_file import Fault, FaultyRow
 from .plan import Job
 from .rows import Reference, Row
@@ -20,11 +23,15 @@ from .rows import Reference, Row
 KEPT_PREFILLS = 4 << 30
 """Bytes of keys and values that are kept from one batch to the next, most recently used ones."""
 
-Cut = Callable[[Reference, int], Tensor]
-"""Reads one of a reference's pictures, by its place from 0: the subject on white, [1, 3, S, S] in 0..1.
 
-Raises ValueError or OSError for what the user can mend.
-"""
+class Files(Protocol):
+    """Reads what rows name. Raises ValueError or OSError for what the user can mend."""
+
+    def read_mask(self, path: Path) -> Tensor:
+        """[1, H, W] in 0..1."""
+
+    def cut(self, path: Path, mask_1HW: Tensor | None, box: DrawnBox | None, phrase: str) -> Tensor:
+        """The subject of a picture on white, [1, 3, S, S] in 0..1."""
 
 
 class Drawn(NamedTuple):
@@ -37,11 +44,11 @@ class Drawn(NamedTuple):
 class Worker:
     """Draws one batch after another."""
 
-    def __init__(self, pipeline: EchoGenPipeline, cut: Cut) -> None:
+    def __init__(self, pipeline: EchoGenPipeline, files: Files) -> None:
         self._pipeline = pipeline
         # its number of branches is no limit here: their bytes are, see `draw`
         pipeline.prefill = PrefillCache(pipeline.bundle.transformer, capacity=1 << 20)
-        self._cut = cut
+        self._files = files
         self._known: dict[Hashable, Subject | FaultyRow] = {}
 
     @property
@@ -121,23 +128,28 @@ class Worker:
         if row.reference is None:
             return NO_SUBJECT
         if row.reference not in self._known:
+            column = "mask"
             try:
-                self._known[row.reference] = self._encoded(row.reference)
+                masks = [self._files.read_mask(path) for path in row.reference.masks]
+                column = "reference"
+                self._known[row.reference] = self._encoded(row.reference, masks)
             except (ValueError, OSError) as error:
-                self._known[row.reference] = FaultyRow(Fault(row.number, "reference", str(error)))
+                self._known[row.reference] = FaultyRow(Fault(row.number, column, str(error)))
         known = self._known[row.reference]
         if isinstance(known, FaultyRow):
             raise known
         return known
 
-    def _encoded(self, reference: Reference) -> Subject:
-        if len(reference.files) == 1 and is_subject(reference.files[0]):
-            if reference[1:] != Reference(reference.files)[1:]:
+    def _encoded(self, reference: Reference, masks: Sequence[Tensor]) -> Subject:
+        files, _, box, phrase = reference
+        if len(files) == 1 and is_subject(files[0]):
+            if reference != Reference(files):
                 raise ValueError("mask, box and phrase have no effect on a subject file. Leave them empty.")
-            return load_subject(reference.files[0])
+            return load_subject(files[0])
         side = self._pipeline.preset.reference_size
         views = [
-            reference_picture(self._cut(reference, place), side) for place in range(len(reference.files))
+            reference_picture(self._files.cut(path, mask_1HW, box, phrase), side)
+            for path, mask_1HW in zip_longest(files, masks)
         ]
         return self._pipeline.encode_reference(torch.cat(views))
 

@@ -18,7 +18,7 @@ import logging
 import os
 import sys
 from collections.abc import Collection, Sequence
-from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,8 @@ import torch
 from torch import Tensor
 
 from ..batch.jobs_file import Fault
+from ..batch.picture_log import BrokenRows, Record
 from ..batch.plan import Plan, count, read_plan
-from ..batch.records import BrokenRows, Record
 from ..batch.rows import COLUMNS, Reference, size
 from ..batch.run import Result, run_batch
 from ..batch.worker import Worker
@@ -36,15 +36,16 @@ from ..config import PRESETS
 from ..pictures import FORMATS
 from ..pipeline import EchoGenPipeline
 from ..scales import BUDGETS
+from ..subject.drawn_box import DrawnBox
 from ..subject.find import Tools
 from ..utils.option_checks import Unused, refuse_unused
 from ..utils.option_types import output_folder, seeds, threads, whole, words
 from ..utils.parquet import has_parquet, write_parquet
-from ..utils.printable import counted
-from ..utils.processes import join_group
+from ..utils.printable import counted, printable
+from ..utils.processes import is_main_process, join_group
 from ..utils.program import INPUT_ERROR
 from ..utils.work_log import agree_on_settings
-from . import model_options, reference_options, sampling_options
+from . import pipeline_options, reference_options, sampling_options
 
 UNUSED = (
     Unused(
@@ -57,6 +58,20 @@ UNUSED = (
 SHOWN_FAULTS = 10
 """Broken rows that are named at the end; all are in the file."""
 _ENDINGS = {ending.removeprefix("."): ending for ending in FORMATS}
+
+
+class _Files:
+    """As worker.Files."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+
+    def read_mask(self, path: Path) -> Tensor:
+        return reference_options.read_mask(path)
+
+    def cut(self, path: Path, mask_1HW: Tensor | None, box: DrawnBox | None, phrase: str) -> Tensor:
+        picture_1CHW = reference_options.read_picture(path)
+        return reference_options.cut(self._tools, picture_1CHW, mask_1HW, box, phrase).images_B3SS
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
@@ -96,7 +111,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         "--batch-size", type=whole(1), default=4, metavar="N", help="pictures that are drawn in one run"
     )
     parser.add_argument("--format", choices=list(_ENDINGS), default="png", help="kind of picture file")
-    model_options.add_options(parser)
+    pipeline_options.add_options(parser)
     parser.add_argument("--threads", type=threads, help="CPU threads (default: PyTorch's choice)")
     return parser
 
@@ -107,7 +122,7 @@ def run(args: argparse.Namespace) -> int:
     Raises ValueError or OSError for what the user can mend; a broken row only changes the exit status.
     """
     refuse_unused(args, UNUSED)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.basicConfig(level=logging.INFO if is_main_process() else logging.WARNING, format="%(message)s")
     plan = read_plan(args.jobs, _defaults(args), PRESETS[args.model], args.batch_size)
     references = {row.reference for row in plan.rows if row.reference}
     refuse_unused(args, _unused_by(references))
@@ -117,16 +132,17 @@ def run(args: argparse.Namespace) -> int:
         torch.set_num_threads(args.threads)
     group = join_group(args.device)
     device = str(group.device)
-    tools = reference_options.load_tools(
-        args.comfyui,
-        device,
-        phrases=any(reference.phrase for reference in references),
-        boxes=any(reference.box for reference in references),
+    files = _Files(
+        reference_options.load_tools(
+            args.comfyui,
+            device,
+            phrases=any(reference.phrase for reference in references),
+            boxes=any(reference.box for reference in references),
+        )
     )
-    pipeline = model_options.load_pipeline(args, device, bool(references))
+    pipeline = pipeline_options.load_pipeline(args, device, bool(references))
     agree_on_settings(args.out, _settings(args, pipeline, device), "pictures", group)
-    worker = Worker(pipeline, partial(_cut, tools))
-    result = run_batch(plan, args.out, _ENDINGS[args.format], group, worker)
+    result = run_batch(plan, args.out, _ENDINGS[args.format], group, Worker(pipeline, files))
     if group.rank == 0:
         _report(args.out, plan, result)
     group.destroy()
@@ -151,18 +167,25 @@ def _unused_by(references: Collection[Reference]) -> tuple[Unused, ...]:
             lambda _: not references,
             "without a reference: there is no subject to weigh. Add one, or drop --gamma-i.",
         ),
-        *model_options.unused(finds_subjects=lambda _: found),
+        *pipeline_options.unused(finds_subjects=lambda _: found),
     )
 
 
 def _dry_run(plan: Plan, references: Collection[Reference]) -> int:
     """Counts; files that rows name are looked for, each once."""
-    named = {file for reference in references for file in (*reference.files, *reference.masks)}
-    missing = {file for file in named if not os.path.isfile(file)}
+    columns = {"reference": attrgetter("files"), "mask": attrgetter("masks")}
+    missing = {
+        file
+        for reference in references
+        for files in columns.values()
+        for file in files(reference)
+        if not os.path.isfile(file)
+    }
     faults = [*plan.faults]
-    for row in plan.rows:
-        files = (*row.reference.files, *row.reference.masks) if row.reference else ()
-        faults += [Fault(row.number, "reference", f"no file at {file}.") for file in files if file in missing]
+    for row in filter(lambda row: row.reference, plan.rows):
+        for column, files in columns.items():
+            lost = [file for file in files(row.reference) if file in missing]
+            faults += [Fault(row.number, column, f"no file at {printable(file)}.") for file in lost]
     counts = count(plan)
     sys.stdout.write(
         f"{counted(counts.rows + len(plan.faults), 'row')}, {len({fault.row for fault in faults})} broken\n"
@@ -184,19 +207,12 @@ def _settings(args: argparse.Namespace, pipeline: EchoGenPipeline, device: str) 
         for name, value in _defaults(args).items()
     }
     return {
-        "model": f"{args.model}, {model_options.chosen_dtype(args, device)}, numbers {numbers}",
+        "model": f"{args.model}, {pipeline_options.chosen_dtype(args, device)}, numbers {numbers}",
         "jobs": f"SHA-256 {hashlib.sha256(args.jobs.read_bytes()).hexdigest()[:16]}",
         "for all rows": "; ".join(f"{name} {value}" for name, value in given.items()),
         "batch size": str(args.batch_size),
         "format": args.format,
     }
-
-
-def _cut(tools: Tools, reference: Reference, place: int) -> Tensor:
-    """As worker.Cut."""
-    picture = reference_options.read_picture(reference.files[place])
-    mask = reference_options.read_mask(reference.masks[place]) if reference.masks else None
-    return reference_options.cut(tools, picture, mask, reference.box, reference.phrase).images_B3SS
 
 
 def _report(folder: Path, plan: Plan, result: Result) -> None:

@@ -27,7 +27,7 @@ from ..utils.option_checks import Unused, refuse_unused
 from ..utils.option_types import output_file, seed, whole, words
 from ..utils.printable import counted, printable
 from ..utils.writing import write_picture
-from . import edit_options, model_options, reference_options, region_options, sampling_options
+from . import edit_options, pipeline_options, reference_options, region_options, sampling_options
 from .region_options import ReadRegion
 
 SEEDS = 1 << 64
@@ -47,7 +47,7 @@ UNUSED = (
         lambda args: args.gamma_t == 1 and all(own.gamma_t in (None, 1) for own in args.region or ()),
         "at --gamma-t 1, which leaves it no weight. Choose another --gamma-t, or drop --negative.",
     ),
-    *model_options.unused(
+    *pipeline_options.unused(
         finds_subjects=lambda args: args.phrase is not None or args.box is not None,
     ),
 )
@@ -75,7 +75,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     reference_options.add_options(parser)
     edit_options.add_options(parser)
     region_options.add_options(parser)
-    model_options.add_options(parser)
+    pipeline_options.add_options(parser)
     sampling_options.add_options(parser)
     _add_batch(parser)
     return parser
@@ -168,7 +168,7 @@ def _read(args: argparse.Namespace) -> _Inputs:
         picture = reference_options.read_picture(args.reference)
         of_subject = args.mask if args.into is None else None
         mask = reference_options.read_mask(of_subject) if of_subject else None
-        phrase, device = args.phrase or "", model_options.chosen_device(args)
+        phrase, device = args.phrase or "", pipeline_options.chosen_device(args)
         reference_options.check_phrase(picture, phrase)  # before the models that would look for it
         tools = reference_options.load_tools(args.comfyui, device, bool(phrase), args.box is not None)
         cut_out = reference_options.cut(tools, picture, mask, args.box, phrase)
@@ -188,7 +188,7 @@ def _check(args: argparse.Namespace) -> None:
 
 def _load(args: argparse.Namespace) -> EchoGenPipeline:
     shows_a_subject = args.reference or any(region.reference for region in args.region or ())
-    return model_options.load_pipeline(args, model_options.chosen_device(args), bool(shows_a_subject))
+    return pipeline_options.load_pipeline(args, pipeline_options.chosen_device(args), bool(shows_a_subject))
 
 
 def picture_format(path: Path) -> str:

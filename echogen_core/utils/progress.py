@@ -53,15 +53,17 @@ class Progress:
         self._quiet = quiet
         self._pace = Pace(total)
         self._rewrites = sys.stderr.isatty()
-        self._reported = float("-inf")
+        self._reported, self._reported_done = float("-inf"), 0
 
     def __enter__(self) -> Progress:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._done and not self._quiet:
+        if self._quiet or not self._done:
+            return
+        if self._done != self._reported_done:
             self._report()
-            sys.stderr.write("\n" if self._rewrites else "")
+        sys.stderr.write("\n" if self._rewrites else "")
 
     def step(self, count: int) -> None:
         """So many more are done."""
@@ -72,7 +74,7 @@ class Progress:
             self._report()
 
     def _report(self) -> None:
-        self._reported = time.monotonic()
+        self._reported, self._reported_done = time.monotonic(), self._done
         words = (
             f"{self._done:,} of {counted(self._total, self._noun)}, {self._pace.rate(self._done)}, "
             f"{self._pace.left(self._done)} left"

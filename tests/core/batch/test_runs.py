@@ -107,4 +107,4 @@ def test_a_run_killed_twice_and_torn_is_finished_by_two_processes(
     assert not list(tmp_path.rglob("*.partial"))
     assert {path: (tmp_path / path).stat().st_mtime_ns for path in kept} == kept, "drawn again"
     assert (tmp_path / "pictures.parquet").read_bytes() == (finished / "pictures.parquet").read_bytes()
-    assert "of 6 pictures" in said[0][1] and "Row 6, seeds: " in said[0][1]
+    assert "6 of 7 pictures in" in said[0][1] and "Row 6, seeds: " in said[0][1]

@@ -92,19 +92,24 @@ def test_a_broken_row_is_tried_again_and_its_neighbours_are_not_drawn_again(
         {"reference": "later.png", "prompt": PROMPT},
         {"reference": "reference.png", "prompt": PROMPT},
         {"prompt": "in a forest " * 200},
+        {"reference": "reference.png", "mask": "no mask.png", "prompt": PROMPT},
     )
     assert batch(jobs) == 2
     said = capsys.readouterr().err
-    assert "Row 1, reference: No picture at" in said and "1 of 3 pictures in" in said
+    assert "Row 1, reference: No picture at" in said and "1 of 4 pictures in" in said
+    assert "Row 4, mask: No picture at" in said
     assert "Row 3, prompt: it has " in said and "and the model reads 64. Shorten it." in said
     (before,) = (folder / "out/pictures").rglob("*.png")
     stored = before.stat().st_mtime_ns
-    assert batch(jobs) == 2 and "0 pictures to draw" not in capsys.readouterr().err
+    assert batch(jobs) == 2 and before.stat().st_mtime_ns == stored
     shutil.copy(folder / "reference.png", folder / "later.png")
     assert batch(jobs) == 2
     assert drawn(folder).keys() == {"000001_0.png", "000002_0.png"}
     assert before.stat().st_mtime_ns == stored
-    assert [json.loads(line)["row"] for line in (folder / "out/broken.jsonl").read_text().splitlines()] == [3]
+    assert [json.loads(line)["row"] for line in (folder / "out/broken.jsonl").read_text().splitlines()] == [
+        3,
+        4,
+    ]
 
 
 def test_other_jobs_or_options_need_another_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
