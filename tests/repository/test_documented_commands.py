@@ -84,6 +84,10 @@ SERVERS = "takes no options, starts ComfyUI for minutes; tests/e2e sends a sampl
 REHEARSALS: Mapping[str, Rehearsal] = {
     "python run.py": Rehearsal(parsed="sets up an environment; tests/e2e does it"),
     "python -m echogen_core generate": Rehearsal(),
+    "python -m echogen_core batch": Rehearsal("--device cpu --threads 1"),
+    "python -m echogen_core batch jobs.csv --out pictures --model": Rehearsal(
+        "--device cpu --threads 1", own={"jobs.csv": "{one job}"}
+    ),
     "python -m echogen_core models": Rehearsal("--comfyui {comfyui}"),
     "python -m echogen_core models download": Rehearsal(parsed="downloads 20 GB; test_download has a hub"),
     "python -m echogen_core convert": Rehearsal(),
@@ -117,6 +121,9 @@ REHEARSALS: Mapping[str, Rehearsal] = {
     ),
     "python -m miniature cut": Rehearsal("--minutes 0.0001 --furniture {furniture}"),
     "python benchmarks/end_to_end.py": Rehearsal(parsed="test_end_to_end_benchmark runs it, tiny"),
+    "python benchmarks/batch.py": Rehearsal(
+        parsed="starts nine processes; tests/core/batch kills and finishes a small table"
+    ),
     "python benchmarks/edits.py": Rehearsal("--runs 1"),
     "python benchmarks/nano_settings.py": Rehearsal(
         "--subjects 2 --gamma-t 2 --gamma-i 2 --tau 0.5 --device cpu --threads 1"
@@ -133,6 +140,7 @@ REHEARSALS: Mapping[str, Rehearsal] = {
     "python tests/tools/hostile_server.py": Rehearsal(exempt=SERVERS),
     "python tests/tools/try_start_options.py": Rehearsal(exempt=SERVERS),
     "python tests/tools/make_u2netp.py": Rehearsal(exempt="takes no options, reads a package of weights"),
+    "torchrun --nproc-per-node 2 -m echogen_core batch": Rehearsal(own={"jobs.csv": "{one job}"}),
     "torchrun --nproc-per-node 2 -m echogen_core.training": Rehearsal(TRAINING),
     "torchrun --nproc-per-node 2 -m echogen_core.evaluation dreambench": Rehearsal(SCORES),
     "accelerate launch": Rehearsal(parsed="needs GPUs; test_training_runs has FSDP on CPUs"),
@@ -187,6 +195,8 @@ def values(
         "{clip}": clip,
         "{comfyui}": folder / "comfyui",
         "cat.png": SAMPLES / "teddy_bear.png",
+        "jobs.csv": documented_jobs(folder),
+        "{one job}": write_job(folder / "one.jsonl"),
         **{f"reference={name}.png": f"reference={SAMPLES / 'teddy_bear.png'}" for name in ("cat", "dog")},
         **dict.fromkeys(("sofa.jpg", "sofa-mask.png"), SAMPLES / "siamese_cat.png"),
         "models/diffusion_models/infinity_2b_reg.pth": infinity,
@@ -240,6 +250,20 @@ def miniature_values(folder: Path, nano: Path) -> dict[str, Path]:
     }
 
 
+def documented_jobs(folder: Path) -> Path:
+    """The table that docs/batch.md shows, with its pictures below the folder that they are named from."""
+    text = (ROOT / "docs/batch.md").read_text(encoding="utf-8")
+    shutil.copytree(SAMPLES, folder / SAMPLES.relative_to(ROOT))
+    table = folder / "jobs.csv"
+    table.write_text(text.partition("```csv\n")[2].partition("```")[0], encoding="utf-8")
+    return table
+
+
+def write_job(table: Path) -> Path:
+    table.write_text('{"prompt": "a city street"}', encoding="utf-8")
+    return table
+
+
 def make(folder: Path) -> Path:
     folder.mkdir()
     return folder
@@ -248,11 +272,11 @@ def make(folder: Path) -> Path:
 def tiny(command: Command, values: Mapping[str, str]) -> list[str]:
     """The printed words, values swapped and sizes appended.
 
-    What --out names is written, and stays. A dry run reads no weights: it stays as it is.
+    What --out names is written, and stays. A dry run of the training reads no weights: it stays as it is.
     """
     how = rehearsal(command)
     sizes = shlex.split(how.sizes)
-    if "--dry-run" in command.words:
+    if "--dry-run" in command.words and "echogen_core.training" in command.words:
         values, sizes = {name: values[name] for name in ("rows", "{images}")}, ["--images", "{images}"]
     if "--help" in command.words:
         sizes = []
