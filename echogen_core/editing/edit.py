@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..config import Preset
-from ..sampling.kept_bits import THRESHOLD, Target
-from ..sampling.region_guidance import check_mask, cover
+from ..sampling.kept_bits import THRESHOLD, Target, free_tokens
+from ..sampling.region_guidance import check_mask
 from ..scales import ScaleSchedule, nearest_preset_schedule
 from ..subject.masks import PRESENT, is_empty
 from ..subject.notes import by_picture
@@ -33,9 +33,7 @@ _STRAYED = (
 )
 _STRAY = 1 / 3  # share of a subject outside of the paint, from which it is said
 _SMALL = 12  # pixels of a mask's box, below which a placed subject can hardly be seen
-_REDRAWN = 0.8
-"""Share of a token that must be free for REDRAW to draw it: a coarse one that is not would shift the light of
-all that stays."""
+_BLEND = 1.5  # tokens of the last scale
 _OUTLINE = 1 / 128
 """Softness of a placed subject's outline, as a share of the canvas's longer side."""
 
@@ -56,7 +54,8 @@ class Canvas:
     """What the model sees of the pictures, and where it may change that.
 
     frames: one for all, or one per picture. pictures_B3hw, masks_Bhw: on the canvas, one or N. masks_BHW: the
-    same at the pictures' own size, as far as the canvas shows them. missed, strayed: drawn pictures in which
+    same at the pictures' own size, as far as the canvas shows them. fine_masks_Bhw: what the fine scales may
+    change, where that is less. missed, strayed: drawn pictures in which
     no subject was found to be placed, or where much of it lies outside of what the picture's mask marks.
     """
 
@@ -64,6 +63,7 @@ class Canvas:
     pictures_B3hw: Tensor
     masks_Bhw: Tensor
     masks_BHW: Tensor
+    fine_masks_Bhw: Tensor | None = None
     missed: tuple[int, ...] = ()
     strayed: tuple[int, ...] = ()
 
@@ -207,7 +207,9 @@ class Edit:
         if self.keep_scales == len(self.schedule.scales):
             kept = "so the subject is pasted as it is" if self.way is Way.PLACE else "so nothing changes"
             return f"All scales are kept, {kept}. Keep fewer."
-        if bool((cover(canvas.masks_Bhw, self.schedule.scales[-1]) > self._threshold).any()):
+        last = len(self.schedule.scales) - 1
+        masks = (canvas.masks_Bhw, canvas.fine_masks_Bhw)
+        if bool(free_tokens(self.schedule, last, THRESHOLD, *masks).any()):
             return ""
         if 0 < float(canvas.masks_BHW.max()) <= THRESHOLD:
             return f"Nothing changes: the mask is too faint. Paint it stronger than {THRESHOLD:g}."
@@ -220,9 +222,10 @@ class Edit:
         """The canvas on which the masks are drawn anew."""
         frames = self._frames()
         pictures = [frame.onto_canvas(self._picture(i)) for i, frame in enumerate(frames)]
-        masks = [self._drawn_anew(self._mask(i), frame) for i, frame in enumerate(frames)]
+        masks = [frame.mask_onto_canvas(self._mask(i)) for i, frame in enumerate(frames)]
         shown = [self._mask(i) * frame.shown_HW for i, frame in enumerate(frames)]
-        return Canvas(frames, torch.cat(pictures), torch.cat(masks), torch.cat(shown))
+        fine = [self._fine_mask(self._mask(i), frame) for i, frame in enumerate(frames)]
+        return Canvas(frames, torch.cat(pictures), torch.cat(masks), torch.cat(shown), torch.cat(fine))
 
     def placed(self, plain_N3hw: Tensor, footprints_Nhw: Tensor) -> Canvas:
         """The canvas into which subjects drawn in plain pictures are put.
@@ -240,13 +243,13 @@ class Edit:
             torch.cat([one.pictures_B3hw for one in one_each]),
             torch.cat([one.masks_Bhw for one in one_each]),
             torch.cat([one.masks_BHW for one in one_each]),
-            tuple(i for i, one in enumerate(one_each) if one.missed),
-            tuple(i for i, one in enumerate(one_each) if one.strayed),
+            missed=tuple(i for i, one in enumerate(one_each) if one.missed),
+            strayed=tuple(i for i, one in enumerate(one_each) if one.strayed),
         )
 
     def target(self, canvas: Canvas, latent_BDhw: Tensor) -> Target:
         """What the sampler keeps of a canvas; latent_BDhw: its pictures' latents."""
-        return Target(latent_BDhw, canvas.masks_Bhw, self.keep_scales, self._threshold)
+        return Target(latent_BDhw, canvas.masks_Bhw, self.keep_scales, fine_mask_BHW=canvas.fine_masks_Bhw)
 
     def pasted_back(self, canvas: Canvas, edited_N3hw: Tensor) -> Tensor:
         """[N, 3, H, W]: the pictures at their own size, changed inside the canvas's masks alone.
@@ -271,22 +274,18 @@ class Edit:
             ]
         )
 
-    @property
-    def _threshold(self) -> float:
-        """Share of a token that must be free for it to be drawn. A placed subject has its outline's too."""
-        return THRESHOLD if self.way is Way.PLACE else _REDRAWN
-
-    def _drawn_anew(self, mask_1HW: Tensor, frame: Frame) -> Tensor:
-        """[1, h, w]: where the model draws, which ends a token inside what may change.
+    def _fine_mask(self, mask_1HW: Tensor, frame: Frame) -> Tensor:
+        """[1, h, w]: where the fine scales are drawn, which ends _BLEND tokens inside what may change.
 
         The decoder mixes neighbouring tokens: drawn right up to the mask's edge, they would show outside of
         it. What lies between blends the two.
         """
         mask_1hw = frame.mask_onto_canvas(mask_1HW)
         shown_1hw = frame.mask_onto_canvas(torch.ones_like(mask_1HW))
-        token = self.schedule.pixels_hw[0] // self.schedule.scales[-1][0]
+        token = self.schedule.pixels_hw[0] / self.schedule.scales[-1][0]
         # What pads the picture is no edge of the mask.
-        return (inset(1 - (shown_1hw - mask_1hw), token) > THRESHOLD) * shown_1hw
+        fine_1hw = inset(1 - (shown_1hw - mask_1hw), round(_BLEND * token))
+        return (fine_1hw > THRESHOLD) * shown_1hw
 
     def _picture(self, index: int) -> Tensor:
         return self.pictures_B3HW[index if self.count > 1 else 0][None]

@@ -22,6 +22,7 @@ Keeping = Callable[[Tensor, int], Tensor]
 
 THRESHOLD = 0.3
 """Share of a token that must be free for it to be drawn."""
+_MOST = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +32,8 @@ class Target:
     latent_BDHW: the tokenizer's latent of one picture, or of each, at the last scale's size. mask_BHW: 1
     where the picture may change, of any size, stretched over it; one, or one per picture.
     keep_scales: scales that are the picture's own everywhere: its layout and light, from coarse to fine.
-    threshold: share of a token's area that must be free for it to be drawn, 0 to below 1.
+    threshold: share of a token's area that must be free for it to be drawn, 0 to below 1. fine_mask_BHW: what
+    may change of the fine scales (None: the same). See `free_tokens`.
     Raises ValueError for a mask that is no mask, or a threshold or a number of scales out of range.
     """
 
@@ -39,9 +41,11 @@ class Target:
     mask_BHW: Tensor
     keep_scales: int = 0
     threshold: float = THRESHOLD
+    fine_mask_BHW: Tensor | None = None
 
     def __post_init__(self) -> None:
-        check_mask(self.mask_BHW, 3, "edit")
+        for mask_BHW in self._masks:
+            check_mask(mask_BHW, 3, "edit")
         if not 0 <= self.threshold < 1:
             raise ValueError(f"The edit's threshold must be from 0 to below 1, got {self.threshold}.")
         if self.keep_scales < 0:
@@ -56,7 +60,8 @@ class Target:
                 f"{[pictures, *expected]}. Encode it for this size and aspect ratio, with the model's own "
                 "tokenizer."
             )
-        for what, count in (("latents", len(self.latent_BDHW)), ("masks", len(self.mask_BHW))):
+        counts = [("latents", len(self.latent_BDHW)), *(("masks", len(mask)) for mask in self._masks)]
+        for what, count in counts:
             if count not in (1, pictures):
                 raise ValueError(
                     f"The edit holds {count} {what}, the run draws {counted(pictures, 'picture')}: use one, "
@@ -86,10 +91,33 @@ class Target:
 
     def _free(self, schedule: ScaleSchedule, index: int) -> Tensor:
         """[B, h, w, 1] bool: the tokens that are drawn."""
-        grid = schedule.scales[index]
         if index < self.keep_scales:
-            return torch.zeros(1, *grid, 1, dtype=torch.bool)
-        return cover(self.mask_BHW.cpu(), grid)[..., None] > self.threshold
+            return torch.zeros(1, *schedule.scales[index], 1, dtype=torch.bool)
+        masks = (mask_BHW.cpu() for mask_BHW in self._masks)
+        return free_tokens(schedule, index, self.threshold, *masks)[..., None]
+
+    @property
+    def _masks(self) -> tuple[Tensor, ...]:
+        return (self.mask_BHW,) if self.fine_mask_BHW is None else (self.mask_BHW, self.fine_mask_BHW)
+
+
+def free_tokens(
+    schedule: ScaleSchedule,
+    index: int,
+    threshold: float,
+    mask_BHW: Tensor,
+    fine_mask_BHW: Tensor | None = None,
+) -> Tensor:
+    """[B, h, w] bool: the tokens of a scale of which more than that share is free.
+
+    The first scale's one token is the light of the whole picture: more than half of it must be free. So must
+    it be of a token by fine_mask_BHW, which stands for the mask at the fine scales: those whose tokens are at
+    most twice as large as the last one's.
+    """
+    grid = schedule.scales[index]
+    if fine_mask_BHW is not None and 2 * grid[0] >= schedule.scales[-1][0]:
+        return cover(fine_mask_BHW, grid) > _MOST
+    return cover(mask_BHW, grid) > (threshold if index else max(threshold, _MOST))
 
 
 @dataclass(frozen=True, eq=False)

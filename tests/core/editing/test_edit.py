@@ -289,10 +289,8 @@ def test_where_all_may_change_all_of_the_picture_is_drawn(
     height: int, width: int, schedule: ScaleSchedule, fit: Fit
 ) -> None:
     """So such a redraw is a plain run; beside a padded picture, nothing is drawn."""
-    edit = Edit(noise(1, 3, height, width), torch.ones(1, height, width), schedule, fit=fit)
-    frame = edit.redrawn().frames[0]
-    expected = frame.mask_onto_canvas(torch.ones(1, height, width))
-    assert torch.equal(edit.redrawn().masks_Bhw, expected)
+    canvas = Edit(noise(1, 3, height, width), torch.ones(1, height, width), schedule, fit=fit).redrawn()
+    assert canvas.fine_masks_Bhw is not None and torch.equal(canvas.fine_masks_Bhw, canvas.masks_Bhw)
 
 
 def test_areas_are_parts_of_the_picture() -> None:
