@@ -1,4 +1,4 @@
-"""Processor seconds of decoding, with the decoder's fast convolutions and without: `python benchmarks/decoding.py`.
+"""Processor seconds of decoding with the fast convolutions and without: `python benchmarks/decoding.py`.
 
 Random weights at a preset's own size (`--preset`, 0.1B's 256 px unless said otherwise), in float32 on the
 processor. "of the limit": of the speed of one large matrix product, measured first, at the multiply-adds of

@@ -4,7 +4,7 @@ Training-free, not in the paper: least squares over all tokens seen, from the co
 neighbours to its pixels. The idea of a linear preview is ComfyUI's latent2rgb, whose numbers are fixed.
 
 Shape suffixes: B pictures, D bits per token, H W size in tokens, h w size in pixels, N tokens, F features of
-a token, P values of its pixels.
+a token (codes of nine, and 1), P values of its pixels.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-_RIDGE = 2.0  # keeps the map steady while few tokens are known; a picture has hundreds
+_RIDGE = 2.0  # keeps the map steady while few tokens are known
+_MOST_TOKENS = 1024  # to learn from at once, evenly spread: more take time and teach little
 
 
 class Sketcher:
@@ -29,20 +30,23 @@ class Sketcher:
 
     def learn(self, codes_BDHW: Tensor, pictures_B3hw: Tensor) -> None:
         """Takes in pictures 0..1 and the codes that they are decoded from (or encoded to)."""
-        features_NF = _features(codes_BDHW).double()
         size = [self.SCALE * side for side in codes_BDHW.shape[-2:]]
         small_B3hw = F.interpolate(pictures_B3hw.cpu().float(), size, mode="area")
-        pixels_NP = F.pixel_unshuffle(small_B3hw, self.SCALE).movedim(1, -1).flatten(0, 2).double()
-        gram_FF, moments_FP = features_NF.T @ features_NF, features_NF.T @ pixels_NP
+        pixels_NP = F.pixel_unshuffle(small_B3hw, self.SCALE).movedim(1, -1).flatten(0, 2)
+        around_NF = F.unfold(_padded(codes_BDHW), 3).mT.flatten(0, 1)
+        every = -(-len(around_NF) // _MOST_TOKENS)
+        features_NF = F.pad(around_NF[::every], (0, 1), value=1.0).double()
+        gram_FF = features_NF.T @ features_NF
+        moments_FP = features_NF.T @ pixels_NP[::every].double()
         if self._gram_FF is not None and self._moments_FP is not None:
             gram_FF, moments_FP = gram_FF + self._gram_FF, moments_FP + self._moments_FP
         self._gram_FF, self._moments_FP, self._map_FP = gram_FF, moments_FP, None
 
     def draw(self, codes_BDHW: Tensor) -> Tensor:
         """[B, 3, SCALE*H, SCALE*W] in 0..1, on the CPU. It must have learnt before."""
-        batch, _, height, width = codes_BDHW.shape
-        pixels_NP = _features(codes_BDHW) @ self._solved()
-        pixels_BPHW = pixels_NP.unflatten(0, (batch, height, width)).movedim(-1, 1)
+        map_FP = self._solved()
+        kernels_PD33 = map_FP[:-1].T.unflatten(1, (-1, 3, 3))
+        pixels_BPHW = F.conv2d(_padded(codes_BDHW), kernels_PD33, map_FP[-1])
         return F.pixel_shuffle(pixels_BPHW, self.SCALE).clamp(0, 1)
 
     def _solved(self) -> Tensor:
@@ -54,8 +58,6 @@ class Sketcher:
         return self._map_FP
 
 
-def _features(codes_BDHW: Tensor) -> Tensor:
-    """[N, 9 D + 1]: codes around every token, and 1."""
-    padded = F.pad(codes_BDHW.cpu().float(), (1, 1, 1, 1), mode="replicate")
-    around_NF = F.unfold(padded, 3).mT.flatten(0, 1)
-    return F.pad(around_NF, (0, 1), value=1.0)
+def _padded(codes_BDHW: Tensor) -> Tensor:
+    """[B, D, H+2, W+2] on the CPU: tokens at the border have themselves for neighbours."""
+    return F.pad(codes_BDHW.cpu().float(), (1, 1, 1, 1), mode="replicate")
