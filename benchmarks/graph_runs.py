@@ -56,14 +56,18 @@ class Stopwatch:
         self._process = psutil.Process(server.process.pid)
 
     def run(self, graph: Graph) -> Measured:
-        """One run of a graph. AssertionError where it fails."""
+        """One run of a graph, from its first node on: before, ComfyUI may collect the garbage of others.
+
+        AssertionError where it fails.
+        """
         seconds: Counter[str] = Counter()
-        memory, began, stage = 0, self._now(), "rest"
+        memory, began, stage = 0, 0.0, ""
 
         def note(run: Run) -> None:
             nonlocal memory, began, stage
             now = self._now()
-            seconds[stage] += now - began
+            if stage:
+                seconds[stage] += now - began
             began = now
             if run.executed:
                 stage = STAGES.get(graph[run.executed[-1]]["class_type"], "rest")
