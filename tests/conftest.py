@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,6 +39,21 @@ def pytest_collection_finish() -> None:
     """What is imported stays: collecting garbage, which ComfyUI often does, passes over it from here on."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def answers() -> dict[bytes, Any]:
+    """What the network of the built-in cut has answered in tests that use `kept_looks`."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def kept_looks(answers: dict[bytes, Any]) -> Iterator[None]:
+    """For tests of other things than that network: it computes each of its looks at a picture once."""
+    from kept_looks import keep_looks  # torch: not for the tests that do without
+
+    with keep_looks(answers):
+        yield
 
 
 @pytest.fixture(scope="module")

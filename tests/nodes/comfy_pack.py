@@ -113,7 +113,7 @@ def write_random_bundle(folder: Path, seed: int = 0, depth: int | None = None) -
         ContentEncoder(encoders.content),
     )
     generator = torch.Generator().manual_seed(seed)
-    for module in modules:
+    for module in reversed(modules):  # the transformer last: the others are the same beside any depth of it
         for name, parameter in module.named_parameters():
             scale = 1.0 if name.endswith("norm.weight") else 0.08
             parameter.data = scale * torch.randn(parameter.shape, generator=generator)

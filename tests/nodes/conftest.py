@@ -54,12 +54,28 @@ def models_folder(pack: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.fixture(scope="session")
-def models(pack: dict[str, Any], models_folder: Path) -> Models:
-    """What Load EchoGen makes of a bundle of nano's sizes with random weights."""
+def models(pack: dict[str, Any], models_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Models:
+    """What Load EchoGen makes of a bundle of nano's sizes with random weights, two blocks deep.
+
+    `models_folder` has one with as many blocks as nano's.
+    """
+    import folder_paths
+
     import comfy_pack
 
     comfy_pack.write_random_bundle(models_folder / "nano")
-    return Models(*pack["EchoGenLoadBundle"].execute("nano (built in)").result)
+    shallow = tmp_path_factory.mktemp("shallow")
+    comfy_pack.write_random_bundle(shallow / "nano", depth=2)
+    before = folder_paths.folder_names_and_paths["echogen"]
+    folder_paths.folder_names_and_paths["echogen"] = ([str(shallow)], set())
+    loaded = pack["EchoGenLoadBundle"].execute("nano (built in)").result
+    folder_paths.folder_names_and_paths["echogen"] = before
+    return Models(*loaded)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def looks(pack: dict[str, Any], kept_looks: None) -> None:
+    """In none of these tests more than once at a picture, once the pack is imported as ComfyUI does it."""
 
 
 @pytest.fixture(autouse=True)

@@ -22,6 +22,12 @@ PROMPT = "a toy car on a beach"
 GOLDEN = comfy_pack.ROOT / "tests" / "golden"
 
 
+@pytest.fixture(scope="module")
+def whole(pack: dict[str, Any], models: Any) -> tuple[Any, ...]:
+    """Load EchoGen's, with all of nano's blocks, by which the files of `parts` are known."""
+    return tuple(pack["EchoGenLoadBundle"].execute(NANO).result)
+
+
 @pytest.fixture
 def comfy_models(tmp_path: Path, pack: dict[str, Any]) -> Iterator[Path]:
     """Empty folders of every kind in place of ComfyUI's."""
@@ -84,9 +90,9 @@ def generate(pack: dict[str, Any], model: Any, tokenizer: Any, text: Any, semant
 
 
 def test_separate_loaders_give_the_bundles_picture(
-    pack: dict[str, Any], models: Any, parts: dict[str, str]
+    pack: dict[str, Any], whole: tuple[Any, ...], parts: dict[str, str]
 ) -> None:
-    bits, image = generate(pack, models.model, models.tokenizer, models.text_encoder, models.semantic_encoder)
+    bits, image = generate(pack, *whole[:4])
     apart_bits, apart_image = generate(pack, *separately(pack, parts))
     assert same_bits(bits, apart_bits) and torch.equal(image, apart_image)
 

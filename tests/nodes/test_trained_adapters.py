@@ -70,8 +70,9 @@ def test_trained_adapters_of_nano_make_pictures_in_the_nodes(
     (semantic,) = run(pack, "EchoGenEncodeSemantic", semantic_encoder=models.semantic_encoder, **seen)
     (content,) = run(pack, "EchoGenEncodeContent", content_encoder=models.content_encoder, **seen)
     given = {"text": text, "semantic": semantic, "content": content}
+    untrained = pack["EchoGenLoadBundle"].execute("nano (built in)").result[0]
     before, after = (
-        run(pack, "EchoGenSampler", model=found, **given, **SAMPLER)[0] for found in (models.model, model)
+        run(pack, "EchoGenSampler", model=found, **given, **SAMPLER)[0] for found in (untrained, model)
     )
     assert not same_bits(before, after), "what was learnt changes the picture"
     (image,) = run(pack, "EchoGenDecodeBits", bits=after, tokenizer=models.tokenizer)

@@ -16,6 +16,8 @@ from echogen_core.subject.samples import FOLDER as SAMPLES
 
 from .generated import OTHER_PROMPT, PROMPT, pictures
 
+pytestmark = pytest.mark.usefixtures("kept_looks")
+
 
 @pytest.fixture(scope="module")
 def reference() -> Path:

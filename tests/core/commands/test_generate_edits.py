@@ -16,7 +16,7 @@ from echogen_core.subject.samples import FOLDER as SAMPLES
 
 from .generated import OTHER_PROMPT, PROMPT, pictures
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "kept_looks")
 WIDTH, HEIGHT = 150, 100
 BOX = (60, 20, 120, 80)
 

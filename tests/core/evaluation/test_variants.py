@@ -19,6 +19,8 @@ from echogen_core.evaluation.variants import Loader, Model, Swap, Variant, ablat
 
 from .small_scorers import small_options, write_dreambench, write_networks
 
+pytestmark = pytest.mark.usefixtures("kept_looks")
+
 
 @pytest.fixture(scope="module")
 def options(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
