@@ -40,7 +40,7 @@ from tests.miniature.prepared import write_prepared
 
 from .documented import PAGES, ROOT, Command, documented_commands
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "kept_looks")
 
 NANO = ASSETS / "nano"
 ROOMS = ("echogen_core", "miniature", "nodes", "runner", "benchmarks")
@@ -315,7 +315,7 @@ def test_a_printed_command_does_what_it_says(
     elif how.parsed and "--help" not in command.words:
         read(command)
     elif command.words[0] == "torchrun":
-        launch(tiny(command, values))
+        launch(tiny(command, values), by_torchrun="echogen_core.training" in command.words)
     elif command.words[1] != "-m":
         run_script(tiny(command, values), how.constants, monkeypatch)
     elif "--help" in command.words:
@@ -381,11 +381,20 @@ def _parse_only(parser: argparse.ArgumentParser, *given: object) -> argparse.Nam
     raise Understood
 
 
-def launch(words: list[str]) -> None:
-    """torchrun with one process on a port that nobody else has; two are test_runs' and test_dreambench's."""
+def launch(words: list[str], by_torchrun: bool) -> None:
+    """torchrun with one process on a port that nobody else has; two are test_runs' and test_dreambench's.
+
+    by_torchrun: it starts the process; else what it would start there runs in this one.
+    """
+    from torch.distributed.run import config_from_args, parse_args
     from torch.distributed.run import main as torchrun
 
     options = ["1" if before == "--nproc-per-node" else word for before, word in itertools.pairwise(words)]
+    if not by_torchrun:
+        _, program, arguments = config_from_args(parse_args(options))
+        assert (program, *arguments[:2]) == (sys.executable, "-u", "-m")
+        assert MODULES[arguments[2]](arguments[3:]) == 0
+        return
     with mock.patch.dict(os.environ, PYTHONPATH=str(ROOT), OMP_NUM_THREADS="1"):
         torchrun(["--master-port", str(free_port()), *options])  # raises ChildFailedError
 

@@ -31,6 +31,8 @@ from tests.core import warm_process
 from ..training.training_runs import free_port, rank_environment
 from .small_scorers import SUBJECTS, small_options, write_dreambench, write_networks
 
+pytestmark = pytest.mark.usefixtures("kept_looks")
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
