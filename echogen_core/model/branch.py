@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from .attention import KeyValue
-from .kv_cache import KeyValueStore
 
 
 @dataclass(frozen=True)
@@ -75,11 +74,10 @@ AttentionHook = Callable[[int, Tensor, KeyValue], None]
 class BranchBatch:
     """Consecutive pictures that share conditions: those of one branch, or a whole training batch.
 
-    count: how many. layers: what they attend to. image_kv: where their own keys and values go.
-    hook: for training that guides attention to the content.
+    count: how many. layers: what they attend to besides themselves. hook: for training that guides attention
+    to the content.
     """
 
     count: int
     layers: Sequence[LayerCondition]
-    image_kv: KeyValueStore
     hook: AttentionHook | None = None

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,10 +21,22 @@ from ..config import TransformerConfig
 from ..layers import LayerFactory, match
 from .attention import KeyValue, attend, merge_heads, split_heads
 from .branch import BranchBatch
+from .kv_cache import KeyValueStore
 from .phases import Phase, PhasedModule
 from .rope import apply_rope
 
 MAX_LOG_SCALE = math.log(100)
+
+
+class HeadConstants(NamedTuple):
+    """What queries and values get besides their projections, ready for use.
+
+    q_bias_C, q_scale_H11: float32; v_bias_C: in the type of the values.
+    """
+
+    q_bias_C: Tensor
+    q_scale_H11: Tensor
+    v_bias_C: Tensor
 
 
 class SelfAttention(PhasedModule):
@@ -52,18 +65,21 @@ class SelfAttention(PhasedModule):
             with self.used_in(Phase.SAMPLING):
                 self.content_to_image = make.linear(c, c, bias=False)
 
-    def _query(self, q_BLC: Tensor, bias: Tensor, log_scale: Tensor) -> Tensor:
+    def constants(self, device: torch.device, dtype: torch.dtype) -> HeadConstants:
+        """Of the picture's queries and values; dtype: to compute in."""
+        bias, log_scale = (each.to(device, torch.float32) for each in (self.q_bias, self.log_scale))
+        return HeadConstants(bias, _query_scale(log_scale), self.v_bias.to(device, dtype))
+
+    def _query(self, q_BLC: Tensor, bias_C: Tensor, scale_H11: Tensor) -> Tensor:
         """Normed and scaled queries, float32."""
-        q_BLC = q_BLC.float()
-        q = F.normalize(split_heads(q_BLC + match(bias, q_BLC), self.heads), dim=-1)
-        return q * match(log_scale, q).clamp_max(MAX_LOG_SCALE).exp()
+        return F.normalize(split_heads(q_BLC.float() + bias_C, self.heads), dim=-1) * scale_H11
 
     def _key(self, k_BLC: Tensor) -> Tensor:
         """Normed keys, float32."""
         return F.normalize(split_heads(k_BLC.float(), self.heads), dim=-1)
 
-    def _value(self, v_BLC: Tensor, bias: Tensor) -> Tensor:
-        return split_heads(v_BLC + match(bias, v_BLC), self.heads)
+    def _value(self, v_BLC: Tensor, bias_C: Tensor) -> Tensor:
+        return split_heads(v_BLC + match(bias_C, v_BLC), self.heads)
 
     def content_key_value(self, content_BSC: Tensor) -> KeyValue:
         """Keys and values [B, H, S, D] of the normed content stream [B, S, C], in its type."""
@@ -72,33 +88,48 @@ class SelfAttention(PhasedModule):
 
     def content_forward(self, content_BSC: Tensor, kv: KeyValue) -> Tensor:
         """Self-attention of the normed content stream, [B, S, C] to [B, S, C]; kv: its keys and values."""
-        q = self._query(self.content_to_q(content_BSC), self.content_q_bias, self.content_log_scale)
+        bias, log_scale = (
+            each.to(content_BSC.device, torch.float32)
+            for each in (self.content_q_bias, self.content_log_scale)
+        )
+        q = self._query(self.content_to_q(content_BSC), bias, _query_scale(log_scale))
         return self.content_proj(merge_heads(attend(q.to(content_BSC.dtype), kv, 1.0)))
 
-    def forward(self, x_NLC: Tensor, rope_2LP: Tensor, batches: Sequence[BranchBatch], layer: int) -> Tensor:
+    def forward(
+        self,
+        x_NLC: Tensor,
+        rope_2LP: Tensor,
+        batches: Sequence[BranchBatch],
+        image_kv: KeyValueStore,
+        constants: HeadConstants,
+        layer: int,
+    ) -> Tensor:
         """Normed picture tokens [N, L, C] to [N, L, C]; N: the pictures of all batches, in their order.
 
-        layer: this block's number, by which the batches' keys and values are found.
+        layer: this block's number, by which keys and values are found.
         """
-        q, k, v = self._heads(x_NLC, rope_2LP)
-        image, content = [], []
-        counts = [batch.count for batch in batches]
-        parts = zip(batches, q.split(counts), k.split(counts), v.split(counts), strict=True)
-        for batch, q_b, k_b, v_b in parts:
-            image.append(attend(q_b, batch.image_kv.extend(layer, k_b, v_b), 1.0))
-            content_kv = batch.layers[layer].content
-            if content_kv is not None:
-                content.append(attend(q_b, content_kv, 1.0))
+        q, k, v = self._heads(x_NLC, rope_2LP, constants)
+        out = merge_heads(attend(q, image_kv.extend(layer, k, v), 1.0))
+        content = []
+        for batch, q_b in zip(batches, q.split([batch.count for batch in batches]), strict=True):
+            kv = batch.layers[layer].content
+            if kv is not None:
+                content.append(attend(q_b, kv, 1.0))
                 if batch.hook is not None:
-                    batch.hook(layer, q_b, content_kv)
-        out = merge_heads(torch.cat(image))
+                    batch.hook(layer, q_b, kv)
         if content:
             out = out + self.content_to_image(merge_heads(torch.cat(content)))
         return self.proj(out)
 
-    def _heads(self, x_NLC: Tensor, rope_2LP: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _heads(
+        self, x_NLC: Tensor, rope_2LP: Tensor, constants: HeadConstants
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Rotated queries and keys, and values, [N, H, L, D] in the type of x."""
         q, k, v = self.to_qkv(x_NLC).chunk(3, dim=-1)
-        q = apply_rope(self._query(q, self.q_bias, self.log_scale), rope_2LP).to(v.dtype)
+        q = apply_rope(self._query(q, constants.q_bias_C, constants.q_scale_H11), rope_2LP).to(v.dtype)
         k = apply_rope(self._key(k), rope_2LP).to(v.dtype)
-        return q, k, self._value(v, self.v_bias)
+        return q, k, self._value(v, constants.v_bias_C)
+
+
+def _query_scale(log_scale_H11: Tensor) -> Tensor:
+    return log_scale_H11.clamp_max(MAX_LOG_SCALE).exp()

@@ -37,7 +37,7 @@ class MaskedSequence:
 class KVCache:
     """Inference: one preallocated buffer for the keys of all layers and one for the values.
 
-    Layers lie in reverse order, tokens outermost: [last layer | ... | first layer | last scale]. At the last
+    A head's layers lie in reverse order: [last layer | ... | first layer | last scale]. At the last
     scale nothing has to be cached any more, so a layer's new tokens overwrite the slots of the layer before
     it, which has just been used for the last time. Its keys stay contiguous without a copy and without
     memory of their own (39 % of all tokens at 1024 px).
@@ -58,20 +58,23 @@ class KVCache:
         self._filled = [0] * depth
 
     def extend(self, layer: int, k_BHLD: Tensor, v_BHLD: Tensor) -> KeyValue:
-        """Appends a layer's keys and values; returns views of all of that layer's, in the stored type."""
+        """Appends a layer's keys and values; returns views of all of that layer's, in the stored type.
+
+        Where there are fewer pictures than before, those at the end have gone.
+        """
+        pictures, heads, _, width = k_BHLD.shape
         if self._buffers is None:
-            b, h, _, d = k_BHLD.shape
             # allocated on first use, when dtype and device of the activations are known
-            size = (self._total, b, h, d)
+            size = (pictures, heads, self._total, width)
             dtype = self._dtype or k_BHLD.dtype
             self._buffers = (k_BHLD.new_empty(size, dtype=dtype), k_BHLD.new_empty(size, dtype=dtype))
         start = (self._depth - 1 - layer) * self._cached_tokens
         end = start + self._filled[layer] + k_BHLD.shape[2]
         views = []
-        for buffer_SBHD, new_BHLD in zip(self._buffers, (k_BHLD, v_BHLD), strict=True):
-            new_LBHD = saturating_cast(new_BHLD, buffer_SBHD.dtype).permute(2, 0, 1, 3)
-            buffer_SBHD[start + self._filled[layer] : end] = new_LBHD
-            views.append(buffer_SBHD[start:end].permute(1, 2, 0, 3))
+        for buffer_BHSD, new_BHLD in zip(self._buffers, (k_BHLD, v_BHLD), strict=True):
+            layer_BHSD = buffer_BHSD[:pictures, :, start:end]
+            layer_BHSD[:, :, self._filled[layer] :] = saturating_cast(new_BHLD, buffer_BHSD.dtype)
+            views.append(layer_BHSD)
         self._filled[layer] = end - start
         return KeyValue(views[0], views[1])
 

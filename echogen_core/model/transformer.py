@@ -12,7 +12,7 @@ E semantic width, F content width, C width, d bits.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -24,12 +24,23 @@ from ..layers import LayerFactory, match
 from ..scales import ScaleSchedule
 from .adaln import signal_layer
 from .bit_head import BitHead
-from .block import Block
+from .block import Block, BlockConstants
 from .branch import AttentionHook, BranchBatch, BranchCache, Conditions
-from .kv_cache import MaskedSequence, block_causal_mask
+from .kv_cache import KeyValueStore, MaskedSequence, block_causal_mask
 from .phases import Phase, PhasedModule
 from .rope import sequence_rope
 from .text_pool import TextNorm, TextPool
+
+
+class Constants(NamedTuple):
+    """What `forward` needs at every scale and what is the same at all of them.
+
+    blocks: each block's own, or the AdaLN signals [N, 6, C] that it makes them of when it is called.
+    head: see BitHead.modulation.
+    """
+
+    blocks: tuple[BlockConstants | Tensor, ...]
+    head: tuple[Tensor, Tensor]
 
 
 class EchoGenTransformer(PhasedModule):
@@ -188,33 +199,34 @@ class EchoGenTransformer(PhasedModule):
             layers.append(layer.stored_as(cache_dtype))
         return BranchCache(torch.stack(prefix, 1), signals.unflatten(-1, (6, -1)), pooled_BC, tuple(layers))
 
+    def constants(self, signals_N6C: Tensor, pooled_NC: Tensor) -> Constants:
+        """Of pictures with these AdaLN signals and pooled prompts (as in the BranchCache of each)."""
+        blocks = (cast(Block, block).constants(signals_N6C, self.dtype) for block in self.blocks)
+        return Constants(tuple(blocks), self.head.modulation(pooled_NC))
+
     def forward(
         self,
         x_NLC: Tensor,
         rope_2LP: Tensor,
         batches: Sequence[BranchBatch],
-        signals_N6C: Tensor,
-        pooled_NC: Tensor,
+        image_kv: KeyValueStore,
+        constants: Constants,
     ) -> Tensor:
         """Logits float32 [N, L, d, 2] (last axis: bit 0, bit 1) of embedded tokens [N, L, C].
 
         rope_2LP: cosines and sines of their places (rope.sequence_rope). batches: what the pictures attend
-        to, in their order. signals_N6C, pooled_NC: as in the BranchCache of each.
+        to, in their order; image_kv: where all of them keep their own keys and values.
 
         With a subject path the first scale begins with the subject token, whose output carries no logits: the
         caller drops token 0.
         """
-        for layer, block in enumerate(self.blocks):
-            x_NLC = block(x_NLC, signals_N6C, rope_2LP, batches, layer, self.dtype)
-        return self.head(x_NLC, pooled_NC)
+        for layer, (block, own) in enumerate(zip(self.blocks, constants.blocks, strict=True)):
+            x_NLC = block(x_NLC, rope_2LP, batches, image_kv, own, layer, self.dtype)
+        return self.head(x_NLC, constants.head)
 
-    def embed_scale(self, inputs_NLd: Tensor, scale: int) -> Tensor:
-        """Tokens of a later scale from its next-scale input codes: [N, L, d] to [N, L, C]."""
-        return self.bits_embed(inputs_NLd) + self.level(scale, inputs_NLd)
-
-    def level(self, scale: int, like: Tensor) -> Tensor:
-        """Level embedding of a scale, [C]."""
-        return self.level_embed(torch.tensor(scale, device=like.device)).to(like.dtype)
+    def levels(self, scales: int, device: torch.device) -> Tensor:
+        """Level embeddings of the first scales, float32 [scales, C]."""
+        return self.level_embed(torch.arange(scales, device=device)).float()
 
     def teacher_forced(
         self,
@@ -241,15 +253,18 @@ class EchoGenTransformer(PhasedModule):
             torch.arange(len(schedule.scales), device=next_inputs_BLd.device),
             torch.tensor([h * w for h, w in schedule.scales], device=next_inputs_BLd.device),
         )
-        embedded = self.bits_embed(next_inputs_BLd) + self.level_embed(level_L[1:])
-        x_BLC = torch.cat((prefix + self.level(0, prefix), embedded), dim=1)
+        level_LC = self.level_embed(level_L)
+        embedded = self.bits_embed(next_inputs_BLd) + level_LC[1:]
+        x_BLC = torch.cat((prefix + level_LC[0], embedded), dim=1)
         rope = sequence_rope(schedule, self.config.head_width, self.prefix).to(x_BLC.device)
         mask = block_causal_mask(schedule, self.prefix).to(x_BLC.device)
         if tokens_K is not None:
             places = torch.cat((torch.arange(self.prefix, device=tokens_K.device), tokens_K + self.prefix))
             x_BLC, rope, mask = x_BLC[:, places], rope[:, places], mask[places][:, places]
-        batch = BranchBatch(x_BLC.shape[0], cache.layers, MaskedSequence(mask), hook)
-        return self(x_BLC, rope, [batch], signals, pooled)[:, self.prefix :]
+        batch = BranchBatch(x_BLC.shape[0], cache.layers, hook)
+        # once is enough here, and FSDP gathers a block's weights only while it is called
+        constants = Constants((signals,) * len(self.blocks), self.head.modulation(pooled))
+        return self(x_BLC, rope, [batch], MaskedSequence(mask), constants)[:, self.prefix :]
 
 
 def _check_width(kind: str, got: int, expected: int) -> None:

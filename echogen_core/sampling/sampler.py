@@ -13,16 +13,16 @@ import torch
 from torch import Tensor
 
 from ..model import EchoGenTransformer
-from ..model.rope import sequence_rope
 from ..scales import ScaleSchedule
-from ..tokenizer.bsq import add_scale, next_scale_input
+from ..tokenizer.bsq import add_scale
 from ..utils.printable import counted
-from .bits import Bits, draw_bits, picture_generators
+from .bits import Bits, choose_bits, schedule_noise
 from .guidance import Guidance
 from .kept_bits import KeptBits, Target
+from .live_branches import LiveBranches
 from .prefill import Branches
 from .region_guidance import Region
-from .weighted_batches import WeightedBatch, guide, weighted_batches
+from .weighted_batches import weighted_batches
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class ScaleStep:
 
     index: from 0. bits: everything so far. codes_BdHW: summed codes at the last scale's size, ready to
     decode. logits_BLd2: guided logits; branch_logits_NLd2: before tau and guidance, for the branches that
-    were computed (in the order full, text, null; pictures inside).
+    were computed (in the order of `weighted_batches`; pictures inside).
     """
 
     index: int
@@ -108,62 +108,43 @@ def _run(
     settings: SamplingSettings,
     kept: KeptBits,
 ) -> Iterator[ScaleStep]:
-    groups = weighted_batches(model, branches, schedule, settings.guidance, regions)
-    device = groups[0].cache.pooled_BC.device
-    take = kept.keeping(schedule, device)
-    rope = sequence_rope(schedule, model.config.head_width, model.prefix).to(device)
+    batches = weighted_batches(branches, schedule, settings.guidance, regions)
+    with torch.inference_mode():
+        live = LiveBranches(model, batches, schedule)
     greedy = settings.greedy or settings.top_k == 1
-    generators = None if greedy else picture_generators(seeds)
+    noise = () if greedy else schedule_noise(seeds, schedule, model.config.bits, live.device)
+    take = kept.keeping(schedule, live.device)
+    finite: list[Tensor] = []
     drawn: list[Tensor] = []
     codes_BdHW: Tensor | None = None
     for index, grid in enumerate(schedule.scales):
+        last = index + 1 == len(schedule.scales)
         with torch.inference_mode():
-            groups = [group for group in groups if group.needed_from(index)]
-            logits_NLd2 = _scale_logits(model, groups, schedule, rope, index, codes_BdHW)
-            _check_finite(logits_NLd2, model, index)
-            guided_BLd2 = guide(logits_NLd2, groups, index, len(seeds)) / settings.tau
-            bits_BLd = draw_bits(guided_BLd2, generators, settings.top_p)
+            logits_NLd2 = live.logits(index, codes_BdHW)
+            finite.append(torch.isfinite(logits_NLd2).all())
+            if last or live.device.type == "cpu":  # to ask another device is to wait for it
+                _check_finite(finite, model)
+            guided_BLd2 = live.guide(logits_NLd2, index, len(seeds)) / settings.tau
+            bits_BLd = choose_bits(guided_BLd2, None if greedy else noise[index], settings.top_p)
             bits_BhwD = take(bits_BLd.unflatten(1, grid), index)
             drawn.append(bits_BhwD)
             codes_BdHW = add_scale(codes_BdHW, bits_BhwD, schedule.scales[-1])
-        if index + 1 == len(schedule.scales):
-            groups = []  # their keys and values go before the caller decodes the picture
+        if last:
+            del live, batches  # their keys and values go before the caller decodes the picture
         bits = Bits(schedule, tuple(drawn), seeds, asdict(settings))
         yield ScaleStep(index, len(schedule.scales), bits, codes_BdHW, guided_BLd2, logits_NLd2)
 
 
-def _scale_logits(
-    model: EchoGenTransformer,
-    groups: list[WeightedBatch],
-    schedule: ScaleSchedule,
-    rope_2TP: Tensor,
-    index: int,
-    codes_BdHW: Tensor | None,
-) -> Tensor:
-    """Raw logits [N, L, d, 2] of one scale for the pictures of all groups."""
-    start, end = schedule.spans[index]
-    if codes_BdHW is None:
-        prefix = torch.cat([g.cache.prefix_BPC.expand(g.batch.count, -1, -1) for g in groups])
-        x_NLC = prefix + model.level(0, prefix)
-        start -= model.prefix
-    else:
-        inputs_BLd = next_scale_input(codes_BdHW, schedule.scales[index])
-        embedded_BLC = model.embed_scale(inputs_BLd, index)
-        x_NLC = torch.cat([embedded_BLC[g.pictures.start : g.pictures.stop] for g in groups])
-    signals = torch.cat([g.cache.signals_B6C.expand(g.batch.count, -1, -1) for g in groups])
-    pooled = torch.cat([g.cache.pooled_BC.expand(g.batch.count, -1) for g in groups])
-    rope = rope_2TP[:, start + model.prefix : end + model.prefix]
-    logits = model(x_NLC, rope, [g.batch for g in groups], signals, pooled)
-    return logits[:, model.prefix :] if index == 0 else logits
-
-
-def _check_finite(logits_NLd2: Tensor, model: EchoGenTransformer, index: int) -> None:
-    if not bool(torch.isfinite(logits_NLd2).all()):
-        raise ValueError(
-            f"The model computed NaN or infinity at scale {index + 1}, in {model.dtype}. Expected finite "
-            "numbers: load it in bfloat16 or float32; if that does not help, its file or the features are "
-            "damaged: download it again, and encode the picture and the prompt again."
-        )
+def _check_finite(finite: Sequence[Tensor], model: EchoGenTransformer) -> None:
+    """ValueError unless the logits of every scale so far were numbers; finite: bool of each scale."""
+    if bool(torch.stack(list(finite)).all()):
+        return
+    scale = next(number for number, each in enumerate(finite, 1) if not bool(each))
+    raise ValueError(
+        f"The model computed NaN or infinity at scale {scale}, in {model.dtype}. Expected finite "
+        "numbers: load it in bfloat16 or float32; if that does not help, its file or the features are "
+        "damaged: download it again, and encode the picture and the prompt again."
+    )
 
 
 def _check(

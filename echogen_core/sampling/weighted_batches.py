@@ -12,9 +12,8 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
-from ..model import BranchCache, EchoGenTransformer
+from ..model import BranchCache
 from ..model.branch import BranchBatch
-from ..model.kv_cache import KVCache
 from ..scales import ScaleSchedule
 from .guidance import Guidance
 from .prefill import Branches, SkippedBranch
@@ -23,20 +22,19 @@ from .region_guidance import Region, Share, counts, region_shares
 
 @dataclass
 class WeightedBatch:
-    """Pictures of one branch that share its conditions: what they attend to and how much they count."""
+    """Pictures of one branch that share its conditions: what they attend to and how much they count.
+
+    weights: per scale. scales: how many scales need it; it weighs nothing after them.
+    """
 
     batch: BranchBatch
     cache: BranchCache
     pictures: range
-    weights: tuple[Share, ...]  # per scale
-
-    def needed_from(self, scale: int) -> bool:
-        """Whether it weighs anything from this scale on; its keys are needed until then."""
-        return any(map(counts, self.weights[scale:]))
+    weights: tuple[Share, ...]
+    scales: int
 
 
 def weighted_batches(
-    model: EchoGenTransformer,
     branches: Sequence[Branches],
     schedule: ScaleSchedule,
     guidance: Guidance,
@@ -44,13 +42,12 @@ def weighted_batches(
 ) -> list[WeightedBatch]:
     """Branch by branch in the formula's order, neighbouring pictures with the same conditions together.
 
+    Those that fewer scales need come after all others.
+
     branches: of the main conditions, one per picture. A branch that regions share with them or each other is
     there once; one that never weighs anything is not there.
     Raises ValueError where the guidance needs a branch that was not computed.
     """
-    spans = schedule.spans
-    cached_tokens = model.prefix + spans[-1][0]
-    last_tokens = spans[-1][1] - spans[-1][0] + (model.prefix if len(spans) == 1 else 0)
     masks = [region.mask_HW for region in regions]
     shares = [region_shares(masks, grid) for grid in schedule.scales]
     batches: list[tuple[int, WeightedBatch]] = []
@@ -60,12 +57,13 @@ def weighted_batches(
         pictures = range(start, start + len(members))
         sources = [(members[0], guidance), *((region.branches, region.guidance) for region in regions)]
         for known in _weigh(sources, shares):
-            image_kv = KVCache(model.config.depth, cached_tokens, last_tokens, known.cache.dtype)
-            batch = BranchBatch(len(members), known.cache.layers, image_kv)
-            weights = tuple(_on(weight, known.cache.pooled_BC.device) for weight in known.weights)
-            batches.append((known.place, WeightedBatch(batch, known.cache, pictures, weights)))
+            scales = max((n for n, weight in enumerate(known.weights, 1) if counts(weight)), default=0)
+            if scales:
+                batch = BranchBatch(len(members), known.cache.layers)
+                weights = tuple(_on(weight, known.cache.pooled_BC.device) for weight in known.weights)
+                batches.append((known.place, WeightedBatch(batch, known.cache, pictures, weights, scales)))
         start = pictures.stop
-    return [batch for _, batch in sorted(batches, key=lambda item: item[0])]
+    return [batch for _, batch in sorted(batches, key=lambda item: (-item[1].scales, item[0]))]
 
 
 def guide(logits_NLd2: Tensor, batches: Sequence[WeightedBatch], scale: int, pictures: int) -> Tensor:

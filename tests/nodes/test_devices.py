@@ -1,7 +1,6 @@
 """Pictures and masks wherever and however ComfyUI keeps them: on the card (--gpu-only), in half precision.
 
-The card is played by a tensor class: values are computed as on the CPU, but whatever mixes its tensors with
-the CPU's, or reads them without bringing them there, fails as it does on a real one.
+The card is played by a tensor class, see card_tensors.py.
 """
 
 from __future__ import annotations
@@ -10,12 +9,9 @@ from typing import Any
 
 import pytest
 import torch
+from card_tensors import CARD, Card
 from test_execution import run
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_map_only
 
-CARD = torch.device("meta")
-"""The only device besides the CPU that asks for no driver."""
 SHOWN = dict(background="white", mask_marks="auto", margin=0.08)
 WHOLE = dict(
     phrase="", threshold=0.35, pick="best score", when_not_found="built-in cut", soften=1.0, describer="none",
@@ -27,48 +23,6 @@ DETECT = dict(
     backend="transformers",
 )  # fmt: skip
 BOX = {"x": 20, "y": 10, "width": 24, "height": 30}
-
-
-class OnCard(torch.Tensor):
-    """A tensor that says it lies on the card; `held` has its values."""
-
-    held: torch.Tensor
-
-    @staticmethod
-    def __new__(cls, held: torch.Tensor) -> OnCard:
-        made = torch.Tensor._make_wrapper_subclass(
-            cls, held.shape, strides=held.stride(), dtype=held.dtype, device=CARD
-        )
-        made.held = held
-        return made
-
-    @classmethod
-    def __torch_dispatch__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return computed(function, args, kwargs or {})
-
-
-class Card(TorchDispatchMode):
-    """While it is there, tensors can be made on the card."""
-
-    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return computed(function, args, kwargs or {})
-
-
-def computed(function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-    """What an operation gives, on the device where it belongs; RuntimeError for tensors of both."""
-    flat = tree_flatten((args, kwargs))[0]
-    there = [each for each in flat if isinstance(each, OnCard)]
-    here = [each for each in flat if isinstance(each, torch.Tensor) and not isinstance(each, OnCard)]
-    if there and any(each.ndim for each in here) and function is not torch.ops.aten.copy_.default:
-        raise RuntimeError(f"Expected all tensors to be on the same device, but {function} found two.")
-    named = [each for each in flat if isinstance(each, torch.device)]
-    on_card = named[0] == CARD if named else bool(there)
-    if function is torch.ops.aten.copy_.default:
-        on_card = isinstance(args[0], OnCard)
-    args, kwargs = tree_map_only(torch.device, lambda _: torch.device("cpu"), (args, kwargs))
-    args, kwargs = tree_map_only(OnCard, lambda each: each.held, (args, kwargs))
-    result = function(*args, **kwargs)
-    return tree_map_only(torch.Tensor, OnCard, result) if on_card else result
 
 
 @pytest.fixture(scope="module")

@@ -63,7 +63,7 @@ def test_prefill_intermediates() -> None:
         cache = model.prefill(model.conditions(*kind, null_length=7))
         golden.assert_close(cache.pooled_BC[0], official["cond_BD"][row])
         golden.assert_close(cache.signals_B6C, official["gss_image"][row])
-        prefix = cache.prefix_BPC + model.level(0, cache.prefix_BPC)
+        prefix = cache.prefix_BPC + model.levels(1, torch.device("cpu"))[0]
         golden.assert_close(prefix[0], official["scale0.block_input"][row])
 
 
