@@ -44,7 +44,7 @@ def small_2b() -> Preset:
 
 @pytest.fixture(scope="module")
 def models(request: pytest.FixtureRequest, models: Any) -> Any:
-    """Of nano's sizes, or with EchoGen-2B's schedules, bits and prompt length: the test's parameter says."""
+    """Of nano's sizes, or with EchoGen-2B's schedules, bits and prompt length, as the test asks."""
     if getattr(request, "param", "nano") == "nano":
         return models
     runtime, preset = comfy_pack.pack_module("nodes.runtime"), small_2b()
