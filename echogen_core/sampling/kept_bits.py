@@ -75,7 +75,7 @@ class Target:
         over: so finer scales correct what a coarse token changed outside the mask, as the tokenizer does.
         """
         residual_BDHW = self.latent_BDHW.to(device, torch.float32)
-        free = [self._free(schedule, index).to(device) for index in range(len(schedule.scales))]
+        free = [self.free(schedule, index).to(device) for index in range(len(schedule.scales))]
 
         def keep(drawn_BhwD: Tensor, index: int) -> Tensor:
             nonlocal residual_BDHW
@@ -89,8 +89,8 @@ class Target:
 
         return keep
 
-    def _free(self, schedule: ScaleSchedule, index: int) -> Tensor:
-        """[B, h, w, 1] bool: the tokens that are drawn."""
+    def free(self, schedule: ScaleSchedule, index: int) -> Tensor:
+        """[B, h, w, 1] bool: the tokens of a scale that are drawn, the others are the picture's own."""
         if index < self.keep_scales:
             return torch.zeros(1, *schedule.scales[index], 1, dtype=torch.bool)
         masks = (mask_BHW.cpu() for mask_BHW in self._masks)

@@ -27,7 +27,6 @@ from echogen_core.sampling import (
     sample,
 )
 from echogen_core.sampling.kept_bits import Keeping
-from echogen_core.sampling.region_guidance import cover
 from echogen_core.scales import ScaleSchedule, preset_schedule
 from echogen_core.tokenizer.bsq import quantize_multiscale
 
@@ -61,7 +60,7 @@ class StoredBits(Target):
         stored = quantize_multiscale(self.latent_BDHW.to(device), schedule.scales).bits
 
         def keep(drawn_BhwD: Tensor, index: int) -> Tensor:
-            free_Bhw1 = cover(self.mask_BHW.to(device), schedule.scales[index])[..., None] > self.threshold
+            free_Bhw1 = self.free(schedule, index).to(device)
             return torch.where(free_Bhw1, drawn_BhwD, stored[index])
 
         return keep
@@ -172,5 +171,13 @@ class Draughtsman:
 
 def _part(target: Target, rows: slice) -> Target:
     """The target of some of the pictures."""
-    masks_BHW = target.mask_BHW if len(target.mask_BHW) == 1 else target.mask_BHW[rows]
-    return replace(target, latent_BDHW=target.latent_BDHW[rows], mask_BHW=masks_BHW)
+
+    def some(masks_BHW: Tensor | None) -> Tensor | None:
+        return masks_BHW if masks_BHW is None or len(masks_BHW) == 1 else masks_BHW[rows]
+
+    return replace(
+        target,
+        latent_BDHW=target.latent_BDHW[rows],
+        mask_BHW=some(target.mask_BHW),
+        fine_mask_BHW=some(target.fine_mask_BHW),
+    )

@@ -76,7 +76,11 @@ def insert(asked: Insertion, artist: Draughtsman) -> Inserted:
     redraw = Edit(grounds_N3HW, asked.mask_1HW, artist.schedule)
     softer, canvas = replace(redraw, feather=16.0), redraw.redrawn()
     target = redraw.target(canvas, artist.latents(canvas.pictures_B3hw))
-    targets = [None, target, StoredBits(target.latent_BDHW, target.mask_BHW)]
+    targets = [
+        None,
+        target,
+        StoredBits(target.latent_BDHW, target.mask_BHW, fine_mask_BHW=target.fine_mask_BHW),
+    ]
     drawn = dict(zip((PLAIN, REDRAW, STORED), artist.draw_around(right, task.seeds, targets), strict=True))
     place = Edit(grounds_N3HW, asked.mask_1HW, artist.schedule, way=Way.PLACE)
     first_N3HW = artist.draw(free, task.seeds)
