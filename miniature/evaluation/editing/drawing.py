@@ -172,12 +172,13 @@ class Draughtsman:
 def _part(target: Target, rows: slice) -> Target:
     """The target of some of the pictures."""
 
-    def some(masks_BHW: Tensor | None) -> Tensor | None:
-        return masks_BHW if masks_BHW is None or len(masks_BHW) == 1 else masks_BHW[rows]
+    def some(masks_BHW: Tensor) -> Tensor:
+        return masks_BHW if len(masks_BHW) == 1 else masks_BHW[rows]
 
+    fine_BHW = target.fine_mask_BHW
     return replace(
         target,
         latent_BDHW=target.latent_BDHW[rows],
         mask_BHW=some(target.mask_BHW),
-        fine_mask_BHW=some(target.fine_mask_BHW),
+        fine_mask_BHW=None if fine_BHW is None else some(fine_BHW),
     )

@@ -43,7 +43,7 @@ class Insertion:
 
 
 def build_insertion(data: Path, subjects: int, seed: int) -> Insertion:
-    """Each of the first `subjects` held-out subjects in every held-out panorama, one panorama after the other.
+    """Each of the first `subjects` held-out subjects in every held-out panorama, one after the other.
 
     Raises ValueError where the data have none.
     """
