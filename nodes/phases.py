@@ -47,7 +47,7 @@ def prefill(
         patchers.append(tokenizer.patcher)
         height, width = schedule.pixels_hw
         picture = decoding_bytes(tokenizer.module.config, height * width, runtime.weights_dtype(tokenizer))
-        working = max(working, picture)  # previews are smaller, and the KV cache is freed before the last
+        working = max(working, picture)  # the KV cache is freed before
     runtime.load(*patchers, working_bytes=working)
     return branches
 

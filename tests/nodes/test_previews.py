@@ -39,6 +39,24 @@ def test_the_last_preview_is_what_decode_bits_gives(pack: Any, models: Any, deco
     assert len(decoded) == 2 and torch.equal(first, again), "bit for bit"
 
 
+@pytest.mark.parametrize("wanted", [True, False])
+def test_every_scale_has_a_preview_if_any_has(
+    pack: Any, models: Any, decoded: list[int], monkeypatch: pytest.MonkeyPatch, wanted: bool
+) -> None:
+    import comfy.utils
+
+    sizes: list[tuple[int, int] | None] = []
+
+    def hook(value: int, total: int, preview: Any, node_id: Any = None) -> None:
+        sizes.append(preview and preview[1].size)
+
+    monkeypatch.setattr(comfy.utils, "PROGRESS_BAR_HOOK", hook)
+    monkeypatch.setattr(comfy_pack.pack_module("nodes.runtime"), "previews_enabled", lambda: wanted)
+    drawn(pack, models)
+    assert set(sizes) == {(128, 128) if wanted else None}
+    assert decoded == [16] * wanted and (len(sizes) == 5 or not wanted)
+
+
 def test_other_bits_and_other_tokenizers_are_decoded(pack: Any, models: Any, decoded: list[int]) -> None:
     older = drawn(pack, models)
     drawn(pack, models)
