@@ -20,12 +20,12 @@ from .session import Setting, own_setup
 
 NAMES = ("lint", "types", "imports", "js", "unit", "golden", "nodes", "e2e", "install", "browser", "newest")
 # What answers within seconds comes first, then the longest, so that both halves end at about the same time.
-ORDER = ("lint", "imports", "types", "js", "browser", "unit", "nodes", "newest", "e2e", "install", "golden")
+ORDER = ("lint", "imports", "types", "js", "unit", "browser", "nodes", "e2e", "newest", "install", "golden")
 AT_ONCE = 2  # each on half of the processor, which small models hardly notice
 UNIT = ("tests/core", "tests/runner", "tests/repository", "tests/miniature")
 IN_THE_BROWSER = "tests/e2e/test_browser*.py"
-# What differs most between front ends; all of them there, by hand: with ECHOGEN_FRONTEND.
-ON_THE_NEWEST = [f"tests/e2e/test_browser_{name}.py" for name in ("node", "app", "sources")]
+# What differs most between front ends; all else there: with ECHOGEN_FRONTEND.
+ON_THE_NEWEST = "on_newest and nodes2"
 SHOWN_IN_CHROMIUM = ("browser", "newest")
 
 
@@ -170,23 +170,23 @@ class Checks:
         return self.pytest("install", ["tests/packaging"], self.server_environ("install"))
 
     def browser(self) -> bool:
-        """Whether the tests in a browser pass."""
-        targets = sorted(str(path) for path in self.setting.pack.glob(IN_THE_BROWSER))
-        return self.in_the_browser("browser", targets)
+        """Whether the tests in a browser pass, but for what `newest` runs."""
+        return self.in_the_browser("browser", f"not ({ON_THE_NEWEST})")
 
     def newest(self) -> bool:
         """What differs most, in the renderer of the newest front end; more would take too many minutes."""
         extra = {frontend.VARIABLE: str(self.newest_frontend.result())}
-        return self.in_the_browser("newest", [*ON_THE_NEWEST, "-k", "nodes2"], extra)
+        return self.in_the_browser("newest", ON_THE_NEWEST, extra)
 
-    def in_the_browser(self, name: str, targets: Sequence[str], extra: dict[str, str] | None = None) -> bool:
-        """Browser tests, with the variables of `extra`."""
+    def in_the_browser(self, name: str, chosen: str, extra: dict[str, str] | None = None) -> bool:
+        """The browser tests that pytest's -k chooses by `chosen`, with the variables of `extra`."""
         program = self.browser_program.result()
         if program is None:
             self.note = "no Chromium to be had"
             return False
         extra = {**(extra or {}), chromium.VARIABLE: str(program)}
-        return self.pytest(name, targets, {**self.server_environ(name), **extra})
+        targets = sorted(str(path) for path in self.setting.pack.glob(IN_THE_BROWSER))
+        return self.pytest(name, [*targets, "-k", chosen], {**self.server_environ(name), **extra})
 
 
 def playwrights_node(venv: Environment) -> str | None:

@@ -115,14 +115,19 @@ def open_workflow(page: Page, comfy: Server, vue: bool, name: str) -> None:
     if page.url.startswith(comfy.url) and page.evaluate(SHOWS_RENDERER, vue):
         reopen(page, name)
     else:
-        page.goto(f"{comfy.url}/system_stats")  # no front end runs there, which would store it again
-        page.evaluate("() => { localStorage.clear(); sessionStorage.clear() }")
-        page.goto(session.workflow_page(comfy.url, session.QUICKSTART))
-        page.wait_for_function("!!(window.app?.graph && window.app.extensionManager)", timeout=READY_MS)
-        page.wait_for_function(OPENED, arg=session.QUICKSTART, timeout=READY_MS)
+        load_quickstart(page, comfy)
         if name != session.QUICKSTART:  # an address can't name a file with blanks in it
             reopen(page, name)
     fit_view(page)
+
+
+def load_quickstart(page: Page, comfy: Server) -> None:
+    """Loads the address that `python run.py` opens, in a page that forgets what it had open."""
+    page.goto(f"{comfy.url}/system_stats")  # no front end runs there, which would store it again
+    page.evaluate("() => { localStorage.clear(); sessionStorage.clear() }")
+    page.goto(session.workflow_page(comfy.url, session.QUICKSTART))
+    page.wait_for_function("!!(window.app?.graph && window.app.extensionManager)", timeout=READY_MS)
+    page.wait_for_function(OPENED, arg=session.QUICKSTART, timeout=READY_MS)
 
 
 def reopen(page: Page, name: str) -> None:

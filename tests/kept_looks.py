@@ -19,7 +19,7 @@ from echogen_core.subject.u2net import U2Netp
 
 @contextmanager
 def keep_looks(answers: dict[bytes, Tensor]) -> Iterator[None]:
-    """While active, `answers` keeps what is computed on the processor, by the weights and pixels it came of."""
+    """While active, `answers` keeps what the processor computes, by the weights and pixels it comes of."""
     compute = U2Netp.forward
 
     def forward(net: U2Netp, x_B3HW: Tensor) -> Tensor:

@@ -46,6 +46,11 @@ def to_api() -> Callable[..., dict[str, Any]]:
     return workflow.to_api
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """The marker of tests whose other renderer is seen on another front end: runner/checks.py chooses."""
+    config.addinivalue_line("markers", "on_newest: in Nodes 2.0 on the newest front end alone")
+
+
 @pytest.fixture(params=[False, True], ids=["canvas", "nodes2"])
 def vue(request: pytest.FixtureRequest) -> bool:
     """Both renderers: the classic canvas, and Nodes 2.0 (Vue)."""

@@ -60,10 +60,10 @@ class TestNumber:
 
 
 class TestGate:
-    """Keeps the server busy, without work, until a file is there or the run is interrupted."""
+    """Keeps the server busy, without work, until a file is there or the run is interrupted; then a number."""
 
     CATEGORY = "tests"
-    RETURN_TYPES = ()
+    RETURN_TYPES = ("FLOAT",)
     OUTPUT_NODE = True
     FUNCTION = "wait"
 
@@ -75,7 +75,7 @@ class TestGate:
         while not Path(file).exists():
             model_management.throw_exception_if_processing_interrupted()
             time.sleep(0.02)
-        return {}
+        return {"result": (2.5,)}
 
 
 class Anything(str):

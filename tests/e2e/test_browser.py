@@ -218,6 +218,39 @@ def sampled_gammas(comfy: Server, run: str) -> tuple[float, float]:
     return inputs["gamma_t"], inputs["gamma_i"]
 
 
+def opened_again(page: Page) -> None:
+    """Loads the page again, and waits for what it had open."""
+    page.reload()
+    page.wait_for_function(f"window.app?.graph && {SAMPLER}", timeout=READY_MS)
+    page.locator(".echogen-panel").wait_for(timeout=READY_MS)
+
+
+@pytest.mark.parametrize("vue", [False], ids=["canvas"], indirect=True)
+def test_live_on_the_canvas_and_a_strip_that_the_browser_keeps(vue: bool, page: Page, comfy: Server) -> None:
+    page_errors = PageErrors(page)
+    open_quickstart(page, comfy, vue)
+    panel = page.locator(".echogen-panel")
+    sizes = steady(page, SIZES)
+    press_live(page)
+    drag_dot(page, 0.8, 0.4)
+    drawn, run = gammas(page), finished_run(page)
+    assert steady(page, SIZES) == sizes, "a run leaves pad and node as large as they were"
+    assert page.evaluate(NATIVE_VIEWS) == 0, "the picture is in the panel alone"
+    assert sampled_gammas(comfy, run) == pytest.approx(drawn)
+    panel.get_by_role("button", name="Pin").click()
+    panel.locator(".pinned > button:first-child").wait_for(timeout=READY_MS)
+    assert steady(page, SIZES) == sizes, "nor do pins"
+
+    until(page, lambda: page.evaluate(HAS_STRIP, run), "the browser's database has the strip")
+    opened_again(page)
+    hear(page, "execution_success")
+    page.evaluate("void app.queuePrompt(0)")
+    assert finished_run(page) == heard(page), "the server has it in its cache: no preview was sent"
+    assert panel.locator(".scales img:visible").count() == 5
+    assert not page_errors.found, page_errors.found
+
+
+@pytest.mark.parametrize("vue", [True], ids=["nodes2"], indirect=True)
 def test_live_draws_when_the_dot_is_let_go(vue: bool, page: Page, comfy: Server, tmp_path: Path) -> None:
     page_errors = PageErrors(page)
     open_quickstart(page, comfy, vue)
@@ -253,7 +286,7 @@ def test_live_draws_when_the_dot_is_let_go(vue: bool, page: Page, comfy: Server,
     expect(panel.locator(".captions")).to_have_text("".join(pinned.all_text_contents()))
     assert (gammas(page), run_on_show(page)) == (pytest.approx(second), again), "comparing changes nothing"
     assert steady(page, SIZES) == sizes, "nor do pins"
-    page.screenshot(path=comfy_server.results_path() / f"browser_live_{'nodes2' if vue else 'canvas'}.png")
+    page.screenshot(path=comfy_server.results_path() / "browser_live.png")
     set_widget(page, SAMPLER, "seed", 8)
     panel.get_by_role("button", name="Use these settings").nth(0).click()
     assert gammas(page) == pytest.approx(first)
@@ -270,22 +303,11 @@ def test_live_draws_when_the_dot_is_let_go(vue: bool, page: Page, comfy: Server,
     page.wait_for_function(
         "run => sessionStorage.getItem('EchoGen.runs')?.includes(run)", arg=run, timeout=READY_MS
     )
-    page.reload()
-    page.wait_for_function(f"window.app?.graph && {SAMPLER}", timeout=READY_MS)
-    panel.wait_for(timeout=READY_MS)
+    opened_again(page)
     panel.get_by_role("button", name="Live", pressed=False).wait_for(timeout=READY_MS)
     assert not run_on_show(page)
     (tmp_path / "open").touch()
     assert finished_run(page) == run, "queued before the reload"
-    if not vue:
-        until(page, lambda: page.evaluate(HAS_STRIP, run), "the browser's database has the strip")
-        page.reload()
-        page.wait_for_function(f"window.app?.graph && {SAMPLER}", timeout=READY_MS)
-        panel.wait_for(timeout=READY_MS)
-        hear(page, "execution_success")
-        page.evaluate("void app.queuePrompt(0)")
-        assert finished_run(page) == heard(page), "the server has it in its cache: no preview was sent"
-        assert panel.locator(".scales img:visible").count() == 5
     page.evaluate(f"app.graph.remove({SAMPLER})")
     expect(panel).to_have_count(0)
     assert not page_errors.found, page_errors.found

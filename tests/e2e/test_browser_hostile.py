@@ -134,6 +134,7 @@ def asked(page: Page) -> Iterator[list[Request]]:
     yield requests
 
 
+@pytest.mark.parametrize("vue", [True], ids=["nodes2"], indirect=True)
 def test_pins_of_a_hostile_workflow(vue: bool, page: Page, comfy: Server, asked: list[Request]) -> None:
     page_errors = PageErrors(page)
     open_quickstart(page, comfy, vue)
@@ -163,7 +164,7 @@ def test_pins_of_a_hostile_workflow(vue: bool, page: Page, comfy: Server, asked:
     assert saved[str(own)]["echogen_pins"] == GOOD, "saved again it has the good ones"
     tray.first.get_by_role("button", name="Use these settings").click()
     until(page, lambda: page.evaluate(GAMMAS, own) == [1.5, 3], "its γ")
-    page.screenshot(path=comfy_server.results_path() / f"browser_hostile_{'nodes2' if vue else 'canvas'}.png")
+    page.screenshot(path=comfy_server.results_path() / "browser_hostile.png")
     assert [error for error in page_errors.found if NO_DRAFT not in error] == []
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
+from typing import Any
 
 from PIL import Image
 from playwright.sync_api import Page
@@ -104,8 +106,23 @@ def note_contrast(page: Page, theme: str) -> tuple[float, float]:
     return contrast(page, page.evaluate(TITLE_BAR)), contrast(page, dict(clip))
 
 
-def test_shipped_workflows_are_tidy(vue: bool, page: Page, comfy: Server) -> None:
+def complete(graph: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
+    """A graph in API form with the inputs that the server adds, and without its nodes' titles."""
+    whole = {}
+    for key, node in graph.items():
+        fields = known[node["class_type"]]["input"]
+        specs = {**fields.get("required", {}), **fields.get("optional", {})}
+        added = {name: spec[1]["default"] for name, spec in specs.items() if "default" in (*spec, {})[1]}
+        whole[key] = {**node, "inputs": {**added, **node["inputs"]}, "_meta": None}
+    return whole
+
+
+def test_shipped_workflows_are_tidy(
+    vue: bool, page: Page, comfy: Server, to_api: Callable[..., dict[str, Any]]
+) -> None:
+    """And the page sends what test_workflows runs."""
     page_errors = PageErrors(page)
+    known = comfy.client.get_json("/object_info")
     open_quickstart(page, comfy, vue)
     seen = {theme: note_contrast(page, theme) for theme in ("light", "dark")}
     assert min(value for both in seen.values() for value in both) >= READABLE, seen
@@ -115,6 +132,8 @@ def test_shipped_workflows_are_tidy(vue: bool, page: Page, comfy: Server) -> Non
         page.evaluate("graph => app.loadGraphData(graph)", graph)
         nodes: list[Box] = steady(page, BOXES, vue)  # they take their sizes
         assert len(nodes) == len(graph["nodes"])
+        sent = page.evaluate("app.graphToPrompt().then(({output}) => output)")
+        assert complete(sent, known) == complete(to_api(graph, known), known), file.stem
         if not all(page.evaluate(NOTES)):
             faults.append(f"{file.stem}: the note is too small")
         for index, node in enumerate(nodes):

@@ -23,6 +23,8 @@ from browser_page import (
 )
 from runner.server import Server
 
+pytestmark = pytest.mark.on_newest
+
 SAMPLERS = "app.graph._nodes.filter(n => n.type === 'EchoGenSampler')"
 
 # Height of the panel, in pixels of the window.

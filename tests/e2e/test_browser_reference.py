@@ -129,15 +129,47 @@ def file_names(addresses: list[str]) -> list[str]:
     return [address.split("filename=")[1].split("&")[0] for address in addresses]
 
 
+def drop_own(page: Page, vue: bool) -> None:
+    """Drops a picture on Reference Picture, which shows its sample until then."""
+    sample = page.evaluate(f"{REFERENCE}.id")
+    until(page, lambda: "teddy_bear.png" in str(pictures_of(page, sample, vue)), "the sample, before any run")
+    page.evaluate(DROP, [base64.b64encode(two_subjects()).decode(), "my photo.png"])
+    until(page, lambda: "my+photo" in str(pictures_of(page, sample, vue)), "the dropped picture in the node")
+
+
+def assert_what_it_found_stays(page: Page, comfy: Server, vue: bool) -> None:
+    """The pictures of Subject Segmentation, when only the seed changes."""
+    whole = page.evaluate(f"{WHOLE}.id")
+    shown = file_names(pictures_of(page, whole, vue))
+    page.evaluate(f"{SAMPLER}.widgets.find(w => w.name === 'seed').value += 1")
+    run_to_the_end(page, comfy)
+    fit_view(page)
+    settled(page)
+    name = f"browser_reference_{'nodes2' if vue else 'canvas'}.png"
+    page.screenshot(path=comfy_server.results_path() / name)
+    again = file_names(pictures_of(page, whole, vue))
+    assert again == shown != []
+
+
+@pytest.mark.parametrize("vue", [False], ids=["canvas"], indirect=True)
+def test_an_own_picture_on_the_canvas(vue: bool, page: Page, comfy: Server) -> None:
+    """What the canvas has of its own: where pictures are dropped, and how nodes show them."""
+    page_errors = PageErrors(page)
+    open_quickstart(page, comfy, vue)
+    drop_own(page, vue)
+    said, red, blue = cut_out(comfy, page, run_to_the_end(page, comfy))
+    assert said.startswith("built-in cut") and red > 0.05 and blue > 0.05, "both stand out"
+    assert_what_it_found_stays(page, comfy, vue)
+    assert not page_errors.found, page_errors.found
+
+
+@pytest.mark.parametrize("vue", [True], ids=["nodes2"], indirect=True)
 def test_an_own_picture_takes_one_action(vue: bool, page: Page, comfy: Server) -> None:
     """Dropped and cut out by a box, pasted and cut out by itself, by what is painted. Nothing is rewired."""
     page_errors = PageErrors(page)
     open_quickstart(page, comfy, vue)
-    nodes, sample = page.evaluate("app.graph._nodes.length"), page.evaluate(f"{REFERENCE}.id")
-    until(page, lambda: "teddy_bear.png" in str(pictures_of(page, sample, vue)), "the sample, before any run")
-
-    page.evaluate(DROP, [base64.b64encode(two_subjects()).decode(), "my photo.png"])
-    until(page, lambda: "my+photo" in str(pictures_of(page, sample, vue)), "the dropped picture in the node")
+    nodes = page.evaluate("app.graph._nodes.length")
+    drop_own(page, vue)
     stale = page.locator(".echogen-notices p:visible").filter(has_text="teddy bear")
     expect(stale, "the prompt still names the sample").to_have_count(1)
     draw_box(page, 0.55, 0.2, 0.95, 0.8)
@@ -160,17 +192,7 @@ def test_an_own_picture_takes_one_action(vue: bool, page: Page, comfy: Server) -
     said, red, blue = cut_out(comfy, page, run_to_the_end(page, comfy))
     assert said.endswith("mask") and blue > 0.3 and red == 0, "the left disc alone was painted"
     assert page.evaluate(f"{REFERENCE}.serialize().widgets_values.length") <= 2, "nothing else is saved"
-
-    whole = page.evaluate(f"{WHOLE}.id")
-    shown = file_names(pictures_of(page, whole, vue))
-    page.evaluate(f"{SAMPLER}.widgets.find(w => w.name === 'seed').value += 1")
-    run_to_the_end(page, comfy)
-    fit_view(page)
-    settled(page)
-    name = f"browser_reference_{'nodes2' if vue else 'canvas'}.png"
-    page.screenshot(path=comfy_server.results_path() / name)
-    again = file_names(pictures_of(page, whole, vue))
-    assert again == shown != [], "what it found stays when only the seed changes"
+    assert_what_it_found_stays(page, comfy, vue)
     assert not page_errors.found, page_errors.found
 
 

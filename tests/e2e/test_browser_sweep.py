@@ -1,4 +1,4 @@
-"""γ Sweep's cells and Guidance Schedule's curves in a real Chromium, in both renderers."""
+"""γ Sweep's cells and Guidance Schedule's curves in a real Chromium."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def undo(page: Page) -> None:
     page.keyboard.press("Control+z")
 
 
+@pytest.mark.parametrize("vue", [True], ids=["nodes2"], indirect=True)
 def test_cells_appear_and_a_click_sets_the_sampler(vue: bool, page: Page, comfy: Server) -> None:
     page_errors = PageErrors(page)
     open_workflow(page, comfy, vue, "Sweep - every pair of gammas")
     before = gammas(page)
     set_widget(page, SWEEP, "gamma_t", "0-8 (+1)")
-    lower = 0.5 if vue else 0  # or the second run would come from the cache
-    set_widget(page, SWEEP, "gamma_i", f"1.5, {lower}")
+    set_widget(page, SWEEP, "gamma_i", "1.5, 0.5")
     run_to_the_end(page, comfy)
 
     view = page.locator(".echogen-sweep")
@@ -58,7 +58,7 @@ def test_cells_appear_and_a_click_sets_the_sampler(vue: bool, page: Page, comfy:
     start = label.bounding_box()
     cell.scroll_into_view_if_needed()
     assert start and label.bounding_box() == pytest.approx(start), "the labels stay in view"
-    page.screenshot(path=comfy_server.results_path() / f"browser_sweep_{'nodes2' if vue else 'canvas'}.png")
+    page.screenshot(path=comfy_server.results_path() / "browser_sweep.png")
     cell.click()
     assert gammas(page) == (7, 1.5)
     expect(cell).to_have_attribute("aria-pressed", "true")
@@ -75,14 +75,19 @@ def test_cells_appear_and_a_click_sets_the_sampler(vue: bool, page: Page, comfy:
     assert not page_errors.found, page_errors.found
 
 
-@pytest.mark.parametrize("first", ["title", "preset"])
+@pytest.mark.parametrize(
+    ("vue", "first"),
+    [(False, "preset"), (True, "preset"), (True, "title")],
+    ids=["canvas-preset", "nodes2-preset", "nodes2-title"],
+    indirect=["vue"],
+)
 def test_a_drag_after_a_click_moves_the_point_and_not_the_node(
     first: str, vue: bool, page: Page, comfy: Server
 ) -> None:
     page_errors = PageErrors(page)
     view = open_schedule(page, comfy, vue)
     preset = view.get_by_role("button", name="Constant")
-    if first == "title" and vue:
+    if first == "title":
         page.locator(f'[data-node-id="{page.evaluate(f"{SCHEDULE}.id")}"] .lg-node-header').click()
     else:
         preset.click()
@@ -103,6 +108,7 @@ def test_a_drag_after_a_click_moves_the_point_and_not_the_node(
     assert not page_errors.found, page_errors.found
 
 
+@pytest.mark.parametrize("vue", [True], ids=["nodes2"], indirect=True)
 def test_the_curves_move_the_schedules_widgets(vue: bool, page: Page, comfy: Server) -> None:
     page_errors = PageErrors(page)
     view = open_schedule(page, comfy, vue)
@@ -128,9 +134,7 @@ def test_the_curves_move_the_schedules_widgets(vue: bool, page: Page, comfy: Ser
     assert len(points) == 5 and points[2] < start and points[:2] == [start] * 2
     untouched = [float(point) for point in widget(page, SCHEDULE, "points_i").split(",")]
     assert untouched == [other] * 3 + [end] * 2, "the other curve is the preset's"
-    page.screenshot(
-        path=comfy_server.results_path() / f"browser_schedule_{'nodes2' if vue else 'canvas'}.png"
-    )
+    page.screenshot(path=comfy_server.results_path() / "browser_schedule.png")
 
     page.keyboard.press("ArrowUp")
     assert float(widget(page, SCHEDULE, "points_t").split(",")[2]) == pytest.approx(points[2] + 0.1)

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page
 
 import comfy_server
-from browser_page import READY_MS, SAMPLER, PageErrors, open_quickstart, settled
+from browser_page import READY_MS, SAMPLER, PageErrors, load_quickstart, open_quickstart, settled
 from runner.server import Server
 
 PACK = "echogen"
@@ -29,13 +29,13 @@ SEARCH = """words => {
 
 
 @pytest.fixture
-def language(request: pytest.FixtureRequest, comfy: Server) -> Iterator[str]:
-    """The page's language for one test."""
-    comfy.client.post_json("/settings", {"Comfy.Locale": request.param})
-    yield request.param
+def english_again(comfy: Server) -> Iterator[None]:
+    """After a test of other languages."""
+    yield
     comfy.client.post_json("/settings", {"Comfy.Locale": "en"})
 
 
+@pytest.mark.parametrize("vue", [True], ids=["nodes2"], indirect=True)
 def test_help_beside_the_graph(vue: bool, page: Page, comfy: Server) -> None:
     page_errors = PageErrors(page)
     open_quickstart(page, comfy, vue)
@@ -53,22 +53,19 @@ LANGUAGES = [
 ]
 
 
-@pytest.mark.parametrize(("language", "labels", "preset", "choice"), LANGUAGES, indirect=["language"])
-def test_other_languages(
-    language: str, labels: list[str], preset: str, choice: str, fresh_page: Page, comfy: Server
-) -> None:
+def test_other_languages(fresh_page: Page, comfy: Server, english_again: None) -> None:
     page, page_errors = fresh_page, PageErrors(fresh_page)
-    comfy.client.post_json("/settings", {"Comfy.VueNodes.Enabled": True})
-    page.goto(f"{comfy.url}/?template=Quickstart&source={PACK}")
-    page.wait_for_function(f"window.app?.graph && {SAMPLER}", timeout=READY_MS)
-    page.locator(".echogen-pad").get_by_title(preset).wait_for(timeout=READY_MS)
-    shown = page.evaluate(f"{SAMPLER}.widgets.map(widget => widget.label)")
-    assert set(labels) <= set(shown)
-    size = page.evaluate(f"""{{
-        const size = {SAMPLER}.widgets.find(widget => widget.name === "size");
-        [size.value, size.options.getOptionLabel(size.value), size.options.getOptionLabel("own file.pth")];
-    }}""")
-    assert size == ["auto", choice, "own file.pth"], "what is saved stays the same"
+    for language, labels, preset, choice in LANGUAGES:
+        comfy.client.post_json("/settings", {"Comfy.Locale": language, "Comfy.VueNodes.Enabled": True})
+        load_quickstart(page, comfy)
+        page.locator(".echogen-pad").get_by_title(preset).wait_for(timeout=READY_MS)
+        shown = page.evaluate(f"{SAMPLER}.widgets.map(widget => widget.label)")
+        assert set(labels) <= set(shown), language
+        size = page.evaluate(f"""{{
+            const {{value, options}} = {SAMPLER}.widgets.find(widget => widget.name === "size");
+            [value, options.getOptionLabel(value), options.getOptionLabel("own file.pth")];
+        }}""")
+        assert size == ["auto", choice, "own file.pth"], "what is saved stays the same"
     assert not page_errors.found, page_errors.found
 
 
