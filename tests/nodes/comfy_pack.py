@@ -7,6 +7,8 @@ import importlib
 import importlib.util
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -77,6 +79,19 @@ def object_info() -> dict[str, Any]:
             "display_name": comfy_nodes.NODE_DISPLAY_NAME_MAPPINGS.get(name, name),
         }
     return info
+
+
+@contextmanager
+def bundles_in(folder: Path) -> Iterator[None]:
+    """While active, it is ComfyUI's models/echogen."""
+    import folder_paths
+
+    before = folder_paths.folder_names_and_paths["echogen"]
+    folder_paths.folder_names_and_paths["echogen"] = ([str(folder)], set())
+    try:
+        yield
+    finally:
+        folder_paths.folder_names_and_paths["echogen"] = before
 
 
 def write_random_bundle(folder: Path, seed: int = 0, depth: int | None = None) -> Path:

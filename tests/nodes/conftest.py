@@ -44,33 +44,34 @@ def pack() -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def models_folder(pack: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """An empty models/echogen of ComfyUI's."""
-    import folder_paths
+    import comfy_pack
 
     folder = tmp_path_factory.mktemp("echogen")
-    before = folder_paths.folder_names_and_paths["echogen"]
-    folder_paths.folder_names_and_paths["echogen"] = ([str(folder)], set())
-    yield folder
-    folder_paths.folder_names_and_paths["echogen"] = before
+    with comfy_pack.bundles_in(folder):
+        yield folder
 
 
 @pytest.fixture(scope="session")
-def models(pack: dict[str, Any], models_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Models:
+def shallow_folder(pack: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """For `comfy_pack.bundles_in`: nano with two blocks, for what a third would only ask again."""
+    import comfy_pack
+
+    folder = tmp_path_factory.mktemp("shallow")
+    comfy_pack.write_random_bundle(folder / "nano", depth=2)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def models(pack: dict[str, Any], models_folder: Path, shallow_folder: Path) -> Models:
     """What Load EchoGen makes of a bundle of nano's sizes with random weights, two blocks deep.
 
     `models_folder` has one with as many blocks as nano's.
     """
-    import folder_paths
-
     import comfy_pack
 
     comfy_pack.write_random_bundle(models_folder / "nano")
-    shallow = tmp_path_factory.mktemp("shallow")
-    comfy_pack.write_random_bundle(shallow / "nano", depth=2)
-    before = folder_paths.folder_names_and_paths["echogen"]
-    folder_paths.folder_names_and_paths["echogen"] = ([str(shallow)], set())
-    loaded = pack["EchoGenLoadBundle"].execute("nano (built in)").result
-    folder_paths.folder_names_and_paths["echogen"] = before
-    return Models(*loaded)
+    with comfy_pack.bundles_in(shallow_folder):
+        return Models(*pack["EchoGenLoadBundle"].execute("nano (built in)").result)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,16 +22,10 @@ WAYS = ["classic", "dynamic"] if dynamic_is_known() else ["classic"]
 
 
 @pytest.fixture(scope="module")
-def bundle(pack: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def bundle(shallow_folder: Path) -> Iterator[None]:
     """The built-in model with two blocks, as one more is asked of the card what the others are."""
-    import folder_paths
-
-    folder = tmp_path_factory.mktemp("echogen")
-    comfy_pack.write_random_bundle(folder / "nano", depth=2)
-    before = folder_paths.folder_names_and_paths["echogen"]
-    folder_paths.folder_names_and_paths["echogen"] = ([str(folder)], set())
-    yield
-    folder_paths.folder_names_and_paths["echogen"] = before
+    with comfy_pack.bundles_in(shallow_folder):
+        yield
 
 
 @pytest.fixture(params=WAYS)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import lazy_layers
@@ -14,6 +15,8 @@ import pytest
 import torch
 from test_execution import SAMPLER, run, same_bits
 from test_loaders import comfy_models, generate, parts, separately  # noqa: F401
+
+import comfy_pack
 
 NANO = "nano (built in)"
 DTYPES = ["auto", "bf16", "fp16", "fp8", "fp32"]
@@ -31,6 +34,13 @@ def dynamic_vram(patch: pytest.MonkeyPatch) -> Iterator[None]:
         else:
             now.setattr(memory, "aimdo_enabled", True)
         assert comfy.ops.manual_cast.Linear(2, 2).weight is None
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def bundle(shallow_folder: Path) -> Iterator[None]:
+    """The built-in model with two blocks: a third is loaded and drawn with as they are."""
+    with comfy_pack.bundles_in(shallow_folder):
         yield
 
 
