@@ -24,7 +24,7 @@ ORDER = ("lint", "imports", "types", "js", "unit", "browser", "nodes", "e2e", "n
 AT_ONCE = 2  # each on half of the processor, which small models hardly notice
 UNIT = ("tests/core", "tests/runner", "tests/repository", "tests/miniature")
 IN_THE_BROWSER = "tests/e2e/test_browser*.py"
-# What differs most between front ends; all else there: with ECHOGEN_FRONTEND.
+# What differs most between front ends; the rest is run there by hand: with ECHOGEN_FRONTEND.
 ON_THE_NEWEST = "on_newest and nodes2"
 SHOWN_IN_CHROMIUM = ("browser", "newest")
 
