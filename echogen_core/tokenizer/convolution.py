@@ -1,4 +1,4 @@
-"""The decoder's convolutions: by Winograd's algorithm where that is faster.
+"""The decoder's convolutions: by Winograd's algorithm on one thread, where that is faster.
 
 Bits don't pass through the decoder: only a picture's last digits differ. The encoder keeps the usual sums.
 """
@@ -46,6 +46,10 @@ def _pays(x_BCHW: Tensor, weight: Tensor, doubled: bool) -> bool:
     """Whether Winograd's algorithm is faster for one picture of that size; a batch changes nothing."""
     # Cards have libraries that choose it themselves; in half precision its rounding shows.
     if torch.is_grad_enabled() or x_BCHW.device.type != "cpu" or x_BCHW.dtype != torch.float32:
+        return False
+    if (
+        torch.get_num_threads() > 1
+    ):  # which wait for each other after every small step: slow on a busy machine
         return False
     outputs, channels, *size = weight.shape
     cells = x_BCHW.shape[-2] * x_BCHW.shape[-1] * (4 if doubled else 1)

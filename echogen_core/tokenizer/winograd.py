@@ -84,7 +84,7 @@ def _convolve_one(x_HWC: Tensor, kernels_QCK: Tensor, bias_K: Tensor, transform:
     down, across = -(-height // step), -(-width // step)
     y_HWK = x_HWC.new_empty(down * _TILE, across * _TILE, kernels_QCK.shape[-1])
     y_DyAxK = y_HWK.view(down, _TILE, across, _TILE, -1)
-    rows = max(1, _strip_tiles(channels) // across)
+    rows = max(1, max(128, channels // 2) // across)
     for top in range(0, down, rows):
         bottom = min(top + rows, down)
         first, last = top * step - 1, (bottom - 1) * step - 1 + window
@@ -95,11 +95,6 @@ def _convolve_one(x_HWC: Tensor, kernels_QCK: Tensor, bias_K: Tensor, transform:
         tiles = _tiles(strip_hwC, kernels_QCK, transform)
         torch.add(tiles, bias_K, out=y_DyAxK[top:bottom])
     return y_HWK[: height * _TILE // step, : width * _TILE // step]
-
-
-def _strip_tiles(channels: int) -> int:
-    """Tiles of a strip: as many for each thread as its cache takes and a matrix product needs."""
-    return max(128, channels // 2) * min(torch.get_num_threads(), 8)
 
 
 def _tiles(strip_hwC: Tensor, kernels_QCK: Tensor, transform: _Transform) -> Tensor:

@@ -37,6 +37,7 @@ def test_only_large_layers_take_it(monkeypatch: pytest.MonkeyPatch) -> None:
         return convolve(*arguments)
 
     monkeypatch.setattr(convolution, "convolve", noted)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     BitTokenizer(PRESETS["nano"].tokenizer).decode(torch.zeros(1, 32, 16, 16))
     assert not taken
     large = fast_layers(nn).Conv2d(64, 64, 3, padding=1)
@@ -45,5 +46,8 @@ def test_only_large_layers_take_it(monkeypatch: pytest.MonkeyPatch) -> None:
     with torch.inference_mode():
         large(x_BCHW)
         assert taken == [336]
+        monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+        large(x_BCHW)
+        monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
         large.bfloat16()(x_BCHW[..., :9, :9].bfloat16())
     assert len(taken) == 1
