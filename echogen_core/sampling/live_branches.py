@@ -69,7 +69,7 @@ class LiveBranches:
                 [embedded_BLC[each.pictures.start : each.pictures.stop] for each in self._batches]
             )
         logits = self._model(
-            x_NLC + self._levels_KC[index],
+            x_NLC.add_(self._levels_KC[index]),
             self._rope_2TP[:, start:end],
             [each.batch for each in self._batches],
             self._image_kv,

@@ -13,6 +13,7 @@ from torch import nn
 from echogen_core.checkpoints.quantised import match_scales
 from echogen_core.dtypes import FP8
 from echogen_core.model import EchoGenTransformer, split_phases
+from echogen_core.model.attention import KeyValue, attend
 from echogen_core.model.rope import apply_rope
 from echogen_core.sampling import Bits, PrefillCache, SamplingSettings, sample
 from echogen_core.sampling.memory import Run
@@ -68,6 +69,16 @@ def test_logits_stay_near_float32(dtype: torch.dtype, kept: torch.dtype | None, 
     # bits whose two logits lie closer together than the error may flip: about error / std of them
     flipped = (near.argmax(-1) != full.argmax(-1)).float().mean()
     assert float(flipped) < bound
+
+
+def test_attention_by_matrices_is_attention() -> None:
+    """Of bfloat16 on a CPU; 3000 keys make two slices of the queries."""
+    q, k, v = (torch.randn(2, 2, n, 8, generator=torch.Generator().manual_seed(n)) for n in (100, 3000, 3001))
+    kv = KeyValue(k, v[:, :, 1:])
+    halves = [each.bfloat16() for each in (q, *kv[:2])]
+    with torch.no_grad():
+        ours = attend(halves[0], KeyValue(halves[1], halves[2]), 0.5)
+        golden.assert_close(ours, attend(q, kv, 0.5), 0.02)
 
 
 def test_norms_adaln_head_and_rotation_stay_float32() -> None:
