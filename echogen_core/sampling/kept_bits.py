@@ -134,10 +134,12 @@ class KeptBits:
     def keeping(self, schedule: ScaleSchedule, device: torch.device) -> Keeping:
         """The bits to take for a run."""
         of_target = self.target.keeping(schedule, device) if self.target is not None else None
+        kept = () if self.bits is None else self.bits.scales[: self.first_scales]
+        first = [bits_BhwD.to(device) for bits_BhwD in kept]
 
         def keep(drawn_BhwD: Tensor, index: int) -> Tensor:
-            if self.bits is not None and index < self.first_scales:
-                drawn_BhwD = self.bits.scales[index].to(device).expand_as(drawn_BhwD)
+            if index < len(first):
+                drawn_BhwD = first[index].expand_as(drawn_BhwD)
             return drawn_BhwD if of_target is None else of_target(drawn_BhwD, index)
 
         return keep
