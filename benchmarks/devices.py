@@ -47,7 +47,7 @@ class Processor:
         return counted.peak
 
     def waits(self, work: Callable[[], object]) -> int:
-        """How often `work` asks for a tensor's values; on a card, which must finish first, samplers ask less."""
+        """How often `work` asks for a tensor's values. The sampler asks less often on a card."""
         with _ValuesAsked() as asked:
             work()
         return asked.count
