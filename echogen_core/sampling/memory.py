@@ -109,9 +109,9 @@ def estimate_memory(config: TransformerConfig, run: Run) -> MemoryEstimate:
     layer = 2 * cached * c  # a token's key and value in one layer
     grids = [h * w for h, w in run.schedule.scales]
     cached_tokens = depth * (sum(grids[:-1]) + prefix) + grids[-1]
-    extra = size * c * config.hidden if run.dtype.itemsize != size else 0
-    if size == torch.bfloat16.itemsize:
-        extra += 2 * size * SCORES_AT_ONCE  # on a CPU, before and after the softmax
+    cast = size * c * config.hidden if run.dtype.itemsize != size else 0
+    # held on a CPU before and after the softmax
+    scores = 2 * size * SCORES_AT_ONCE if size == torch.bfloat16.itemsize else 0
     conditions = layer * depth * sum(branches)
     # the widest moment is in the last layer but one: of the full branch, or of the last with all others there
     first = _prefill_work(config, size, content * run.views) + layer * (depth - 1) * branches[0]
@@ -120,8 +120,8 @@ def estimate_memory(config: TransformerConfig, run: Run) -> MemoryEstimate:
         weights=transformer_weights(config, run.dtype),
         conditions=conditions,
         kv_cache=layer * run.branches * run.pictures * cached_tokens,
-        prefill_work=extra + max(first, last) - conditions,
-        sampling_work=extra + _sampling_work(config, run, size, grids[-1], sum(grids) + prefix),
+        prefill_work=cast + max(first, last) - conditions,
+        sampling_work=cast + scores + _sampling_work(config, run, size, grids[-1], sum(grids) + prefix),
     )
 
 
