@@ -102,7 +102,13 @@ class Block(PhasedModule):
         return LayerCondition(cross, kv), content + mod.gamma2 * ffn
 
     def constants(self, signals_N6C: Tensor, dtype: torch.dtype) -> BlockConstants:
-        """For pictures with these AdaLN signals; dtype: to compute in."""
+        """For pictures with these AdaLN signals; dtype: to compute in.
+
+        An entry point of its own, around which FSDP gathers and frees the weights.
+        """
+        return self._constants(signals_N6C, dtype)
+
+    def _constants(self, signals_N6C: Tensor, dtype: torch.dtype) -> BlockConstants:
         return BlockConstants(
             block_modulation(signals_N6C, self.adaln), self.attn.constants(signals_N6C.device, dtype)
         )
@@ -122,7 +128,7 @@ class Block(PhasedModule):
         constants: of the pictures; for a single pass their AdaLN signals [N, 6, C] will do.
         """
         if isinstance(constants, Tensor):
-            constants = self.constants(constants, dtype)
+            constants = self._constants(constants, dtype)
         mod = constants.modulation
         normed = modulate(x_NLC, mod.factor1, mod.shift1, dtype)
         x_NLC = x_NLC + mod.gamma1 * self.attn(normed, rope_2LP, batches, image_kv, constants.heads, layer)

@@ -66,9 +66,10 @@ class SelfAttention(PhasedModule):
                 self.content_to_image = make.linear(c, c, bias=False)
 
     def constants(self, device: torch.device, dtype: torch.dtype) -> HeadConstants:
-        """Of the picture's queries and values; dtype: to compute in."""
-        bias, log_scale = (each.to(device, torch.float32) for each in (self.q_bias, self.log_scale))
-        return HeadConstants(bias, _query_scale(log_scale), self.v_bias.to(device, dtype))
+        """Of the picture's queries and values, as copies (FSDP frees what it gathers); dtype: to compute in."""
+        q_bias_C = self.q_bias.to(device, torch.float32, copy=True)
+        q_scale_H11 = _query_scale(self.log_scale.to(device, torch.float32))
+        return HeadConstants(q_bias_C, q_scale_H11, self.v_bias.to(device, dtype, copy=True))
 
     def _query(self, q_BLC: Tensor, bias_C: Tensor, scale_H11: Tensor) -> Tensor:
         """Normed and scaled queries, float32."""

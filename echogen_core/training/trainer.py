@@ -179,7 +179,7 @@ class SubjectTrainer:
                 self.model.reshard()
 
     def _register_block_entries(self) -> None:
-        """Has FSDP gather a block's weights for both of its entry points."""
+        """Has FSDP gather a block's weights for its other entry points too."""
         accelerator = self.accelerator
         if accelerator.distributed_type != "FSDP":
             return
@@ -191,7 +191,8 @@ class SubjectTrainer:
         from torch.distributed.fsdp import register_fsdp_forward_method
 
         for block in self.whole.model.blocks:
-            register_fsdp_forward_method(block, "condition")
+            for method in ("condition", "constants"):
+                register_fsdp_forward_method(block, method)
 
     def _resume(self) -> None:
         """Resumes from the state in `out`, if there is one, with the recipe's rates and weight decay.
