@@ -1,4 +1,4 @@
-"""The decoder's convolutions: by Winograd's algorithm on one thread, where that is faster.
+"""The decoder's convolutions: by Winograd's algorithm on a thread or two, where that is faster.
 
 Bits don't pass through the decoder: only a picture's last digits differ. The encoder keeps the usual sums.
 """
@@ -17,6 +17,7 @@ from .winograd import convolve
 
 _LEAST_WORK = 4 * 10**9  # multiply-adds for one picture; with fewer, the transforms cost what they save
 _LEAST_CHANNELS = 64  # the same
+_MOST_THREADS = 2  # they wait for each other after every small step, and more were never measured
 
 
 @cache
@@ -47,9 +48,7 @@ def _pays(x_BCHW: Tensor, weight: Tensor, doubled: bool) -> bool:
     # Cards have libraries that choose it themselves; in half precision its rounding shows.
     if torch.is_grad_enabled() or x_BCHW.device.type != "cpu" or x_BCHW.dtype != torch.float32:
         return False
-    if (
-        torch.get_num_threads() > 1
-    ):  # which wait for each other after every small step: slow on a busy machine
+    if torch.get_num_threads() > _MOST_THREADS:
         return False
     outputs, channels, *size = weight.shape
     cells = x_BCHW.shape[-2] * x_BCHW.shape[-1] * (4 if doubled else 1)

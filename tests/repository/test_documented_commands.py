@@ -124,7 +124,9 @@ REHEARSALS: Mapping[str, Rehearsal] = {
     "python benchmarks/batch.py": Rehearsal(
         parsed="starts nine processes; tests/core/batch kills and finishes a small table"
     ),
+    "python benchmarks/decoding.py": Rehearsal("--runs 1 --preset nano"),
     "python benchmarks/edits.py": Rehearsal("--runs 1"),
+    "python benchmarks/previews.py": Rehearsal(parsed="runs nodes in a ComfyUI, not here"),
     "python benchmarks/nano_settings.py": Rehearsal(
         "--subjects 2 --gamma-t 2 --gamma-i 2 --tau 0.5 --device cpu --threads 1"
     ),

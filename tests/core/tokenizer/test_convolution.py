@@ -46,7 +46,7 @@ def test_only_large_layers_take_it(monkeypatch: pytest.MonkeyPatch) -> None:
     with torch.inference_mode():
         large(x_BCHW)
         assert taken == [336]
-        monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+        monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
         large(x_BCHW)
         monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
         large.bfloat16()(x_BCHW[..., :9, :9].bfloat16())
