@@ -1,9 +1,9 @@
 """Processor seconds of decoding with the fast convolutions and without: `python benchmarks/decoding.py`.
 
 Random weights at a preset's own size (`--preset`, 0.1B's 256 px unless said otherwise), in float32 on the
-processor. With more than two threads (`OMP_NUM_THREADS`) both are the usual ones. "of the limit": of the speed
-of one large matrix product, measured first, at the multiply-adds of the usual convolutions; above 100 % there
-are fewer of them.
+processor. With more than two threads (`OMP_NUM_THREADS`) both are the usual ones. "of the limit": of the
+speed of one large matrix product, measured first, at the multiply-adds of the usual convolutions; above 100 %
+there are fewer of them.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ class SelfAttention(PhasedModule):
                 self.content_to_image = make.linear(c, c, bias=False)
 
     def constants(self, device: torch.device, dtype: torch.dtype) -> HeadConstants:
-        """Of the picture's queries and values, as copies (FSDP frees what it gathers); dtype: to compute in."""
+        """Of the picture's queries and values; dtype: to compute in. Copies: FSDP frees what it gathers."""
         q_bias_C = self.q_bias.to(device, torch.float32, copy=True)
         q_scale_H11 = _query_scale(self.log_scale.to(device, torch.float32))
         return HeadConstants(q_bias_C, q_scale_H11, self.v_bias.to(device, dtype, copy=True))
