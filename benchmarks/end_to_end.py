@@ -91,8 +91,8 @@ def case(
     return Case(preset, Run(schedule, dtype=dtype, prompt_tokens=PROMPT_TOKENS, cache_dtype=cache_dtype))
 
 
-def plan(card: bool, tiny: bool) -> Plan:
-    """Sizes for a card or a CPU."""
+def plan(card: bool, tiny: bool, preset: str | None = None) -> Plan:
+    """Sizes for a card or a CPU; preset: the one model whose stages are measured (None: the usual ones)."""
     large = TINY if tiny else PRESETS["echogen-2b"]
     packed = [case(large, dtype, cache_dtype=FP8) for dtype in TARGET_MEMORY]
     plain = case(large, torch.bfloat16)
@@ -102,6 +102,9 @@ def plan(card: bool, tiny: bool) -> Plan:
         models = PRESETS["nano"], PRESETS["echogen-0.1b"]
         stages = [case(model, dtype) for model in models for dtype in (torch.float32, torch.bfloat16)]
         growing = case(models[-1], torch.float32)
+    if preset:
+        dtypes = (torch.bfloat16,) if card else (torch.float32, torch.bfloat16)
+        stages = [case(PRESETS[preset], dtype) for dtype in dtypes]
     sizes = ("0.06M", "0.25M") if tiny else ("0.06M", "0.25M", "1M")
     in_memory = packed[-1:] if tiny else [plain, *packed]
     return Plan(stages, growing, sizes, in_memory, TARGETS if card else {})
@@ -189,6 +192,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--tiny", action="store_true", help="models too small to mean anything, in seconds")
+    parser.add_argument("--preset", choices=list(PRESETS), help="measure the stages of this model alone")
     parser.add_argument("--only", nargs="+", choices=list(PARTS), help="default: all; the graph on a CPU")
     parser.add_argument("--runs", type=int, default=3, help="that medians are taken of (default: 3)")
     parser.add_argument("--out", type=Path, help="file that a JSON line is added to for each figure")
@@ -201,9 +205,9 @@ def main() -> None:
     device = find_device(args.device)
     chosen = args.only or [part for part in PARTS if part != "graph" or args.device == "cpu"]
     print(f"{device.name}, median of {args.runs}", flush=True)
-    figures = []
+    figures, planned = [], plan(args.device == "cuda", args.tiny, args.preset)
     for part in chosen:
-        for figure in PARTS[part](plan(args.device == "cuda", args.tiny), device, args.runs):
+        for figure in PARTS[part](planned, device, args.runs):
             figures.append(figure)
             line = as_json(figure)
             print(line, flush=True)

@@ -55,8 +55,8 @@ class Canvas:
 
     frames: one for all, or one per picture. pictures_B3hw, masks_Bhw: on the canvas, one or N. masks_BHW: the
     same at the pictures' own size, as far as the canvas shows them. fine_masks_Bhw: what the fine scales may
-    change, where that is less. missed, strayed: drawn pictures in which
-    no subject was found to be placed, or where much of it lies outside of what the picture's mask marks.
+    change, where that is less. missed, strayed: drawn pictures in which no subject was found to be placed, or
+    where much of it lies outside of what the picture's mask marks.
     """
 
     frames: tuple[Frame, ...]
@@ -213,6 +213,8 @@ class Edit:
             return ""
         if 0 < float(canvas.masks_BHW.max()) <= THRESHOLD:
             return f"Nothing changes: the mask is too faint. Paint it stronger than {THRESHOLD:g}."
+        if self.fit is Fit.AROUND:
+            return "Nothing changes: what may change is narrower than a token. Grow the mask."
         return (
             "Nothing changes: what may change is smaller than a token, or outside of what the model sees. "
             "Grow the mask, or set fit to “around the mask”."

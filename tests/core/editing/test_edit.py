@@ -408,6 +408,14 @@ def test_why_nothing_changes(place: tuple[slice, slice], strength: float, says: 
     assert says in note and bool(note) == bool(says)
 
 
+def test_a_thin_stroke_is_not_sent_where_it_is_already() -> None:
+    area = torch.zeros(1, 400, 400)
+    area[0, 200, 20:380] = 1
+    edit = Edit(noise(1, 3, 400, 400), area, SCHEDULES[0], fit=Fit.AROUND)
+    note = edit.unchanged_note(edit.redrawn())
+    assert "narrower than a token" in note and "fit" not in note
+
+
 def test_overlaps_are_a_share_of_the_picture() -> None:
     masks = [area_mask("everywhere")] * 4
     assert any("100% of the picture" in note for note in region_notes(masks, SCHEDULES[0]))
