@@ -214,7 +214,7 @@ class Edit:
         if 0 < float(canvas.masks_BHW.max()) <= THRESHOLD:
             return f"Nothing changes: the mask is too faint. Paint it stronger than {THRESHOLD:g}."
         if self.fit is Fit.AROUND:
-            return "Nothing changes: what may change is narrower than a token. Grow the mask."
+            return "Nothing changes: what may change is smaller than a token. Grow the mask."
         return (
             "Nothing changes: what may change is smaller than a token, or outside of what the model sees. "
             "Grow the mask, or set fit to “around the mask”."

@@ -413,7 +413,7 @@ def test_a_thin_stroke_is_not_sent_where_it_is_already() -> None:
     area[0, 200, 20:380] = 1
     edit = Edit(noise(1, 3, 400, 400), area, SCHEDULES[0], fit=Fit.AROUND)
     note = edit.unchanged_note(edit.redrawn())
-    assert "narrower than a token" in note and "fit" not in note
+    assert "smaller than a token" in note and "fit" not in note
 
 
 def test_overlaps_are_a_share_of_the_picture() -> None:
