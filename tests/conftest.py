@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 TESTS = Path(__file__).resolve().parent
 ROOT = TESTS.parent
@@ -26,6 +27,10 @@ def _last(paths: list[str], moved: list[Path]) -> list[str]:
 
 
 sys.path[:] = _last(sys.path, [ROOT, TESTS])
+
+# Time is no reason to fail: on a busy machine any example may take seconds.
+settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy machine")
 
 # A shell starts what runs in its background deaf to Ctrl+C, and nohup makes it deaf to a closed terminal,
 # with all that it starts: tests that send these signals would wait for ever.
