@@ -73,6 +73,7 @@ def _draw_share(
     """Draws a batch while the one before is stored: writing a large PNG can take as long as drawing it."""
     with ThreadPoolExecutor(1) as other:
         storing: Future[int] | None = None
+        named: set[Fault] = set()  # a row may lie in several batches
         for batch in share:
             try:
                 pictures, faults = worker.draw(batch, done)
@@ -81,7 +82,8 @@ def _draw_share(
                     f"The GPU has no room to draw {counted(len(batch), 'picture')} at once. Choose a smaller "
                     "--batch-size, with another --out."
                 ) from error
-            for fault in faults:
+            for fault in [fault for fault in faults if fault not in named]:
+                named.add(fault)
                 logger.warning("%s", fault)
                 broken.add(fault)
             if storing is not None:

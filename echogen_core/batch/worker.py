@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Container, Hashable, Iterable, Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -15,10 +16,14 @@ from ..encoders.reference import reference_picture
 from ..features import Subject
 from ..pipeline import NO_SUBJECT, EchoGenPipeline
 from ..sampling import Branches, PrefillCache
+from ..subject import notes
+from ..subject.cutout import Cutout
 from ..subject.drawn_box import DrawnBox
 from .jobs_file import Fault, FaultyRow
 from .plan import Job
 from .rows import Reference, Row
+
+logger = logging.getLogger(__name__)
 
 KEPT_PREFILLS = 4 << 30
 """Bytes of keys and values that are kept from one batch to the next, most recently used ones."""
@@ -30,8 +35,8 @@ class Files(Protocol):
     def read_mask(self, path: Path) -> Tensor:
         """[1, H, W] in 0..1."""
 
-    def cut(self, path: Path, mask_1HW: Tensor | None, box: DrawnBox | None, phrase: str) -> Tensor:
-        """The subject of a picture on white, [1, 3, S, S] in 0..1."""
+    def cut(self, path: Path, mask_1HW: Tensor | None, box: DrawnBox | None, phrase: str) -> Cutout:
+        """The subject of a picture on white."""
 
 
 class Drawn(NamedTuple):
@@ -64,20 +69,24 @@ class Worker:
         self._known = {ref: self._known[ref] for ref in _references(batch) if ref in self._known}
         branches: dict[Hashable, Branches] = {}  # of each row's conditions
         faults: dict[int, Fault] = {}
-        for row in {job.row.number: job.row for job in batch}.values():
+        missing = {job.row.number for job in batch if job.key not in done}
+        rows = {job.row.number: job.row for job in batch}.values()
+        for row in sorted(rows, key=lambda row: row.number not in missing):
+            if missing <= faults.keys():
+                break  # all others are done
             try:
                 if row.conditions not in branches:
                     branches[row.conditions] = self._branches(row)
             except FaultyRow as error:
                 faults[row.number] = Fault(row.number, *error.fault[1:])
-        jobs = [job for job in batch if job.row.number not in faults]
-        if all(job.key in done for job in jobs):
+        if missing <= faults.keys():
             return Drawn([], list(faults.values()))
+        jobs = [job for job in batch if job.row.number not in faults]
         drawn = self._draw(jobs, branches)
         prefill = self._pipeline.prefill
         prefill.free(max(0, prefill.nbytes - KEPT_PREFILLS))
-        missing = [(job, image_3HW) for job, image_3HW in drawn.pictures if job.key not in done]
-        return Drawn(missing, [*faults.values(), *drawn.faults])
+        new = [(job, image_3HW) for job, image_3HW in drawn.pictures if job.key not in done]
+        return Drawn(new, [*faults.values(), *drawn.faults])
 
     def _draw(self, jobs: Sequence[Job], branches: dict[Hashable, Branches]) -> Drawn:
         """In one run; apart by row where the numbers of one of them are unusable."""
@@ -108,7 +117,7 @@ class Worker:
         try:
             return self._pipeline.branches(row.prompt, subject, row.settings, row.negative)
         except ValueError as error:
-            raise FaultyRow(Fault(row.number, "reference", str(error))) from error
+            raise FaultyRow(Fault(row.number, "reference" if row.reference else "", str(error))) from error
 
     def _check_prompt(self, number: int, column: str, prompt: str) -> None:
         """Encodes it; nobody would see a warning about one of a million that is cut off."""
@@ -132,7 +141,9 @@ class Worker:
             try:
                 masks = [self._files.read_mask(path) for path in row.reference.masks]
                 column = "reference"
-                self._known[row.reference] = self._encoded(row.reference, masks)
+                self._known[row.reference] = self._encoded(row.number, row.reference, masks)
+            except FaultyRow as error:
+                self._known[row.reference] = error
             except (ValueError, OSError) as error:
                 self._known[row.reference] = FaultyRow(Fault(row.number, column, str(error)))
         known = self._known[row.reference]
@@ -140,18 +151,35 @@ class Worker:
             raise known
         return known
 
-    def _encoded(self, reference: Reference, masks: Sequence[Tensor]) -> Subject:
-        files, _, box, phrase = reference
+    def _encoded(self, number: int, reference: Reference, masks: Sequence[Tensor]) -> Subject:
+        files = reference.files
         if len(files) == 1 and is_subject(files[0]):
             if reference != Reference(files):
                 raise ValueError("mask, box and phrase have no effect on a subject file. Leave them empty.")
             return load_subject(files[0])
         side = self._pipeline.preset.reference_size
         views = [
-            reference_picture(self._files.cut(path, mask_1HW, box, phrase), side)
+            reference_picture(self._cut(number, path, mask_1HW, reference), side)
             for path, mask_1HW in zip_longest(files, masks)
         ]
         return self._pipeline.encode_reference(torch.cat(views))
+
+    def _cut(self, number: int, path: Path, mask_1HW: Tensor | None, reference: Reference) -> Tensor:
+        """The subject on white, [1, 3, S, S] in 0..1; nobody would see a note about one of a million.
+
+        Raises FaultyRow for a mask or a box that isn't used.
+        """
+        made = self._files.cut(path, mask_1HW, reference.box, reference.phrase)
+        (source,), (note,) = made.sources, made.notes
+        if mask_1HW is not None and source != "mask":
+            raise FaultyRow(
+                Fault(number, "mask", f"{note or notes.EMPTY_MASK} Mend it, or leave this empty.")
+            )
+        if notes.BOX_BESIDE_MASK in note:
+            raise FaultyRow(Fault(number, "box", f"{note} Change it, or leave this empty."))
+        if note:
+            logger.warning("Row %d: %s", number, note)
+        return made.images_B3SS
 
 
 def _references(batch: Iterable[Job]) -> set[Reference | None]:

@@ -36,6 +36,7 @@ from ..config import PRESETS
 from ..pictures import FORMATS
 from ..pipeline import EchoGenPipeline
 from ..scales import BUDGETS
+from ..subject.cutout import Cutout
 from ..subject.drawn_box import DrawnBox
 from ..subject.find import Tools
 from ..utils.option_checks import Unused, refuse_unused
@@ -69,9 +70,9 @@ class _Files:
     def read_mask(self, path: Path) -> Tensor:
         return reference_options.read_mask(path)
 
-    def cut(self, path: Path, mask_1HW: Tensor | None, box: DrawnBox | None, phrase: str) -> Tensor:
+    def cut(self, path: Path, mask_1HW: Tensor | None, box: DrawnBox | None, phrase: str) -> Cutout:
         picture_1CHW = reference_options.read_picture(path)
-        return reference_options.cut(self._tools, picture_1CHW, mask_1HW, box, phrase).images_B3SS
+        return reference_options.cut(self._tools, picture_1CHW, mask_1HW, box, phrase)
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:

@@ -1,4 +1,4 @@
-"""The options that say where the subject is in the reference picture of `generate`."""
+"""The options that say where the subject is in the reference picture of `generate` and `batch`."""
 
 from __future__ import annotations
 

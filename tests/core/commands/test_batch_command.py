@@ -112,6 +112,35 @@ def test_a_broken_row_is_tried_again_and_its_neighbours_are_not_drawn_again(
     ]
 
 
+def test_a_mask_or_a_box_that_is_not_used_breaks_its_row(
+    folder: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    own = Image.open(folder / "mask.png")
+    for name, colour in (("black.png", 0), ("white.png", 255)):
+        Image.new("L", own.size, colour).save(folder / name)
+    Image.new("L", (64, 64)).save(folder / "64.png")  # of the size that stands for no mask in ComfyUI
+    jobs = write(
+        folder,
+        {"mask": "black.png"},
+        {"mask": "64.png"},
+        {"mask": "mask.png", "box": "0,0,1,1"},
+        {"mask": "white.png", "seeds": "0-1"},
+    )
+    assert (
+        batch(jobs, "--reference", str(folder / "reference.png"), "--prompt", PROMPT, "--batch-size", "1")
+        == 2
+    )
+    said = capsys.readouterr().err
+    for words in (
+        "Row 1, mask: The mask is empty",
+        "Row 2, mask: The mask is empty",
+        "Row 3, box: The mask marks",
+    ):
+        assert words in said
+    assert drawn(folder).keys() == {"000004_0.png", "000004_1.png"}
+    assert caplog.text.count("Row 4: The mask covers the whole picture") == 1
+
+
 def test_other_jobs_or_options_need_another_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     jobs = write(folder, {"prompt": PROMPT})
     assert batch(jobs) == 0
