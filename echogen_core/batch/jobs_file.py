@@ -81,6 +81,8 @@ def _read_csv(path: Path, columns: Sequence[str]) -> Iterator[Cells | Fault]:
         delimiter = max(_DELIMITERS, key=first.count)
         rows = csv.reader(file, delimiter=delimiter, strict=True)
         names = [_plain(name) for name in next(rows, [])]
+        while names and not names[-1]:  # as spreadsheets leave them
+            names.pop()
         _check_names(path, names, columns)
         number = 1
         while True:
@@ -96,7 +98,7 @@ def _read_csv(path: Path, columns: Sequence[str]) -> Iterator[Cells | Fault]:
                     f"it is no CSV ({error}). Look at its quotation marks, and at the rows after it.",
                 )
                 continue
-            if len(values) > len(names):
+            if any(value.strip() for value in values[len(names) :]):
                 yield Fault(
                     number, "", f"expected at most {len(names)} cells, as there are columns, got "
                     f'{len(values)}. Put a text with {delimiter!r} into quotation marks.'
@@ -139,11 +141,14 @@ def _plain(name: str) -> str:
 
 
 def _filled(values: Any) -> dict[str, Any]:
-    return {
-        name: value
-        for name, value in values
-        if value is not None and value != [] and not (isinstance(value, str) and not value.strip())
-    }
+    return {name: value for name, value in values if not _is_empty(value)}
+
+
+def _is_empty(value: Any) -> bool:
+    """A table's missing number is NaN, which differs from itself."""
+    if isinstance(value, str):
+        return not value.strip()
+    return value is None or value == [] or value != value
 
 
 def _check_names(path: Path, names: Sequence[str], columns: Sequence[str]) -> None:

@@ -90,7 +90,11 @@ def _checked(
     row = read_row(cells, defaults, folder, preset)
     other = stems.setdefault(row.stem.casefold(), row.number)
     if other != row.number:
-        raise FaultyRow(Fault(row.number, "name", f"row {other} has {row.stem!r} already. Choose another."))
+        raise FaultyRow(
+            Fault(
+                row.number, "name", f"row {other} has {row.stem!r} already, capitals aside. Choose another."
+            )
+        )
     return row
 
 

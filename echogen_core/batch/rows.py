@@ -24,10 +24,14 @@ OF_REFERENCE = ("mask", "box", "phrase")
 """Columns that say where the subject is in a reference."""
 
 
-def size(text: str) -> str:
-    """A pixel budget by its name."""
+def size(text: str) -> str | None:
+    """A pixel budget by its name; None for "auto", the model's own."""
+    if text.strip().lower() == "auto":
+        return None
     if text.strip() not in BUDGETS:
-        raise argparse.ArgumentTypeError(f"expected one of {', '.join(BUDGETS)}, got {printable(text)!r}")
+        raise argparse.ArgumentTypeError(
+            f"expected auto or one of {', '.join(BUDGETS)}, got {printable(text)!r}"
+        )
     return text.strip()
 
 
@@ -38,7 +42,10 @@ def _name(text: str) -> str:
 
 
 def _files(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(SEPARATOR) if part.strip())
+    names = tuple(part.strip() for part in text.split(SEPARATOR) if part.strip())
+    if not names:
+        raise argparse.ArgumentTypeError(f"expected names of files, got {printable(text)!r}")
+    return names
 
 
 COLUMNS: Mapping[str, Callable[[str], Any]] = {

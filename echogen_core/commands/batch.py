@@ -43,7 +43,7 @@ from ..utils.option_checks import Unused, refuse_unused
 from ..utils.option_types import output_folder, seeds, threads, whole, words
 from ..utils.parquet import has_parquet, write_parquet
 from ..utils.printable import counted, printable
-from ..utils.processes import is_main_process, join_group
+from ..utils.processes import is_launched, is_main_process, join_group
 from ..utils.program import INPUT_ERROR
 from ..utils.work_log import agree_on_settings
 from . import pipeline_options, reference_options, sampling_options
@@ -125,8 +125,12 @@ def run(args: argparse.Namespace) -> int:
     refuse_unused(args, UNUSED)
     logging.basicConfig(level=logging.INFO if is_main_process() else logging.WARNING, format="%(message)s")
     plan = read_plan(args.jobs, _defaults(args), PRESETS[args.model], args.batch_size)
+    if not plan.rows:
+        _name_faults(plan.faults)
+        raise ValueError(f"Expected at least one row to draw in {printable(args.jobs)}, found none.")
     references = {row.reference for row in plan.rows if row.reference}
-    refuse_unused(args, _unused_by(references))
+    if not plan.faults:  # a row that is broken now may be what an option is for
+        refuse_unused(args, _unused_by(references))
     if args.dry_run:
         return _dry_run(plan, references)
     if args.threads is not None:
@@ -147,7 +151,8 @@ def run(args: argparse.Namespace) -> int:
     if group.rank == 0:
         _report(args.out, plan, result)
     group.destroy()
-    return INPUT_ERROR if result.faults else 0
+    # A launcher takes any other status for a crash, and would start all again.
+    return INPUT_ERROR if result.faults and not is_launched() else 0
 
 
 def _defaults(args: argparse.Namespace) -> dict[str, Any]:
@@ -186,7 +191,7 @@ def _dry_run(plan: Plan, references: Collection[Reference]) -> int:
     for row in filter(lambda row: row.reference, plan.rows):
         for column, files in columns.items():
             lost = [file for file in files(row.reference) if file in missing]
-            faults += [Fault(row.number, column, f"no file at {printable(file)}.") for file in lost]
+            faults += [Fault(row.number, column, _lost(file)) for file in lost]
     counts = count(plan)
     sys.stdout.write(
         f"{counted(counts.rows + len(plan.faults), 'row')}, {len({fault.row for fault in faults})} broken\n"
@@ -198,6 +203,12 @@ def _dry_run(plan: Plan, references: Collection[Reference]) -> int:
     )
     _name_faults(sorted(set(faults)))
     return INPUT_ERROR if faults else 0
+
+
+def _lost(path: Path) -> str:
+    if path.is_dir():
+        return f"{printable(path)} is a folder. Name a file in it."
+    return f"no file at {printable(path)}."
 
 
 def _settings(args: argparse.Namespace, pipeline: EchoGenPipeline, device: str) -> dict[str, str]:

@@ -38,6 +38,11 @@ def world_size() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def is_launched() -> bool:
+    """Whether torchrun or `accelerate launch` has started this process, be it as the only one of its kind."""
+    return "WORLD_SIZE" in os.environ
+
+
 def is_main_process() -> bool:
     """Whether this process has rank 0: the one that writes. Known before accelerate is imported."""
     return os.environ.get("RANK", "0") == "0"

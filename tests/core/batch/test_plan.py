@@ -69,9 +69,17 @@ def test_all_kinds_of_file_say_the_same(ending: str, first: int, tmp_path: Path)
 
 def test_what_spreadsheets_write_is_read(tmp_path: Path) -> None:
     path = tmp_path / "jobs.csv"
-    path.write_bytes("\ufeffPrompt;Gamma T\r\n\r\na street;2,5\r\n;\r\n".encode())
+    path.write_bytes("\ufeffPrompt;Gamma T;;\r\n\r\na street;2,5; ;\r\n;\r\n".encode())
     (row,) = plan_of(path).rows
     assert (row.number, row.prompt, row.settings.gamma_t) == (3, "a street", 2.5)
+
+
+def test_auto_is_the_models_own_size_and_a_missing_number_is_an_empty_cell(tmp_path: Path) -> None:
+    numbers = pyarrow.table({"prompt": ["x", "y"], "gamma_t": [2.5, float("nan")], "size": ["auto", None]})
+    parquet.write_table(numbers, tmp_path / "jobs.parquet")
+    plan = plan_of(tmp_path / "jobs.parquet", size=1)
+    assert [row.settings.budget for row in plan.rows] == [None, None]
+    assert [row.settings.gamma_t for row in plan.rows] == [2.5, NANO.gamma_t]
 
 
 @pytest.mark.parametrize(
@@ -85,6 +93,7 @@ def test_what_spreadsheets_write_is_read(tmp_path: Path) -> None:
         ({"prompt": "x", "aspect_ratio": "2:3"}, "aspect_ratio", "square pictures only"),
         ({"prompt": "x", "aspect_ratio": "wide-ish"}, "aspect_ratio", "is not an aspect ratio"),
         ({"prompt": "x", "size": "1M"}, "size", "draws 128×128 only"),
+        ({"prompt": "x", "reference": " | "}, "reference", "expected names of files"),
         ({"prompt": "x", "name": "a/b"}, "name", "expected a usable name"),
         ({"prompt": "x", "mask": "m.png"}, "mask", "no effect without a reference"),
         ({"prompt": "x", "gamma_i": 2}, "gamma_i", "no effect without a reference"),
@@ -144,7 +153,7 @@ def test_a_file_that_holds_no_jobs_is_refused(name: str, content: bytes, words: 
 def test_two_rows_of_one_name_would_be_one_picture(tmp_path: Path) -> None:
     rows = [{"prompt": "x", "name": "Chair"}, {"prompt": "x", "name": "chair"}, {"prompt": "x"}]
     plan = plan_of(write(tmp_path, ".jsonl", rows))
-    assert plan.faults == (Fault(2, "name", "row 1 has 'chair' already. Choose another."),)
+    assert plan.faults == (Fault(2, "name", "row 1 has 'chair' already, capitals aside. Choose another."),)
 
 
 def test_a_row_of_its_own_subject_takes_no_mask_of_another(tmp_path: Path) -> None:

@@ -189,6 +189,15 @@ def test_options_without_effect_are_refused(
         assert words in capsys.readouterr().err
 
 
+def test_broken_rows_are_named_before_options_that_only_they_use(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    jobs = write(folder, {"prompt": PROMPT, "reference": "reference.png", "seeds": -3})
+    assert batch(jobs, "--gamma-i", "2") == 2
+    said = capsys.readouterr().err
+    assert "Row 1, seeds" in said and "at least one row to draw" in said and "--gamma-i" not in said
+
+
 def test_without_pyarrow_the_log_stays(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
