@@ -11,17 +11,16 @@ import argparse
 import os
 import statistics
 import sys
-import tempfile
 from pathlib import Path
 
 import torch
 
 sys.path.extend(str(Path(__file__).resolve().parents[1] / folder) for folder in ("", "tests"))
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
+from renderers import each_renderer
 
-import comfy_server
-from browser_page import drag_dot, launch, open_quickstart, press_live
+from browser_page import drag_dot, open_quickstart, press_live
 from runner.server import Server
 
 Seconds = tuple[float, float]
@@ -72,17 +71,8 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=20)
     args = parser.parse_args()
     print(f"torch {torch.__version__}, {os.cpu_count()} cores")
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        comfy_server.serving(Path(folder), name="live") as server,
-        sync_playwright() as playwright,
-    ):
-        browser = launch(playwright)
-        for vue in (False, True):
-            page = browser.new_page(viewport={"width": 1920, "height": 1080})
-            report("Nodes 2.0" if vue else "canvas", through_browser(page, server, args.runs, vue))
-            page.close()
-        browser.close()
+    for server, page, vue in each_renderer("live"):
+        report("Nodes 2.0" if vue else "canvas", through_browser(page, server, args.runs, vue))
 
 
 if __name__ == "__main__":

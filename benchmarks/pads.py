@@ -10,15 +10,14 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-import tempfile
 from pathlib import Path
 
 sys.path.extend(str(Path(__file__).resolve().parents[1] / folder) for folder in ("", "tests"))
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
+from renderers import each_renderer
 
-import comfy_server
-from browser_page import fit_view, launch, open_quickstart
+from browser_page import fit_view, open_quickstart
 from runner.server import Server
 
 ROUNDS = 3
@@ -74,17 +73,8 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=30)
     parser.add_argument("--seconds", type=float, default=5)
     args = parser.parse_args()
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        comfy_server.serving(Path(folder), name="pads") as server,
-        sync_playwright() as playwright,
-    ):
-        browser = launch(playwright)
-        for vue in (False, True):
-            page = browser.new_page(viewport={"width": 1920, "height": 1080})
-            measure(page, server, vue, args.count, args.seconds)
-            page.close()
-        browser.close()
+    for server, page, vue in each_renderer("pads"):
+        measure(page, server, vue, args.count, args.seconds)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from .weighted_batches import weighted_batches
 class SamplingSettings:
     """How bits are drawn.
 
-    tau: divides the logits before guidance; below 1 safer, above 1 livelier. top_p: see `draw_bits`.
+    tau: divides the logits before guidance; below 1 safer, above 1 livelier. top_p: see `choose_bits`.
     top_k: 0 or at least 2 changes nothing (a bit has two values), 1 is greedy. greedy: likelier value always.
     """
 

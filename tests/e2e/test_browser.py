@@ -225,11 +225,9 @@ def opened_again(page: Page) -> None:
     page.locator(".echogen-panel").wait_for(timeout=READY_MS)
 
 
-@pytest.mark.parametrize("vue", [False], ids=["canvas"], indirect=True)
-def test_live_on_the_canvas_and_a_strip_that_the_browser_keeps(vue: bool, page: Page, comfy: Server) -> None:
-    page_errors = PageErrors(page)
+def first_live_run(page: Page, comfy: Server, vue: bool) -> tuple[Any, str]:
+    """Opens the quickstart, and lets the dot go with Live on; the sizes of pad and node, and the run."""
     open_quickstart(page, comfy, vue)
-    panel = page.locator(".echogen-panel")
     sizes = steady(page, SIZES)
     press_live(page)
     drag_dot(page, 0.8, 0.4)
@@ -237,6 +235,14 @@ def test_live_on_the_canvas_and_a_strip_that_the_browser_keeps(vue: bool, page: 
     assert steady(page, SIZES) == sizes, "a run leaves pad and node as large as they were"
     assert page.evaluate(NATIVE_VIEWS) == 0, "the picture is in the panel alone"
     assert sampled_gammas(comfy, run) == pytest.approx(drawn)
+    return sizes, run
+
+
+@pytest.mark.parametrize("vue", [False], ids=["canvas"], indirect=True)
+def test_live_on_the_canvas_and_a_strip_that_the_browser_keeps(vue: bool, page: Page, comfy: Server) -> None:
+    page_errors = PageErrors(page)
+    panel = page.locator(".echogen-panel")
+    sizes, run = first_live_run(page, comfy, vue)
     panel.get_by_role("button", name="Pin").click()
     panel.locator(".pinned > button:first-child").wait_for(timeout=READY_MS)
     assert steady(page, SIZES) == sizes, "nor do pins"
@@ -253,16 +259,9 @@ def test_live_on_the_canvas_and_a_strip_that_the_browser_keeps(vue: bool, page: 
 @pytest.mark.parametrize("vue", [True], ids=["nodes2"], indirect=True)
 def test_live_draws_when_the_dot_is_let_go(vue: bool, page: Page, comfy: Server, tmp_path: Path) -> None:
     page_errors = PageErrors(page)
-    open_quickstart(page, comfy, vue)
     panel = page.locator(".echogen-panel")
-    sizes = steady(page, SIZES)
-    press_live(page)
-
-    drag_dot(page, 0.8, 0.4)
-    first, run = gammas(page), finished_run(page)
-    assert steady(page, SIZES) == sizes, "a run leaves pad and node as large as they were"
-    assert page.evaluate(NATIVE_VIEWS) == 0, "the picture is in the panel alone"
-    assert sampled_gammas(comfy, run) == pytest.approx(first)
+    sizes, run = first_live_run(page, comfy, vue)
+    first = gammas(page)
     assert panel.locator(".scales img:visible").count() == 5, "a picture for every scale"
     panel.get_by_role("button", name="Scale 3").click()
     assert panel.locator(".stage").get_by_text("Scale 3").is_visible(), "a click enlarges a scale"
