@@ -66,6 +66,7 @@ FIT_VIEW = """() => {
     app.canvas.ds.fitToBounds([left - 10, top - 10, right - left + 20, bottom - top + 20]);
     app.canvas.setDirty(true, true);
 }"""
+VIEW = "[app.canvas.ds.scale, ...app.canvas.ds.offset]"
 STRIP = "document.querySelector('.echogen-panel .strip')"
 
 
@@ -155,9 +156,15 @@ def tidy_up(page: Page, comfy: Server) -> None:
 
 
 def fit_view(page: Page) -> None:
-    """Brings the whole graph into the window."""
-    page.evaluate(FIT_VIEW)
-    settled(page)
+    """Brings the whole graph into the window, and again where the page then restores a tab's former view."""
+
+    def stays() -> bool:
+        page.evaluate(FIT_VIEW)
+        fitted = page.evaluate(VIEW)
+        settled(page)
+        return bool(page.evaluate(VIEW) == fitted)
+
+    until(page, stays, "a view of the whole graph")
 
 
 def settled(page: Page, milliseconds: int = VIEWS_FOLLOW_MS) -> None:
@@ -221,20 +228,17 @@ def hear(page: Page, event: str) -> None:
     """Makes the page listen for an event of the server."""
     page.evaluate(
         """event => {
-            const heard = (window.heard = {count: 0, run: null});
-            app.api.addEventListener(event, ({detail}) => {
-                heard.count += 1;
-                heard.run = detail.prompt_id ?? null;
-            });
+            const runs = (window.heard = []);
+            app.api.addEventListener(event, ({detail}) => { runs.push(detail.prompt_id ?? null); });
         }""",
         event,
     )
 
 
 def heard(page: Page, times: int = 1) -> str:
-    """Waits until the page has received that many of the events it listens for; the run of the last one."""
-    page.wait_for_function("times => window.heard.count >= times", arg=times, timeout=READY_MS)
-    return str(page.evaluate("window.heard.run"))
+    """Waits until the page has received that many of the events it listens for; the run of the latest of them."""
+    page.wait_for_function("times => window.heard.length >= times", arg=times, timeout=READY_MS)
+    return str(page.evaluate("times => window.heard[times - 1]", times))
 
 
 def until(page: Page, holds: Callable[[], bool], what: str) -> None:
