@@ -9,9 +9,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from live_bytes import LiveBytes
+from live_bytes import LiveBytes, without_computing
 from random_models import random_transformer
-from torch._subclasses import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from echogen_core.config import TransformerConfig
@@ -40,7 +39,7 @@ class Processor:
 
         Counted tensor by tensor without computing, so that every size fits; a kernel's own room isn't seen.
         """
-        with FakeTensorMode(allow_non_fake_inputs=True):
+        with without_computing():
             model = EchoGenTransformer(config, dtype=dtype).eval().requires_grad_(False)
             with LiveBytes(model) as counted:
                 work(model)

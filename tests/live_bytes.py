@@ -7,15 +7,19 @@ allocates inside itself is not seen.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses import FakeTensor
+from torch._subclasses import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 from torch.utils.weak import WeakIdKeyDictionary
+
+from echogen_core import dtypes
 
 _NO_VALUES: dict[Any, Callable[[Tensor], Any]] = {
     torch.ops.aten.is_nonzero.default: lambda _: True,  # "is all finite?"
@@ -71,6 +75,13 @@ class LiveBytes(TorchDispatchMode):
 
     def _gone(self, size: int) -> None:
         self.live -= size
+
+
+@contextmanager
+def without_computing() -> Iterator[None]:
+    """For counting: tensors have no values, and half types no copies in float32, as on a card."""
+    with FakeTensorMode(allow_non_fake_inputs=True), patch.object(dtypes, "LOOPED", frozenset()):
+        yield
 
 
 def peak_bytes(run: Callable[[], object], *held: nn.Module) -> int:

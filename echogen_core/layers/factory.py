@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from ..dtypes import FP8
+from ..dtypes import FP8, HALVES
 from .fp8 import scaled_linear
+from .half import half_convolution, half_linear
 
 NORM_EPS = 1e-6
 
@@ -29,13 +30,20 @@ class LayerFactory(NamedTuple):
 
     def linear(self, inputs: int, outputs: int, bias: bool = True) -> nn.Linear:
         """[..., inputs] to [..., outputs]; with a scale where the type is FP8."""
-        kind = scaled_linear(self.operations) if self.dtype == FP8 else self.operations.Linear
+        kind = self.operations.Linear
+        if self.dtype == FP8:
+            kind = scaled_linear(self.operations)
+        elif self.dtype in HALVES:
+            kind = half_linear(kind)
         return kind(inputs, outputs, bias=bias, dtype=self.dtype, device=self.device)
 
     def convolution(self, inputs: int, outputs: int, size: int = 3, **options: int) -> nn.Conv2d:
         """[B, inputs, H, W] to [B, outputs, H, W]; padded to keep the size unless `options` say otherwise."""
         options.setdefault("padding", size // 2)
-        return self.operations.Conv2d(inputs, outputs, size, **options, dtype=self.dtype, device=self.device)
+        kind = self.operations.Conv2d
+        if self.dtype in HALVES:
+            kind = half_convolution(kind)
+        return kind(inputs, outputs, size, **options, dtype=self.dtype, device=self.device)
 
     def group_norm(self, channels: int) -> nn.GroupNorm:
         """Norm of [B, channels, H, W] over groups of channels."""

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .linear import CastLinear, match
+from .half import half_linear
+from .linear import match
 
 
 @cache
@@ -18,7 +19,7 @@ def scaled_linear(operations: Any) -> Any:
     operations: the caller's layers, whose Linear casts the weights at use. The scale goes to the input, which
     is smaller than the matrix.
     """
-    base: Any = CastLinear if operations is nn else operations.Linear
+    base: Any = half_linear(operations.Linear)
 
     class ScaledLinear(base):  # type: ignore[misc]
         def __init__(self, inputs: int, outputs: int, bias: bool, **place: Any) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..dtypes import saturating_cast
+from ..dtypes import is_looped, saturating_cast
 
 SCORES_AT_ONCE = 1 << 20
 """Products of queries and keys that a CPU holds at a time in bfloat16: 2 MB, for its cache."""
@@ -63,11 +63,16 @@ def attend(q_BHLD: Tensor, kv: KeyValue, scale: float) -> Tensor:
 def _softmax_attention(
     q_BHLD: Tensor, k_BHSD: Tensor, v_BHSD: Tensor, mask: Tensor | None, scale: float
 ) -> Tensor:
-    if q_BHLD.device.type == "cpu" and q_BHLD.dtype == torch.bfloat16 and not torch.is_grad_enabled():
+    if mask is None and _has_bf16_units(q_BHLD) and not torch.is_grad_enabled():
         at_once = SCORES_AT_ONCE // k_BHSD.shape[:3].numel()
-        if mask is None and at_once >= FEWEST_QUERIES:
+        if at_once >= FEWEST_QUERIES:
             return _by_matrices(q_BHLD, k_BHSD, v_BHSD, scale, at_once)
     return F.scaled_dot_product_attention(q_BHLD, k_BHSD, v_BHSD, attn_mask=mask, scale=scale)
+
+
+def _has_bf16_units(q_BHLD: Tensor) -> bool:
+    """Whether `q` is in bfloat16 on a CPU that multiplies it."""
+    return q_BHLD.device.type == "cpu" and q_BHLD.dtype == torch.bfloat16 and not is_looped(q_BHLD)
 
 
 def _by_matrices(q_BHLD: Tensor, k_BHSD: Tensor, v_BHSD: Tensor, scale: float, at_once: int) -> Tensor:

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from live_bytes import LiveBytes
+from live_bytes import LiveBytes, without_computing
 from random_models import (
     SMALL,
     measured_peaks,
@@ -16,7 +16,6 @@ from random_models import (
     without_subject,
 )
 from torch import nn
-from torch._subclasses import FakeTensorMode
 
 from echogen_core.config import PRESETS, TransformerConfig
 from echogen_core.dtypes import FP8
@@ -43,7 +42,7 @@ LARGE_RUN = Run(find_schedule("1M"), prompt_tokens=24)
 def counted(config: TransformerConfig, run: Run) -> tuple[int, int]:
     """Peaks at full size without computing anything."""
     conditions = random_conditions(config, run)
-    with FakeTensorMode(allow_non_fake_inputs=True):
+    with without_computing():
         model = EchoGenTransformer(config, dtype=run.dtype).eval().requires_grad_(False)
         return measured_peaks(model, conditions, run)
 
@@ -81,7 +80,7 @@ def test_counting_without_computing_is_counting_a_real_run() -> None:
 @pytest.mark.parametrize(("preset", "side"), [("echogen-2b", 64), ("nano", 8)])
 def test_decoding_takes_what_is_said(preset: str, side: int) -> None:
     config = PRESETS[preset].tokenizer
-    with FakeTensorMode():
+    with without_computing():
         tokenizer = BitTokenizer(config, dtype=torch.bfloat16).eval().requires_grad_(False)
         with LiveBytes(tokenizer) as counted_bytes:
             weights = counted_bytes.live
@@ -130,7 +129,7 @@ def test_a_type_to_compute_in_of_its_own_takes_its_own_room() -> None:
     run = Run(QUARTER, dtype=torch.bfloat16, compute_dtype=torch.float32)
     casting = SimpleNamespace(Linear=CastLinear, LayerNorm=nn.LayerNorm, Embedding=nn.Embedding)
     conditions = random_conditions(SMALL, run)
-    with FakeTensorMode(allow_non_fake_inputs=True):
+    with without_computing():
         model = EchoGenTransformer(SMALL, casting, run.dtype, compute_dtype=run.compute_dtype)
         peaks = measured_peaks(model.eval().requires_grad_(False), conditions, run)
     check(estimate_memory(SMALL, run), peaks)
