@@ -236,7 +236,7 @@ def hear(page: Page, event: str) -> None:
 
 
 def heard(page: Page, times: int = 1) -> str:
-    """Waits until the page has received that many of the events it listens for; the run of the latest of them."""
+    """Waits until the page has received that many of the events it listens for; the run of that one."""
     page.wait_for_function("times => window.heard.length >= times", arg=times, timeout=READY_MS)
     return str(page.evaluate("times => window.heard[times - 1]", times))
 
