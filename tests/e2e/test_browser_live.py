@@ -103,7 +103,7 @@ def test_only_what_this_page_queued_fills_the_strip(vue: bool, page: Page, comfy
     assert not page_errors.found, page_errors.found
 
 
-@pytest.mark.parametrize("vue", [True], ids=["nodes2"], indirect=True)
+@pytest.mark.parametrize("vue", [False], ids=["canvas"], indirect=True)
 def test_a_live_run_outlives_a_tab_switch_but_not_its_workflow(
     vue: bool, page: Page, comfy: Server, tmp_path: Path
 ) -> None:
@@ -139,7 +139,7 @@ def test_a_live_run_outlives_a_tab_switch_but_not_its_workflow(
     assert not page_errors.found, page_errors.found
 
 
-@pytest.mark.parametrize("vue", [True], ids=["nodes2"], indirect=True)
+@pytest.mark.parametrize("vue", [False], ids=["canvas"], indirect=True)
 def test_live_changes_what_was_moved_and_nothing_else(vue: bool, page: Page, comfy: Server) -> None:
     page_errors = PageErrors(page)
     open_quickstart(page, comfy, vue)
@@ -221,7 +221,7 @@ def test_live_sends_the_credentials_of_run(inside: str, vue: bool, page: Page, c
     assert not page_errors.found, page_errors.found
 
 
-@pytest.mark.parametrize("vue", [True], ids=["nodes2"], indirect=True)
+@pytest.mark.parametrize("vue", [False], ids=["canvas"], indirect=True)
 def test_live_follows_the_servers_queue(vue: bool, page: Page, comfy: Server, tmp_path: Path) -> None:
     open_quickstart(page, comfy, vue)
     press_live(page)
@@ -342,7 +342,7 @@ def test_live_leaves_no_file_and_one_entry_and_a_drag_is_one_step(
     assert not page_errors.found, page_errors.found
 
 
-@pytest.mark.parametrize("vue", [True], ids=["nodes2"], indirect=True)
+@pytest.mark.parametrize("vue", [False], ids=["canvas"], indirect=True)
 def test_clicks_in_a_row_queue_one_run(vue: bool, page: Page, comfy: Server, tmp_path: Path) -> None:
     open_quickstart(page, comfy, vue)
     press_live(page)
