@@ -134,7 +134,7 @@ def asked(page: Page) -> Iterator[list[Request]]:
     yield requests
 
 
-@pytest.mark.parametrize("vue", [True], ids=["nodes2"], indirect=True)
+@pytest.mark.parametrize("vue", [False], ids=["canvas"], indirect=True)
 def test_pins_of_a_hostile_workflow(vue: bool, page: Page, comfy: Server, asked: list[Request]) -> None:
     page_errors = PageErrors(page)
     open_quickstart(page, comfy, vue)

@@ -32,7 +32,7 @@ from browser_page import (
 from runner.server import Server
 
 
-@pytest.mark.parametrize("vue", [True], ids=["nodes2"], indirect=True)
+@pytest.mark.parametrize("vue", [False], ids=["canvas"], indirect=True)
 def test_a_finger_on_the_pad(vue: bool, second_page: Page, comfy: Server) -> None:
     page_errors = PageErrors(second_page)
     open_quickstart(second_page, comfy, vue)
@@ -44,7 +44,7 @@ def test_a_finger_on_the_pad(vue: bool, second_page: Page, comfy: Server) -> Non
     assert not page_errors.found, page_errors.found
 
 
-@pytest.mark.parametrize("vue", [True], ids=["nodes2"], indirect=True)
+@pytest.mark.parametrize("vue", [False], ids=["canvas"], indirect=True)
 def test_two_tabs_leave_each_other_alone(
     vue: bool, page: Page, second_page: Page, comfy: Server, tmp_path: Path
 ) -> None:
@@ -111,7 +111,7 @@ def test_runs_of_other_workflows_are_not_shown(vue: bool, page: Page, comfy: Ser
     assert not page_errors.found, page_errors.found
 
 
-@pytest.mark.parametrize("vue", [True], ids=["nodes2"], indirect=True)
+@pytest.mark.parametrize("vue", [False], ids=["canvas"], indirect=True)
 def test_two_files_with_one_number_keep_their_own_strips(
     vue: bool, page: Page, comfy: Server, tmp_path: Path
 ) -> None:
@@ -142,7 +142,7 @@ def test_two_files_with_one_number_keep_their_own_strips(
     assert not page_errors.found, page_errors.found
 
 
-@pytest.mark.parametrize("vue", [True], ids=["nodes2"], indirect=True)
+@pytest.mark.parametrize("vue", [False], ids=["canvas"], indirect=True)
 def test_a_tab_closed_during_a_run_harms_nothing(
     vue: bool, page: Page, second_page: Page, comfy: Server
 ) -> None:
@@ -162,7 +162,7 @@ def test_a_tab_closed_during_a_run_harms_nothing(
     assert not page_errors.found, page_errors.found
 
 
-@pytest.mark.parametrize("vue", [True], ids=["nodes2"], indirect=True)
+@pytest.mark.parametrize("vue", [False], ids=["canvas"], indirect=True)
 def test_a_cancelled_sweep_keeps_its_cells(vue: bool, page: Page, comfy: Server) -> None:
     page_errors = PageErrors(page)
     open_workflow(page, comfy, vue, "Sweep - every pair of gammas")
