@@ -19,6 +19,7 @@ LIMITS: Mapping[str, int] = {
     "res_blocks": 64,
     "channel_multipliers": 16,  # how many, and each of them 1024
     "unshuffle": 64,
+    "super_resolution": 4,
     "patch": 256,
     "mlp_ratio": 1024,
     "levels": 4096,
@@ -117,6 +118,7 @@ class TokenizerConfig:
     res_blocks: int = 2  # per level of the encoder; the decoder has one more
     unshuffle: int = 1  # factor of the pixel unshuffle before the first convolution (published files: none)
     norm_groups: int = 32  # few channels need fewer: one channel a group would erase a picture's colours
+    super_resolution: int = 1  # how many times larger than encoded a picture is drawn (published files: 1)
 
     def __post_init__(self) -> None:
         check_sizes(self)
@@ -124,8 +126,13 @@ class TokenizerConfig:
 
     @property
     def patch(self) -> int:
-        """Pixels per token side."""
+        """Pixels per token side of a picture to encode."""
         return int(self.unshuffle * 2 ** (len(self.channel_multipliers) - 1))
+
+    @property
+    def drawn_patch(self) -> int:
+        """Pixels per token side of a decoded picture."""
+        return self.patch * self.super_resolution
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,9 @@ _COUNTS = ("depth", "res_blocks", "channel_multipliers")
 _STORED = {"unshuffle": "fold"}
 """Setting -> its name in files, where that is another one: files of all versions stay readable by all."""
 
+_LATER = ("super_resolution",)
+"""Settings that earlier versions don't know: left out at their default, so that these read the file."""
+
 
 def write_metadata(kind: str, config: Any) -> dict[str, str]:
     """Metadata of a file of this kind."""
@@ -67,8 +70,15 @@ def write_metadata(kind: str, config: Any) -> dict[str, str]:
         "version": VERSION,
         "kind": kind,
         "config": json.dumps(
-            {_STORED.get(name, name): value for name, value in asdict(config).items()}, sort_keys=True
+            {_STORED.get(name, name): value for name, value in _settings(config).items()}, sort_keys=True
         ),
+    }
+
+
+def _settings(config: Any) -> dict[str, Any]:
+    defaults = {entry.name: entry.default for entry in fields(config)}
+    return {
+        name: value for name, value in asdict(config).items() if name not in _LATER or value != defaults[name]
     }
 
 

@@ -135,8 +135,8 @@ def _sampling_work(config: TransformerConfig, run: Run, size: int, last: int, to
     c, rows = config.width, run.branches * run.pictures
     stream = _FLOAT * c * last * (2 * rows + run.pictures)
     feed_forward = rows * last * (c * (_FLOAT + size) + 2 * size * config.hidden)
-    # normed input, queries, keys and values thrice; a key in float32 while it is rotated
-    rotation = rows * last * c * (5 * size + 3 * _FLOAT)
+    # normed input, queries, keys and values; queries and keys in float32 before and after the rotation
+    rotation = rows * last * c * (4 * size + 4 * _FLOAT)
     recast = (
         0 if run.cache_dtype is None else 2 * size * c * run.pictures * max(tokens, config.content_length)
     )
@@ -158,15 +158,19 @@ def module_bytes(module: nn.Module) -> int:
 
 
 def decoding_bytes(config: TokenizerConfig, pixels: int, dtype: torch.dtype) -> int:
-    """Needed besides the weights to decode pictures of that many pixels together.
+    """Needed besides the weights to decode pictures of that many pixels together, as they are encoded.
 
     Two blocks at full resolution come near: the first, with its input and a normed copy at the coarser width,
     another and its output at the finer; and the second, with that same input still, and four at the finer.
     Where many pixels are unshuffled into few channels, the finished pictures are larger: twice, in float32.
+    Super-resolution holds as much as six of its pictures.
     """
     fine, coarse = (config.base_channels * m for m in config.channel_multipliers[:2])
     widest = max(2 * fine + 2 * coarse, 4 * fine + coarse)
-    return max(pixels // config.unshuffle**2 * dtype.itemsize * widest, 2 * 3 * 4 * pixels)
+    at_encoded_size = max(pixels // config.unshuffle**2 * dtype.itemsize * widest, 2 * 3 * 4 * pixels)
+    if config.super_resolution == 1:
+        return at_encoded_size
+    return max(at_encoded_size, 6 * 3 * dtype.itemsize * pixels * config.super_resolution**2)
 
 
 def smallest_change(config: TransformerConfig, run: Run, available: int, fp8: bool = True) -> str:

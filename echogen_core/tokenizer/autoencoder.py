@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from ..config import TokenizerConfig
 from ..layers import LayerFactory, ResidualBlock, downsample
 from .convolution import fast_layers
+from .super_resolution import SuperResolution
 
 
 def _blocks(make: LayerFactory, inputs: int, outputs: int, count: int) -> nn.ModuleList:
@@ -92,7 +93,10 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Codes [B, D, H/patch, W/patch] to pictures around -1..1 [B, 3, H, W], not clamped."""
+    """Codes [B, D, H/patch, W/patch] to pictures around -1..1 [B, 3, H, W], not clamped.
+
+    With super-resolution, pictures are that many times larger than those that have been encoded.
+    """
 
     def __init__(
         self,
@@ -115,10 +119,24 @@ class Decoder(nn.Module):
         )
         self.norm_out = make.group_norm(widths[0])
         self.conv_out = make.convolution(widths[0], 3 * config.unshuffle**2)
+        self.super_resolution = SuperResolution(config, make) if config.super_resolution > 1 else None
 
-    def forward(self, codes_BDHW: Tensor) -> Tensor:
-        """[B, D, H, W] to [B, 3, H*patch, W*patch] around -1..1."""
+    def features(self, codes_BDHW: Tensor) -> Tensor:
+        """[B, D, H, W] to what pictures are drawn from: level 0's channels, a cell for unshuffle² pixels."""
         x_BCHW: Tensor = self.middle(self.conv_in(codes_BDHW))
         for level in reversed(self.levels):
             x_BCHW = level(x_BCHW)
-        return F.pixel_shuffle(self.conv_out(F.silu(self.norm_out(x_BCHW))), self.unshuffle)
+        return F.silu(self.norm_out(x_BCHW))
+
+    def picture(self, features_BCHW: Tensor) -> Tensor:
+        """Features to pictures [B, 3, H*unshuffle, W*unshuffle] of the encoded size."""
+        return F.pixel_shuffle(self.conv_out(features_BCHW), self.unshuffle)
+
+    def forward(self, codes_BDHW: Tensor) -> Tensor:
+        """[B, D, H, W] to [B, 3, H*drawn_patch, W*drawn_patch] around -1..1."""
+        features_BCHW = self.features(codes_BDHW)
+        picture_B3HW = self.picture(features_BCHW)
+        if self.super_resolution is None:
+            return picture_B3HW
+        larger_B3HW: Tensor = self.super_resolution(picture_B3HW, features_BCHW)
+        return larger_B3HW

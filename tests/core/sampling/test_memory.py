@@ -77,9 +77,9 @@ def test_counting_without_computing_is_counting_a_real_run() -> None:
     assert real == pytest.approx(counted(config, run), rel=0.02)
 
 
-@pytest.mark.parametrize(("preset", "side"), [("echogen-2b", 64), ("nano", 8)])
-def test_decoding_takes_what_is_said(preset: str, side: int) -> None:
-    config = PRESETS[preset].tokenizer
+@pytest.mark.parametrize(("preset", "side", "times"), [("echogen-2b", 64, 1), ("nano", 8, 1), ("nano", 8, 2)])
+def test_decoding_takes_what_is_said(preset: str, side: int, times: int) -> None:
+    config = replace(PRESETS[preset].tokenizer, super_resolution=times)
     with without_computing():
         tokenizer = BitTokenizer(config, dtype=torch.bfloat16).eval().requires_grad_(False)
         with LiveBytes(tokenizer) as counted_bytes:
