@@ -4,7 +4,7 @@ The picture attends to itself and, in a softmax of its own, to the content strea
 projections of their own. The stream attends to itself only (official behaviour), so it is the same at every
 scale, and prefill computes it once.
 Shape suffixes: B conditions, N pictures of all branches, L tokens, S content tokens, C width, H heads, D head
-width, P rotary pairs.
+width, P rotary pairs; E channels and G heads of queries and keys together.
 """
 
 from __future__ import annotations
@@ -29,13 +29,14 @@ MAX_LOG_SCALE = math.log(100)
 
 
 class HeadConstants(NamedTuple):
-    """What queries and values get besides their projections, ready for use.
+    """What queries, keys and values get besides their projections, ready for use.
 
-    q_bias_C, q_scale_H11: float32; v_bias_C: in the type of the values.
+    qk_bias_E and qk_scale_G1: of queries, then of keys (which get 0 and 1), float32; E: 2C, G: 2H. v_bias_C:
+    in the type of the values.
     """
 
-    q_bias_C: Tensor
-    q_scale_H11: Tensor
+    qk_bias_E: Tensor
+    qk_scale_G1: Tensor
     v_bias_C: Tensor
 
 
@@ -67,9 +68,13 @@ class SelfAttention(PhasedModule):
 
     def constants(self, device: torch.device, dtype: torch.dtype) -> HeadConstants:
         """Of the picture's queries and values; dtype: to compute in. Copies: FSDP frees what it gathers."""
-        q_bias_C = self.q_bias.to(device, torch.float32, copy=True)
-        q_scale_H11 = _query_scale(self.log_scale.to(device, torch.float32))
-        return HeadConstants(q_bias_C, q_scale_H11, self.v_bias.to(device, dtype, copy=True))
+        q_bias_C = self.q_bias.to(device, torch.float32)
+        q_scale_H1 = _query_scale(self.log_scale.to(device, torch.float32))[:, 0]
+        return HeadConstants(
+            torch.cat((q_bias_C, torch.zeros_like(q_bias_C))),
+            torch.cat((q_scale_H1, torch.ones_like(q_scale_H1))),
+            self.v_bias.to(device, dtype, copy=True),
+        )
 
     def _query(self, q_BLC: Tensor, bias_C: Tensor, scale_H11: Tensor) -> Tensor:
         """Normed and scaled queries, float32."""
@@ -126,10 +131,14 @@ class SelfAttention(PhasedModule):
         self, x_NLC: Tensor, rope_2LP: Tensor, constants: HeadConstants
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Rotated queries and keys, and values, [N, H, L, D] in the type of x."""
-        q, k, v = self.to_qkv(x_NLC).chunk(3, dim=-1)
-        q = apply_rope(self._query(q, constants.q_bias_C, constants.q_scale_H11), rope_2LP).to(v.dtype)
-        k = apply_rope(self._key(k), rope_2LP).to(v.dtype)
-        return q, k, self._value(v, constants.v_bias_C)
+        width = x_NLC.shape[-1]
+        qk_NLE, v_NLC = self.to_qkv(x_NLC).split((2 * width, width), dim=-1)
+        qk_NLGD = (qk_NLE.float() + constants.qk_bias_E).unflatten(-1, (2 * self.heads, -1))
+        qk_NLGD = F.normalize(qk_NLGD, dim=-1) * constants.qk_scale_G1
+        qk_NLGD = apply_rope(qk_NLGD, rope_2LP).to(v_NLC.dtype)
+        q_NHLD, k_NHLD = qk_NLGD.transpose(1, 2).chunk(2, dim=1)
+        # attended with twice; the keys are laid out where they are kept
+        return q_NHLD.contiguous(), k_NHLD, self._value(v_NLC, constants.v_bias_C)
 
 
 def _query_scale(log_scale_H11: Tensor) -> Tensor:

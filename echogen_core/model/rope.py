@@ -12,15 +12,32 @@ from torch import Tensor
 
 from ..scales import Grid, ScaleSchedule
 
+_PAIRS_OF_VECTORS = 16
+"""That two vectors of 512 bits hold; the rest of a row would be rounded another way."""
 
-def apply_rope(x_BHLD: Tensor, rope_2LP: Tensor) -> Tensor:
-    """Rotate the interleaved pairs (2i, 2i+1) of the last axis: float32 [B, H, L, D].
+
+def apply_rope(x_BLHD: Tensor, rope_2LP: Tensor) -> Tensor:
+    """Rotate the interleaved pairs (2i, 2i+1) of the last axis: float32 [B, L, H, D].
 
     rope: cosines and sines, float32 [2, L, P].
     """
-    cos_LP, sin_LP = rope_2LP
-    even, odd = x_BHLD.unflatten(-1, (-1, 2)).unbind(-1)
-    return torch.stack((even * cos_LP - odd * sin_LP, even * sin_LP + odd * cos_LP), dim=-1).flatten(-2)
+    cos_L1P, sin_L1P = rope_2LP[:, :, None]
+    pairs_BLHP2 = x_BLHD.float().unflatten(-1, (-1, 2))
+    if _as_complex(pairs_BLHP2):
+        rotated_BLHP = torch.view_as_complex(pairs_BLHP2) * torch.complex(cos_L1P, sin_L1P)
+        return torch.view_as_real(rotated_BLHP).flatten(-2)
+    even, odd = pairs_BLHP2.unbind(-1)
+    rotated = even * cos_L1P - odd * sin_L1P, even * sin_L1P + odd * cos_L1P
+    return torch.stack(rotated, dim=-1).flatten(-2)
+
+
+def _as_complex(pairs_BLHP2: Tensor) -> bool:
+    """Whether to rotate by a complex product: ten times as fast on a CPU, and the same bits in whole vectors.
+
+    Other devices may not know complex numbers, and torch.compile doesn't fuse them.
+    """
+    whole = pairs_BLHP2.shape[-2] % _PAIRS_OF_VECTORS == 0
+    return pairs_BLHP2.device.type == "cpu" and whole and not torch.compiler.is_compiling()
 
 
 def grid_rope(grid: Grid, rope_grid: Grid, head_width: int) -> Tensor:

@@ -11,10 +11,11 @@ from random_models import SMALL, random_conditions, random_transformer
 from torch import nn
 
 from echogen_core.checkpoints.quantised import match_scales
+from echogen_core.config import PRESETS
 from echogen_core.dtypes import FP8
-from echogen_core.model import EchoGenTransformer, split_phases
+from echogen_core.model import EchoGenTransformer, rope, split_phases
 from echogen_core.model.attention import KeyValue, attend
-from echogen_core.model.rope import apply_rope
+from echogen_core.model.rope import apply_rope, sequence_rope
 from echogen_core.sampling import Bits, PrefillCache, SamplingSettings, sample
 from echogen_core.sampling.memory import Run
 from echogen_core.scales import find_schedule
@@ -88,8 +89,20 @@ def test_norms_adaln_head_and_rotation_stay_float32() -> None:
         assert {t for name, t in types.items() if not name.startswith("blocks.")} == {torch.float32}
         assert types["blocks.0.adaln"] == types["blocks.0.cross_norm.weight"] == torch.float32
         assert types["blocks.0.ffn.up.weight"] == dtype and model.dtype == torch.bfloat16
-    rope = torch.rand(2, 3, 4)
-    assert apply_rope(torch.rand(1, 1, 3, 8, dtype=torch.bfloat16), rope).dtype == torch.float32
+    halves = torch.rand(1, 3, 1, 8, dtype=torch.bfloat16)
+    assert apply_rope(halves, torch.rand(2, 3, 4)).dtype == torch.float32
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_rotation_by_complex_numbers_gives_the_same_bits(
+    preset: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schedule, width = find_schedule(PRESETS[preset].budget), PRESETS[preset].transformer.head_width
+    turns = sequence_rope(schedule, width, prefix=1)[:, :300]
+    x_BLHD = torch.randn(2, turns.shape[1], 3, width, generator=torch.Generator().manual_seed(1))
+    fast = apply_rope(x_BLHD, turns)
+    monkeypatch.setattr(rope, "_as_complex", lambda pairs: False)
+    assert torch.equal(fast, apply_rope(x_BLHD, turns))
 
 
 def test_a_run_that_overflows_says_so() -> None:
