@@ -76,3 +76,16 @@ def test_pictures_go_with_their_bits(pack: Any, models: Any) -> None:
     del bits
     gc.collect()
     assert not previews._latest, "nobody can ask for them any more"
+
+
+def test_a_picture_that_is_not_a_number_spoils_no_later_sketch(
+    pack: Any, models: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    previews, runtime = (comfy_pack.pack_module(f"nodes.{name}") for name in ("previews", "runtime"))
+    bits = drawn(pack, models)
+    codes_BDHW = previews.sum_codes(bits.scales, bits.schedule.scales)
+    sketch = previews._sketcher(models.tokenizer).draw(codes_BDHW)
+    decode = runtime.decode
+    monkeypatch.setattr(runtime, "decode", lambda *inputs: decode(*inputs) * float("nan"))
+    drawn(pack, models)
+    assert torch.equal(previews._sketcher(models.tokenizer).draw(codes_BDHW), sketch)

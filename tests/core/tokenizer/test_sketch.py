@@ -47,3 +47,23 @@ def test_sketches_look_like_pictures_and_get_better() -> None:
     before = unlike(*venice)
     sketcher.learn(*venice)
     assert unlike(*venice) < 0.1 < before < 0.5
+
+
+def test_what_is_no_number_teaches_nothing() -> None:
+    generator = torch.Generator().manual_seed(0)
+    codes_BDHW = torch.randn(1, 4, 20, 20, generator=generator)
+    pictures_B3hw = torch.rand(1, 3, 80, 80, generator=generator)
+    nan = float("nan")
+    sketcher = Sketcher()
+    sketcher.learn(codes_BDHW, torch.full_like(pictures_B3hw, nan))
+    assert bool((sketcher.draw(codes_BDHW) == 0.5).all()), "it has learnt from nothing"
+    sketcher.learn(codes_BDHW, pictures_B3hw)
+    before = sketcher.draw(codes_BDHW)
+    for spoilt in (nan, float("inf")):
+        sketcher.learn(codes_BDHW, torch.full_like(pictures_B3hw, spoilt))
+        sketcher.learn(torch.full_like(codes_BDHW, spoilt), pictures_B3hw)
+    assert torch.equal(sketcher.draw(codes_BDHW), before)
+    pictures_B3hw[:, :, :40] = nan  # the upper half alone
+    sketcher.learn(codes_BDHW, pictures_B3hw)
+    after = sketcher.draw(codes_BDHW)
+    assert bool(after.isfinite().all()) and not torch.equal(after, before)
