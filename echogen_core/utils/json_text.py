@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from .printable import printable
+
 MAX_BYTES = 64 << 20
 """Bytes of a file; the largest tokenizers (Gemma's) take half of that."""
 BASE_MEMORY, MEMORY_FACTOR = 200 << 20, 2
@@ -87,7 +89,9 @@ def _width(raw: bytes) -> int:
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a name occurs twice in one object")
+        names = [name for name, _ in pairs]
+        twice = next(name for name in found if names.count(name) > 1)
+        raise ValueError(f"the name '{printable(twice)}' occurs twice in one object")
     return found
 
 

@@ -13,6 +13,7 @@ from .number_text import DECIMAL, plain_text, settle_commas
 from .printable import printable
 
 SYNTAX = "Write numbers separated by commas, or ranges: 1-4 (steps of 1), 0-3 (+0.5), 0-8 [5] (5 values)."
+WHOLE_SYNTAX = "Write whole numbers separated by commas, or ranges: 1, 2, 5, or 0-9, or 0-90 (+10)."
 
 _MAX_TEXT = 10_000  # characters; nobody writes longer lists, and parsing them takes time
 _MAX_PART = 100
@@ -39,17 +40,19 @@ def parse_numbers(
     """
     found = _read(text, what, most, whole=False)
     found = found if repeats else list({_rounded(number): number for number in found}.values())
-    _check(found, what, ("numbers", Fraction(low), Fraction(high)), most)
+    _check(found, what, (Fraction(low), Fraction(high)), most)
     return [float(number) for number in found]
 
 
 def parse_whole_numbers(text: str, what: str, low: int, high: int, most: int) -> list[int]:
     """As `parse_numbers`, but whole numbers of any size, exactly. A range's [n] values are rounded down."""
     found = list(dict.fromkeys(_read(text, what, most, whole=True)))
-    _check(found, what, ("whole numbers", Fraction(low), Fraction(high)), most)
+    _check(found, what, (Fraction(low), Fraction(high)), most, whole=True)
     for number in found:
         if number.denominator > 1:
-            raise ValueError(f"{what}: expected whole numbers, got {format_number(number)}. Change it.")
+            raise ValueError(
+                f"{what}: expected whole numbers, got {format_number(number)}. {_syntax(whole=True)}"
+            )
     return [int(number) for number in found]
 
 
@@ -88,7 +91,9 @@ def format_number(number: float | Fraction) -> str:
 def _read(text: str, what: str, most: int, whole: bool) -> list[Fraction]:
     """All numbers of a text; of each range no more than one over `most`."""
     if len(text) > _MAX_TEXT:
-        raise ValueError(f"{what}: expected at most {most} values, got {len(text)} characters. {SYNTAX}")
+        raise ValueError(
+            f"{what}: expected at most {most} values, got {len(text)} characters. {_syntax(whole)}"
+        )
     try:
         plain = plain_text(text)
         _refuse_signs(plain, whole)
@@ -102,7 +107,7 @@ def _read(text: str, what: str, most: int, whole: bool) -> list[Fraction]:
         end = start if match is None else match.end()
         following = _after(_SEPARATORS, plain, end)
         if match is None or end - start > _MAX_PART or (following == end < len(plain)):
-            raise ValueError(f"{what}: {_refusal(plain[start:])}")
+            raise ValueError(f"{what}: {_refusal(plain[start:], whole)}")
         numbers += _values(match, what, most, whole)
         start = following
     return numbers
@@ -125,7 +130,7 @@ def _values(match: re.Match[str], what: str, most: int, whole: bool) -> list[Fra
     else:
         gap = _fraction(match[3] or "1")
         if gap <= 0:
-            raise ValueError(f"{what}: expected a step above 0, got '{match[0]}'. {SYNTAX}")
+            raise ValueError(f"{what}: expected a step above 0, got '{match[0]}'. {_syntax(whole)}")
         step = gap if last >= first else -gap
         count = int(abs(last - first) / gap) + 1
     # one more than allowed is enough to be refused: a typo must not exhaust memory
@@ -149,17 +154,20 @@ def _rounded(number: Fraction) -> float | Fraction:
     return float(number) if abs(number) < _TOO_LONG else number
 
 
-def _check(numbers: list[Fraction], what: str, expected: tuple[str, Fraction, Fraction], most: int) -> None:
-    """expected: a word for what is allowed, the least and the largest."""
+def _check(
+    numbers: list[Fraction], what: str, limits: tuple[Fraction, Fraction], most: int, whole: bool = False
+) -> None:
+    """limits: the least and the largest that is allowed."""
     if not numbers:
-        raise ValueError(f"{what}: expected at least one number, got none. {SYNTAX}")
+        raise ValueError(f"{what}: expected at least one number, got none. {_syntax(whole)}")
     if len(numbers) > most:
         raise ValueError(f"{what}: expected at most {most} values, got {len(numbers)}. Leave some out.")
-    kind, low, high = expected
+    low, high = limits
     for number in numbers:
         if not low <= number <= high:
-            limits = f"{kind} from {format_number(low)} to {format_number(high)}"
-            raise ValueError(f"{what}: expected {limits}, got {format_number(number)}. Change it.")
+            kind = "whole numbers" if whole else "numbers"
+            expected = f"{kind} from {format_number(low)} to {format_number(high)}"
+            raise ValueError(f"{what}: expected {expected}, got {format_number(number)}. Change it.")
 
 
 def _refuse_signs(plain: str, whole: bool) -> None:
@@ -196,10 +204,15 @@ def _divided(match: re.Match[str]) -> list[str]:
     return [f"{one:.4g}", f"{before}, {share:.4g}"]
 
 
-def _refusal(rest: str) -> str:
+def _refusal(rest: str, whole: bool) -> str:
     """Why a text that doesn't begin with an item is refused, and what to write."""
     part = re.split(r"[\n,;、]", rest, maxsplit=1)[0]
     shown = printable(part, _MAX_PART)
-    if value := sum(unicodedata.numeric(letter, 0.0) % 1 for letter in part[:_MAX_PART]):  # ⅓
+    value = sum(unicodedata.numeric(letter, 0.0) % 1 for letter in part[:_MAX_PART])  # ⅓
+    if value and not whole:
         return f"expected decimals, got '{shown}'. Write {value:.4g}, for example."
-    return f"expected a number or a range, got '{shown}'. {SYNTAX}"
+    return f"expected a number or a range, got '{shown}'. {_syntax(whole)}"
+
+
+def _syntax(whole: bool) -> str:
+    return WHOLE_SYNTAX if whole else SYNTAX

@@ -161,7 +161,7 @@ def test_no_setting_builds_what_the_file_has_no_tensors_for(kind: str, tmp_path:
         ("null", "expected a JSON object"),
         ("{", "can't read its configuration"),
         ('{"bits": NaN}', "NaN is not a number"),
-        ('{"bits": 8, "bits": 9}', "a name occurs twice"),
+        ('{"bits": 8, "bits": 9}', "the name 'bits' occurs twice"),
         ('{"bits": ' + "9" * 5000 + "}", "can't read its configuration"),
         ("{}", "missing settings bits"),
         ('{"bits": 8, "\\u001b[31m": 1}', "unknown settings"),

@@ -48,7 +48,11 @@ def test_whole_numbers_are_exact(text: str, seeds: list[int]) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("2.5", "expected whole numbers, got 2.5"),
+        ("2.5", "expected whole numbers, got 2.5. Write whole numbers separated by commas, or ranges: 1, 2,"),
+        ("0-3 (+0.5)", "expected whole numbers, got 0.5. Write whole numbers separated by commas, or ranges"),
+        ("many", "expected a number or a range, got 'many'. Write whole numbers separated by commas, or"),
+        ("⅓", "got '⅓'. Write whole numbers"),
+        (" ", "got none. Write whole numbers"),
         ("1-2 (+0.5)", "expected whole numbers, got 1.5"),
         ("2,5; 3", "expected whole numbers, got 2.5"),
         ("1.000", "Write 1000, or 1"),
