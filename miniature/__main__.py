@@ -35,13 +35,14 @@ STAGES = {
     "editing": Stage("evaluation.editing.stage", "evaluate editing with a bundle on held-out subjects"),
     "enlarge": Stage("training.enlarge", "initialise a miniature from one with other sizes"),
     "decoder": Stage("training.decoder", "fine-tune a bundle's decoder on sampled codes"),
+    "super-resolution": Stage("training.super_resolution", "train a bundle to draw at twice the size"),
     "cut": Stage("training.cut", "fine-tune the built-in cut's network"),
 }
 
 
 def usage() -> str:
     """The help of the command line: all stages, in the order in which they make a miniature."""
-    lines = [f"  {name:12} {stage.purpose}" for name, stage in STAGES.items()]
+    lines = [f"  {name:16} {stage.purpose}" for name, stage in STAGES.items()]
     return "\n".join(
         [
             f"usage: {PROGRAM} STAGE [options]",

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from echogen_core.checkpoints import Bundle, load_bundle, save_bundle
 from echogen_core.config import find_preset
@@ -24,7 +25,7 @@ from echogen_core.encoders.reference import reference_picture
 from echogen_core.model.branch import Conditions
 from echogen_core.sampling.bits import draw_bits, picture_generators
 from echogen_core.sampling.guidance import Guidance
-from echogen_core.scales import find_schedule
+from echogen_core.scales import ScaleSchedule, find_schedule
 from echogen_core.tokenizer import add_scale, quantize_multiscale, quantize_with_bit_flips
 from echogen_core.training.condition_dropout import drop_conditions
 from echogen_core.training.run_folder import only_run
@@ -37,6 +38,7 @@ from ..data.dataset import Compositor
 from ..data.image_sources import CodedImages, CompositeSource
 from .options import check_picture_size, find_device
 from .pair_features import encode_pairs
+from .precision import mixed_precision
 from .tokenizer_recipe import TokenizerRecipe, add_recipe_options, recipe_from
 from .tokenizer_trainer import HELDOUT, TokenizerTrainer, export, train
 from .transformer_recipe import NANO_MIX
@@ -63,14 +65,17 @@ class SampledCodes:
 
     @torch.no_grad()
     def draw(self, count: int) -> CodedImages:
-        """float32 pictures [count, 3, H, W] in 0..1 with their subjects' masks and sampled codes."""
+        """float32 pictures [count, 3, H, W] in 0..1 with their subjects' masks and sampled codes.
+
+        Larger pictures than the schedule's are coded at the schedule's size.
+        """
         pairs, bundle = self._compositor.batch(count, NANO_MIX), self._bundle
         references_B3HW = reference_picture(pairs.references_B3HW, bundle.content.config.reference_size)
         scales = self._schedule.scales
-        with torch.autocast(self._device.type, torch.bfloat16):
+        with mixed_precision(self._device):
             given = encode_pairs(bundle, pairs.prompts, references_B3HW)
             forced = quantize_with_bit_flips(
-                bundle.tokenizer.latent(pairs.targets_B3HW),
+                bundle.tokenizer.latent(at_coded_size(pairs.targets_B3HW, self._schedule)),
                 scales,
                 strength=BIT_FLIPS,
                 flip_scales=len(scales) - 1,
@@ -86,23 +91,30 @@ class SampledCodes:
 
     def _draw(self, given: Conditions, inputs_BLD: Tensor) -> Tensor:
         """Samples the last scale's bits [B, tokens of that scale, D]."""
-        preset, model, count = self._bundle.preset, self._bundle.transformer, len(inputs_BLD)
-        logits = [
-            model.teacher_forced(
-                drop_conditions(model, given, keep_3.to(self._device)[:, None].expand(3, count)),
-                inputs_BLD,
-                self._schedule,
-            )[:, slice(*self._schedule.spans[-1])].float()
-            for keep_3 in BRANCHES
-        ]
+        preset, count = self._bundle.preset, len(inputs_BLD)
         weights = Guidance.constant(preset.gamma_t, preset.gamma_i, 1).weights(0)
-        guided = sum(
-            (weight * part for weight, part in zip(weights, logits, strict=True)),
-            start=torch.zeros_like(logits[0]),
-        )
+        weighted = [
+            weight * self._last_logits(given, inputs_BLD, keep_3.to(self._device)[:, None].expand(3, count))
+            for weight, keep_3 in zip(weights, BRANCHES, strict=True)
+            if weight
+        ]
+        guided = sum(weighted[1:], start=weighted[0])
         seeds = range(self._seed, self._seed + count)
         self._seed += count
         return draw_bits(guided / preset.tau, picture_generators(seeds), preset.top_p)
+
+    def _last_logits(self, given: Conditions, inputs_BLD: Tensor, keep_3B: Tensor) -> Tensor:
+        """Logits of the last scale's bits, from the conditions that are kept."""
+        model = self._bundle.transformer
+        logits = model.teacher_forced(drop_conditions(model, given, keep_3B), inputs_BLD, self._schedule)
+        return logits[:, slice(*self._schedule.spans[-1])].float()
+
+
+def at_coded_size(images_B3HW: Tensor, schedule: ScaleSchedule) -> Tensor:
+    """Pictures at the size that a schedule's tokens are for, [B, 3, h, w]: the mean of each pixel's area."""
+    if images_B3HW.shape[-2:] == schedule.pixels_hw:
+        return images_B3HW
+    return F.interpolate(images_B3HW, schedule.pixels_hw, mode="area")
 
 
 class MixedCodes:
@@ -110,15 +122,15 @@ class MixedCodes:
 
     def __init__(self, sampled: SampledCodes, true: CompositeSource, bundle: Bundle) -> None:
         self._sampled, self._true, self._tokenizer = sampled, true, bundle.tokenizer
-        self._scales = find_schedule(bundle.preset.budget).scales
+        self._schedule = find_schedule(bundle.preset.budget)
 
     @torch.no_grad()
     def draw(self, count: int) -> CodedImages:
         """float32 pictures [count, 3, H, W] in 0..1 with masks and codes; count must be even."""
         sampled, true = self._sampled.draw(count // 2), self._true.draw(count // 2)
-        with torch.autocast(true.images_B3HW.device.type, torch.bfloat16):
-            latent_BDHW = self._tokenizer.latent(true.images_B3HW)
-        codes_BDHW = quantize_multiscale(latent_BDHW, self._scales).codes_BDHW
+        with mixed_precision(true.images_B3HW.device):
+            latent_BDHW = self._tokenizer.latent(at_coded_size(true.images_B3HW, self._schedule))
+        codes_BDHW = quantize_multiscale(latent_BDHW, self._schedule.scales).codes_BDHW
         both = zip(sampled, (*true, codes_BDHW), strict=True)
         return CodedImages(*(torch.stack(pair, 1).flatten(0, 1) for pair in both))
 

@@ -18,6 +18,7 @@ from echogen_core.training.state_file import write_state
 from echogen_core.utils.writing import append_line
 
 from .optimisers import conv_kernels, muon, set_rates
+from .precision import mixed_precision
 from .restore import load_optimizer_states
 
 logger = logging.getLogger(__name__)
@@ -128,7 +129,7 @@ class EncoderTrainer:
         rise = min(1.0, progress / self.optimisation.warmup + 0.02)
         rate = rise * (0.51 + 0.49 * math.cos(math.pi * progress))
         set_rates(self.optimizers, rate)
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with mixed_precision(self.device):
             loss = objective(self.step)
         loss.total.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)

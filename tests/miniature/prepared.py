@@ -12,8 +12,8 @@ SIZE = 128
 """Side of its pictures."""
 
 
-def write_prepared(folder: Path, scenes: Sequence[str] = ("wood", "town")) -> Path:
-    """Random coloured squares: two subjects a split, and scenes of these names."""
+def write_prepared(folder: Path, scenes: Sequence[str] = ("wood", "town"), size: int = SIZE) -> Path:
+    """Random coloured squares: two subjects a split, and scenes of these names. size: the pictures' side."""
     rng = np.random.default_rng(0)
     rows = []
     for name in ("subjects", "icons", "scenes"):
@@ -35,7 +35,7 @@ def write_prepared(folder: Path, scenes: Sequence[str] = ("wood", "town")) -> Pa
         for number, name in enumerate(scenes)
     ]
     for name in scenes:
-        crops = np.full((3, SIZE, SIZE, 3), rng.integers(0, 255), dtype=np.uint8)
+        crops = np.full((3, size, size, 3), rng.integers(0, 255), dtype=np.uint8)
         np.save(folder / "scenes" / f"{name}.npy", crops)
     (folder / "scenes" / "scenes.json").write_text(json.dumps(records))
     return folder

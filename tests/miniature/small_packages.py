@@ -23,7 +23,14 @@ from torch import Tensor, nn
 
 from miniature.data import composites, furniture, panoramas, render, subjects
 from miniature.evaluation import evaluator
-from miniature.training import content, cut, decoder, tokenizer
+from miniature.training import (
+    content,
+    cut,
+    decoder,
+    super_resolution,
+    super_resolution_pictures,
+    tokenizer,
+)
 
 BLOCKS = 11
 """As many of Lite0's as the perceptual loss looks into."""
@@ -80,9 +87,10 @@ def small_packages() -> Iterator[None]:
 def small_sizes() -> Iterator[None]:
     """Has the stages evaluate a few pictures, and the cut see small ones, inside the block."""
     with pytest.MonkeyPatch.context() as patch:
-        for stage in (tokenizer, decoder, content):
+        for stage in (tokenizer, decoder, content, super_resolution):
             patch.setattr(stage, "HELDOUT", 4)
         patch.setattr(content, "STATISTICS", 8)
+        patch.setattr(super_resolution_pictures, "CHUNK", 4)
         patch.setattr(composites, "RENDER_SIDE", 64)
         patch.setattr(evaluator, "EXAMPLES_PER_SCENE", 4)
         patch.setattr(cut, "_PASSES", ((64, 1, 0), (64, 0, 1)))

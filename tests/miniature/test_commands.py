@@ -32,6 +32,7 @@ INPUT = {
     "content": ["--data", "x", "--tokenizer", "x"],
     "transformer": ["--data", "x", "--start", NANO],
     "decoder": ["--data", "x", "--start", NANO],
+    "super-resolution": ["--data", "x", "--start", NANO],
     "cut": ["--start", "x", "--npm", "x", "--icons", "x", "--textures", "x"],
     "evaluate": ["--data", "x"],
     "editing": ["--data", "x"],

@@ -13,6 +13,7 @@ from echogen_core.scales import find_schedule
 from echogen_core.tokenizer import quantize_multiscale
 from miniature.data.image_sources import CodedImages, CompositeSource
 from miniature.training.decoder import MixedCodes, SampledCodes, main
+from miniature.training.precision import mixed_precision
 
 from ..small_packages import small_sizes
 
@@ -44,7 +45,7 @@ def test_every_second_picture_keeps_its_true_codes(data: Path) -> None:
     ).draw(4)
     true = CompositeSource(data, "train", 3, CPU).draw(2)
     assert torch.equal(mixed.images_B3HW[1::2], true.images_B3HW)
-    with torch.autocast("cpu", torch.bfloat16), torch.inference_mode():
+    with mixed_precision(CPU), torch.inference_mode():
         latent_BDHW = bundle.tokenizer.latent(true.images_B3HW)
     codes_BDHW = quantize_multiscale(latent_BDHW, find_schedule("nano").scales).codes_BDHW
     assert torch.equal(mixed.codes_BDHW[1::2], codes_BDHW)
