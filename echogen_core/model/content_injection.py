@@ -134,7 +134,7 @@ class SelfAttention(PhasedModule):
         width = x_NLC.shape[-1]
         qk_NLE, v_NLC = self.to_qkv(x_NLC).split((2 * width, width), dim=-1)
         qk_NLGD = (qk_NLE.float() + constants.qk_bias_E).unflatten(-1, (2 * self.heads, -1))
-        qk_NLGD = F.normalize(qk_NLGD, dim=-1) * constants.qk_scale_G1
+        qk_NLGD = F.normalize(qk_NLGD, dim=-1).mul_(constants.qk_scale_G1)
         qk_NLGD = apply_rope(qk_NLGD, rope_2LP).to(v_NLC.dtype)
         q_NHLD, k_NHLD = qk_NLGD.transpose(1, 2).chunk(2, dim=1)
         # attended with twice; the keys are laid out where they are kept
