@@ -6,18 +6,24 @@ row 1; in JSON lines the number of the line; in Parquet from 1.
 
 from __future__ import annotations
 
+import codecs
 import csv
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..utils.json_text import parse_json
-from ..utils.parquet import check_parquet, read_parquet
+from ..utils.option_checks import OptionError, typed
+from ..utils.parquet import check_parquet, parquet_columns, read_parquet
 from ..utils.printable import printable
 
 LARGEST_CELL = 1 << 20
 """Characters of a CSV cell."""
 _DELIMITERS = ",;\t"
+_DECLARED = re.compile(r'"?sep=([^\w\s"]|\t)"?\1*', re.IGNORECASE)
+"""Excel's own first line, which says what separates and which no spreadsheet shows or counts."""
 
 
 class Fault(NamedTuple):
@@ -31,12 +37,23 @@ class Fault(NamedTuple):
         return f"Row {self.row}{self.column and f', {self.column}'}: {self.message}"
 
 
-class FaultyRow(ValueError):
-    """A row that can't be used; `fault` says why."""
+class FaultyCell(ValueError):
+    """A cell that can't be used, in every row that holds the same. column, message: as in Fault."""
 
-    def __init__(self, fault: Fault) -> None:
-        super().__init__(str(fault))
-        self.fault = fault
+    def __init__(self, column: str, message: str) -> None:
+        super().__init__(message)
+        self.column = column
+        self.message = message
+
+    @classmethod
+    def of(cls, error: OptionError) -> FaultyCell:
+        """The column of the option's name."""
+        return cls(error.option, f"it {error.reason}")
+
+    def in_row(self, number: int, options: Container[str] = ()) -> Fault:
+        """options: columns in which the row has what the command line says."""
+        of_option = f" It comes from {typed(self.column)}." if self.column in options else ""
+        return Fault(number, self.column, f"{self.message}{of_option}")
 
 
 class Cells(NamedTuple):
@@ -76,10 +93,11 @@ def _read_csv(path: Path, columns: Sequence[str]) -> Iterator[Cells | Fault]:
     csv.field_size_limit(LARGEST_CELL)
     with path.open(encoding="utf-8-sig", newline="") as file:
         first = file.readline()
-        file.seek(0)
-        # spreadsheets write what their country separates by
-        delimiter = max(_DELIMITERS, key=first.count)
-        rows = csv.reader(file, delimiter=delimiter, strict=True)
+        if declared := _DECLARED.fullmatch(first.rstrip("\r\n")):
+            delimiter, first = declared[1], file.readline()
+        else:  # spreadsheets write what their country separates by
+            delimiter = max(_DELIMITERS, key=first.count)
+        rows = csv.reader(chain([first], file), delimiter=delimiter, strict=True)
         names = [_plain(name) for name in next(rows, [])]
         while names and not names[-1]:  # as spreadsheets leave them
             names.pop()
@@ -110,6 +128,8 @@ def _read_csv(path: Path, columns: Sequence[str]) -> Iterator[Cells | Fault]:
 def _read_json_lines(path: Path, columns: Sequence[str]) -> Iterator[Cells | Fault]:
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
+            if number == 1:
+                line = line.removeprefix(codecs.BOM_UTF8)
             if not line.strip():
                 continue
             try:
@@ -121,18 +141,19 @@ def _read_json_lines(path: Path, columns: Sequence[str]) -> Iterator[Cells | Fau
             except ValueError as error:
                 yield Fault(number, "", f"expected an object in JSON ({printable(error)}).")
                 continue
-            named = {_plain(name): value for name, value in values.items()}
-            if unknown := [name for name in named if name not in columns]:
+            names = [_plain(name) for name in values]
+            if unknown := [name for name in names if name not in columns]:
                 yield Fault(number, printable(unknown[0]), _unknown(columns))
+            elif twice := _repeated(names):
+                yield Fault(number, twice, "expected it once, got it twice. Leave one out.")
             else:
-                yield Cells(number, _filled(named.items()))
+                yield Cells(number, _filled(zip(names, values.values(), strict=True)))
 
 
 def _read_parquet(path: Path, columns: Sequence[str]) -> Iterator[Cells | Fault]:
     check_parquet(f"{printable(path)} is Parquet")
+    _check_names(path, [_plain(name) for name in parquet_columns(path)], columns)
     for number, values in enumerate(read_parquet(path), start=1):
-        if number == 1:
-            _check_names(path, [_plain(name) for name in values], columns)
         yield Cells(number, _filled((_plain(name), value) for name, value in values.items()))
 
 
@@ -154,12 +175,17 @@ def _is_empty(value: Any) -> bool:
 def _check_names(path: Path, names: Sequence[str], columns: Sequence[str]) -> None:
     if not any(names):
         raise ValueError(f"{printable(path)} has no names of columns in its first row. Write them there.")
-    for name in names:
+    for place, name in enumerate(names, start=1):
         if name not in columns:
-            raise ValueError(f"{printable(path)}, column '{printable(name)}': {_unknown(columns)}")
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
+            shown = f"'{printable(name)}'" if name else f"{place}, which has no name"
+            raise ValueError(f"{printable(path)}, column {shown}: {_unknown(columns)}")
+    if twice := _repeated(names):
         raise ValueError(f"{printable(path)} has two columns '{twice}'. Leave one out.")
+
+
+def _repeated(names: Sequence[str]) -> str:
+    """The first name that occurs twice; '' for none."""
+    return next((name for name in names if names.count(name) > 1), "")
 
 
 def _unknown(columns: Sequence[str]) -> str:

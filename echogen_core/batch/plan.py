@@ -8,16 +8,17 @@ pictures.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..config import Preset
+from ..pipeline import Settings
 from ..sampling import Guidance
-from .jobs_file import Cells, Fault, FaultyRow, read_jobs
-from .rows import COLUMNS, Row, read_row
+from .jobs_file import Fault, FaultyCell, read_jobs
+from .rows import COLUMNS, Row, of_options, read_row
 
 ROWS_PER_FOLDER = 1000
 """Of pictures: a million files in one folder are slow on most disks."""
@@ -44,7 +45,7 @@ Batch = tuple[Job, ...]
 
 @dataclass(frozen=True)
 class Plan:
-    """rows: usable ones, in the order in which they are drawn. faults: what is wrong with the others."""
+    """rows: usable ones, by subject, prompt and settings. faults: what is wrong with the others."""
 
     rows: tuple[Row, ...]
     faults: tuple[Fault, ...]
@@ -56,11 +57,25 @@ class Plan:
         return sum(len(row.seeds) for row in self.rows)
 
     def batches(self) -> Iterator[Batch]:
-        """Pictures that are drawn in one run: neighbours with the same γ, tau and size."""
-        for _, rows in groupby(self.rows, key=lambda row: row.settings):
-            jobs = (Job(row, seed) for row in rows for seed in row.seeds)
-            while batch := tuple(islice(jobs, self.batch_size)):
-                yield batch
+        """Pictures that are drawn in one run: near each other, with the same γ, tau and size.
+
+        Where others come between, a picture waits for more of its own kind, but over no more pairs of subject
+        and prompt than fill a batch: that many prefills are still there then.
+        """
+        waiting: dict[Settings, list[tuple[int, Job]]] = {}  # those that have waited longest first
+        for place, (_, rows) in enumerate(groupby(self.rows, key=lambda row: row.conditions)):
+            for job in (Job(row, seed) for row in rows for seed in row.seeds):
+                own = waiting.setdefault(job.row.settings, [])
+                own.append((place, job))
+                if len(own) == self.batch_size:
+                    yield _batch(waiting.pop(job.row.settings))
+            while waiting and place - next(iter(waiting.values()))[0][0] >= self.batch_size - 1:
+                yield _batch(waiting.pop(next(iter(waiting))))
+        yield from map(_batch, waiting.values())
+
+
+def _batch(waiting: Iterable[tuple[int, Job]]) -> Batch:
+    return tuple(job for _, job in waiting)
 
 
 def read_plan(jobs: Path, defaults: Mapping[str, Any], preset: Preset, batch_size: int) -> Plan:
@@ -72,30 +87,23 @@ def read_plan(jobs: Path, defaults: Mapping[str, Any], preset: Preset, batch_siz
     faults: list[Fault] = []
     stems: dict[str, int] = {}
     for cells in read_jobs(jobs, list(COLUMNS)):
+        if isinstance(cells, Fault):
+            faults.append(cells)
+            continue
         try:
-            row = _checked(cells, defaults, jobs.parent, preset, stems)
-        except FaultyRow as error:
-            faults.append(error.fault)
-        else:
+            row = read_row(cells, defaults, jobs.parent, preset)
+            _check_stem(row, stems)
             rows.append(row)
+        except FaultyCell as error:
+            faults.append(error.in_row(cells.number, of_options(cells, defaults)))
     return Plan(tuple(_together(rows)), tuple(faults), batch_size)
 
 
-def _checked(
-    cells: Cells | Fault, defaults: Mapping[str, Any], folder: Path, preset: Preset, stems: dict[str, int]
-) -> Row:
-    """stems: of the rows before, in small letters -> number of the row."""
-    if isinstance(cells, Fault):
-        raise FaultyRow(cells)
-    row = read_row(cells, defaults, folder, preset)
+def _check_stem(row: Row, stems: dict[str, int]) -> None:
+    """Raises FaultyCell. stems: of the rows before, in small letters -> number of the row."""
     other = stems.setdefault(row.stem.casefold(), row.number)
     if other != row.number:
-        raise FaultyRow(
-            Fault(
-                row.number, "name", f"row {other} has {row.stem!r} already, capitals aside. Choose another."
-            )
-        )
-    return row
+        raise FaultyCell("name", f"row {other} has {row.stem!r} already, capitals aside. Choose another.")
 
 
 def _together(rows: Sequence[Row]) -> list[Row]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from ..subject.drawn_box import DrawnBox, read_box
 from ..utils.file_names import name_fault
 from ..utils.option_types import gamma, seeds, temperature, words
 from ..utils.printable import printable
-from .jobs_file import Cells, Fault, FaultyRow
+from .jobs_file import Cells, Fault, FaultyCell
 
 SEPARATOR = "|"
 """Between several files in one text; no file on Windows has it in its name."""
@@ -80,7 +81,11 @@ class Reference(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A usable row. settings: with the model's own values where neither row nor options have one."""
+    """A usable row.
+
+    settings: with the model's own values where neither row nor options have one. options: columns in which it
+    has what the command line says.
+    """
 
     number: int
     reference: Reference | None
@@ -89,6 +94,7 @@ class Row:
     seeds: tuple[int, ...]
     settings: Settings
     name: str = ""
+    options: frozenset[str] = frozenset()
 
     @property
     def stem(self) -> str:
@@ -100,21 +106,24 @@ class Row:
         """What its prefills depend on."""
         return self.reference, self.prompt, self.negative
 
+    def fault(self, error: FaultyCell) -> Fault:
+        """What is wrong with one of its cells."""
+        return error.in_row(self.number, self.options)
+
 
 def read_row(cells: Cells, defaults: Mapping[str, Any], folder: Path, preset: Preset) -> Row:
     """A row from its cells.
 
     defaults: column -> value, for cells that are empty; mask, box and phrase go with the reference there.
-    folder: where relative paths start. Raises FaultyRow, naming the column.
+    folder: where relative paths start. Raises FaultyCell.
     """
-    own = {column: _value(cells.number, column, value) for column, value in cells.values.items()}
+    own = {column: _value(column, value) for column, value in cells.values.items()}
     for column in {"reference", "mask"} & own.keys():
         own[column] = tuple(folder / name for name in own[column])
     given = {**defaults, **own}
     if "reference" in own:
         given |= {column: own.get(column) for column in OF_REFERENCE}
-    if fault := _contradiction(own, given):
-        raise FaultyRow(Fault(cells.number, *fault))
+    _check_together(own, given)
     reference = None
     if given.get("reference"):
         where = (given.get("mask") or (), given.get("box"), given.get("phrase") or "")
@@ -125,50 +134,65 @@ def read_row(cells: Cells, defaults: Mapping[str, Any], folder: Path, preset: Pr
         prompt=given["prompt"],
         negative=given.get("negative"),
         seeds=tuple(given["seeds"]),
-        settings=_settings(cells.number, given, preset),
+        settings=_settings(given, preset),
         name=given.get("name", ""),
+        options=of_options(cells, defaults),
     )
 
 
-def _value(number: int, column: str, value: Any) -> Any:
-    """What a cell says. Raises FaultyRow."""
+def of_options(cells: Cells, defaults: Mapping[str, Any]) -> frozenset[str]:
+    """Columns in which a row has what the command line says."""
+    return _shared(frozenset(defaults).difference(cells.values))
+
+
+@cache
+def _shared(columns: frozenset[str]) -> frozenset[str]:
+    """The same object for equal sets: a million rows have a few."""
+    return columns
+
+
+def _value(column: str, value: Any) -> Any:
+    """What a cell says. Raises FaultyCell."""
     listed = SEPARATOR if column in ("reference", "mask") else ", " if column == "seeds" else ""
     if listed and isinstance(value, list):
         value = listed.join(map(str, value))
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise FaultyRow(Fault(number, column, f"expected a text or a number, got {printable(value)}."))
+        raise FaultyCell(column, f"expected a text or a number, got {printable(value)}.")
     try:
         return COLUMNS[column](str(value))
     except (argparse.ArgumentTypeError, ValueError) as error:
-        raise FaultyRow(Fault(number, column, f"{str(error).rstrip('.')}.")) from error
+        raise FaultyCell(column, f"{str(error).rstrip('.')}.") from error
 
 
-def _contradiction(own: Mapping[str, Any], given: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Column and message, for what is missing or could have no effect."""
+def _check_together(own: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Raises FaultyCell for what is missing or could have no effect."""
     files, masks = given.get("reference") or (), given.get("mask") or ()
     if not given.get("prompt"):
-        return "prompt", "expected the scene in words. Write it, or one for all rows with --prompt."
+        raise FaultyCell(
+            "prompt", "expected the scene in words. Write it, or one for all rows with --prompt."
+        )
     for column in ("gamma_i", *OF_REFERENCE):
         if column in own and not files:
-            return column, "it has no effect without a reference. Add one, or leave this empty."
+            raise FaultyCell(column, "it has no effect without a reference. Add one, or leave this empty.")
     if masks and len(masks) != len(files):
-        return "mask", f"expected one for each of {len(files)} references, got {len(masks)}."
+        raise FaultyCell("mask", f"expected one for each of {len(files)} references, got {len(masks)}.")
     if given.get("box") and len(files) > 1:
-        return "box", "expected one reference beside a box. Use masks for several."
+        raise FaultyCell("box", "expected one reference beside a box. Use masks for several.")
     if given.get("phrase") and (masks or given.get("box")):
-        return "phrase", "it has no effect beside a mask or a box. Leave one of them empty."
+        raise FaultyCell("phrase", "it has no effect beside a mask or a box. Leave one of them empty.")
     if given.get("negative") and given.get("gamma_t") == 1:
-        return "negative", "it has no effect where gamma_t is 1. Choose another gamma_t, or leave it empty."
-    return None
+        raise FaultyCell(
+            "negative", "it has no effect where gamma_t is 1. Choose another gamma_t, or leave it empty."
+        )
 
 
-def _settings(number: int, given: Mapping[str, Any], preset: Preset) -> Settings:
-    """Raises FaultyRow for a size or an aspect ratio that the model doesn't draw."""
+def _settings(given: Mapping[str, Any], preset: Preset) -> Settings:
+    """Raises FaultyCell for a size or an aspect ratio that the model doesn't draw."""
     ratio, budget = given.get("aspect_ratio") or "1:1", given.get("size")
     try:
         preset_schedule(preset, budget, ratio)
     except ValueError as error:
-        raise FaultyRow(Fault(number, "size" if budget else "aspect_ratio", str(error))) from error
+        raise FaultyCell("size" if budget else "aspect_ratio", str(error)) from error
 
     def chosen(name: str, of_model: float) -> float:
         return of_model if given.get(name) is None else float(given[name])

@@ -17,15 +17,14 @@ import hashlib
 import logging
 import os
 import sys
-from collections.abc import Collection, Sequence
-from operator import attrgetter
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..batch.jobs_file import Fault
+from ..batch.jobs_file import Fault, FaultyCell
 from ..batch.picture_log import BrokenRows, Record
 from ..batch.plan import Plan, count, read_plan
 from ..batch.rows import COLUMNS, Reference, size
@@ -38,8 +37,7 @@ from ..pipeline import EchoGenPipeline
 from ..scales import BUDGETS
 from ..subject.cutout import Cutout
 from ..subject.drawn_box import DrawnBox
-from ..subject.find import Tools
-from ..utils.option_checks import Unused, refuse_unused
+from ..utils.option_checks import OptionError, Unused, refuse_unused
 from ..utils.option_types import output_folder, seeds, threads, whole, words
 from ..utils.parquet import has_parquet, write_parquet
 from ..utils.printable import counted, printable
@@ -47,6 +45,7 @@ from ..utils.processes import is_launched, is_main_process, join_group
 from ..utils.program import INPUT_ERROR
 from ..utils.work_log import agree_on_settings
 from . import pipeline_options, reference_options, sampling_options
+from .reference_options import Finders
 
 UNUSED = (
     Unused(
@@ -54,7 +53,7 @@ UNUSED = (
         lambda args: args.reference is None,
         "without --reference, the picture it belongs to. Add --reference, or drop --mask.",
     ),
-    *reference_options.UNUSED,
+    *reference_options.unused(lambda _: True),
 )
 SHOWN_FAULTS = 10
 """Broken rows that are named at the end; all are in the file."""
@@ -64,15 +63,15 @@ _ENDINGS = {ending.removeprefix("."): ending for ending in FORMATS}
 class _Files:
     """As worker.Files."""
 
-    def __init__(self, tools: Tools) -> None:
-        self._tools = tools
+    def __init__(self, finders: Finders) -> None:
+        self._finders = finders
 
     def read_mask(self, path: Path) -> Tensor:
         return reference_options.read_mask(path)
 
     def cut(self, path: Path, mask_1HW: Tensor | None, box: DrawnBox | None, phrase: str) -> Cutout:
         picture_1CHW = reference_options.read_picture(path)
-        return reference_options.cut(self._tools, picture_1CHW, mask_1HW, box, phrase)
+        return reference_options.cut(self._finders, picture_1CHW, mask_1HW, box, phrase)
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
@@ -103,7 +102,6 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         "background or the built-in cut; or a subject file",
         "of --reference: white on the subject, to cut it out by",
     )
-    parser.set_defaults(into=None)  # which is `generate`'s
     sampling_options.add_options(parser)
     parser.add_argument(
         "--size", type=size, help=f"pixel budget: {', '.join(BUDGETS)} (default: the model's own)"
@@ -131,23 +129,18 @@ def run(args: argparse.Namespace) -> int:
     references = {row.reference for row in plan.rows if row.reference}
     if not plan.faults:  # a row that is broken now may be what an option is for
         refuse_unused(args, _unused_by(references))
+    if _finds_subjects(references):
+        reference_options.comfyui_folders(args.comfyui)  # a wrong one is no row's fault
     if args.dry_run:
-        return _dry_run(plan, references)
+        return _dry_run(plan, references, Finders(args.comfyui, "cpu"))
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     group = join_group(args.device)
     device = str(group.device)
-    files = _Files(
-        reference_options.load_tools(
-            args.comfyui,
-            device,
-            phrases=any(reference.phrase for reference in references),
-            boxes=any(reference.box for reference in references),
-        )
-    )
     pipeline = pipeline_options.load_pipeline(args, device, bool(references))
     agree_on_settings(args.out, _settings(args, pipeline, device), "pictures", group)
-    result = run_batch(plan, args.out, _ENDINGS[args.format], group, Worker(pipeline, files))
+    worker = Worker(pipeline, _Files(Finders(args.comfyui, device)))
+    result = run_batch(plan, args.out, _ENDINGS[args.format], group, worker)
     if group.rank == 0:
         _report(args.out, plan, result)
     group.destroy()
@@ -166,32 +159,24 @@ def _defaults(args: argparse.Namespace) -> dict[str, Any]:
 
 def _unused_by(references: Collection[Reference]) -> tuple[Unused, ...]:
     """Options that have no effect on rows with these references."""
-    found = any(reference.phrase or reference.box for reference in references)
     return (
         Unused(
             "--gamma-i",
             lambda _: not references,
             "without a reference: there is no subject to weigh. Add one, or drop --gamma-i.",
         ),
-        *pipeline_options.unused(finds_subjects=lambda _: found),
+        *pipeline_options.unused(finds_subjects=lambda _: _finds_subjects(references)),
     )
 
 
-def _dry_run(plan: Plan, references: Collection[Reference]) -> int:
-    """Counts; files that rows name are looked for, each once."""
-    columns = {"reference": attrgetter("files"), "mask": attrgetter("masks")}
-    missing = {
-        file
-        for reference in references
-        for files in columns.values()
-        for file in files(reference)
-        if not os.path.isfile(file)
-    }
-    faults = [*plan.faults]
-    for row in filter(lambda row: row.reference, plan.rows):
-        for column, files in columns.items():
-            lost = [file for file in files(row.reference) if file in missing]
-            faults += [Fault(row.number, column, _lost(file)) for file in lost]
+def _finds_subjects(references: Collection[Reference]) -> bool:
+    """Whether models of ComfyUI's folders may find or outline the subject of any."""
+    return any(reference.phrase or reference.box for reference in references)
+
+
+def _dry_run(plan: Plan, references: Collection[Reference], finders: Finders) -> int:
+    """Counts, and looks for what rows name."""
+    faults = sorted({*plan.faults, *_lacking(plan, references, finders)})
     counts = count(plan)
     sys.stdout.write(
         f"{counted(counts.rows + len(plan.faults), 'row')}, {len({fault.row for fault in faults})} broken\n"
@@ -201,8 +186,31 @@ def _dry_run(plan: Plan, references: Collection[Reference]) -> int:
         f"{counted(counts.prefills, 'prefill')} if each is computed once, {counts.alone:,} picture by "
         "picture\n"
     )
-    _name_faults(sorted(set(faults)))
+    _name_faults(faults)
     return INPUT_ERROR if faults else 0
+
+
+def _lacking(plan: Plan, references: Collection[Reference], finders: Finders) -> Iterator[Fault]:
+    """Files that rows name, each looked for once, and what would find their phrases."""
+    broken = {
+        reference: [
+            *(FaultyCell("reference", _lost(file)) for file in reference.files if not os.path.isfile(file)),
+            *(FaultyCell("mask", _lost(file)) for file in reference.masks if not os.path.isfile(file)),
+            *_without_detector(reference, finders),
+        ]
+        for reference in references
+    }
+    for row in plan.rows:
+        if row.reference is not None:
+            yield from map(row.fault, broken[row.reference])
+
+
+def _without_detector(reference: Reference, finders: Finders) -> Iterator[FaultyCell]:
+    if reference.phrase:
+        try:
+            finders.check_detector()
+        except OptionError as error:
+            yield FaultyCell.of(error)
 
 
 def _lost(path: Path) -> str:

@@ -28,13 +28,19 @@ from ..utils.option_types import output_file, seed, whole, words
 from ..utils.printable import counted, printable
 from ..utils.writing import write_picture
 from . import edit_options, pipeline_options, reference_options, region_options, sampling_options
+from .reference_options import Finders
 from .region_options import ReadRegion
 
 SEEDS = 1 << 64
 """Number of seeds; after the largest, a batch continues with 0, as in ComfyUI's nodes."""
 
 UNUSED = (
-    *reference_options.UNUSED,
+    *reference_options.unused(lambda args: args.into is None),
+    Unused(
+        "--mask",
+        lambda args: args.reference is None and args.into is None,
+        "without --reference or --into, the picture it belongs to. Add one of them, or drop --mask.",
+    ),
     *edit_options.UNUSED,
     *region_options.UNUSED,
     Unused(
@@ -168,10 +174,8 @@ def _read(args: argparse.Namespace) -> _Inputs:
         picture = reference_options.read_picture(args.reference)
         of_subject = args.mask if args.into is None else None
         mask = reference_options.read_mask(of_subject) if of_subject else None
-        phrase, device = args.phrase or "", pipeline_options.chosen_device(args)
-        reference_options.check_phrase(picture, phrase)  # before the models that would look for it
-        tools = reference_options.load_tools(args.comfyui, device, bool(phrase), args.box is not None)
-        cut_out = reference_options.cut(tools, picture, mask, args.box, phrase)
+        finders = Finders(args.comfyui, pipeline_options.chosen_device(args))
+        cut_out = reference_options.cut(finders, picture, mask, args.box, args.phrase or "")
         sys.stderr.write(f"{reference_options.told(cut_out)}\n")
     regions = [region_options.read(asked) for asked in args.region or ()]
     for place, region in enumerate(regions, 1):

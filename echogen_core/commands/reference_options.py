@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -18,30 +21,14 @@ from ..subject.find import Tools
 from ..subject.masks import is_transparent
 from ..subject.photo_cut import cut_reference
 from ..subject.regions import Box, check_box
-from ..utils.option_checks import Unused
+from ..subject.salient import SalientSubject
+from ..utils.option_checks import OptionError, Unused
 from ..utils.option_types import words
 from .models import PACK
 
 MAX_SIDE = 8192
 """Pixels of a picture that is read."""
 
-_NO_REFERENCE = "without --reference, the picture it belongs to. Add --reference, or drop {option}."
-UNUSED = (
-    *(
-        Unused(option, lambda args: args.reference is None, _NO_REFERENCE.format(option=option))
-        for option in ("--box", "--phrase")
-    ),
-    Unused(
-        "--mask",
-        lambda args: args.reference is None and args.into is None,
-        "without --reference or --into, the picture it belongs to. Add one of them, or drop --mask.",
-    ),
-    Unused(
-        "--phrase",
-        lambda args: (args.mask is not None and args.into is None) or args.box is not None,
-        "beside --mask or --box, which say where the subject is. Drop one of them.",
-    ),
-)
 _CUT_BY = {
     "mask": "by the mask",
     "transparency": "by the picture's transparency",
@@ -51,6 +38,25 @@ _CUT_BY = {
     "box and SAM": "by SAM within the box",
     "box and built-in": "by the built-in cut within the box",
 }
+
+
+def unused(of_reference: Callable[[argparse.Namespace], bool]) -> tuple[Unused, ...]:
+    """For --box and --phrase. of_reference: whether --mask, where there is one, is that of --reference."""
+    return (
+        *(
+            Unused(
+                option,
+                lambda args: args.reference is None,
+                f"without --reference, the picture it belongs to. Add --reference, or drop {option}.",
+            )
+            for option in ("--box", "--phrase")
+        ),
+        Unused(
+            "--phrase",
+            lambda args: (args.mask is not None and of_reference(args)) or args.box is not None,
+            "beside --mask or --box, which say where the subject is. Drop one of them.",
+        ),
+    )
 
 
 def add_options(
@@ -100,39 +106,109 @@ def read_mask(path: Path) -> Tensor:
     return from_pil(on_colour(open_picture(path, largest_side=MAX_SIDE), "black").convert("L"))
 
 
+def comfyui_folders(comfyui: str | None) -> Mapping[str, list[Path]]:
+    """Kind of model -> ComfyUI's folders; none without a ComfyUI.
+
+    comfyui: the folder that is named, if any. Raises ValueError where that isn't ComfyUI's.
+    """
+    try:
+        return model_folders(find_comfyui(comfyui, os.environ, PACK))
+    except ValueError:
+        if comfyui or os.environ.get("COMFYUI_PATH"):
+            raise
+        return {}
+
+
+class Finders:
+    """The models that find and outline subjects, each loaded when it is first needed.
+
+    One that can't be loaded isn't tried again.
+    """
+
+    def __init__(self, comfyui: str | None, device: str) -> None:
+        """comfyui: as `comfyui_folders`, which is asked when it matters. device: where they compute."""
+        self._comfyui = comfyui
+        self._device = device
+        self._loaded: dict[Kind, Any] = {}
+
+    def tools(self, phrase: str, box: DrawnBox | None) -> Tools:
+        """What finds a phrase, or outlines what is in a box.
+
+        Raises OptionError as `check_detector`, and for a model that is installed and can't be loaded.
+        """
+        detector = segmenter = None
+        if phrase:
+            self.check_detector()
+            detector = self._model(DETECTOR, load_detector, "phrase")
+        if phrase or box is not None:
+            segmenter = self._model(SEGMENTER, load_segmenter, "phrase" if phrase else "box")
+        return Tools(self._salient, detector=detector, segmenter=segmenter)
+
+    def check_detector(self) -> None:
+        """Raises OptionError where phrases could have no effect."""
+        if self._installed[DETECTOR] is None:
+            raise OptionError(
+                "phrase",
+                f"has no effect without {DETECTOR.title}, which finds what it names. Put {DETECTOR.fetch}, "
+                f"into ComfyUI's models/{DETECTOR.folders[0]}; or use a box or a mask.",
+            )
+
+    @cached_property
+    def _salient(self) -> SalientSubject:
+        return load_salient()
+
+    @cached_property
+    def _installed(self) -> Mapping[Kind, Path | None]:
+        folders = comfyui_folders(self._comfyui)
+        return {
+            kind: first_installed(kind, [folder for name in kind.folders for folder in folders.get(name, ())])
+            for kind in (DETECTOR, SEGMENTER)
+        }
+
+    def _model(self, kind: Kind, load: Callable[[Path], Any], option: str) -> Any:
+        """None where it isn't installed. option: what needs it."""
+        if kind not in self._loaded:
+            path = self._installed[kind]
+            try:
+                self._loaded[kind] = load(path).to(self._device) if path else None
+            except (ValueError, OSError, ImportError) as error:
+                self._loaded[kind] = f"needs {kind.title}, which is there but can't be loaded: {error}"
+        if isinstance(self._loaded[kind], str):
+            raise OptionError(option, self._loaded[kind])
+        return self._loaded[kind]
+
+
 def cut(
-    tools: Tools, image_1CHW: Tensor, mask_1HW: Tensor | None, drawn: DrawnBox | None, phrase: str
+    finders: Finders, image_1CHW: Tensor, mask_1HW: Tensor | None, drawn: DrawnBox | None, phrase: str
 ) -> Cutout:
     """The subject of the reference picture.
 
-    Raises ValueError as `check_phrase` and `cut_reference`, and for a box of another picture.
+    Raises OptionError for a box that lies outside or is another picture's, for a phrase beside transparency,
+    and as `Finders.tools`; the rest as `cut_reference`.
     """
-    check_phrase(image_1CHW, phrase)
-    box_xyxy = _within(drawn, image_1CHW[0]) if drawn else None
-    return cut_reference(image_1CHW, tools, mask_1HW, box_xyxy, phrase)
-
-
-def check_phrase(image_1CHW: Tensor, phrase: str) -> None:
-    """Raises ValueError for a phrase that could have no effect on that picture."""
-    if phrase and is_transparent(image_1CHW[0]):
-        raise ValueError(
-            "--phrase has no effect on a picture with transparency, which is cut out by that. Drop it, or "
-            "use --box or --mask."
+    if phrase and is_transparent(image_1CHW[0]):  # before the models that would look for it
+        raise OptionError(
+            "phrase",
+            "has no effect on a picture with transparency, which is cut out by that. Drop it, or use a box "
+            "or a mask.",
         )
+    box_xyxy = _within(drawn, image_1CHW[0]) if drawn else None
+    return cut_reference(image_1CHW, finders.tools(phrase, drawn), mask_1HW, box_xyxy, phrase)
 
 
 def _within(drawn: DrawnBox, image_CHW: Tensor) -> Box:
-    """Left, top, right, bottom within the picture."""
+    """Left, top, right, bottom within the picture. Raises OptionError."""
     height, width = image_CHW.shape[-2:]
-    typed = ",".join(f"{side:g}" for side in drawn.box_xywh)
     if not drawn.belongs_to(image_CHW, width, height):
-        raise ValueError(f"--box {typed} was drawn on another picture. Give the box of this one.")
+        raise OptionError("box", "was drawn on another picture. Give the box of this one.")
     try:
         return check_box(drawn.box_xyxy, height, width)
     except ValueError:
-        raise ValueError(
-            f"--box {typed} marks nothing in the {width}×{height} px picture: expected left, top, width and "
-            "height of a box within it."
+        written = ", ".join(f"{side:g}" for side in drawn.box_xywh)
+        raise OptionError(
+            "box",
+            f"marks nothing in the {width}×{height} px picture: expected left, top, width and height of a "
+            f"box within it, got {written}.",
         ) from None
 
 
@@ -141,37 +217,3 @@ def told(made: Cutout) -> str:
     (source,), (note,) = made.sources, made.notes
     done = f"Subject cut out {_CUT_BY[source]}." if source in _CUT_BY else ""
     return " ".join(filter(None, (note, done)))
-
-
-def load_tools(comfyui: str | None, device: str, phrases: bool, boxes: bool) -> Tools:
-    """What finds and outlines subjects.
-
-    comfyui: the folder that is named, if any. phrases, boxes: whether there are any to look for.
-    Raises ValueError where phrases could have no effect, and where the folder that is named isn't ComfyUI's.
-    """
-    detector = _installed(DETECTOR, comfyui) if phrases else None
-    if phrases and not detector:
-        raise ValueError(
-            f"--phrase has no effect without {DETECTOR.title}, which finds what it names. Put "
-            f"{DETECTOR.fetch}, into ComfyUI's models/{DETECTOR.folders[0]}; or use --box or --mask."
-        )
-    segmenter = _installed(SEGMENTER, comfyui) if detector or boxes else None
-    return Tools(
-        load_salient(),
-        detector=load_detector(detector).to(device) if detector else None,
-        segmenter=load_segmenter(segmenter).to(device) if segmenter else None,
-    )
-
-
-def _installed(kind: Kind, comfyui: str | None) -> Path | None:
-    """The model in ComfyUI's folders; None without one, or without a ComfyUI.
-
-    Raises ValueError where the folder that is named isn't ComfyUI's.
-    """
-    try:
-        folders = model_folders(find_comfyui(comfyui, os.environ, PACK))
-    except ValueError:
-        if comfyui or os.environ.get("COMFYUI_PATH"):
-            raise
-        return None
-    return first_installed(kind, [folder for name in kind.folders for folder in folders[name]])

@@ -31,6 +31,10 @@ class MaskMarks(str, Enum):
     BACKGROUND = "background"
 
 
+class MaskError(ValueError):
+    """A mask that can't be used with its picture."""
+
+
 class GivenMask(NamedTuple):
     """One picture's mask.
 
@@ -63,18 +67,18 @@ def read_masks(masks_BHW: Tensor, images_BCHW: Tensor, marks: MaskMarks = MaskMa
     them for opaque pictures, one for each frame. In its size for these, 64×64, they aren't worth a note.
     A mask of one value has no shape, so that its proportions don't matter. One with NaN or infinity among
     good ones is not used.
-    Raises ValueError for other proportions, another number of masks, and where all hold NaN or infinity.
+    Raises MaskError for other proportions, another number of masks, and where all hold NaN or infinity.
     """
     count, _, height, width = images_BCHW.shape
     masks_BHW = _in_a_row(masks_BHW.cpu().float())
     finite_B = torch.isfinite(masks_BHW).flatten(1).all(dim=1)
     if len(masks_BHW) and not bool(finite_B.any()):
-        raise ValueError("The mask holds values that are not numbers (NaN or infinity): expected 0 to 1.")
+        raise MaskError("The mask holds values that are not numbers (NaN or infinity): expected 0 to 1.")
     if bool(finite_B.all()) and is_empty(masks_BHW):
         stands_for_none = masks_BHW.shape[-2:] == _NO_MASK
         return [GivenMask(None, "" if stands_for_none else notes.EMPTY_MASK)] * count
     if len(masks_BHW) != 1 and len(masks_BHW) % count:
-        raise ValueError(
+        raise MaskError(
             f"Expected one mask for all or one for each of the {count} pictures (or as many for each), "
             f"got shape {list(masks_BHW.shape)}."
         )
@@ -97,9 +101,9 @@ def _in_a_row(masks_BHW: Tensor) -> Tensor:
     if masks_BHW.ndim == 2:
         masks_BHW = masks_BHW[None]
     if masks_BHW.ndim != 3:
-        raise ValueError(f"Expected masks of shape [batch, height, width], got {list(masks_BHW.shape)}.")
+        raise MaskError(f"Expected masks of shape [batch, height, width], got {list(masks_BHW.shape)}.")
     if 0 in masks_BHW.shape[1:]:
-        raise ValueError(
+        raise MaskError(
             f"The mask is {masks_BHW.shape[2]}×{masks_BHW.shape[1]} px: expected the picture's size. Use the "
             "mask that belongs to this picture."
         )
@@ -113,7 +117,7 @@ def _fitted(masks_BHW: Tensor, height: int, width: int) -> Tensor:
     shapeless = bool((flat_B == flat_B[:, :1]).all())
     unlike = abs(mask_height * width - mask_width * height) > max(height, width, mask_height, mask_width)
     if unlike and not shapeless:
-        raise ValueError(
+        raise MaskError(
             f"The mask is {mask_width}×{mask_height} px and does not fit the {width}×{height} px picture: "
             "expected the same proportions. Use the mask that belongs to this picture."
         )

@@ -32,7 +32,8 @@ def cut_reference(
     With none of them, by its transparency, else its plain background, else with the built-in cut.
     image_1CHW: [1, 3 or 4, H, W], the fourth channel is alpha. mask_1HW: 1 on the subject; a box limits it.
     box_xyxy: in pixels of the picture.
-    Raises ValueError for an unusable picture, mask or box, and for a picture without anything to cut out.
+    Raises MaskError for an unusable mask, ValueError for such a picture or box, and for a picture without
+    anything to cut out.
     """
     image_1CHW = check_single(check_pictures(image_1CHW, "reference"), "reference")
     height, width = image_1CHW.shape[-2:]

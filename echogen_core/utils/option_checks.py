@@ -1,10 +1,27 @@
-"""Command-line options that would have no effect: refused, never ignored."""
+"""Command-line options that can't be used or would have no effect: refused, never ignored."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
+
+
+class OptionError(ValueError):
+    """An option, or the cell of a table whose column has its name, that can't be used.
+
+    option: the name, such as gamma_i. reason: goes on from it ("has no effect on ..."), and says what to do.
+    """
+
+    def __init__(self, option: str, reason: str) -> None:
+        super().__init__(f"{typed(option)} {reason}")
+        self.option = option
+        self.reason = reason
+
+
+def typed(option: str) -> str:
+    """An option's name as it is typed: --gamma-i."""
+    return f"--{option.replace('_', '-')}"
 
 
 class Unused(NamedTuple):

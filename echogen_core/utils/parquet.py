@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -42,13 +43,28 @@ def write_parquet(record: type, records: Iterable[Any], path: Path) -> None:
     write_atomically(path, lambda file: parquet.write_table(table, file))
 
 
+def parquet_columns(path: Path) -> list[str]:
+    """The names of a file's columns, which may occur twice. Raises ValueError where it can't be read."""
+    with _opened(path) as file:
+        return list(file.schema_arrow.names)
+
+
 def read_parquet(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a file, a few thousand in memory at a time. Raises ValueError where it can't be read."""
+    """The rows of a file, a few thousand in memory at a time; of columns with one name, the last.
+
+    Raises ValueError where it can't be read.
+    """
+    with _opened(path) as file:
+        for batch in file.iter_batches():
+            yield from batch.to_pylist()
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     arrow: Any = importlib.import_module("pyarrow")
     parquet: Any = importlib.import_module("pyarrow.parquet")
     try:
         with parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches():
-                yield from batch.to_pylist()
+            yield file
     except arrow.ArrowException as error:
         raise ValueError(f"Can't read {path} as Parquet ({error}). Write the file again.") from error

@@ -74,6 +74,30 @@ def test_what_spreadsheets_write_is_read(tmp_path: Path) -> None:
     assert (row.number, row.prompt, row.settings.gamma_t) == (3, "a street", 2.5)
 
 
+@pytest.mark.parametrize("first", ["sep=;", '"sep=;"', "SEP=;;;"])
+def test_a_line_that_names_the_separator_is_no_row(first: str, tmp_path: Path) -> None:
+    """Excel's; no spreadsheet shows it."""
+    path = tmp_path / "jobs.csv"
+    path.write_bytes(f"\ufeff{first}\r\nprompt;tau\r\na, b, c;1,5\r\n".encode())
+    (row,) = plan_of(path).rows
+    assert (row.number, row.prompt, row.settings.tau) == (2, "a, b, c", 1.5)
+    path.write_text("sep=|\nprompt|tau\nx|0.5\n")
+    assert plan_of(path).rows[0].settings.tau == 0.5
+
+
+def test_a_byte_order_mark_line_breaks_and_quotes_are_no_part_of_a_row(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.jsonl"
+    path.write_bytes('\ufeff{"prompt": "x"}\r\n\r\n{"prompt": "y"}\r\n'.encode())
+    plan = plan_of(path)
+    assert [(row.number, row.prompt) for row in plan.rows] == [(1, "x"), (3, "y")] and not plan.faults
+    path = tmp_path / "jobs.csv"
+    path.write_bytes(b'"prompt",\r\n"two\r\nlines, ""quoted""",\r\n\r\n,\r\nx,\r\n')
+    assert [(row.number, row.prompt) for row in plan_of(path).rows] == [
+        (2, 'two\r\nlines, "quoted"'),
+        (5, "x"),
+    ]
+
+
 def test_auto_is_the_models_own_size_and_a_missing_number_is_an_empty_cell(tmp_path: Path) -> None:
     numbers = pyarrow.table({"prompt": ["x", "y"], "gamma_t": [2.5, float("nan")], "size": ["auto", None]})
     parquet.write_table(numbers, tmp_path / "jobs.parquet")
@@ -88,7 +112,10 @@ def test_auto_is_the_models_own_size_and_a_missing_number_is_an_empty_cell(tmp_p
         ({}, "prompt", "with --prompt"),
         ({"prompt": "x", "gamma_t": "9"}, "gamma_t", "expected a number from 0 to 8, got '9'"),
         ({"prompt": "x", "seeds": "1-"}, "seeds", "expected a number or a range"),
-        ({"prompt": "x", "seeds": 0.5}, "seeds", "whole numbers"),
+        ({"prompt": "x", "seeds": 0.5}, "seeds", "got 0.5. Write whole numbers separated by commas, or"),
+        ({"prompt": "x", "seeds": "0-3 (+0.5)"}, "seeds", "or ranges: 1, 2, 5, or 0-9, or 0-90 (+10)."),
+        ({"prompt": "x", "Prompt": "x"}, "prompt", "got it twice"),
+        ({"prompt": "x", "gamma_t": 2, "Gamma T": 3}, "gamma_t", "got it twice"),
         ({"prompt": "x", "tau": 0}, "tau", "above 0"),
         ({"prompt": "x", "aspect_ratio": "2:3"}, "aspect_ratio", "square pictures only"),
         ({"prompt": "x", "aspect_ratio": "wide-ish"}, "aspect_ratio", "is not an aspect ratio"),
@@ -122,7 +149,9 @@ def test_a_line_that_is_no_row_is_named(tmp_path: Path) -> None:
     path.write_text(
         '{"prompt": "x"}\n{"prompt": "x"\n\n[1]\n{"prompt": "x", "prompt": "y"}\n', encoding="utf-8"
     )
-    assert [fault.row for fault in plan_of(path).faults] == [2, 4, 5]
+    faults = plan_of(path).faults
+    assert [fault.row for fault in faults] == [2, 4, 5]
+    assert "the name 'prompt' occurs twice" in faults[2].message
     path = tmp_path / "jobs.csv"
     path.write_text('prompt\nx\nx,y\n"x"y\nx\n"x\n', encoding="utf-8")
     plan = plan_of(path)
@@ -136,6 +165,7 @@ def test_a_line_that_is_no_row_is_named(tmp_path: Path) -> None:
         ("jobs.xlsx", b"", r"ends in \.csv, \.jsonl, \.parquet"),
         ("jobs.csv", b"prompt,colour\nx,y\n", "column 'colour': expected a name out of"),
         ("jobs.csv", b"prompt,Prompt\nx,y\n", "two columns 'prompt'"),
+        ("jobs.csv", b"prompt,,tau\nx,y,1\n", "column 2, which has no name: expected a name out of"),
         ("jobs.csv", b"", "no names of columns"),
         ("jobs.csv", "prompt\nin März\n".encode("latin-1"), "isn't UTF-8"),
         ("jobs.jsonl", b'{"prompt": "\xff"}\n', "isn't UTF-8"),
@@ -148,6 +178,23 @@ def test_a_file_that_holds_no_jobs_is_refused(name: str, content: bytes, words: 
         plan_of(tmp_path / name)
     with pytest.raises(FileNotFoundError, match="No jobs at"):
         plan_of(tmp_path / "nowhere.csv")
+
+
+def test_two_columns_of_one_name_in_parquet_are_refused(tmp_path: Path) -> None:
+    text = pyarrow.array(["x"])
+    parquet.write_table(pyarrow.table([text, text], names=["prompt", "prompt"]), tmp_path / "jobs.parquet")
+    with pytest.raises(ValueError, match="two columns 'prompt'"):
+        plan_of(tmp_path / "jobs.parquet")
+
+
+def test_what_comes_from_the_command_line_is_said_to(tmp_path: Path) -> None:
+    rows = [{"prompt": "x", "negative": "y"}, {"prompt": "x"}, {"prompt": "x", "box": "1,1,9,9"}]
+    defaults = {"negative": "z", "gamma_t": 1, "phrase": "dog", "reference": (Path("all.png"),)}
+    own, of_option, both = plan_of(write(tmp_path, ".jsonl", rows), **defaults).faults
+    assert (own.column, of_option.column, both.column) == ("negative", "negative", "phrase")
+    assert "It comes from" not in own.message
+    assert of_option.message.endswith(" It comes from --negative.")
+    assert both.message.endswith("beside a mask or a box. Leave one of them empty. It comes from --phrase.")
 
 
 def test_two_rows_of_one_name_would_be_one_picture(tmp_path: Path) -> None:
@@ -178,10 +225,11 @@ def test_subjects_and_prompts_stay_together_and_batches_are_full(tmp_path: Path)
     plan = plan_of(write(tmp_path, ".jsonl", catalogue()), 4)
     assert [row.number for row in plan.rows] == [1, 4, 7, 2, 5, 3, 6]
     batches = list(plan.batches())
-    assert [len(batch) for batch in batches] == [4, 2, 1, 4, 4, 4]
+    assert [len(batch) for batch in batches] == [4, 4, 4, 1, 4, 2]
     assert all(len({job.row.settings for job in batch}) == 1 for batch in batches)
-    # another subject's pictures fill a batch
-    assert [job.key for job in batches[4]] == [(5, 1), (5, 2), (3, 0), (3, 1)]
+    # another subject's pictures fill a batch, also around one with another γ
+    assert [job.key for job in batches[1]] == [(4, 1), (4, 2), (2, 0), (2, 1)]
+    assert [job.key for job in batches[3]] == [(7, 0)]
     found = count(plan)
     assert (found.rows, found.pictures, found.batches, found.subjects, found.prompts) == (7, 19, 6, 3, 2)
     # equal γ: full and null; at 1 the full one alone, which is there already
@@ -190,6 +238,36 @@ def test_subjects_and_prompts_stay_together_and_batches_are_full(tmp_path: Path)
     )
     assert (equal.prefills, equal.alone) == (6 + 1, 2 * 19)
     assert count(plan_of(write(tmp_path, ".jsonl", [{"prompt": "x", "gamma_t": 2}]))).prefills == 2
+
+
+def sweep(prompts: int, gammas: Sequence[float]) -> list[dict[str, Any]]:
+    """One subject; every prompt at every γ, prompt by prompt."""
+    return [
+        {"reference": "bear.png", "prompt": f"place {place}", "gamma_t": gamma_t}
+        for place in range(prompts)
+        for gamma_t in gammas
+    ]
+
+
+def test_a_sweep_over_guidance_fills_batches_with_the_prompts_of_a_subject(tmp_path: Path) -> None:
+    batches = list(plan_of(write(tmp_path, ".jsonl", sweep(8, (2, 3, 4)))).batches())
+    assert [len(batch) for batch in batches] == [4] * 6
+    assert [job.row.number for job in batches[0]] == [1, 4, 7, 10]
+    assert all(len({job.row.settings for job in batch}) == 1 for batch in batches)
+    prompts = [{job.row.prompt for job in batch} for batch in batches]
+    assert prompts[0] == prompts[1] == prompts[2] and prompts[0].isdisjoint(prompts[3])
+
+
+def test_a_picture_waits_for_no_more_prompts_than_fill_a_batch(tmp_path: Path) -> None:
+    """Or its prefills would have to be kept, or computed once more."""
+    rows = [{**row, "seeds": "0-2"} for row in sweep(40, (2,))]
+    rows.insert(1, {**rows[0], "gamma_t": 3, "seeds": "0"})
+    batches = list(plan_of(write(tmp_path, ".jsonl", rows)).batches())
+    places = {row["prompt"]: place for place, row in enumerate(sweep(40, (2,)))}
+    assert all(len(batch) == 4 for batch in batches if batch[0].row.settings.gamma_t == 2)
+    (alone,) = [number for number, batch in enumerate(batches) if batch[0].row.settings.gamma_t == 3]
+    drawn_before = [job for batch in batches[:alone] for job in batch]
+    assert max(places[job.row.prompt] for job in drawn_before) == 3
 
 
 def test_a_broken_picture_moves_no_other_to_another_batch(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from echogen_core.subject.samples import FOLDER as SAMPLES
 from tests.core import stopped, warm_process
 
 from ..training.training_runs import free_port, rank_environment
+from .conftest import Prefill
 
 PROGRAM = "echogen_core.__main__:main"
 BEAR, CAT = SAMPLES / "teddy_bear.png", SAMPLES / "siamese_cat.png"
@@ -72,6 +73,31 @@ def test_every_picture_has_its_row_and_every_broken_row_its_reason(finished: Pat
         (6, "seeds"),
     ]
     assert not list(finished.glob("broken-*.jsonl"))
+
+
+def test_a_restart_computes_nothing_for_what_is_done_and_the_rest_once(
+    jobs: Path, prefills: list[Prefill], tmp_path: Path
+) -> None:
+    run = [
+        *arguments(jobs, tmp_path),
+        "--gamma-t",
+        "3",
+        "--gamma-i",
+        "2",
+    ]  # of which every branch has a weight
+    moment = "echogen_core.utils.writing._move@000003_1.png"
+    with stopped.Process(moment, PROGRAM, *run, CUDA_VISIBLE_DEVICES="") as process:
+        process.arrive()
+    assert [row["row"] for row in lines(tmp_path, "pictures-0.jsonl")] == [2, 5, 3]
+    assert main(run) == 2
+    assert len(prefills) == len(set(prefills))
+    assert {each[:2] for each in prefills} == {
+        ("a cat in a forest", True),  # whose second picture is missing
+        ("a cat in a forest", False),
+        ("a city street", False),
+        (None, False),
+    }
+    assert len(pictures(tmp_path)) == len(KEYS)
 
 
 def test_a_run_killed_twice_and_torn_is_finished_by_two_processes(

@@ -13,6 +13,7 @@ from PIL import Image
 from echogen_core.__main__ import main
 from echogen_core.checkpoints import load_bundle
 from echogen_core.checkpoints.subject_file import save_subject
+from echogen_core.commands import reference_options
 from echogen_core.pictures import from_pil, open_picture
 from echogen_core.pipeline import EchoGenPipeline
 from echogen_core.utils import parquet
@@ -139,6 +140,97 @@ def test_a_mask_or_a_box_that_is_not_used_breaks_its_row(
         assert words in said
     assert drawn(folder).keys() == {"000004_0.png", "000004_1.png"}
     assert caplog.text.count("Row 4: The mask covers the whole picture") == 1
+
+
+def test_a_phrase_that_nothing_can_find_breaks_its_row_alone(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COMFYUI_PATH", str(folder))
+    (folder / "models").mkdir()
+    Image.open(folder / "reference.png").convert("RGB").save(folder / "opaque.png")
+    jobs = write(
+        folder,
+        {"reference": "opaque.png", "phrase": "red ball"},
+        {"reference": "opaque.png"},
+        {},
+        {"reference": "reference.png", "phrase": "red ball"},
+    )
+    options = ("--prompt", PROMPT, "--reference", str(folder / "opaque.png"), "--phrase", "a ball")
+    assert batch(jobs, *options, "--dry-run") == 2
+    said = capsys.readouterr()
+    assert "4 rows, 3 broken" in said.out
+    assert batch(jobs, *options) == 2
+    said = capsys.readouterr()
+    assert "1 of 4 pictures in" in said.err and drawn(folder).keys() == {"000002_0.png"}
+    assert "Row 1, phrase: it has no effect without GroundingDINO, which finds what it names. Put" in said.err
+    third = next(line for line in said.err.splitlines() if line.startswith("Row 3, phrase: it has no effect"))
+    assert third.endswith("or use a box or a mask. It comes from --phrase.")
+
+
+def test_a_model_that_cannot_be_loaded_breaks_the_rows_that_need_it(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COMFYUI_PATH", str(folder))
+    Image.open(folder / "reference.png").convert("RGB").save(folder / "opaque.png")
+    for kind, model in (("grounding-dino", "grounding-dino"), ("sams", "sam")):
+        place = folder / "models" / kind / model
+        place.mkdir(parents=True)
+        (place / "config.json").write_text(json.dumps({"model_type": model}))
+        (place / "model.safetensors").write_bytes(b"torn")
+    tried: list[Path] = []
+    for name in ("load_detector", "load_segmenter"):
+        load = getattr(reference_options, name)
+        monkeypatch.setattr(reference_options, name, lambda path, load=load: tried.append(path) or load(path))
+    jobs = write(
+        folder,
+        {"reference": "opaque.png", "phrase": "red ball"},
+        {"reference": "opaque.png", "phrase": "blue ball"},
+        {"reference": "opaque.png", "box": "5,5,20,35"},
+        {"reference": "opaque.png", "mask": "mask.png"},
+    )
+    assert batch(jobs, "--prompt", PROMPT) == 2
+    said = capsys.readouterr().err
+    assert drawn(folder).keys() == {"000004_0.png"}
+    for words in (
+        "Row 1, phrase: it needs GroundingDINO, which is there but can't be loaded: ",
+        "Row 2, phrase: it needs GroundingDINO, which is there but can't be loaded: ",
+        "Row 3, box: it needs SAM, which is there but can't be loaded: ",
+    ):
+        assert words in said
+    assert [path.name for path in tried] == ["grounding-dino", "sam"], "each once"
+
+
+def test_a_box_or_a_mask_that_does_not_fit_is_named_with_its_own_column(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mask = Image.new("L", (90, 30))
+    mask.paste(255, (5, 5, 25, 20))
+    mask.save(folder / "wide.png")
+    jobs = write(
+        folder,
+        {"box": "90,90,5,5"},
+        {"box": "1,1,9,9 of 9x9"},
+        {"mask": "wide.png"},
+        {},
+        {"reference": "reference.png"},
+    )
+    options = ("--prompt", PROMPT, "--reference", str(folder / "reference.png"), "--box", "80,80,9,9")
+    assert batch(jobs, *options) == 2
+    said = capsys.readouterr().err
+    for words in (
+        "Row 1, box: it marks nothing in the 48×48 px picture: expected left, top, width and height of a box "
+        "within it, got 90, 90, 5, 5.\n",
+        "Row 2, box: it was drawn on another picture. Give the box of this one.\n",
+        "Row 3, box: it marks nothing in the 48×48",
+        "got 80, 80, 9, 9. It comes from --box.\n",
+        "Row 4, box: it marks nothing",
+    ):
+        assert words in said
+    assert batch(write(folder, {"mask": "wide.png"}), *options[:4], out="masks") == 2
+    assert "Row 1, mask: The mask is 90×30 px and does not fit the 48×48" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        batch(jobs, "--seeds", "0-3 (+0.5)")
+    assert "got 0.5. Write whole numbers separated by commas, or ranges: 1, 2, 5" in capsys.readouterr().err
 
 
 def test_other_jobs_or_options_need_another_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -141,8 +141,8 @@ def test_a_photo_is_cut_out_and_what_was_done_is_said(
             main([*command[:7], "--box", box])
         assert words in capsys.readouterr().err
     for box, words in (
-        ("500,1,9,9", "500,1,9,9 marks nothing in the 160×120"),
-        ("1,1,9,9 of 9x9", "1,1,9,9 was"),
+        ("500,1,9,9", "marks nothing in the 160×120"),
+        ("1,1,9,9 of 9x9", "was drawn on another picture"),
     ):
         assert main([*command[:7], "--box", box]) == 2
         assert f"--box {words}" in capsys.readouterr().err
