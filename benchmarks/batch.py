@@ -30,9 +30,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from echogen_core.batch.plan import Plan, read_plan
 from echogen_core.batch.worker import Worker
-from echogen_core.commands.reference_options import cut, load_tools, read_mask, read_picture
+from echogen_core.commands.reference_options import Finders, cut, read_mask, read_picture
 from echogen_core.config import PRESETS
 from echogen_core.pipeline import EchoGenPipeline
+from echogen_core.subject.cutout import Cutout
 from echogen_core.subject.samples import FOLDER as SAMPLES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -71,20 +72,21 @@ def write_table(folder: Path, rows: int) -> Path:
 
 def measure_reuse(jobs: Path, pictures: int) -> dict[str, float]:
     """Way -> processor seconds per picture, each after one picture that warms up."""
-    pipeline, tools = EchoGenPipeline.from_bundle("nano"), load_tools(None, "cpu", False, False)
+    pipeline, finders = EchoGenPipeline.from_bundle("nano"), Finders(None, "cpu")
 
     class Files:
         read_mask = staticmethod(read_mask)
 
-        def cut(self, path: Path, *where: Any) -> torch.Tensor:
-            return cut(tools, read_picture(path), *where).images_B3SS
+        def cut(self, path: Path, *where: Any) -> Cutout:
+            return cut(finders, read_picture(path), *where)
 
     def alone(plan: Plan) -> int:
         rows = plan.rows[:pictures]
         for row in rows:
             fresh = EchoGenPipeline(pipeline.bundle)
             assert row.reference is not None
-            encoded = fresh.encode_reference(Files().cut(row.reference.files[0], None, None, ""))
+            made = Files().cut(row.reference.files[0], None, None, "")
+            encoded = fresh.encode_reference(made.images_B3SS)
             fresh.generate(fresh.branches(row.prompt, encoded, row.settings), row.seeds, row.settings)
         return len(rows)
 
