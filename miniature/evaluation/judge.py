@@ -12,6 +12,7 @@ from torch import Tensor
 from echogen_core.pictures import imagenet_normalized
 
 from ..efficientnet import efficientnet_lite
+from ..training.precision import mixed_precision
 
 SIDE = 160
 """Pixels of the judge's input; smaller pictures are enlarged bicubically.
@@ -29,8 +30,8 @@ _BATCH = 16
 class Judge:
     """Turns pictures into features whose cosine says how alike they are.
 
-    It computes in bfloat16 with channels last: on a CPU three times as fast as float32; features of both
-    agree to a mean cosine of 0.996.
+    It computes with channels last, and in bfloat16 where the device has instructions for it: on such a CPU
+    three times as fast as float32. Features of both agree to a mean cosine of 0.996.
     """
 
     def __init__(self, device: torch.device | str = "cpu", lite: int = 2) -> None:
@@ -53,7 +54,7 @@ class Judge:
                 batch_B3HW, (SIDE, SIDE), mode="bicubic", align_corners=False, antialias=True
             ).clamp(0, 1)
             input_B3HW = imagenet_normalized(large_B3HW).contiguous(memory_format=torch.channels_last)
-            with torch.autocast(self._device.type, torch.bfloat16):
+            with mixed_precision(self._device):
                 maps_BDHW = self._network.extract_features(input_B3HW)
             parts.append(F.normalize(maps_BDHW.float().mean((2, 3)), dim=1).cpu())
         return torch.cat(parts) if parts else torch.zeros(0, WIDTH)

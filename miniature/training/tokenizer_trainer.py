@@ -32,6 +32,7 @@ from ..psnr import psnr
 from .group_norm import TrainingOperations
 from .optimisers import ConvKernel, conv_kernels, muon, set_rates
 from .perceptual import Perceptual
+from .precision import mixed_precision
 from .restore import load_optimizer_states
 from .tokenizer_recipe import TokenizerRecipe
 
@@ -166,7 +167,7 @@ class TokenizerTrainer:
 
     def _gradients(self, pictures: MaskedImages | CodedImages) -> _WorkerResult:
         recipe = self.recipe
-        with torch.autocast(self.device.type, dtype=torch.bfloat16):
+        with mixed_precision(self.device):
             output_B3HW, more = self._reconstruct(pictures)
         terms = _pixel_terms(output_B3HW, pictures, recipe.subject_weight)
         loss = terms["l1"] + recipe.mse_weight * terms["mse"] + recipe.gradient_weight * terms["edges"]
@@ -175,7 +176,7 @@ class TokenizerTrainer:
             loss = loss + recipe.commitment_weight * more["commitment"]
         if self.perceptual is not None and self.progress >= recipe.perceptual_start:
             some = max(1, round(len(output_B3HW) * recipe.perceptual_share))
-            with torch.autocast(self.device.type, dtype=torch.bfloat16):
+            with mixed_precision(self.device):
                 perceptual = self.perceptual.distance(output_B3HW[-some:], pictures.images_B3HW[-some:])
             terms["perceptual"] = perceptual
             loss = loss + recipe.perceptual_weight * perceptual
@@ -191,7 +192,7 @@ class TokenizerTrainer:
         bit_entropy: mean entropy of the bits, 0..1; left out where codes are given.
         """
         self.model.eval()
-        with torch.autocast(self.device.type, dtype=torch.bfloat16):
+        with mixed_precision(self.device):
             if isinstance(pictures, CodedImages):
                 return self._psnr(self.model.decode(pictures.codes_BDHW), pictures)
             encoded = self.model.encode(pictures.images_B3HW, self.scales)

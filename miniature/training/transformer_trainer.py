@@ -41,6 +41,7 @@ from .guided_attention import GuidedAttention
 from .math_attention import math_attention
 from .optimisers import set_rates
 from .pair_features import encode_pairs
+from .precision import mixed_precision
 from .restore import load_optimizer_states
 from .transformer_optimisers import build_optimizers
 from .transformer_recipe import TransformerRecipe
@@ -286,7 +287,7 @@ class Trainer:
     ) -> tuple[Tensor, TeacherForcing, Tensor]:
         """Logits of `tokens` (None: all) [B, K, d, 2], their targets, and the guided-attention loss."""
         modules = self.modules
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with mixed_precision(self.device):
             with torch.no_grad():
                 latent = modules.tokenizer.latent(pairs.targets_B3HW)
             forced = quantize_with_bit_flips(
