@@ -96,7 +96,7 @@ class ScaleSchedule:
 
     @property
     def pixels_hw(self) -> tuple[int, int]:
-        """Height and width of the finished picture in pixels."""
+        """Height and width of the picture in pixels, as it is encoded; a tokenizer may draw it larger."""
         height, width = self.scales[-1]
         return height * self.patch, width * self.patch
 
@@ -139,7 +139,8 @@ def preset_schedule(preset: Preset, budget: str | None = None, aspect_ratio: str
     """
     schedule = find_schedule(budget or preset.budget, aspect_ratio)
     if len(schedule.scales) > preset.transformer.levels:
-        height, width = find_schedule(preset.budget).pixels_hw
+        times = preset.tokenizer.super_resolution
+        height, width = (times * side for side in find_schedule(preset.budget).pixels_hw)
         title = TITLES.get(preset.name, preset.name)
         raise ValueError(f"{title} draws {width}×{height} only: set size to auto.")
     return schedule

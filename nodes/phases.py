@@ -59,7 +59,7 @@ def decode(tokenizer: runtime.Managed, codes_BDHW: Tensor) -> Tensor:
     """
     config = tokenizer.module.config
     pixels = codes_BDHW.shape[-2] * codes_BDHW.shape[-1] * config.patch**2
-    memory_checks.require_for_decoding(len(codes_BDHW), pixels)
+    memory_checks.require_for_decoding(len(codes_BDHW), pixels * config.super_resolution**2)
     working = decoding_bytes(config, pixels, runtime.weights_dtype(tokenizer))
     runtime.loaded(tokenizer, working_bytes=working)
     return runtime.decode(tokenizer, codes_BDHW)

@@ -64,7 +64,7 @@ class ScaleProgress:
 def _sketched(step: ScaleStep, tokenizer: runtime.Managed) -> Image.Image:
     """The pictures as far as they are drawn, at their own size unless that is large."""
     sheet = contact_sheet(_sketcher(tokenizer).draw(step.codes_BdHW))
-    enlarged = tokenizer.module.config.patch / Sketcher.SCALE
+    enlarged = tokenizer.module.config.drawn_patch / Sketcher.SCALE
     scale = min(enlarged, _LONGEST_SKETCH / max(sheet.size))
     size = (round(sheet.width * scale), round(sheet.height * scale))
     return sheet.resize(size, Image.Resampling.BICUBIC)

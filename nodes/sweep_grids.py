@@ -105,11 +105,11 @@ class SweepRun:
         self.missed = 0  # pictures in which no subject was found to be placed
         self._run, self._tokenizer = run, tokenizer
         self._columns, self._rows = columns, rows
-        schedule = run.schedule
-        _require_memory(len(pages), len(columns), len(rows), schedule)
+        cell_hw = drawn_hw(run.schedule, tokenizer)
+        _require_memory(len(pages), len(columns), len(rows), cell_hw)
         across, down = ([format_number(value) for value in values] for values in (columns, rows))
         self._sheets = [
-            Sheet(page, LabelledGrid(schedule.pixels_hw, across, down, title, ("prompt", "subject")))
+            Sheet(page, LabelledGrid(cell_hw, across, down, title, ("prompt", "subject")))
             for page, title in ((page, page.title or f"seed {page.seed}") for page in pages)
         ]
 
@@ -171,9 +171,16 @@ def _exact(number: float) -> float | str:
     return number if number <= _PAGE_EXACT else str(number)
 
 
-def _require_memory(pages: int, columns: int, rows: int, schedule: ScaleSchedule) -> None:
+def drawn_hw(schedule: ScaleSchedule, tokenizer: runtime.Managed) -> tuple[int, int]:
+    """Height and width of a schedule's pictures, as that tokenizer draws them."""
+    height, width = schedule.scales[-1]
+    patch = tokenizer.module.config.drawn_patch
+    return height * patch, width * patch
+
+
+def _require_memory(pages: int, columns: int, rows: int, cell_hw: tuple[int, int]) -> None:
     """Raises MemoryError where main memory has no room for the grids."""
-    height, width = schedule.pixels_hw
+    height, width = cell_hw
     across, down = min(MAX_SIDE, columns * width), min(MAX_SIDE, rows * height)
     memory_checks.require(
         pages * across * down * _GRID_BYTES,

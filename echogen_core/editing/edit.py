@@ -232,10 +232,13 @@ class Edit:
     def placed(self, plain_N3hw: Tensor, footprints_Nhw: Tensor) -> Canvas:
         """The canvas into which subjects drawn in plain pictures are put.
 
-        plain_N3hw: pictures of the canvas's size. footprints_Nhw: 1 on their subjects, e.g. by the built-in
-        cut. The frame is what brings a footprint into the picture's mask, so the subject stays where the
-        model drew it. Where no subject was found, the mask is drawn anew instead.
+        plain_N3hw: pictures of the canvas's size, or enlarged like `pasted_back`'s. footprints_Nhw: of their
+        size, 1 on their subjects, e.g. by the built-in cut. The frame is what brings a footprint into the
+        picture's mask, so the subject stays where the model drew it. Where no subject was found, the mask is
+        drawn anew instead.
         """
+        plain_N3hw = self._at_canvas_size(plain_N3hw)
+        footprints_Nhw = self._at_canvas_size(footprints_Nhw[:, None])[:, 0]
         one_each = [
             self._placed(i if self.count > 1 else 0, plain_3hw, footprint_hw)
             for i, (plain_3hw, footprint_hw) in enumerate(zip(plain_N3hw, footprints_Nhw, strict=True))
@@ -288,6 +291,12 @@ class Edit:
         # What pads the picture is no edge of the mask.
         fine_1hw = inset(1 - (shown_1hw - mask_1hw), round(_BLEND * token))
         return (fine_1hw > THRESHOLD) * shown_1hw
+
+    def _at_canvas_size(self, x_BCHW: Tensor) -> Tensor:
+        """Reduced to the canvas: the mean of each pixel's area."""
+        if tuple(x_BCHW.shape[-2:]) == self.schedule.pixels_hw:
+            return x_BCHW
+        return F.interpolate(x_BCHW.float(), self.schedule.pixels_hw, mode="area")
 
     def _picture(self, index: int) -> Tensor:
         return self.pictures_B3HW[index if self.count > 1 else 0][None]

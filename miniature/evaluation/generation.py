@@ -17,6 +17,7 @@ from echogen_core.sampling import PrefillCache
 from echogen_core.scales import find_schedule
 from echogen_core.tokenizer import BitTokenizer
 
+from ..encoded_size import at_encoded_size
 from .protocol import Task
 
 BATCH = 24
@@ -40,6 +41,7 @@ class Miniature:
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
         self._pipeline = EchoGenPipeline(bundle)
+        self._schedule = find_schedule(bundle.preset.budget)
         # a batch needs a full and a text branch for each picture; null branches differ by prompt length only
         self._pipeline.prefill = PrefillCache(bundle.transformer, capacity=2 * BATCH + 16)
 
@@ -50,7 +52,7 @@ class Miniature:
         return GenerationSettings(preset.gamma_t, preset.gamma_i, preset.tau, preset.top_p)
 
     def generate(self, task: Task, settings: GenerationSettings) -> Tensor:
-        """One picture for each of the task's prompts, [N, 3, H, W] in 0..1."""
+        """One picture for each of the task's prompts, [N, 3, H, W] in 0..1, of the size that is encoded."""
         pipeline, subjects = self._pipeline, task.subjects_N.tolist()
         references = {
             row: pipeline.encode_reference(
@@ -64,7 +66,8 @@ class Miniature:
             rows = range(start, min(start + BATCH, len(subjects)))
             branches = [pipeline.branches(task.prompts[row], references[subjects[row]]) for row in rows]
             seeds = [task.seeds[row] for row in rows]
-            images.append(pipeline.generate(branches, seeds, sampling).images_B3HW)
+            drawn_B3HW = pipeline.generate(branches, seeds, sampling).images_B3HW
+            images.append(at_encoded_size(drawn_B3HW, self._schedule))
         pipeline.prefill.clear()
         return torch.cat(images).cpu()
 
@@ -80,9 +83,9 @@ def through_tokenizer(tokenizer: BitTokenizer, images_N3HW: Tensor, preset: Pres
     Raises ValueError when they are not of the preset's size.
     """
     device = next(tokenizer.parameters()).device
-    scales = find_schedule(preset.budget).scales
+    schedule = find_schedule(preset.budget)
     parts = []
     for batch_B3HW in images_N3HW.split(BATCH):
-        encoded = tokenizer.encode(batch_B3HW.to(device), scales)
-        parts.append(tokenizer.decode(encoded.quantized_BDHW).cpu())
+        encoded = tokenizer.encode(batch_B3HW.to(device), schedule.scales)
+        parts.append(at_encoded_size(tokenizer.decode(encoded.quantized_BDHW), schedule).cpu())
     return torch.cat(parts).clone()

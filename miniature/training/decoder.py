@@ -3,7 +3,8 @@
 `python -m miniature decoder --data DATA --start BUNDLE --out RUN`; run it again to continue. The encoder's
 and the transformer's codes of a picture differ in some of the last scale's bits. A decoder trained on sampled
 codes learns which pictures they stand for. Half of each batch keeps the encoder's codes. Only the decoder
-changes: the bits keep their meaning, and the transformer stays valid.
+changes: the bits keep their meaning, and the transformer stays valid. Super-resolution, which reads what the
+decoder computes, is left out: train it afterwards.
 Shapes: B pictures, H W pixels or tokens, D bits per token, L tokens of all scales.
 """
 
@@ -17,7 +18,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from echogen_core.checkpoints import Bundle, load_bundle, save_bundle
 from echogen_core.config import find_preset
@@ -25,7 +25,7 @@ from echogen_core.encoders.reference import reference_picture
 from echogen_core.model.branch import Conditions
 from echogen_core.sampling.bits import draw_bits, picture_generators
 from echogen_core.sampling.guidance import Guidance
-from echogen_core.scales import ScaleSchedule, find_schedule
+from echogen_core.scales import find_schedule
 from echogen_core.tokenizer import add_scale, quantize_multiscale, quantize_with_bit_flips
 from echogen_core.training.condition_dropout import drop_conditions
 from echogen_core.training.run_folder import only_run
@@ -36,6 +36,7 @@ from echogen_core.utils.writing import write_text
 from ..data.attribution import attribution
 from ..data.dataset import Compositor
 from ..data.image_sources import CodedImages, CompositeSource
+from ..encoded_size import at_encoded_size, without_super_resolution
 from .options import check_picture_size, find_device
 from .pair_features import encode_pairs
 from .precision import mixed_precision
@@ -75,7 +76,7 @@ class SampledCodes:
         with mixed_precision(self._device):
             given = encode_pairs(bundle, pairs.prompts, references_B3HW)
             forced = quantize_with_bit_flips(
-                bundle.tokenizer.latent(at_coded_size(pairs.targets_B3HW, self._schedule)),
+                bundle.tokenizer.latent(at_encoded_size(pairs.targets_B3HW, self._schedule)),
                 scales,
                 strength=BIT_FLIPS,
                 flip_scales=len(scales) - 1,
@@ -110,13 +111,6 @@ class SampledCodes:
         return logits[:, slice(*self._schedule.spans[-1])].float()
 
 
-def at_coded_size(images_B3HW: Tensor, schedule: ScaleSchedule) -> Tensor:
-    """Pictures at the size that a schedule's tokens are for, [B, 3, h, w]: the mean of each pixel's area."""
-    if images_B3HW.shape[-2:] == schedule.pixels_hw:
-        return images_B3HW
-    return F.interpolate(images_B3HW, schedule.pixels_hw, mode="area")
-
-
 class MixedCodes:
     """Alternates pictures with sampled codes and pictures with the encoder's."""
 
@@ -129,7 +123,7 @@ class MixedCodes:
         """float32 pictures [count, 3, H, W] in 0..1 with masks and codes; count must be even."""
         sampled, true = self._sampled.draw(count // 2), self._true.draw(count // 2)
         with mixed_precision(true.images_B3HW.device):
-            latent_BDHW = self._tokenizer.latent(at_coded_size(true.images_B3HW, self._schedule))
+            latent_BDHW = self._tokenizer.latent(at_encoded_size(true.images_B3HW, self._schedule))
         codes_BDHW = quantize_multiscale(latent_BDHW, self._schedule.scales).codes_BDHW
         both = zip(sampled, (*true, codes_BDHW), strict=True)
         return CodedImages(*(torch.stack(pair, 1).flatten(0, 1) for pair in both))
@@ -171,7 +165,7 @@ def train_decoder(
     bundle: Bundle, recipe: TokenizerRecipe, data: Path, out: Path, device: torch.device
 ) -> Path:
     """A whole run; returns the folder of the bundle with the new decoder."""
-    tokenizer = bundle.tokenizer
+    tokenizer = without_super_resolution(bundle.tokenizer)
     trainer = TokenizerTrainer(
         tokenizer.config, find_schedule(bundle.preset.budget).scales, recipe, out, device
     )

@@ -34,6 +34,7 @@ from echogen_core.utils.writing import write_picture, write_text
 
 from ..data.attribution import attribution
 from ..data.dataset import load_scenes
+from ..encoded_size import SUPER_RESOLUTION, without_super_resolution
 from ..psnr import psnr
 from .encoder_trainer import EncoderTrainer, OptimiserSettings, StepLoss
 from .options import add_options, find_device, minutes, seed, share, weight
@@ -59,10 +60,10 @@ class SuperResolutionRecipe:
     minutes: float = 60.0
     batch: int = 12
     cells: int = 16
-    learning_rate: float = 2e-3
-    muon: float = 0.01
+    learning_rate: float = 5e-4
+    muon: float = 0.002
     edges: float = 1.0
-    perceptual: float = 1.0
+    perceptual: float = 3.0
     perceptual_start: float = 0.1
     perceptual_share: float = 0.25
     seed: int = 0
@@ -152,10 +153,8 @@ def begin(bundle: Bundle, seed: int) -> SuperResolution:
 def with_super_resolution(bundle: Bundle, trained: SuperResolution) -> Bundle:
     """The bundle, its tokenizer drawing at twice the size."""
     tokenizer = BitTokenizer(replace(bundle.tokenizer.config, super_resolution=TIMES))
-    prefix = "decoder.super_resolution."
-    more = {prefix + name: tensor.detach() for name, tensor in trained.state_dict().items()}
-    kept = {name: t for name, t in bundle.tokenizer.state_dict().items() if not name.startswith(prefix)}
-    tokenizer.load_state_dict(kept | more)
+    more = {SUPER_RESOLUTION + name: tensor for name, tensor in trained.state_dict().items()}
+    tokenizer.load_state_dict(without_super_resolution(bundle.tokenizer).state_dict() | more)
     return replace(bundle, tokenizer=tokenizer.eval())
 
 

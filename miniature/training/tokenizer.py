@@ -27,6 +27,7 @@ from echogen_core.utils.option_types import output_folder
 from echogen_core.utils.writing import write_picture
 
 from ..data.image_sources import CompositeSource
+from ..encoded_size import without_super_resolution
 from .options import check_picture_size, find_device, share
 from .pixel_unshuffle import enlarge_unshuffle
 from .tokenizer_recipe import TokenizerRecipe, add_recipe_options, recipe_from
@@ -91,10 +92,12 @@ def run(
     Raises as `load_part`, `check_picture_size` and `enlarge_unshuffle`.
     """
     check_picture_size(data, preset)
-    trainer = TokenizerTrainer(preset.tokenizer, find_schedule(preset.budget).scales, recipe, out, device)
+    config = replace(preset.tokenizer, super_resolution=1)  # which is trained last
+    trainer = TokenizerTrainer(config, find_schedule(preset.budget).scales, recipe, out, device)
     resumed = trainer.resume()
     if start and not resumed:
-        trainer.model.load_state_dict(enlarge_unshuffle(load_part(start, "tokenizer"), preset.tokenizer))
+        begun = without_super_resolution(load_part(start, "tokenizer"))
+        trainer.model.load_state_dict(enlarge_unshuffle(begun, config))
     trainer.log({"resumed": resumed, "recipe": asdict(recipe), "config": asdict(trainer.config)})
     heldout = CompositeSource(data, "heldout", 1, device).draw(HELDOUT)
     train(trainer, CompositeSource(data, "train", recipe.seed + trainer.step, device), heldout)

@@ -421,3 +421,14 @@ def test_overlaps_are_a_share_of_the_picture() -> None:
     assert any("100% of the picture" in note for note in region_notes(masks, SCHEDULES[0]))
     half = [area_mask("everywhere"), area_mask("left half"), area_mask("left half")]
     assert any("50% of the picture" in note for note in region_notes(half, SCHEDULES[0]))
+
+
+def test_enlarged_plain_pictures_place_the_same_subject() -> None:
+    """Some tokenizers draw larger pictures than they encode."""
+    schedule, picture = SCHEDULES[0], noise(1, 3, 90, 120)
+    edit = Edit(picture, torch.ones(1, 90, 120), schedule, Way.PLACE)
+    plain, foot = drawn(schedule), footprints(schedule, (0.25, 0.25, 0.75, 0.75))
+    larger = (each.repeat_interleave(2, -1).repeat_interleave(2, -2) for each in (plain, foot))
+    one, other = edit.placed(plain, foot), edit.placed(*larger)
+    assert one.frames == other.frames and torch.equal(one.masks_Bhw, other.masks_Bhw)
+    torch.testing.assert_close(one.pictures_B3hw, other.pictures_B3hw)
