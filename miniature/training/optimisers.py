@@ -7,11 +7,14 @@ as a matrix [out, in * h * w]. Every parameter group has its peak learning rate 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from echogen_core.dtypes import LOOPED
 
 
 class ConvKernel(NamedTuple):
@@ -39,7 +42,29 @@ def conv_kernels(module: nn.Module) -> list[ConvKernel]:
 def muon(matrices: Iterable[nn.Parameter], peak: float, weight_decay: float) -> torch.optim.Muon:
     """Muon for matrices, with the momentum of its authors."""
     group = {"params": list(matrices), "peak": peak}
-    return torch.optim.Muon([group], lr=peak, momentum=0.95, weight_decay=weight_decay)
+    kind = _MuonOfFloatProducts if torch.bfloat16 in LOOPED else torch.optim.Muon
+    return kind([group], lr=peak, momentum=0.95, weight_decay=weight_decay)
+
+
+class _FloatProducts(TorchFunctionMode):
+    """Matrix products of bfloat16 are made in float32 and rounded."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        if func not in (torch.Tensor.matmul, torch.Tensor.__matmul__, torch.addmm):
+            return func(*args, **(kwargs or {}))
+        wide = [value.float() if isinstance(value, Tensor) else value for value in args]
+        return func(*wide, **(kwargs or {})).to(args[0].dtype)
+
+
+class _MuonOfFloatProducts(torch.optim.Muon):
+    """Muon on processors without instructions for bfloat16, in which PyTorch's orthogonalises."""
+
+    def step(self, closure: Any = None) -> Any:
+        """One step."""
+        with _FloatProducts():
+            return super().step(closure)  # type: ignore[no-untyped-call]
 
 
 def set_rates(optimizers: Iterable[torch.optim.Optimizer], share: float) -> None:
