@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..utils.disk import explained
 from ..utils.json_text import parse_json
 from ..utils.work_log import WorkLog
 from ..utils.writing import append_line, write_text
@@ -81,7 +82,8 @@ class BrokenRows:
     def forget(self) -> None:
         """Removes what an earlier start has found."""
         for path in (*self._folder.glob("broken-*.jsonl"), self._folder / BROKEN):
-            path.unlink(missing_ok=True)
+            with explained(path):
+                path.unlink(missing_ok=True)
 
     def add(self, fault: Fault) -> None:
         """Writes one line."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -119,7 +120,7 @@ def read_row(cells: Cells, defaults: Mapping[str, Any], folder: Path, preset: Pr
     """
     own = {column: _value(column, value) for column, value in cells.values.items()}
     for column in {"reference", "mask"} & own.keys():
-        own[column] = tuple(folder / name for name in own[column])
+        own[column] = tuple(folder / os.path.expanduser(name) for name in own[column])
     given = {**defaults, **own}
     if "reference" in own:
         given |= {column: own.get(column) for column in OF_REFERENCE}
@@ -158,6 +159,8 @@ def _value(column: str, value: Any) -> Any:
         value = listed.join(map(str, value))
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise FaultyCell(column, f"expected a text or a number, got {printable(value)}.")
+    if any("\ud800" <= letter <= "\udfff" for letter in str(value)):  # which JSON can hold, and no file
+        raise FaultyCell(column, f"it has half a character in it: '{printable(value)}'. Write it anew.")
     try:
         return COLUMNS[column](str(value))
     except (argparse.ArgumentTypeError, ValueError) as error:

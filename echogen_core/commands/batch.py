@@ -16,6 +16,7 @@ import argparse
 import hashlib
 import logging
 import os
+import re
 import sys
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
@@ -57,6 +58,8 @@ UNUSED = (
 )
 SHOWN_FAULTS = 10
 """Broken rows that are named at the end; all are in the file."""
+_WRITTEN = re.compile(r"(pictures|broken)(-\d+)?\.(jsonl|parquet)")
+"""Names of the files that a run writes beside the pictures, as far as a table may have them."""
 _ENDINGS = {ending.removeprefix("."): ending for ending in FORMATS}
 
 
@@ -122,6 +125,7 @@ def run(args: argparse.Namespace) -> int:
     """
     refuse_unused(args, UNUSED)
     logging.basicConfig(level=logging.INFO if is_main_process() else logging.WARNING, format="%(message)s")
+    _check_place(args.jobs, args.out)
     plan = read_plan(args.jobs, _defaults(args), PRESETS[args.model], args.batch_size)
     if not plan.rows:
         _name_faults(plan.faults)
@@ -146,6 +150,15 @@ def run(args: argparse.Namespace) -> int:
     group.destroy()
     # A launcher takes any other status for a crash, and would start all again.
     return INPUT_ERROR if result.faults and not is_launched() else 0
+
+
+def _check_place(jobs: Path, out: Path) -> None:
+    """Raises ValueError for a table where the run writes a file of its own."""
+    if _WRITTEN.fullmatch(jobs.name) and os.path.realpath(jobs.parent) == os.path.realpath(out):
+        raise ValueError(
+            f"{printable(jobs)} would be overwritten: a file in --out gets that name. Rename the table, or "
+            "choose another --out."
+        )
 
 
 def _defaults(args: argparse.Namespace) -> dict[str, Any]:

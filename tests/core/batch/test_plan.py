@@ -130,6 +130,8 @@ def test_auto_is_the_models_own_size_and_a_missing_number_is_an_empty_cell(tmp_p
         ({"prompt": "x", "negative": "y", "gamma_t": 1}, "negative", "gamma_t is 1"),
         ({"prompt": {"a": 1}}, "prompt", "expected a text or a number"),
         ({"prompt": True}, "prompt", "expected a text or a number"),
+        ({"prompt": "x\ud800"}, "prompt", "it has half a character in it: 'x\\ud800'"),
+        ({"prompt": "x", "reference": ["\udc80.png"]}, "reference", "half a character"),
         ({"promt": "x"}, "promt", "expected a name out of reference"),
     ],
 )
@@ -201,6 +203,18 @@ def test_two_rows_of_one_name_would_be_one_picture(tmp_path: Path) -> None:
     rows = [{"prompt": "x", "name": "Chair"}, {"prompt": "x", "name": "chair"}, {"prompt": "x"}]
     plan = plan_of(write(tmp_path, ".jsonl", rows))
     assert plan.faults == (Fault(2, "name", "row 1 has 'chair' already, capitals aside. Choose another."),)
+
+
+def test_paths_start_from_the_table_from_home_or_from_the_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    names = ["a/bear.png", "~/bear.png", (tmp_path / "bear.png").as_posix(), "~nobody here/bear.png"]
+    path = write(tmp_path, ".jsonl", [{"prompt": "x", "reference": name} for name in names])
+    found = [row.reference.files for row in plan_of(path).rows if row.reference]
+    expected = ["a/bear.png", "home/bear.png", "bear.png", "~nobody here/bear.png"]
+    assert found == [(tmp_path / name,) for name in expected]
 
 
 def test_a_row_of_its_own_subject_takes_no_mask_of_another(tmp_path: Path) -> None:

@@ -248,6 +248,24 @@ def test_other_jobs_or_options_need_another_folder(folder: Path, capsys: pytest.
     assert "holds pictures made with other settings (jobs: SHA-256" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["broken.jsonl", "pictures-0.jsonl", "pictures.parquet"])
+def test_a_table_that_the_run_would_overwrite_is_refused(
+    name: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    jobs = write(folder, {"prompt": PROMPT}, name=name)
+    before = jobs.read_bytes()
+    assert batch(jobs, out=".") == 2
+    assert f"{name} would be overwritten" in capsys.readouterr().err and jobs.read_bytes() == before
+
+
+def test_what_an_earlier_start_left_and_cannot_be_removed_is_named(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "out/broken.jsonl").mkdir(parents=True)
+    assert batch(write(folder, {"prompt": PROMPT})) == 2
+    assert "broken.jsonl cannot be written (" in capsys.readouterr().err
+
+
 def test_a_dry_run_counts_and_draws_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [{"reference": "reference.png", "prompt": prompt, "seeds": "0-9"} for prompt in ("a", "b")]
     jobs = write(folder, *rows, {"reference": "nowhere.png", "prompt": "a"}, {"prompt": "a", "tau": -1})
