@@ -56,8 +56,8 @@ from miniature.data.composites import (
     read_backgrounds,
     render_sprites,
     split_subjects,
-    tight,
 )
+from miniature.data.stamps import read_stamps
 from miniature.training.cut import BACKGROUNDS
 
 SINGLES, SMALL, PAIRS = 120, 20, 60
@@ -70,8 +70,6 @@ VIEWS = [(30, 15), (330, 35)]
 GRAIN = 0.015  # standard deviation of the noise, of a camera at moderate sensitivity
 LOOSE = 0.03
 SEED, VALIDATION_SEEDS = 4, {0: 1004, 3: 1005}
-STAMP_KINDS = ("animals", "clothes", "food", "household", "plants", "sports", "vehicles")
-STAMP_SIDE = 200
 SOURCES = tuple(scene.source for scene in panoramas.SCENES if not scene.plain)
 
 
@@ -116,19 +114,6 @@ def subjects(furniture_folder: Path, fold: int | None) -> list[furniture.Furnitu
         return split_subjects(furniture_folder, fold)
     catalog = furniture.read_catalog(furniture_folder)
     return list(furniture.split_models(catalog, furniture.read_heldout_names()).heldout)
-
-
-def read_stamps(folder: Path) -> list[tuple[str, Tensor]]:
-    """Name and sprite of every stamp that is large enough."""
-    stamps = []
-    for kind in STAMP_KINDS:
-        for path in sorted((folder / kind).rglob("*.png")):
-            with Image.open(path) as picture:
-                usable = picture.mode in ("RGBA", "LA", "P") and min(picture.size) >= STAMP_SIDE
-                rgba_HW4 = np.asarray(picture.convert("RGBA")) if usable else None
-            if rgba_HW4 is not None and 0.05 < (rgba_HW4[..., 3] > 127).mean() < 0.95:
-                stamps.append((path.stem, tight(rgba_HW4)))
-    return stamps
 
 
 def box_share(made: Composite) -> float:

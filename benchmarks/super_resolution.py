@@ -21,8 +21,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from segmentation import read_stamps
 from torch import Tensor, nn
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from echogen_core.checkpoints import Bundle, load_bundle
 from echogen_core.pictures import to_pil
@@ -34,6 +35,7 @@ from miniature.data.compose import Placement, compose_masked
 from miniature.data.dataset import Compositor, Mix, load_scenes
 from miniature.data.icons import fit_to_frame
 from miniature.data.prompt_words import PromptWords, fixed_layout
+from miniature.data.stamps import read_stamps
 from miniature.efficientnet import efficientnet_lite
 from miniature.encoded_size import at_encoded_size
 from miniature.psnr import psnr
@@ -67,7 +69,10 @@ def cut_outs(data: Path, folder: Path) -> Tensor:
     size = scenes[0].crops_KHW3.shape[1]
     sprites = []
     for _, sprite_4HW in read_stamps(folder):
-        rgba_HW4 = (sprite_4HW.movedim(0, -1).numpy() * 255).round().astype(np.uint8)
+        straight_4HW = torch.cat((sprite_4HW[:3] / sprite_4HW[3:].clamp_min(1e-3), sprite_4HW[3:])).clamp(
+            0, 1
+        )
+        rgba_HW4 = (straight_4HW.movedim(0, -1).numpy() * 255).round().astype(np.uint8)
         sprites.append(fit_to_frame(Image.fromarray(rgba_HW4, "RGBA"), size))
     sprites_N4HW = torch.from_numpy(np.stack(sprites)).movedim(-1, 1).float() / 255
     chosen = [scenes[index % len(scenes)] for index in range(len(sprites))]

@@ -24,7 +24,7 @@ from unittest import mock
 import pytest
 
 from echogen_core.__main__ import main as core
-from echogen_core.checkpoints import ASSETS, load_part, save_part
+from echogen_core.checkpoints import ASSETS, load_bundle, load_part, save_bundle, save_part
 from echogen_core.encoders import SemanticEncoder
 from echogen_core.encoders.sizes import find_encoders
 from echogen_core.evaluation.__main__ import main as evaluation
@@ -33,6 +33,7 @@ from echogen_core.subject.samples import FOLDER as SAMPLES
 from echogen_core.training.__main__ import main as training
 from miniature.__main__ import main as miniature
 from miniature.evaluation.sheet import BLIND_SCENES
+from miniature.training.super_resolution import begin, with_super_resolution
 from tests.core.evaluation.small_scorers import write_dreambench, write_networks
 from tests.core.training.training_runs import free_port, make_rows
 from tests.miniature import small_packages as workshop
@@ -111,6 +112,7 @@ REHEARSALS: Mapping[str, Rehearsal] = {
         f"{SECONDS} --batch 2 --targets 1", {"runs/semantic/semantic.safetensors": "{fine semantic}"}
     ),
     "python -m miniature decoder": Rehearsal(f"{SECONDS} --batch 4"),
+    "python -m miniature super-resolution": Rehearsal(f"{SECONDS} --pictures 4 --batch 2"),
     "python -m miniature enlarge": Rehearsal(),
     "python -m miniature evaluate": Rehearsal(f"{EVALUATION} --threads 1"),
     "python -m miniature evaluate --data data --weights": Rehearsal(
@@ -130,6 +132,7 @@ REHEARSALS: Mapping[str, Rehearsal] = {
     "python benchmarks/nano_settings.py": Rehearsal(
         "--subjects 2 --gamma-t 2 --gamma-i 2 --tau 0.5 --device cpu --threads 1"
     ),
+    "python benchmarks/super_resolution.py": Rehearsal(constants={"PICTURES": 2}),
     "python benchmarks/segmentation.py": Rehearsal(
         "--furniture {furniture}", constants={"SINGLES": 1, "SMALL": 0, "PAIRS": 1, "RUNS": 1}
     ),
@@ -235,8 +238,10 @@ def miniature_values(folder: Path, nano: Path) -> dict[str, Path]:
     stages = ("tokenizer", "semantic", "content")
     return {
         "data": write_prepared(make(folder / "prepared"), (*BLIND_SCENES, "night")),
+        "data256": write_prepared(make(folder / "prepared256"), size=256),
         "{small data}": small,
         "packed": packed,
+        "runs/larger/bundle": write_larger(folder / "larger", nano),
         "node_modules": npm,
         "{npm}": npm,
         "{furniture}": furniture,
@@ -246,10 +251,17 @@ def miniature_values(folder: Path, nano: Path) -> dict[str, Path]:
         "/usr/share/tuxpaint/stamps": workshop.write_stamps(folder / "stamps"),
         "tests/golden/u2netp.safetensors": ROOT / "tests/golden/u2netp.safetensors",
         **{f"runs/{stage}/{stage}.safetensors": nano / f"{stage}.safetensors" for stage in stages},
-        **dict.fromkeys(("words", "runs/begin", "runs/transformer/bundle"), nano),
+        **dict.fromkeys(("words", "runs/begin", "runs/transformer/bundle", "runs/scenes/bundle"), nano),
         "sharp/tokenizer.safetensors": nano / "tokenizer.safetensors",
         "runs/begin/content.safetensors": nano / "content.safetensors",
     }
+
+
+def write_larger(folder: Path, nano: Path) -> Path:
+    """nano, drawing at twice the size."""
+    bundle = load_bundle("nano", nano)
+    save_bundle(with_super_resolution(bundle, begin(bundle, 0)), folder)
+    return folder
 
 
 def documented_jobs(folder: Path) -> Path:
