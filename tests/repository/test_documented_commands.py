@@ -133,6 +133,9 @@ REHEARSALS: Mapping[str, Rehearsal] = {
         "--subjects 2 --gamma-t 2 --gamma-i 2 --tau 0.5 --device cpu --threads 1"
     ),
     "python benchmarks/super_resolution.py": Rehearsal(constants={"PICTURES": 2}),
+    "python benchmarks/late_scales.py": Rehearsal(
+        "--subjects 2 --prompts 1 --runs 1", constants={"PRESET": "nano"}
+    ),
     "python benchmarks/segmentation.py": Rehearsal(
         "--furniture {furniture}", constants={"SINGLES": 1, "SMALL": 0, "PAIRS": 1, "RUNS": 1}
     ),
