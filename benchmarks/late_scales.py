@@ -26,11 +26,11 @@ from random_models import GUIDANCE, random_conditions, random_transformer
 
 from echogen_core.config import PRESETS
 from echogen_core.model import EchoGenTransformer
+from echogen_core.pictures import reduced
 from echogen_core.pipeline import EchoGenPipeline
 from echogen_core.sampling import Bits, Branches, Guidance, PrefillCache, SamplingSettings, sample
 from echogen_core.sampling.memory import Run
 from echogen_core.scales import ScaleSchedule, find_schedule
-from miniature.encoded_size import at_encoded_size
 from miniature.evaluation.evaluator import Evaluator
 from miniature.evaluation.judge import Judge
 from miniature.evaluation.protocol import Task, build_task
@@ -165,7 +165,7 @@ def pictures_of(task: Task) -> Iterator[tuple[Way, Drawn, Tensor]]:
             settings = SamplingSettings(guidance, preset.tau, preset.top_p)
             drawn = draw(pipeline.bundle.transformer, branches, schedule, seeds, settings)
             images = torch.cat([*pipeline.bundle.tokenizer.decode_each(drawn.codes_BdHW)])
-            yield way, drawn, at_encoded_size(images, schedule)
+            yield way, drawn, reduced(images, schedule.pixels_hw)
 
 
 def main() -> None:

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from echogen_core.checkpoints import Bundle, load_bundle
-from echogen_core.pictures import to_pil
+from echogen_core.pictures import reduced, to_pil
 from echogen_core.scales import find_schedule
 from echogen_core.tokenizer import quantize_multiscale
 from echogen_core.tokenizer.super_resolution import enlarged
@@ -37,7 +37,6 @@ from miniature.data.icons import fit_to_frame
 from miniature.data.prompt_words import PromptWords, fixed_layout
 from miniature.data.stamps import read_stamps
 from miniature.efficientnet import efficientnet_lite
-from miniature.encoded_size import at_encoded_size
 from miniature.psnr import psnr
 from miniature.training.perceptual import Perceptual
 from miniature.training.super_resolution import TIMES, lanczos
@@ -104,7 +103,7 @@ def compared(
     sums: dict[str, dict[str, list[Tensor]]] = {}
     rows = []
     for real_B3HW in pictures_N3HW.split(BATCH):
-        latent_BDhw = bundle.tokenizer.latent(at_encoded_size(real_B3HW, schedule))
+        latent_BDhw = bundle.tokenizer.latent(reduced(real_B3HW, schedule.pixels_hw))
         features = decoder.features(quantize_multiscale(latent_BDhw, schedule.scales).codes_BDHW)
         decoded_B3hw = decoder.picture(features)
         shown = []

@@ -259,3 +259,10 @@ def cover_crop(image: Image.Image, size_hw: Sequence[int]) -> Image.Image:
     left, top = (scaled_wh[0] - width) // 2, (scaled_wh[1] - height) // 2
     resized = image.resize(scaled_wh, Image.Resampling.LANCZOS)
     return resized.crop((left, top, left + width, top + height))
+
+
+def reduced(images_BCHW: Tensor, size_hw: tuple[int, int]) -> Tensor:
+    """At a smaller size: the mean of each pixel's area. Pictures or masks of that size stay as they are."""
+    if tuple(images_BCHW.shape[-2:]) == size_hw:
+        return images_BCHW
+    return F.interpolate(images_BCHW.float(), size_hw, mode="area")

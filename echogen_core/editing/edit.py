@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..config import Preset
+from ..pictures import reduced
 from ..sampling.kept_bits import THRESHOLD, Target, free_tokens
 from ..sampling.region_guidance import check_mask
 from ..scales import ScaleSchedule, nearest_preset_schedule
@@ -237,8 +238,8 @@ class Edit:
         picture's mask, so the subject stays where the model drew it. Where no subject was found, the mask is
         drawn anew instead.
         """
-        plain_N3hw = self._at_canvas_size(plain_N3hw)
-        footprints_Nhw = self._at_canvas_size(footprints_Nhw[:, None])[:, 0]
+        plain_N3hw = reduced(plain_N3hw, self.schedule.pixels_hw)
+        footprints_Nhw = reduced(footprints_Nhw[:, None], self.schedule.pixels_hw)[:, 0]
         one_each = [
             self._placed(i if self.count > 1 else 0, plain_3hw, footprint_hw)
             for i, (plain_3hw, footprint_hw) in enumerate(zip(plain_N3hw, footprints_Nhw, strict=True))
@@ -291,12 +292,6 @@ class Edit:
         # What pads the picture is no edge of the mask.
         fine_1hw = inset(1 - (shown_1hw - mask_1hw), round(_BLEND * token))
         return (fine_1hw > THRESHOLD) * shown_1hw
-
-    def _at_canvas_size(self, x_BCHW: Tensor) -> Tensor:
-        """Reduced to the canvas: the mean of each pixel's area."""
-        if tuple(x_BCHW.shape[-2:]) == self.schedule.pixels_hw:
-            return x_BCHW
-        return F.interpolate(x_BCHW.float(), self.schedule.pixels_hw, mode="area")
 
     def _picture(self, index: int) -> Tensor:
         return self.pictures_B3HW[index if self.count > 1 else 0][None]

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from echogen_core.checkpoints import Bundle
 from echogen_core.config import Preset
+from echogen_core.pictures import reduced
 from echogen_core.pipeline import EchoGenPipeline, Settings
 from echogen_core.sampling import PrefillCache
 from echogen_core.scales import find_schedule
 from echogen_core.tokenizer import BitTokenizer
 
-from ..encoded_size import at_encoded_size
 from .protocol import Task
 
 BATCH = 24
@@ -67,7 +67,7 @@ class Miniature:
             branches = [pipeline.branches(task.prompts[row], references[subjects[row]]) for row in rows]
             seeds = [task.seeds[row] for row in rows]
             drawn_B3HW = pipeline.generate(branches, seeds, sampling).images_B3HW
-            images.append(at_encoded_size(drawn_B3HW, self._schedule))
+            images.append(reduced(drawn_B3HW, self._schedule.pixels_hw))
         pipeline.prefill.clear()
         return torch.cat(images).cpu()
 
@@ -87,5 +87,5 @@ def through_tokenizer(tokenizer: BitTokenizer, images_N3HW: Tensor, preset: Pres
     parts = []
     for batch_B3HW in images_N3HW.split(BATCH):
         encoded = tokenizer.encode(batch_B3HW.to(device), schedule.scales)
-        parts.append(at_encoded_size(tokenizer.decode(encoded.quantized_BDHW), schedule).cpu())
+        parts.append(reduced(tokenizer.decode(encoded.quantized_BDHW), schedule.pixels_hw).cpu())
     return torch.cat(parts).clone()

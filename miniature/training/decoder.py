@@ -23,6 +23,7 @@ from echogen_core.checkpoints import Bundle, load_bundle, save_bundle
 from echogen_core.config import find_preset
 from echogen_core.encoders.reference import reference_picture
 from echogen_core.model.branch import Conditions
+from echogen_core.pictures import reduced
 from echogen_core.sampling.bits import draw_bits, picture_generators
 from echogen_core.sampling.guidance import Guidance
 from echogen_core.scales import find_schedule
@@ -36,7 +37,7 @@ from echogen_core.utils.writing import write_text
 from ..data.attribution import attribution
 from ..data.dataset import Compositor
 from ..data.image_sources import CodedImages, CompositeSource
-from ..encoded_size import at_encoded_size, without_super_resolution
+from ..encoded_size import without_super_resolution
 from .options import check_picture_size, find_device
 from .pair_features import encode_pairs
 from .precision import mixed_precision
@@ -76,7 +77,7 @@ class SampledCodes:
         with mixed_precision(self._device):
             given = encode_pairs(bundle, pairs.prompts, references_B3HW)
             forced = quantize_with_bit_flips(
-                bundle.tokenizer.latent(at_encoded_size(pairs.targets_B3HW, self._schedule)),
+                bundle.tokenizer.latent(reduced(pairs.targets_B3HW, self._schedule.pixels_hw)),
                 scales,
                 strength=BIT_FLIPS,
                 flip_scales=len(scales) - 1,
@@ -123,7 +124,7 @@ class MixedCodes:
         """float32 pictures [count, 3, H, W] in 0..1 with masks and codes; count must be even."""
         sampled, true = self._sampled.draw(count // 2), self._true.draw(count // 2)
         with mixed_precision(true.images_B3HW.device):
-            latent_BDHW = self._tokenizer.latent(at_encoded_size(true.images_B3HW, self._schedule))
+            latent_BDHW = self._tokenizer.latent(reduced(true.images_B3HW, self._schedule.pixels_hw))
         codes_BDHW = quantize_multiscale(latent_BDHW, self._schedule.scales).codes_BDHW
         both = zip(sampled, (*true, codes_BDHW), strict=True)
         return CodedImages(*(torch.stack(pair, 1).flatten(0, 1) for pair in both))

@@ -58,12 +58,13 @@ def find_device(name: str | None) -> torch.device:
     return torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
-def check_picture_size(data: Path, preset: Preset) -> None:
-    """Raises ValueError unless the prepared pictures have the preset's size."""
+def check_picture_size(data: Path, preset: Preset, times: int = 1) -> None:
+    """Raises ValueError unless prepared pictures are `times` as large as those that the preset encodes."""
     size = load_scenes(data, "train")[0].crops_KHW3.shape[1]
-    needed = find_schedule(preset.budget).pixels_hw[0]
+    needed = times * find_schedule(preset.budget).pixels_hw[0]
     if size != needed:
+        sprites = f" --sprite {needed}" if times > 1 else ""  # the default ones would be enlarged
         raise ValueError(
             f"Expected pictures of {needed} px for {preset.name}, got {size} px in {data}: "
-            f"prepare another folder with `python -m miniature prepare --picture {needed}`."
+            f"prepare another folder with `python -m miniature prepare --picture {needed}{sprites}`."
         )

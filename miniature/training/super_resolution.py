@@ -21,10 +21,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from echogen_core.checkpoints import Bundle, load_bundle, save_bundle
-from echogen_core.config import Preset, find_preset
+from echogen_core.config import find_preset
 from echogen_core.layers import LayerFactory
 from echogen_core.pictures import to_pil
-from echogen_core.scales import find_schedule
 from echogen_core.tokenizer import BitTokenizer
 from echogen_core.tokenizer.super_resolution import SuperResolution, enlarged
 from echogen_core.training.run_folder import only_run
@@ -33,11 +32,10 @@ from echogen_core.utils.option_types import output_folder, threads, whole
 from echogen_core.utils.writing import write_picture, write_text
 
 from ..data.attribution import attribution
-from ..data.dataset import load_scenes
 from ..encoded_size import SUPER_RESOLUTION, without_super_resolution
 from ..psnr import psnr
 from .encoder_trainer import EncoderTrainer, OptimiserSettings, StepLoss
-from .options import add_options, find_device, minutes, seed, share, weight
+from .options import add_options, check_picture_size, find_device, minutes, seed, share, weight
 from .perceptual import Perceptual
 from .super_resolution_pictures import Drawn, DrawnPictures, draw_pictures
 
@@ -205,7 +203,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         seed=options.seed,
     )
     with only_run(options.out):
-        _check_size(options.data, preset)
+        check_picture_size(options.data, preset, TIMES)
         bundle = load_bundle(preset.name, options.start, device=device)
         draw = partial(draw_pictures, bundle, options.data, device=device)
         heldout = draw("heldout", HELDOUT, options.out / "heldout", seed=1)
@@ -250,14 +248,3 @@ def _parser() -> OptionParser:
     parser.add_argument("--threads", type=threads, default=1, help="CPU threads")
     add_options(parser)
     return parser
-
-
-def _check_size(data: Path, preset: Preset) -> None:
-    """Raises ValueError unless the prepared pictures are TIMES as large as the preset's."""
-    size = load_scenes(data, "train")[0].crops_KHW3.shape[1]
-    needed = TIMES * find_schedule(preset.budget).pixels_hw[0]
-    if size != needed:
-        raise ValueError(
-            f"Expected pictures of {needed} px, got {size} px in {data}: prepare another folder with "
-            f"`python -m miniature prepare --picture {needed} --sprite {needed}`."
-        )

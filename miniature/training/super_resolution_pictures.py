@@ -43,7 +43,7 @@ class DrawnPictures:
 
     def __init__(self, folder: Path) -> None:
         """Raises FileNotFoundError when the folder has none."""
-        names = sorted(path.name[:-13] for path in folder.glob("*_features.npy"))
+        names = sorted(path.name.removesuffix("_features.npy") for path in folder.glob("*_features.npy"))
         self._chunks = [
             [load_array(folder / f"{name}_{part}.npy") for part in ("features", "decoded", "wanted")]
             for name in names

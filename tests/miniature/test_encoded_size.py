@@ -11,8 +11,9 @@ from torch.nn import functional as F
 
 from echogen_core.checkpoints import ASSETS, Bundle, load_bundle, save_bundle
 from echogen_core.config import PRESETS
+from echogen_core.pictures import reduced
 from echogen_core.scales import find_schedule
-from miniature.encoded_size import SUPER_RESOLUTION, at_encoded_size, without_super_resolution
+from miniature.encoded_size import SUPER_RESOLUTION, without_super_resolution
 from miniature.evaluation.generation import through_tokenizer
 from miniature.training.decoder import main as decoder_stage
 from miniature.training.super_resolution import begin, with_super_resolution
@@ -31,9 +32,9 @@ def larger() -> Bundle:
 
 def test_pictures_of_the_size_stay_and_larger_ones_are_averaged() -> None:
     schedule, picture_B3HW = find_schedule("nano"), torch.rand(1, 3, 128, 128)
-    assert at_encoded_size(picture_B3HW, schedule) is picture_B3HW
+    assert reduced(picture_B3HW, schedule.pixels_hw) is picture_B3HW
     twice_B3HW = picture_B3HW.repeat_interleave(2, -1).repeat_interleave(2, -2)
-    torch.testing.assert_close(at_encoded_size(twice_B3HW, schedule), picture_B3HW)
+    torch.testing.assert_close(reduced(twice_B3HW, schedule.pixels_hw), picture_B3HW)
 
 
 def test_it_is_judged_at_the_size_that_it_encodes(larger: Bundle) -> None:

@@ -16,6 +16,7 @@ from echogen_core.checkpoints import Bundle
 from echogen_core.checkpoints.segmentation_models import load_salient
 from echogen_core.editing import Canvas, Edit
 from echogen_core.features import Subject
+from echogen_core.pictures import reduced
 from echogen_core.pipeline import EchoGenPipeline
 from echogen_core.sampling import (
     Branches,
@@ -30,7 +31,6 @@ from echogen_core.sampling.kept_bits import Keeping
 from echogen_core.scales import ScaleSchedule, preset_schedule
 from echogen_core.tokenizer.bsq import quantize_multiscale
 
-from ...encoded_size import at_encoded_size
 from ..generation import BATCH, GenerationSettings, through_tokenizer
 
 
@@ -163,7 +163,7 @@ class Draughtsman:
         *_, last = sample(model, branches, schedule, seeds, sampling, target=target, regions=regions)
         with torch.inference_mode():
             images = torch.cat([*self._bundle.tokenizer.decode_each(last.codes_BdHW)])
-        return at_encoded_size(images, schedule).cpu().clone()
+        return reduced(images, schedule.pixels_hw).cpu().clone()
 
     def _sampling(self, settings: GenerationSettings) -> SamplingSettings:
         guidance = Guidance.constant(settings.gamma_t, settings.gamma_i, len(self.schedule.scales))

@@ -96,7 +96,9 @@ def test_a_run_adds_it_and_changes_nothing_else(larger_data: Path, tmp_path: Pat
 
 def test_data_of_another_size_are_refused(data: Path, tmp_path: Path) -> None:
     given = ["--data", data, "--start", ASSETS / "nano", "--out", tmp_path]
-    with pytest.raises(ValueError, match=r"Expected pictures of 256 px, got 128 px.*--picture 256"):
+    with pytest.raises(
+        ValueError, match=r"Expected pictures of 256 px for nano, got 128 px.*--picture 256 --sprite 256"
+    ):
         main([*map(str, given), "--device", "cpu"])
 
 
