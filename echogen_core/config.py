@@ -217,6 +217,21 @@ CANDIDATES: dict[str, Preset] = {
             reference_size=112,
             tau=0.5,
         ),
+        Preset(
+            "nano-256",
+            TransformerConfig(
+                depth=8, width=512, heads=8, bits=32, text_width=128, text_length=64,
+                semantic_width=192, semantic_length=257, content_width=32, content_length=784,
+                mlp_ratio=2.0, levels=6,
+            ),
+            TokenizerConfig(
+                bits=32, base_channels=160, channel_multipliers=(1, 1), res_blocks=1, unshuffle=4,
+                norm_groups=8,
+            ),
+            budget="nano-256",
+            reference_size=224,
+            tau=0.5,
+        ),
     )
 }  # fmt: skip
 """What can be trained and measured but has no weights yet: no list that a user sees names them."""

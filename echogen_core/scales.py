@@ -67,6 +67,7 @@ _MINIATURE_LADDERS: dict[str, tuple[int, tuple[Grid, ...]]] = {
     # budget -> (pixels per token side, grids)
     "nano": (8, ((1, 1), (2, 2), (4, 4), (8, 8), (16, 16))),
     "nano-fine": (8, ((1, 1), (2, 2), (3, 3), (5, 5), (8, 8), (12, 12), (16, 16))),
+    "nano-256": (8, ((1, 1), (2, 2), (4, 4), (8, 8), (16, 16), (32, 32))),
 }
 
 ASPECT_RATIOS: tuple[str, ...] = tuple(

@@ -122,6 +122,13 @@ CANDIDATES: dict[str, EncoderConfigs] = {
         SemanticEncoderConfig(image_size=112, patch=8, width=192, depth=4, heads=3, reference_size=112),
         ENCODERS["nano"].content,
     ),
+    "nano-256": EncoderConfigs(
+        ENCODERS["nano"].text,
+        SemanticEncoderConfig(image_size=224, patch=14, width=192, depth=4, heads=3, reference_size=224),
+        ContentEncoderConfig(
+            base_channels=24, res_blocks=1, latent_channels=32, norm_groups=8, reference_size=224
+        ),
+    ),
 }
 """Encoders of the presets in config.CANDIDATES."""
 
