@@ -201,7 +201,7 @@ def train(options: argparse.Namespace) -> None:
     if options.start:
         load_matching(model.encoder, load_part(options.start, "content").state_dict())
         scale_latents(model.encoder, 1 / recipe.deviation)
-    run = EncoderTrainer(options.out, model, recipe.optimisation, options.minutes, device)
+    run = EncoderTrainer(options.out, model, recipe.optimisation, options.minutes, device, options.within)
     source = BatchSource(options.data, tokenizer, model.encoder.config.reference_size, recipe, device)
 
     def objective(step: int) -> StepLoss:

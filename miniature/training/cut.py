@@ -263,7 +263,7 @@ def train(options: argparse.Namespace) -> None:
     salient.load_state_dict(published)
     net = salient.net.requires_grad_(True)
     run = EncoderTrainer(options.out, net, OptimiserSettings(2e-4, 0.0), options.minutes, torch.device("cpu"))
-    run.train(lambda step: objective(net, source, options.seed, step), dict, log_every=25, save_every=50)
+    run.train(lambda step: objective(net, source, options.seed, step), dict, log_every=25)
     trained = salient.state_dict()
     mean = {name: torch.lerp(published[name], trained[name], options.share).half() for name in published}
     logger.info("Weights written to %s.", write_safetensors(options.out / WEIGHTS, mean, {}))

@@ -19,7 +19,8 @@ from echogen_core.utils.writing import append_line
 
 from .optimisers import conv_kernels, muon, set_rates
 from .precision import mixed_precision
-from .restore import load_optimizer_states
+from .restore import load_optimizer_states, load_state
+from .run_time import LOG_SECONDS, checkpoint_seconds, total_seconds
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class EncoderTrainer:
     """Trains `model` (an encoder with its heads); keeps checkpoint.pt and log.jsonl in `out`.
 
     minutes: of processor time on a CPU, so that other load does not count; of wall-clock time on a GPU.
+    deadline: time.monotonic() at which it ends instead.
     """
 
     def __init__(
@@ -59,17 +61,20 @@ class EncoderTrainer:
         optimisation: OptimiserSettings,
         minutes: float,
         device: torch.device,
+        deadline: float | None = None,
     ) -> None:
         self.out, self.optimisation, self.seconds, self.device = out, optimisation, minutes * 60, device
+        self.deadline = deadline
         out.mkdir(parents=True, exist_ok=True)
-        self.clock: Callable[[], float] = time.monotonic if self.device.type == "cuda" else time.process_time
+        by_processor = device.type == "cpu" and deadline is None
+        self.clock: Callable[[], float] = time.process_time if by_processor else time.monotonic
         model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.model = model.train()
         self.kernels = conv_kernels(model) if optimisation.muon else []
         self.optimizers = self._optimizers({id(pair.kernel) for pair in self.kernels})
         self.step, self.elapsed = 0, 0.0
         if self.checkpoint.exists():
-            saved = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+            saved = load_state(self.checkpoint)
             saved = {_FORMER_NAMES.get(name, name): value for name, value in saved.items()}
             self.model.load_state_dict(saved["model"])
             load_optimizer_states(self.optimizers, saved["optimizers"])
@@ -101,24 +106,27 @@ class EncoderTrainer:
         objective: Callable[[int], StepLoss],
         figures: Callable[[], dict[str, float]],
         log_every: int = 50,
-        save_every: int = 100,
     ) -> dict[str, float]:
         """Trains until the time is up; returns the final figures.
 
         objective: the loss of step n, with random numbers that depend on n alone, so that a continued run
         draws the same sequence. figures: measured on held-out subjects.
         """
+        self.seconds = total_seconds(self.seconds / 60, self.elapsed, self.deadline)
+        began = self.clock() - self.elapsed
+        saved = logged = time.monotonic()
         while self.elapsed < self.seconds:
-            start = self.clock()
             parts = self._one_step(objective)
             if self.device.type == "cuda":
                 torch.cuda.synchronize(self.device)
             self.step += 1
-            self.elapsed += self.clock() - start
-            if self.step % log_every == 0:
+            self.elapsed = self.clock() - began
+            if self.step % log_every == 0 and time.monotonic() - logged >= LOG_SECONDS:
                 self._log({name: round(float(value), 4) for name, value in parts.items()} | figures())
-            if self.step % save_every == 0:
+                logged = time.monotonic()
+            if time.monotonic() - saved >= checkpoint_seconds(self.device):
                 self._save()
+                saved = time.monotonic()
         self._save()
         found = figures()
         self._log(found)

@@ -61,10 +61,10 @@ def target_attention(boxes: ReferenceBoxes, schedule: ScaleSchedule, grid: int) 
 
 def _shares(start_B: Tensor, side_B: Tensor, tokens: int, grid: int) -> Tensor:
     """The same along one axis, [B, tokens, G]."""
-    middles = (torch.arange(tokens) + 0.5) / tokens
+    middles = (torch.arange(tokens, device=start_B.device) + 0.5) / tokens
     cells_Bt = (middles - start_B[:, None]) / side_B[:, None] * grid - 0.5
     reach_B11 = (grid / (tokens * side_B)).clamp_min(1)[:, None, None]
-    away_BtG = (cells_Bt[:, :, None] - torch.arange(grid)).abs()
+    away_BtG = (cells_Bt[:, :, None] - torch.arange(grid, device=start_B.device)).abs()
     shares_BtG = (1 - away_BtG / reach_B11).clamp_min(0)
     return shares_BtG / shares_BtG.sum(-1, keepdim=True).clamp_min(1)
 
@@ -88,7 +88,9 @@ class GuidedAttention:
         scales, before = schedule.scales[-SCALES:], schedule.spans[-SCALES][0]
         tokens_T = tokens_K[tokens_K >= before] - before
         self._tokens = len(tokens_T)
-        wanted_BTS = target_attention(boxes, schedule, grid).to(masks_B1HW.device)[:, tokens_T]
+        # computed where it is used: it has as many numbers as the batch has pixels
+        boxes = ReferenceBoxes(*(values_B.to(masks_B1HW.device) for values_B in boxes))
+        wanted_BTS = target_attention(boxes, schedule, grid)[:, tokens_T]
         covered = torch.cat([F.interpolate(masks_B1HW, size, mode="area").flatten(1) for size in scales], 1)
         has_content_B1 = has_content_B.repeat_interleave(len(masks_B1HW) // len(has_content_B))[:, None]
         weighted_BTS = wanted_BTS * (covered[:, tokens_T] * has_content_B1)[:, :, None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 from pathlib import Path
 
 import torch
@@ -35,6 +36,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", type=device, help="cuda, cpu, ... (default: cuda if available)")
 
 
+def add_minutes(parser: argparse.ArgumentParser, default: float, purpose: str) -> None:
+    """Adds --minutes and, in its place, --within, whose value is the end as time.monotonic() gives it."""
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument("--minutes", type=minutes, default=default, help=purpose)
+    either.add_argument(
+        "--within",
+        type=lambda text: time.monotonic() + 60 * minutes(text),
+        metavar="MINUTES",
+        help="wall-clock minutes from now after which the run ends, its schedules completed by then",
+    )
+
+
 def encoder_parser(stage: str, about: str | None) -> argparse.ArgumentParser:
     """The common options of the encoder stages."""
     parser = OptionParser(prog=f"python -m miniature {stage}", description=about)
@@ -42,12 +55,7 @@ def encoder_parser(stage: str, about: str | None) -> argparse.ArgumentParser:
     parser.add_argument(
         "--out", type=output_folder, required=True, help="folder of the run, which continues an earlier one"
     )
-    parser.add_argument(
-        "--minutes",
-        type=minutes,
-        default=12.0,
-        help="training time in minutes, on a CPU of processor time",
-    )
+    add_minutes(parser, 12.0, "training time in minutes, on a CPU of processor time")
     parser.add_argument("--threads", type=threads, default=1, help="CPU threads")
     add_options(parser)
     return parser

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,6 +25,15 @@ def load_matching(module: nn.Module, state: dict[str, Tensor], fresh: str | None
     }
     module.load_state_dict({**own, **kept})
     return sorted(own.keys() - kept.keys())
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """A run's checkpoint, in memory: loading it into modules and optimisers brings it to their device.
+
+    On a GPU the optimisers' step counters would have to be read back one by one in every step.
+    """
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return state
 
 
 def load_optimizer_states(

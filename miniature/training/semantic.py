@@ -297,7 +297,7 @@ def train(options: argparse.Namespace) -> None:
     torch.manual_seed(recipe.seed)
     model = SemanticWithHeads(find_encoders(options.preset).semantic, recipe)
     device = find_device(options.device)
-    run = EncoderTrainer(options.out, model, recipe.optimisation, options.minutes, device)
+    run = EncoderTrainer(options.out, model, recipe.optimisation, options.minutes, device, options.within)
     held = views.heldout_NVHW4
     seen_from_all_sides = held is not None and held.shape[1] > max(FAR_QUERIES)
 

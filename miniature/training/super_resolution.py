@@ -173,7 +173,7 @@ def train_super_resolution(
     logger.info("Bicubic: %s.", measured(lambda decoded, _: enlarged(decoded, TIMES)))
     logger.info("Lanczos: %s.", measured(lambda decoded, _: lanczos(decoded.cpu(), TIMES).to(device)))
     loss = SuperResolutionLoss(trainer, pictures, recipe, perceptual)
-    trainer.train(loss, partial(measured, model), log_every=200, save_every=50)
+    trainer.train(loss, partial(measured, model), log_every=200)
     folder = out / "bundle"
     save_bundle(with_super_resolution(bundle, model.cpu()), folder)
     return folder

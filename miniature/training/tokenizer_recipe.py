@@ -9,14 +9,18 @@ import torch
 
 from echogen_core.utils.option_types import whole
 
-from .options import add_options, minutes, rate, seed, weight
+from .options import add_minutes, add_options, rate, seed, weight
 
 
 @dataclass(frozen=True)
 class TokenizerRecipe:
-    """Settings of a run, which ends after `minutes` or `steps`, whichever comes first."""
+    """Settings of a run, which ends after `minutes` or `steps`, whichever comes first.
+
+    deadline: time.monotonic() at which it ends instead of after `minutes`.
+    """
 
     minutes: float = 25.0
+    deadline: float | None = None
     steps: int = 1_000_000
     batch: int = 32
     workers: int = 2  # threads that share a batch: they synchronise once a step, OpenMP's once a layer
@@ -39,17 +43,11 @@ class TokenizerRecipe:
     perceptual_start: float = 0.3  # share of the run before it sets in
     seed: int = 0
     eval_seconds: float = 60.0
-    save_seconds: float = 120.0
 
 
 def add_recipe_options(parser: argparse.ArgumentParser, defaults: TokenizerRecipe) -> None:
     """Adds the options of a recipe, --preset and --device."""
-    parser.add_argument(
-        "--minutes",
-        type=minutes,
-        default=defaults.minutes,
-        help="training time in minutes",
-    )
+    add_minutes(parser, defaults.minutes, "training time in minutes")
     parser.add_argument("--lr", type=rate, default=defaults.lr, help="peak learning rate of AdamW")
     parser.add_argument(
         "--muon", type=rate, default=defaults.muon, help="peak learning rate of Muon (convolutions)"
@@ -75,6 +73,7 @@ def recipe_from(
     return replace(
         defaults,
         minutes=options.minutes,
+        deadline=options.within,
         lr=options.lr,
         muon=options.muon,
         batch=options.batch,

@@ -14,6 +14,7 @@ import math
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,7 +34,8 @@ from .group_norm import TrainingOperations
 from .optimisers import ConvKernel, conv_kernels, muon, set_rates
 from .perceptual import Perceptual
 from .precision import mixed_precision
-from .restore import load_optimizer_states
+from .restore import load_optimizer_states, load_state
+from .run_time import checkpoint_seconds, total_seconds
 from .tokenizer_recipe import TokenizerRecipe
 
 logger = logging.getLogger(__name__)
@@ -125,7 +127,6 @@ class TokenizerTrainer:
 
     def train_step(self, pictures: MaskedImages | CodedImages) -> dict[str, float]:
         """One optimiser step on pictures [B, 3, H, W]; returns the loss terms."""
-        started = time.monotonic()
         self.model.train()
         set_rates(self.optimizers, self.rate())
         chunks = zip(*(tensor.chunk(self.recipe.workers) for tensor in pictures), strict=True)
@@ -142,7 +143,6 @@ class TokenizerTrainer:
         for parameter in (*self.model.parameters(), *(kernel.matrix for kernel in self.kernels)):
             parameter.grad = None
         self.step += 1
-        self.elapsed += time.monotonic() - started
         return record
 
     def _trained(self) -> list[nn.Parameter]:
@@ -224,7 +224,7 @@ class TokenizerTrainer:
         path = self.out / "checkpoint.pt"
         if not path.exists():
             return False
-        state: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)
+        state = load_state(path)
         self.model.load_state_dict(state["model"])
         load_optimizer_states(self.optimizers, state["optimizers"])
         self.step, self.elapsed = state["step"], state["elapsed"]
@@ -259,14 +259,21 @@ def _train(
     heldout: MaskedImages | CodedImages,
     loader: ThreadPoolExecutor,
 ) -> dict[str, float]:
+    recipe = trainer.recipe
+    seconds = total_seconds(recipe.minutes, trainer.elapsed, recipe.deadline)
+    trainer.recipe = replace(recipe, minutes=seconds / 60)
     last_eval = last_save = trainer.elapsed
+    began = time.monotonic() - trainer.elapsed
+    save_seconds = checkpoint_seconds(trainer.device)
+    eval_seconds = min(recipe.eval_seconds, save_seconds)
     was_frozen = trainer.frozen
     recent: list[dict[str, float]] = []
     prefetched = loader.submit(source.draw, trainer.recipe.batch)
     while trainer.progress < 1:
         pictures, prefetched = prefetched.result(), loader.submit(source.draw, trainer.recipe.batch)
         recent.append(trainer.train_step(pictures))
-        if trainer.elapsed - last_eval >= trainer.recipe.eval_seconds:
+        trainer.elapsed = time.monotonic() - began
+        if trainer.elapsed - last_eval >= eval_seconds:
             terms = recent[-1]  # a term can set in between two evaluations
             means = {n: round(sum(r.get(n, terms[n]) for r in recent) / len(recent), 5) for n in terms}
             trainer.log({**means, **trainer.evaluate(heldout), "rate": round(trainer.rate(), 4)})
@@ -275,7 +282,7 @@ def _train(
             was_frozen = True
             trainer.log({"codes": "final", **trainer.evaluate(heldout)})
             export(trainer, trainer.out / WEIGHTS)
-        if trainer.elapsed - last_save >= trainer.recipe.save_seconds:
+        if trainer.elapsed - last_save >= save_seconds:
             trainer.save()
             last_save = trainer.elapsed
     trainer.save()

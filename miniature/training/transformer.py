@@ -35,7 +35,7 @@ from ..data.attribution import attribution
 from ..data.dataset import PLAIN, SUBJECT_WORDS, Compositor, Mix
 from ..data.prompt_words import NIGHT, PLACES, SIZES, with_size
 from .guided_attention import sharpen_heads
-from .options import add_options, check_picture_size, find_device, minutes, seed, weight
+from .options import add_minutes, add_options, check_picture_size, find_device, seed, weight
 from .transformer_recipe import NANO_MIX, TransformerRecipe
 from .transformer_trainer import Modules, Trainer
 
@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 
 UNUSED = tuple(
     Unused(f"--{name}", lambda args: args.export, "with --export, which doesn't train. Drop one of the two.")
-    for name in ("minutes", "batch", "targets", "guide", "workers", "at-most", "compile")
+    for name in ("minutes", "within", "batch", "targets", "guide", "workers", "at-most", "compile")
 )
 
 
@@ -127,9 +127,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--out", type=output_folder, required=True, help="folder of the run, which continues an earlier one"
     )
-    parser.add_argument(
-        "--minutes", type=minutes, default=defaults.minutes, help="training time in minutes, in total"
-    )
+    add_minutes(parser, defaults.minutes, "training time in minutes, in total")
     parser.add_argument("--batch", type=whole(1), default=defaults.batch, help="references per step")
     parser.add_argument("--targets", type=whole(1), default=defaults.targets, help="pictures per reference")
     parser.add_argument("--seed", type=seed, default=defaults.seed, help="seed of everything random")
@@ -179,6 +177,7 @@ def train(args: argparse.Namespace) -> None:
         modules = new_modules(preset, find_encoders(preset.name), args)
     recipe = TransformerRecipe(
         minutes=args.minutes,
+        deadline=args.within,
         batch=args.batch,
         targets=args.targets,
         workers=args.workers if device.type == "cpu" else 1,
@@ -188,7 +187,7 @@ def train(args: argparse.Namespace) -> None:
     )
     trainer = Trainer(modules, args.data, args.out, recipe, device)
     if not args.export:
-        trainer.run(args.at_most)
+        trainer.run(args.at_most, lambda: export(trainer, preset, args))
     logger.info("Bundle written to %s.", export(trainer, preset, args))
 
 

@@ -18,7 +18,8 @@ class TransformerRecipe:
     """Settings of a run; shares are of its minutes.
 
     mix: what pictures are like.
-    minutes: training time in total, with resumed runs. warmup: steps. cooldown: last share, rates falling to
+    minutes: training time in total, with resumed runs. deadline: time.monotonic() at which the run ends
+    instead. warmup: steps. cooldown: last share, rates falling to
     0.
     batch: references per step, each with `targets` pictures that share its conditions' keys and values.
     guide: weight of the guided-attention loss (guided_attention.py), which falls to 0 at the share
@@ -36,6 +37,7 @@ class TransformerRecipe:
 
     mix: Mix = NANO_MIX
     minutes: float = 90.0
+    deadline: float | None = None
     batch: int = 16
     targets: int = 4
     warmup: int = 40
@@ -55,6 +57,5 @@ class TransformerRecipe:
     workers: int = 2
     clip: float = 1.0
     seed: int = 0
-    checkpoint_minutes: float = 2.0
     validate_every: int = 200
     compiler: str = ""

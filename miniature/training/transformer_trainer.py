@@ -12,10 +12,10 @@ import json
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,7 +42,8 @@ from .math_attention import math_attention
 from .optimisers import set_rates
 from .pair_features import encode_pairs
 from .precision import mixed_precision
-from .restore import load_optimizer_states
+from .restore import load_optimizer_states, load_state
+from .run_time import checkpoint_seconds, total_seconds
 from .transformer_optimisers import build_optimizers
 from .transformer_recipe import TransformerRecipe
 from .weighted_loss import scale_accuracy, subject_emphasis, weighted_bit_loss
@@ -128,31 +129,35 @@ class Trainer:
         self.loader = ThreadPoolExecutor(1)
         self.prefetched: Future[PairBatch] | None = None
 
-    def run(self, at_most: float = math.inf) -> None:
+    def run(self, at_most: float = math.inf, saved: Callable[[], object] = lambda: None) -> None:
         """Trains until the recipe's minutes are used up.
 
         at_most: minutes after which this call saves and returns anyway; the next run continues.
+        saved: called after each checkpoint on the way.
         """
         self.trained.train()
-        saved = started = time.monotonic()
+        total = total_seconds(self.recipe.minutes, self.seconds, self.recipe.deadline)
+        self.recipe = replace(self.recipe, minutes=total / 60)
+        last = started = time.monotonic()
+        began = started - self.seconds
         compiling = bool(self.recipe.compiler)  # in the first step: its time does not count
         log_path = self.out / "log.jsonl"
         attention = math_attention() if self.device.type == "cpu" else nullcontext()
         with attention:
             while self.progress() < 1 and time.monotonic() - started < at_most * 60:
-                began = time.monotonic()
                 record = self._train_step()
-                if not compiling:
-                    self.seconds += time.monotonic() - began
-                compiling = False
+                if compiling:
+                    began, compiling = time.monotonic() - self.seconds, False
+                self.seconds = time.monotonic() - began
                 if self.step % self.recipe.validate_every == 0:
                     record |= self._validate()
                 if self.step % 20 == 0:
                     record |= {"step": self.step, "minutes": round(self.seconds / 60, 2)}
                     append_line(log_path, json.dumps(record))
-                if time.monotonic() - saved > self.recipe.checkpoint_minutes * 60:
+                if time.monotonic() - last >= checkpoint_seconds(self.device):
                     self.save()
-                    saved = time.monotonic()
+                    saved()
+                    last = time.monotonic()
         self.save()
 
     def progress(self) -> float:
@@ -185,9 +190,9 @@ class Trainer:
         path = self.out / "state.pt"
         if not path.is_file():
             return
-        state = torch.load(path, weights_only=True, map_location=self.device)
+        state = load_state(path)
         self.trained.load_state_dict(state["trained"])
-        self.average = state["average"]
+        self.average = {name: tensor.to(self.device) for name, tensor in state["average"].items()}
         if len(state["optimizers"]) == len(self.optimizers):
             load_optimizer_states(self.optimizers, state["optimizers"])
         else:

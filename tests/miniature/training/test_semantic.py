@@ -89,3 +89,13 @@ def test_a_run_goes_on_where_it_stopped_and_exports(data: Path, tmp_path: Path) 
     assert steps == sorted(steps) and steps[-1] == second["steps"]
     features = load_part(tmp_path / "semantic.safetensors", "semantic").encode(torch.rand(1, 3, 80, 64))
     assert features.patches_VPC.shape == (1, 64, 192) and torch.isfinite(features.cls_VC).all()
+
+
+def test_a_deadline_ends_a_run_whatever_it_has_trained(data: Path, tmp_path: Path) -> None:
+    arguments = ["--data", str(data), "--out", str(tmp_path), "--pairs", "4"]
+    for _ in range(2):
+        assert main([*arguments, "--within", "0.0001"]) == 0, "a step at least, its schedule complete"
+    done = json.loads((tmp_path / "DONE").read_text())
+    assert done["steps"] == 2 and done["minutes"] > 0
+    with pytest.raises(SystemExit):
+        main([*arguments, "--within", "1", "--minutes", "1"])
