@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,7 +13,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from echogen_core.evaluation.records import write_png
 from echogen_core.utils.stopping import until_stopped
 from echogen_core.utils.writing import Numbered, append_line, write_atomically, write_text
 from miniature.data.files import save_array
@@ -41,6 +41,9 @@ def array(folder: Path, value: int) -> Path:
 
 
 def png(folder: Path, value: int) -> Path:
+    """A finished picture of an evaluation; with torch, in seconds."""
+    from echogen_core.evaluation.records import write_png
+
     write_png(Image.new("L", (64, 64), value), folder / "picture.png")
     return folder / "picture.png"
 
@@ -89,6 +92,7 @@ def write(arguments: Sequence[str]) -> int:
 def write_many(arguments: Sequence[str]) -> int:
     """WRITER FOLDER VALUE COUNT LINKS: so many files in turn, on a disk with hard links or without."""
     name, folder, value, count, links = arguments
+    assert "torch" not in sys.modules, "it takes longer to import than all that is done here"
     if links == "no links":
         os.link = _no_links  # what such a disk answers
     for _ in range(int(count)):
@@ -116,6 +120,7 @@ def _write_slowly(path: Path) -> None:
 def add_lines(arguments: Sequence[str]) -> int:
     """FILE VALUE COUNT"""
     path, value, count = arguments
+    assert "torch" not in sys.modules, "it takes longer to import than all that is done here"
     for number in range(int(count)):
         append_line(Path(path), json.dumps([int(value), number] * 200))
     return 0
