@@ -36,6 +36,7 @@ STAGES = {
     "enlarge": Stage("training.enlarge", "initialise a miniature from one with other sizes"),
     "decoder": Stage("training.decoder", "fine-tune a bundle's decoder on sampled codes"),
     "super-resolution": Stage("training.super_resolution", "train a bundle to draw at twice the size"),
+    "all": Stage("training.all_stages", "train a miniature from packed data within minutes, on a GPU"),
     "cut": Stage("training.cut", "fine-tune the built-in cut's network"),
 }
 

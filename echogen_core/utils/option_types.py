@@ -13,8 +13,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from .file_names import name_fault
 from .number_list import parse_number, parse_numbers, parse_whole_numbers
 from .number_text import plain_text
@@ -148,6 +146,8 @@ def _new_path(text: str, path: Path) -> Path:
 
 def device(name: str) -> str:
     """The name of a device that PyTorch can use on this machine: cpu, cuda, cuda:1, mps, ..."""
+    import torch  # takes seconds, which other options don't need
+
     try:
         wanted = torch.device(name)
     except RuntimeError:
@@ -165,6 +165,8 @@ def device(name: str) -> str:
 
 
 def _why_missing(kind: str) -> str:
+    import torch
+
     if kind != "cuda":
         return f"PyTorch finds no {kind} here. Use cpu."
     if torch.version.cuda is None and torch.version.hip is None:

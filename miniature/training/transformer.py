@@ -104,7 +104,7 @@ def bundle_modules(bundle: Bundle, **others: Any) -> Modules:
 
 def export(trainer: Trainer, preset: Preset, args: argparse.Namespace) -> Path:
     """Writes the averaged weights as a bundle folder, with its attribution; returns the folder."""
-    folder: Path = args.out / "bundle"
+    folder: Path = args.bundle or args.out / "bundle"
     modules = trainer.modules
     bundle = Bundle(
         preset, modules.transformer, modules.tokenizer, modules.text, modules.semantic, modules.content
@@ -139,6 +139,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument(
         "--workers", type=whole(1), default=defaults.workers, help="threads that share a batch"
+    )
+    parser.add_argument(
+        "--bundle", type=output_folder, help="folder to write the bundle to (default: `bundle` in --out)"
     )
     parser.add_argument("--export", action="store_true", help="only write the bundle")
     parser.add_argument(

@@ -143,6 +143,7 @@ class Trainer:
         compiling = bool(self.recipe.compiler)  # in the first step: its time does not count
         log_path = self.out / "log.jsonl"
         attention = math_attention() if self.device.type == "cpu" else nullcontext()
+        record: dict[str, Any] = {}
         with attention:
             while self.progress() < 1 and time.monotonic() - started < at_most * 60:
                 record = self._train_step()
@@ -151,13 +152,15 @@ class Trainer:
                 self.seconds = time.monotonic() - began
                 if self.step % self.recipe.validate_every == 0:
                     record |= self._validate()
+                record |= {"step": self.step, "minutes": round(self.seconds / 60, 4)}
                 if self.step % 20 == 0:
-                    record |= {"step": self.step, "minutes": round(self.seconds / 60, 2)}
                     append_line(log_path, json.dumps(record))
                 if time.monotonic() - last >= checkpoint_seconds(self.device):
                     self.save()
                     saved()
                     last = time.monotonic()
+        if record and self.step % 20:
+            append_line(log_path, json.dumps(record))
         self.save()
 
     def progress(self) -> float:

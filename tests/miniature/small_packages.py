@@ -7,6 +7,7 @@ pixels (OpenEXR, @pmndrs/assets). Real but small: furniture archives, icons, tex
 from __future__ import annotations
 
 import json
+import os
 import sys
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -21,12 +22,14 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from miniature.__main__ import main
 from miniature.data import composites, furniture, panoramas, render, subjects
 from miniature.evaluation import evaluator
 from miniature.training import (
     content,
     cut,
     decoder,
+    side_by_side,
     super_resolution,
     super_resolution_pictures,
     tokenizer,
@@ -117,6 +120,36 @@ def draw_panorama(module: Path) -> panoramas.Array:
     pixels_PQ3 = np.full((32, 64, 3), 0.8, np.float32)
     pixels_PQ3[16:] = np.random.default_rng(list(module.name.encode())).uniform(0.1, 0.6, 3)
     return pixels_PQ3
+
+
+@contextmanager
+def stages_in_this_process() -> Iterator[None]:
+    """Has the stages of a whole training run one after the other: other processes lack the stand-ins."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(side_by_side, "prepare", lambda: None)
+        patch.setattr(side_by_side, "start", EndedStage)
+        yield
+
+
+class EndedStage:
+    """In the place of a stage's process: the stage, which has run, for a step where it is trained."""
+
+    def __init__(self, stage: str, arguments: Sequence[str], output: Path, end: float | None) -> None:
+        self.exitcode = main([stage, *arguments, *side_by_side.within(None if end is None else 0.0)])
+        self.sentinel, writer = os.pipe()
+        os.close(writer)
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(f"status {self.exitcode}\n", encoding="utf-8")
+
+    def is_alive(self) -> bool:
+        """Not any more."""
+        return False
+
+    def terminate(self) -> None:
+        """There is nothing left to end."""
+
+    def join(self, _seconds: float) -> None:
+        """There is nothing to wait for."""
 
 
 @contextmanager

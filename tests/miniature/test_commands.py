@@ -33,6 +33,7 @@ INPUT = {
     "transformer": ["--data", "x", "--start", NANO],
     "decoder": ["--data", "x", "--start", NANO],
     "super-resolution": ["--data", "x", "--start", NANO],
+    "all": ["--packed", "x", "--perceptual", "0"],
     "cut": ["--start", "x", "--npm", "x", "--icons", "x", "--textures", "x"],
     "evaluate": ["--data", "x"],
     "editing": ["--data", "x"],

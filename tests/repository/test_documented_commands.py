@@ -111,6 +111,9 @@ REHEARSALS: Mapping[str, Rehearsal] = {
     "python -m miniature transformer --preset nano-fine": Rehearsal(
         f"{SECONDS} --batch 2 --targets 1", {"runs/semantic/semantic.safetensors": "{fine semantic}"}
     ),
+    "python -m miniature all": Rehearsal(
+        parsed="tests/miniature/training/test_all_stages.py cuts it off and goes on"
+    ),
     "python -m miniature decoder": Rehearsal(f"{SECONDS} --batch 4"),
     "python -m miniature super-resolution": Rehearsal(f"{SECONDS} --pictures 4 --batch 2"),
     "python -m miniature enlarge": Rehearsal(),
