@@ -26,7 +26,6 @@ import pytest
 from echogen_core.__main__ import main as core
 from echogen_core.checkpoints import ASSETS, load_bundle, load_part, save_bundle, save_part
 from echogen_core.encoders import SemanticEncoder
-from echogen_core.encoders.sizes import find_encoders
 from echogen_core.evaluation.__main__ import main as evaluation
 from echogen_core.model import EchoGenTransformer
 from echogen_core.subject.samples import FOLDER as SAMPLES
@@ -103,14 +102,12 @@ REHEARSALS: Mapping[str, Rehearsal] = {
         "--picture 16 --sprite 16 --workers 1 --furniture {furniture} --npm {npm}"
     ),
     "python -m miniature pack --data data --npm": Rehearsal(own={"data": "{small data}"}),
+    "python -m miniature pack --data data256": Rehearsal(own={"data256": "{small data}"}),
     "python -m miniature pack": Rehearsal("--workers 1", {"data": "unpacked"}),
     "python -m miniature tokenizer": Rehearsal(f"{SECONDS} --batch 2 --workers 1"),
     "python -m miniature semantic": Rehearsal(f"{SECONDS} --threads 1 --pairs 4"),
     "python -m miniature content": Rehearsal(f"{SECONDS} --threads 1 --pictures 4"),
     "python -m miniature transformer": Rehearsal(f"{SECONDS} --batch 2 --targets 1"),
-    "python -m miniature transformer --preset nano-fine": Rehearsal(
-        f"{SECONDS} --batch 2 --targets 1", {"runs/semantic/semantic.safetensors": "{fine semantic}"}
-    ),
     "python -m miniature all": Rehearsal(
         parsed="tests/miniature/training/test_all_stages.py cuts it off and goes on"
     ),
@@ -238,9 +235,6 @@ def miniature_values(folder: Path, nano: Path) -> dict[str, Path]:
     sizes = f"--picture 16 --sprite 16 --workers 1 --npm {npm} --furniture {furniture}".split()
     assert miniature(["prepare", "--out", str(small), *sizes]) == 0
     assert miniature(["pack", "--data", str(small), "--npm", str(npm), "--out", str(packed)]) == 0
-    config = find_encoders("nano-fine").semantic
-    (folder / "fine").mkdir()
-    fine = save_part(folder / "fine/semantic.safetensors", "semantic", SemanticEncoder(config), config, None)
     stages = ("tokenizer", "semantic", "content")
     return {
         "data": write_prepared(make(folder / "prepared"), (*BLIND_SCENES, "night")),
@@ -251,7 +245,6 @@ def miniature_values(folder: Path, nano: Path) -> dict[str, Path]:
         "node_modules": npm,
         "{npm}": npm,
         "{furniture}": furniture,
-        "{fine semantic}": fine,
         "skimage/data": workshop.write_textures(folder / "textures"),
         "build/photos/skimage/data": workshop.write_photos(folder / "photos", ["chelsea.png"]),
         "/usr/share/tuxpaint/stamps": workshop.write_stamps(folder / "stamps"),
