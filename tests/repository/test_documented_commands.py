@@ -17,6 +17,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from unittest import mock
@@ -31,6 +32,7 @@ from echogen_core.model import EchoGenTransformer
 from echogen_core.subject.samples import FOLDER as SAMPLES
 from echogen_core.training.__main__ import main as training
 from miniature.__main__ import main as miniature
+from miniature.data import panoramas
 from miniature.evaluation.sheet import BLIND_SCENES
 from miniature.training.super_resolution import begin, with_super_resolution
 from tests.core.evaluation.small_scorers import write_dreambench, write_networks
@@ -224,7 +226,10 @@ def values(
 
 @pytest.fixture(scope="module")
 def small_workshop() -> Iterator[None]:
-    with workshop.small_packages(), workshop.small_sizes():
+    """Stand-ins, few pictures, and a few backgrounds of each scene in the place of hundreds."""
+    few = partial(panoramas.prepare_scenes, count=4)
+    with workshop.small_packages(), workshop.small_sizes(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(panoramas, "prepare_scenes", few)
         yield
 
 
