@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from card_tensors import Card, OnCard
 
 from echogen_core.config import PRESETS
 from echogen_core.encoders.reference import reference_picture
@@ -24,6 +25,20 @@ from miniature.training.guided_attention import GuidedAttention, sharpen_heads, 
 
 NANO = find_schedule("nano")
 GRID = 14
+
+
+def test_the_wanted_attention_is_made_where_the_pictures_are(data: Path) -> None:
+    """It is as large as the batch's pictures: a processor core would take longer than a GPU's whole step."""
+    pairs = Compositor(data, "train", seed=0).batch(2, Mix(fixed_layout=True, turned=0.0), targets=2)
+    assert pairs.reference_boxes is not None
+    given = (pairs.subject_masks_B1HW, torch.ones(2, dtype=torch.bool))
+    tokens_K = torch.arange(NANO.tokens)
+    here = GuidedAttention(pairs.reference_boxes, *given, NANO, GRID, tokens_K)
+    with Card():
+        on_card = [OnCard(tensor) for tensor in given]
+        there = GuidedAttention(pairs.reference_boxes, *on_card, NANO, GRID, OnCard(tokens_K))
+    assert isinstance(there._weighted_BTS, OnCard)
+    assert torch.equal(there._weighted_BTS.held, here._weighted_BTS)
 
 
 def test_wanted_cells_hold_the_colours_of_the_tokens(data: Path) -> None:
