@@ -29,6 +29,7 @@ from miniature.training import (
     content,
     cut,
     decoder,
+    null_features,
     side_by_side,
     super_resolution,
     super_resolution_pictures,
@@ -90,7 +91,7 @@ def small_packages() -> Iterator[None]:
 def small_sizes() -> Iterator[None]:
     """Has the stages evaluate a few pictures, and the cut see small ones, inside the block."""
     with pytest.MonkeyPatch.context() as patch:
-        for stage in (tokenizer, decoder, content, super_resolution):
+        for stage in (tokenizer, decoder, content, null_features, super_resolution):
             patch.setattr(stage, "HELDOUT", 4)
         patch.setattr(content, "STATISTICS", 8)
         patch.setattr(super_resolution_pictures, "CHUNK", 4)
