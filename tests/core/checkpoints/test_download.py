@@ -8,11 +8,11 @@ import random
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,8 @@ import pytest
 from echogen_core.checkpoints.catalog.download import download_part
 from echogen_core.checkpoints.catalog.published_models import PublishedFile, PublishedPart
 from echogen_core.utils.locks import exclusive_lock
+from tests.core import warm_process
 
-from ..stopped import ROOT
 from .hub_server import Hub, serving
 
 BIG = random.Random(0).randbytes(3_000_000)
@@ -180,23 +180,25 @@ def test_a_missing_library_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 # --- two at once, and killed
 
 
-def another(hub: Hub, folder: Path) -> subprocess.Popen[bytes]:
+def another(hub: Hub, folder: Path) -> BaseProcess:
     """A process that fetches the same; it has a megabyte of the weights, and waits for the rest."""
     hub.halt_after = 1_000_000
-    code = """
-import sys
-from pathlib import Path
-from huggingface_hub import constants
-from echogen_core.checkpoints.catalog.download import download_part
-from tests.core.checkpoints.test_download import PART
-constants.DOWNLOAD_CHUNK_SIZE = 50_000
-download_part(PART, Path(sys.argv[1]), endpoint=sys.argv[2])
-"""
-    process = subprocess.Popen([sys.executable, "-c", code, str(folder), hub.endpoint], cwd=ROOT)
+    program = "tests.core.checkpoints.test_download:fetch_in_pieces"
+    process = warm_process.start(program, [str(folder), hub.endpoint], {})
     while not any(path.stat().st_size >= 1_000_000 for path in (folder / "model").glob(".*.partial")):
-        assert process.poll() is None
+        assert process.exitcode is None
         time.sleep(0.02)
     return process
+
+
+def fetch_in_pieces(arguments: list[str]) -> int:
+    """FOLDER ENDPOINT: the part, in pieces of the size that `hub` sets for this process."""
+    from huggingface_hub import constants
+
+    folder, endpoint = arguments
+    constants.DOWNLOAD_CHUNK_SIZE = 50_000
+    download_part(PART, Path(folder), endpoint=endpoint)
+    return 0
 
 
 def test_a_second_download_waits_and_finds_the_file_whole(hub: Hub, tmp_path: Path) -> None:
@@ -210,7 +212,7 @@ def test_a_second_download_waits_and_finds_the_file_whole(hub: Hub, tmp_path: Pa
 
     process = another(hub, tmp_path)
     download_part(part, tmp_path, endpoint=hub.endpoint, report=report)
-    assert process.wait(300) == 0
+    assert warm_process.status(process, 300) == 0
     assert re.search(r"is downloading .*weights.* \(1\.0 MB of 3\.0 MB so far\): waiting", said[1])
     assert said[-1].endswith("weights.safetensors is already complete")
     assert hub.bodies() == [None], "fetched once"
@@ -228,7 +230,7 @@ def test_a_download_goes_on_where_a_killed_one_ended(hub: Hub, tmp_path: Path) -
         said.append(line)
         if "waiting" in line:
             process.kill()
-            process.wait()
+            process.join()
 
     download_part(PART, tmp_path, endpoint=hub.endpoint, report=report)
     assert "resuming at 1.0 MB" in said

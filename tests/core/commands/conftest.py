@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from echogen_core.checkpoints import ASSETS, Bundle, load_bundle, save_part
 from echogen_core.checkpoints import bundle as bundle_module
 from echogen_core.checkpoints.conversion import Conversion
 from echogen_core.checkpoints.conversion import convert as convert_file
+from echogen_core.checkpoints.segmentation_models import load_salient
+from echogen_core.commands import reference_options, region_options
 from echogen_core.model import EchoGenTransformer
 
 
@@ -58,7 +61,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture
 def short_nano(files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The pack's weights are those of `files`, and are loaded once."""
+    """The pack's weights are those of `files`, and are loaded once, as the built-in cut's are."""
     loaded: dict[str, Bundle] = {}
 
     def load_once(*args: Any, **options: Any) -> Bundle:
@@ -67,3 +70,6 @@ def short_nano(files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(bundle_module, "ASSETS", files["assets"])
     monkeypatch.setattr(pipeline_module, "load_bundle", load_once)
+    cut_once = cache(load_salient)
+    for module in (pipeline_module, reference_options, region_options):
+        monkeypatch.setattr(module, "load_salient", cut_once)
