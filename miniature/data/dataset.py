@@ -22,6 +22,7 @@ from torch import Tensor
 
 from .compose import Placement, at_night, compose_masked, on_white, rotate_hue
 from .files import load_array, prepared
+from .photographic import Crops, Light, relit, textured
 from .prompt_words import (
     PromptWords,
     ReferenceBoxes,
@@ -57,6 +58,8 @@ class Mix:
     recolour: share of pairs whose hue is rotated, alike in both pictures: new subjects from old ones.
     plain: share of targets on white. named: share of prompts that name the subject.
     placed, sized, night: shares of prompts with words for position, size and night (prompt_words.py).
+    textured, relit: shares of subjects that get a photograph's texture, and another light, alike in both
+    pictures (photographic.py).
     """
 
     icons: float = 0.3
@@ -72,6 +75,8 @@ class Mix:
     placed: float = 0.0
     sized: float = 0.0
     night: float = 0.0
+    textured: float = 0.0
+    relit: float = 0.0
 
     @property
     def has_prompt_words(self) -> bool:
@@ -106,12 +111,16 @@ class _Sprites(NamedTuple):
 
 @dataclass(frozen=True)
 class Scene:
-    """A named scene and its backgrounds, uint8 [K, H, W, 3]; order: their indices, most typical first."""
+    """A named scene and its backgrounds, uint8 [K, H, W, 3]; order: their indices, most typical first.
+
+    drawn: whether they are plain colours instead of photographs.
+    """
 
     name: str
     phrases: tuple[str, ...]
     crops_KHW3: np.ndarray = field(repr=False)
     order: tuple[int, ...]
+    drawn: bool = False
 
 
 class ImageTable:
@@ -224,13 +233,41 @@ class Compositor:
         still = all(row == references[i // targets] for i, row in enumerate(others))
         if still:  # each is drawn once
             owner = owner[:count]
-        both = self.sprites.take(references if still else references + others)
+        both = self._photographic(self.sprites.take(references if still else references + others), owner, mix)
         hue_B = self._uniform(count) * 2 * math.pi * (self._uniform(count) < mix.recolour)
         both = torch.cat((rotate_hue(both[:, :3], hue_B[owner]), both[:, 3:]), dim=1)
         flip_B = (self._uniform(count) < 0.5)[owner]
         both = _mirrored(both, flip_B)
         seen = both.repeat_interleave(targets, 0) if still else both[count:]
         return _Sprites(both[:count], seen, subjects, names)
+
+    def _photographic(self, sprites_B4HW: Tensor, owner_B: Tensor, mix: Mix) -> Tensor:
+        """Shares of the subjects with other textures and in another light; owner: subject of each sprite."""
+        count = int(owner_B.max()) + 1
+        if mix.textured:
+            share_B = (0.5 + 0.5 * self._uniform(count)) * (self._uniform(count) < mix.textured)
+            crops = Crops.drawn(torch.rand(4, count, generator=self.generator))
+            rows = self._draw_textures(count)
+            textures_B3HW = self.backgrounds.take([rows[owner] for owner in owner_B.tolist()])
+            crops = Crops(*(values_B[owner_B] for values_B in crops))
+            sprites_B4HW = textured(sprites_B4HW, textures_B3HW, crops, share_B[owner_B])
+        if mix.relit:
+            chosen_B = self._uniform(count) < mix.relit
+            light = Light.drawn(torch.rand(len(Light._fields), count, generator=self.generator))
+            lit_B4HW = relit(sprites_B4HW, Light(*(values_B[owner_B] for values_B in light)))
+            sprites_B4HW = torch.where(
+                chosen_B[owner_B].to(self.device)[:, None, None, None], lit_B4HW, sprites_B4HW
+            )
+        return sprites_B4HW
+
+    def _draw_textures(self, count: int) -> list[int]:
+        """Rows of `backgrounds`, of photographed scenes only."""
+        scenes = [index for index, scene in enumerate(self.scenes) if not scene.drawn]
+        chosen = [scenes[self._integer(len(scenes))] for _ in range(count)]
+        return [
+            self.backgrounds.starts[index] + self._integer(len(self.scenes[index].crops_KHW3))
+            for index in chosen
+        ]
 
     def _draw_views(self, mix: Mix, targets: int) -> list[int]:
         """Reference view, then target views within the largest turn."""
@@ -323,7 +360,15 @@ def load_scenes(data: Path | str, split: str) -> list[Scene]:
             crops_KHW3 = load_array(data / "scenes" / f"{row['name']}.npy")
             typical = [index for index in row.get("typical", ()) if index < len(crops_KHW3)]
             others = [index for index in range(len(crops_KHW3)) if index not in typical]
-            scenes.append(Scene(row["name"], tuple(row["phrases"]), crops_KHW3, (*typical, *others)))
+            scenes.append(
+                Scene(
+                    row["name"],
+                    tuple(row["phrases"]),
+                    crops_KHW3,
+                    (*typical, *others),
+                    row.get("source") == "drawn",
+                )
+            )
     return scenes
 
 

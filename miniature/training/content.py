@@ -4,6 +4,9 @@ Linear heads predict each cell's pixels, the tokenizer's latents and the cell's 
 latent. What the transformer copies is then almost linear in what it has to predict, and a cell's position can
 be read from its latent, since content tokens have no positional encoding. Run it again to continue.
 
+`--start FILE --keep` goes on with an encoder without changing what its latents mean: the heads are fitted to
+it as it is and stay so. A transformer that has learnt to read the latents can then read the new ones.
+
 Shape suffixes: B pictures, C channels, H and W pixels, h and w cells.
 """
 
@@ -11,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,28 +30,36 @@ from echogen_core.encoders.reference import reference_picture
 from echogen_core.encoders.sizes import find_encoders
 from echogen_core.tokenizer import BitTokenizer
 from echogen_core.training.run_folder import only_run
+from echogen_core.utils.option_checks import Unused, refuse_unused
 from echogen_core.utils.option_types import whole
 
 from ..data.dataset import Compositor, Mix
 from ..psnr import psnr
 from .encoder_trainer import EncoderTrainer, OptimiserSettings, StepLoss
-from .options import check_picture_size, encoder_parser, find_device
+from .options import check_picture_size, encoder_parser, find_device, share
 from .restore import load_matching
 
 STATISTICS, HELDOUT = 128, 64
 """Pictures for the latents' mean and deviation, and held-out pictures that a run is evaluated on."""
+
+FITTING, KEPT = 100, 0.2
+"""With --keep: iterations that fit the heads, and the rates' factor."""
+
+UNUSED = (Unused("--keep", lambda args: args.start is None, "without --start. Add it, or drop --keep."),)
 
 
 @dataclass(frozen=True)
 class ContentRecipe:
     """Settings of a run; the defaults trained the shipped weights.
 
-    pictures: per step. icons: share of icons among them. background: weight of cells without the subject.
+    pictures: per step. icons: share of icons among them. photographic: share of subjects with another
+    texture, and of those in another light (photographic.py). background: weight of cells without the subject.
     deviation: standard deviation of the exported latents.
     """
 
     pictures: int = 48
     icons: float = 0.4
+    photographic: float = 0.0
     optimisation: OptimiserSettings = field(
         default_factory=lambda: OptimiserSettings(2e-3, muon=0.01, weight_decay=0.01)
     )
@@ -88,8 +99,11 @@ class ContentWithHeads(nn.Module):
 
     def forward(self, batch: ContentBatch) -> StepLoss:
         """Scalar losses of the heads' predictions from pictures [B, 3, H, W] and latents [B, D, h, w]."""
+        return self.losses(self.encoder(batch.references_B3HW).float(), batch)
+
+    def losses(self, latents_BChw: Tensor, batch: ContentBatch) -> StepLoss:
+        """The same from the encoder's latents [B, C, h, w]."""
         images_B3HW, latents_BDhw = batch
-        latents_BChw = self.encoder(images_B3HW).float()
         predicted = HeadOutputs(*self.heads(latents_BChw).float().split(self.widths, dim=1))
         pixels_BChw = F.pixel_unshuffle(images_B3HW * 2 - 1, self.patch)
         weight_B1hw = self._weight(images_B3HW)
@@ -127,7 +141,7 @@ class BatchSource:
         self.tokenizer, self.size = tokenizer.to(device), size
         self.train = Compositor(data, "train", seed=recipe.seed, device=device)
         self.heldout = Compositor(data, "heldout", seed=recipe.seed, device=device)
-        self.mix = Mix(icons=recipe.icons)
+        self.mix = Mix(icons=recipe.icons, textured=recipe.photographic, relit=recipe.photographic)
         latents_BDhw = self._latents(self._draw(self.train, STATISTICS, 0))
         self.mean_1D11 = latents_BDhw.mean((0, 2, 3), keepdim=True)
         self.deviation_1D11 = latents_BDhw.std((0, 2, 3), keepdim=True)
@@ -164,6 +178,23 @@ def evaluate(model: ContentWithHeads, source: BatchSource) -> dict[str, float]:
     }
 
 
+def keep_meaning(model: ContentWithHeads, source: BatchSource) -> None:
+    """Fits the heads to the encoder as it is, and freezes them: its latents can then only become truer."""
+    batch = source.draw(source.train, STATISTICS, model.recipe.seed)
+    with torch.no_grad():
+        latents_BChw = model.encoder(batch.references_B3HW).float()
+    fitting = torch.optim.LBFGS(model.heads.parameters(), max_iter=FITTING, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        fitting.zero_grad()
+        loss = model.losses(latents_BChw, batch).total
+        loss.backward()
+        return loss
+
+    fitting.step(closure)
+    model.heads.requires_grad_(False).zero_grad()  # the last gradient would still be applied
+
+
 def scale_latents(encoder: ContentEncoder, factor: float) -> ContentEncoder:
     """Multiplies the encoder's latents by a factor, in place; returns the encoder."""
     channels, last = encoder.config.latent_channels, encoder.conv_out
@@ -184,7 +215,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--start", type=Path, help="content.safetensors to start from; layers of other sizes start anew"
     )
     parser.add_argument("--pictures", type=whole(1), default=ContentRecipe.pictures, help="pictures per step")
+    parser.add_argument(
+        "--keep",
+        action="store_true",
+        help="with --start: keep what the latents mean, at a fifth of the rates",
+    )
+    parser.add_argument(
+        "--photographic",
+        type=share,
+        default=ContentRecipe.photographic,
+        help="share of subjects with a photograph's texture, and of those in another light",
+    )
     arguments = parser.parse_args(argv)
+    refuse_unused(arguments, UNUSED, parser)
     with only_run(arguments.out):
         train(arguments)
     return 0
@@ -193,7 +236,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def train(options: argparse.Namespace) -> None:
     """A whole run: training, and content.safetensors."""
     torch.set_num_threads(options.threads)
-    recipe, device = ContentRecipe(pictures=options.pictures), find_device(options.device)
+    device = find_device(options.device)
+    recipe = ContentRecipe(pictures=options.pictures, photographic=options.photographic)
+    if options.keep:
+        rates = recipe.optimisation
+        slow = replace(rates, learning_rate=KEPT * rates.learning_rate, muon=KEPT * rates.muon)
+        recipe = replace(recipe, optimisation=slow)
     check_picture_size(options.data, find_preset(options.preset))
     torch.manual_seed(recipe.seed)
     tokenizer = load_part(options.tokenizer, "tokenizer")
@@ -201,8 +249,10 @@ def train(options: argparse.Namespace) -> None:
     if options.start:
         load_matching(model.encoder, load_part(options.start, "content").state_dict())
         scale_latents(model.encoder, 1 / recipe.deviation)
-    run = EncoderTrainer(options.out, model, recipe.optimisation, options.minutes, device, options.within)
     source = BatchSource(options.data, tokenizer, model.encoder.config.reference_size, recipe, device)
+    if options.keep:
+        keep_meaning(model.to(device), source)
+    run = EncoderTrainer(options.out, model, recipe.optimisation, options.minutes, device, options.within)
 
     def objective(step: int) -> StepLoss:
         batch = source.draw(source.train, recipe.pictures, recipe.seed * 1_000_003 + step)

@@ -67,7 +67,7 @@ def test_pictures_are_as_large_as_the_prepared_ones(data: Path, tmp_path: Path) 
 
 def test_pictures_are_made_on_the_device(data: Path) -> None:
     """On "meta", which has shapes only; a step that forgets the device would raise."""
-    mix = Mix(plain=0.3, placed=0.5, sized=0.5, night=0.5)
+    mix = Mix(plain=0.3, placed=0.5, sized=0.5, night=0.5, textured=0.5, relit=0.5)
     there, here = (Compositor(data, seed=5, device=device).batch(4, mix, 2) for device in ("meta", "cpu"))
     for name in ("references_B3HW", "targets_B3HW", "subject_masks_B1HW"):
         assert getattr(there, name).device.type == "meta"
