@@ -1,13 +1,15 @@
-"""How much sharper super-resolution draws than enlargement: held-out subjects, and photographic cut-outs.
+"""How much sharper a decoder draws than another one's pictures enlarged, from the same bits.
 
-    python benchmarks/super_resolution.py --data DATA --weights BUNDLE --out FOLDER [--stamps STAMPS]
+    python benchmarks/super_resolution.py --data DATA --before BUNDLE --weights BUNDLE --out FOLDER \
+        [--stamps STAMPS]
 
---data is prepared at twice the size that nano encodes. Real pictures are reduced to that size, encoded,
-decoded, and compared at their own size: PSNR, and the distance of EfficientNet-Lite0's features after LPIPS
-(Lite0 is what training looks at, Lite2 only judges). The cut-outs are those of Debian's
-tuxpaint-stamps-default (GPL-2+: they are measured with, never trained on). Beside the tables it writes
-sheet_*.png, a row a picture: bicubic, Lanczos, super-resolution, real.
-Shapes: N pictures, H W their pixels.
+--data is prepared at the size that --weights draws; --before draws at the size that it encodes. Real pictures
+are reduced to that size, encoded, decoded, and compared at their own size: PSNR, and the distance of
+EfficientNet-Lite0's and Lite2's features after LPIPS (Lite0 is what training looks at, Lite2 only judges).
+They are held-out subjects with the encoder's codes, the same with a last scale that the transformer draws,
+and the photographic cut-outs of Debian's tuxpaint-stamps-default (GPL-2+: they are measured with, never
+trained on). Beside the tables it writes sheet_*.png, a row a picture: bicubic, Lanczos, --weights, real.
+Shapes: N pictures, H W their pixels, D bits per token, h w tokens.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from echogen_core.checkpoints import Bundle, load_bundle
 from echogen_core.pictures import reduced, to_pil
 from echogen_core.scales import find_schedule
-from echogen_core.tokenizer import quantize_multiscale
+from echogen_core.tokenizer import BitTokenizer, quantize_multiscale
 from echogen_core.tokenizer.super_resolution import enlarged
 from echogen_core.utils.writing import write_picture
 from miniature.data.compose import Placement, compose_masked
@@ -39,14 +41,11 @@ from miniature.data.stamps import read_stamps
 from miniature.efficientnet import efficientnet_lite
 from miniature.psnr import psnr
 from miniature.training.perceptual import Perceptual
-from miniature.training.super_resolution import TIMES, lanczos
+from miniature.training.sampled_codes import CodePainter
 
 PICTURES, BATCH, SHEET = 120, 8, 8
 LITE2_DEPTHS = (2, 4, 10)
 SEED = 3
-
-Enlarge = Callable[[Tensor, Tensor], Tensor]
-"""Decoded pictures in -1..1, and the features they were drawn from, to larger pictures in -1..1."""
 
 
 def lite2(device: torch.device) -> Perceptual:
@@ -82,34 +81,54 @@ def cut_outs(data: Path, folder: Path) -> Tensor:
     return compose_masked(sprites_N4HW, backgrounds_N3HW, placement, on_feet=False).images_B3HW
 
 
-def methods(bundle: Bundle) -> dict[str, Enlarge]:
-    """What is compared. Raises ValueError for a bundle without super-resolution."""
-    part = bundle.tokenizer.decoder.super_resolution
-    if part is None:
-        raise ValueError("Expected a bundle that draws larger pictures: train one with `super-resolution`.")
+def lanczos(pictures_B3HW: Tensor, times: int) -> Tensor:
+    """Pictures in 0..1 enlarged by Lanczos' filter, through 8-bit colours, [B, 3, times*H, times*W]."""
+    size = [side * times for side in pictures_B3HW.shape[:-3:-1]]
+    arrays = [np.asarray(to_pil(picture).resize(size, Image.Resampling.LANCZOS)) for picture in pictures_B3HW]
+    return torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).float() / 255
+
+
+def ways(before: BitTokenizer, after: BitTokenizer, codes_BDhw: Tensor) -> dict[str, Tensor]:
+    """Pictures of codes, in 0..1 and of the larger size, by how they are made."""
+    times = after.config.super_resolution // before.config.super_resolution
+    small_B3hw = before.reconstruct(codes_BDhw)
     return {
-        "bicubic": lambda decoded_B3HW, _: enlarged(decoded_B3HW, TIMES),
-        "Lanczos": lambda decoded_B3HW, _: lanczos(decoded_B3HW, TIMES),
-        "super-resolution": part,
+        "bicubic": enlarged(small_B3hw, times).clamp(0, 1),
+        "Lanczos": lanczos(small_B3hw.clamp(0, 1), times),
+        "weights": after.decode(codes_BDhw),
     }
 
 
 @torch.no_grad()
-def compared(
-    bundle: Bundle, pictures_N3HW: Tensor, judges: Mapping[str, Perceptual]
-) -> tuple[dict[str, dict[str, float]], Tensor]:
-    """Method -> figures, and a sheet [3, H, W] of the first pictures."""
-    decoder, schedule = bundle.tokenizer.decoder, find_schedule(bundle.preset.budget)
-    sums: dict[str, dict[str, list[Tensor]]] = {}
-    rows = []
+def encoded(bundle: Bundle, pictures_N3HW: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches of pictures [B, 3, H, W] and their codes [B, D, h, w]."""
+    schedule = find_schedule(bundle.preset.budget)
     for real_B3HW in pictures_N3HW.split(BATCH):
         latent_BDhw = bundle.tokenizer.latent(reduced(real_B3HW, schedule.pixels_hw))
-        features = decoder.features(quantize_multiscale(latent_BDhw, schedule.scales).codes_BDHW)
-        decoded_B3hw = decoder.picture(features)
-        shown = []
-        for name, enlarge in methods(bundle).items():
-            made_B3HW = ((enlarge(decoded_B3hw, features) + 1) / 2).clamp(0, 1)
-            shown.append(made_B3HW)
+        yield real_B3HW, quantize_multiscale(latent_BDhw, schedule.scales).codes_BDHW
+
+
+def drawn(bundle: Bundle, data: Path) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches of held-out subjects' pictures [B, 3, H, W], and codes with a last scale of the transformer."""
+    painter = CodePainter(bundle, data, "heldout", SEED, torch.device("cpu"))
+    generator = torch.Generator().manual_seed(SEED)
+    for _ in range(PICTURES // BATCH):
+        painted = painter.paint(BATCH)
+        yield painted.pictures_N3HW / 255, painted.drawn(bundle.preset.top_p, generator)
+
+
+@torch.no_grad()
+def compared(
+    tokenizers: tuple[BitTokenizer, BitTokenizer],
+    batches: Iterator[tuple[Tensor, Tensor]],
+    judges: Mapping[str, Perceptual],
+) -> tuple[dict[str, dict[str, float]], Tensor]:
+    """Way -> figures with `count`, and a sheet [3, H, W] of some of the pictures."""
+    sums: dict[str, dict[str, list[Tensor]]] = {}
+    rows = []
+    for real_B3HW, codes_BDhw in batches:
+        shown = ways(*tokenizers, codes_BDhw)
+        for name, made_B3HW in shown.items():
             found = sums.setdefault(name, {})
             found.setdefault("psnr", []).append(psnr((made_B3HW - real_B3HW).square().mean((1, 2, 3))))
             for judge, perceptual in judges.items():
@@ -117,13 +136,13 @@ def compared(
                 found.setdefault(judge, []).append(
                     torch.stack([perceptual.distance(*pair) for pair in pairs])
                 )
-        rows.append(torch.stack([*shown, real_B3HW], 1))
+        rows.append(torch.stack([*shown.values(), real_B3HW], 1))
     figures = {
         name: {figure: float(torch.cat(parts).mean()) for figure, parts in found.items()}
         for name, found in sums.items()
     }
-    every = max(1, len(pictures_N3HW) // SHEET)
-    sheet = torch.cat(rows)[::every][:SHEET].permute(2, 0, 3, 1, 4).flatten(3, 4).flatten(1, 2)
+    made = torch.cat(rows)
+    sheet = made[:: max(1, len(made) // SHEET)][:SHEET].permute(2, 0, 3, 1, 4).flatten(3, 4).flatten(1, 2)
     return figures, sheet
 
 
@@ -131,6 +150,7 @@ def main() -> int:
     """Prints the tables as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder made by `prepare --picture 256`")
+    parser.add_argument("--before", type=Path, required=True, help="bundle whose pictures are enlarged")
     parser.add_argument("--weights", type=Path, required=True, help="bundle that draws larger pictures")
     parser.add_argument("--out", type=Path, required=True, help="folder of the sheets")
     parser.add_argument("--stamps", type=Path, help="Tux Paint's stamps")
@@ -139,14 +159,20 @@ def main() -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     cpu = torch.device("cpu")
     judges = {"lite0": Perceptual.lite0(cpu), "lite2": lite2(cpu)}
-    bundle = load_bundle("nano", options.weights)
-    sets = {"subjects": subjects(options.data)}
+    before, after = (load_bundle("nano", folder) for folder in (options.before, options.weights))
+    if after.tokenizer.config.super_resolution <= before.tokenizer.config.super_resolution:
+        raise ValueError("Expected --weights to draw larger pictures than --before.")
+    sets = {
+        "subjects": encoded(after, subjects(options.data)),
+        "subjects, drawn": drawn(after, options.data),
+    }
     if options.stamps:
-        sets["cut-outs"] = cut_outs(options.data, options.stamps)
-    for name, pictures_N3HW in sets.items():
-        figures, sheet = compared(bundle, pictures_N3HW, judges)
-        write_picture(options.out / f"sheet_{name}.png", to_pil(sheet), "PNG")
-        sys.stdout.write(json.dumps({"pictures": name, "count": len(pictures_N3HW), **figures}) + "\n")
+        sets["cut-outs"] = encoded(after, cut_outs(options.data, options.stamps))
+    for name, batches in sets.items():
+        figures, sheet = compared((before.tokenizer, after.tokenizer), batches, judges)
+        write_picture(options.out / f"sheet_{name.replace(', ', '_')}.png", to_pil(sheet), "PNG")
+        sys.stdout.write(json.dumps({"pictures": name, **figures}) + "\n")
+        sys.stdout.flush()
     return 0
 
 

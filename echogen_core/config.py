@@ -162,7 +162,7 @@ PRESETS: dict[str, Preset] = {
             ),
             TokenizerConfig(
                 bits=32, base_channels=128, channel_multipliers=(1, 1), res_blocks=1, unshuffle=4,
-                norm_groups=8,
+                norm_groups=8, super_resolution=2,
             ),
             budget="nano",
             reference_size=112,

@@ -35,8 +35,7 @@ STAGES = {
     "editing": Stage("evaluation.editing.stage", "evaluate editing with a bundle on held-out subjects"),
     "enlarge": Stage("training.enlarge", "initialise a miniature from one with other sizes"),
     "null-features": Stage("training.null_features", "train what stands for a prompt or reference not given"),
-    "decoder": Stage("training.decoder", "fine-tune a bundle's decoder on sampled codes"),
-    "super-resolution": Stage("training.super_resolution", "train a bundle to draw at twice the size"),
+    "decoder": Stage("training.decoder", "train a bundle's decoder to draw sharply, at twice the size"),
     "all": Stage("training.all_stages", "train a miniature from packed data within minutes, on a GPU"),
     "cut": Stage("training.cut", "fine-tune the built-in cut's network"),
 }

@@ -55,7 +55,7 @@ class LoadBundle(io.ComfyNode):
                     display_name="model",
                     options=list(BUNDLES),
                     default=NANO,
-                    tooltip="nano (built in): a miniature, 128×128 px, ready to run on any computer. "
+                    tooltip="nano (built in): a miniature, 256×256 px, ready to run on any computer. "
                     "EchoGen-2B: about 1024×1024 px, 22 to 32 GB to download; run this node to see how. "
                     "EchoGen-0.1B: about 256×256 px, for weights of your own training.",
                 ),

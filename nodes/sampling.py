@@ -270,7 +270,7 @@ def _picture_widgets() -> list[Any]:
             "size",
             options=SIZES,
             default=AUTO_SIZE,
-            tooltip="Size of the picture. auto: what the model was trained at (nano 128×128, EchoGen-0.1B "
+            tooltip="Size of the picture. auto: what the model was trained at (nano 256×256, EchoGen-0.1B "
             "about 256×256, EchoGen-2B about 1024×1024). Smaller sizes stop at an earlier scale.",
         ),
     ]

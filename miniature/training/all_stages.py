@@ -197,7 +197,7 @@ class Training:
             given += ["--workers", "1", "--bundle", str(self.out / "bundle")]
             given += [word for option in encoders.items() for word in option]
         elif stage == "decoder":
-            given += ["--workers", "1", "--start", str(self.out / "bundle")]
+            given += ["--start", str(self.out / "bundle")]
         return given
 
 

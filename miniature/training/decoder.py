@@ -1,187 +1,341 @@
-"""Fine-tunes a miniature's decoder on codes that its transformer samples.
+"""Fine-tunes a bundle's decoder to draw sharply what its transformer's codes stand for.
 
-`python -m miniature decoder --data DATA --start BUNDLE --out RUN`; run it again to continue. The encoder's
-and the transformer's codes of a picture differ in some of the last scale's bits. A decoder trained on sampled
-codes learns which pictures they stand for. Half of each batch keeps the encoder's codes. Only the decoder
-changes: the bits keep their meaning, and the transformer stays valid. Super-resolution, which reads what the
-decoder computes, is left out: train it afterwards.
-Shapes: B pictures, H W pixels or tokens, D bits per token, L tokens of all scales.
+`python -m miniature decoder --data DATA --start BUNDLE --out RUN`; run it again to continue. Half of each
+batch has the encoder's codes, half codes whose last scale the transformer draws. A decoder that draws at
+twice the size (`super_resolution`) learns from pictures prepared at that size, and begins as bicubic
+enlargement. Besides errors of pixels and of Lite0's features, an adversary that is
+trained beside it says what does not look real: without it, whatever the codes leave open becomes a blur. Only
+the decoder changes: the bits keep their meaning, and the transformer stays valid.
+Shapes: B pictures, H W pixels, D bits per token, h w tokens.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from echogen_core.checkpoints import Bundle, load_bundle, save_bundle
 from echogen_core.config import find_preset
-from echogen_core.encoders.reference import reference_picture
-from echogen_core.model.branch import Conditions
-from echogen_core.pictures import reduced
-from echogen_core.sampling.bits import draw_bits, picture_generators
-from echogen_core.sampling.guidance import Guidance
+from echogen_core.pictures import to_pil
 from echogen_core.scales import find_schedule
-from echogen_core.tokenizer import add_scale, quantize_multiscale, quantize_with_bit_flips
-from echogen_core.training.condition_dropout import drop_conditions
+from echogen_core.tokenizer import BitTokenizer
+from echogen_core.tokenizer.autoencoder import Decoder
+from echogen_core.tokenizer.super_resolution import enlarged
 from echogen_core.training.run_folder import only_run
 from echogen_core.utils.option_parser import OptionParser
-from echogen_core.utils.option_types import output_folder
-from echogen_core.utils.writing import write_text
+from echogen_core.utils.option_types import output_folder, threads, whole
+from echogen_core.utils.writing import write_picture, write_text
 
 from ..data.attribution import attribution
-from ..data.dataset import Compositor
-from ..data.image_sources import CodedImages, CompositeSource
-from ..encoded_size import without_super_resolution
-from .options import check_picture_size, find_device
-from .pair_features import encode_pairs
-from .precision import mixed_precision
-from .tokenizer_recipe import TokenizerRecipe, add_recipe_options, recipe_from
-from .tokenizer_trainer import HELDOUT, TokenizerTrainer, export, train
-from .transformer_recipe import NANO_MIX
+from ..data.dataset import load_scenes
+from ..psnr import psnr
+from .discriminator import Discriminator, discriminator_loss, generator_loss
+from .encoder_trainer import EncoderTrainer, OptimiserSettings, Stateful, StepLoss
+from .group_norm import TrainingOperations
+from .options import add_minutes, add_options, check_picture_size, find_device, seed, weight
+from .perceptual import SMALLEST, Perceptual
+from .sampled_codes import ExpectedCodes, PaintedPictures, paint_pictures
 
 logger = logging.getLogger(__name__)
 
-BIT_FLIPS = 0.1
-"""Largest share of the earlier scales' bits that is flipped before the last scale is sampled."""
+HELDOUT = 32
+"""Held-out pictures that a run is evaluated on."""
+EMA = 0.997
+"""Share of the averaged weights that a step keeps."""
 
-BRANCHES = torch.tensor([[True, True, True], [True, False, False], [False, False, False]])
-"""Which of text, semantic and content each guidance branch sees, in the order of the guidance weights."""
+
+@dataclass(frozen=True)
+class DecoderRecipe:
+    """Settings of a run, which ends after `minutes` (on a CPU: of processor time), or at `deadline`, a
+    value of time.monotonic().
+
+    subject: additional weight of the subject's pixels. adversarial: the adversary's gradient as a share of
+    the other losses'; 0: none. alone: share of the run in which the adversary learns alone, and after which
+    it gains its weight during as long again.
+    """
+
+    minutes: float = 80.0
+    deadline: float | None = None
+    batch: int = 6
+    learning_rate: float = 4e-4
+    muon: float = 0.002
+    edges: float = 0.5
+    subject: float = 2.0
+    perceptual: float = 0.6
+    adversarial: float = 0.4
+    adversary_rate: float = 4e-4
+    alone: float = 0.03
+    seed: int = 0
 
 
-class SampledCodes:
-    """Draws pictures with codes whose last scale the transformer samples at the preset's guidance."""
+def larger(tokenizer: BitTokenizer, times: int) -> BitTokenizer:
+    """The tokenizer that draws `times` as large as it encodes; without that part so far, by bicubic
+    enlargement.
+    """
+    if tokenizer.config.super_resolution == times:
+        return tokenizer
+    grown = BitTokenizer(replace(tokenizer.config, super_resolution=times))
+    grown.load_state_dict({**grown.state_dict(), **tokenizer.state_dict()})
+    assert grown.decoder.super_resolution is not None
+    for parameter in grown.decoder.super_resolution.conv_out.parameters():
+        nn.init.zeros_(parameter)
+    return grown.eval()
 
-    def __init__(self, bundle: Bundle, data: Path, split: str, seed: int, device: torch.device) -> None:
-        self._bundle, self._device = bundle, device
-        self._schedule = find_schedule(bundle.preset.budget)
-        self._compositor = Compositor(data, split, seed, device=device)
-        self._numpy_rng = np.random.default_rng(seed)
-        self._flips = torch.Generator(device).manual_seed(seed)
-        self._seed = seed
 
-    @torch.no_grad()
-    def draw(self, count: int) -> CodedImages:
-        """float32 pictures [count, 3, H, W] in 0..1 with their subjects' masks and sampled codes.
+def drawn_times(data: Path, bundle: Bundle) -> int:
+    """How many times larger than encoded prepared pictures are, at least as large as the decoder draws."""
+    side = load_scenes(data, "train")[0].crops_KHW3.shape[1]
+    times: int = side // find_schedule(bundle.preset.budget).pixels_hw[0]
+    return max(times, bundle.tokenizer.config.super_resolution)
 
-        Larger pictures than the schedule's are coded at the schedule's size.
-        """
-        pairs, bundle = self._compositor.batch(count, NANO_MIX), self._bundle
-        references_B3HW = reference_picture(pairs.references_B3HW, bundle.content.config.reference_size)
-        scales = self._schedule.scales
-        with mixed_precision(self._device):
-            given = encode_pairs(bundle, pairs.prompts, references_B3HW)
-            forced = quantize_with_bit_flips(
-                bundle.tokenizer.latent(reduced(pairs.targets_B3HW, self._schedule.pixels_hw)),
-                scales,
-                strength=BIT_FLIPS,
-                flip_scales=len(scales) - 1,
-                numpy_rng=self._numpy_rng,
-                generator=self._flips,
-            )
-            bits_BLD = self._draw(given, forced.inputs_BLD)
-        # before the last scale, the sum so far has the last scale's size already
-        height, width = scales[-1]
-        summed_BDHW = forced.inputs_BLD[:, -height * width :].mT.unflatten(-1, (height, width))
-        codes_BDHW = add_scale(summed_BDHW, bits_BLD.unflatten(1, (height, width)), scales[-1])
-        return CodedImages(pairs.targets_B3HW, pairs.subject_masks_B1HW, codes_BDHW)
 
-    def _draw(self, given: Conditions, inputs_BLD: Tensor) -> Tensor:
-        """Samples the last scale's bits [B, tokens of that scale, D]."""
-        preset, count = self._bundle.preset, len(inputs_BLD)
-        weights = Guidance.constant(preset.gamma_t, preset.gamma_i, 1).weights(0)
-        weighted = [
-            weight * self._last_logits(given, inputs_BLD, keep_3.to(self._device)[:, None].expand(3, count))
-            for weight, keep_3 in zip(weights, BRANCHES, strict=True)
-            if weight
+class DecoderLoss:
+    """The loss of a step; it also trains the adversary and averages the decoder's weights.
+
+    `beside` is what a checkpoint keeps beside the decoder.
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        top_p: float,
+        pictures: PaintedPictures,
+        recipe: DecoderRecipe,
+        perceptual: Perceptual | None,
+        device: torch.device,
+    ) -> None:
+        self._decoder, self._top_p, self._pictures = decoder, top_p, pictures
+        self._recipe, self._perceptual, self._device = recipe, perceptual, device
+        self.averaged = AveragedModel(decoder, multi_avg_fn=get_ema_multi_avg_fn(EMA))
+        with torch.random.fork_rng():
+            torch.manual_seed(recipe.seed)
+            self._adversary = Discriminator(perceptual.channels if perceptual else ()).to(device)
+        self._adversary_optimizer = torch.optim.AdamW(
+            self._adversary.parameters(), recipe.adversary_rate, betas=(0.5, 0.99), weight_decay=1e-3
+        )
+        self._balance = 0.0
+        self.beside: dict[str, Stateful] = {
+            "averaged": self.averaged, "adversary": self._adversary, "optimizer": self._adversary_optimizer
+        }  # fmt: skip
+
+    def __call__(self, step: int, progress: float) -> StepLoss:
+        """The loss of step n at a share of the run, on pictures that n determines."""
+        recipe = self._recipe
+        if step:
+            self.averaged.update_parameters(self._decoder)
+        rng = np.random.default_rng([recipe.seed, step])
+        some = self._pictures.some(recipe.batch, rng)
+        codes_BDhw = mixed_codes(some, self._top_p, int(rng.integers(2**31))).to(self._device)
+        wanted_B3HW = some.pictures_N3HW.to(self._device) / 255
+        weight_B1HW = 1 + recipe.subject * some.subject_N1HW.to(self._device) / 255
+        made_B3HW = (self._decoder(codes_BDhw) + 1) / 2
+        parts = pixel_errors(made_B3HW - wanted_B3HW, weight_B1HW / weight_B1HW.mean())
+        corners = rng.integers(0, wanted_B3HW.shape[-1] - SMALLEST + 1, (recipe.batch, 2))
+        wanted, made = (crops(pictures, corners) for pictures in (wanted_B3HW, made_B3HW))
+        total = parts["l1"] + parts["mse"] + recipe.edges * parts["edges"]
+        real, seen = [], []
+        if self._perceptual is not None:
+            with torch.no_grad():
+                real = self._perceptual.features(wanted)
+            seen = self._perceptual.features(made)
+            parts["perceptual"] = self._perceptual.between(seen, real)
+            total = total + recipe.perceptual * parts["perceptual"]
+        if recipe.adversarial:
+            share = min(1.0, max(0.0, progress / recipe.alone - 1))
+            self._adversary.requires_grad_(False)
+            unreal = generator_loss(self._adversary(made, seen))
+            if step % 20 == 0 or not self._balance:
+                self._rebalance(total, unreal, made)
+            self._adversary.requires_grad_(True)
+            parts["told_apart"] = self._train_adversary((wanted, real), (made, seen))
+            total = total + recipe.adversarial * share * self._balance * unreal
+        return StepLoss(total, parts)
+
+    def _rebalance(self, total: Tensor, unreal: Tensor, made: Tensor) -> None:
+        """Makes both gradients equally long in the pictures, as VQGAN does (Esser et al. 2021)."""
+        lengths = [torch.autograd.grad(loss, made, retain_graph=True)[0].norm() for loss in (total, unreal)]
+        balance = float(lengths[0] / lengths[1].clamp_min(1e-9))
+        self._balance = 0.8 * self._balance + 0.2 * balance if self._balance else balance
+
+    def _train_adversary(
+        self, real: tuple[Tensor, Sequence[Tensor]], made: tuple[Tensor, Sequence[Tensor]]
+    ) -> Tensor:
+        """A step of the adversary, on pictures with their features; returns its loss, without gradients."""
+        (wanted, wanted_features), (output, output_features) = real, made
+        detached = [feature.detach() for feature in output_features]
+        loss = discriminator_loss(
+            self._adversary(wanted, wanted_features), self._adversary(output.detach(), detached)
+        )
+        self._adversary_optimizer.zero_grad()
+        loss.backward()
+        self._adversary_optimizer.step()
+        return loss.detach()
+
+
+def mixed_codes(pictures: ExpectedCodes, top_p: float, seed: int) -> Tensor:
+    """Codes [N, D, h, w]: the encoder's, and drawn ones for every second picture."""
+    drawn_NDhw = pictures.drawn(top_p, torch.Generator().manual_seed(seed))
+    odd_N = torch.arange(len(drawn_NDhw)) % 2 == 1
+    return torch.where(odd_N[:, None, None, None], drawn_NDhw, pictures.true_NDhw.float())
+
+
+def pixel_errors(error_B3HW: Tensor, weight_B1HW: Tensor) -> dict[str, Tensor]:
+    """Absolute, squared and gradient errors in -1..1, scalars; the error is given in 0..1."""
+    error_B3HW = 2 * error_B3HW
+    across = (error_B3HW.diff(dim=-1).abs() * weight_B1HW[..., 1:]).mean()
+    down = (error_B3HW.diff(dim=-2).abs() * weight_B1HW[..., 1:, :]).mean()
+    absolute = (error_B3HW.abs() * weight_B1HW).mean()
+    return {"l1": absolute, "mse": error_B3HW.square().mean(), "edges": across + down}
+
+
+def crops(pictures_B3HW: Tensor, corners_B2: np.ndarray) -> Tensor:
+    """Squares as large as the perceptual network wants them, at (top, left), [B, 3, side, side]."""
+    return torch.stack(
+        [
+            picture[:, top : top + SMALLEST, left : left + SMALLEST]
+            for picture, (top, left) in zip(pictures_B3HW, corners_B2.tolist(), strict=True)
         ]
-        guided = sum(weighted[1:], start=weighted[0])
-        seeds = range(self._seed, self._seed + count)
-        self._seed += count
-        return draw_bits(guided / preset.tau, picture_generators(seeds), preset.top_p)
-
-    def _last_logits(self, given: Conditions, inputs_BLD: Tensor, keep_3B: Tensor) -> Tensor:
-        """Logits of the last scale's bits, from the conditions that are kept."""
-        model = self._bundle.transformer
-        logits = model.teacher_forced(drop_conditions(model, given, keep_3B), inputs_BLD, self._schedule)
-        return logits[:, slice(*self._schedule.spans[-1])].float()
+    )
 
 
-class MixedCodes:
-    """Alternates pictures with sampled codes and pictures with the encoder's."""
+@torch.no_grad()
+def figures(
+    decoder: nn.Module, codes_NDhw: Tensor, pictures_N3HW: Tensor, perceptual: Perceptual | None
+) -> dict[str, float]:
+    """PSNR in dB and, given its network, Lite0's distance of what codes become.
 
-    def __init__(self, sampled: SampledCodes, true: CompositeSource, bundle: Bundle) -> None:
-        self._sampled, self._true, self._tokenizer = sampled, true, bundle.tokenizer
-        self._schedule = find_schedule(bundle.preset.budget)
+    Codes are mixed ones: figures of the encoder's and of the drawn ones are apart.
+    """
+    ratios, distances = [], []
+    for codes, pictures in zip(codes_NDhw.split(8), pictures_N3HW.split(8), strict=True):
+        made = ((decoder(codes) + 1) / 2).clamp(0, 1)
+        ratios.append(psnr((made - pictures).square().mean((1, 2, 3))))
+        if perceptual is not None:
+            pairs = zip(made.split(1), pictures.split(1), strict=True)
+            distances += [float(perceptual.distance(*pair)) for pair in pairs]
+    found = {"psnr": torch.cat(ratios).cpu().numpy()}
+    found |= {"lite0": np.array(distances)} if distances else {}
+    return {
+        f"{name}_{kind}": round(float(values[start::2].mean()), 4)
+        for name, values in found.items()
+        for start, kind in enumerate(("encoded", "drawn"))
+    }
 
-    @torch.no_grad()
-    def draw(self, count: int) -> CodedImages:
-        """float32 pictures [count, 3, H, W] in 0..1 with masks and codes; count must be even."""
-        sampled, true = self._sampled.draw(count // 2), self._true.draw(count // 2)
-        with mixed_precision(true.images_B3HW.device):
-            latent_BDHW = self._tokenizer.latent(reduced(true.images_B3HW, self._schedule.pixels_hw))
-        codes_BDHW = quantize_multiscale(latent_BDHW, self._schedule.scales).codes_BDHW
-        both = zip(sampled, (*true, codes_BDHW), strict=True)
-        return CodedImages(*(torch.stack(pair, 1).flatten(0, 1) for pair in both))
+
+def train_decoder(
+    bundle: Bundle,
+    recipe: DecoderRecipe,
+    pictures: PaintedPictures,
+    heldout: PaintedPictures,
+    out: Path,
+    device: torch.device,
+) -> Path:
+    """A whole run; returns the folder of the bundle, whose decoder draws at the pictures' size."""
+    schedule = find_schedule(bundle.preset.budget)
+    grown = larger(bundle.tokenizer, heldout.first(1).pictures_N3HW.shape[-1] // schedule.pixels_hw[1])
+    model = BitTokenizer(grown.config, operations=TrainingOperations)
+    model.load_state_dict(grown.state_dict())
+    perceptual = Perceptual.lite0(device) if recipe.perceptual else None
+    some = heldout.first(HELDOUT)
+    codes_NDhw = mixed_codes(some, bundle.preset.top_p, 0).to(device)
+    real_N3HW = some.pictures_N3HW.to(device) / 255
+    measured = partial(figures, codes_NDhw=codes_NDhw, pictures_N3HW=real_N3HW, perceptual=perceptual)
+    decoder = model.decoder.to(device)
+    loss = DecoderLoss(decoder, bundle.preset.top_p, pictures, recipe, perceptual, device)
+    settings = OptimiserSettings(recipe.learning_rate, recipe.muon, weight_decay=1e-3)
+    trainer = EncoderTrainer(
+        out, decoder, settings, recipe.minutes, device, deadline=recipe.deadline, beside=loss.beside
+    )
+    logger.info("At first: %s.", measured(decoder))
+    trainer.train(
+        lambda step: loss(step, trainer.elapsed / trainer.seconds), lambda: measured(loss.averaged.module)
+    )
+    loss.averaged.update_parameters(decoder)  # by the last step
+    model.decoder.load_state_dict(loss.averaged.module.state_dict())
+    grown.load_state_dict(model.cpu().state_dict())
+    folder = out / "bundle"
+    save_bundle(replace(bundle, tokenizer=grown), folder)
+    write_sheet(bundle.tokenizer, grown, codes_NDhw.cpu(), real_N3HW.cpu(), out / "sheet.png")
+    return folder
+
+
+@torch.no_grad()
+def write_sheet(
+    before: BitTokenizer,
+    after: BitTokenizer,
+    codes_NDhw: Tensor,
+    real_N3HW: Tensor,
+    path: Path,
+    count: int = 8,
+) -> None:
+    """Writes a PNG, a row a picture: what its codes became before, what they become now, and the real one."""
+    times = after.config.super_resolution // before.config.super_resolution
+    former = enlarged(before.reconstruct(codes_NDhw[:count]), times).clamp(0, 1)
+    shown = torch.stack([former, after.decode(codes_NDhw[:count]), real_N3HW[:count]], 1)
+    write_picture(path, to_pil(shown.permute(2, 0, 3, 1, 4).flatten(3, 4).flatten(1, 2)), "PNG")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line of this stage; returns the exit code."""
-    defaults = TokenizerRecipe(minutes=20.0, lr=4e-4, muon=4e-3, perceptual_weight=1.0)
-    parser = OptionParser(prog="python -m miniature decoder", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder made by the prepare stage")
-    parser.add_argument("--start", type=Path, required=True, help="bundle folder to start from")
-    parser.add_argument(
-        "--out", type=output_folder, required=True, help="folder of the run and of the resulting bundle"
-    )
-    add_recipe_options(parser, defaults)
-    options = parser.parse_args(argv)
-    if options.batch % (2 * options.workers):
-        parser.error(
-            f"expected --batch as a multiple of {2 * options.workers}, twice --workers, got {options.batch}"
-        )
-    torch.set_num_threads(1)  # --workers threads share a batch instead
+    options = _parser().parse_args(argv)
+    torch.set_num_threads(options.threads)
     preset, device = find_preset(options.preset), find_device(options.device)
-    recipe = replace(
-        recipe_from(options, defaults, device),
-        decoder_phase=1.0,
-        decoder_lr=1.0,
-        quantizer_warmup=0.0,
-        perceptual_start=0.0,
+    recipe = DecoderRecipe(
+        minutes=options.minutes,
+        deadline=options.within,
+        batch=options.batch,
+        perceptual=options.perceptual,
+        adversarial=options.adversarial,
+        seed=options.seed,
     )
     with only_run(options.out):
-        check_picture_size(options.data, preset)
         bundle = load_bundle(preset.name, options.start, device=device)
-        folder = train_decoder(bundle, recipe, options.data, options.out, device)
+        check_picture_size(options.data, preset, drawn_times(options.data, bundle))
+        paint = partial(paint_pictures, bundle, options.data, device=device)
+        heldout = paint("heldout", HELDOUT, options.out / "heldout", seed=1)
+        pictures = paint("train", options.pictures, options.out / "pictures", seed=1000 * (recipe.seed + 1))
+        folder = train_decoder(bundle, recipe, pictures, heldout, options.out, device)
+        write_text(folder / "ATTRIBUTION.md", attribution(options.data))
     logger.info("Bundle written to %s.", folder)
     return 0
 
 
-def train_decoder(
-    bundle: Bundle, recipe: TokenizerRecipe, data: Path, out: Path, device: torch.device
-) -> Path:
-    """A whole run; returns the folder of the bundle with the new decoder."""
-    tokenizer = without_super_resolution(bundle.tokenizer)
-    trainer = TokenizerTrainer(
-        tokenizer.config, find_schedule(bundle.preset.budget).scales, recipe, out, device
+def _parser() -> OptionParser:
+    defaults = DecoderRecipe()
+    parser = OptionParser(prog="python -m miniature decoder", description=__doc__)
+    parser.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        help="folder made by `prepare`, with pictures as large as are drawn",
     )
-    if not trainer.resume():
-        trainer.model.load_state_dict(tokenizer.state_dict())
-    seed = recipe.seed + trainer.step
-    sampled = SampledCodes(bundle, data, "train", seed, device)
-    source = MixedCodes(sampled, CompositeSource(data, "train", seed, device), bundle)
-    heldout = SampledCodes(bundle, data, "heldout", 1, device).draw(HELDOUT)
-    true = CompositeSource(data, "heldout", 1, device).draw(HELDOUT)
-    trainer.log({"before": trainer.evaluate(heldout), "teacher_forced": trainer.evaluate(true)})
-    train(trainer, source, heldout)
-    trainer.log({"teacher_forced": trainer.evaluate(true)})
-    decoder = export(trainer, out / "tokenizer.safetensors")
-    folder = out / "bundle"
-    save_bundle(replace(bundle, tokenizer=decoder), folder)
-    write_text(folder / "ATTRIBUTION.md", attribution(data))
-    return folder
+    parser.add_argument("--start", type=Path, required=True, help="bundle folder to start from")
+    parser.add_argument(
+        "--out", type=output_folder, required=True, help="folder of the run and of the resulting bundle"
+    )
+    parser.add_argument(
+        "--pictures", type=whole(1), default=1280, help="pictures that are composed first, to train with"
+    )
+    add_minutes(parser, defaults.minutes, "training time in minutes, on a CPU of processor time")
+    parser.add_argument("--batch", type=whole(1), default=defaults.batch, help="pictures per step")
+    parser.add_argument(
+        "--perceptual", type=weight, default=defaults.perceptual, help="weight of the perceptual loss; 0: off"
+    )
+    parser.add_argument(
+        "--adversarial",
+        type=weight,
+        default=defaults.adversarial,
+        help="the adversary's gradient as a share of the other losses'; 0: none",
+    )
+    parser.add_argument("--seed", type=seed, default=defaults.seed, help="seed of everything random")
+    parser.add_argument("--threads", type=threads, default=1, help="CPU threads")
+    add_options(parser)
+    return parser

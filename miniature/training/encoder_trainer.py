@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +40,18 @@ class OptimiserSettings:
     warmup: float = 0.04
 
 
+class Stateful(Protocol):
+    """A module or an optimiser."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What it has to keep."""
+        ...
+
+    def load_state_dict(self, state_dict: Any) -> Any:
+        """Takes it back."""
+        ...
+
+
 class StepLoss(NamedTuple):
     """The loss of a step, and its parts for the log."""
 
@@ -51,7 +63,7 @@ class EncoderTrainer:
     """Trains `model` (an encoder with its heads); keeps checkpoint.pt and log.jsonl in `out`.
 
     minutes: of processor time on a CPU, so that other load does not count; of wall-clock time on a GPU.
-    deadline: time.monotonic() at which it ends instead.
+    deadline: time.monotonic() at which it ends instead. beside: what else a checkpoint keeps, by name.
     """
 
     def __init__(
@@ -62,7 +74,9 @@ class EncoderTrainer:
         minutes: float,
         device: torch.device,
         deadline: float | None = None,
+        beside: Mapping[str, Stateful] | None = None,
     ) -> None:
+        self.beside = dict(beside or {})
         self.out, self.optimisation, self.seconds, self.device = out, optimisation, minutes * 60, device
         self.deadline = deadline
         out.mkdir(parents=True, exist_ok=True)
@@ -78,6 +92,8 @@ class EncoderTrainer:
             saved = {_FORMER_NAMES.get(name, name): value for name, value in saved.items()}
             self.model.load_state_dict(saved["model"])
             load_optimizer_states(self.optimizers, saved["optimizers"])
+            for name, part in self.beside.items():
+                part.load_state_dict(saved["beside"][name])
             self.step, self.elapsed = saved["step"], saved["elapsed"]
             logger.info("Continuing at step %d, after %.1f minutes.", self.step, self.elapsed / 60)
 
@@ -152,6 +168,7 @@ class EncoderTrainer:
         state = {
             "model": self.model.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "beside": {name: part.state_dict() for name, part in self.beside.items()},
             "step": self.step,
             "elapsed": self.elapsed,
         }

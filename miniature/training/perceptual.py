@@ -43,17 +43,29 @@ class Perceptual:
         stem = nn.Sequential(whole._conv_stem, whole._bn0, nn.ReLU6())
         return cls(stem, list(whole._blocks), LITE0_DEPTHS)
 
+    @property
+    def channels(self) -> list[int]:
+        """Channels of the compared features."""
+        device = next(self._stem.parameters()).device
+        return [feature.shape[1] for feature in self.features(torch.zeros(1, 3, 32, 32, device=device))]
+
     def distance(self, output_B3HW: Tensor, target_B3HW: Tensor) -> Tensor:
         """Mean squared difference of normalised features over all depths, a scalar; pictures are in 0..1.
 
         Gradients flow into `output_B3HW` alone.
         """
         with torch.no_grad():
-            wanted = self._features(target_B3HW)
-        got = self._features(output_B3HW)
-        return torch.stack([(a - b).square().sum(1).mean() for a, b in zip(got, wanted, strict=True)]).mean()
+            wanted = self.features(target_B3HW)
+        return self.between(self.features(output_B3HW), wanted)
 
-    def _features(self, images_B3HW: Tensor) -> list[Tensor]:
+    @staticmethod
+    def between(features: Sequence[Tensor], others: Sequence[Tensor]) -> Tensor:
+        """The distance of two pictures' features, a scalar."""
+        pairs = zip(features, others, strict=True)
+        return torch.stack([(a - b).square().sum(1).mean() for a, b in pairs]).mean()
+
+    def features(self, images_B3HW: Tensor) -> list[Tensor]:
+        """Features of every depth, [B, C, h, w], normalised over their channels; pictures are in 0..1."""
         input_B3HW = imagenet_normalized(images_B3HW)
         side = max(SMALLEST, *images_B3HW.shape[-2:])
         if images_B3HW.shape[-2:] != (side, side):

@@ -59,7 +59,7 @@ def test_what_names_no_ratio_is_refused_with_the_choices(name: str) -> None:
 
 
 def test_a_size_that_the_model_does_not_draw_is_refused_in_plain_words() -> None:
-    with pytest.raises(ValueError, match=r"^nano draws 128×128 only: set size to auto\.$"):
+    with pytest.raises(ValueError, match=r"^nano draws 256×256 only: set size to auto\.$"):
         preset_schedule(PRESETS["nano"], "1M")
     with pytest.raises(ValueError, match=r"^nano draws square pictures only, not 7:4: set the aspect"):
         preset_schedule(PRESETS["nano"], None, "7:4")

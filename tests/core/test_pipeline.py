@@ -36,7 +36,7 @@ def test_same_seed_same_picture_and_batch_equals_single(pipeline: EchoGenPipelin
         assert torch.equal(together[1], single[0])
     assert torch.equal(batch.images_B3HW[1:], alone.images_B3HW), "to the last bit of a pixel"
     assert not torch.equal(batch.images_B3HW[0], batch.images_B3HW[1])
-    assert batch.images_B3HW.shape == (2, 3, 128, 128)
+    assert batch.images_B3HW.shape == (2, 3, 256, 256)
     assert 0 <= float(batch.images_B3HW.min()) < float(batch.images_B3HW.max()) <= 1
 
 

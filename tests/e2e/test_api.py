@@ -12,7 +12,7 @@ import comfy_server
 from comfy_server import Graph, Recorder, Run, changed, node_of
 from runner.server import Server
 
-NANO_SIDE = 128
+NANO_SIDE = 256
 NANO_SCALES = 5
 ENCODERS = ("EchoGenEncodeText", "EchoGenEncodeSemantic", "EchoGenEncodeContent")
 
@@ -38,7 +38,7 @@ def test_the_quickstart_as_it_is_shipped(recorder: Recorder) -> None:
         assert picture.shape[0] == picture.shape[1] and picture.shape[0] % NANO_SIDE == 0
         assert picture.std() > 10, "the picture is nearly of one colour"
     (shown,) = run.pictures[node_of(graph, "PreviewImage")]
-    assert min(shown.size) > 2 * NANO_SIDE, "enlarged to be seen"
+    assert shown.size == (NANO_SIDE, NANO_SIDE), "in its own size"
 
 
 def test_one_picture_has_the_models_size(recorder: Recorder, graph: Graph) -> None:

@@ -50,7 +50,7 @@ def test_the_workflow_as_it_is_shipped(recorder: Recorder, shipped: Graph) -> No
     steps = {step: run.pictures[node_of(shipped, step)] for step in (*STEPS, WHOLE)}
     assert [len(pictures) for pictures in steps.values()] == [1, 1, 1, 1, 2]
     (made,) = run.pictures[node_of(shipped, "SaveImage")]
-    assert made.size == (128, 128) and pixels(made).std() > 10
+    assert made.size == (256, 256) and pixels(made).std() > 10
     (by_steps,), (_, all_in_one) = steps["EchoGenCutOutSubject"], steps[WHOLE]
     assert (pixels(by_steps)[0, 0] == 255).all() and (pixels(all_in_one)[0, 0] == 255).all()
     assert "built-in cut" in words(run, recorder, node_of(shipped, "EchoGenDetectSubject"))

@@ -30,9 +30,8 @@ from miniature.training import (
     cut,
     decoder,
     null_features,
+    sampled_codes,
     side_by_side,
-    super_resolution,
-    super_resolution_pictures,
     tokenizer,
 )
 
@@ -91,10 +90,10 @@ def small_packages() -> Iterator[None]:
 def small_sizes() -> Iterator[None]:
     """Has the stages evaluate a few pictures, and the cut see small ones, inside the block."""
     with pytest.MonkeyPatch.context() as patch:
-        for stage in (tokenizer, decoder, content, null_features, super_resolution):
+        for stage in (tokenizer, decoder, content, null_features):
             patch.setattr(stage, "HELDOUT", 4)
         patch.setattr(content, "STATISTICS", 8)
-        patch.setattr(super_resolution_pictures, "CHUNK", 4)
+        patch.setattr(sampled_codes, "CHUNK", 4)
         patch.setattr(composites, "RENDER_SIDE", 64)
         patch.setattr(evaluator, "EXAMPLES_PER_SCENE", 4)
         patch.setattr(cut, "_PASSES", ((64, 1, 0), (64, 0, 1)))

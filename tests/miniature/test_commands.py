@@ -32,7 +32,6 @@ INPUT = {
     "content": ["--data", "x", "--tokenizer", "x"],
     "transformer": ["--data", "x", "--start", NANO],
     "decoder": ["--data", "x", "--start", NANO],
-    "super-resolution": ["--data", "x", "--start", NANO],
     "all": ["--packed", "x", "--perceptual", "0"],
     "cut": ["--start", "x", "--npm", "x", "--icons", "x", "--textures", "x"],
     "evaluate": ["--data", "x"],

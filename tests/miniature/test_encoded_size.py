@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 from torch.nn import functional as F
 
-from echogen_core.checkpoints import ASSETS, Bundle, load_bundle, save_bundle
+from echogen_core.checkpoints import ASSETS, Bundle, load_bundle
 from echogen_core.config import PRESETS
 from echogen_core.pictures import reduced
 from echogen_core.scales import find_schedule
-from miniature.encoded_size import SUPER_RESOLUTION, without_super_resolution
+from miniature.encoded_size import without_super_resolution
 from miniature.evaluation.generation import through_tokenizer
-from miniature.training.decoder import main as decoder_stage
-from miniature.training.super_resolution import begin, with_super_resolution
-
-from .small_packages import small_sizes
+from miniature.training.decoder import larger as enlarging
 
 NANO = PRESETS["nano"]
 
@@ -27,7 +23,7 @@ NANO = PRESETS["nano"]
 def larger() -> Bundle:
     """nano, drawing at twice the size: bicubic enlargement."""
     bundle = load_bundle("nano", ASSETS / "nano")
-    return with_super_resolution(bundle, begin(bundle, 0))
+    return replace(bundle, tokenizer=enlarging(without_super_resolution(bundle.tokenizer), 2))
 
 
 def test_pictures_of_the_size_stay_and_larger_ones_are_averaged() -> None:
@@ -46,14 +42,3 @@ def test_it_is_judged_at_the_size_that_it_encodes(larger: Bundle) -> None:
     assert shown_B3HW.shape == judged_B3HW.shape
     # enlarged and reduced again, it is a little softer
     assert 0 < (shown_B3HW - judged_B3HW).abs().mean() < 0.01
-
-
-def test_a_decoder_that_is_trained_on_loses_it(larger: Bundle, data: Path, tmp_path: Path) -> None:
-    bundle, start = larger, tmp_path / "start"
-    save_bundle(bundle, start)
-    given = ["--data", data, "--start", start, "--out", tmp_path / "run", "--perceptual", 0, "--batch", 4]
-    with small_sizes():
-        assert decoder_stage([*map(str, given), "--minutes", "0.001", "--device", "cpu"]) == 0
-    trained = load_bundle("nano", tmp_path / "run" / "bundle").tokenizer
-    assert trained.config == replace(bundle.tokenizer.config, super_resolution=1)
-    assert not any(name.startswith(SUPER_RESOLUTION) for name in trained.state_dict())

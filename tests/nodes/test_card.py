@@ -69,7 +69,7 @@ def picture(pack: dict[str, Any], loaded: Any) -> torch.Tensor:
     features = {"text": words, "semantic": seen, "content": detail}
     bits, _ = run(pack, "EchoGenSampler", model=model, **SAMPLER, **features)
     (image,) = run(pack, "EchoGenDecodeBits", bits=bits, tokenizer=tokenizer)
-    assert image.shape == (SAMPLER["batch"], 128, 128, 3)
+    assert image.shape == (SAMPLER["batch"], 256, 256, 3)
     return image
 
 

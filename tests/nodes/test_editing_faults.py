@@ -60,7 +60,7 @@ def part(height: int, width: int, pixels: int = 30) -> Tensor:
         (dict(image=torch.rand(1, 150, 200, 5)), "number of channels"),
         (dict(image=torch.rand(150, 200)), "shape"),
         (dict(keep_scales=6), "has 5 scales.*got 6"),
-        (dict(size="0.25M"), "nano draws 128×128 only: set size to auto"),
+        (dict(size="0.25M"), "nano draws 256×256 only: set size to auto"),
     ],
 )
 def test_what_cannot_be_edited(
@@ -136,7 +136,7 @@ def test_what_does_not_fit_the_sampler(pack: Any, models: Any, ground: Tensor, r
     foreign.module.config = replace(other, bits=2 * other.bits)
     refused(pack, models, f"has {2 * other.bits} bits", edit=placed._replace(tokenizer=foreign))
     large = replace(placed.edit, schedule=find_schedule("1M", "4:3"))
-    refused(pack, models, "nano draws 128×128 only", edit=placed._replace(edit=large))
+    refused(pack, models, "nano draws 256×256 only", edit=placed._replace(edit=large))
 
 
 def test_a_smaller_edit_of_a_larger_model_is_not_refused(pack: Any, models: Any, ground: Tensor) -> None:

@@ -87,7 +87,7 @@ def test_features_of_another_model(pack: dict[str, Any], models: Any) -> None:
     ("change", "says"),
     [
         ({"aspect_ratio": "3:4"}, "square"),
-        ({"size": "1M"}, "draws 128×128 only: set size to auto"),
+        ({"size": "1M"}, "draws 256×256 only: set size to auto"),
     ],
 )
 def test_sizes_that_the_model_does_not_make(

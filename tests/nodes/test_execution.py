@@ -77,8 +77,8 @@ def test_whole_way_with_batch(pack: dict[str, Any], models: Any, features: dict[
     (image,) = run(pack, "EchoGenDecodeBits", bits=bits, tokenizer=models.tokenizer)
     (scales,) = run(pack, "EchoGenDecodeScales", bits=bits, tokenizer=models.tokenizer)
 
-    assert image.shape == (3, 128, 128, 3) and float(image.min()) >= 0 and float(image.max()) <= 1
-    assert scales.shape == (15, 128, 128, 3)
+    assert image.shape == (3, 256, 256, 3) and float(image.min()) >= 0 and float(image.max()) <= 1
+    assert scales.shape == (15, 256, 256, 3)
     assert torch.equal(scales[4], image[0]) and torch.equal(scales[14], image[2])
     assert bits.seeds == (7, 8, 9)
     assert bits.settings["tau"] == PRESETS["nano"].tau, "0 stands for the model's own tau"
@@ -217,10 +217,10 @@ def test_progress_shows_every_scale_and_ends_with_the_finished_picture(
 
     assert [(value, total) for value, total, _ in events] == [(i, 5) for i in range(1, 6)]
     kind, last, size = events[-1][2]
-    assert kind == "JPEG" and size is None and last.size == (128, 128)
+    assert kind == "JPEG" and size is None and last.size == (256, 256)
     expected = (image[0] * 255).round().byte()
     assert torch.equal(
-        torch.frombuffer(bytearray(last.tobytes()), dtype=torch.uint8).view(128, 128, 3), expected
+        torch.frombuffer(bytearray(last.tobytes()), dtype=torch.uint8).view(256, 256, 3), expected
     )
 
 

@@ -53,7 +53,7 @@ def test_every_scale_has_a_preview_if_any_has(
     monkeypatch.setattr(comfy.utils, "PROGRESS_BAR_HOOK", hook)
     monkeypatch.setattr(comfy_pack.pack_module("nodes.runtime"), "previews_enabled", lambda: wanted)
     drawn(pack, models)
-    assert set(sizes) == {(128, 128) if wanted else None}
+    assert set(sizes) == {(256, 256) if wanted else None}
     assert decoded == [16] * wanted and (len(sizes) == 5 or not wanted)
 
 

@@ -76,4 +76,4 @@ def test_trained_adapters_of_nano_make_pictures_in_the_nodes(
     )
     assert not same_bits(before, after), "what was learnt changes the picture"
     (image,) = run(pack, "EchoGenDecodeBits", bits=after, tokenizer=models.tokenizer)
-    assert image.shape == (1, 128, 128, 3) and bool(image.isfinite().all())
+    assert image.shape == (1, 256, 256, 3) and bool(image.isfinite().all())

@@ -33,8 +33,8 @@ from echogen_core.subject.samples import FOLDER as SAMPLES
 from echogen_core.training.__main__ import main as training
 from miniature.__main__ import main as miniature
 from miniature.data import panoramas
+from miniature.encoded_size import without_super_resolution
 from miniature.evaluation.sheet import BLIND_SCENES
-from miniature.training.super_resolution import begin, with_super_resolution
 from tests.core.evaluation.small_scorers import write_dreambench, write_networks
 from tests.core.training.training_runs import free_port, make_rows
 from tests.miniature import small_packages as workshop
@@ -114,8 +114,7 @@ REHEARSALS: Mapping[str, Rehearsal] = {
     "python -m miniature all": Rehearsal(
         parsed="tests/miniature/training/test_all_stages.py cuts it off and goes on"
     ),
-    "python -m miniature decoder": Rehearsal(f"{SECONDS} --batch 4"),
-    "python -m miniature super-resolution": Rehearsal(f"{SECONDS} --pictures 4 --batch 2"),
+    "python -m miniature decoder": Rehearsal(f"{SECONDS} --pictures 4 --batch 2"),
     "python -m miniature enlarge": Rehearsal(),
     "python -m miniature evaluate": Rehearsal(f"{EVALUATION} --threads 1"),
     "python -m miniature evaluate --data data --weights": Rehearsal(
@@ -247,7 +246,8 @@ def miniature_values(folder: Path, nano: Path) -> dict[str, Path]:
         "data256": write_prepared(make(folder / "prepared256"), size=256),
         "{small data}": small,
         "packed": packed,
-        "runs/larger/bundle": write_larger(folder / "larger", nano),
+        "runs/scenes/bundle": write_smaller(folder / "smaller", nano),
+        "runs/decoder/bundle": nano,
         "node_modules": npm,
         "{npm}": npm,
         "{furniture}": furniture,
@@ -256,16 +256,16 @@ def miniature_values(folder: Path, nano: Path) -> dict[str, Path]:
         "/usr/share/tuxpaint/stamps": workshop.write_stamps(folder / "stamps"),
         "tests/golden/u2netp.safetensors": ROOT / "tests/golden/u2netp.safetensors",
         **{f"runs/{stage}/{stage}.safetensors": nano / f"{stage}.safetensors" for stage in stages},
-        **dict.fromkeys(("words", "runs/begin", "runs/transformer/bundle", "runs/scenes/bundle"), nano),
+        **dict.fromkeys(("words", "runs/begin", "runs/transformer/bundle"), nano),
         "sharp/tokenizer.safetensors": nano / "tokenizer.safetensors",
         "runs/begin/content.safetensors": nano / "content.safetensors",
     }
 
 
-def write_larger(folder: Path, nano: Path) -> Path:
-    """nano, drawing at twice the size."""
+def write_smaller(folder: Path, nano: Path) -> Path:
+    """nano, drawing at the size that it encodes."""
     bundle = load_bundle("nano", nano)
-    save_bundle(with_super_resolution(bundle, begin(bundle, 0)), folder)
+    save_bundle(replace(bundle, tokenizer=without_super_resolution(bundle.tokenizer)), folder)
     return folder
 
 

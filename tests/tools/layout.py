@@ -30,15 +30,16 @@ from workflow import to_api, widgets_of
 ROOT = Path(__file__).resolve().parents[2]
 
 Links = Mapping[str, tuple[str, int]]
-ENLARGE = "Enlarge"
 NARROWEST = 225  # of a node in Nodes 2.0
 PILL = (200, 0)  # about the size of a collapsed node
-SAMPLER_SIZE, RESULT_SIZE = (400, 960), (400, 450)
+SAMPLER_SIZE = (400, 960)
+RESULT_SIZE, LARGE_RESULT_SIZE = (320, 380), (400, 450)  # nano's pictures of 256 px in their own size
 COLUMNS = (0, 360, 720, 1080)
 """Left edges: reference and note; loader and cut-out; features; what samples."""
 REFERENCE_WIDTH, COLUMN = 320, 300  # the first column's width, and the others'
 GAP = 40  # between the columns after the sampler
 LEFT_HEIGHT = 1000
+TITLE_HEIGHT = 30
 CORRIDOR = 150  # above the features, for the loader's wires
 
 
@@ -155,29 +156,21 @@ def shown(
     prefix: str = "",
     decode_y: float = 0,
 ) -> dict[str, Item]:
-    """Bits as a picture, enlarged to be seen, in three columns; nodes `decode_<name>` and so on.
+    """Bits as a picture in its own size, in two columns; nodes `decode_<name>`, `show_<name>`, `save_<name>`.
 
     prefix: of the file that a collapsed Save Image writes; '' for none. decode_y: near the top, where the
     loader's wire passes above the features.
     """
-    decode, enlarge, show = (f"{step}_{name}" for step in ("decode", "enlarge", "show"))
-    second, third = x + NARROWEST + GAP, x + 2 * (NARROWEST + GAP)
+    decode, show = (f"{step}_{name}" for step in ("decode", "show"))
+    second = x + NARROWEST + GAP
     made = {
         decode: Item(
             "EchoGenDecodeBits", (x, decode_y), (NARROWEST, 60), [], {"bits": bits, "tokenizer": ("load", 1)}
         ),
-        enlarge: Item(
-            "ImageScale",
-            (second, y),
-            (NARROWEST, 140),
-            ["bicubic", 512, 0, "disabled"],
-            {"image": (decode, 0)},
-            ENLARGE,
-        ),
-        show: Item("PreviewImage", (third, y), size, [], {"images": (enlarge, 0)}, title),
+        show: Item("PreviewImage", (second, y), size, [], {"images": (decode, 0)}, title),
     }
     if prefix:
-        made[f"save_{name}"] = saved(prefix, (second, y + 230), (decode, 0))
+        made[f"save_{name}"] = saved(prefix, (second, y + size[1] + 2 * TITLE_HEIGHT), (decode, 0))
     return made
 
 
@@ -256,7 +249,6 @@ class Layout:
 
 WINDOW = (60, 130, 1900, 1060)
 """Left, top, right, bottom of the room for a workflow in a window of 1920×1080, below the menu."""
-TITLE_HEIGHT = 30
 
 
 def view(items: Mapping[str, Item]) -> dict[str, Any]:

@@ -10,11 +10,11 @@ from layout import (
     COLUMNS,
     CONDITIONS,
     CORRIDOR,
-    ENLARGE,
     GAP,
     NARROWEST,
     REFERENCE_WIDTH,
     RESULT_SIZE,
+    TITLE_HEIGHT,
     App,
     Item,
     Layout,
@@ -38,8 +38,8 @@ be, as large as it should be. It stands on the paint's lower edge.
 4. The **prompt** names your subject on a plain ground: there it is cut out best. *Mode* **redraw** draws \
 the prompt's scene in the mask instead.
 
-nano draws 128×128 px, which *Paste Back* enlarges: its subjects are soft beside a photo. EchoGen-2B draws \
-1024×1024."""
+nano draws 256×256 px from few bits, and *Paste Back* enlarges them: its subjects are soft beside a \
+photo. EchoGen-2B draws 1024×1024."""
 
 TWO_PROMPTS = ("a teddy bear in Venice on the left", "a cup cake in Venice on the right")
 TWO_NOTE = """## Two subjects in one scene
@@ -223,7 +223,7 @@ def best_of_eight() -> dict[str, Item]:
     eight = sampler((x, 0), gamma=(2.0, 1.5))
     eight.values[BATCH], eight.values[TAU] = 8, 2.0
     second = x + 440 + NARROWEST + GAP
-    third, fourth = second + COLUMN + GAP, second + COLUMN + NARROWEST + 2 * GAP
+    third = second + COLUMN + GAP
     return {
         **way,
         "sampler": eight,
@@ -243,18 +243,10 @@ def best_of_eight() -> dict[str, Item]:
             "Rank by Likeness",
         ),
         "show_all": Item(
-            "PreviewImage", (fourth, 520), (RESULT_SIZE[0], 480), [], {"images": ("decode", 0)}, "All eight"
+            "PreviewImage", (third, 520), (RESULT_SIZE[0], 480), [], {"images": ("decode", 0)}, "All eight"
         ),
-        "enlarge": Item(
-            "ImageScale",
-            (third, 0),
-            (NARROWEST, 140),
-            ["bicubic", 512, 0, "disabled"],
-            {"image": ("rank", 0)},
-            ENLARGE,
-        ),
-        "show": Item("PreviewImage", (fourth, 0), RESULT_SIZE, [], {"images": ("enlarge", 0)}, "Best two"),
-        "save": saved("EchoGen/best-of-eight", (third, 230), ("rank", 0)),
+        "show": Item("PreviewImage", (third, 0), RESULT_SIZE, [], {"images": ("rank", 0)}, "Best two"),
+        "save": saved("EchoGen/best-of-eight", (third, RESULT_SIZE[1] + 2 * TITLE_HEIGHT), ("rank", 0)),
     }
 
 

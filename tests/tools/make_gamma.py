@@ -13,6 +13,7 @@ from layout import (
     CONDITIONS,
     LEFT_HEIGHT,
     NARROWEST,
+    RESULT_SIZE,
     Item,
     Layout,
     gammas,
@@ -116,7 +117,7 @@ def compared(x: float, samplers: Mapping[str, str]) -> dict[str, Item]:
     height = LEFT_HEIGHT / len(samplers)
     made: dict[str, Item] = {}
     for row, (name, title) in enumerate(samplers.items()):
-        size = (min(height - 90, 400), height - 50)
+        size = (min(height - 90, RESULT_SIZE[0]), min(height - 50, RESULT_SIZE[1]))
         made.update(shown(name, x, row * height, (name, 0), title, size, decode_y=130 * row))
     return made
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from layout import (
     COLUMN,
     COLUMNS,
+    LARGE_RESULT_SIZE,
     NARROWEST,
-    RESULT_SIZE,
     Item,
     Layout,
     gammas,
@@ -56,7 +56,7 @@ def echogen() -> dict[str, Item]:
         "save": Item(
             "SaveImage",
             (x + NARROWEST + 50, 0),
-            RESULT_SIZE,
+            LARGE_RESULT_SIZE,
             ["EchoGen/echogen-2b"],
             {"images": ("decode", 0)},
             "Result",
@@ -103,7 +103,7 @@ def infinity() -> dict[str, Item]:
         "save": Item(
             "SaveImage",
             (last + 440 + NARROWEST + 50, 0),
-            RESULT_SIZE,
+            LARGE_RESULT_SIZE,
             ["EchoGen/infinity"],
             {"images": ("decode", 0)},
             "Result",

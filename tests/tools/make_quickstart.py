@@ -19,7 +19,7 @@ right-click *Reference Picture*, *Open in MaskEditor*.
 3. Change the **prompt**: first the subject, then the scene.
 4. Drag the dot on the sampler's **pad**: across for the prompt, up for the subject.
 
-nano, the built-in model, is tiny: 128×128 px, and 20 scenes, which *Encode Text* lists in its tooltip. For \
+nano, the built-in model, is tiny: 256×256 px, and 20 scenes, which *Encode Text* lists in its tooltip. For \
 real pictures choose **EchoGen-2B** in *Load EchoGen* and press Run: it lists what to download.
 
 All of this in one node: the blueprint **BLUEPRINT**, in the node library."""

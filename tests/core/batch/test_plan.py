@@ -119,7 +119,7 @@ def test_auto_is_the_models_own_size_and_a_missing_number_is_an_empty_cell(tmp_p
         ({"prompt": "x", "tau": 0}, "tau", "above 0"),
         ({"prompt": "x", "aspect_ratio": "2:3"}, "aspect_ratio", "square pictures only"),
         ({"prompt": "x", "aspect_ratio": "wide-ish"}, "aspect_ratio", "is not an aspect ratio"),
-        ({"prompt": "x", "size": "1M"}, "size", "draws 128×128 only"),
+        ({"prompt": "x", "size": "1M"}, "size", "draws 256×256 only"),
         ({"prompt": "x", "reference": " | "}, "reference", "expected names of files"),
         ({"prompt": "x", "name": "a/b"}, "name", "expected a usable name"),
         ({"prompt": "x", "mask": "m.png"}, "mask", "no effect without a reference"),

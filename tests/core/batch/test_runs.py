@@ -67,7 +67,7 @@ def test_every_picture_has_its_row_and_every_broken_row_its_reason(finished: Pat
     assert [(row["row"], row["seed"]) for row in rows] == KEYS
     assert {row["path"] for row in rows} == pictures(finished).keys()
     assert rows == lines(finished, "pictures-0.jsonl")
-    assert {(row["width"], row["height"], row["gamma_t"]) for row in rows} == {(128, 128, rows[0]["gamma_t"])}
+    assert {(row["width"], row["height"], row["gamma_t"]) for row in rows} == {(256, 256, rows[0]["gamma_t"])}
     assert [(fault["row"], fault["column"]) for fault in lines(finished, "broken.jsonl")] == [
         (4, "reference"),
         (6, "seeds"),

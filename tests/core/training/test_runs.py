@@ -199,7 +199,7 @@ def test_subject_parameters_load_beside_their_base_and_change_the_picture(
     sizes = {name: getattr(loaded.config, name) for name in kinds}
     untrained = load_model(bench.base, None, sizes, 0)
     first, second = _sampled(untrained), _sampled(loaded)
-    assert first.shape == second.shape == (1, 3, 128, 128) and not torch.equal(first, second)
+    assert first.shape == second.shape == (1, 3, 256, 256) and not torch.equal(first, second)
 
 
 @torch.no_grad()
@@ -229,7 +229,7 @@ def test_an_echogen_model_is_trained_on_beside_its_own_base(bench: Bench) -> Non
     whole = load_bundle("nano", transformer=out / "subject.safetensors").transformer.state_dict()
     assert all(torch.equal(whole[name], tensor) for name, tensor in trained.state_dict().items())
     sheet = Image.open(out / "pictures" / "0000001.png")
-    assert sheet.size == (4 * 128, 3 * 128)
+    assert sheet.size == (4 * 256, 3 * 256)
 
 
 def test_broken_pictures_are_replaced_and_counted(bench: Bench) -> None:

@@ -1,83 +1,121 @@
-"""The decoder's stage: codes as the transformer draws them, and a run that changes the decoder alone."""
+"""The decoder's stage: a run changes the decoder alone, continues, and draws at the preset's size."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from echogen_core.checkpoints import ASSETS, load_bundle
-from echogen_core.scales import find_schedule
-from echogen_core.tokenizer import quantize_multiscale
-from miniature.data.image_sources import CodedImages, CompositeSource
-from miniature.training.decoder import MixedCodes, SampledCodes, main
-from miniature.training.precision import mixed_precision
+from echogen_core.checkpoints import ASSETS, Bundle, load_bundle, save_bundle
+from echogen_core.tokenizer.super_resolution import enlarged
+from miniature.encoded_size import without_super_resolution
+from miniature.training.decoder import crops, larger, main, mixed_codes, pixel_errors
+from miniature.training.sampled_codes import CodePainter
 
-from ..small_packages import small_sizes
+from ..prepared import write_prepared
+from ..small_packages import small_packages, small_sizes
 
 CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
-def drawn(data: Path) -> CodedImages:
-    return SampledCodes(load_bundle("nano", ASSETS / "nano"), data, "train", 3, CPU).draw(6)
+def larger_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny prepared folder of twice the size that nano encodes."""
+    return write_prepared(tmp_path_factory.mktemp("data"), size=256)
 
 
-def test_drawn_codes_are_near_the_true_ones(data: Path, drawn: CodedImages) -> None:
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """nano's bundle, drawing at the size that it encodes."""
     bundle = load_bundle("nano", ASSETS / "nano")
-    again = SampledCodes(bundle, data, "train", 3, CPU).draw(6)
-    assert all(torch.equal(a, b) for a, b in zip(drawn, again, strict=True)), "a seed gives the same codes"
-    scales = find_schedule("nano").scales
-    true_BDHW = quantize_multiscale(bundle.tokenizer.latent(drawn.images_B3HW), scales).codes_BDHW
-    away = (drawn.codes_BDHW - true_BDHW).square().mean()
-    of_another = (drawn.codes_BDHW.roll(1, 0) - true_BDHW).square().mean()
-    assert 0 < away < 0.7 * of_another
-    decoded_B3HW = bundle.tokenizer.decode(drawn.codes_BDHW)
-    assert (decoded_B3HW - drawn.images_B3HW).abs().mean() < 0.2
+    folder = tmp_path_factory.mktemp("plain")
+    save_bundle(replace(bundle, tokenizer=without_super_resolution(bundle.tokenizer)), folder)
+    return folder
 
 
-def test_every_second_picture_keeps_its_true_codes(data: Path) -> None:
-    bundle = load_bundle("nano", ASSETS / "nano")
-    mixed = MixedCodes(
-        SampledCodes(bundle, data, "train", 3, CPU), CompositeSource(data, "train", 3, CPU), bundle
-    ).draw(4)
-    true = CompositeSource(data, "train", 3, CPU).draw(2)
-    assert torch.equal(mixed.images_B3HW[1::2], true.images_B3HW)
-    with mixed_precision(CPU), torch.inference_mode():
-        latent_BDHW = bundle.tokenizer.latent(true.images_B3HW)
-    codes_BDHW = quantize_multiscale(latent_BDHW, find_schedule("nano").scales).codes_BDHW
-    assert torch.equal(mixed.codes_BDHW[1::2], codes_BDHW)
-    assert not torch.equal(mixed.images_B3HW[::2], true.images_B3HW)
+def trained(start: Path, data: Path, out: Path, *more: str) -> Bundle:
+    """The bundle of a short run."""
+    given = ["--data", data, "--start", start, "--out", out, "--pictures", 4, "--batch", 2, "--device", "cpu"]
+    with small_packages(), small_sizes():
+        assert main([*map(str, given), "--minutes", "0.01", *more]) == 0
+    return load_bundle("nano", out / "bundle")
 
 
-def test_the_run_changes_the_decoder_alone(data: Path, tmp_path: Path) -> None:
-    given = [
-        "--data",
-        str(data),
-        "--start",
-        str(ASSETS / "nano"),
-        "--out",
-        str(tmp_path),
-        "--perceptual",
-        "0",
-    ]
-    with small_sizes():
-        assert main([*given, "--batch", "4", "--minutes", "0.001", "--device", "cpu"]) == 0
-    log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert log[-1]["step"] >= 1 and log[0]["before"]["psnr"] > 10 and log[-1]["teacher_forced"]["psnr"] > 10
-    before, after = (load_bundle("nano", folder) for folder in (ASSETS / "nano", tmp_path / "bundle"))
+def log_of(out: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+
+
+def test_it_begins_as_bicubic_enlargement(plain: Path) -> None:
+    small = load_bundle("nano", plain).tokenizer
+    grown = larger(small, 2)
+    codes_NDhw = torch.randn(1, 32, 16, 16)
+    with torch.inference_mode():
+        pictures = [tokenizer.reconstruct(codes_NDhw) for tokenizer in (small, grown)]
+    torch.testing.assert_close(pictures[1], enlarged(pictures[0], 2))
+    assert larger(grown, 2) is grown
+
+
+@pytest.mark.parametrize("adversarial", ["0", "0.4"])
+def test_a_run_changes_the_decoder_alone(
+    plain: Path, larger_data: Path, tmp_path: Path, adversarial: str
+) -> None:
+    after = trained(plain, larger_data, tmp_path, "--adversarial", adversarial)
+    before = load_bundle("nano", plain)
     for kind, module in before.parts().items():
-        changed = [
-            name
-            for name, tensor in module.state_dict().items()
-            if not torch.equal(tensor, after.parts()[kind].state_dict()[name])
-        ]
+        now = after.parts()[kind].state_dict()
+        changed = {name for name, tensor in module.state_dict().items() if not torch.equal(tensor, now[name])}
         assert bool(changed) == (kind == "tokenizer"), kind
         assert all(name.startswith("decoder.") for name in changed)
+    assert after.tokenizer.config.super_resolution == 2
+    assert after.tokenizer.state_dict()["decoder.super_resolution.conv_out.weight"].abs().max() > 0
+    last = log_of(tmp_path)[-1]
+    assert last["step"] >= 1 and last["psnr_encoded"] > 10 and last["psnr_drawn"] > 10
+    assert (tmp_path / "sheet.png").exists() and (tmp_path / "bundle" / "ATTRIBUTION.md").exists()
 
 
-def test_batches_must_be_shared_evenly(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(SystemExit):
-        main(["--data", str(data), "--start", "x", "--out", str(tmp_path), "--batch", "6"])
+def test_a_run_goes_on_with_its_adversary(larger_data: Path, tmp_path: Path) -> None:
+    trained(ASSETS / "nano", larger_data, tmp_path)
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert state["beside"]["adversary"] and state["beside"]["optimizer"]["state"]
+    averaged = state["beside"]["averaged"]
+    assert int(averaged["n_averaged"]) == state["step"] - 1 or state["step"] == 1
+    trained(ASSETS / "nano", larger_data, tmp_path, "--minutes", str(state["elapsed"] / 60 + 0.02))
+    assert log_of(tmp_path)[-1]["step"] > state["step"]
+
+
+def test_half_of_the_codes_are_the_encoders(data: Path) -> None:
+    painted = CodePainter(load_bundle("nano", ASSETS / "nano"), data, "train", 3, CPU).paint(4)
+    codes_NDhw = mixed_codes(painted, 0.97, 1)
+    assert torch.equal(codes_NDhw[::2], painted.true_NDhw[::2].float())
+    assert not torch.equal(codes_NDhw[1], painted.true_NDhw[1].float())
+    assert torch.equal(codes_NDhw, mixed_codes(painted, 0.97, 1))
+
+
+def test_errors_count_more_on_the_subject() -> None:
+    error_13HW = torch.zeros(1, 3, 4, 4)
+    error_13HW[..., 0] = 0.5
+    weight_11HW = torch.ones(1, 1, 4, 4)
+    weight_11HW[..., 0] = 3
+    even = pixel_errors(error_13HW, torch.ones(1, 1, 4, 4))
+    weighted = pixel_errors(error_13HW, weight_11HW)
+    assert float(even["l1"]) == pytest.approx(0.25) and float(even["mse"]) == pytest.approx(0.25)
+    assert float(weighted["l1"]) == pytest.approx(0.75) and float(even["edges"]) == pytest.approx(1 / 3)
+
+
+def test_crops_are_taken_at_their_corners() -> None:
+    pictures = torch.arange(2 * 3 * 160 * 160, dtype=torch.float32).view(2, 3, 160, 160)
+    taken = crops(pictures, np.array([[0, 5], [32, 1]]))
+    assert torch.equal(taken[0], pictures[0, :, :128, 5:133])
+    assert torch.equal(taken[1], pictures[1, :, 32:160, 1:129])
+
+
+def test_data_of_another_size_are_refused(data: Path, tmp_path: Path) -> None:
+    given = ["--data", data, "--start", ASSETS / "nano", "--out", tmp_path]
+    with pytest.raises(
+        ValueError, match=r"Expected pictures of 256 px for nano, got 128 px.*--picture 256 --sprite 256"
+    ):
+        main([*map(str, given), "--device", "cpu"])
