@@ -31,6 +31,7 @@ INPUT = {
     "semantic": ["--data", "x"],
     "content": ["--data", "x", "--tokenizer", "x"],
     "transformer": ["--data", "x", "--start", NANO],
+    "null-features": ["--data", "x", "--start", NANO],
     "decoder": ["--data", "x", "--start", NANO],
     "all": ["--packed", "x", "--perceptual", "0"],
     "cut": ["--start", "x", "--npm", "x", "--icons", "x", "--textures", "x"],
