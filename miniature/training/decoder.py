@@ -35,6 +35,7 @@ from echogen_core.utils.option_types import output_folder, threads, whole
 from echogen_core.utils.writing import write_picture, write_text
 
 from ..data.attribution import attribution
+from ..data.compose import MaskedImages
 from ..data.dataset import load_scenes
 from ..psnr import psnr
 from .discriminator import Discriminator, discriminator_loss, generator_loss
@@ -43,6 +44,7 @@ from .group_norm import TrainingOperations
 from .options import add_minutes, add_options, check_picture_size, find_device, seed, weight
 from .perceptual import SMALLEST, Perceptual
 from .sampled_codes import ExpectedCodes, PaintedPictures, paint_pictures
+from .tokenizer_trainer import pixel_terms
 
 logger = logging.getLogger(__name__)
 
@@ -135,9 +137,9 @@ class DecoderLoss:
         some = self._pictures.some(recipe.batch, rng)
         codes_BDhw = mixed_codes(some, self._top_p, int(rng.integers(2**31))).to(self._device)
         wanted_B3HW = some.pictures_N3HW.to(self._device) / 255
-        weight_B1HW = 1 + recipe.subject * some.subject_N1HW.to(self._device) / 255
+        pictures = MaskedImages(wanted_B3HW, some.subject_N1HW.to(self._device) / 255)
         made_B3HW = (self._decoder(codes_BDhw) + 1) / 2
-        parts = pixel_errors(made_B3HW - wanted_B3HW, weight_B1HW / weight_B1HW.mean())
+        parts = pixel_terms(made_B3HW, pictures, recipe.subject)
         corners = rng.integers(0, wanted_B3HW.shape[-1] - SMALLEST + 1, (recipe.batch, 2))
         wanted, made = (crops(pictures, corners) for pictures in (wanted_B3HW, made_B3HW))
         total = parts["l1"] + parts["mse"] + recipe.edges * parts["edges"]
@@ -185,15 +187,6 @@ def mixed_codes(pictures: ExpectedCodes, top_p: float, seed: int) -> Tensor:
     drawn_NDhw = pictures.drawn(top_p, torch.Generator().manual_seed(seed))
     odd_N = torch.arange(len(drawn_NDhw)) % 2 == 1
     return torch.where(odd_N[:, None, None, None], drawn_NDhw, pictures.true_NDhw.float())
-
-
-def pixel_errors(error_B3HW: Tensor, weight_B1HW: Tensor) -> dict[str, Tensor]:
-    """Absolute, squared and gradient errors in -1..1, scalars; the error is given in 0..1."""
-    error_B3HW = 2 * error_B3HW
-    across = (error_B3HW.diff(dim=-1).abs() * weight_B1HW[..., 1:]).mean()
-    down = (error_B3HW.diff(dim=-2).abs() * weight_B1HW[..., 1:, :]).mean()
-    absolute = (error_B3HW.abs() * weight_B1HW).mean()
-    return {"l1": absolute, "mse": error_B3HW.square().mean(), "edges": across + down}
 
 
 def crops(pictures_B3HW: Tensor, corners_B2: np.ndarray) -> Tensor:

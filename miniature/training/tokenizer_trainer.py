@@ -64,7 +64,7 @@ def _optimizers(
     return muon([kernel.matrix for kernel in kernels], recipe.muon, recipe.weight_decay), adam
 
 
-def _pixel_terms(
+def pixel_terms(
     output_B3HW: Tensor, pictures: MaskedImages | CodedImages, subject_weight: float
 ) -> dict[str, Tensor]:
     """Absolute, squared and gradient errors in -1..1, with more weight on the subject's pixels; scalars."""
@@ -169,7 +169,7 @@ class TokenizerTrainer:
         recipe = self.recipe
         with mixed_precision(self.device):
             output_B3HW, more = self._reconstruct(pictures)
-        terms = _pixel_terms(output_B3HW, pictures, recipe.subject_weight)
+        terms = pixel_terms(output_B3HW, pictures, recipe.subject_weight)
         loss = terms["l1"] + recipe.mse_weight * terms["mse"] + recipe.gradient_weight * terms["edges"]
         if more:
             terms |= more

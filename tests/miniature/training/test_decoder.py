@@ -13,7 +13,7 @@ import torch
 from echogen_core.checkpoints import ASSETS, Bundle, load_bundle, save_bundle
 from echogen_core.tokenizer.super_resolution import enlarged
 from miniature.encoded_size import without_super_resolution
-from miniature.training.decoder import crops, larger, main, mixed_codes, pixel_errors
+from miniature.training.decoder import crops, larger, main, mixed_codes
 from miniature.training.sampled_codes import CodePainter
 
 from ..prepared import write_prepared
@@ -93,17 +93,6 @@ def test_half_of_the_codes_are_the_encoders(data: Path) -> None:
     assert torch.equal(codes_NDhw[::2], painted.true_NDhw[::2].float())
     assert not torch.equal(codes_NDhw[1], painted.true_NDhw[1].float())
     assert torch.equal(codes_NDhw, mixed_codes(painted, 0.97, 1))
-
-
-def test_errors_count_more_on_the_subject() -> None:
-    error_13HW = torch.zeros(1, 3, 4, 4)
-    error_13HW[..., 0] = 0.5
-    weight_11HW = torch.ones(1, 1, 4, 4)
-    weight_11HW[..., 0] = 3
-    even = pixel_errors(error_13HW, torch.ones(1, 1, 4, 4))
-    weighted = pixel_errors(error_13HW, weight_11HW)
-    assert float(even["l1"]) == pytest.approx(0.25) and float(even["mse"]) == pytest.approx(0.25)
-    assert float(weighted["l1"]) == pytest.approx(0.75) and float(even["edges"]) == pytest.approx(1 / 3)
 
 
 def test_crops_are_taken_at_their_corners() -> None:
