@@ -24,7 +24,7 @@ from typing import Any, BinaryIO
 from echogen_core.config import CANDIDATES
 from echogen_core.training.run_folder import only_run
 from echogen_core.utils.option_parser import OptionParser
-from echogen_core.utils.option_types import number, output_folder
+from echogen_core.utils.option_types import device, number, output_folder
 from echogen_core.utils.writing import write_atomically, write_text
 
 from ..efficientnet import check_packages
@@ -255,5 +255,5 @@ def _parser() -> OptionParser:
         help="weight of the perceptual loss; 0: off (default: each stage's own)",
     )
     parser.add_argument("--preset", choices=("nano", *CANDIDATES), default="nano", help="which miniature")
-    parser.add_argument("--device", help="cuda, cpu, ... (default: cuda if available)")
+    parser.add_argument("--device", type=device, help="cuda, cpu, ... (default: cuda if available)")
     return parser

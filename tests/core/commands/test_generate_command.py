@@ -30,7 +30,7 @@ def test_command_line_writes_the_picture(
     out = tmp_path / "new" / "out.png"
     arguments = ["generate", "--reference", str(reference), "--prompt", PROMPT, "--out", str(out)]
     assert main([*arguments, "--enlarge", "2"]) == 0
-    assert Image.open(out).size == (256, 256)
+    assert Image.open(out).size == (512, 512)
     assert "nano knows" not in capsys.readouterr().err
     strange = ["--prompt", OTHER_PROMPT]
     assert main([*arguments, "--batch", "2", "--dtype", "bf16", "--device", "cpu", *strange]) == 0

@@ -90,7 +90,7 @@ def test_weights_shared_by_fsdp_in_bf16_learn_as_one_process(bench: Bench) -> No
             assert tensor.shape == second[part][name].shape
             assert torch.allclose(tensor, second[part][name], atol=2e-3), name
     pixels = np.asarray(Image.open(shared / "pictures" / "0000004.png"), dtype=float)
-    side = find_schedule("nano").pixels_hw[0]
+    side = 256  # of nano's pictures
     assert pixels.shape == (3 * side, 4 * side, 3) and pixels[2 * side :].std() > 1, "something was drawn"
     bench.run("shared", steps=5, batch=4, **options)
     assert bench.state("shared")["step"] == 5, "and one process takes up what two saved"
