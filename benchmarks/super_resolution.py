@@ -112,8 +112,8 @@ def drawn(bundle: Bundle, data: Path) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches of held-out subjects' pictures [B, 3, H, W], and codes with a last scale of the transformer."""
     painter = CodePainter(bundle, data, "heldout", SEED, torch.device("cpu"))
     generator = torch.Generator().manual_seed(SEED)
-    for _ in range(PICTURES // BATCH):
-        painted = painter.paint(BATCH)
+    for start in range(0, PICTURES, BATCH):
+        painted = painter.paint(min(BATCH, PICTURES - start))
         yield painted.pictures_N3HW / 255, painted.drawn(bundle.preset.top_p, generator)
 
 
