@@ -39,10 +39,10 @@ INTO_A_PHOTO, PHOTO = "Subject - into your own photo", "mountain_meadow.webp"
 REACH = 8  # pixels over which Paste Back blends: twice Edit Picture's feather
 # A workflow that edits, the title of the node that shows its result -> how many pictures of what size.
 RESULTS = {
-    ("Rank - the best of eight", "Best two"): (2, (512, 512)),
-    ("Regions - two subjects in one scene", "Result"): (1, (512, 512)),
+    ("Rank - the best of eight", "Best two"): (2, (256, 256)),
+    ("Regions - two subjects in one scene", "Result"): (1, (256, 256)),
     (INTO_A_PHOTO, "Result"): (1, (768, 512)),
-    ("Swap - another subject, same layout", "Result"): (1, (512, 512)),
+    ("Swap - another subject, same layout", "Result"): (1, (256, 256)),
 }
 OLD_WITH_DOWNLOAD = ("echogen-2b", "text-to-image-infinity")
 WITH_DOWNLOAD = tuple(RENAMED[name] for name in OLD_WITH_DOWNLOAD)
