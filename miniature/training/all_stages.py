@@ -58,6 +58,8 @@ FINISHING_SECONDS, FINISHING_SHARE = 10.0, 0.1
 """Of a command's time, left for the last checkpoint and bundle; the smaller counts."""
 SUMMARY_SECONDS = 5.0
 """Seconds between two summaries: whoever is cut off has had the time."""
+DECODER_PICTURES = 1280
+"""Pictures that the decoder's fine-tuning composes first, to learn from."""
 DECODER_SHARE = 0.25
 """Share of a command's time that has to be left for the decoder's fine-tuning to begin."""
 
@@ -197,7 +199,8 @@ class Training:
             given += ["--workers", "1", "--bundle", str(self.out / "bundle")]
             given += [word for option in encoders.items() for word in option]
         elif stage == "decoder":
-            given += ["--start", str(self.out / "bundle")]
+            pictures = max(1, round(DECODER_PICTURES * options.batch_share))
+            given += ["--start", str(self.out / "bundle"), "--pictures", str(pictures)]
         return given
 
 

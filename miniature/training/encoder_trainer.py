@@ -175,6 +175,6 @@ class EncoderTrainer:
         write_state(self.checkpoint, state)
 
     def _log(self, record: dict[str, Any]) -> None:
-        line = {"step": self.step, "minutes": round(self.elapsed / 60, 2), **record}
+        line = {"step": self.step, "minutes": round(self.elapsed / 60, 4), **record}
         append_line(self.out / "log.jsonl", json.dumps(line))
         logger.info("%s", line)
