@@ -123,7 +123,7 @@ def compared(
     batches: Iterator[tuple[Tensor, Tensor]],
     judges: Mapping[str, Perceptual],
 ) -> tuple[dict[str, dict[str, float]], Tensor]:
-    """Way -> figures with `count`, and a sheet [3, H, W] of some of the pictures."""
+    """Way -> figures, and a sheet [3, H, W] of some of the pictures."""
     sums: dict[str, dict[str, list[Tensor]]] = {}
     rows = []
     for real_B3HW, codes_BDhw in batches:

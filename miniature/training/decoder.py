@@ -3,14 +3,15 @@
 `python -m miniature decoder --data DATA --start BUNDLE --out RUN`; run it again to continue. Half of each
 batch has the encoder's codes, half codes whose last scale the transformer draws. A decoder that draws at
 twice the size (`super_resolution`) learns from pictures prepared at that size, and begins as bicubic
-enlargement. Besides errors of pixels and of Lite0's features, an adversary that is
-trained beside it says what does not look real: without it, whatever the codes leave open becomes a blur. Only
-the decoder changes: the bits keep their meaning, and the transformer stays valid.
+enlargement. Besides errors of pixels and of Lite0's features, an adversary that is trained beside it says
+what does not look real: without it, whatever the codes leave open becomes a blur. Only the decoder changes:
+the bits keep their meaning, and the transformer stays valid.
 Shapes: B pictures, H W pixels, D bits per token, h w tokens.
 """
 
 from __future__ import annotations
 
+import argparse
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -30,8 +31,7 @@ from echogen_core.tokenizer import BitTokenizer
 from echogen_core.tokenizer.autoencoder import Decoder
 from echogen_core.tokenizer.super_resolution import enlarged
 from echogen_core.training.run_folder import only_run
-from echogen_core.utils.option_parser import OptionParser
-from echogen_core.utils.option_types import output_folder, threads, whole
+from echogen_core.utils.option_types import whole
 from echogen_core.utils.writing import write_picture, write_text
 
 from ..data.attribution import attribution
@@ -41,7 +41,7 @@ from ..psnr import psnr
 from .discriminator import Discriminator, discriminator_loss, generator_loss
 from .encoder_trainer import EncoderTrainer, OptimiserSettings, Stateful, StepLoss
 from .group_norm import TrainingOperations
-from .options import add_minutes, add_options, check_picture_size, find_device, seed, weight
+from .options import check_picture_size, encoder_parser, find_device, seed, weight
 from .perceptual import SMALLEST, Perceptual
 from .sampled_codes import ExpectedCodes, PaintedPictures, paint_pictures
 from .tokenizer_trainer import pixel_terms
@@ -232,12 +232,14 @@ def train_decoder(
     device: torch.device,
 ) -> Path:
     """A whole run; returns the folder of the bundle, whose decoder draws at the pictures' size."""
-    schedule = find_schedule(bundle.preset.budget)
-    grown = larger(bundle.tokenizer, heldout.first(1).pictures_N3HW.shape[-1] // schedule.pixels_hw[1])
+    some = heldout.first(HELDOUT)
+    grown = larger(
+        bundle.tokenizer,
+        some.pictures_N3HW.shape[-1] // find_schedule(bundle.preset.budget).pixels_hw[1],
+    )
     model = BitTokenizer(grown.config, operations=TrainingOperations)
     model.load_state_dict(grown.state_dict())
     perceptual = Perceptual.lite0(device) if recipe.perceptual else None
-    some = heldout.first(HELDOUT)
     codes_NDhw = mixed_codes(some, bundle.preset.top_p, 0).to(device)
     real_N3HW = some.pictures_N3HW.to(device) / 255
     measured = partial(figures, codes_NDhw=codes_NDhw, pictures_N3HW=real_N3HW, perceptual=perceptual)
@@ -301,23 +303,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> OptionParser:
+def _parser() -> argparse.ArgumentParser:
     defaults = DecoderRecipe()
-    parser = OptionParser(prog="python -m miniature decoder", description=__doc__)
-    parser.add_argument(
-        "--data",
-        type=Path,
-        required=True,
-        help="folder made by `prepare`, with pictures as large as are drawn",
-    )
+    parser = encoder_parser("decoder", __doc__)
+    parser.set_defaults(minutes=defaults.minutes)
     parser.add_argument("--start", type=Path, required=True, help="bundle folder to start from")
-    parser.add_argument(
-        "--out", type=output_folder, required=True, help="folder of the run and of the resulting bundle"
-    )
     parser.add_argument(
         "--pictures", type=whole(1), default=1280, help="pictures that are composed first, to train with"
     )
-    add_minutes(parser, defaults.minutes, "training time in minutes, on a CPU of processor time")
     parser.add_argument("--batch", type=whole(1), default=defaults.batch, help="pictures per step")
     parser.add_argument(
         "--perceptual", type=weight, default=defaults.perceptual, help="weight of the perceptual loss; 0: off"
@@ -329,6 +322,4 @@ def _parser() -> OptionParser:
         help="the adversary's gradient as a share of the other losses'; 0: none",
     )
     parser.add_argument("--seed", type=seed, default=defaults.seed, help="seed of everything random")
-    parser.add_argument("--threads", type=threads, default=1, help="CPU threads")
-    add_options(parser)
     return parser
