@@ -1,17 +1,20 @@
 """Trains a transformer's null features: what stands for a prompt or a reference that isn't given.
 
 `python -m miniature null-features --data DATA --start BUNDLE --out RUN`; run it again to continue. The
-transformer's own stage shows a subject in every picture, so that without a reference it draws a pale spot
-where a subject would be. Here, pictures without a reference show their scene alone. All else is frozen: with
-a prompt and both paths of a reference, the transformer computes bit for bit what it did.
+transformer's own stage shows a subject in every picture, so that with a prompt alone it draws a pale spot
+where a subject would be. Here, pictures of a prompt alone show its scene. What is drawn without prompt and
+reference, from which guidance points away, is kept as it was: with equal γ_t and γ_I it and the picture of
+prompt and reference are all that counts. All else is frozen: with a prompt and both paths of a reference, the
+transformer computes bit for bit what it did.
 Shapes: N pictures, K tokens computed, d bits per token.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -42,7 +45,7 @@ from .math_attention import math_attention
 from .options import check_picture_size, encoder_parser, find_device, rate, seed
 from .pair_features import encode_pairs
 from .transformer_recipe import NANO_MIX
-from .weighted_loss import weighted_bit_loss
+from .weighted_loss import bit_divergence, weighted_bit_loss
 
 logger = logging.getLogger(__name__)
 
@@ -52,19 +55,24 @@ them. Trained along, it left that branch worse; these two suffice."""
 
 
 class Kind(NamedTuple):
-    """Which of text, semantic and content are given, and how many quarters of the conditions are so."""
+    """A branch of dual guidance: which of text, semantic and content are given, and how it is trained.
+
+    quarters: of the conditions. bare: its pictures have no subject. kept: it learns from the transformer as
+    it was, not from its pictures' bits.
+    """
 
     given: tuple[bool, bool, bool]
     quarters: int
+    bare: bool = False
+    kept: bool = False
 
 
 KINDS = {
-    "text_only": Kind((True, False, False), 2),
-    "neither": Kind((False, False, False), 1),
+    "text_only": Kind((True, False, False), 2, bare=True),
+    "neither": Kind((False, False, False), 1, kept=True),
     "content_only": Kind((True, False, True), 1),
 }
-"""The branches that read what is trained. The last has a subject; the pictures of the others must not."""
-BARE_QUARTERS = 3
+"""All that reads what is trained."""
 
 HELDOUT = 24
 """Conditions, of held-out subjects, that a run is measured with; a multiple of four."""
@@ -89,7 +97,7 @@ class NullFeaturesRecipe:
 
 
 class Drawn(NamedTuple):
-    """Conditions of all KINDS in their order, all features given, which to keep, and the pictures' bits."""
+    """What a kind is trained with: all features of its conditions, which to keep, its pictures' bits."""
 
     given: Conditions
     keep_3B: Tensor
@@ -105,27 +113,28 @@ class Pictures:
         self._whole = Compositor(data, split, device=device)
 
     @torch.no_grad()
-    def draw(self, quarter: int, bit_flips: float, number: int) -> Drawn:
-        """`quarter` conditions in every quarter of them."""
-        bundle = self._bundle
-        batches = []
-        for source, quarters in ((self._bare, BARE_QUARTERS), (self._whole, 4 - BARE_QUARTERS)):
-            source.generator.manual_seed(number)
-            batches.append(source.batch(quarters * quarter, NANO_MIX, self._targets))
-        references_B3HW = torch.cat([batch.references_B3HW for batch in batches])
-        references_B3HW = reference_picture(references_B3HW, bundle.content.config.reference_size)
+    def draw(self, quarter: int, bit_flips: float, number: int) -> dict[str, Drawn]:
+        """For each of KINDS, `quarter` conditions times its quarters."""
+        numbers = np.random.SeedSequence(number).generate_state(len(KINDS))
+        return {
+            name: self._draw(kind, quarter * kind.quarters, bit_flips, int(own))
+            for (name, kind), own in zip(KINDS.items(), numbers, strict=True)
+        }
+
+    def _draw(self, kind: Kind, conditions: int, bit_flips: float, number: int) -> Drawn:
+        bundle, source = self._bundle, self._bare if kind.bare else self._whole
+        source.generator.manual_seed(number)
+        batch = source.batch(conditions, NANO_MIX, self._targets)
         forced = quantize_with_bit_flips(
-            bundle.tokenizer.latent(torch.cat([batch.targets_B3HW for batch in batches])),
+            bundle.tokenizer.latent(batch.targets_B3HW),
             find_schedule(bundle.preset.budget).scales,
             strength=bit_flips,
             numpy_rng=np.random.default_rng(number),
             generator=torch.Generator(self._device).manual_seed(number),
         )
-        kept = [kind.given for kind in KINDS.values() for _ in range(kind.quarters * quarter)]
-        given = encode_pairs(
-            bundle, [prompt for batch in batches for prompt in batch.prompts], references_B3HW
-        )
-        return Drawn(given, torch.tensor(kept, device=self._device).T, forced)
+        references_B3HW = reference_picture(batch.references_B3HW, bundle.content.config.reference_size)
+        keep_3B = torch.tensor(kind.given, device=self._device)[:, None].expand(-1, conditions)
+        return Drawn(encode_pairs(bundle, batch.prompts, references_B3HW), keep_3B, forced)
 
 
 class _InUnits(nn.Module):
@@ -168,55 +177,63 @@ def finish(transformer: EchoGenTransformer) -> None:
         transformer.get_parameter(name).requires_grad_(False)
 
 
-def losses(bundle: Bundle, drawn: Drawn, kept_K: Tensor) -> dict[str, Tensor]:
-    """The bit loss of each kind, weighted by margin, of the tokens whose indices are `kept_K`."""
-    schedule, forced = find_schedule(bundle.preset.budget), drawn.forced
-    conditions = drop_conditions(bundle.transformer, drawn.given, drawn.keep_3B)
-    with math_attention():
-        logits_NKd2 = bundle.transformer.teacher_forced(
-            conditions, forced.inputs_BLD, schedule, tokens_K=kept_K
-        )
-    start, end = schedule.spans[-1]
-    emphasis_K = torch.where(kept_K < start, 1.0, (end - start) / (len(kept_K) - start))
-    sizes = [kind.quarters * len(logits_NKd2) // 4 for kind in KINDS.values()]
-    of_kinds = zip(
-        KINDS,
-        logits_NKd2.split(sizes),
-        forced.labels_BLD[:, kept_K].split(sizes),
-        forced.margins_BLD[:, kept_K].split(sizes),
-        strict=True,
-    )
-    return {
-        name: weighted_bit_loss(logits, labels, schedule, emphasis_K, margins, kept_K)
-        for name, logits, labels, margins in of_kinds
-    }
-
-
 class NullFeaturesLoss:
-    """The loss of a step on pictures that its number determines."""
+    """The loss of a step on pictures that its number determines.
+
+    Made before `begin`, of whose transformer it keeps a copy as the teacher.
+    """
 
     def __init__(self, bundle: Bundle, pictures: Pictures, recipe: NullFeaturesRecipe) -> None:
-        self._bundle, self._pictures, self._recipe = bundle, pictures, recipe
-        self._span = find_schedule(bundle.preset.budget).spans[-1]
+        self._model, self._teacher = bundle.transformer, copy.deepcopy(bundle.transformer)
+        self._schedule = find_schedule(bundle.preset.budget)
+        self._pictures, self._recipe = pictures, recipe
 
     def __call__(self, step: int) -> StepLoss:
         """A mean over all conditions, and that of each kind."""
-        recipe, (start, end) = self._recipe, self._span
+        recipe, (start, end) = self._recipe, self._schedule.spans[-1]
         number = recipe.seed * 1_000_003 + step
         drawn = self._pictures.draw(recipe.quarter, recipe.bit_flips, number)
         order = torch.randperm(end - start, generator=torch.Generator().manual_seed(number))
         some = order[: max(1, round((end - start) * recipe.token_share))].sort().values
-        kept_K = torch.cat((torch.arange(start), some + start)).to(drawn.keep_3B.device)
-        parts = losses(self._bundle, drawn, kept_K)
+        parts = self.of_kinds(drawn, torch.cat((torch.arange(start), some + start)))
         total = torch.stack([KINDS[name].quarters / 4 * loss for name, loss in parts.items()]).sum()
         return StepLoss(total, {name: loss.detach() for name, loss in parts.items()})
 
+    def of_kinds(self, drawn: Mapping[str, Drawn], kept_K: Tensor) -> dict[str, Tensor]:
+        """The loss of each kind, of the tokens whose indices are `kept_K`.
 
-@torch.no_grad()
-def figures(bundle: Bundle, drawn: Drawn) -> dict[str, float]:
-    """The losses of all tokens."""
-    every_K = torch.arange(drawn.forced.labels_BLD.shape[1], device=drawn.keep_3B.device)
-    return {f"heldout_{name}": round(float(loss), 4) for name, loss in losses(bundle, drawn, every_K).items()}
+        The bit loss, weighted by margin; of a kind that is kept, the bits' divergence from the teacher's.
+        """
+        start, end = self._schedule.spans[-1]
+        emphasis_K = torch.where(kept_K < start, 1.0, (end - start) / (kept_K >= start).sum())
+        found = {}
+        for name, each in drawn.items():
+            kept_K = kept_K.to(each.keep_3B.device)
+            weights = (self._schedule, emphasis_K.to(kept_K.device))
+            logits_NKd2 = self._logits(self._model, each, kept_K)
+            if KINDS[name].kept:
+                with torch.no_grad():
+                    teacher_NKd2 = self._logits(self._teacher, each, kept_K)
+                found[name] = bit_divergence(logits_NKd2, teacher_NKd2, *weights, kept_K)
+            else:
+                labels_NKd, margins_NKd = (
+                    x[:, kept_K] for x in (each.forced.labels_BLD, each.forced.margins_BLD)
+                )
+                found[name] = weighted_bit_loss(logits_NKd2, labels_NKd, *weights, margins_NKd, kept_K)
+        return found
+
+    @torch.no_grad()
+    def figures(self, drawn: Mapping[str, Drawn]) -> dict[str, float]:
+        """The losses of all tokens."""
+        every_K = torch.arange(self._schedule.spans[-1][1])
+        found = self.of_kinds(drawn, every_K)
+        return {f"heldout_{name}": round(float(loss), 4) for name, loss in found.items()}
+
+    def _logits(self, model: EchoGenTransformer, drawn: Drawn, kept_K: Tensor) -> Tensor:
+        """Of the tokens in `kept_K`, [N, K, d, 2]."""
+        conditions = drop_conditions(model, drawn.given, drawn.keep_3B)
+        with math_attention():
+            return model.teacher_forced(conditions, drawn.forced.inputs_BLD, self._schedule, tokens_K=kept_K)
 
 
 def train_null_features(
@@ -230,12 +247,12 @@ def train_null_features(
     """A whole run; returns the folder of the new bundle. within: the `deadline` of EncoderTrainer."""
     pictures = Pictures(bundle, data, "train", recipe.targets, device)
     heldout = Pictures(bundle, data, "heldout", 1, device).draw(HELDOUT // 4, 0.0, 1)
-    logger.info("Before: %s.", figures(bundle, heldout))
-    model = begin(bundle, heldout.given)
+    loss = NullFeaturesLoss(bundle, pictures, recipe)
+    logger.info("Before: %s.", loss.figures(heldout))
+    model = begin(bundle, heldout["content_only"].given)
     settings = OptimiserSettings(recipe.learning_rate, weight_decay=0.0)
     trainer = EncoderTrainer(out, model, settings, recipe.minutes, device, within)
-    loss = NullFeaturesLoss(bundle, pictures, recipe)
-    trainer.train(loss, partial(figures, bundle, heldout), log_every=20)
+    trainer.train(loss, partial(loss.figures, heldout), log_every=20)
     finish(bundle.transformer)
     folder = out / "bundle"
     save_bundle(bundle, folder)

@@ -43,12 +43,34 @@ def weighted_bit_loss(
     depends on, and only adds noise to the gradient. The official loss has no margins.
     kept: indices of the tokens that were computed, where logits and labels hold only some (None: all).
     """
-    weights_T = scale_weights(schedule).to(logits_BTd2.device)
-    weights_T = weights_T if kept_T is None else weights_T[kept_T]
     losses_BTd = bit_losses(logits_BTd2, labels_BTd)
     if margins_BTd is not None:
         losses_BTd = losses_BTd * (margins_BTd / margins_BTd.mean(-1, keepdim=True).clamp_min(1e-6))
-    losses_BT = losses_BTd.mean(-1) * weights_T
+    return _weighted_sum(losses_BTd, schedule, emphasis_BT, kept_T)
+
+
+def bit_divergence(
+    logits_BTd2: Tensor,
+    teacher_BTd2: Tensor,
+    schedule: ScaleSchedule,
+    emphasis_BT: Tensor | None = None,
+    kept_T: Tensor | None = None,
+) -> Tensor:
+    """How far the bits' probabilities are from those of a teacher's logits: KL(teacher || model), 0 if equal.
+
+    Weighted by scale, `emphasis` and `kept` as `weighted_bit_loss` is.
+    """
+    logs_BTd2, teachers_BTd2 = (each.float().log_softmax(-1) for each in (logits_BTd2, teacher_BTd2))
+    divergence_BTd = F.kl_div(logs_BTd2, teachers_BTd2, reduction="none", log_target=True).sum(-1)
+    return _weighted_sum(divergence_BTd, schedule, emphasis_BT, kept_T)
+
+
+def _weighted_sum(
+    losses_BTd: Tensor, schedule: ScaleSchedule, emphasis_BT: Tensor | None, kept_T: Tensor | None
+) -> Tensor:
+    """Mean over pictures and bits, weighted sum over tokens."""
+    weights_T = scale_weights(schedule).to(losses_BTd.device)
+    losses_BT = losses_BTd.mean(-1) * (weights_T if kept_T is None else weights_T[kept_T])
     if emphasis_BT is not None:
         losses_BT = losses_BT * emphasis_BT
     return losses_BT.sum(-1).mean()

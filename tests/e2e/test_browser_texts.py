@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 import comfy_server
 from browser_page import READY_MS, SAMPLER, PageErrors, load_quickstart, open_quickstart, settled
@@ -99,6 +99,7 @@ def test_the_blueprint_is_found_by_searching(vue: bool, page: Page, comfy: Serve
     field = page.locator("[role=dialog] input, [role=search] input").first
     field.fill("ip adapter")
     page.get_by_role("option").filter(has_text="Image Prompt like IP-Adapter (EchoGen)").first.click()
+    expect(page.get_by_role("option"), "a fading list would take the next click").to_have_count(0)
     settled(page)
     page.mouse.click(1200, 700)  # where it is put, in front ends that ask
     page.wait_for_function("app.graph._nodes.some(node => node.subgraph)", timeout=READY_MS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,6 @@ from echogen_core.checkpoints import ASSETS, Bundle, load_bundle
 from echogen_core.pipeline import EchoGenPipeline, Settings
 from echogen_core.scales import find_schedule
 from miniature.training.null_features import (
-    BARE_QUARTERS,
     KINDS,
     TRAINED,
     Drawn,
@@ -22,7 +22,6 @@ from miniature.training.null_features import (
     Pictures,
     begin,
     finish,
-    losses,
     main,
 )
 
@@ -36,29 +35,32 @@ def bundle() -> Bundle:
     return load_bundle("nano", ASSETS / "nano")
 
 
-def draw(bundle: Bundle, data: Path, quarter: int = 1) -> Drawn:
+def draw(bundle: Bundle, data: Path, quarter: int = 1) -> dict[str, Drawn]:
     return Pictures(bundle, data, "train", 1, CPU).draw(quarter, 0.0, 5)
 
 
-def test_only_pictures_with_a_reference_show_a_subject(bundle: Bundle, data: Path) -> None:
-    quarters = [kind.quarters for kind in KINDS.values()]
-    assert sum(quarters) == 4
-    assert sum(kind.quarters for kind in KINDS.values() if not any(kind.given[1:])) == BARE_QUARTERS
+def loss_of(bundle: Bundle, data: Path) -> NullFeaturesLoss:
+    recipe = NullFeaturesRecipe(quarter=1, targets=1, token_share=1.0, bit_flips=0.0)
+    return NullFeaturesLoss(bundle, Pictures(bundle, data, "train", 1, CPU), recipe)
+
+
+def test_pictures_of_a_prompt_alone_show_no_subject(bundle: Bundle, data: Path) -> None:
+    assert sum(kind.quarters for kind in KINDS.values()) == 4
     drawn, again = draw(bundle, data, 2), draw(bundle, data, 2)
-    assert torch.equal(drawn.forced.labels_BLD, again.forced.labels_BLD)
-    assert drawn.keep_3B.tolist() == [
-        [True] * 4 + [False] * 2 + [True] * 2,
-        [False] * 8,
-        [False] * 6 + [True] * 2,
-    ]
-    flat = drawn.forced.margins_BLD.var(dim=1).mean(1)  # the tiny data's scenes are of one colour
-    assert flat[:6].max() < flat[6:].min()
+    for name, kind in KINDS.items():
+        labels_BLD = drawn[name].forced.labels_BLD
+        assert torch.equal(labels_BLD, again[name].forced.labels_BLD)
+        assert len(labels_BLD) == 2 * kind.quarters
+        assert drawn[name].keep_3B.T.tolist() == [list(kind.given)] * 2 * kind.quarters
+    variance = {name: each.forced.margins_BLD.var(dim=1).mean(1) for name, each in drawn.items()}
+    others = torch.cat([variance[name] for name, kind in KINDS.items() if not kind.bare])
+    assert variance["text_only"].max() < others.min(), "the tiny data's scenes are of one colour"
 
 
 def test_trained_features_begin_as_a_blank_reference(bundle: Bundle, data: Path) -> None:
     drawn = draw(bundle, data)
     before = {name: tensor.clone() for name, tensor in bundle.transformer.state_dict().items()}
-    model = begin(bundle, drawn.given)
+    model = begin(bundle, drawn["content_only"].given)
     assert len(list(model.parameters())) == len(TRAINED)
     trained = {id(p) for p in bundle.transformer.parameters() if p.requires_grad}
     assert trained == {id(p) for p in model.parameters()}
@@ -73,9 +75,8 @@ def test_trained_features_begin_as_a_blank_reference(bundle: Bundle, data: Path)
 
 
 def test_a_step_lowers_the_loss(bundle: Bundle, data: Path) -> None:
-    recipe = NullFeaturesRecipe(quarter=1, targets=1, token_share=1.0, bit_flips=0.0)
-    loss = NullFeaturesLoss(bundle, Pictures(bundle, data, "train", 1, CPU), recipe)
-    model = begin(bundle, draw(bundle, data).given)
+    loss = loss_of(bundle, data)
+    model = begin(bundle, draw(bundle, data)["content_only"].given)
     before = loss(0)
     shares = [kind.quarters / 4 * before.parts[name] for name, kind in KINDS.items()]
     assert torch.allclose(before.total, torch.stack(shares).sum())
@@ -87,20 +88,41 @@ def test_a_step_lowers_the_loss(bundle: Bundle, data: Path) -> None:
     assert loss(0).total < before.total
 
 
+def test_null_text_learns_to_draw_what_was_drawn_without_prompt_and_reference(
+    bundle: Bundle, data: Path
+) -> None:
+    loss, drawn = loss_of(bundle, data), draw(bundle, data)
+    assert loss.figures(drawn)["heldout_neither"] == 0.0, "nothing is trained yet"
+    model = begin(bundle, drawn["content_only"].given)
+    begun = loss.figures(drawn)["heldout_neither"]
+    assert begun > 0.0, "a blank reference is another one"
+    text, _ = model.parameters()
+    optimiser = torch.optim.Adam([text], 0.05)
+    for _ in range(5):
+        optimiser.zero_grad()
+        loss.of_kinds({"neither": drawn["neither"]}, torch.arange(341))["neither"].backward()
+        optimiser.step()
+    assert loss.figures(drawn)["heldout_neither"] < 0.8 * begun
+
+
 def test_some_tokens_weigh_as_much_as_all(
     bundle: Bundle, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def undecided(conditions: object, inputs_NLd: Tensor, *_: object, tokens_K: Tensor) -> Tensor:
         return torch.zeros(len(inputs_NLd), len(tokens_K), inputs_NLd.shape[-1], 2)
 
-    monkeypatch.setattr(bundle.transformer, "teacher_forced", undecided)
+    def certain(*given: Any, **more: Any) -> Tensor:
+        return undecided(*given, **more) + torch.tensor([0.0, 3.0])
+
+    loss, drawn = loss_of(bundle, data), draw(bundle, data)
+    monkeypatch.setattr(loss._model, "teacher_forced", undecided)
+    monkeypatch.setattr(loss._teacher, "teacher_forced", certain)
     start, end = find_schedule("nano").spans[-1]
-    drawn = draw(bundle, data)
-    whole = losses(bundle, drawn, torch.arange(end))
-    some = losses(bundle, drawn, torch.cat((torch.arange(start), torch.arange(start, end, 3))))
+    whole = loss.of_kinds(drawn, torch.arange(end))
+    some = loss.of_kinds(drawn, torch.cat((torch.arange(start), torch.arange(start, end, 3))))
     assert list(whole) == list(some) == list(KINDS)
-    for name, loss in whole.items():
-        assert torch.isclose(loss, some[name], rtol=1e-4) and loss > 0
+    for name, each in whole.items():
+        assert torch.isclose(each, some[name], rtol=1e-4) and each > 0
 
 
 def test_the_run_changes_only_pictures_without_the_whole_reference(data: Path, tmp_path: Path) -> None:
