@@ -2,10 +2,10 @@
 
 `python -m miniature null-features --data DATA --start BUNDLE --out RUN`; run it again to continue. The
 transformer's own stage shows a subject in every picture, so that with a prompt alone it draws a pale spot
-where a subject would be. Here, pictures of a prompt alone show its scene. What is drawn without prompt and
-reference, from which guidance points away, is kept as it was: with equal γ_t and γ_I it and the picture of
-prompt and reference are all that counts. All else is frozen: with a prompt and both paths of a reference, the
-transformer computes bit for bit what it did.
+where a subject would be. Here, pictures of a prompt alone show its scene. What else reads the null features
+learns to be what it was, most of all the branch without prompt and reference, from which guidance points
+away: with equal γ_t and γ_I it and the one with all features are all that counts. Everything else is frozen:
+with a prompt and both paths of a reference, the transformer computes bit for bit what it did.
 Shapes: N pictures, K tokens computed, d bits per token.
 """
 
@@ -55,40 +55,39 @@ them. Trained along, it left that branch worse; these two suffice."""
 
 
 class Kind(NamedTuple):
-    """A branch of dual guidance: which of text, semantic and content are given, and how it is trained.
+    """Which of text, semantic and content are given, and how many times in a step.
 
-    quarters: of the conditions. bare: its pictures have no subject. kept: it learns from the transformer as
-    it was, not from its pictures' bits.
+    bare: learns from the bits of pictures without a subject. Otherwise from the transformer as it was.
     """
 
     given: tuple[bool, bool, bool]
-    quarters: int
+    times: int = 1
     bare: bool = False
-    kept: bool = False
 
 
 KINDS = {
     "text_only": Kind((True, False, False), 2, bare=True),
-    "neither": Kind((False, False, False), 1, kept=True),
-    "content_only": Kind((True, False, True), 1),
+    "neither": Kind((False, False, False)),
+    "content_only": Kind((True, False, True)),
+    "reference_only": Kind((False, True, True)),
 }
 """All that reads what is trained."""
 
-HELDOUT = 24
-"""Conditions, of held-out subjects, that a run is measured with; a multiple of four."""
+HELDOUT = 6
+"""Conditions of each kind, of held-out subjects, that a run is measured with."""
 
 
 @dataclass(frozen=True)
 class NullFeaturesRecipe:
     """Settings of a run, which ends after `minutes` (on a CPU: of processor time).
 
-    quarter: conditions of a step in a quarter of them. targets: pictures that share a condition.
+    conditions: of each kind in a step. targets: pictures that share a condition.
     learning_rate: in standard deviations of given features, per step. token_share: of the last scale's tokens
     that a step computes. bit_flips: largest flip rate of bitwise self-correction.
     """
 
     minutes: float = 8.0
-    quarter: int = 2
+    conditions: int = 2
     targets: int = 2
     learning_rate: float = 0.05
     token_share: float = 0.5
@@ -113,11 +112,11 @@ class Pictures:
         self._whole = Compositor(data, split, device=device)
 
     @torch.no_grad()
-    def draw(self, quarter: int, bit_flips: float, number: int) -> dict[str, Drawn]:
-        """For each of KINDS, `quarter` conditions times its quarters."""
+    def draw(self, conditions: int, bit_flips: float, number: int) -> dict[str, Drawn]:
+        """For each of KINDS, that many conditions times its own number."""
         numbers = np.random.SeedSequence(number).generate_state(len(KINDS))
         return {
-            name: self._draw(kind, quarter * kind.quarters, bit_flips, int(own))
+            name: self._draw(kind, conditions * kind.times, bit_flips, int(own))
             for (name, kind), own in zip(KINDS.items(), numbers, strict=True)
         }
 
@@ -192,42 +191,36 @@ class NullFeaturesLoss:
         """A mean over all conditions, and that of each kind."""
         recipe, (start, end) = self._recipe, self._schedule.spans[-1]
         number = recipe.seed * 1_000_003 + step
-        drawn = self._pictures.draw(recipe.quarter, recipe.bit_flips, number)
+        drawn = self._pictures.draw(recipe.conditions, recipe.bit_flips, number)
         order = torch.randperm(end - start, generator=torch.Generator().manual_seed(number))
         some = order[: max(1, round((end - start) * recipe.token_share))].sort().values
-        parts = self.of_kinds(drawn, torch.cat((torch.arange(start), some + start)))
-        total = torch.stack([KINDS[name].quarters / 4 * loss for name, loss in parts.items()]).sum()
+        kept_K = torch.cat((torch.arange(start), some + start))
+        parts = {name: self.of_kind(name, each, kept_K) for name, each in drawn.items()}
+        times = sum(kind.times for kind in KINDS.values())
+        total = torch.stack([KINDS[name].times * loss for name, loss in parts.items()]).sum() / times
         return StepLoss(total, {name: loss.detach() for name, loss in parts.items()})
 
-    def of_kinds(self, drawn: Mapping[str, Drawn], kept_K: Tensor) -> dict[str, Tensor]:
-        """The loss of each kind, of the tokens whose indices are `kept_K`.
-
-        The bit loss, weighted by margin; of a kind that is kept, the bits' divergence from the teacher's.
-        """
-        start, end = self._schedule.spans[-1]
+    def of_kind(self, name: str, drawn: Drawn, kept_K: Tensor) -> Tensor:
+        """The loss of one of KINDS, of the tokens whose indices are `kept_K`."""
+        forced, (start, end) = drawn.forced, self._schedule.spans[-1]
+        kept_K = kept_K.to(forced.labels_BLD.device)
         emphasis_K = torch.where(kept_K < start, 1.0, (end - start) / (kept_K >= start).sum())
-        found = {}
-        for name, each in drawn.items():
-            kept_K = kept_K.to(each.keep_3B.device)
-            weights = (self._schedule, emphasis_K.to(kept_K.device))
-            logits_NKd2 = self._logits(self._model, each, kept_K)
-            if KINDS[name].kept:
-                with torch.no_grad():
-                    teacher_NKd2 = self._logits(self._teacher, each, kept_K)
-                found[name] = bit_divergence(logits_NKd2, teacher_NKd2, *weights, kept_K)
-            else:
-                labels_NKd, margins_NKd = (
-                    x[:, kept_K] for x in (each.forced.labels_BLD, each.forced.margins_BLD)
-                )
-                found[name] = weighted_bit_loss(logits_NKd2, labels_NKd, *weights, margins_NKd, kept_K)
-        return found
+        logits_NKd2 = self._logits(self._model, drawn, kept_K)
+        if KINDS[name].bare:
+            labels_NKd, margins_NKd = (x[:, kept_K] for x in (forced.labels_BLD, forced.margins_BLD))
+            return weighted_bit_loss(logits_NKd2, labels_NKd, self._schedule, emphasis_K, margins_NKd, kept_K)
+        with torch.no_grad():
+            teacher_NKd2 = self._logits(self._teacher, drawn, kept_K)
+        return bit_divergence(logits_NKd2, teacher_NKd2, self._schedule, emphasis_K, kept_K)
 
     @torch.no_grad()
     def figures(self, drawn: Mapping[str, Drawn]) -> dict[str, float]:
         """The losses of all tokens."""
         every_K = torch.arange(self._schedule.spans[-1][1])
-        found = self.of_kinds(drawn, every_K)
-        return {f"heldout_{name}": round(float(loss), 4) for name, loss in found.items()}
+        return {
+            f"heldout_{name}": round(float(self.of_kind(name, each, every_K)), 4)
+            for name, each in drawn.items()
+        }
 
     def _logits(self, model: EchoGenTransformer, drawn: Drawn, kept_K: Tensor) -> Tensor:
         """Of the tokens in `kept_K`, [N, K, d, 2]."""
@@ -246,7 +239,7 @@ def train_null_features(
 ) -> Path:
     """A whole run; returns the folder of the new bundle. within: the `deadline` of EncoderTrainer."""
     pictures = Pictures(bundle, data, "train", recipe.targets, device)
-    heldout = Pictures(bundle, data, "heldout", 1, device).draw(HELDOUT // 4, 0.0, 1)
+    heldout = Pictures(bundle, data, "heldout", 1, device).draw(HELDOUT, 0.0, 1)
     loss = NullFeaturesLoss(bundle, pictures, recipe)
     logger.info("Before: %s.", loss.figures(heldout))
     model = begin(bundle, heldout["content_only"].given)
@@ -267,7 +260,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     preset, device = find_preset(options.preset), find_device(options.device)
     recipe = NullFeaturesRecipe(
         minutes=options.minutes,
-        quarter=options.quarter,
+        conditions=options.conditions,
         learning_rate=options.learning_rate,
         seed=options.seed,
     )
@@ -285,10 +278,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.set_defaults(minutes=defaults.minutes)
     parser.add_argument("--start", type=Path, required=True, help="bundle folder to start from")
     parser.add_argument(
-        "--quarter",
+        "--conditions",
         type=whole(1),
-        default=defaults.quarter,
-        help="a quarter of the conditions per step, with two pictures each",
+        default=defaults.conditions,
+        help="of each kind per step, with two pictures each",
     )
     parser.add_argument(
         "--learning-rate",

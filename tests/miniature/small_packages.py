@@ -90,8 +90,9 @@ def small_packages() -> Iterator[None]:
 def small_sizes() -> Iterator[None]:
     """Has the stages evaluate a few pictures, and the cut see small ones, inside the block."""
     with pytest.MonkeyPatch.context() as patch:
-        for stage in (tokenizer, decoder, content, null_features):
+        for stage in (tokenizer, decoder, content):
             patch.setattr(stage, "HELDOUT", 4)
+        patch.setattr(null_features, "HELDOUT", 1)
         patch.setattr(content, "STATISTICS", 8)
         patch.setattr(sampled_codes, "CHUNK", 4)
         patch.setattr(composites, "RENDER_SIDE", 64)

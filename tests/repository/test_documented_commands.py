@@ -110,7 +110,7 @@ REHEARSALS: Mapping[str, Rehearsal] = {
     "python -m miniature semantic": Rehearsal(f"{SECONDS} --threads 1 --pairs 4"),
     "python -m miniature content": Rehearsal(f"{SECONDS} --threads 1 --pictures 4"),
     "python -m miniature transformer": Rehearsal(f"{SECONDS} --batch 2 --targets 1"),
-    "python -m miniature null-features": Rehearsal(f"{SECONDS} --quarter 1"),
+    "python -m miniature null-features": Rehearsal(f"{SECONDS} --conditions 1"),
     "python -m miniature all": Rehearsal(
         parsed="tests/miniature/training/test_all_stages.py cuts it off and goes on"
     ),

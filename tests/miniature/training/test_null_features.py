@@ -35,23 +35,22 @@ def bundle() -> Bundle:
     return load_bundle("nano", ASSETS / "nano")
 
 
-def draw(bundle: Bundle, data: Path, quarter: int = 1) -> dict[str, Drawn]:
-    return Pictures(bundle, data, "train", 1, CPU).draw(quarter, 0.0, 5)
+def draw(bundle: Bundle, data: Path, conditions: int = 1) -> dict[str, Drawn]:
+    return Pictures(bundle, data, "train", 1, CPU).draw(conditions, 0.0, 5)
 
 
 def loss_of(bundle: Bundle, data: Path) -> NullFeaturesLoss:
-    recipe = NullFeaturesRecipe(quarter=1, targets=1, token_share=1.0, bit_flips=0.0)
+    recipe = NullFeaturesRecipe(conditions=1, targets=1, token_share=1.0, bit_flips=0.0)
     return NullFeaturesLoss(bundle, Pictures(bundle, data, "train", 1, CPU), recipe)
 
 
 def test_pictures_of_a_prompt_alone_show_no_subject(bundle: Bundle, data: Path) -> None:
-    assert sum(kind.quarters for kind in KINDS.values()) == 4
     drawn, again = draw(bundle, data, 2), draw(bundle, data, 2)
     for name, kind in KINDS.items():
         labels_BLD = drawn[name].forced.labels_BLD
         assert torch.equal(labels_BLD, again[name].forced.labels_BLD)
-        assert len(labels_BLD) == 2 * kind.quarters
-        assert drawn[name].keep_3B.T.tolist() == [list(kind.given)] * 2 * kind.quarters
+        assert len(labels_BLD) == 2 * kind.times
+        assert drawn[name].keep_3B.T.tolist() == [list(kind.given)] * 2 * kind.times
     variance = {name: each.forced.margins_BLD.var(dim=1).mean(1) for name, each in drawn.items()}
     others = torch.cat([variance[name] for name, kind in KINDS.items() if not kind.bare])
     assert variance["text_only"].max() < others.min(), "the tiny data's scenes are of one colour"
@@ -78,8 +77,8 @@ def test_a_step_lowers_the_loss(bundle: Bundle, data: Path) -> None:
     loss = loss_of(bundle, data)
     model = begin(bundle, draw(bundle, data)["content_only"].given)
     before = loss(0)
-    shares = [kind.quarters / 4 * before.parts[name] for name, kind in KINDS.items()]
-    assert torch.allclose(before.total, torch.stack(shares).sum())
+    all_kinds = torch.stack([before.parts[name] for name, kind in KINDS.items() for _ in range(kind.times)])
+    assert torch.allclose(before.total, all_kinds.mean())
     before.total.backward()
     with torch.no_grad():
         for parameter in model.parameters():
@@ -88,21 +87,22 @@ def test_a_step_lowers_the_loss(bundle: Bundle, data: Path) -> None:
     assert loss(0).total < before.total
 
 
-def test_null_text_learns_to_draw_what_was_drawn_without_prompt_and_reference(
-    bundle: Bundle, data: Path
-) -> None:
-    loss, drawn = loss_of(bundle, data), draw(bundle, data)
-    assert loss.figures(drawn)["heldout_neither"] == 0.0, "nothing is trained yet"
-    model = begin(bundle, drawn["content_only"].given)
-    begun = loss.figures(drawn)["heldout_neither"]
-    assert begun > 0.0, "a blank reference is another one"
-    text, _ = model.parameters()
-    optimiser = torch.optim.Adam([text], 0.05)
-    for _ in range(5):
+@pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if not kind.bare])
+def test_what_else_reads_them_learns_to_be_what_it_was(bundle: Bundle, data: Path, name: str) -> None:
+    loss, drawn = loss_of(bundle, data), draw(bundle, data)[name]
+    every_K = torch.arange(find_schedule("nano").spans[-1][1])
+    assert loss.of_kind(name, drawn, every_K) == 0.0, "nothing is trained yet"
+    model = begin(bundle, drawn.given)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.5 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(3))
+    optimiser, losses = torch.optim.Adam(model.parameters(), 0.05), []
+    for _ in range(4):
+        losses.append(loss.of_kind(name, drawn, every_K))
         optimiser.zero_grad()
-        loss.of_kinds({"neither": drawn["neither"]}, torch.arange(341))["neither"].backward()
+        losses[-1].backward()
         optimiser.step()
-    assert loss.figures(drawn)["heldout_neither"] < 0.8 * begun
+    assert 0.0 < losses[-1] < 0.8 * losses[0]
 
 
 def test_some_tokens_weigh_as_much_as_all(
@@ -118,15 +118,14 @@ def test_some_tokens_weigh_as_much_as_all(
     monkeypatch.setattr(loss._model, "teacher_forced", undecided)
     monkeypatch.setattr(loss._teacher, "teacher_forced", certain)
     start, end = find_schedule("nano").spans[-1]
-    whole = loss.of_kinds(drawn, torch.arange(end))
-    some = loss.of_kinds(drawn, torch.cat((torch.arange(start), torch.arange(start, end, 3))))
-    assert list(whole) == list(some) == list(KINDS)
-    for name, each in whole.items():
-        assert torch.isclose(each, some[name], rtol=1e-4) and each > 0
+    some_K = torch.cat((torch.arange(start), torch.arange(start, end, 3)))
+    for name, each in drawn.items():
+        whole, some = (loss.of_kind(name, each, kept_K) for kept_K in (torch.arange(end), some_K))
+        assert torch.isclose(whole, some, rtol=1e-4) and whole > 0
 
 
 def test_the_run_changes_only_pictures_without_the_whole_reference(data: Path, tmp_path: Path) -> None:
-    given = ["--data", data, "--start", ASSETS / "nano", "--out", tmp_path, "--quarter", 1]
+    given = ["--data", data, "--start", ASSETS / "nano", "--out", tmp_path, "--conditions", 1]
     more = ["--minutes", "0.0001", "--device", "cpu"]
     with small_sizes():
         assert main([*map(str, given), *more]) == 0
