@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from live_bytes import LiveBytes, without_computing
+from live_bytes import NOWHERE, LiveBytes
 from random_models import random_transformer
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -39,10 +39,9 @@ class Processor:
 
         Counted tensor by tensor without computing, so that every size fits; a kernel's own room isn't seen.
         """
-        with without_computing():
-            model = EchoGenTransformer(config, dtype=dtype).eval().requires_grad_(False)
-            with LiveBytes(model) as counted:
-                work(model)
+        model = EchoGenTransformer(config, dtype=dtype, device=NOWHERE).eval().requires_grad_(False)
+        with LiveBytes(model, device=NOWHERE) as counted:
+            work(model)
         return counted.peak
 
     def waits(self, work: Callable[[], object]) -> int:

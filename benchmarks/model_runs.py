@@ -81,12 +81,9 @@ class Case:
 class Drawing:
     """A model, and what it draws of a case's pictures: with its prefill cache, and naively."""
 
-    def __init__(
-        self, model: EchoGenTransformer, case: Case, conditions: Sequence[RunConditions], device: Processor
-    ) -> None:
+    def __init__(self, model: EchoGenTransformer, case: Case, conditions: Sequence[RunConditions]) -> None:
         """conditions: of the whole picture, then of the regions."""
         self._model, self._run, self._conditions = model, case.run, conditions
-        self._device = device.device
         self._prefill = PrefillCache(model)
         self._seeds = range(case.run.pictures)
 
@@ -112,9 +109,9 @@ class Drawing:
 
     def naive(self, branches: int) -> Tensor:
         """Summed codes; three branches whatever the guidance, prefilled for every picture."""
-        return naive_sample(
-            self._model, self._conditions[0], self._run, self._seeds, self._device, self._guidance(branches)
-        )
+        model, guidance = self._model, self._guidance(branches)
+        device = model.null_text.device
+        return naive_sample(model, self._conditions[0], self._run, self._seeds, device, guidance)
 
     def _prefilled(self, branches: int) -> list[Branches]:
         guidance = self._guidance(branches)
@@ -127,7 +124,7 @@ class Drawing:
 def stages(case: Case, device: Processor, runs: int, targets: Mapping[str, float]) -> Iterator[Figure]:
     """Prefill, sampling and decoding apart; how often the device is waited for."""
     model = random_transformer(case.preset.transformer, case.run.dtype, device=device.device)
-    drawing, decode = Drawing(model, case, case.conditions(), device), decoding(case, model, device)
+    drawing, decode = Drawing(model, case, case.conditions()), decoding(case, model, device)
     ways: dict[str, Callable[[], object]] = {
         "naive sampling": partial(drawing.naive, APART),
         "prefill, γ_t = γ_I": partial(drawing.prefill, EQUAL),
@@ -158,7 +155,7 @@ def growth(cases: Mapping[str, list[Case]], device: Processor, runs: int) -> Ite
     for grows, listed in cases.items():
         for case in listed:
             if case not in measured:
-                drawing = Drawing(model, case, case.conditions(), device)
+                drawing = Drawing(model, case, case.conditions())
                 drawing.prefill(EQUAL)
                 ways = {"sampling": partial(drawing.warm, EQUAL), "decoding": decoding(case, model, device)}
                 measured[case] = by_turns(device, ways, runs)
@@ -171,14 +168,12 @@ def growth(cases: Mapping[str, list[Case]], device: Processor, runs: int) -> Ite
 def memory(case: Case, device: Processor, target: float | None) -> Iterator[Figure]:
     """The most that prefill and sampling take, weights included, with γ_t = γ_I."""
     config, run = case.preset.transformer, replace(case.run, branches=EQUAL)
-    # kept for all runs, so it must not be made while nothing is computed
-    sequence_rope(run.schedule, config.head_width, int(config.subject))
-
+    sequence_rope(run.schedule, config.head_width, int(config.subject))  # kept for all runs
     conditions = case.conditions()
 
     def peak(way: Callable[[Drawing, int], object]) -> float:
         def work(model: EchoGenTransformer) -> None:
-            way(Drawing(model, case, conditions, device), EQUAL)
+            way(Drawing(model, case, conditions), EQUAL)
 
         return device.peak_bytes(config, run.dtype, work) / GIGABYTE
 

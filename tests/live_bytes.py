@@ -1,31 +1,23 @@
 """Counts the bytes of tensors that are alive, operation by operation: peaks without a GPU, and without noise.
 
-Under FakeTensorMode nothing is computed, so that full-size models can be counted anywhere. What a kernel
-allocates inside itself is not seen.
+Tensors on the device NOWHERE are never computed, so that full-size models can be counted anywhere. What a
+kernel allocates inside itself is not seen.
 """
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
-from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 from torch.utils.weak import WeakIdKeyDictionary
 
-from echogen_core import dtypes
-
-_NO_VALUES: dict[Any, Callable[[Tensor], Any]] = {
-    torch.ops.aten.is_nonzero.default: lambda _: True,  # "is all finite?"
-    torch.ops.aten.exponential_.default: lambda tensor: tensor,
-}
-"""What FakeTensorMode cannot do: it knows no values, and no generators."""
+NOWHERE = torch.device("meta")
+"""Its tensors have shapes and no values. To the models it is a card like any other."""
 
 
 class LiveBytes(TorchDispatchMode):
@@ -54,8 +46,8 @@ class LiveBytes(TorchDispatchMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        if args and isinstance(args[0], FakeTensor) and func in _NO_VALUES:
-            return _NO_VALUES[func](args[0])
+        if func is torch.ops.aten.is_nonzero.default and args[0].device == NOWHERE:
+            return True  # "is all finite?"
         result = func(*args, **(kwargs or {}))
         for leaf in tree_flatten(result)[0]:
             if isinstance(leaf, Tensor):
@@ -75,13 +67,6 @@ class LiveBytes(TorchDispatchMode):
 
     def _gone(self, size: int) -> None:
         self.live -= size
-
-
-@contextmanager
-def without_computing() -> Iterator[None]:
-    """For counting: tensors have no values, and half types no copies in float32, as on a card."""
-    with FakeTensorMode(allow_non_fake_inputs=True), patch.object(dtypes, "LOOPED", frozenset()):
-        yield
 
 
 def peak_bytes(run: Callable[[], object], *held: nn.Module) -> int:

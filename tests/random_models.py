@@ -102,9 +102,8 @@ def random_conditions(config: TransformerConfig, run: Run, seed: int = 0) -> Run
 def measured_peaks(model: EchoGenTransformer, conditions: RunConditions, run: Run) -> tuple[int, int]:
     """Peak bytes of prefill and of sampling, with all of the model's weights."""
     assert conditions.guidance is not None
-    # kept for all runs, so it must not be made while nothing is computed
-    sequence_rope(run.schedule, model.config.head_width, model.prefix)
-    with LiveBytes(model) as counted:
+    sequence_rope(run.schedule, model.config.head_width, model.prefix)  # kept for all runs
+    with LiveBytes(model, device=model.null_text.device) as counted:
         branches = PrefillCache(model).branches(*conditions)
         prefill = counted.peak
         counted.restart()

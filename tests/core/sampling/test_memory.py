@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from live_bytes import LiveBytes, without_computing
+from live_bytes import NOWHERE, LiveBytes
 from random_models import (
     SMALL,
     measured_peaks,
@@ -41,10 +41,8 @@ LARGE_RUN = Run(find_schedule("1M"), prompt_tokens=24)
 
 def counted(config: TransformerConfig, run: Run) -> tuple[int, int]:
     """Peaks at full size without computing anything."""
-    conditions = random_conditions(config, run)
-    with without_computing():
-        model = EchoGenTransformer(config, dtype=run.dtype).eval().requires_grad_(False)
-        return measured_peaks(model, conditions, run)
+    model = EchoGenTransformer(config, dtype=run.dtype, device=NOWHERE).eval().requires_grad_(False)
+    return measured_peaks(model, random_conditions(config, run), run)
 
 
 def check(estimate: MemoryEstimate, peaks: tuple[int, int]) -> None:
@@ -80,11 +78,10 @@ def test_counting_without_computing_is_counting_a_real_run() -> None:
 @pytest.mark.parametrize(("preset", "side", "times"), [("echogen-2b", 64, 1), ("nano", 8, 1), ("nano", 8, 2)])
 def test_decoding_takes_what_is_said(preset: str, side: int, times: int) -> None:
     config = replace(PRESETS[preset].tokenizer, super_resolution=times)
-    with without_computing():
-        tokenizer = BitTokenizer(config, dtype=torch.bfloat16).eval().requires_grad_(False)
-        with LiveBytes(tokenizer) as counted_bytes:
-            weights = counted_bytes.live
-            tokenizer.decode(torch.empty(1, config.bits, side, side))
+    tokenizer = BitTokenizer(config, dtype=torch.bfloat16, device=NOWHERE).eval().requires_grad_(False)
+    with LiveBytes(tokenizer) as counted_bytes:
+        weights = counted_bytes.live
+        tokenizer.decode(torch.empty(1, config.bits, side, side, device=NOWHERE))
     said = decoding_bytes(config, (side * config.patch) ** 2, torch.bfloat16)
     assert said == pytest.approx(counted_bytes.peak - weights, rel=0.1)
 
@@ -128,10 +125,8 @@ def test_no_fp8_is_proposed_where_there_is_none(available: int, says: str) -> No
 def test_a_type_to_compute_in_of_its_own_takes_its_own_room() -> None:
     run = Run(QUARTER, dtype=torch.bfloat16, compute_dtype=torch.float32)
     casting = SimpleNamespace(Linear=CastLinear, LayerNorm=nn.LayerNorm, Embedding=nn.Embedding)
-    conditions = random_conditions(SMALL, run)
-    with without_computing():
-        model = EchoGenTransformer(SMALL, casting, run.dtype, compute_dtype=run.compute_dtype)
-        peaks = measured_peaks(model.eval().requires_grad_(False), conditions, run)
+    model = EchoGenTransformer(SMALL, casting, run.dtype, NOWHERE, run.compute_dtype)
+    peaks = measured_peaks(model.eval().requires_grad_(False), random_conditions(SMALL, run), run)
     check(estimate_memory(SMALL, run), peaks)
 
 
