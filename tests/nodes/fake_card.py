@@ -9,7 +9,7 @@ card's pages then (comfy-aimdo) needs a card and is played by a few lines.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
@@ -135,11 +135,19 @@ class Pages:
         return sum(size for place, size, _ in reversed(self._views) if resident.pop(place, None) is None)
 
 
+UNKNOWN: dict[Any, Callable[[Tensor], Any]] = {
+    Tensor.__int__: lambda _: 0,  # how many are NaN?
+    Tensor.__bool__: lambda _: True,  # are all finite?
+    Tensor.exponential_: lambda tensor: tensor,
+}
+"""What FakeTensorMode cannot do, as it knows no values and no generators."""
+
+
 class _WithoutNumbers(TorchFunctionMode):
     """Numbers that are known (a Python number, a table) lose them on their way to the card.
 
-    A parameter moved in place (`.data`, of the small ones between layers) only changes its device. Counts of
-    unknown values, as of those that are NaN, are 0.
+    A parameter moved in place (`.data`, of the small ones between layers) only changes its device. UNKNOWN
+    says what is made of values that nobody knows.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -151,8 +159,8 @@ class _WithoutNumbers(TorchFunctionMode):
             return args[0].new_empty(torch.tensor(args[1]).shape)
         if func is Tensor.to and not isinstance(args[0], FakeTensor):
             args = (torch.empty_like(args[0]), *args[1:])
-        if func is Tensor.__int__ and isinstance(args[0], FakeTensor):
-            return 0
+        if func in UNKNOWN and isinstance(args[0], FakeTensor):
+            return UNKNOWN[func](args[0])
         if func == Tensor.data.__set__:
             assert args[0].dtype == args[1].dtype and args[0].shape == args[1].shape
             args[0].fake_device = args[1].device
