@@ -10,7 +10,8 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -126,9 +127,20 @@ def load_quickstart(page: Page, comfy: Server) -> None:
     """Loads the address that `python run.py` opens, in a page that forgets what it had open."""
     page.goto(f"{comfy.url}/system_stats")  # no front end runs there, which would store it again
     page.evaluate("() => { localStorage.clear(); sessionStorage.clear() }")
-    page.goto(session.workflow_page(comfy.url, session.QUICKSTART))
-    page.wait_for_function("!!(window.app?.graph && window.app.extensionManager)", timeout=READY_MS)
-    page.wait_for_function(OPENED, arg=session.QUICKSTART, timeout=READY_MS)
+    with small_window(page):
+        page.goto(session.workflow_page(comfy.url, session.QUICKSTART))
+        page.wait_for_function("!!(window.app?.graph && window.app.extensionManager)", timeout=READY_MS)
+        page.wait_for_function(OPENED, arg=session.QUICKSTART, timeout=READY_MS)
+
+
+@contextmanager
+def small_window(page: Page) -> Iterator[None]:
+    """For loading the page: its start screen moves, and each of its pictures is drawn by the processor."""
+    size = page.viewport_size
+    assert size
+    page.set_viewport_size({"width": size["width"] // 2, "height": size["height"] // 2})
+    yield
+    page.set_viewport_size(size)
 
 
 def reopen(page: Page, name: str) -> None:

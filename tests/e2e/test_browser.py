@@ -29,6 +29,7 @@ from browser_page import (
     run_to_the_end,
     set_widget,
     settled,
+    small_window,
     steady,
     until,
     waiting_runs,
@@ -220,8 +221,9 @@ def sampled_gammas(comfy: Server, run: str) -> tuple[float, float]:
 
 def opened_again(page: Page) -> None:
     """Loads the page again, and waits for what it had open."""
-    page.reload()
-    page.wait_for_function(f"window.app?.graph && {SAMPLER}", timeout=READY_MS)
+    with small_window(page):
+        page.reload()
+        page.wait_for_function(f"window.app?.graph && {SAMPLER}", timeout=READY_MS)
     page.locator(".echogen-panel").wait_for(timeout=READY_MS)
 
 
