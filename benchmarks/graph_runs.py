@@ -18,7 +18,9 @@ from model_runs import Figure
 
 import comfy_server
 from comfy_server import Graph, Recorder, Run
+from echogen_core.config import PRESETS
 from echogen_core.sampling.memory import GIGABYTE
+from echogen_core.scales import preset_schedule
 from echogen_core.subject.samples import sample_names
 from runner.server import Server
 
@@ -141,7 +143,9 @@ def figures(runs: int) -> Iterator[Figure]:
 
 def server_figures(server: Server, dtype: str, runs: int) -> Iterator[Figure]:
     """Of nano on a server."""
-    stopwatch, model = Stopwatch(server), f"nano, 128 px, {dtype}"
+    nano = PRESETS["nano"]
+    side, _ = nano.tokenizer.drawn_hw(preset_schedule(nano).scales[-1])
+    stopwatch, model = Stopwatch(server), f"nano, {side} px, {dtype}"
     first = stopwatch.run(graph(KINDS[0], 0, dtype)).seconds
     measured = measure(stopwatch, dtype, runs)
     stopwatch.recorder.close()

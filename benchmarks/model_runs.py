@@ -67,7 +67,7 @@ class Case:
     def title(self) -> str:
         """In the tables."""
         names = {dtype: name for name, dtype in DTYPES.items()}
-        side = self.run.schedule.pixels_hw[0]
+        side, _ = self.preset.tokenizer.drawn_hw(self.run.schedule.scales[-1])
         cache = ", KV cache fp8" if self.run.cache_dtype == FP8 else ""
         return f"{self.preset.name}, {side} px, {names[self.run.dtype]}{cache}"
 

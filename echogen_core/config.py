@@ -134,6 +134,11 @@ class TokenizerConfig:
         """Pixels per token side of a decoded picture."""
         return self.patch * self.super_resolution
 
+    def drawn_hw(self, grid: tuple[int, int]) -> tuple[int, int]:
+        """Height and width in pixels of a picture that is decoded from so many tokens down and across."""
+        height, width = grid
+        return height * self.drawn_patch, width * self.drawn_patch
+
 
 @dataclass(frozen=True)
 class Preset:

@@ -140,8 +140,7 @@ def preset_schedule(preset: Preset, budget: str | None = None, aspect_ratio: str
     """
     schedule = find_schedule(budget or preset.budget, aspect_ratio)
     if len(schedule.scales) > preset.transformer.levels:
-        times = preset.tokenizer.super_resolution
-        height, width = (times * side for side in find_schedule(preset.budget).pixels_hw)
+        height, width = preset.tokenizer.drawn_hw(find_schedule(preset.budget).scales[-1])
         title = TITLES.get(preset.name, preset.name)
         raise ValueError(f"{title} draws {width}×{height} only: set size to auto.")
     return schedule

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -49,7 +50,9 @@ class EncodeBits(io.ComfyNode):
             outputs=[
                 adapters.Bits.Output("bits", display_name="bits", tooltip="For Decode Bits."),
                 io.Image.Output(
-                    "fitted", display_name="image", tooltip="The picture at the size that the bits are for."
+                    "fitted",
+                    display_name="image",
+                    tooltip="The picture at the size that Decode Bits gives it, to compare with.",
                 ),
             ],
         )
@@ -60,11 +63,11 @@ class EncodeBits(io.ComfyNode):
         height, width = images_B3HW.shape[-2:]
         schedule = nearest_preset_schedule(tokenizer.preset, _budget(size), height, width)
         frame = Frame.of((height, width), schedule.pixels_hw, Fit(fit))
-        fitted_B3hw = frame.onto_canvas(images_B3HW)
-        latents_BDhw = phases.encode(tokenizer, fitted_B3hw)
+        latents_BDhw = phases.encode(tokenizer, frame.onto_canvas(images_B3HW))
         bits = tuple(quantize_multiscale(latents_BDhw, schedule.scales).bits)
-        drawn = Bits(schedule, bits)
-        return io.NodeOutput(drawn, to_image(fitted_B3hw), ui=notices.shown(_lost_note(frame)))
+        drawn_hw = tokenizer.module.config.drawn_hw(schedule.scales[-1])
+        fitted_B3hw = replace(frame, canvas_hw=drawn_hw).onto_canvas(images_B3HW)
+        return io.NodeOutput(Bits(schedule, bits), to_image(fitted_B3hw), ui=notices.shown(_lost_note(frame)))
 
 
 class EditPicture(io.ComfyNode):

@@ -14,7 +14,6 @@ from torch import Tensor
 from echogen_core.features import TextFeatures
 from echogen_core.pictures import to_pil
 from echogen_core.sampling import Bits, Guidance, ScaleStep
-from echogen_core.scales import ScaleSchedule
 from echogen_core.utils.number_list import format_number, parse_numbers, parse_whole_numbers
 from echogen_core.utils.printable import counted
 
@@ -105,7 +104,7 @@ class SweepRun:
         self.missed = 0  # pictures in which no subject was found to be placed
         self._run, self._tokenizer = run, tokenizer
         self._columns, self._rows = columns, rows
-        cell_hw = drawn_hw(run.schedule, tokenizer)
+        cell_hw = tokenizer.module.config.drawn_hw(run.schedule.scales[-1])
         _require_memory(len(pages), len(columns), len(rows), cell_hw)
         across, down = ([format_number(value) for value in values] for values in (columns, rows))
         self._sheets = [
@@ -169,13 +168,6 @@ class SweepRun:
 
 def _exact(number: float) -> float | str:
     return number if number <= _PAGE_EXACT else str(number)
-
-
-def drawn_hw(schedule: ScaleSchedule, tokenizer: runtime.Managed) -> tuple[int, int]:
-    """Height and width of a schedule's pictures, as that tokenizer draws them."""
-    height, width = schedule.scales[-1]
-    patch = tokenizer.module.config.drawn_patch
-    return height * patch, width * patch
 
 
 def _require_memory(pages: int, columns: int, rows: int, cell_hw: tuple[int, int]) -> None:

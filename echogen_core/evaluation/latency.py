@@ -71,7 +71,7 @@ def describe(
 ) -> dict[str, str]:
     """Settings and machine, in words."""
     schedule = find_schedule(pipeline.preset.budget)
-    height, width = schedule.pixels_hw
+    height, width = pipeline.bundle.tokenizer.config.drawn_hw(schedule.scales[-1])
     scales, tokens = counted(len(schedule.scales), "scale"), counted(schedule.tokens, "token")
     return {
         "model": model.title,

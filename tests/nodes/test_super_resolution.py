@@ -71,13 +71,16 @@ def test_sketches_have_the_finished_pictures_size(
     assert sizes == [(256, 256)] * 5
 
 
-def test_pictures_are_encoded_at_the_size_that_they_were(pack: Any, models: Any, ground: Tensor) -> None:
-    bits, fitted = run(
-        pack, "EchoGenEncodeBits", image=ground, tokenizer=models.tokenizer, fit="crop", size="auto"
-    )
-    assert fitted.shape == (1, 128, 128, 3)
+def test_pictures_are_encoded_at_the_size_that_they_were(
+    pack: Any, smaller: Any, models: Any, ground: Tensor
+) -> None:
+    given = dict(image=ground, fit="crop", size="auto")
+    bits, fitted = run(pack, "EchoGenEncodeBits", tokenizer=models.tokenizer, **given)
+    before, reduced = run(pack, "EchoGenEncodeBits", tokenizer=smaller.tokenizer, **given)
+    assert all(torch.equal(a, b) for a, b in zip(before.scales, bits.scales, strict=True))
+    assert reduced.shape == (1, 128, 128, 3)
     (image,) = run(pack, "EchoGenDecodeBits", bits=bits, tokenizer=models.tokenizer)
-    assert image.shape == (1, 256, 256, 3)
+    assert fitted.shape == image.shape == (1, 256, 256, 3), "the picture beside it has the size to compare"
 
 
 @pytest.mark.parametrize("way", ["redraw", "place"])

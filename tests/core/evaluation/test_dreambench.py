@@ -431,6 +431,7 @@ def test_latency_is_taken_part_by_part(tmp_path: Path, capsys: pytest.CaptureFix
     assert all(value > 0 for value in stages.values())
     assert seconds["encoders"] < seconds["total"] > stages["sampling"]
     assert found["about"]["dtype"] == "fp32"
+    assert found["about"]["picture"] == "256 x 256 px, 5 scales, 341 tokens"
     assert "| sampling | " in (text := capsys.readouterr().out) and "4.95 s" in text
     with pytest.raises(SystemExit, match="2"):
         main([*asked, "--runs", "0"])

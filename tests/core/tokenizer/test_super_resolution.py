@@ -44,7 +44,7 @@ def test_pictures_are_that_many_times_larger(unshuffle: int, times: int) -> None
     tokenizer = BitTokenizer(config)
     assert config.patch == 2 * unshuffle and config.drawn_patch == times * config.patch
     picture_B3HW = tokenizer.decode(torch.zeros(2, 8, 3, 5))
-    assert picture_B3HW.shape == (2, 3, 3 * config.drawn_patch, 5 * config.drawn_patch)
+    assert picture_B3HW.shape == (2, 3, *config.drawn_hw((3, 5)))
     latent_BDHW = tokenizer.latent(torch.rand(1, 3, 4 * config.patch, 4 * config.patch))
     assert latent_BDHW.shape == (1, 8, 4, 4), "encoded pictures keep their size"
 
