@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -92,7 +91,6 @@ def write(arguments: Sequence[str]) -> int:
 def write_many(arguments: Sequence[str]) -> int:
     """WRITER FOLDER VALUE COUNT LINKS: so many files in turn, on a disk with hard links or without."""
     name, folder, value, count, links = arguments
-    assert "torch" not in sys.modules, "it takes longer to import than all that is done here"
     if links == "no links":
         os.link = _no_links  # what such a disk answers
     for _ in range(int(count)):
@@ -120,7 +118,6 @@ def _write_slowly(path: Path) -> None:
 def add_lines(arguments: Sequence[str]) -> int:
     """FILE VALUE COUNT"""
     path, value, count = arguments
-    assert "torch" not in sys.modules, "it takes longer to import than all that is done here"
     for number in range(int(count)):
         append_line(Path(path), json.dumps([int(value), number] * 200))
     return 0

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,6 +17,7 @@ import pytest
 
 from echogen_core.utils.disk import format_size
 from echogen_core.utils.writing import Numbered, append_line, write_atomically, write_text
+from tests.core import warm_process
 from tests.core.stopped import POSIX, ROOT, Process
 
 from . import small_writers
@@ -39,16 +41,12 @@ def later(folder: Path) -> None:
             os.utime(path, (time.time() - 3600,) * 2)
 
 
-def start(program: str, *arguments: object) -> subprocess.Popen[str]:
-    code = f"import sys; from tests.core.utils import small_writers as s; sys.exit(s.{program}(sys.argv[1:]))"
-    command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+def start(program: str, *arguments: object) -> BaseProcess:
+    return warm_process.start(f"tests.core.utils.small_writers:{program}", [*map(str, arguments)], {})
 
 
-def ended(processes: list[subprocess.Popen[str]]) -> None:
-    for process in processes:
-        said = process.communicate(timeout=300)[1]
-        assert process.returncode == 0, said
+def ended(processes: list[BaseProcess]) -> None:
+    assert [warm_process.status(process, 300) for process in processes] == [0] * len(processes)
 
 
 # --- killed
