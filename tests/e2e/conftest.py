@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,9 +19,20 @@ from runner.server import Server
 
 
 @pytest.fixture(scope="session")
-def comfy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The server, with the pack linked into a fresh base folder."""
-    with comfy_server.serving(tmp_path_factory.mktemp("comfy")) as running:
+def copied_pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the pack, so that a test may damage its files."""
+    pack = tmp_path_factory.mktemp("pack") / "echogen"
+    for name in ("echogen_core", "nodes", "web", "workflows", "subgraphs", "locales"):
+        shutil.copytree(comfy_server.ROOT / name, pack / name)
+    for name in ("__init__.py", "pyproject.toml"):
+        shutil.copyfile(comfy_server.ROOT / name, pack / name)
+    return pack
+
+
+@pytest.fixture(scope="session")
+def comfy(copied_pack: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The server, with the copied pack linked into a fresh base folder."""
+    with comfy_server.serving(tmp_path_factory.mktemp("comfy"), copied_pack) as running:
         yield running
 
 

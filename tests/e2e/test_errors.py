@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +9,6 @@ import pytest
 
 import comfy_server
 from comfy_server import Graph, PromptFailed, Recorder, changed, node_of
-from runner.server import Server
 
 
 def picture_node(**inputs: Any) -> dict[str, Any]:
@@ -101,24 +98,6 @@ def test_a_value_out_of_range_is_refused_before_it_runs(recorder: Recorder, grap
         recorder.run(changed(graph, "EchoGenSampler", gamma_i=99.0))
 
 
-@pytest.fixture(scope="module")
-def copied_pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the pack whose weights may be damaged."""
-    pack = tmp_path_factory.mktemp("pack") / "echogen"
-    for name in ("echogen_core", "nodes", "web", "workflows", "locales"):
-        shutil.copytree(comfy_server.ROOT / name, pack / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("__init__.py", "pyproject.toml"):
-        shutil.copyfile(comfy_server.ROOT / name, pack / name)
-    return pack
-
-
-@pytest.fixture(scope="module")
-def fragile(copied_pack: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A second server, on the copy."""
-    with comfy_server.serving(tmp_path_factory.mktemp("fragile"), copied_pack, "fragile") as running:
-        yield running
-
-
 def weight_files(pack: Path) -> list[Path]:
     """The built-in model's files, largest first."""
     files = (pack / "echogen_core" / "assets" / "nano").glob("*.safetensors")
@@ -126,14 +105,13 @@ def weight_files(pack: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("damage", ["cut off", "flipped header", "missing"])
-def test_a_damaged_weight_file(damage: str, copied_pack: Path, fragile: Server, graph: Graph) -> None:
+def test_a_damaged_weight_file(damage: str, copied_pack: Path, recorder: Recorder, graph: Graph) -> None:
     file = weight_files(copied_pack)[0]
     whole = file.read_bytes()
     if damage == "missing":
         file.unlink()
     else:
         file.write_bytes(whole[: len(whole) // 2] if damage == "cut off" else b"\xff" * 8 + whole[8:])
-    recorder = Recorder(fragile)
     try:
         run = recorder.run(graph)
         assert file.name in run.message, run.message
@@ -143,4 +121,3 @@ def test_a_damaged_weight_file(damage: str, copied_pack: Path, fragile: Server, 
         assert run.error is None and run.pictures, "runs, without a restart, once the file is whole"
     finally:
         file.write_bytes(whole)
-        recorder.close()
