@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from echogen_core.checkpoints import Bundle, load_bundle, save_bundle
@@ -29,7 +30,6 @@ from echogen_core.pictures import to_pil
 from echogen_core.scales import find_schedule
 from echogen_core.tokenizer import BitTokenizer
 from echogen_core.tokenizer.autoencoder import Decoder
-from echogen_core.tokenizer.super_resolution import enlarged
 from echogen_core.training.run_folder import only_run
 from echogen_core.utils.option_types import whole
 from echogen_core.utils.writing import write_picture, write_text
@@ -37,6 +37,7 @@ from echogen_core.utils.writing import write_picture, write_text
 from ..data.attribution import attribution
 from ..data.compose import MaskedImages
 from ..data.dataset import load_scenes
+from ..encoded_size import without_super_resolution
 from ..psnr import psnr
 from .discriminator import Discriminator, discriminator_loss, generator_loss
 from .encoder_trainer import EncoderTrainer, OptimiserSettings, Stateful, StepLoss
@@ -79,13 +80,14 @@ class DecoderRecipe:
 
 
 def larger(tokenizer: BitTokenizer, times: int) -> BitTokenizer:
-    """The tokenizer that draws `times` as large as it encodes; without that part so far, by bicubic
-    enlargement.
+    """The tokenizer that draws `times` as large as it encodes; by bicubic enlargement, without that part or
+    with one for another size so far.
     """
     if tokenizer.config.super_resolution == times:
         return tokenizer
-    grown = BitTokenizer(replace(tokenizer.config, super_resolution=times))
-    grown.load_state_dict({**grown.state_dict(), **tokenizer.state_dict()})
+    plain = without_super_resolution(tokenizer)
+    grown = BitTokenizer(replace(plain.config, super_resolution=times))
+    grown.load_state_dict({**grown.state_dict(), **plain.state_dict()})
     assert grown.decoder.super_resolution is not None
     for parameter in grown.decoder.super_resolution.conv_out.parameters():
         nn.init.zeros_(parameter)
@@ -272,8 +274,8 @@ def write_sheet(
     count: int = 8,
 ) -> None:
     """Writes a PNG, a row a picture: what its codes became before, what they become now, and the real one."""
-    times = after.config.super_resolution // before.config.super_resolution
-    former = enlarged(before.reconstruct(codes_NDhw[:count]), times).clamp(0, 1)
+    former = F.interpolate(before.reconstruct(codes_NDhw[:count]), real_N3HW.shape[-2:], mode="bicubic")
+    former = former.clamp(0, 1)
     shown = torch.stack([former, after.decode(codes_NDhw[:count]), real_N3HW[:count]], 1)
     write_picture(path, to_pil(shown.permute(2, 0, 3, 1, 4).flatten(3, 4).flatten(1, 2)), "PNG")
 

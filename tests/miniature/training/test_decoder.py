@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from echogen_core.checkpoints import ASSETS, Bundle, load_bundle, save_bundle
 from echogen_core.tokenizer.super_resolution import enlarged
 from miniature.encoded_size import without_super_resolution
-from miniature.training.decoder import crops, larger, main, mixed_codes
+from miniature.training.decoder import crops, larger, main, mixed_codes, write_sheet
 from miniature.training.sampled_codes import CodePainter
 
 from ..prepared import write_prepared
@@ -57,6 +58,20 @@ def test_it_begins_as_bicubic_enlargement(plain: Path) -> None:
         pictures = [tokenizer.reconstruct(codes_NDhw) for tokenizer in (small, grown)]
     torch.testing.assert_close(pictures[1], enlarged(pictures[0], 2))
     assert larger(grown, 2) is grown
+
+
+@pytest.mark.parametrize("times", [3, 4])
+def test_another_size_begins_as_bicubic_enlargement_too(plain: Path, times: int, tmp_path: Path) -> None:
+    """nano's own decoder, which draws at twice the size, and a size that is no multiple of that."""
+    shipped, small = (load_bundle("nano", folder).tokenizer for folder in (None, plain))
+    grown = larger(shipped, times)
+    codes_NDhw = torch.randn(1, 32, 16, 16)
+    with torch.inference_mode():
+        made, expected = grown.reconstruct(codes_NDhw), enlarged(small.reconstruct(codes_NDhw), times)
+    torch.testing.assert_close(made, expected)
+    write_sheet(shipped, grown, codes_NDhw, expected, tmp_path / "sheet.png")
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.size == (3 * times * 128, times * 128)
 
 
 @pytest.mark.parametrize("adversarial", ["0", "0.4"])
