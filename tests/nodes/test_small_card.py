@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,8 +55,15 @@ def card(pack: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[Card
     mm.free_memory(1e30, CARD)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def bundle(shallow_folder: Path) -> Iterator[None]:
+    """The built-in model with two blocks, as one more is asked of the card what the others are."""
+    with comfy_pack.bundles_in(shallow_folder):
+        yield
+
+
 @pytest.fixture
-def artist(pack: dict[str, Any], models: Any, card: Card) -> Artist:
+def artist(pack: dict[str, Any], card: Card) -> Artist:
     return Artist(pack, pack["EchoGenLoadBundle"].execute("nano (built in)").result)
 
 
