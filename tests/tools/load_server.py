@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 import psutil
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parents[2])]
+sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).resolve().parents[1])]
 
 import hostile  # noqa: E402
 
