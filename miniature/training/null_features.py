@@ -71,7 +71,7 @@ KINDS = {
     "content_only": Kind((True, False, True)),
     "reference_only": Kind((False, True, True)),
 }
-"""All that reads what is trained."""
+"""What reads the trained features, but for one path of a reference without a prompt."""
 
 HELDOUT = 6
 """Conditions of each kind, of held-out subjects, that a run is measured with."""
@@ -86,7 +86,7 @@ class NullFeaturesRecipe:
     that a step computes. bit_flips: largest flip rate of bitwise self-correction.
     """
 
-    minutes: float = 8.0
+    minutes: float = 13.0
     conditions: int = 2
     targets: int = 2
     learning_rate: float = 0.05
