@@ -180,7 +180,7 @@ def two_subjects(runs: Runs) -> Image.Image:
     import comfy_server
 
     shown = runs.pictures(comfy_server.shipped(REGIONS))
-    whole = shown["Result"][0].convert("RGB")
+    whole = shown["Result"][0].convert("RGB").resize((SIDE, SIDE), Image.Resampling.BICUBIC)
     for title, x in (("First subject", 0), ("Second subject", SIDE - CORNER)):
         subject = shown[f"{title}, cut out"][0].convert("RGB")
         whole.paste(subject.resize((CORNER, CORNER), Image.Resampling.LANCZOS), (x, 0))
