@@ -60,7 +60,10 @@ def serving(
 ) -> Iterator[Server]:
     """A server on the CPU whose only custom nodes are the pack and the tests' own; its log is kept."""
     comfyui.link_pack(pack, base)
-    shutil.copyfile(ROOT / "tests" / "e2e" / "helper_nodes.py", base / "custom_nodes" / "helper_nodes.py")
+    helpers = base / "custom_nodes" / "helper_nodes"
+    helpers.mkdir(exist_ok=True)
+    for source, name in (("e2e/helper_nodes.py", "__init__.py"), ("naive_run.py", "naive_run.py")):
+        shutil.copyfile(ROOT / "tests" / source, helpers / name)
     settings = base / "user" / "default" / "comfy.settings.json"
     settings.parent.mkdir(parents=True, exist_ok=True)
     settings.write_text(json.dumps({"Comfy.TutorialCompleted": True}), encoding="utf-8")

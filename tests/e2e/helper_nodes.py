@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 from typing import Any, ClassVar
@@ -196,14 +195,11 @@ class TestNaiveSampler:
     def draw(
         self, model: Any, tokenizer: Any, gamma_t: float, gamma_i: float, seed: int, **features: Any
     ) -> tuple[Any]:
-        import echogen_core  # the pack has been loaded by now
-
-        sys.path.append(str(Path(echogen_core.__file__).parents[1] / "tests"))
-        from naive_run import naive_sample
-
-        from echogen_core.sampling import Guidance, RunConditions
+        from echogen_core.sampling import Guidance, RunConditions  # the pack has been loaded by now
         from echogen_core.sampling.memory import Run
         from echogen_core.scales import preset_schedule
+
+        from .naive_run import naive_sample
 
         schedule = preset_schedule(model.preset)
         guidance = Guidance.constant(gamma_t, gamma_i, len(schedule.scales))
