@@ -139,8 +139,10 @@ def small_window(page: Page) -> Iterator[None]:
     size = page.viewport_size
     assert size
     page.set_viewport_size({"width": size["width"] // 2, "height": size["height"] // 2})
-    yield
-    page.set_viewport_size(size)
+    try:
+        yield
+    finally:
+        page.set_viewport_size(size)
 
 
 def reopen(page: Page, name: str) -> None:

@@ -45,7 +45,7 @@ from .math_attention import math_attention
 from .options import check_picture_size, encoder_parser, find_device, rate, seed
 from .pair_features import encode_pairs
 from .transformer_recipe import NANO_MIX
-from .weighted_loss import bit_divergence, weighted_bit_loss
+from .weighted_loss import bit_divergence, sampled_tokens, weighted_bit_loss
 
 logger = logging.getLogger(__name__)
 
@@ -189,12 +189,11 @@ class NullFeaturesLoss:
 
     def __call__(self, step: int) -> StepLoss:
         """A mean over all conditions, and that of each kind."""
-        recipe, (start, end) = self._recipe, self._schedule.spans[-1]
+        recipe = self._recipe
         number = recipe.seed * 1_000_003 + step
         drawn = self._pictures.draw(recipe.conditions, recipe.bit_flips, number)
-        order = torch.randperm(end - start, generator=torch.Generator().manual_seed(number))
-        some = order[: max(1, round((end - start) * recipe.token_share))].sort().values
-        kept_K = torch.cat((torch.arange(start), some + start))
+        generator = torch.Generator().manual_seed(number)
+        kept_K = sampled_tokens(self._schedule, recipe.token_share, generator)
         parts = {name: self.of_kind(name, each, kept_K) for name, each in drawn.items()}
         times = sum(kind.times for kind in KINDS.values())
         total = torch.stack([KINDS[name].times * loss for name, loss in parts.items()]).sum() / times
@@ -202,16 +201,15 @@ class NullFeaturesLoss:
 
     def of_kind(self, name: str, drawn: Drawn, kept_K: Tensor) -> Tensor:
         """The loss of one of KINDS, of the tokens whose indices are `kept_K`."""
-        forced, (start, end) = drawn.forced, self._schedule.spans[-1]
+        forced, schedule = drawn.forced, self._schedule
         kept_K = kept_K.to(forced.labels_BLD.device)
-        emphasis_K = torch.where(kept_K < start, 1.0, (end - start) / (kept_K >= start).sum())
         logits_NKd2 = self._logits(self._model, drawn, kept_K)
         if KINDS[name].bare:
             labels_NKd, margins_NKd = (x[:, kept_K] for x in (forced.labels_BLD, forced.margins_BLD))
-            return weighted_bit_loss(logits_NKd2, labels_NKd, self._schedule, emphasis_K, margins_NKd, kept_K)
+            return weighted_bit_loss(logits_NKd2, labels_NKd, schedule, None, margins_NKd, kept_K)
         with torch.no_grad():
             teacher_NKd2 = self._logits(self._teacher, drawn, kept_K)
-        return bit_divergence(logits_NKd2, teacher_NKd2, self._schedule, emphasis_K, kept_K)
+        return bit_divergence(logits_NKd2, teacher_NKd2, schedule, kept_K)
 
     @torch.no_grad()
     def figures(self, drawn: Mapping[str, Drawn]) -> dict[str, float]:

@@ -46,7 +46,7 @@ from .restore import load_optimizer_states, load_state
 from .run_time import checkpoint_seconds, total_seconds
 from .transformer_optimisers import build_optimizers
 from .transformer_recipe import TransformerRecipe
-from .weighted_loss import scale_accuracy, subject_emphasis, weighted_bit_loss
+from .weighted_loss import sampled_tokens, scale_accuracy, subject_emphasis, weighted_bit_loss
 
 logger = logging.getLogger(__name__)
 
@@ -251,8 +251,6 @@ class Trainer:
             pairs, noise, self.recipe.drop, self.recipe.bit_flips, tokens_K
         )
         emphasis_BT = subject_emphasis(pairs.subject_masks_B1HW, schedule, self.recipe.subject)
-        start, end = schedule.spans[-1]
-        emphasis_BT[:, start:] *= (end - start) / (len(tokens_K) - start)
         margins_BKd = forced.margins_BLD[:, tokens_K] if self.recipe.weigh_by_margin else None
         labels_BKd = forced.labels_BLD[:, tokens_K]
         loss = weighted_bit_loss(
@@ -267,11 +265,8 @@ class Trainer:
 
     def _sample_tokens(self, noise: Noise) -> Tensor:
         """Indices of the tokens that a step computes: all, or a random share of the last scale's."""
-        start, end = self.modules.schedule.spans[-1]
         share = 1.0 if self.progress() >= self.recipe.all_tokens_from else self.recipe.token_share
-        order = torch.randperm(end - start, generator=noise.generator, device=self.device)
-        some = order[: round((end - start) * share)].sort().values
-        return torch.cat((torch.arange(start, device=self.device), some + start))
+        return sampled_tokens(self.modules.schedule, share, noise.generator)
 
     def _guide_weight(self) -> float:
         """Weight of the guided-attention loss, falling to 0."""

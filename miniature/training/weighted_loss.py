@@ -27,6 +27,14 @@ def subject_emphasis(masks_B1HW: Tensor, schedule: ScaleSchedule, weight: float)
     return torch.cat(parts, 1)
 
 
+def sampled_tokens(schedule: ScaleSchedule, share: float, generator: torch.Generator) -> Tensor:
+    """Indices of all tokens but the last scale's, and of a random share of those, ascending, [K]."""
+    start, end = schedule.spans[-1]
+    order = torch.randperm(end - start, generator=generator, device=generator.device)
+    some = order[: max(1, round((end - start) * share))].sort().values
+    return torch.cat((torch.arange(start, device=generator.device), some + start))
+
+
 def weighted_bit_loss(
     logits_BTd2: Tensor,
     labels_BTd: Tensor,
@@ -41,7 +49,8 @@ def weighted_bit_loss(
     margins: each bit's value before its sign was taken. A wrong bit adds squared error to the latent in
     proportion to it: (v + c)^2 - (v - c)^2 = 4vc. The sign of a value near 0 is a coin toss that no picture
     depends on, and only adds noise to the gradient. The official loss has no margins.
-    kept: indices of the tokens that were computed, where logits and labels hold only some (None: all).
+    kept: indices of the tokens that were computed, where logits and labels hold only some (None: all), as
+    `sampled_tokens` gives them: those of the last scale stand for all of it.
     """
     losses_BTd = bit_losses(logits_BTd2, labels_BTd)
     if margins_BTd is not None:
@@ -53,16 +62,15 @@ def bit_divergence(
     logits_BTd2: Tensor,
     teacher_BTd2: Tensor,
     schedule: ScaleSchedule,
-    emphasis_BT: Tensor | None = None,
     kept_T: Tensor | None = None,
 ) -> Tensor:
     """How far the bits' probabilities are from those of a teacher's logits: KL(teacher || model), 0 if equal.
 
-    Weighted by scale, `emphasis` and `kept` as `weighted_bit_loss` is.
+    Weighted by scale and `kept` as `weighted_bit_loss` is.
     """
     logs_BTd2, teachers_BTd2 = (each.float().log_softmax(-1) for each in (logits_BTd2, teacher_BTd2))
     divergence_BTd = F.kl_div(logs_BTd2, teachers_BTd2, reduction="none", log_target=True).sum(-1)
-    return _weighted_sum(divergence_BTd, schedule, emphasis_BT, kept_T)
+    return _weighted_sum(divergence_BTd, schedule, None, kept_T)
 
 
 def _weighted_sum(
@@ -70,7 +78,11 @@ def _weighted_sum(
 ) -> Tensor:
     """Mean over pictures and bits, weighted sum over tokens."""
     weights_T = scale_weights(schedule).to(losses_BTd.device)
-    losses_BT = losses_BTd.mean(-1) * (weights_T if kept_T is None else weights_T[kept_T])
+    if kept_T is not None:
+        start, end = schedule.spans[-1]
+        weights_T[start:] *= (end - start) / (len(kept_T) - start)
+        weights_T = weights_T[kept_T]
+    losses_BT = losses_BTd.mean(-1) * weights_T
     if emphasis_BT is not None:
         losses_BT = losses_BT * emphasis_BT
     return losses_BT.sum(-1).mean()
