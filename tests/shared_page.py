@@ -6,6 +6,8 @@ from typing import Any
 
 from playwright.sync_api import Browser, BrowserContext, Page
 
+from browser_page import READY_MS
+
 
 class SharedPage:
     """A page that is opened when one is first asked for; large enough to fit the graph at a readable size.
@@ -23,6 +25,7 @@ class SharedPage:
         if self.context is None or not self.context.pages:
             self.close()
             self.context = self.browser.new_context(viewport={"width": 2400, "height": 1500}, **self.options)
+            self.context.set_default_timeout(READY_MS)  # playwright's own is too short for a busy machine
             self.context.new_page()
         return self.context.pages[0]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 from shared_page import SharedPage
 
 import browser_page
@@ -78,7 +78,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """A headless Chromium."""
+    """A headless Chromium; what a page is expected to show may take as long as on a busy machine."""
+    expect.set_options(timeout=browser_page.READY_MS)
     with sync_playwright() as playwright:
         launched = browser_page.launch(playwright)
         yield launched

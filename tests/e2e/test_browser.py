@@ -13,7 +13,6 @@ from playwright.sync_api import FloatRect, Page, expect
 
 import comfy_server
 from browser_page import (
-    READY_MS,
     SAMPLER,
     STRIP,
     PageErrors,
@@ -223,8 +222,8 @@ def opened_again(page: Page) -> None:
     """Loads the page again, and waits for what it had open."""
     with small_window(page):
         page.reload()
-        page.wait_for_function(f"window.app?.graph && {SAMPLER}", timeout=READY_MS)
-    page.locator(".echogen-panel").wait_for(timeout=READY_MS)
+        page.wait_for_function(f"window.app?.graph && {SAMPLER}")
+    page.locator(".echogen-panel").wait_for()
 
 
 def first_live_run(page: Page, comfy: Server, vue: bool) -> tuple[Any, str]:
@@ -246,7 +245,7 @@ def test_live_on_the_canvas_and_a_strip_that_the_browser_keeps(vue: bool, page: 
     panel = page.locator(".echogen-panel")
     sizes, run = first_live_run(page, comfy, vue)
     panel.get_by_role("button", name="Pin").click()
-    panel.locator(".pinned > button:first-child").wait_for(timeout=READY_MS)
+    panel.locator(".pinned > button:first-child").wait_for()
     assert steady(page, SIZES) == sizes, "nor do pins"
 
     until(page, lambda: page.evaluate(HAS_STRIP, run), "the browser's database has the strip")
@@ -269,13 +268,13 @@ def test_live_draws_when_the_dot_is_let_go(vue: bool, page: Page, comfy: Server,
     assert panel.locator(".stage").get_by_text("Scale 3").is_visible(), "a click enlarges a scale"
     panel.get_by_role("button", name="Pin").click()
     pinned = panel.locator(".pinned > button:first-child")
-    pinned.wait_for(timeout=READY_MS)
+    pinned.wait_for()
 
     drag_dot(page, 0.3, 0.7)
     second, again = gammas(page), finished_run(page, run)
     assert sampled_gammas(comfy, again) == pytest.approx(second) != first
     panel.get_by_role("button", name="Pin").click()
-    pinned.nth(1).wait_for(timeout=READY_MS)
+    pinned.nth(1).wait_for()
     assert "seed 7" in (pinned.nth(1).get_attribute("title") or "")
     thumbs = page.evaluate(f"{SAMPLER}.properties.echogen_pins.map(pin => pin.thumb)")
     assert all(thumb.startswith("data:image/webp") and len(thumb) < 16_100 for thumb in thumbs), "12 kB"
@@ -295,17 +294,15 @@ def test_live_draws_when_the_dot_is_let_go(vue: bool, page: Page, comfy: Server,
     assert sampled_gammas(comfy, finished_run(page, again)) == pytest.approx(first)
     page.evaluate("document.activeElement.blur()")
     page.keyboard.press("Control+z")
-    page.wait_for_function(f"{SAMPLER}?.widgets[0].value === {second[0]}", timeout=READY_MS)
+    page.wait_for_function(f"{SAMPLER}?.widgets[0].value === {second[0]}")
 
     comfy.client.queue(comfy_server.gate(tmp_path / "open"))
     with page.expect_response("**/api/prompt") as answer:
         drag_dot(page, 0.5, 0.5)
     run = answer.value.json()["prompt_id"]
-    page.wait_for_function(
-        "run => sessionStorage.getItem('EchoGen.runs')?.includes(run)", arg=run, timeout=READY_MS
-    )
+    page.wait_for_function("run => sessionStorage.getItem('EchoGen.runs')?.includes(run)", arg=run)
     opened_again(page)
-    panel.get_by_role("button", name="Live", pressed=False).wait_for(timeout=READY_MS)
+    panel.get_by_role("button", name="Live", pressed=False).wait_for()
     assert not run_on_show(page)
     (tmp_path / "open").touch()
     assert finished_run(page) == run, "queued before the reload"
@@ -326,7 +323,7 @@ def test_live_off_takes_back_its_own_runs_alone(vue: bool, page: Page, comfy: Se
     for share in (0.3, 0.5, 0.7):
         with page.expect_response(f"{comfy.url}/api/prompt"):
             drag_dot(page, share, 0.8)
-        panel.get_by_text("queued").wait_for(timeout=READY_MS)
+        panel.get_by_text("queued").wait_for()
     until(
         page, lambda: len(waiting_runs(comfy) - set(others)) == 1, "a newer run replaces the one that waits"
     )
@@ -340,7 +337,7 @@ def test_live_off_takes_back_its_own_runs_alone(vue: bool, page: Page, comfy: Se
     press_live(page)
     set_widget(page, SAMPLER, "batch", 32)
     drag_dot(page, 0.6, 0.3)
-    page.wait_for_function(f"{STRIP}.dataset.run", timeout=READY_MS)
+    page.wait_for_function(f"{STRIP}.dataset.run")
     run = run_on_show(page)
     press_live(page)
     until(page, lambda: not comfy.client.get_json("/queue")["queue_running"], "the end of the cancelled run")

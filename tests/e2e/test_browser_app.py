@@ -10,7 +10,6 @@ from playwright.sync_api import Page, expect
 
 import comfy_server
 from browser_page import (
-    READY_MS,
     SAMPLER,
     PageErrors,
     drag_dot,
@@ -59,7 +58,7 @@ def open_app(page: Page, graph: dict[str, Any]) -> None:
     """Opens a workflow and waits for its inputs."""
     page.evaluate("graph => app.loadGraphData(graph)", graph)
     count = len(graph["extra"]["linearData"]["inputs"])
-    page.locator(ITEM).nth(count - 1).wait_for(timeout=READY_MS)
+    page.locator(ITEM).nth(count - 1).wait_for()
     settled(page)
 
 
@@ -106,21 +105,20 @@ def test_the_pad_in_app_mode(vue: bool, page: Page, comfy: Server) -> None:
     field.fill("3.5")
     field.press("Enter")
     values = page.locator(".echogen-pad text.values")
-    expect(values).to_have_text("γ_t 3.5, γ_I 4", timeout=READY_MS)
+    expect(values).to_have_text("γ_t 3.5, γ_I 4")
     assert gammas(page)[0] == 3.5
     assert values.get_attribute("font-size") == "11", "nothing is zoomed here"
 
     press_live(page)
     drag_dot(page, 0.4, 0.7)
     before = finished_run(page)
-    page.wait_for_function(f"{PICTURES}.some(source => source.includes('filename='))", timeout=READY_MS)
+    page.wait_for_function(f"{PICTURES}.some(source => source.includes('filename='))")
     shown = page.evaluate(PICTURES)
     drag_dot(page, 0.7, 0.4)
     finished_run(page, before)
     page.wait_for_function(
         f"shown => {PICTURES}.some(source => source.includes('filename=') && !shown.includes(source))",
         arg=shown,
-        timeout=READY_MS,
     )
     page.screenshot(path=comfy_server.results_path() / f"browser_app_{'nodes2' if vue else 'canvas'}.png")
     press_live(page)

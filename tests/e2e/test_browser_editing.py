@@ -10,7 +10,6 @@ from playwright.sync_api import Locator, Page, expect
 
 import comfy_server
 from browser_page import (
-    READY_MS,
     PageErrors,
     drag_dot,
     finished_run,
@@ -82,7 +81,7 @@ def pin(page: Page) -> Locator:
     """Pins the picture on show; the pin."""
     panel = page.locator(".echogen-panel")
     panel.get_by_role("button", name="Pin").click()
-    panel.locator(".pinned").wait_for(timeout=READY_MS)
+    panel.locator(".pinned").wait_for()
     return panel.locator(".pinned > .choose")
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from playwright.sync_api import Page, Request
 
 import comfy_server
-from browser_page import READY_MS, SAMPLER, PageErrors, fit_view, open_quickstart, settled, until
+from browser_page import SAMPLER, PageErrors, fit_view, open_quickstart, settled, until
 from runner.server import Server
 
 OWN_ASSETS = "/assets/"  # the front end's own pictures
@@ -217,5 +217,5 @@ def test_a_view_that_fails_stops_no_other(vue: bool, page: Page, comfy: Server) 
     page.evaluate("id => { app.graph.getNodeById(id).properties = {} }", broken)
     follows(page, broken, 7.25)
     page.evaluate("() => { app.graph.clear() }")
-    page.wait_for_function("!document.querySelector('.echogen-pad')", timeout=READY_MS)
+    page.wait_for_function("!document.querySelector('.echogen-pad')")
     assert not uncaught, uncaught

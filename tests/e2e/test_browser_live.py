@@ -13,7 +13,6 @@ from playwright.sync_api import Locator, Page, Request, Route, expect
 
 import comfy_server
 from browser_page import (
-    READY_MS,
     SAMPLER,
     STRIP,
     PageErrors,
@@ -96,7 +95,7 @@ def test_only_what_this_page_queued_fills_the_strip(vue: bool, page: Page, comfy
     assert first == heard(page, times=2)
     page.evaluate("() => { app.queuePrompt(0, 2) }")  # the first of two may be over before it is drawn
     last = heard(page, times=4)
-    page.wait_for_function(f"run => {STRIP}.dataset.run === run", arg=last, timeout=READY_MS)
+    page.wait_for_function(f"run => {STRIP}.dataset.run === run", arg=last)
     assert last != first
 
     outputs = "app.graph._nodes.filter(n => n.type === 'PreviewImage').map(n => String(n.id)).slice(0, 1)"
@@ -116,7 +115,7 @@ def test_a_live_run_outlives_a_tab_switch_but_not_its_workflow(
     gate = comfy.client.queue(comfy_server.gate(tmp_path / "one"))
     run = live_run(page, 0.3)
     page.evaluate(OPEN_COPY, f"copy {uuid.uuid4()}")
-    page.wait_for_function(f"{STORE}.activeWorkflow !== left && {STRIP}", timeout=READY_MS)
+    page.wait_for_function(f"{STORE}.activeWorkflow !== left && {STRIP}")
     settled(page, 300)
     assert run in waiting_runs(comfy), "out of view is not removed"
     (tmp_path / "one").touch()
@@ -133,7 +132,7 @@ def test_a_live_run_outlives_a_tab_switch_but_not_its_workflow(
     comfy.client.queue(comfy_server.gate(tmp_path / "two"))
     run = live_run(page, 0.8)
     page.evaluate(OPEN_COPY, f"copy {uuid.uuid4()}")
-    page.wait_for_function(f"{STORE}.activeWorkflow !== left", timeout=READY_MS)
+    page.wait_for_function(f"{STORE}.activeWorkflow !== left")
     settled(page, 300)
     assert run in waiting_runs(comfy)
     page.evaluate(f"() => {STORE}.closeWorkflow(left)")
@@ -235,24 +234,24 @@ def test_live_follows_the_servers_queue(vue: bool, page: Page, comfy: Server, tm
     )
     for number, remove in enumerate(ways):
         run = live_run(page, 0.2 + 0.2 * number)
-        expect(status(page)).to_have_text("queued", timeout=READY_MS)
+        expect(status(page)).to_have_text("queued")
         remove(run)
-        expect(status(page)).to_have_text("", timeout=READY_MS)
+        expect(status(page)).to_have_text("")
 
     # The connection is lost, and the server forgets its queue meanwhile, as in a restart.
     run = live_run(page, 0.9)
-    expect(status(page)).to_have_text("queued", timeout=READY_MS)
+    expect(status(page)).to_have_text("queued")
     page.evaluate("() => { app.api.createSocket = async () => {}; app.api.socket.close() }")
-    expect(status(page)).to_have_text("server not reachable", timeout=READY_MS)
+    expect(status(page)).to_have_text("server not reachable")
     comfy.client.post_json("/queue", {"delete": [run]})
     page.evaluate("() => { delete app.api.createSocket; return app.api.createSocket(true) }")
-    expect(status(page)).to_have_text("", timeout=READY_MS)
+    expect(status(page)).to_have_text("")
 
     page.route("**/api/prompt", lambda route: route.abort(), times=1)
     with page.expect_response("**/api/prompt") as answer:  # it is sent again by itself
         drag_dot(page, 0.3, 0.8)
     assert answer.value.json()["prompt_id"] in waiting_runs(comfy)
-    expect(status(page)).to_have_text("queued", timeout=READY_MS)
+    expect(status(page)).to_have_text("queued")
     run = live_run(page, 0.5, 0.2)
     assert run in waiting_runs(comfy)
     (tmp_path / "open").touch()
@@ -271,7 +270,7 @@ def test_a_refusal_is_said_beside_live_and_opens_no_dialog(vue: bool, page: Page
 
     page.route("**/api/prompt", refuse)
     drag_dot(page, 0.3, 0.8)
-    expect(status(page)).to_have_text("no such model", timeout=READY_MS)
+    expect(status(page)).to_have_text("no such model")
     settled(page)
     expect(page.get_by_role("dialog")).to_have_count(0)
     page.unroute_all()
@@ -280,7 +279,7 @@ def test_a_refusal_is_said_beside_live_and_opens_no_dialog(vue: bool, page: Page
     drag_dot(page, 0.4, 0.8)
     # Newer front ends give the status.
     said = re.compile("500 Internal Server Error|answered with an error page")
-    expect(status(page)).to_have_text(said, timeout=READY_MS)
+    expect(status(page)).to_have_text(said)
     page.unroute_all()
     run = live_run(page, 0.6)
     assert finished_run(page) == run
@@ -323,7 +322,7 @@ def test_live_leaves_no_file_and_one_entry_and_a_drag_is_one_step(
 
     page.evaluate("document.activeElement.blur()")
     page.keyboard.press("Control+z")
-    page.wait_for_function(f"{SAMPLER}?.widgets[0].value === {before[0]}", timeout=READY_MS)
+    page.wait_for_function(f"{SAMPLER}?.widgets[0].value === {before[0]}")
     assert gammas(page) == before
     assert page.locator(".echogen-panel").get_by_role("button", name="Live", pressed=True).count() == 1
     page.evaluate("() => app.graph._nodes.find(n => n.type === 'EchoGenDecodeBits').mode = 2")
@@ -340,7 +339,7 @@ def test_live_leaves_no_file_and_one_entry_and_a_drag_is_one_step(
     assert page.evaluate("getComputedStyle(document.body).getPropertyValue('--color-datatype-ECHOGEN_BITS')")
     assert page.evaluate(SHOWN_TAU) == ["auto (0.5)", '"auto (0.5)"'], "on the canvas, and in Nodes 2.0"
     drag_dot(page, 0.5, 0.8)
-    expect(status(page)).to_have_text(re.compile("nothing shows this picture"), timeout=READY_MS)
+    expect(status(page)).to_have_text(re.compile("nothing shows this picture"))
     assert not page_errors.found, page_errors.found
 
 

@@ -9,7 +9,6 @@ from playwright.sync_api import Locator, Page, expect
 
 import comfy_server
 from browser_page import (
-    READY_MS,
     SAMPLER,
     PageErrors,
     drag_dot,
@@ -164,7 +163,7 @@ def test_saved_and_opened_again_it_is_the_same(vue: bool, page: Page, comfy: Ser
     page.evaluate("app.graph.clear()")
     expect(page.locator(".echogen-panel")).to_have_count(0)
     page.evaluate("saved => app.loadGraphData(JSON.parse(saved))", saved)
-    page.wait_for_function(f"!!{SAMPLER}", timeout=READY_MS)
+    page.wait_for_function(f"!!{SAMPLER}")
     settled(page)
     assert all_gammas(page) == before
     assert page.locator(".echogen-pad").count() == 1
@@ -199,7 +198,7 @@ def test_in_a_subgraph_the_pad_works(vue: bool, page: Page, comfy: Server) -> No
     inputs = comfy_server.inputs_of(entry["prompt"][2], "EchoGenSampler")
     assert [inputs["gamma_t"], inputs["gamma_i"]] == pytest.approx(gammas)
     strip = page.locator(".echogen-panel .scales img:visible")
-    strip.nth(4).wait_for(timeout=READY_MS)
+    strip.nth(4).wait_for()
     assert strip.count() == 5, "the strip hears of runs inside subgraphs"
     page.evaluate(f"() => {{ app.canvas.setGraph({root}) }}")
     settled(page)

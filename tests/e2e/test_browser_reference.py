@@ -17,7 +17,6 @@ from playwright.sync_api import Page, expect
 
 import comfy_server
 from browser_page import (
-    READY_MS,
     SAMPLER,
     PageErrors,
     fit_view,
@@ -83,7 +82,7 @@ def paint(page: Page, left: float, top: float, right: float, bottom: float) -> N
     page.evaluate("app.extensionManager.command.execute('Comfy.MaskEditor.OpenMaskEditor')")
     editor = page.get_by_role("dialog")
     canvas = editor.locator("canvas").first
-    canvas.wait_for(timeout=READY_MS)
+    canvas.wait_for()
     # it fits the picture to the window
     steady(page, "document.querySelector('[role=dialog] canvas').getBoundingClientRect()")
     area = canvas.bounding_box()
@@ -104,7 +103,7 @@ def draw_box(page: Page, left: float, top: float, right: float, bottom: float) -
     """Drags a box on the picture of Subject Segmentation (shares of its sides), and keeps it."""
     page.evaluate(f"{WHOLE}.widgets.find(w => w.name === 'Draw a box').callback()")
     picture = page.locator("dialog.echogen-box .picture")
-    page.wait_for_function("document.querySelector('dialog.echogen-box img')?.naturalWidth", timeout=READY_MS)
+    page.wait_for_function("document.querySelector('dialog.echogen-box img')?.naturalWidth")
     area = picture.bounding_box()
     assert area
     page.mouse.move(area["x"] + left * area["width"], area["y"] + top * area["height"])

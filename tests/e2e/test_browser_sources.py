@@ -11,7 +11,6 @@ from playwright.sync_api import Page, expect
 
 import comfy_server
 from browser_page import (
-    READY_MS,
     SAMPLER,
     PageErrors,
     drag_dot,
@@ -49,8 +48,8 @@ def wire_to(page: Page, target: str, name: str, node_type: str, value: float) ->
 def says(page: Page, values: str, outside: str = "") -> None:
     """Waits until the pad says these values, and where they are set."""
     pad = page.locator(".echogen-pad:visible")
-    expect(pad.locator("text.values")).to_have_text(values, timeout=READY_MS)
-    expect(pad.locator("text.set-by")).to_have_text(outside, timeout=READY_MS)
+    expect(pad.locator("text.values")).to_have_text(values)
+    expect(pad.locator("text.set-by")).to_have_text(outside)
 
 
 def dot(page: Page) -> tuple[float, float]:
@@ -148,7 +147,7 @@ def open_blueprint(page: Page, comfy: Server, vue: bool) -> None:
     open_quickstart(page, comfy, vue)
     file = comfy_server.ROOT / "subgraphs" / "Image Prompt like IP-Adapter (EchoGen).json"
     page.evaluate("graph => app.loadGraphData(graph)", json.loads(file.read_text(encoding="utf-8")))
-    page.wait_for_function(f"!!{HOST}", timeout=READY_MS)
+    page.wait_for_function(f"!!{HOST}")
     page.evaluate(
         f"""() => {{
             const host = {HOST}, make = (type, x) => {{
@@ -222,7 +221,7 @@ def test_the_blueprint_is_one_node_that_runs_and_its_pad_moves_what_counts(
     assert (sent["gamma_t"], sent["gamma_i"]) == pytest.approx(moved)
     assert len(comfy.client.pictures(entry)) >= 1
     strip = page.locator(".echogen-panel .scales img:visible")
-    strip.nth(4).wait_for(timeout=READY_MS)
+    strip.nth(4).wait_for()
 
     go_outside(page)
     page.screenshot(path=comfy_server.results_path() / f"browser_blueprint_outside_{name}.png")

@@ -7,7 +7,6 @@ from playwright.sync_api import Locator, Page, expect
 
 import comfy_server
 from browser_page import (
-    READY_MS,
     SWEEP,
     PageErrors,
     gammas,
@@ -116,7 +115,7 @@ def test_the_curves_move_the_schedules_widgets(vue: bool, page: Page, comfy: Ser
     preset = "app.graph._nodes.find(n => n.type === 'EchoGenLoadBundle')"
     for model, scales in (("EchoGen-2B", 13), ("EchoGen-0.1B", 7), ("nano (built in)", 5)):
         set_widget(page, preset, "preset", model)
-        expect(legend).to_contain_text(f"{scales} scales", timeout=READY_MS)
+        expect(legend).to_contain_text(f"{scales} scales")
         expect(view.locator("circle[data-index]")).to_have_count(scales)
     handle = view.locator("circle[data-index='2']")
     box = handle.bounding_box()

@@ -10,7 +10,6 @@ from playwright.sync_api import Page
 
 import comfy_server
 from browser_page import (
-    READY_MS,
     SAMPLER,
     STRIP,
     PageErrors,
@@ -62,7 +61,7 @@ def test_two_tabs_leave_each_other_alone(
     blocking = comfy.client.queue(comfy_server.gate(tmp_path / "open"))
     for tab, across in ((page, 0.35), (second_page, 0.4)):
         drag_dot(tab, across, 0.7)
-        tab.locator(".echogen-panel").get_by_text("queued").wait_for(timeout=READY_MS)
+        tab.locator(".echogen-panel").get_by_text("queued").wait_for()
     until(page, lambda: len(waiting_runs(comfy)) == 2, "a waiting run of each tab")
     both = waiting_runs(comfy)
     press_live(page)  # off
@@ -100,7 +99,7 @@ def test_runs_of_other_workflows_are_not_shown(vue: bool, page: Page, comfy: Ser
     graph = json.loads((comfy_server.ROOT / "workflows" / "Quickstart.json").read_text(encoding="utf-8"))
     graph["id"] = "0b6f3c4e-4a3a-4a57-9b7e-5d1d3c0c9a11"
     page.evaluate("graph => app.loadGraphData(graph)", graph)
-    page.wait_for_function(f"app.graph.id === {json.dumps(graph['id'])} && {STRIP}", timeout=READY_MS)
+    page.wait_for_function(f"app.graph.id === {json.dumps(graph['id'])} && {STRIP}")
     hear(page, "b_preview_with_metadata")
     (tmp_path / "open").touch()
     heard(page, times=2)
@@ -132,7 +131,7 @@ def test_two_files_with_one_number_keep_their_own_strips(
     graph["id"] = number
     page.evaluate("graph => app.loadGraphData(graph, true, true, 'Quickstart')", graph)
     gates = "app.graph._nodes.filter(n => n.type === 'TestGate').length"
-    page.wait_for_function(f"{gates} === 0 && {SAMPLER} && {STRIP}", timeout=READY_MS)
+    page.wait_for_function(f"{gates} === 0 && {SAMPLER} && {STRIP}")
     assert page.evaluate("app.graph.id") == number
     hear(page, "b_preview_with_metadata")
     (tmp_path / "open").touch()
@@ -150,7 +149,7 @@ def test_a_tab_closed_during_a_run_harms_nothing(
     set_widget(second_page, SAMPLER, "batch", 8)
     press_live(second_page)
     drag_dot(second_page, 0.7, 0.7)
-    second_page.wait_for_function(f"{STRIP}.dataset.run", timeout=READY_MS)
+    second_page.wait_for_function(f"{STRIP}.dataset.run")
     run = run_on_show(second_page)
     second_page.close()
 
@@ -172,7 +171,7 @@ def test_a_cancelled_sweep_keeps_its_cells(vue: bool, page: Page, comfy: Server)
         page.evaluate(f"{sweep}.widgets.find(w => w.name === '{name}').value = '{values}'")
     page.get_by_role("button", name="Run", exact=True).click()
     cells = page.locator(".echogen-sweep button:not([disabled])")
-    cells.nth(10).wait_for(timeout=READY_MS)
+    cells.nth(10).wait_for()
     comfy.client.post_json("/interrupt", {})
     until(page, lambda: not comfy.client.get_json("/queue")["queue_running"], "the sweep's end")
     settled(page)

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 import comfy_server
-from browser_page import READY_MS, SAMPLER, PageErrors, load_quickstart, open_quickstart, settled
+from browser_page import SAMPLER, PageErrors, load_quickstart, open_quickstart, settled
 from runner.server import Server
 
 PACK = "echogen"
@@ -41,7 +41,7 @@ def test_help_beside_the_graph(vue: bool, page: Page, comfy: Server) -> None:
     open_quickstart(page, comfy, vue)
     page.evaluate(f"app.canvas.selectNode({SAMPLER})")
     page.get_by_test_id("info-button").click()
-    page.get_by_text("by next-scale prediction: first one token").first.wait_for(timeout=READY_MS)
+    page.get_by_text("by next-scale prediction: first one token").first.wait_for()
     assert page.get_by_role("heading", name="Typical errors").count() > 0
     # The front end asks for a page in its own language first; ours are in one.
     assert [word for word in page_errors.found if not word.endswith("/en.md")] == []
@@ -58,7 +58,7 @@ def test_other_languages(fresh_page: Page, comfy: Server, english_again: None) -
     for language, labels, preset, choice in LANGUAGES:
         comfy.client.post_json("/settings", {"Comfy.Locale": language, "Comfy.VueNodes.Enabled": False})
         load_quickstart(page, comfy)
-        page.locator(".echogen-pad").get_by_title(preset).wait_for(timeout=READY_MS)
+        page.locator(".echogen-pad").get_by_title(preset).wait_for()
         shown = page.evaluate(f"{SAMPLER}.widgets.map(widget => widget.label)")
         assert set(labels) <= set(shown), language
         size = page.evaluate(f"""{{
@@ -79,7 +79,6 @@ def test_templates_show_their_pictures(vue: bool, page: Page, comfy: Server) -> 
         """count => [...document.querySelectorAll('[role=dialog] img')]
             .filter(image => image.naturalWidth).length === count""",
         arg=len(WORKFLOWS),
-        timeout=READY_MS,
     )
     words = page.get_by_role("dialog").inner_text()
     places = [words.find(name) for name in WORKFLOWS]
@@ -102,5 +101,5 @@ def test_the_blueprint_is_found_by_searching(vue: bool, page: Page, comfy: Serve
     expect(page.get_by_role("option"), "a fading list would take the next click").to_have_count(0)
     settled(page)
     page.mouse.click(1200, 700)  # where it is put, in front ends that ask
-    page.wait_for_function("app.graph._nodes.some(node => node.subgraph)", timeout=READY_MS)
+    page.wait_for_function("app.graph._nodes.some(node => node.subgraph)")
     assert not page_errors.found, page_errors.found
