@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
+from echogen_core.subject import salient
 from echogen_core.subject.u2net import U2Netp
 
 
@@ -36,4 +37,11 @@ def keep_looks(answers: dict[bytes, Tensor]) -> Iterator[None]:
         return answers[key].clone()
 
     with mock.patch.object(U2Netp, "forward", forward):
+        yield
+
+
+@contextmanager
+def small_looks() -> Iterator[None]:
+    """While active, the network looks at small squares, which is quick: for what depends on no cut."""
+    with mock.patch.multiple(salient, FIRST_SIDE=64, SIDE=96):
         yield
