@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from short_nano import short_bundle, write_short_nano
 from torch import Tensor
 
-from echogen_core.checkpoints import ASSETS, Bundle, load_bundle
+from echogen_core.checkpoints import Bundle, load_bundle
 from echogen_core.pipeline import EchoGenPipeline, Settings
 from echogen_core.scales import find_schedule
 from miniature.training.null_features import (
@@ -30,9 +32,15 @@ from ..small_packages import small_sizes
 CPU = torch.device("cpu")
 
 
+@pytest.fixture(scope="module")
+def nano() -> Bundle:
+    return short_bundle()
+
+
 @pytest.fixture
-def bundle() -> Bundle:
-    return load_bundle("nano", ASSETS / "nano")
+def bundle(nano: Bundle) -> Bundle:
+    """nano, of few blocks, for one test to change."""
+    return copy.deepcopy(nano)
 
 
 def draw(bundle: Bundle, data: Path, conditions: int = 1) -> dict[str, Drawn]:
@@ -125,22 +133,20 @@ def test_some_tokens_weigh_as_much_as_all(
 
 
 def test_the_run_changes_only_pictures_without_the_whole_reference(data: Path, tmp_path: Path) -> None:
-    given = ["--data", data, "--start", ASSETS / "nano", "--out", tmp_path, "--conditions", 1]
+    start, out = write_short_nano(tmp_path / "nano"), tmp_path / "run"
+    given = ["--data", data, "--start", start, "--out", out, "--conditions", 1]
     more = ["--minutes", "0.0001", "--device", "cpu"]
     with small_sizes():
         assert main([*map(str, given), *more]) == 0
         assert main([*map(str, given), *more]) == 0, "a finished run only writes its bundle again"
-    log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in log] == [1, 1]
     measured = [f"heldout_{name}" for name in KINDS]
     assert [log[0][name] for name in measured] == [log[1][name] for name in measured]
-    old, new = (load_bundle("nano", folder) for folder in (ASSETS / "nano", tmp_path / "bundle"))
+    old, new = (load_bundle("nano", folder) for folder in (start, out / "bundle"))
     for kind, module in old.parts().items():
-        changed = {
-            name
-            for name, tensor in module.state_dict().items()
-            if not torch.equal(tensor, new.parts()[kind].state_dict()[name])
-        }
+        now = new.parts()[kind].state_dict()
+        changed = {name for name, tensor in module.state_dict().items() if not torch.equal(tensor, now[name])}
         assert changed == (set(TRAINED) if kind == "transformer" else set()), kind
     reference_13SS = torch.rand(1, 3, 112, 112, generator=torch.Generator().manual_seed(0))
     pictures = []

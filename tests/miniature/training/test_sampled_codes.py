@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from short_nano import short_bundle
 
-from echogen_core.checkpoints import ASSETS, Bundle, load_bundle
+from echogen_core.checkpoints import Bundle
 from echogen_core.scales import find_schedule
 from echogen_core.tokenizer import quantize_multiscale
 from miniature.training.sampled_codes import CodePainter, ExpectedCodes, PaintedPictures, paint_pictures
@@ -20,7 +21,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def bundle() -> Bundle:
-    return load_bundle("nano", ASSETS / "nano")
+    return short_bundle()
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The transformer's stage: its vocabulary, its tokenizer, and fine-tuning the shipped bundle."""
+"""The transformer's stage: its vocabulary, its tokenizer, and training a bundle on."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from short_nano import write_short_nano
 
 from echogen_core.checkpoints import ASSETS, load_bundle
 from echogen_core.config import PRESETS
@@ -44,16 +45,17 @@ def test_a_tokenizer_of_other_pictures_is_refused(tmp_path: Path) -> None:
             use()
 
 
-def test_the_command_trains_the_shipped_bundle_on(data: Path, tmp_path: Path) -> None:
-    arguments = ["--data", str(data), "--out", str(tmp_path), "--start", str(ASSETS / "nano")]
+def test_the_command_trains_a_bundle_on(data: Path, tmp_path: Path) -> None:
+    start, out = write_short_nano(tmp_path / "nano"), tmp_path / "run"
+    arguments = ["--data", str(data), "--out", str(out), "--start", str(start)]
     arguments += ["--batch", "2", "--targets", "1", "--device", "cpu"]
     with pytest.raises(SystemExit):
         main([*arguments, "--batch", "3"])
     assert main([*arguments, "--minutes", "60", "--at-most", "0.0001"]) == 0
     assert main([*arguments, "--minutes", "60", "--at-most", "0"]) == 0, "goes on, and is told to end at once"
-    assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 1
-    shipped, trained = (load_bundle("nano", folder) for folder in (ASSETS / "nano", tmp_path / "bundle"))
-    assert not torch.equal(shipped.transformer.start, trained.transformer.start)
+    assert torch.load(out / "state.pt", weights_only=True)["step"] == 1
+    before, after = (load_bundle("nano", folder) for folder in (start, out / "bundle"))
+    assert not torch.equal(before.transformer.start, after.transformer.start)
     for kind in ("tokenizer", "semantic", "content"):
-        before, after = (bundle.parts()[kind].state_dict() for bundle in (shipped, trained))
-        assert all(torch.equal(before[name], after[name]) for name in before), kind
+        kept, state = (bundle.parts()[kind].state_dict() for bundle in (before, after))
+        assert all(torch.equal(kept[name], state[name]) for name in kept), kind
