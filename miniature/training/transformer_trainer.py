@@ -54,6 +54,9 @@ logger = logging.getLogger(__name__)
 TEXT_STEP = 32
 """Prompts for a compiled model are padded to a multiple of this many tokens."""
 
+HELDOUT = 96
+"""Pairs of held-out subjects that a run is measured with."""
+
 
 class Noise(NamedTuple):
     """One worker's random numbers for condition dropping and bit flips; the generator is on the device."""
@@ -279,7 +282,7 @@ class Trainer:
         eager = torch.compiler.set_stance("force_eager") if self.recipe.compiler else nullcontext()
         with torch.no_grad(), self.averaged(), eager:
             logits, forced, _ = self._forward(
-                self._pairs(self.heldout, 96, self.recipe.mix), self.noise[0], drop=0.0, flips=0.0
+                self._pairs(self.heldout, HELDOUT, self.recipe.mix), self.noise[0], drop=0.0, flips=0.0
             )
         accuracy = scale_accuracy(logits, forced.labels_BLD, self.modules.schedule)
         loss = float(weighted_bit_loss(logits, forced.labels_BLD, self.modules.schedule))

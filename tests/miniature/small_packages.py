@@ -24,8 +24,9 @@ from torch import Tensor, nn
 
 from miniature.__main__ import main
 from miniature.data import composites, furniture, panoramas, render, subjects
-from miniature.evaluation import evaluator
+from miniature.evaluation import evaluator, sheet
 from miniature.training import (
+    all_stages,
     content,
     cut,
     decoder,
@@ -33,6 +34,7 @@ from miniature.training import (
     sampled_codes,
     side_by_side,
     tokenizer,
+    transformer_trainer,
 )
 
 BLOCKS = 11
@@ -90,14 +92,17 @@ def small_packages() -> Iterator[None]:
 def small_sizes() -> Iterator[None]:
     """Has the stages evaluate a few pictures, and the cut see small ones, inside the block."""
     with pytest.MonkeyPatch.context() as patch:
-        for stage in (tokenizer, decoder, content):
+        for stage in (tokenizer, decoder, content, transformer_trainer):
             patch.setattr(stage, "HELDOUT", 4)
         patch.setattr(null_features, "HELDOUT", 1)
         patch.setattr(content, "STATISTICS", 8)
         patch.setattr(sampled_codes, "CHUNK", 4)
+        patch.setattr(all_stages, "DECODER_PICTURES", 400)
         patch.setattr(composites, "RENDER_SIDE", 64)
         patch.setattr(evaluator, "EXAMPLES_PER_SCENE", 4)
+        patch.setattr(sheet, "GAMMAS", (0.0, 2.0))
         patch.setattr(cut, "_PASSES", ((64, 1, 0), (64, 0, 1)))
+        patch.setattr(cut, "_SCALE", cut._SCALE / 3)
         yield
 
 

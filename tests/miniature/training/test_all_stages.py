@@ -12,10 +12,12 @@ import pytest
 import torch
 
 from echogen_core.checkpoints import load_bundle
+from echogen_core.config import PRESETS
 from miniature.__main__ import main
 from miniature.training import side_by_side
 from miniature.training.all_stages import steps
 
+from ..evaluation.random_nano import NARROW
 from ..small_packages import EndedStage, small_packages, small_sizes, stages_in_this_process
 
 SMALL = ["--device", "cpu", "--batch-share", "0.01"]
@@ -29,6 +31,7 @@ def summary(out: Path) -> dict[str, dict[str, Any]]:
 def test_a_run_that_is_cut_off_goes_on(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setitem(PRESETS, NARROW.name, NARROW)
     command = ["all", "--packed", "none", "--data", str(data), "--out", str(tmp_path), *SMALL]
     begun: list[str] = []
 

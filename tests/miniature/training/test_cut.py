@@ -24,6 +24,12 @@ RED = torch.tensor([0.8, 0.1, 0.1, 1.0])
 LOOKS = ((64, 1, 0), (64, 0, 1))
 
 
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures of a third of their sides."""
+    monkeypatch.setattr(cut, "_SCALE", cut._SCALE / 3)
+
+
 @pytest.fixture
 def source() -> TrainingComposites:
     """A red square and a blue bar on dim backgrounds."""

@@ -23,10 +23,17 @@ from echogen_core.scales import find_schedule
 from echogen_core.tokenizer import BitTokenizer
 from echogen_core.training.initialise import initialise
 from miniature.data.dataset import Compositor, Mix
+from miniature.training import transformer_trainer
 from miniature.training.transformer_recipe import TransformerRecipe
 from miniature.training.transformer_trainer import Modules, Trainer, split_pairs
 
 from ..prepared import SIZE
+
+
+@pytest.fixture(autouse=True)
+def few_heldout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pairs that a run is measured with."""
+    monkeypatch.setattr(transformer_trainer, "HELDOUT", 4)
 
 
 def _parts() -> Modules:
@@ -60,8 +67,9 @@ def test_a_run_learns_stops_and_goes_on(data: Path, tmp_path: Path) -> None:
     assert set(record) == {"heldout_loss", "heldout_bits"}
     again = Trainer(_parts(), data, tmp_path, recipe)
     assert again.step == 12
+    held = dict(again.trained.named_parameters())
     for name, parameter in trainer.trained.named_parameters():
-        assert torch.equal(parameter, dict(again.trained.named_parameters())[name]), name
+        assert torch.equal(parameter, held[name]), name
     with again.averaged():
         assert torch.equal(again.modules.transformer.start, again.average["transformer.start"])
     assert torch.equal(again.modules.transformer.start, trainer.modules.transformer.start)
