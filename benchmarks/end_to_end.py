@@ -53,7 +53,9 @@ TARGET_MEMORY = {torch.bfloat16: 14.0, FP8: 8.0}
 TINY = Preset(
     "tiny",
     replace(SMALL, depth=1, width=64, heads=2, content_length=64, semantic_length=17),
-    TokenizerConfig(bits=SMALL.bits, base_channels=32, channel_multipliers=(1, 1, 1, 1, 1), res_blocks=1),
+    TokenizerConfig(
+        bits=SMALL.bits, base_channels=8, channel_multipliers=(1, 1, 1, 1, 1), res_blocks=1, norm_groups=8
+    ),
     budget="0.06M",
     reference_size=64,
 )
