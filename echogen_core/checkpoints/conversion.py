@@ -18,7 +18,6 @@ from torch import Tensor
 from ..dtypes import FP8
 from ..encoders import TOKENIZER_FILE, parse_tokenizer
 from ..encoders.text import tokenizer_text
-from ..model import EchoGenTransformer
 from .adapter import (
     base_digests,
     base_mismatch,
@@ -28,6 +27,7 @@ from .adapter import (
     tensor_digests,
     total_digest,
 )
+from .empty_state import empty_state
 from .format import BASE_NAME, BASE_SHA256, SOURCE_SHA256, TOKENIZER, WEIGHTS, write_metadata
 from .formats.safetensors_writer import stream_safetensors
 from .identify import identify
@@ -179,8 +179,7 @@ def _held(source: Source, dtype: torch.dtype | None) -> Mapping[str, torch.dtype
     if dtype is None:
         return {}
     if source.kind == "transformer":
-        state = EchoGenTransformer(source.config, dtype=dtype, device="meta").state_dict()
-        return {name: tensor.dtype for name, tensor in state.items()}
+        return {name: tensor.dtype for name, tensor in empty_state(source.config, dtype).items()}
     if dtype != FP8:
         return {}
     matrix = MATRICES[source.kind]

@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from ..config import TransformerConfig
-from ..model import EchoGenTransformer
+from .empty_state import empty_state
 from .mismatches import describe_mismatches
 
 WRAPPER_PATHS = (("trainer", "gpt_fsdp"), ("gpt_fsdp",), ("module",))
@@ -103,7 +103,7 @@ def translate_transformer(checkpoint: Mapping[str, Any], config: TransformerConf
     state = flatten_blocks(_tensors(checkpoint))
     found: dict[str, Tensor] = {}
     missing, wrong = [], []
-    for name, ours in EchoGenTransformer(config, device="meta").state_dict().items():
+    for name, ours in empty_state(config).items():
         key = published_name(name)
         if key not in state:
             missing.append(key)

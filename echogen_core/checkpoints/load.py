@@ -19,6 +19,7 @@ from ..encoders import ContentEncoder, SemanticEncoder, TextEncoder, parse_token
 from ..model import EchoGenTransformer
 from ..tokenizer import BitTokenizer
 from .adapter import Base
+from .empty_state import empty_state
 from .format import KINDS, TITLES, TOKENIZER
 from .keymap_semantic import translate_semantic
 from .keymap_text import translate_text
@@ -96,7 +97,7 @@ def load(
         module = build(source, operations, dtype, vocabulary)
         if kind == "transformer" and compute_dtype is not None:
             module.dtype = compute_dtype
-        _fill_from(source, module, dtype, device)
+        _fill_from(source, module, operations, dtype, device)
     except ValueError as error:
         raise source.raw.named(error) from error
     if kind == "transformer" and not module.config.subject:
@@ -105,8 +106,10 @@ def load(
     return Loaded(module.eval().requires_grad_(False), info)
 
 
-def _fill_from(source: Source, module: Any, dtype: torch.dtype, device: torch.device | str) -> None:
-    wanted = wanted_state(source, module, dtype)
+def _fill_from(
+    source: Source, module: Any, operations: Any, dtype: torch.dtype, device: torch.device | str
+) -> None:
+    wanted = wanted_state(source, module, operations, dtype)
     state = match_scales(module_names(source.kind, source.state, module), wanted)
     fill(module, {name: tensor.to(device) for name, tensor in state.items()}, TITLES[source.kind], wanted)
 
@@ -142,13 +145,15 @@ def build(source: Source, operations: Any, dtype: torch.dtype, vocabulary: str |
         raise ValueError(f"{error} It is that of {vocabulary or source.raw.path}.") from error
 
 
-def wanted_state(source: Source, module: Any, dtype: torch.dtype) -> Mapping[str, Tensor]:
+def wanted_state(source: Source, module: Any, operations: Any, dtype: torch.dtype) -> Mapping[str, Tensor]:
     """What the state dict of a part's filled module has, as meta tensors.
 
     Asked of torch.nn's layers whatever the module's own are: some of ComfyUI's have no weights before these
     are loaded.
     """
-    if source.kind in _WITH_OPERATIONS:
+    if source.kind == "transformer":
+        return empty_state(source.config, dtype)
+    if source.kind in _WITH_OPERATIONS and operations is not nn:
         module = _WITH_OPERATIONS[source.kind](source.config, nn, dtype=dtype, device="meta")
     state: Mapping[str, Tensor] = module.state_dict()
     return state
