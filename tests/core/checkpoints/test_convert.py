@@ -99,9 +99,9 @@ def test_fp8_matrices_carry_a_scale(kind: str, parts: dict[str, Path], tmp_path:
         assert not any(word in name for word in ("norm", "embed", "shared", "adaln", "head", "relative"))
     assert all(t.dtype in (FP8, torch.float32) for t in stored.values())
     plain, full = load_part(out, kind), load_part(parts[kind], kind)
+    coarse = plain.state_dict()
     for name, tensor in full.state_dict().items():
-        coarse = plain.state_dict()[name]
-        assert (coarse - tensor).abs().max() <= 0.0625 * tensor.abs().max(), name
+        assert (coarse[name] - tensor).abs().max() <= 0.0625 * tensor.abs().max(), name
     again = converted(out, tmp_path / "wide.safetensors", dtype=torch.float32)
     assert_same(load_part(again, kind), plain)
     if kind == "transformer":
@@ -201,14 +201,14 @@ def test_adapter_finds_its_base_by_content(base: Path, parts: dict[str, Path], t
     (folder / "notes.bin").write_bytes(b"no weights")
     shutil.copy(TOKENIZER, folder / "another.safetensors")
     converted(base, folder / "renamed.safetensors", dtype=torch.bfloat16)
-    expected = load_part(TRANSFORMER, "transformer", dtype=torch.bfloat16)
+    expected = load_part(TRANSFORMER, "transformer", dtype=torch.bfloat16).state_dict()
     loaded = load_transformer(out, dtype=torch.bfloat16)
     assert loaded.info.config.subject
     for name, tensor in loaded.module.state_dict().items():
-        assert torch.equal(tensor.bfloat16(), expected.state_dict()[name].bfloat16()), name
+        assert torch.equal(tensor.bfloat16(), expected[name].bfloat16()), name
     whole = converted(out, tmp_path / "whole.safetensors", base=base)
     assert not identify(whole).adapter
-    assert set(load_file(whole)) == set(expected.state_dict())
+    assert set(load_file(whole)) == set(expected)
 
 
 def test_another_base_is_refused(base: Path, parts: dict[str, Path], tmp_path: Path) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
 import json
 import os
 import pickle
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +40,9 @@ def tiny(kind: str) -> dict[str, Tensor]:
     return load_file(golden_file(kind))
 
 
+@cache
 def tiny_module(kind: str) -> Any:
-    """The same small module each time."""
+    """The same small module each time, which nothing may change."""
     torch.manual_seed(7)
     return tiny_part(kind)
 
@@ -270,19 +274,17 @@ def test_checkpoint_that_is_no_state_dict(tmp_path: Path) -> None:
             load_part(tmp_path / "dict.pth", kind)
 
 
-MISTAKEN = [(given, wanted) for given in KINDS for wanted in KINDS if given != wanted]
-
-
-@pytest.mark.parametrize(("given", "wanted"), MISTAKEN)
-def test_part_of_another_kind(given: str, wanted: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("given", list(KINDS))
+def test_part_of_another_kind(given: str, tmp_path: Path) -> None:
     module = tiny_module(given)
     paths = [save_part(tmp_path / "part.safetensors", given, module, module.config)]
     if given in TINY_FILES:
         paths.append(GOLDEN / f"{TINY_FILES[given]}.safetensors")
-    for path in paths:
+    for path, wanted in itertools.product(paths, KINDS.keys() - {given}):
         with pytest.raises(ValueError) as caught:
             load_part(path, wanted)
-        assert TITLES[wanted] in str(caught.value) and identify(path).title in str(caught.value)
+        said = str(caught.value)
+        assert TITLES[wanted] in said and identify(path).title in said, wanted
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
@@ -347,7 +349,7 @@ def test_text_weights_without_a_tokenizer(tmp_path: Path) -> None:
 
 
 def test_a_failed_save_leaves_the_earlier_file(tmp_path: Path) -> None:
-    module = tiny_module("content")
+    module = copy.deepcopy(tiny_module("content"))
     path = save_part(tmp_path / "content.safetensors", "content", module, module.config)
     before = path.read_bytes()
     with torch.no_grad():
