@@ -71,12 +71,12 @@ def painted(height: int, width: int, kind: str) -> torch.Tensor:
 @examples(max_examples=12, deadline=None)
 @given(shape=masks, kept=st.integers(0, 4), threshold=st.sampled_from([0.0, THRESHOLD, 0.5]))
 def test_every_token_is_drawn_or_the_pictures_own(
-    shape: tuple[int, int, str], kept: int, threshold: float
+    prefill: PrefillCache, shape: tuple[int, int, str], kept: int, threshold: float
 ) -> None:
     """Drawn: the likelier bits, as the run is greedy. The picture's own: signs of what is still missing."""
     area = painted(*shape)
     target = Target(latent(SQUARE), area, kept, threshold)
-    steps = run(branches(PrefillCache(golden.model())), settings=settings(SQUARE, greedy=True), target=target)
+    steps = run(branches(prefill), settings=settings(SQUARE, greedy=True), target=target)
     for step, grid in zip(steps, SQUARE.scales, strict=True):
         least = threshold if step.index else max(threshold, 0.5)  # of the one token of all
         free = shrink(area[:, None], grid)[0, 0] > least

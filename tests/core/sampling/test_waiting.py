@@ -47,7 +47,7 @@ def on_card(module: nn.Module) -> nn.Module:
 
 def steps(card: bool, crossings: Crossings | None = None) -> list[tuple[ScaleStep, list[str]]]:
     """Each step of a run with a region, with what crossed on the way to it."""
-    config = replace(SMALL, depth=2, content_length=64)
+    config = replace(SMALL, depth=1, width=64, heads=2, content_length=64)
     model = random_transformer(config)
     conditions = random_conditions(config, RUN)
     other = random_conditions(config, RUN, seed=1)
