@@ -35,6 +35,29 @@ def test_a_chromium_that_only_complains_is_not_taken(tmp_path: Path) -> None:
     assert chromium.find({chromium.VARIABLE: str(good)}) == good
 
 
+@pytest.mark.skipif(os.name == "nt", reason="no apt-get there")
+@pytest.mark.parametrize("has_shell", [True, False])
+def test_the_systems_package_is_the_headless_shell_where_there_is_one(
+    has_shell: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    lacking = "" if has_shell else "chromium-headless-shell"
+    install = f"""for word; do
+        [ "$word" = "{lacking}" ] && exit 100
+        case $word in chromium*) /bin/cp -p "{programs}/good" "{programs}/$word";; esac
+    done"""
+    # The environment's python brings no browser of playwright's.
+    for name, lines in (("python", "exit 1"), ("good", "exit 0"), ("apt-get", install)):
+        (programs / name).write_text(f"#!/bin/sh\n{lines}\n")
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs))
+    monkeypatch.delenv(chromium.VARIABLE, raising=False)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    found = chromium.install(environment.Environment(tmp_path), tmp_path / "log")
+    assert found == programs / ("chromium-headless-shell" if has_shell else "chromium")
+
+
 class TwoAtOnce(checks.Checks):
     """Checks of which two are programs that wait for each other."""
 
