@@ -23,12 +23,14 @@ from types import ModuleType
 from unittest import mock
 
 import pytest
+from kept_looks import small_looks
+from short_nano import first_blocks, write_short_nano
 
 from echogen_core.__main__ import main as core
-from echogen_core.checkpoints import ASSETS, load_bundle, load_part, save_bundle, save_part
+from echogen_core.checkpoints import bundle as bundle_module
+from echogen_core.checkpoints import load_bundle, load_part, save_bundle, save_part
 from echogen_core.encoders import SemanticEncoder
 from echogen_core.evaluation.__main__ import main as evaluation
-from echogen_core.model import EchoGenTransformer
 from echogen_core.subject.samples import FOLDER as SAMPLES
 from echogen_core.training.__main__ import main as training
 from miniature.__main__ import main as miniature
@@ -44,7 +46,6 @@ from .documented import PAGES, ROOT, Command, documented_commands
 
 pytestmark = pytest.mark.usefixtures("one_thread", "kept_looks")
 
-NANO = ASSETS / "nano"
 ROOMS = ("echogen_core", "miniature", "nodes", "runner", "benchmarks")
 COMMANDS: dict[tuple[object, ...], Command] = {}
 for _command in (command for page in PAGES for command in documented_commands(page)):
@@ -182,18 +183,14 @@ def rehearsal(command: Command) -> Rehearsal:
 
 @pytest.fixture(scope="module")
 def values(
-    one_thread: None, small_workshop: None, tmp_path_factory: pytest.TempPathFactory
+    one_thread: None, small_workshop: None, nano: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, str]:
     """Value in a printed command -> small thing in its place."""
     folder = tmp_path_factory.mktemp("documented")
-    nano = Path(shutil.copytree(NANO, folder / "nano"))  # no command may change the shipped weights
     dino, clip = write_networks(folder / "networks")
     model = load_part(nano / "transformer.safetensors", "transformer")
-    plain = replace(model.config, subject=False)
-    state = model.state_dict()
-    base = EchoGenTransformer(plain, device="meta")
-    base.load_state_dict({name: state[name] for name in base.state_dict()}, assign=True)
-    infinity = save_part(folder / "base.safetensors", "transformer", base, plain, None)
+    base = first_blocks(model, subject=False)
+    infinity = save_part(folder / "base.safetensors", "transformer", base, base.config, None)
     semantic = load_part(nano / "semantic.safetensors", "semantic").config
     save_part(folder / "other/semantic.safetensors", "semantic", SemanticEncoder(semantic), semantic, None)
     (folder / "comfyui/models").mkdir(parents=True)
@@ -225,10 +222,19 @@ def values(
 
 
 @pytest.fixture(scope="module")
+def nano(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """nano with few blocks, which commands may change; the pack's own for those that name no weights."""
+    folder = write_short_nano(tmp_path_factory.mktemp("assets") / "nano")
+    with mock.patch.object(bundle_module, "ASSETS", folder.parent):
+        yield folder
+
+
+@pytest.fixture(scope="module")
 def small_workshop() -> Iterator[None]:
-    """Stand-ins, few pictures, and a few backgrounds of each scene in the place of hundreds."""
+    """Stand-ins, few and small pictures, and a few backgrounds of each scene in the place of hundreds."""
     few = partial(panoramas.prepare_scenes, count=4)
-    with workshop.small_packages(), workshop.small_sizes(), pytest.MonkeyPatch.context() as patch:
+    packages, sizes = workshop.small_packages(), workshop.small_sizes()
+    with packages, sizes, small_looks(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(panoramas, "prepare_scenes", few)
         yield
 
