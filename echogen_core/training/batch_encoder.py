@@ -15,7 +15,6 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from ..config import Preset
-from ..features import ContentFeatures, SemanticFeatures, Subject, TextFeatures
 from ..model.branch import Conditions
 from ..scales import ScaleSchedule
 from ..tokenizer.bsq import TeacherForcing, quantize_with_bit_flips
@@ -89,14 +88,6 @@ class BatchEncoder:
             # the memory layout of a cached one: another would sum in another order
             merged |= {name: tensor.to(self.device).contiguous() for name, tensor in found.items()}
         return merged
-
-    def conditions_of(self, example: Example) -> tuple[TextFeatures, Subject]:
-        """The features in the sampler's form."""
-        f = self.features(example)
-        semantic = SemanticFeatures(f["cls"].float()[None], f["patches"].float()[None])
-        return TextFeatures(f["tokens"].float()), Subject(
-            semantic, ContentFeatures(f["content"].float()[None])
-        )
 
     def _text(self, example: Example) -> dict[str, Tensor]:
         tokens = self.encoders.text.tokenize([example.prompt])

@@ -5,10 +5,13 @@ Shape suffixes: H and W pixels.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..features import ContentFeatures, SemanticFeatures, Subject, TextFeatures
 from ..model import EchoGenTransformer
 from ..sampling import Guidance, PrefillCache, SamplingSettings, sample
 from ..tokenizer.bsq import quantize_multiscale
@@ -39,13 +42,20 @@ def draw_sheet(model: EchoGenTransformer, batch_encoder: BatchEncoder, dataset: 
         # step 0: the same captions and seeds on every sheet
         example = dataset[SampleIndex(int(number), 0, place)]
         assert example.reference_3HW is not None
-        text, subject = batch_encoder.conditions_of(example)
+        features = batch_encoder.features(example)
+        text, subject = _conditions(features)
         branches = PrefillCache(model).branches(text, *subject)
         *_, last = sample(model, branches, schedule, [place], settings)
-        latent_1dHW = batch_encoder.features(example)["latent"]
-        codes = (quantize_multiscale(latent_1dHW, schedule.scales).codes_BDHW, last.codes_BdHW)
+        codes = (quantize_multiscale(features["latent"], schedule.scales).codes_BDHW, last.codes_BdHW)
         target, made = (tokenizer.decode(code)[0] for code in codes)
         side = made.shape[-1]
         reference = F.interpolate(example.reference_3HW[None].to(made.device), (side, side), mode="area")[0]
         columns.append(torch.cat((reference, target, made), dim=1))
     return torch.cat(columns, dim=2)
+
+
+def _conditions(features: Mapping[str, Tensor]) -> tuple[TextFeatures, Subject]:
+    """What `BatchEncoder.features` found, in the sampler's form."""
+    f = {name: tensor.float() for name, tensor in features.items()}
+    semantic = SemanticFeatures(f["cls"][None], f["patches"][None])
+    return TextFeatures(f["tokens"]), Subject(semantic, ContentFeatures(f["content"][None]))
