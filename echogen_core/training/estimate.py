@@ -25,6 +25,7 @@ from ..tokenizer import BitTokenizer
 from ..utils.printable import counted
 from .initialise import subject_names
 from .recipe import Recipe
+from .subject_model import OPERATIONS
 
 PROMPT = 128  # tokens of a usual caption
 IMAGE_BYTES, IMAGE_HALVES = 48, 10
@@ -110,7 +111,7 @@ def estimate(
     machine: Machine,
 ) -> Estimate:
     """The estimate of a training run, without `host`. schedule: the one with the most tokens."""
-    model = EchoGenTransformer(replace(config, subject=True), device="meta")
+    model = EchoGenTransformer(replace(config, subject=True), OPERATIONS, device="meta")
     counts = {name: p.numel() for name, p in model.named_parameters()}
     learns = subject_names(model) - unused_names(model)
     trained = sum(counts[name] for name in learns)
@@ -182,14 +183,21 @@ def picture_flops(model: EchoGenTransformer, schedule: ScaleSchedule, checkpoint
 
 
 def measure_flops(device: torch.device, dtype: torch.dtype) -> float:
-    """Floating-point operations per second of a large matrix product on this machine."""
-    side = 8192 if device.type == "cuda" else 768
-    a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
-    best = float("inf")
-    for _ in range(4):
-        began = time.perf_counter()
-        float((a @ b)[0, 0])  # reading a number waits for the device
-        best = min(best, time.perf_counter() - began)
+    """Floating-point operations per second of a large matrix product on this machine.
+
+    Sides grow until a product takes a twentieth of a second: processors without instructions for bfloat16
+    would take seconds for what others do in hundredths.
+    """
+    sides = (8192,) if device.type == "cuda" else (192, 384, 768)
+    for side in sides:
+        a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
+        best = float("inf")
+        for _ in range(4):
+            began = time.perf_counter()
+            float((a @ b)[0, 0])  # reading a number waits for the device
+            best = min(best, time.perf_counter() - began)
+        if best > 0.05:
+            break
     return 2 * side**3 / best
 
 
