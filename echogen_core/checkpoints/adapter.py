@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from ..config import TransformerConfig
-from ..model import EchoGenTransformer
 from ..utils.printable import printable
 from .catalog.installed import ENDINGS, candidates, identify_or_error
+from .empty_state import empty_state
 from .format import BASE_NAME, BASE_SHA256, is_ours
 from .formats.expanded_tensors import check_stored_size
 from .identify import Identity, identify
@@ -38,7 +38,7 @@ Opener = Callable[[], Mapping[str, Tensor]]
 
 def base_names(config: TransformerConfig) -> list[str]:
     """Our names of the tensors that a plain Infinity model of these sizes has."""
-    return list(EchoGenTransformer(replace(config, subject=False), device="meta").state_dict())
+    return list(empty_state(replace(config, subject=False)))
 
 
 def iter_tensors(opener: Opener, names: Sequence[str]) -> Iterator[tuple[str, Tensor]]:

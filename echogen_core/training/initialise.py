@@ -7,11 +7,11 @@ yet to disturb; beside a base its contribution starts at zero.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import torch
 from torch import nn
 
+from ..checkpoints.adapter import base_names
 from ..model import EchoGenTransformer
 
 LOG_SCALE = math.log(4.0)
@@ -89,5 +89,4 @@ def initialise_subject(model: EchoGenTransformer, generator: torch.Generator, of
 
 def subject_names(model: EchoGenTransformer) -> frozenset[str]:
     """Names of the parameters that a plain Infinity model doesn't have."""
-    base = EchoGenTransformer(replace(model.config, subject=False), device="meta").state_dict()
-    return frozenset(name for name, _ in model.named_parameters() if name not in base)
+    return frozenset(name for name, _ in model.named_parameters()).difference(base_names(model.config))
