@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
-from .training_runs import Bench
+from .training_runs import Bench, encoders_kept
 
 
 @pytest.fixture(scope="module")
-def bench(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> Bench:
+def bench(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """A place for runs of the subject training."""
-    return Bench(tmp_path_factory.mktemp("bench"))
+    with encoders_kept():
+        yield Bench(tmp_path_factory.mktemp("bench"))

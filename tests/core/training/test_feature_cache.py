@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ ASSETS = Path(__file__).resolve().parents[3] / "echogen_core" / "assets"
 KINDS = ("text", "reference", "target")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def encoders() -> FrozenEncoders:
     """nano's, with weights that bfloat16 and float16 can't hold exactly."""
     found = FrozenEncoders.load("nano", [ASSETS / "nano"], torch.device("cpu"))
@@ -41,11 +43,12 @@ def test_a_rounded_encoder_makes_new_entries(
 ) -> None:
     before = keys(encoders, tmp_path)
     assert keys(encoders, tmp_path) == before
-    module: nn.Module = getattr(encoders, part)
+    module: nn.Module = deepcopy(getattr(encoders, part))
+    changed = replace(encoders, **{part: module})
     module.to(dtype)
-    half = keys(encoders, tmp_path)
+    half = keys(changed, tmp_path)
     module.float()
-    rounded = keys(encoders, tmp_path)
+    rounded = keys(changed, tmp_path)
     assert len({before[kind], half[kind], rounded[kind]}) == 3, "another type, or other numbers in the same"
     for other in set(KINDS) - {kind}:
         assert before[other] == half[other] == rounded[other]

@@ -247,16 +247,18 @@ def test_the_estimate_has_gradients_that_are_accumulated_before_they_are_exchang
 
 # --- killed
 
+WITH_SHEETS = {"steps": 2, "batch": 1, "save_every": 1, "pictures_every": 1}
+
 
 @pytest.fixture(scope="module")
 def drawn(bench: Bench) -> Path:
-    """Two steps with a sheet of pictures each, never stopped."""
-    return bench.run("drawn", steps=2, batch=1, save_every=1, pictures_every=1)
+    """Two steps with a sheet of one picture each, never stopped."""
+    return bench.run("drawn", **WITH_SHEETS, data=bench.single)
 
 
 def test_a_kill_between_saving_and_drawing_costs_no_sheet(bench: Bench, drawn: Path) -> None:
     """The same sheet, bit for bit, when the run is started again; also when no step was left to do."""
-    words = bench.arguments("killed", steps=2, batch=1, save_every=1, pictures_every=1)
+    words = bench.arguments("killed", **WITH_SHEETS, data=bench.single)
     moment = "echogen_core.training.trainer.draw_sheet"
     with Process(moment, TRAINING, *words) as process:
         process.arrive().running.kill()
@@ -264,12 +266,12 @@ def test_a_kill_between_saving_and_drawing_costs_no_sheet(bench: Bench, drawn: P
     out = bench.folder / "killed"
     expected = {path.name: path.read_bytes() for path in (drawn / "pictures").iterdir()}
     assert bench.state("killed")["step"] == 1 and not (out / "pictures").exists()
-    bench.run("killed", steps=2, batch=1, save_every=1, pictures_every=1)
+    bench.run("killed", **WITH_SHEETS, data=bench.single)
     assert len(expected) == 2
     assert {path.name: path.read_bytes() for path in (out / "pictures").iterdir()} == expected
     assert [record["step"] for record in small.records(out)] == [1, 2]
     (out / "pictures" / "0000002.png").unlink()
-    bench.run("killed", steps=2, batch=1, save_every=1, pictures_every=1)
+    bench.run("killed", **WITH_SHEETS, data=bench.single)
     assert {path.name: path.read_bytes() for path in (out / "pictures").iterdir()} == expected
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -18,7 +21,8 @@ from echogen_core.config import PRESETS, TransformerConfig
 from echogen_core.model import EchoGenTransformer
 from echogen_core.model.branch import Conditions
 from echogen_core.training.__main__ import main
-from echogen_core.training.initialise import initialise
+from echogen_core.training.frozen_encoders import FrozenEncoders
+from echogen_core.training.initialise import LOG_SCALE, initialise
 from tests.core import warm_process
 
 from . import fsdp_on_cpu
@@ -28,7 +32,7 @@ TRAINING = "echogen_core.training.__main__:main"
 FSDP = "tests.core.training.fsdp_on_cpu:main"
 NANO = PRESETS["nano"].transformer
 PLAIN = TransformerConfig(
-    depth=2, width=128, heads=4, bits=NANO.bits, text_width=NANO.text_width, text_length=NANO.text_length,
+    depth=2, width=128, heads=2, bits=NANO.bits, text_width=NANO.text_width, text_length=NANO.text_length,
     mlp_ratio=2.0, levels=NANO.levels, subject=False,
 )  # fmt: skip
 """An Infinity transformer for nano's tokenizer and prompts, as small as its parts allow."""
@@ -36,12 +40,19 @@ PLAIN = TransformerConfig(
 QUICK = {"model": "nano", "workers": 0, "log-every": 1, "pictures-every": 0, "ema": 0.9, "base-rate": 0.05}
 
 
-def make_base(folder: Path) -> Path:
-    """The base as a file of ours."""
-    model = EchoGenTransformer(PLAIN)
+def make_base(folder: Path, head: float = 20, attention: float = LOG_SCALE, **sizes: Any) -> Path:
+    """The base as a file of ours.
+
+    head: makes its weights so much larger: of a trained model's size, where certain bits are possible.
+    attention: logarithm of the self-attention's scale. sizes: of TransformerConfig, other than PLAIN's.
+    """
+    config = replace(PLAIN, **sizes)
+    model = EchoGenTransformer(config)
     initialise(model, torch.Generator().manual_seed(0))
-    model.head.linear.weight.data *= 20  # of a trained model's size: certain bits are possible
-    return save_part(folder / "infinity.safetensors", "transformer", model, PLAIN, None)
+    model.head.linear.weight.data *= head
+    for block in model.blocks:
+        block.attn.log_scale.data.fill_(attention)
+    return save_part(folder / "infinity.safetensors", "transformer", model, config, None)
 
 
 def make_rows(folder: Path, count: int = 8) -> Path:
@@ -82,12 +93,13 @@ def write_rows(folder: Path, rows: Sequence[dict[str, Any] | str], name: str = "
 
 
 def arguments(rows: Path, out: Path, **options: Any) -> list[str]:
-    """The command's arguments at a small size."""
+    """The command's arguments at a small size; an option of None is left out."""
     chosen = {"data": rows, "images": rows.parent, "out": out, **QUICK, **options}
     words: list[str] = []
     for name, value in chosen.items():
         option = f"--{name.replace('_', '-')}"
-        words += [option] if value is True else [option, str(value)]
+        if value is not None:
+            words += [option] if value is True else [option, str(value)]
     return words
 
 
@@ -110,13 +122,30 @@ def random_inputs(config: TransformerConfig, generator: torch.Generator, count: 
     )
 
 
+@contextmanager
+def encoders_kept() -> Iterator[None]:
+    """Runs in this process load the frozen encoders once: training reads them alone."""
+    load, kept = FrozenEncoders.load, dict[str, FrozenEncoders]()
+
+    def load_once(*named: Any) -> FrozenEncoders:
+        return kept.get(repr(named)) or kept.setdefault(repr(named), load(*named))
+
+    with mock.patch.object(FrozenEncoders, "load", load_once):
+        yield
+
+
 class Bench:
-    """One folder with base, rows and cached features, where runs take place."""
+    """One folder with base, rows and cached features, where runs take place.
+
+    rows, pair, single: folders with eight rows, two, and one, which is quick where a sheet is drawn.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.base = make_base(folder)
         self.rows = make_rows(folder)
+        self.pair = write_rows(folder / "pair", [row(0), row(1)]).parent
+        self.single = write_rows(folder / "single", [row(0)]).parent
 
     def arguments(self, name: str, **options: Any) -> list[str]:
         chosen = {"base": self.base, "cache": self.folder / "cache", **options}
