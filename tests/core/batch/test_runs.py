@@ -40,15 +40,17 @@ def jobs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def arguments(jobs: Path, out: Path) -> list[str]:
-    return ["batch", str(jobs), "--out", str(out), "--batch-size", "2", "--device", "cpu"]
+@pytest.fixture(scope="module")
+def command(jobs: Path, short_weights: Path) -> list[str]:
+    """Lacks --out."""
+    return ["batch", str(jobs), "--weights", str(short_weights), "--batch-size", "2", "--device", "cpu"]
 
 
 @pytest.fixture(scope="module")
-def finished(one_thread: None, jobs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(one_thread: None, command: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All of it by one process, which says with its exit status that rows are broken."""
     out = tmp_path_factory.mktemp("finished")
-    assert main(arguments(jobs, out)) == 2
+    assert main([*command, "--out", str(out)]) == 2
     return out
 
 
@@ -76,15 +78,10 @@ def test_every_picture_has_its_row_and_every_broken_row_its_reason(finished: Pat
 
 
 def test_a_restart_computes_nothing_for_what_is_done_and_the_rest_once(
-    jobs: Path, prefills: list[Prefill], tmp_path: Path
+    command: list[str], prefills: list[Prefill], tmp_path: Path
 ) -> None:
-    run = [
-        *arguments(jobs, tmp_path),
-        "--gamma-t",
-        "3",
-        "--gamma-i",
-        "2",
-    ]  # of which every branch has a weight
+    # γ of which every branch has a weight
+    run = [*command, "--out", str(tmp_path), "--gamma-t", "3", "--gamma-i", "2"]
     moment = "echogen_core.utils.writing._move@000003_1.png"
     with stopped.Process(moment, PROGRAM, *run, CUDA_VISIBLE_DEVICES="") as process:
         process.arrive()
@@ -101,10 +98,10 @@ def test_a_restart_computes_nothing_for_what_is_done_and_the_rest_once(
 
 
 def test_a_run_killed_twice_and_torn_is_finished_by_two_processes(
-    finished: Path, jobs: Path, tmp_path: Path
+    finished: Path, command: list[str], tmp_path: Path
 ) -> None:
     """Killed with a picture half stored; with one stored but not recorded; and with half a line."""
-    run = arguments(jobs, tmp_path)
+    run = [*command, "--out", str(tmp_path)]
     for moment, recorded in (
         ("echogen_core.utils.writing._move@000005_5.png", 1),
         ('echogen_core.utils.work_log.append_line@"row": 3', 2),

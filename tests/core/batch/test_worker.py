@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 import torch
+from short_nano import short_bundle
 
 from echogen_core.batch import worker as worker_module
 from echogen_core.batch.plan import Plan, read_plan
 from echogen_core.batch.worker import Worker
-from echogen_core.checkpoints import load_bundle
 from echogen_core.config import PRESETS
 from echogen_core.pipeline import EchoGenPipeline
 
@@ -35,7 +35,7 @@ class NoFiles:
 
 @pytest.fixture(scope="module")
 def pipeline() -> EchoGenPipeline:
-    return EchoGenPipeline(load_bundle("nano"))
+    return EchoGenPipeline(short_bundle())
 
 
 def plan_of(folder: Path, rows: Sequence[dict[str, Any]]) -> Plan:

@@ -1,9 +1,9 @@
-"""DreamBench from the folder to the page: nano as the model, scorers of the real classes at small sizes."""
+"""DreamBench from the folder to the page: nano with few blocks, scorers of the real classes, but small."""
 
 from __future__ import annotations
 
 import json
-import time
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from echogen_core.checkpoints import ASSETS, load_transformer, save_part
+from echogen_core.checkpoints import load_transformer, save_part
 from echogen_core.evaluation import command_dreambench, latency, paper_figures, tradeoff_plot
 from echogen_core.evaluation.__main__ import main
 from echogen_core.evaluation.benchmark import Plan
@@ -26,12 +26,12 @@ from echogen_core.evaluation.variants import Variant
 from echogen_core.model import EchoGenTransformer
 from echogen_core.utils.processes import ProcessGroup
 from echogen_core.utils.work_log import claim
-from tests.core import warm_process
+from tests.core import stopped, warm_process
 
 from ..training.training_runs import free_port, rank_environment
 from .small_scorers import SUBJECTS, small_options, write_dreambench, write_networks
 
-pytestmark = pytest.mark.usefixtures("kept_looks")
+pytestmark = pytest.mark.usefixtures("small_looks")
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +45,8 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.fixture(scope="module")
-def options(data: Path, networks: tuple[Path, Path]) -> list[str]:
-    return [*small_options(data, *networks), "--pictures", "2"]
+def options(data: Path, networks: tuple[Path, Path], short_weights: Path) -> list[str]:
+    return [*small_options(data, *networks), "--weights", str(short_weights), "--pictures", "2"]
 
 
 @pytest.fixture(scope="module")
@@ -64,11 +64,14 @@ def finished(options: list[str], tmp_path_factory: pytest.TempPathFactory) -> Pa
     return out
 
 
-def _assert_same(first: Path, second: Path) -> None:
-    """The same pictures, and the same rows but for the last digit of a score."""
+def _assert_same(first: Path, second: Path, pictures: int = 12) -> None:
+    """The same pictures, and the same rows but for the last digit of a score.
+
+    pictures: how many of the second's there are, from its first on.
+    """
     rows, expected = (parquet.read_table(out / "dreambench.parquet").to_pylist() for out in (first, second))
-    assert len(rows) == len(expected)
-    for row, other in zip(rows, expected, strict=True):
+    assert len(rows) == pictures
+    for row, other in zip(rows, expected[:pictures], strict=True):
         picture = Record(**row).key.path
         assert (first / picture).read_bytes() == (second / picture).read_bytes(), picture
         assert row == pytest.approx(other, abs=1e-6)
@@ -262,9 +265,13 @@ def test_the_page_is_whole_and_needs_nothing_else(finished: Path) -> None:
 
 
 def test_a_transformer_just_trained_is_measured_in_the_place_of_the_models_own(
-    finished: Path, options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    finished: Path,
+    options: list[str],
+    short_weights: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    model = load_transformer(ASSETS / "nano" / "transformer.safetensors").module
+    model = load_transformer(short_weights / "transformer.safetensors").module
     model.get_parameter("semantic_cls.weight").data.mul_(-3)
     trained = save_part(tmp_path / "run" / "subject.safetensors", "transformer", model, model.config, None)
     asked = ["dreambench", *options, "--subjects", "1", "--prompts", "1", "--pictures", "1"]
@@ -300,17 +307,14 @@ def test_what_is_done_is_not_done_again_and_a_torn_line_costs_one_picture(
 def test_a_killed_run_is_finished_by_two_processes_with_the_same_result(
     finished: Path, options: list[str], tmp_path: Path
 ) -> None:
-    program, run = "echogen_core.evaluation.__main__:main", ["dreambench", *options, "--out", str(tmp_path)]
-    alone = warm_process.start(program, run, {})
-    log = tmp_path / "scores-0.jsonl"
-    deadline = time.monotonic() + 300
-    while not (log.is_file() and log.read_bytes().count(b"\n") >= 2):
-        assert alone.exitcode is None and time.monotonic() < deadline
-        time.sleep(0.02)
-    alone.kill()
-    alone.join()
+    """Killed with a picture stored but not recorded. Subjects are cut out already; the two have one each."""
+    shutil.copytree(finished / "references", tmp_path / "references")
+    program = "echogen_core.evaluation.__main__:main"
+    run = ["dreambench", *options, "--subjects", "2", "--out", str(tmp_path)]
+    with stopped.Process('echogen_core.utils.work_log.append_line@"prompt_index": 1', program, *run) as alone:
+        alone.arrive()
     kept = Log(tmp_path).read()
-    assert 2 <= len(kept) < 12
+    assert len(kept) == 2 and len(list(tmp_path.rglob("01_0.png"))) == 1
 
     port = free_port()  # and the environment that torchrun makes
     both = [
@@ -319,10 +323,10 @@ def test_a_killed_run_is_finished_by_two_processes_with_the_same_result(
     ]
     ended = [warm_process.status(process) for process in both]
     assert ended == [0, 0], [(tmp_path / f"said-{number}").read_text("utf-8") for number in range(2)]
-    assert len(_lines(tmp_path)) == 12  # nothing twice
-    assert len((tmp_path / "scores-1.jsonl").read_bytes().splitlines()) >= 2
+    assert len(_lines(tmp_path)) == 8  # nothing twice
+    assert len((tmp_path / "scores-1.jsonl").read_bytes().splitlines()) == 4
     assert kept.items() <= Log(tmp_path).read().items()
-    _assert_same(tmp_path, finished)
+    _assert_same(tmp_path, finished, 8)
 
 
 def test_scores_of_two_settings_are_not_mixed(
@@ -420,8 +424,11 @@ def test_the_curve_puts_points_where_they_belong() -> None:
         tradeoff_plot.draw([], "x", "y")
 
 
-def test_latency_is_taken_part_by_part(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    asked = ["latency", "--out", str(tmp_path), "--runs", "2", "--device", "cpu", "--threads", "1"]
+def test_latency_is_taken_part_by_part(
+    short_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["latency", "--out", str(tmp_path), "--weights", str(short_weights), "--runs", "2"]
+    asked += ["--device", "cpu", "--threads", "1"]
     assert main(asked) == 0
     found = json.loads((tmp_path / "latency.json").read_text(encoding="utf-8"))
     seconds, stages = found["seconds"], found["seconds"]["stages"]

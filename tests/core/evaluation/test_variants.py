@@ -19,13 +19,14 @@ from echogen_core.evaluation.variants import Loader, Model, Swap, Variant, ablat
 
 from .small_scorers import small_options, write_dreambench, write_networks
 
-pytestmark = pytest.mark.usefixtures("kept_looks")
+pytestmark = pytest.mark.usefixtures("small_looks")
 
 
 @pytest.fixture(scope="module")
-def options(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+def options(short_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     folder = tmp_path_factory.mktemp("ablations")
-    return small_options(write_dreambench(folder / "data"), *write_networks(folder))
+    networks = small_options(write_dreambench(folder / "data"), *write_networks(folder))
+    return [*networks, "--weights", str(short_weights)]
 
 
 def _other_encoder(folder: Path, seed: int, **sizes: Any) -> Path:
@@ -36,8 +37,8 @@ def _other_encoder(folder: Path, seed: int, **sizes: Any) -> Path:
     return folder
 
 
-def test_another_encoder_is_known_by_its_numbers(tmp_path: Path) -> None:
-    loader = Loader(Model("nano", (), "fp32", torch.device("cpu")))
+def test_another_encoder_is_known_by_its_numbers(short_weights: Path, tmp_path: Path) -> None:
+    loader = Loader(Model("nano", (short_weights,), "fp32", torch.device("cpu")))
     folder = _other_encoder(tmp_path / "other", 1)
     (tmp_path / "copy").mkdir()
     (tmp_path / "copy" / "semantic.safetensors").write_bytes((folder / "semantic.safetensors").read_bytes())
