@@ -1,4 +1,4 @@
-"""The built-in nano made short, and small pictures, for what the command `generate` does with its options."""
+"""A small model in nano's place, and small pictures, for what commands do with their options."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from random_models import random_transformer
 
 from echogen_core import pipeline as pipeline_module
 from echogen_core.checkpoints import ASSETS, Bundle, load_bundle, save_part
@@ -19,27 +20,29 @@ from echogen_core.checkpoints.conversion import Conversion
 from echogen_core.checkpoints.conversion import convert as convert_file
 from echogen_core.checkpoints.segmentation_models import load_salient
 from echogen_core.commands import reference_options, region_options
+from echogen_core.config import PRESETS
 from echogen_core.model import EchoGenTransformer
+from echogen_core.tokenizer import BitTokenizer
 
 
 @pytest.fixture(scope="package")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Nano with two of its six blocks, which is quick, and what options name.
+    """Nano's encoders, a narrow transformer and tokenizer with random weights, and what options name.
 
     weights: the same with another tokenizer. Single transformers, small pictures, a ComfyUI without models.
     """
     folder = tmp_path_factory.mktemp("files")
     nano, weights = folder / "assets" / "nano", folder / "weights"
     shutil.copytree(ASSETS / "nano", nano)
-    bundle = load_bundle("nano", dtype=None)
-    config, tokenizer = replace(bundle.transformer.config, depth=2), bundle.tokenizer
-    short, base = (
-        EchoGenTransformer(replace(config, subject=subject), dtype=torch.float16) for subject in (True, False)
-    )
-    for module in (short, base):
-        state = bundle.transformer.state_dict()
-        module.load_state_dict({name: state[name] for name in module.state_dict()})
+    config = replace(PRESETS["nano"].transformer, depth=1, width=64, heads=2)
+    short = random_transformer(config, torch.float16)
+    short.head.linear.weight.data *= 20  # of a trained model's size: bits follow their conditions
+    base = EchoGenTransformer(replace(config, subject=False), dtype=torch.float16)
+    base.load_state_dict({name: short.state_dict()[name] for name in base.state_dict()})
+    torch.manual_seed(0)
+    tokenizer = BitTokenizer(replace(PRESETS["nano"].tokenizer, base_channels=8))
     own = save_part(nano / "transformer.safetensors", "transformer", short, config, None)
+    save_part(nano / "tokenizer.safetensors", "tokenizer", tokenizer, tokenizer.config)
     save_part(folder / "base.safetensors", "transformer", base, base.config, None)
     adapter = Conversion(adapter_only=True, base=folder / "base.safetensors")
     convert_file(own, folder / "subject.safetensors", adapter, lambda done, total: None)

@@ -20,7 +20,7 @@ from echogen_core.utils import parquet
 
 from .generated import PROMPT, pictures
 
-pytestmark = pytest.mark.usefixtures("one_thread", "short_nano")
+pytestmark = pytest.mark.usefixtures("one_thread", "small_looks", "short_nano")
 
 
 @pytest.fixture

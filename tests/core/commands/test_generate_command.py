@@ -24,6 +24,7 @@ def reference() -> Path:
     return SAMPLES / "teddy_bear.png"
 
 
+@pytest.mark.usefixtures("short_nano")
 def test_command_line_writes_the_picture(
     reference: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -38,6 +39,7 @@ def test_command_line_writes_the_picture(
     assert {p.name for p in out.parent.iterdir()} == {"out.png", "out_00.png", "out_01.png"}
 
 
+@pytest.mark.usefixtures("short_nano")
 @pytest.mark.parametrize(
     "change, words",
     [
