@@ -54,7 +54,7 @@ def answers() -> dict[bytes, Any]:
 
 @pytest.fixture(scope="module")
 def kept_looks(answers: dict[bytes, Any]) -> Iterator[None]:
-    """For tests of other things than that network: it computes each of its looks at a picture once."""
+    """That network computes each of its looks at a picture once, for all tests that use this."""
     from kept_looks import keep_looks  # torch: not for the tests that do without
 
     with keep_looks(answers):

@@ -97,7 +97,7 @@ CHANGES: dict[str, tuple[str, Callable[[Any], Any]]] = {
 def test_features_that_differ_in_one_field_give_another_picture(
     part: str, change: Callable[[Any], Any]
 ) -> None:
-    config = replace(SMALL, depth=2, content_length=64)
+    config = replace(SMALL, depth=1, width=64, heads=2, content_length=64)
     run = Run(find_schedule("nano"), branches=3)
     model = random_transformer(config)
     prefill = PrefillCache(model)

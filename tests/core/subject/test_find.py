@@ -20,6 +20,8 @@ from echogen_core.subject.regions import Box, Detection, Pick, check_box, choose
 from echogen_core.subject.salient import SalientSubject
 from echogen_core.subject.segment import Proposals, segment
 
+pytestmark = pytest.mark.usefixtures("kept_looks")
+
 BALL: Box = (20.0, 30.0, 60.0, 70.0)
 
 

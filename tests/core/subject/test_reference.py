@@ -11,6 +11,7 @@ from echogen_core.subject.find import Tools
 from echogen_core.subject.photo_cut import cut_reference
 from echogen_core.subject.segmentation import FixedBoxes
 
+pytestmark = pytest.mark.usefixtures("kept_looks")
 HEIGHT, WIDTH = 120, 160
 
 

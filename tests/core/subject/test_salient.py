@@ -14,6 +14,8 @@ from echogen_core.subject.regions import Box
 from echogen_core.subject.salient import FIRST_SIDE, SIDE, SalientSubject, conspicuous_box, evidence
 from echogen_core.subject.u2net import U2Netp
 
+pytestmark = pytest.mark.usefixtures("kept_looks")
+
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "u2netp_onnx.safetensors"
 PUBLISHED = GOLDEN.with_name("u2netp.safetensors")
 """The published weights in our names; the packaged ones were trained on from them."""

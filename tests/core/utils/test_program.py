@@ -10,6 +10,7 @@ import pytest
 
 from echogen_core.utils.optional_packages import MissingPackageError
 from echogen_core.utils.program import INPUT_ERROR, run_program
+from tests.core import warm_process
 
 ROOT = Path(__file__).resolve().parents[3]
 ABSENT = {
@@ -42,11 +43,16 @@ def test_a_defect_propagates() -> None:
 
 @pytest.mark.parametrize("module", list(ABSENT))
 def test_every_command_ends_so(module: str, tmp_path: Path) -> None:
+    """One of them as a shell starts it."""
     places = {"absent": tmp_path / "absent", "out": tmp_path / "out"}
     arguments = [argument.format(**places) for argument in ABSENT[module]]
-    done = subprocess.run(
-        [sys.executable, "-m", module, *arguments], capture_output=True, text=True, cwd=ROOT, timeout=300
-    )
-    last = done.stderr.splitlines()[-1]
-    assert done.returncode == INPUT_ERROR and "Traceback" not in done.stderr, done.stderr
-    assert last.startswith(f"python -m {module}") and str(places["absent"]) in last, done.stderr
+    if module == "echogen_core":
+        command = [sys.executable, "-m", module, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300)
+        status, said = done.returncode, done.stderr
+    else:
+        process = warm_process.start(f"{module}.__main__:main", arguments, {}, tmp_path / "said")
+        status, said = warm_process.status(process), (tmp_path / "said").read_text("utf-8")
+    assert status == INPUT_ERROR and "Traceback" not in said, said
+    last = said.splitlines()[-1]
+    assert last.startswith(f"python -m {module}") and str(places["absent"]) in last, said
