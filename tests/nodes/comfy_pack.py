@@ -94,10 +94,11 @@ def bundles_in(folder: Path) -> Iterator[None]:
         folder_paths.folder_names_and_paths["echogen"] = before
 
 
-def write_random_bundle(folder: Path, seed: int = 0, depth: int | None = None) -> Path:
+def write_random_bundle(folder: Path, seed: int = 0, short: bool = False) -> Path:
     """A bundle of nano's sizes with random weights, as files, for tests of everything but the pictures.
 
-    depth: blocks of the transformer (None: nano's).
+    short: with two blocks, single layers in its encoders and few channels in its tokenizer. All that goes
+        over a wire is as large as nano's.
     """
     load_pack()
     node_classes()
@@ -117,8 +118,18 @@ def write_random_bundle(folder: Path, seed: int = 0, depth: int | None = None) -
     from echogen_core.tokenizer import BitTokenizer
 
     preset, encoders = PRESETS["nano"], ENCODERS["nano"]
-    if depth is not None:
-        preset = replace(preset, transformer=replace(preset.transformer, depth=depth))
+    if short:
+        preset = replace(
+            preset,
+            transformer=replace(preset.transformer, depth=2),
+            tokenizer=replace(preset.tokenizer, base_channels=16),
+        )
+        encoders = replace(
+            encoders,
+            text=replace(encoders.text, depth=1),
+            semantic=replace(encoders.semantic, depth=1),
+            content=replace(encoders.content, base_channels=8),
+        )
     words = wrap_tokenizer(build_tokenizer(["a toy car on a beach"], 300))
     modules = (
         EchoGenTransformer(preset.transformer),
@@ -128,7 +139,7 @@ def write_random_bundle(folder: Path, seed: int = 0, depth: int | None = None) -
         ContentEncoder(encoders.content),
     )
     generator = torch.Generator().manual_seed(seed)
-    for module in reversed(modules):  # the transformer last: the others are the same beside any depth of it
+    for module in modules:
         for name, parameter in module.named_parameters():
             scale = 1.0 if name.endswith("norm.weight") else 0.08
             parameter.data = scale * torch.randn(parameter.shape, generator=generator)

@@ -52,31 +52,44 @@ def models_folder(pack: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.fixture(scope="session")
-def shallow_folder(pack: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """For `comfy_pack.bundles_in`: nano with two blocks, for what a third would only ask again."""
+def short_folder(pack: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """For `comfy_pack.bundles_in`: a short nano, for what more blocks and channels would only ask again."""
     import comfy_pack
 
-    folder = tmp_path_factory.mktemp("shallow")
-    comfy_pack.write_random_bundle(folder / "nano", depth=2)
+    folder = tmp_path_factory.mktemp("short")
+    comfy_pack.write_random_bundle(folder / "nano", short=True)
     return folder
 
 
 @pytest.fixture(scope="session")
-def models(pack: dict[str, Any], models_folder: Path, shallow_folder: Path) -> Models:
-    """What Load EchoGen makes of a bundle of nano's sizes with random weights, two blocks deep.
+def models(pack: dict[str, Any], models_folder: Path, short_folder: Path) -> Models:
+    """What Load EchoGen makes of a short bundle with random weights.
 
-    `models_folder` has one with as many blocks as nano's.
+    `models_folder` has one of all of nano's sizes.
     """
     import comfy_pack
 
     comfy_pack.write_random_bundle(models_folder / "nano")
-    with comfy_pack.bundles_in(shallow_folder):
+    with comfy_pack.bundles_in(short_folder):
         return Models(*pack["EchoGenLoadBundle"].execute("nano (built in)").result)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def looks(pack: dict[str, Any], kept_looks: None) -> None:
     """In none of these tests more than once at a picture, once the pack is imported as ComfyUI does it."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_dead_models(pack: dict[str, Any]) -> Iterator[None]:
+    """No wrapper is left in ComfyUI's list whose model lives on without it.
+
+    ComfyUI would collect garbage at every prompt and load of later tests.
+    """
+    import comfy.model_management as mm
+
+    yield
+    gc.collect()
+    assert not [type(entry.real_model()).__name__ for entry in mm.current_loaded_models if entry.is_dead()]
 
 
 @pytest.fixture(autouse=True)

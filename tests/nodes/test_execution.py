@@ -98,12 +98,12 @@ def test_the_largest_seed_goes_round(pack: dict[str, Any], models: Any) -> None:
 
 
 def test_half_precision_weights_as_the_large_models_have_them(
-    pack: dict[str, Any], models: Any, models_folder: Path, features: dict[str, Any], picture: torch.Tensor
+    pack: dict[str, Any], models: Any, short_folder: Path, features: dict[str, Any], picture: torch.Tensor
 ) -> None:
     from echogen_core.checkpoints import load_bundle
 
     runtime = comfy_pack.pack_module("nodes.runtime")
-    half = load_bundle("nano", models_folder / "nano", operations=runtime.operations(), dtype=torch.bfloat16)
+    half = load_bundle("nano", short_folder / "nano", operations=runtime.operations(), dtype=torch.bfloat16)
     model, tokenizer = runtime.manage_model(half.transformer, half.preset), half.tokenizer
     managed = runtime.manage(tokenizer, half.preset)
     encoder = runtime.manage(half.semantic, half.preset, plain=True)

@@ -38,9 +38,9 @@ def dynamic_vram(patch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def bundle(shallow_folder: Path) -> Iterator[None]:
-    """The built-in model with two blocks: a third is loaded and drawn with as they are."""
-    with comfy_pack.bundles_in(shallow_folder):
+def bundle(short_folder: Path) -> Iterator[None]:
+    """The built-in model made short: a third block is loaded and drawn with as two are."""
+    with comfy_pack.bundles_in(short_folder):
         yield
 
 

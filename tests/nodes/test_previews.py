@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 from typing import Any
 
@@ -63,7 +64,7 @@ def test_other_bits_and_other_tokenizers_are_decoded(pack: Any, models: Any, dec
     run(pack, "EchoGenDecodeBits", bits=older, tokenizer=models.tokenizer)
     bits = drawn(pack, models)
     runtime = comfy_pack.pack_module("nodes.runtime")
-    other = runtime.manage(models.tokenizer.module, models.tokenizer.preset)
+    other = runtime.manage(copy.deepcopy(models.tokenizer.module), models.tokenizer.preset)
     before = len(decoded)
     run(pack, "EchoGenDecodeBits", bits=bits, tokenizer=other)
     assert len(decoded) == before + 1

@@ -56,9 +56,9 @@ def card(pack: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[Card
 
 
 @pytest.fixture(scope="module", autouse=True)
-def bundle(shallow_folder: Path) -> Iterator[None]:
-    """The built-in model with two blocks, as one more is asked of the card what the others are."""
-    with comfy_pack.bundles_in(shallow_folder):
+def bundle(short_folder: Path) -> Iterator[None]:
+    """The built-in model made short: one more block is asked of the card what the others are."""
+    with comfy_pack.bundles_in(short_folder):
         yield
 
 

@@ -124,14 +124,14 @@ def test_what_auto_takes(
     ids=str,
 )
 def test_a_picture_comes_of_every_pair_of_types(
-    pack: Any, shallow_folder: Path, weights: torch.dtype, compute: torch.dtype
+    pack: Any, short_folder: Path, weights: torch.dtype, compute: torch.dtype
 ) -> None:
     from echogen_core.checkpoints import load_bundle
 
     runtime = comfy_pack.pack_module("nodes.runtime")
     bundle = load_bundle(
         "nano",
-        shallow_folder / "nano",
+        short_folder / "nano",
         operations=runtime.operations(),
         dtype=compute,
         transformer_dtype=weights,
