@@ -22,9 +22,9 @@ WAYS = ["classic", "dynamic"] if dynamic_is_known() else ["classic"]
 
 
 @pytest.fixture(scope="module")
-def bundle(shallow_folder: Path) -> Iterator[None]:
-    """The built-in model with two blocks, as one more is asked of the card what the others are."""
-    with comfy_pack.bundles_in(shallow_folder):
+def bundle(short_folder: Path) -> Iterator[None]:
+    """The built-in model made short: one more block is asked of the card what the others are."""
+    with comfy_pack.bundles_in(short_folder):
         yield
 
 
@@ -73,7 +73,7 @@ def picture(pack: dict[str, Any], loaded: Any) -> torch.Tensor:
     return image
 
 
-@pytest.mark.parametrize("dtype", ["fp32", "bf16", "fp16", "fp8"])
+@pytest.mark.parametrize("dtype", ["fp32", "fp8"])
 def test_a_picture_is_drawn_without_mixing_devices(
     pack: dict[str, Any], bundle: None, card: FakeCard, dtype: str
 ) -> None:
@@ -83,9 +83,16 @@ def test_a_picture_is_drawn_without_mixing_devices(
     assert card.used < 1 << 20, "but for the small parameters between the layers"
 
 
-@pytest.mark.parametrize("option", ["gpu_only", "highvram", "lowvram", "novram"])
+@pytest.mark.parametrize(
+    ("option", "dtype"), [("gpu_only", "bf16"), ("highvram", "fp16"), ("lowvram", "fp16"), ("novram", "bf16")]
+)
 def test_a_picture_is_drawn_however_memory_is_to_be_used(
-    pack: dict[str, Any], bundle: None, card: FakeCard, option: str, monkeypatch: pytest.MonkeyPatch
+    pack: dict[str, Any],
+    bundle: None,
+    card: FakeCard,
+    option: str,
+    dtype: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     import comfy.model_management as mm
     from comfy.cli_args import args
@@ -93,7 +100,7 @@ def test_a_picture_is_drawn_however_memory_is_to_be_used(
     states = {"lowvram": mm.VRAMState.LOW_VRAM, "novram": mm.VRAMState.NO_VRAM}
     monkeypatch.setattr(args, option, True)
     monkeypatch.setattr(mm, "vram_state", states.get(option, mm.VRAMState.HIGH_VRAM))
-    loaded = pack["EchoGenLoadBundle"].execute("nano (built in)", "bf16").result
+    loaded = pack["EchoGenLoadBundle"].execute("nano (built in)", dtype).result
     with card.without_numbers():
         assert picture(pack, loaded).device == (CARD if option == "gpu_only" else torch.device("cpu"))
         streamed = option == "novram" and not isinstance(loaded[0].patcher, runtime_dynamic())
@@ -120,14 +127,14 @@ class Plain(nn.Module):
 
 
 def large_model() -> Any:
-    """Four blocks of EchoGen-2B in bfloat16, as the loader makes it."""
+    """Two blocks of EchoGen-2B in bfloat16, as the loader makes it."""
     from echogen_core.checkpoints.load import fill
     from echogen_core.config import PRESETS
     from echogen_core.model import EchoGenTransformer
 
     runtime = comfy_pack.pack_module("nodes.runtime")
     preset = PRESETS["echogen-2b"]
-    preset = replace(preset, transformer=replace(preset.transformer, depth=4))
+    preset = replace(preset, transformer=replace(preset.transformer, depth=2))
     config = preset.transformer
     wanted = EchoGenTransformer(config, dtype=torch.bfloat16, device="meta").state_dict()
     state = {name: torch.empty(tensor.shape, dtype=tensor.dtype) for name, tensor in wanted.items()}
@@ -161,7 +168,7 @@ def test_another_model_gets_the_room_of_a_large_one(pack: Any, card: FakeCard) -
         runtime.loaded(encoder)
         draw(model, conditions, wanted.schedule)
         held, prefills = card.used, model.prefill_cache.nbytes
-        assert prefills > GIGABYTE // 4 and encoder.patcher.loaded_size() > 2 * GIGABYTE
+        assert prefills > GIGABYTE // 8 and encoder.patcher.loaded_size() > 2 * GIGABYTE
         assert held == pytest.approx(sum(p.loaded_size() for p in mm.loaded_models()), rel=0.01)
         foreign = Foreign(26)
         other = patcher_of(foreign)

@@ -15,7 +15,7 @@ import comfy_pack
 
 @pytest.fixture(scope="module")
 def flux_vae(pack: dict[str, Any]) -> tuple[Any, dict[str, torch.Tensor]]:
-    """A FLUX VAE with random weights, made by ComfyUI from its published form; and that form."""
+    """A FLUX VAE whose encoder has random weights, made by ComfyUI from its published form; and that form."""
     import comfy.sd
     from comfy.ldm.models.autoencoder import AutoencodingEngine
 
@@ -24,13 +24,16 @@ def flux_vae(pack: dict[str, Any]) -> tuple[Any, dict[str, torch.Tensor]]:
         "ch_mult": [1, 2, 4, 4], "num_res_blocks": 2, "attn_resolutions": [], "dropout": 0.0,
     }  # fmt: skip
     torch.manual_seed(0)
-    module = AutoencodingEngine(
-        regularizer_config={"target": "comfy.ldm.models.autoencoder.DiagonalGaussianRegularizer"},
-        encoder_config={"target": "comfy.ldm.modules.diffusionmodules.model.Encoder", "params": sizes},
-        decoder_config={"target": "comfy.ldm.modules.diffusionmodules.model.Decoder", "params": sizes},
-    )
+    with torch.device("meta"):
+        module = AutoencodingEngine(
+            regularizer_config={"target": "comfy.ldm.models.autoencoder.DiagonalGaussianRegularizer"},
+            encoder_config={"target": "comfy.ldm.modules.diffusionmodules.model.Encoder", "params": sizes},
+            decoder_config={"target": "comfy.ldm.modules.diffusionmodules.model.Decoder", "params": sizes},
+        )
     state = {
         name: 0.05 * torch.randn(tensor.shape) + (1.0 if "norm" in name and name.endswith("weight") else 0.0)
+        if name.startswith("encoder.")
+        else torch.zeros(tensor.shape)
         for name, tensor in module.state_dict().items()
     }
     return comfy.sd.VAE(sd=dict(state), dtype=torch.float32), state
