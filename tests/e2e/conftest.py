@@ -94,9 +94,12 @@ def shared_page(browser: Browser) -> Iterator[SharedPage]:
     shared.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def other_shared_page(browser: Browser) -> Iterator[SharedPage]:
-    """Another person's page, which shares nothing with the first; it takes touches."""
+    """Another person's page, which shares nothing with the first; it takes touches.
+
+    An open page costs a sixth of a core though nothing happens in it, so it goes with the tests that use it.
+    """
     shared = SharedPage(browser, has_touch=True)
     yield shared
     shared.close()
