@@ -24,14 +24,16 @@ from unittest import mock
 
 import pytest
 from kept_looks import small_looks
-from short_nano import first_blocks, write_short_nano
+from short_nano import BLOCKS, first_blocks, write_short_nano
 
 from echogen_core.__main__ import main as core
 from echogen_core.checkpoints import bundle as bundle_module
 from echogen_core.checkpoints import load_bundle, load_part, save_bundle, save_part
+from echogen_core.config import PRESETS
 from echogen_core.encoders import SemanticEncoder
 from echogen_core.evaluation.__main__ import main as evaluation
 from echogen_core.subject.samples import FOLDER as SAMPLES
+from echogen_core.tokenizer import BitTokenizer
 from echogen_core.training.__main__ import main as training
 from miniature.__main__ import main as miniature
 from miniature.data import panoramas
@@ -223,9 +225,15 @@ def values(
 
 @pytest.fixture(scope="module")
 def nano(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """nano with few blocks, which commands may change; the pack's own for those that name no weights."""
-    folder = write_short_nano(tmp_path_factory.mktemp("assets") / "nano")
-    with mock.patch.object(bundle_module, "ASSETS", folder.parent):
+    """nano with few blocks and a narrow random tokenizer, which commands may change.
+
+    The preset has these sizes, and the pack these weights: for commands that name none.
+    """
+    folder, preset = write_short_nano(tmp_path_factory.mktemp("assets") / "nano"), PRESETS["nano"]
+    narrow = replace(preset.tokenizer, base_channels=32)
+    save_part(folder / "tokenizer.safetensors", "tokenizer", BitTokenizer(narrow), narrow)
+    small = replace(preset, transformer=replace(preset.transformer, depth=BLOCKS), tokenizer=narrow)
+    with mock.patch.object(bundle_module, "ASSETS", folder.parent), mock.patch.dict(PRESETS, nano=small):
         yield folder
 
 
