@@ -296,7 +296,7 @@ sys.exit(status)
 
 
 def test_the_documented_miniature_learns_and_takes_the_memory_that_it_says(tmp_path: Path) -> None:
-    """The printed command, shortened: on two rows, without the noise that only many steps average out."""
+    """The printed command, shortened: the same two pictures at every step, with nothing drawn at random."""
     (printed,) = (
         command
         for command in documented_commands("docs/training.md")
@@ -305,14 +305,14 @@ def test_the_documented_miniature_learns_and_takes_the_memory_that_it_says(tmp_p
     rows = small.make_rows(tmp_path, 2)
     swapped = {"rows": str(rows), "run": str(tmp_path / "run")}
     words = [swapped.get(word, word) for word in printed.words[3:]]
-    words += f"--images {tmp_path} --steps 6 --workers 0 --log-every 1 --pictures-every 0".split()
+    words += f"--images {tmp_path} --steps 4 --workers 0 --log-every 1 --pictures-every 0".split()
     words += ["--drop", "0", "--flips", "0", "--short", "1"]
     done = subprocess.run(
         [sys.executable, "-c", PEAK, *words], cwd=small.ROOT, capture_output=True, text=True, timeout=550
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    first, last = losses(tmp_path / "run")[:3], losses(tmp_path / "run")[-3:]
-    assert sum(last) < 0.9 * sum(first)
+    first, *_, last = losses(tmp_path / "run")
+    assert last < 0.9 * first
     assert small.records(tmp_path / "run")[0]["lr"] == pytest.approx(0.02 * 2 / 256)
     said = re.search(r"memory on each process, about ([\d.]+) GB", done.stderr)
     assert said and 0.75 < float(said[1]) / (int(done.stdout) / 1e9) < 1.33
