@@ -7,6 +7,9 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 import comfy_server
 
@@ -59,11 +62,14 @@ sys.addaudithook(no_network)
 report = {{}}
 compare("import", lambda: spec.loader.exec_module(pack))
 compare("entry point", lambda: asyncio.run(pack.comfy_entrypoint()))
+report["models"] = [name for name in sys.modules if name.startswith("transformers.models.dinov2")]
 print(json.dumps(report))
 """
 
 
-def test_loading_it_changes_no_shared_state_and_starts_nothing() -> None:
+@pytest.fixture(scope="module")
+def report() -> dict[str, Any]:
+    """What changed at each step, and which networks of transformers' were imported."""
     comfyui = comfy_server.comfyui_path()
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", LOAD.format(pack=str(ROOT / "__init__.py"))],
@@ -74,4 +80,12 @@ def test_loading_it_changes_no_shared_state_and_starts_nothing() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1]) == {"import": [], "entry point": []}
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_loading_it_changes_no_shared_state_and_starts_nothing(report: dict[str, Any]) -> None:
+    assert (report["import"], report["entry point"]) == ([], [])
+
+
+def test_loading_it_does_not_import_transformers_models(report: dict[str, Any]) -> None:
+    assert report["models"] == []
