@@ -35,7 +35,9 @@ class OnCard(torch.Tensor):
 
 
 class Card(TorchDispatchMode):
-    """While it is there, tensors can be made on the card."""
+    """While it is there, tensors can be made on the card. What the processor computes is as ever."""
+
+    ignores_processor = True
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return computed(function, args, kwargs or {})

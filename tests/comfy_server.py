@@ -56,14 +56,23 @@ def results_path() -> Path:
 
 @contextmanager
 def serving(
-    base: Path, pack: Path = ROOT, name: str = "e2e", options: Sequence[str] = ()
+    base: Path,
+    pack: Path = ROOT,
+    name: str = "e2e",
+    options: Sequence[str] = (),
+    keep_looks: bool = False,
 ) -> Iterator[Server]:
-    """A server on the CPU whose only custom nodes are the pack and the tests' own; its log is kept."""
+    """A server on the CPU whose only custom nodes are the pack and the tests' own; its log is kept.
+
+    keep_looks: the network of the built-in cut computes each look once (tests/kept_looks.py).
+    """
     comfyui.link_pack(pack, base)
     helpers = base / "custom_nodes" / "helper_nodes"
     helpers.mkdir(exist_ok=True)
-    for source, name in (("e2e/helper_nodes.py", "__init__.py"), ("naive_run.py", "naive_run.py")):
-        shutil.copyfile(ROOT / "tests" / source, helpers / name)
+    files = {"__init__.py": "e2e/helper_nodes.py", "naive_run.py": "naive_run.py"}
+    files |= {"kept_looks.py": "kept_looks.py"} if keep_looks else {}
+    for target, source in files.items():
+        shutil.copyfile(ROOT / "tests" / source, helpers / target)
     settings = base / "user" / "default" / "comfy.settings.json"
     settings.parent.mkdir(parents=True, exist_ok=True)
     settings.write_text(json.dumps({"Comfy.TutorialCompleted": True}), encoding="utf-8")

@@ -31,8 +31,12 @@ def copied_pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def comfy(copied_pack: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The server, with the copied pack linked into a fresh base folder."""
-    with comfy_server.serving(tmp_path_factory.mktemp("comfy"), copied_pack) as running:
+    """The server, with the copied pack linked into a fresh base folder.
+
+    Many tests cut the same few pictures out: each look of the network is computed once.
+    """
+    base = tmp_path_factory.mktemp("comfy")
+    with comfy_server.serving(base, copied_pack, keep_looks=True) as running:
         yield running
 
 

@@ -3,11 +3,32 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from comfy import model_management
+from server import PromptServer
+
+_kept_looks = ExitStack()
+
+
+@cache
+def _keep_looks() -> None:
+    from .kept_looks import keep_looks  # the pack has been loaded by now
+
+    _kept_looks.enter_context(keep_looks({}))
+
+
+def _before_each_prompt(request: dict[str, Any]) -> dict[str, Any]:
+    _keep_looks()
+    return request
+
+
+if (Path(__file__).parent / "kept_looks.py").exists():
+    PromptServer.instance.add_on_prompt_handler(_before_each_prompt)
 
 
 class TestPicture:
