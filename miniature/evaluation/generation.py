@@ -12,6 +12,7 @@ from torch import Tensor
 
 from echogen_core.checkpoints import Bundle
 from echogen_core.config import Preset
+from echogen_core.features import Subject
 from echogen_core.pictures import reduced
 from echogen_core.pipeline import EchoGenPipeline, Settings
 from echogen_core.sampling import PrefillCache
@@ -42,6 +43,8 @@ class Miniature:
         self.bundle = bundle
         self._pipeline = EchoGenPipeline(bundle)
         self._schedule = find_schedule(bundle.preset.budget)
+        self._task: Task | None = None
+        self._encoded: dict[tuple[bool, bool], dict[int, Subject]] = {}
         # a batch needs a full and a text branch for each picture; null branches differ by prompt length only
         self._pipeline.prefill = PrefillCache(bundle.transformer, capacity=2 * BATCH + 16)
 
@@ -54,12 +57,7 @@ class Miniature:
     def generate(self, task: Task, settings: GenerationSettings) -> Tensor:
         """One picture for each of the task's prompts, [N, 3, H, W] in 0..1, of the size that is encoded."""
         pipeline, subjects = self._pipeline, task.subjects_N.tolist()
-        references = {
-            row: pipeline.encode_reference(
-                task.references_S3HW[row : row + 1], semantic=settings.semantic, content=settings.content
-            )
-            for row in sorted(set(subjects))
-        }
+        references = self._references(task, settings)
         sampling = Settings(settings.gamma_t, settings.gamma_i, settings.tau, settings.top_p)
         images = []
         for start in range(0, len(subjects), BATCH):
@@ -70,6 +68,20 @@ class Miniature:
             images.append(reduced(drawn_B3HW, self._schedule.pixels_hw))
         pipeline.prefill.clear()
         return torch.cat(images).cpu()
+
+    def _references(self, task: Task, settings: GenerationSettings) -> dict[int, Subject]:
+        """Row -> features of the task's subjects; kept until another task comes."""
+        if self._task is not task:
+            self._task, self._encoded = task, {}
+        paths = (settings.semantic, settings.content)
+        if paths not in self._encoded:
+            self._encoded[paths] = {
+                row: self._pipeline.encode_reference(
+                    task.references_S3HW[row : row + 1], semantic=settings.semantic, content=settings.content
+                )
+                for row in sorted(set(task.subjects_N.tolist()))
+            }
+        return self._encoded[paths]
 
     def through_tokenizer(self, images_N3HW: Tensor) -> Tensor:
         """Pictures [N, 3, H, W] to bits and back; see the function of the same name."""
