@@ -25,8 +25,8 @@ def scaled_linear(operations: Any) -> Any:
         def __init__(self, inputs: int, outputs: int, bias: bool, **place: Any) -> None:
             super().__init__(inputs, outputs, bias=bias, **place)
             if bias:
-                self.bias = nn.Parameter(torch.zeros(outputs, device=place["device"]))
-            self.weight_scale = nn.Parameter(torch.ones((), device=place["device"]))
+                self.bias = nn.Parameter(torch.zeros(outputs, device=place["device"], dtype=torch.float32))
+            self.weight_scale = nn.Parameter(torch.ones((), device=place["device"], dtype=torch.float32))
 
         def _load_from_state_dict(self, *arguments: Any) -> None:
             """As nn.Linear. ComfyUI builds a layer that loads itself whole, and leaves its state to it."""
