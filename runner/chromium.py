@@ -75,9 +75,9 @@ def install(environment: Environment, log: Path) -> Path | None:
         attempt(["apt-get", "update"], log)
         for package in ("chromium-headless-shell", "chromium"):  # not every system has the first
             packages = (package, "fonts-liberation")
-            if attempt(["apt-get", "install", "--yes", "--no-install-recommends", *packages], log):
-                break
-        return find(os.environ)
+            attempt(["apt-get", "install", "--yes", "--no-install-recommends", *packages], log)
+            if found := find(os.environ):
+                return found
     return None
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Playwright, Response, expect
 
-from runner import session
+from runner import chromium, session
 from runner.server import Server
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -72,10 +71,8 @@ STRIP = "document.querySelector('.echogen-panel .strip')"
 
 
 def launch(playwright: Playwright) -> Browser:
-    """A headless Chromium that draws in software: the one PLAYWRIGHT_CHROMIUM names, or one on PATH."""
-    program = (
-        os.environ.get("PLAYWRIGHT_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    )
+    """A headless Chromium that draws in software: the one PLAYWRIGHT_CHROMIUM names, or one installed."""
+    program = chromium.find(os.environ)
     options = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
     return playwright.chromium.launch(executable_path=program, headless=True, args=options)
 

@@ -54,6 +54,7 @@ def test_the_systems_package_is_the_headless_shell_where_there_is_one(
     monkeypatch.setenv("PATH", str(programs))
     monkeypatch.delenv(chromium.VARIABLE, raising=False)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(sys, "platform", "linux")  # with Chrome among a Mac's applications none is needed
     found = chromium.install(environment.Environment(tmp_path), tmp_path / "log")
     assert found == programs / ("chromium-headless-shell" if has_shell else "chromium")
 
