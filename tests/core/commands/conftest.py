@@ -63,7 +63,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture
-def short_nano(files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def random_nano(files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """The pack's weights are those of `files`, and are loaded once, as the built-in cut's are."""
     loaded: dict[str, Bundle] = {}
 

@@ -1,4 +1,4 @@
-"""`python -m echogen_core batch` on nano: beside `generate`, dry runs, refusals, rows mended later."""
+"""`python -m echogen_core batch`: beside `generate`, dry runs, refusals, rows mended later."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from echogen_core.utils import parquet
 
 from .generated import PROMPT, pictures
 
-pytestmark = pytest.mark.usefixtures("one_thread", "small_looks", "short_nano")
+pytestmark = pytest.mark.usefixtures("one_thread", "small_looks", "random_nano")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""`python -m echogen_core generate` on the built-in nano: pictures, errors, and no option without effect."""
+"""`python -m echogen_core generate` on a small model: pictures, errors, and no option without effect."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def reference() -> Path:
     return SAMPLES / "teddy_bear.png"
 
 
-@pytest.mark.usefixtures("short_nano")
+@pytest.mark.usefixtures("random_nano")
 def test_command_line_writes_the_picture(
     reference: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -39,7 +39,7 @@ def test_command_line_writes_the_picture(
     assert {p.name for p in out.parent.iterdir()} == {"out.png", "out_00.png", "out_01.png"}
 
 
-@pytest.mark.usefixtures("short_nano")
+@pytest.mark.usefixtures("random_nano")
 @pytest.mark.parametrize(
     "change, words",
     [
@@ -92,7 +92,7 @@ def test_damaged_and_empty_pictures_are_explained(tmp_path: Path, capsys: pytest
 # --- which files are used
 
 
-@pytest.mark.usefixtures("short_nano")
+@pytest.mark.usefixtures("random_nano")
 def test_a_transformer_is_named_whatever_the_folders_hold(
     files: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -120,7 +120,7 @@ def photo(path: Path) -> Path:
     return path
 
 
-@pytest.mark.usefixtures("short_nano")
+@pytest.mark.usefixtures("random_nano")
 def test_a_photo_is_cut_out_and_what_was_done_is_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -190,7 +190,7 @@ OF_EDITS = {"--into", "--way", "--keep-scales", "--feather", "--fit"}
 """test_generate_edits has them."""
 
 
-@pytest.mark.usefixtures("short_nano")
+@pytest.mark.usefixtures("random_nano")
 def test_no_option_is_ignored_whatever_else_is_given(
     files: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

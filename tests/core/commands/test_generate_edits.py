@@ -65,7 +65,7 @@ def test_the_picture_changes_inside_the_mask_alone(
         assert not changed.any()
 
 
-@pytest.mark.usefixtures("short_nano")
+@pytest.mark.usefixtures("random_nano")
 def test_all_scales_kept_is_the_picture_as_it_was_seen(
     photo: Path, short_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -81,7 +81,7 @@ def test_all_scales_kept_is_the_picture_as_it_was_seen(
     assert float(np.abs(pixels(made[0]["out.png"]) - pixels(photo)).mean()) < 20
 
 
-@pytest.mark.usefixtures("short_nano")
+@pytest.mark.usefixtures("random_nano")
 def test_transparency_is_the_mask_as_a_mask_editor_saves_it(photo: Path, tmp_path: Path) -> None:
     """What is under the paint is the picture's, and a mask comes before the transparency."""
     painted = Image.open(photo)
@@ -110,7 +110,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
 """Beside `--into PICTURE --mask MASK --way redraw`, each with a value other than its default."""
 
 
-@pytest.mark.usefixtures("short_nano")
+@pytest.mark.usefixtures("random_nano")
 def test_no_option_is_ignored_whatever_else_is_given(
     photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -132,7 +132,7 @@ def test_no_option_is_ignored_whatever_else_is_given(
         assert both is None or all(both != alone[other] for other in pair), pair
 
 
-@pytest.mark.usefixtures("short_nano")
+@pytest.mark.usefixtures("random_nano")
 def test_a_region_over_everything_is_a_picture_with_its_prompt(
     files: dict[str, Path], photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -154,7 +154,7 @@ def test_a_region_over_everything_is_a_picture_with_its_prompt(
     assert "The regions overlap in 50%" in capsys.readouterr().err
 
 
-@pytest.mark.usefixtures("short_nano")
+@pytest.mark.usefixtures("random_nano")
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -307,9 +306,8 @@ def test_what_is_done_is_not_done_again_and_a_torn_line_costs_one_picture(
 def test_a_killed_run_is_finished_by_two_processes_with_the_same_result(
     finished: Path, options: list[str], tmp_path: Path
 ) -> None:
-    """Killed with a picture stored but not recorded. Subjects are cut out already; the two have one each."""
-    shutil.copytree(finished / "references", tmp_path / "references")
-    program = "echogen_core.evaluation.__main__:main"
+    """Killed with a picture stored but not recorded."""
+    program = "tests.core.evaluation.quick_looks:main"
     run = ["dreambench", *options, "--subjects", "2", "--out", str(tmp_path)]
     with stopped.Process('echogen_core.utils.work_log.append_line@"prompt_index": 1', program, *run) as alone:
         alone.arrive()

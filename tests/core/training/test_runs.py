@@ -94,7 +94,7 @@ def test_weights_shared_by_fsdp_in_bf16_learn_as_one_process(bench: Bench) -> No
     pixels = np.asarray(Image.open(shared / "pictures" / "0000003.png"), dtype=float)
     side = 256  # of nano's pictures
     assert pixels.shape == (3 * side, 2 * side, 3) and pixels[2 * side :].std() > 1, "something was drawn"
-    bench.run("shared", steps=4, batch=4, base=base, data=bench.pair)
+    bench.run("shared", steps=4, batch=4, **options)
     assert bench.state("shared")["step"] == 4, "and one process takes up what two saved"
 
 
@@ -182,6 +182,7 @@ def test_features_from_the_cache_are_the_same(bench: Bench, straight: Path) -> N
         out = bench.run(name, steps=2, batch=2, **options)
         assert exact(out) == exact(straight)[:2]
     assert {path: path.stat().st_mtime_ns for path in before} == before, "read, not made again"
+    assert entries[0].read_bytes() != b"damaged", "made again, as it was needed"
 
 
 def test_subject_parameters_load_beside_their_base_and_change_the_picture(
@@ -221,8 +222,7 @@ def _sampled(model: Any) -> torch.Tensor:
 
 def test_an_echogen_model_is_trained_on_beside_its_own_base(bench: Bench) -> None:
     shipped, out = write_short_nano(bench.folder / "short") / "transformer.safetensors", bench.folder / "nano"
-    options = {"init_from": shipped, "data": bench.single, "pictures_every": 1}
-    bench.run("nano", base=None, steps=1, batch=1, ema=0, **options)
+    bench.run("nano", base=None, steps=1, batch=1, ema=0, init_from=shipped, pictures_every=1)
     trained, before = (load_transformer(path).module for path in (out / "subject.safetensors", shipped))
     changed = [n for n, t in trained.state_dict().items() if not torch.equal(t, before.state_dict()[n])]
     assert changed and set(changed) == set(bench.state("nano")["trained"])
@@ -230,7 +230,7 @@ def test_an_echogen_model_is_trained_on_beside_its_own_base(bench: Bench) -> Non
     whole = load_bundle("nano", transformer=out / "subject.safetensors").transformer.state_dict()
     assert all(torch.equal(whole[name], tensor) for name, tensor in trained.state_dict().items())
     sheet = Image.open(out / "pictures" / "0000001.png")
-    assert sheet.size == (256, 3 * 256)
+    assert sheet.size == (4 * 256, 3 * 256)
 
 
 def test_broken_pictures_are_replaced_and_counted(bench: Bench) -> None:

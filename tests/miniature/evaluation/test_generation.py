@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,12 @@ def test_without_weight_the_reference_does_not_matter(data: Path) -> None:
     unseen = replace(task, references_S3HW=task.references_S3HW.flip(0))
     silent, heard = replace(miniature.preset, gamma_i=0.0), miniature.preset
     assert torch.equal(miniature.generate(task, silent), miniature.generate(unseen, silent))
-    assert not torch.equal(miniature.generate(task, heard), miniature.generate(unseen, heard))
+    both = miniature.generate(task, heard)
+    assert not torch.equal(both, miniature.generate(unseen, heard))
+    semantic, content = (
+        miniature.generate(task, replace(heard, **{left_out: False})) for left_out in ("content", "semantic")
+    )
+    assert not any(torch.equal(*pair) for pair in combinations((both, semantic, content), 2))
 
 
 @pytest.mark.parametrize("name", ["nano", "nano-fine"])

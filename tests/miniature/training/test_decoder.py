@@ -76,7 +76,7 @@ def test_another_size_begins_as_bicubic_enlargement_too(plain: Path, times: int,
 
 
 def assert_the_decoder_alone_changed(start: Path, out: Path, after: Bundle) -> None:
-    """And that it learned to draw twice as large."""
+    """And draws twice as large."""
     for kind, module in load_bundle("nano", start).parts().items():
         now = after.parts()[kind].state_dict()
         changed = {name for name, tensor in module.state_dict().items() if not torch.equal(tensor, now[name])}
