@@ -6,15 +6,15 @@ import shutil
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
+from loaded_once import loaded_once
 from PIL import Image
 from random_models import random_transformer
 
 from echogen_core import pipeline as pipeline_module
-from echogen_core.checkpoints import ASSETS, Bundle, load_bundle, save_part
+from echogen_core.checkpoints import ASSETS, load_bundle, save_part
 from echogen_core.checkpoints import bundle as bundle_module
 from echogen_core.checkpoints.conversion import Conversion
 from echogen_core.checkpoints.conversion import convert as convert_file
@@ -65,14 +65,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture
 def random_nano(files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """The pack's weights are those of `files`, and are loaded once, as the built-in cut's are."""
-    loaded: dict[str, Bundle] = {}
-
-    def load_once(*args: Any, **options: Any) -> Bundle:
-        key = repr((args, options))
-        return loaded.get(key) or loaded.setdefault(key, load_bundle(*args, **options))
-
     monkeypatch.setattr(bundle_module, "ASSETS", files["assets"])
-    monkeypatch.setattr(pipeline_module, "load_bundle", load_once)
+    monkeypatch.setattr(pipeline_module, "load_bundle", loaded_once(load_bundle))
     cut_once = cache(load_salient)
     for module in (pipeline_module, reference_options, region_options):
         monkeypatch.setattr(module, "load_salient", cut_once)

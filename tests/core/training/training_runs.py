@@ -14,6 +14,7 @@ from unittest import mock
 
 import numpy as np
 import torch
+from loaded_once import loaded_once
 from PIL import Image
 
 from echogen_core.checkpoints import save_part
@@ -125,12 +126,7 @@ def random_inputs(config: TransformerConfig, generator: torch.Generator, count: 
 @contextmanager
 def encoders_kept() -> Iterator[None]:
     """Runs in this process load the frozen encoders once: training reads them alone."""
-    load, kept = FrozenEncoders.load, dict[str, FrozenEncoders]()
-
-    def load_once(*named: Any) -> FrozenEncoders:
-        return kept.get(repr(named)) or kept.setdefault(repr(named), load(*named))
-
-    with mock.patch.object(FrozenEncoders, "load", load_once):
+    with mock.patch.object(FrozenEncoders, "load", loaded_once(FrozenEncoders.load)):
         yield
 
 
