@@ -11,15 +11,14 @@ import { ownValue } from "./wired_model.js";
 const SETTINGS = ["tau", "top_p", "top_k"];
 const REGION = "EchoGenSubjectRegion";
 const OF_REGION = ["gamma_t", "gamma_i"];
-/** Nodes 2.0 offers nothing for this: its number fields show digits alone. So a text lies over them until one edits it;
- *  the two selectors are of older and newer front ends. */
+/** Nodes 2.0 offers nothing for this: its number fields show digits alone. So a text lies over them until one edits it.
+ *  `:has` comes after a mark, as on any element it would make the browser look at the whole page after each change. */
 const STYLE = [...SETTINGS, ...OF_REGION].map((name) => {
   const auto = `${SETTINGS.includes(name) ? '[aria-valuenow="0"]' : '[aria-valuenow^="-"]'}:not(:focus)`;
-  const field = `:is(:has(> input[aria-label="${name}"]${auto}), [aria-label="${name}"] :has(> input${auto}))`;
-  const node = `[style*="--echogen-${name}:"]`;
-  return `${node} ${field} { position: relative; }
-${node} ${field} > input { color: transparent !important; }
-${node} ${field}::after { content: var(--echogen-${name}); position: absolute; inset: 0; display: flex;
+  const field = `[data-echogen-auto="${name}"]:has(> input${auto})`;
+  return `${field} { position: relative; }
+${field} > input { color: transparent !important; }
+${field}::after { content: var(--echogen-${name}); position: absolute; inset: 0; display: flex;
   align-items: center; justify-content: center; font-size: 12px; pointer-events: none; }`;
 }).join("\n");
 /** @type {WeakSet<object>} */
@@ -38,10 +37,19 @@ export function showAutoValues(node, root, texts) {
     const widget = node.widgets?.find((/** @type {any} */ each) => each.name === name);
     if (widget && !taught.has(widget)) teach(widget, isAuto, () => textFor(node, name, texts));
     const text = JSON.stringify(textFor(node, name, texts));
-    if (element?.style.getPropertyValue(`--echogen-${name}`) !== text) {
-      element?.style.setProperty(`--echogen-${name}`, text);
+    if (!element) continue;
+    if (element.style.getPropertyValue(`--echogen-${name}`) !== text) {
+      element.style.setProperty(`--echogen-${name}`, text);
     }
+    markField(element, name);
   }
+}
+
+/** Marks where Nodes 2.0 shows a number; the two selectors are of older and newer front ends.
+ *  @param {HTMLElement} element  the node's @param {string} name */
+function markField(element, name) {
+  const field = element.querySelector(`input[aria-label="${name}"], [aria-label="${name}"] input`)?.parentElement;
+  if (field && field.dataset.echogenAuto !== name) field.dataset.echogenAuto = name;
 }
 
 /** @param {any} node @param {string} name @param {Record<string, string>} texts */

@@ -56,9 +56,9 @@ const STYLE = `
 .echogen-panel .scales { display: flex; gap: 2px; flex: 1; min-width: 0; }
 .echogen-panel .scales button { flex: 1; min-width: 0; max-width: ${STRIP}px; padding: 1px; }
 .echogen-panel .scales img { width: 100%; height: 100%; object-fit: contain; }
-/* The front end's own view of the picture in progress, in Nodes 2.0: the panel has one. */
-[data-node-id]:has(.echogen-panel) [data-testid^="node-body"] > :is(img, img + div),
-[data-node-id]:has(.echogen-panel) [data-testid^="node-body"] > div:has(img):not(:has(.echogen-panel)) {
+/* The front end's own view of the picture in progress, in Nodes 2.0: the panel has one. Without the mark, \`:has\` would
+   make the browser look at the whole page after each change. */
+[data-echogen-panel] > :is(img, img + div), [data-echogen-panel] > div:has(img):not(:has(.echogen-panel)) {
   display: none; }
 `;
 
@@ -133,6 +133,7 @@ export class SamplerPanel {
 
   /** Redraws for changes of the widgets, the node's properties and its workflow's session. */
   draw() {
+    this.root.closest('[data-testid^="node-body"]')?.setAttribute("data-echogen-panel", "");
     this.pad.draw();
     this.#drawNote();
     showAutoValues(this.node, this.root, this.host.texts);
