@@ -63,6 +63,17 @@ PASTE = f"""content => {{
     document.dispatchEvent(new ClipboardEvent('paste', pasted));
 }}"""
 
+# Of rows (shares of the height), those that are not wholly painted between two columns. The editor's canvases
+# are the picture, what is painted in colours, and the mask.
+NOT_PAINTED = """([left, right, rows]) => {
+    const mask = document.querySelectorAll('[role=dialog] canvas')[2], {width, height} = mask;
+    const [from, to] = [Math.ceil(left * width), Math.floor(right * width)];
+    return rows.filter(row => {
+        const line = mask.getContext('2d').getImageData(from, Math.round(row * height), to - from, 1).data;
+        return line.some((value, index) => index % 4 === 3 && value === 0);
+    });
+}"""
+
 
 def two_subjects(left: tuple[int, int, int] = RED, right: tuple[int, int, int] = BLUE) -> bytes:
     """A disc at the left and one at the right, both conspicuous, on a plain background."""
@@ -81,22 +92,32 @@ def paint(page: Page, left: float, top: float, right: float, bottom: float) -> N
     page.evaluate(f"app.canvas.selectNode({REFERENCE})")
     page.evaluate("app.extensionManager.command.execute('Comfy.MaskEditor.OpenMaskEditor')")
     editor = page.get_by_role("dialog")
-    canvas = editor.locator("canvas").first
-    canvas.wait_for()
+    editor.locator("canvas").first.wait_for()
     # it fits the picture to the window
     steady(page, "document.querySelector('[role=dialog] canvas').getBoundingClientRect()")
-    area = canvas.bounding_box()
-    assert area
-    rows = np.linspace(top, bottom, 12)
-    for index, row in enumerate(rows):
-        start, end = (left, right) if index % 2 == 0 else (right, left)
-        page.mouse.move(area["x"] + start * area["width"], area["y"] + row * area["height"])
-        page.mouse.down()
-        page.mouse.move(area["x"] + end * area["width"], area["y"] + row * area["height"], steps=8)
-        page.mouse.up()
+
+    def painted() -> bool:
+        """On a busy machine the editor misses a part: it begins a stroke a moment after the press."""
+        missing = page.evaluate(NOT_PAINTED, [left, right, np.linspace(top, bottom, 12).tolist()])
+        for row in missing:
+            stroke(page, left, right, row)
+        return not missing
+
+    until(page, painted, "every stroke in the mask")
     page.screenshot(path=comfy_server.results_path() / "browser_mask_editor.png")
     editor.locator("button").filter(has_text=re.compile(r"^\s*Save\s*$")).click()
     until(page, lambda: widget(page, REFERENCE, "picture") != before, "the painted picture in the node")
+
+
+def stroke(page: Page, left: float, right: float, row: float) -> None:
+    """Paints from left to right in the mask editor (shares of the picture), and waits until it is drawn."""
+    area = page.get_by_role("dialog").locator("canvas").first.bounding_box()
+    assert area
+    page.mouse.move(area["x"] + left * area["width"], area["y"] + row * area["height"])
+    page.mouse.down()
+    page.mouse.move(area["x"] + right * area["width"], area["y"] + row * area["height"], steps=8)
+    page.mouse.up()
+    settled(page, 0)
 
 
 def draw_box(page: Page, left: float, top: float, right: float, bottom: float) -> None:
