@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 import comfy_server
 from browser_page import (
@@ -206,3 +207,19 @@ def test_in_a_subgraph_the_pad_works(vue: bool, page: Page, comfy: Server) -> No
     page.evaluate(f"app.graph.remove({root}._nodes.find(n => n.subgraph))")
     settled(page)
     assert not page_errors.found, page_errors.found
+
+
+@pytest.mark.parametrize("vue", [True], ids=["nodes2"], indirect=True)
+def test_a_run_leaves_the_style_of_other_nodes_alone(
+    vue: bool, page: Page, browser: Browser, comfy: Server
+) -> None:
+    """A sheet that looks into any element, as `:has` does, costs each preview the style of the whole page."""
+    open_quickstart(page, comfy, vue)
+    run_to_the_end(page, comfy)
+    elements = page.evaluate("document.querySelectorAll('*').length")
+    page.evaluate(f"{SAMPLER}.widgets.find(w => w.name === 'seed').value += 1")
+    browser.start_tracing(page=page, categories=["devtools.timeline"])
+    run_to_the_end(page, comfy)
+    events = json.loads(browser.stop_tracing())["traceEvents"]
+    styled = [event["args"].get("elementCount", 0) for event in events if event["name"] == "UpdateLayoutTree"]
+    assert len(styled) >= 5 and max(styled) < elements / 5, (elements, styled)
