@@ -4,18 +4,20 @@
  * below 0 for the sampler's as "as the sampler". What is saved and sent stays the number.
  */
 
-import { addStyle } from "./dom.js";
+import { addStyle, mark } from "./dom.js";
 import { numberOf } from "./plain_values.js";
 import { ownValue } from "./wired_model.js";
 
 const SETTINGS = ["tau", "top_p", "top_k"];
 const REGION = "EchoGenSubjectRegion";
 const OF_REGION = ["gamma_t", "gamma_i"];
-/** Nodes 2.0 offers nothing for this: its number fields show digits alone. So a text lies over them until one edits it.
- *  `:has` comes after a mark, as on any element it would make the browser look at the whole page after each change. */
+/** Nodes 2.0 offers nothing for this: its number fields show digits alone. So a text lies over them until one edits it;
+ *  the two selectors are of older and newer front ends. `:has` comes after a mark: on any element it would make the
+ *  browser look at the whole page after each change. */
 const STYLE = [...SETTINGS, ...OF_REGION].map((name) => {
   const auto = `${SETTINGS.includes(name) ? '[aria-valuenow="0"]' : '[aria-valuenow^="-"]'}:not(:focus)`;
-  const field = `[data-echogen-auto="${name}"]:has(> input${auto})`;
+  const [label, marked] = [`[aria-label="${name}"]`, "[data-echogen-number]"];
+  const field = `:is(${marked}:has(> input${label}${auto}), ${label} ${marked}:has(> input${auto}))`;
   return `${field} { position: relative; }
 ${field} > input { color: transparent !important; }
 ${field}::after { content: var(--echogen-${name}); position: absolute; inset: 0; display: flex;
@@ -41,15 +43,9 @@ export function showAutoValues(node, root, texts) {
     if (element.style.getPropertyValue(`--echogen-${name}`) !== text) {
       element.style.setProperty(`--echogen-${name}`, text);
     }
-    markField(element, name);
+    const number = element.querySelector(`input[aria-label="${name}"], [aria-label="${name}"] input`);
+    mark(number?.parentElement, "data-echogen-number");
   }
-}
-
-/** Marks where Nodes 2.0 shows a number; the two selectors are of older and newer front ends.
- *  @param {HTMLElement} element  the node's @param {string} name */
-function markField(element, name) {
-  const field = element.querySelector(`input[aria-label="${name}"], [aria-label="${name}"] input`)?.parentElement;
-  if (field && field.dataset.echogenAuto !== name) field.dataset.echogenAuto = name;
 }
 
 /** @param {any} node @param {string} name @param {Record<string, string>} texts */
