@@ -12,7 +12,8 @@ export function addStyle(page, id, css) {
   page.head.append(style);
 }
 
-/** Marks an element of the front end for a style sheet. @param {Element | null | undefined} element @param {string} name */
+/** Marks an element of the front end for a style sheet.
+ *  @param {Element | null | undefined} element @param {string} name */
 export function mark(element, name) {
   if (!element?.hasAttribute(name)) element?.setAttribute(name, "");
 }
