@@ -19,7 +19,7 @@ from runner.server import Server
 
 OWN_ASSETS = "/assets/"  # the front end's own pictures
 # what Reference Picture shows, and what newer front ends show of finished runs
-KNOWN = (OWN_ASSETS, "filename=teddy_bear.png", "filename=quickstart_")
+KNOWN = (OWN_ASSETS, "filename=teddy_bear.png", "filename=quickstart_", "filename=ComfyUI_temp_")
 NO_DRAFT = "QuotaExceededError"  # the front end keeps no draft of a workflow of 8 MB, and says so
 PADS = ".echogen-pad text.values"
 GAMMAS = "id => app.graph.getNodeById(id).widgets.slice(0, 2).map(w => w.value)"
