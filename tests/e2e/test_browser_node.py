@@ -17,9 +17,11 @@ from browser_page import (
     open_quickstart,
     press_live,
     run_to_the_end,
+    set_widget,
     settled,
     steady,
     until,
+    widget,
 )
 from runner.server import Server
 
@@ -217,7 +219,7 @@ def test_a_run_leaves_the_style_of_other_nodes_alone(
     open_quickstart(page, comfy, vue)
     run_to_the_end(page, comfy)
     elements = page.evaluate("document.querySelectorAll('*').length")
-    page.evaluate(f"{SAMPLER}.widgets.find(w => w.name === 'seed').value += 1")
+    set_widget(page, SAMPLER, "seed", widget(page, SAMPLER, "seed") + 1)
     browser.start_tracing(page=page, categories=["devtools.timeline"])
     run_to_the_end(page, comfy)
     events = json.loads(browser.stop_tracing())["traceEvents"]

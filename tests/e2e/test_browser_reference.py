@@ -161,7 +161,7 @@ def assert_what_it_found_stays(page: Page, comfy: Server, vue: bool) -> None:
     """The pictures of Subject Segmentation, when only the seed changes."""
     whole = page.evaluate(f"{WHOLE}.id")
     shown = file_names(pictures_of(page, whole, vue))
-    page.evaluate(f"{SAMPLER}.widgets.find(w => w.name === 'seed').value += 1")
+    set_widget(page, SAMPLER, "seed", widget(page, SAMPLER, "seed") + 1)
     run_to_the_end(page, comfy)
     fit_view(page)
     settled(page)

@@ -4,7 +4,7 @@
  * below 0 for the sampler's as "as the sampler". What is saved and sent stays the number.
  */
 
-import { addStyle, mark } from "./dom.js";
+import { addStyle } from "./dom.js";
 import { numberOf } from "./plain_values.js";
 import { ownValue } from "./wired_model.js";
 
@@ -38,13 +38,13 @@ export function showAutoValues(node, root, texts) {
   for (const name of isRegion ? OF_REGION : SETTINGS) {
     const widget = node.widgets?.find((/** @type {any} */ each) => each.name === name);
     if (widget && !taught.has(widget)) teach(widget, isAuto, () => textFor(node, name, texts));
-    const text = JSON.stringify(textFor(node, name, texts));
     if (!element) continue;
+    const text = JSON.stringify(textFor(node, name, texts));
     if (element.style.getPropertyValue(`--echogen-${name}`) !== text) {
       element.style.setProperty(`--echogen-${name}`, text);
     }
     const number = element.querySelector(`input[aria-label="${name}"], [aria-label="${name}"] input`);
-    mark(number?.parentElement, "data-echogen-number");
+    number?.parentElement?.toggleAttribute("data-echogen-number", true);
   }
 }
 

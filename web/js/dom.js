@@ -12,12 +12,6 @@ export function addStyle(page, id, css) {
   page.head.append(style);
 }
 
-/** Marks an element of the front end for a style sheet.
- *  @param {Element | null | undefined} element @param {string} name */
-export function mark(element, name) {
-  if (!element?.hasAttribute(name)) element?.setAttribute(name, "");
-}
-
 /**
  * An element with properties (as `className`, `title`) and children.
  * @template {keyof HTMLElementTagNameMap} K

@@ -7,7 +7,7 @@ import { GammaPad, HEIGHT as PAD_HEIGHT } from "./gamma_pad.js";
 import { nameOf } from "./error_boundary.js";
 import { LiveRow } from "./live_row.js";
 import { filled, ownProperty, roundedSeed } from "./plain_values.js";
-import { addStyle, make, mark } from "./dom.js";
+import { addStyle, make } from "./dom.js";
 import { pinOf, choose, LABELS, readPins, caption, withoutPin, withPin, settable } from "./pins.js";
 import { PictureView, STYLE as PICTURE_STYLE } from "./picture_view.js";
 import { PinsView, STYLE as PINS_STYLE } from "./pins_view.js";
@@ -133,7 +133,7 @@ export class SamplerPanel {
 
   /** Redraws for changes of the widgets, the node's properties and its workflow's session. */
   draw() {
-    mark(this.root.closest('[data-testid^="node-body"]'), "data-echogen-panel");
+    this.root.closest('[data-testid^="node-body"]')?.toggleAttribute("data-echogen-panel", true);
     this.pad.draw();
     this.#drawNote();
     showAutoValues(this.node, this.root, this.host.texts);
